@@ -1,0 +1,78 @@
+import { defineConfig } from "vitest/config";
+
+/**
+ * Four projects, because they need different things from a process.
+ *
+ * | project     | files                                       | process                           |
+ * | ----------- | ------------------------------------------- | --------------------------------- |
+ * | unit        | beside their source, no server              | shared, no isolation (20x faster) |
+ * | integration | `*.pg.test.ts`, `*.redis.test.ts`           | one each, real servers            |
+ * | system      | `test/` without tidy                        | one each, real servers, one by one |
+ * | tidy        | `test/tidy`: rules of the repository        | one each, they start linters      |
+ *
+ * A test that keeps module state or patches a global belongs in `integration` or `system`.
+ */
+const servers = ["**/*.pg.test.ts", "**/*.redis.test.ts"];
+const never = ["**/node_modules/**", "**/dist/**", "**/.mayfly/**", "**/__fixtures__/**"];
+
+export default defineConfig({
+  test: {
+    // Two: what the smallest machine that runs the suite (2 cores) bears beside a PostgreSQL.
+    maxWorkers: 2,
+    // A CI machine under load is ten times slower than a quiet one; a hang is caught all the same.
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    passWithNoTests: false,
+    allowOnly: false,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["packages/*/src/**/*.test.ts", "services/*/src/**/*.test.ts"],
+          exclude: [...never, ...servers],
+          isolate: false,
+          pool: "forks",
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "integration",
+          include: servers.flatMap((name) => [`packages/*/src/${name}`, `services/*/src/${name}`]),
+          exclude: never,
+          pool: "forks",
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "system",
+          include: ["test/**/*.test.ts"],
+          exclude: [...never, "test/tidy/**"],
+          pool: "forks",
+          // Whole processes are started, killed and timed here: never two files at once.
+          maxWorkers: 1,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "tidy",
+          include: ["test/tidy/**/*.test.ts"],
+          exclude: never,
+          pool: "forks",
+          testTimeout: 120_000,
+          sequence: { groupOrder: 3 },
+        },
+      },
+    ],
+  },
+});
