@@ -1,1 +1,16 @@
-export {};
+export * from "./alarm-clock.ts";
+export * from "./backend.ts";
+export * from "./brand.ts";
+export * from "./catalog.ts";
+export * from "./context.ts";
+export * from "./errors.ts";
+export * from "./identity.ts";
+export * from "./ids.ts";
+export * from "./lease.ts";
+export * from "./ledger.ts";
+export * from "./policy.ts";
+export * from "./seal.ts";
+export * from "./secret.ts";
+export * from "./task-token.ts";
+export * from "./task.ts";
+export * from "./time.ts";

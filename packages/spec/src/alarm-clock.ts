@@ -1,0 +1,31 @@
+import type { BackendId, LeaseId } from "./ids.ts";
+import type { InstantMs } from "./time.ts";
+
+/**
+ * The queue: an alarm clock over the ledger's rows, never the truth.
+ *
+ * Q1. A wake-up may be lost, late, repeated or reordered, and nothing breaks. Q2. Ids have a
+ * generation, so that an alarm may ring again after it rang. Q3. Every call is bounded in time;
+ * callers in a request never wait for one. Q4. Carries lease and backend id, nothing else.
+ */
+export interface AlarmClock {
+  /** Wake the backend's pass at `at`. */
+  wakeAt(alarm: Alarm): Promise<void>;
+  /** Wake it now: a task completed or was killed. */
+  wakeNow(backendIds: readonly BackendId[]): Promise<void>;
+  close(): Promise<void>;
+}
+export interface Alarm {
+  readonly leaseId: LeaseId;
+  readonly backendId: BackendId;
+  readonly at: InstantMs;
+  /** 0 at issue, one more for each renewal. */
+  readonly generation: number;
+}
+
+/** The worker's side. */
+export interface AlarmListener {
+  /** The handler's failure is logged and never retried by the queue: the row will be swept. */
+  listen(handler: (backendId: BackendId) => Promise<void>): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,224 @@
+import type { Json, JsonObject, JsonSchema } from "./brand.ts";
+import type { CallContext, IssueContext, Log } from "./context.ts";
+import type { InstallationId, LeaseId } from "./ids.ts";
+import type { Secret } from "./secret.ts";
+import type { Clock, DurationSeconds, InstantMs, Random } from "./time.ts";
+
+/**
+ * A type of place that credentials come from: PostgreSQL, AWS, GitHub.
+ *
+ * Implementations and their fakes are tested by the contract suite in `@mayfly/testkit/contract`;
+ * the lettered obligations below are its test names.
+ */
+export interface CredentialBackend {
+  /** Bumped only when the shape of this interface changes. */
+  readonly specVersion: 1;
+  /** In every lease row and metric label, so permanent. No behaviour is switched on it. */
+  readonly type: string;
+  readonly capabilities: BackendCapabilities;
+  readonly configSchema: JsonSchema;
+  readonly roleSchema: JsonSchema;
+  readonly paramsSchema: JsonSchema;
+  /**
+   * Each `parse*` is C1 strict: an unknown key is an {@link InvalidInput} that names it, and C2
+   * returns the normal form with defaults filled in, which parses to itself.
+   */
+  parseConfig(input: unknown): JsonObject;
+  /** The type's own members of a role: what the platform team fixed (`member_of`, …). */
+  parseRole(input: unknown): JsonObject;
+  /** What a request may ask for within the role. */
+  parseParams(input: unknown): JsonObject;
+  /** C3. A configuration without its secrets, fit for people and the ledger's readers. */
+  describeConfig(config: JsonObject): JsonObject;
+  /**
+   * Says exactly what would be asked of the backend, without asking.
+   *
+   * P1. Pure and total over parsed input. P2. Never wider than role and params. P3. The external
+   * name comes from installation and lease id alone and is never reused. P4. Expires no later
+   * than asked. Throws {@link InvalidInput} when the combination cannot be granted.
+   */
+  plan(request: PlanRequest): IssuePlan;
+  /**
+   * P5. Whether `inner` gives no authority that `outer` does not: the comparator for child tasks.
+   * False for anything that it does not understand.
+   */
+  isWithin(inner: IssuePlan, outer: IssuePlan): boolean;
+  /** O1. Makes no network call. O2. Keeps no state that a second process would need. */
+  open(config: JsonObject, host: BackendHost): OpenBackend;
+}
+
+/** Data, so that policy, replies, docs and console read it without opening anything. */
+export interface BackendCapabilities {
+  /**
+   * Who makes the credential stop working at its expiry. `"upstream"`: it dies by itself.
+   * `"login_only"`: new logins stop, open sessions go on until revoked (PostgreSQL VALID UNTIL).
+   * `"broker"`: it lives until revoked. Only `"upstream"` can end a lease as `expired`.
+   */
+  readonly expiryEnforcedBy: "upstream" | "login_only" | "broker";
+  readonly revocation: "none" | "immediate" | "propagating";
+  readonly canRenew: boolean;
+  readonly canList: boolean;
+  readonly ttlSecondsMin: DurationSeconds;
+  readonly ttlSecondsMax: DurationSeconds;
+  /** The longest that one `issue` call may take effect after it was sent. Part of `settleBy`. */
+  readonly issueCallSecondsMax: DurationSeconds;
+  /** The kind of what is handed out, such as `postgres-password`. */
+  readonly credentialKind: string;
+}
+
+/** All that a backend may touch besides its own driver. */
+export interface BackendHost {
+  readonly installation: InstallationId;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** A keyed tag of this installation over `text`, lowercase hex; put on what the backend makes. */
+  tag(text: string): string;
+  /** Constant-time check of {@link tag}. */
+  verifyTag(text: string, tag: string): boolean;
+  /** How long a tombstone left by `recover` is kept before it looks again. */
+  readonly quarantineSeconds: DurationSeconds;
+}
+
+export interface PlanRequest {
+  readonly installation: InstallationId;
+  readonly leaseId: LeaseId;
+  /** When the credential shall stop working; already the least of all ceilings. */
+  readonly expiresAt: InstantMs;
+  /** Normal forms, from `parseRole` and `parseParams`. */
+  readonly role: JsonObject;
+  readonly params: JsonObject;
+}
+
+/** Exactly what would be asked: policy judges it, the ledger records it, `issue` gets only it. */
+export interface IssuePlan {
+  readonly leaseId: LeaseId;
+  readonly externalName: string;
+  readonly expiresAt: InstantMs;
+  /** The grant, in the backend's own vocabulary and normal form. No secret. */
+  readonly grant: JsonObject;
+}
+
+export type OpenBackend =
+  | (BackendOperations & { readonly revocation: "none" })
+  | (BackendOperations & RevocationOperations & { readonly revocation: "immediate" })
+  | (BackendOperations & RevocationOperations & { readonly revocation: "propagating" });
+
+export interface BackendOperations {
+  /**
+   * I1. Names what it makes by `plan.externalName` and tags it. I2. Fails with
+   * {@link BackendError} and an honest `effect`. I3. Never retries what may have had an effect.
+   * I4. Sends nothing after `context.issueBy`; past it the effect is `"none"`.
+   */
+  issue(plan: IssuePlan, context: IssueContext): Promise<Issued>;
+  /**
+   * Cleans up after an `issue` whose outcome nobody recorded. The core calls it only after
+   * `settleBy`. R1. Idempotent. R2. Takes the name first where it can, so that a late mint fails.
+   * R3. `absent` only after looking, and only when no tombstone still waits.
+   * `checkpoint` is the last handle that was made durable, if any.
+   */
+  recover(plan: IssuePlan, checkpoint: Secret | null, context: CallContext): Promise<Recovered>;
+  readonly renewal:
+    | { readonly kind: "none" }
+    | {
+        readonly kind: "extend";
+        /**
+         * N1. Moves the expiry to `expiresAt`, and can do nothing else: never re-enables what was
+         * revoked. N2. Fails like `issue`. Returns the expiry that the backend now has.
+         */
+        extend(
+          plan: IssuePlan,
+          handle: Secret,
+          expiresAt: InstantMs,
+          context: IssueContext,
+        ): Promise<InstantMs>;
+      };
+  readonly listing:
+    | { readonly kind: "none" }
+    | {
+        readonly kind: "marked";
+        /** L1. Everything that bears a Mayfly mark, ours or not, page by page (at most 1,000). */
+        list(after: string | null, context: CallContext): Promise<MarkedPage>;
+      };
+  /** S1. Proves each right that the type needs, harmlessly. S2. Says what to do for each problem. */
+  selfCheck(roles: readonly JsonObject[], context: CallContext): Promise<SelfCheck>;
+  /** Closes pools. After it, every call rejects. */
+  close(): Promise<void>;
+}
+
+export interface RevocationOperations {
+  /**
+   * V1. Idempotent: what is already gone succeeds. V2. Returns only once the backend refuses the
+   * credential, live sessions included; anything less throws. V3. Needs only the handle and
+   * today's configuration.
+   */
+  revoke(handle: Secret, context: CallContext): Promise<Revoked>;
+  /**
+   * B1. Looks at what revocation is to have removed and says what it looked at. B2. Says
+   * `accepted` while the credential lives; when it cannot tell, it throws.
+   */
+  probe(handle: Secret, context: CallContext): Promise<Probe>;
+}
+
+export interface Issued {
+  /** Members of the reply's `data`; the secret ones are wrapped. */
+  readonly material: Readonly<Record<string, Secret | Json>>;
+  /** The one member of `material` whose fingerprint is kept. */
+  readonly fingerprintOf: string;
+  /** As the backend stated it; never later than planned. */
+  readonly expiresAt: InstantMs;
+  /** What `revoke` and `probe` will need, in the type's own encoding; sealed before storage. */
+  readonly handle: Secret;
+}
+
+export type Recovered =
+  | { readonly outcome: "absent"; readonly looked: JsonObject }
+  /** Found, destroyed, and seen to be refused. */
+  | { readonly outcome: "destroyed"; readonly looked: JsonObject }
+  /** Not settled yet (a tombstone in quarantine): call again then. */
+  | { readonly outcome: "wait"; readonly seconds: DurationSeconds; readonly reason: string }
+  /** Cannot be found or destroyed, but certainly dies by itself then. */
+  | { readonly outcome: "expires"; readonly notLaterThan: InstantMs };
+
+export type Revoked =
+  | { readonly outcome: "refused" }
+  /** `revocation: "propagating"` only: refused everywhere by then; probe again. */
+  | { readonly outcome: "propagating"; readonly until: InstantMs };
+
+export interface Probe {
+  readonly verdict: "refused" | "accepted";
+  /** What was looked at and found, for the event: `{ roles: 0, sessions: 0, prepared: 0 }`. */
+  readonly looked: JsonObject;
+}
+
+export interface MarkedPage {
+  readonly marked: readonly Marked[];
+  /** Pass to the next call; null at the end. */
+  readonly next: string | null;
+}
+
+export interface Marked {
+  readonly externalName: string;
+  /** `ours`: this installation's name and a tag that verifies. Others are never touched. */
+  readonly mark:
+    | { readonly kind: "ours"; readonly leaseId: LeaseId; readonly handle: Secret }
+    | { readonly kind: "foreign"; readonly installation: string }
+    | { readonly kind: "unverified" };
+}
+
+export interface SelfCheck {
+  /** The backend's own identity (system identifier, account id), which an update may not change. */
+  readonly upstreamIdentity: string;
+  /** Backend's clock minus ours; null when it cannot be measured. */
+  readonly clockSkewMs: number | null;
+  readonly facts: JsonObject;
+  readonly problems: readonly CheckProblem[];
+}
+
+export interface CheckProblem {
+  /** Stable, such as `group_role_owns_objects`. */
+  readonly code: string;
+  readonly what: string;
+  /** A sentence or a statement to run. */
+  readonly fix: string;
+}

@@ -1,0 +1,62 @@
+import type { JsonObject } from "./brand.ts";
+import type { Clock, InstantMs } from "./time.ts";
+import type { Secret } from "./secret.ts";
+
+/** Handed to every effectful call: there is no ambient clock, logger, fetch or cancellation. */
+export interface CallContext {
+  readonly clock: Clock;
+  /** Aborted at the caller's deadline or at shutdown. An aborted call has effect `"unknown"`. */
+  readonly signal: AbortSignal;
+  readonly traceId: string;
+}
+
+export interface IssueContext extends CallContext {
+  /**
+   * Nothing may be sent to the backend after this instant, tested again where a batch or a pool
+   * slot is flushed; where the backend can test a deadline, it travels in the call.
+   */
+  readonly issueBy: InstantMs;
+  /**
+   * Makes a handle durable before the next effect, where an issue has several steps. After it
+   * resolves, a crash is cleaned up by that handle.
+   */
+  checkpoint(handle: Secret): Promise<void>;
+}
+
+/**
+ * Structured log: the message is a constant, the data are fields, and a secret is neither.
+ * `child` binds fields such as the trace id.
+ */
+export interface Log {
+  debug(message: string, fields?: JsonObject): void;
+  info(message: string, fields?: JsonObject): void;
+  warn(message: string, fields?: JsonObject, error?: unknown): void;
+  error(message: string, fields?: JsonObject, error?: unknown): void;
+  child(fields: JsonObject): Log;
+}
+
+/**
+ * Named places in the code between two durable steps, where a test may kill or freeze the process.
+ * Inert (a call that returns) unless the process was configured otherwise.
+ */
+export interface FailPoints {
+  reached(point: FailPoint): Promise<void>;
+}
+export const FAIL_POINTS = [
+  "reserve.before",
+  "reserve.after",
+  "issue.before",
+  "issue.after",
+  "activate.after",
+  "schedule.after",
+  "renew.recorded",
+  "renew.after",
+  "end.requested",
+  "end.marked",
+  "revoke.before",
+  "revoke.after",
+  "settle.after",
+  "recover.before",
+  "recover.after",
+] as const;
+export type FailPoint = (typeof FAIL_POINTS)[number];

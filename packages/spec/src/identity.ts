@@ -1,0 +1,101 @@
+import type { JsonObject } from "./brand.ts";
+import type { CallContext } from "./context.ts";
+import type { TrustRootName } from "./ids.ts";
+import type { Secret } from "./secret.ts";
+import type { DurationSeconds, InstantMs } from "./time.ts";
+
+export interface WorkloadAttribute {
+  readonly value: string;
+  /** `repository` can be renamed and taken by somebody else; `repository_id` cannot. */
+  readonly stability: "immutable" | "mutable";
+}
+
+/** A verified identity. */
+export interface Workload {
+  readonly trustRoot: TrustRootName;
+  readonly kind: "spiffe" | "oidc";
+  /** The OIDC issuer, or `spiffe://<trust domain>`. */
+  readonly issuer: string;
+  /** The SPIFFE ID, or the token's `sub`. */
+  readonly subject: string;
+  readonly attributes: Readonly<Record<string, WorkloadAttribute>>;
+}
+
+/**
+ * How policies, queries and people name a workload: the SPIFFE ID, or `<issuer>#<subject>` (an
+ * issuer has no fragment, OpenID Connect Discovery section 3, so the first `#` splits it).
+ */
+export const workloadName = (workload: Pick<Workload, "kind" | "issuer" | "subject">): string =>
+  workload.kind === "spiffe" ? workload.subject : `${workload.issuer}#${workload.subject}`;
+
+/** What verification established; only a verifier makes one. */
+export interface VerifiedIdentity {
+  readonly workload: Workload;
+  /** The token's `exp`. */
+  readonly expiresAt: InstantMs;
+  /** Fresh proof is needed again this long after `provenAt`. Set per trust root. */
+  readonly identityMaxAgeSeconds: DurationSeconds;
+  readonly provenAt: InstantMs;
+  /** Hex SHA-256 of the presented token; the token itself is not kept. */
+  readonly tokenSha256: string;
+  /** Set where this trust root's tokens may be used once. */
+  readonly oneTime: {
+    readonly issuer: string;
+    readonly jti: string;
+    readonly expiresAt: InstantMs;
+  } | null;
+  /** RFC 7638 thumbprint of the key that the caller proved, or null for a bearer. */
+  readonly confirmation: string | null;
+}
+
+export type PresentedIdentity =
+  | { readonly kind: "jwt"; readonly token: Secret }
+  /** DER certificates, leaf first; the TLS layer proved possession of the leaf's key. */
+  | { readonly kind: "x509"; readonly chain: readonly Uint8Array[] };
+
+/** Turns what is presented into who it is. One per trust root, never one per vendor. */
+export interface IdentityVerifier {
+  readonly name: TrustRootName;
+  /** A1. Routing on unverified bytes: cheap, synchronous, and never a reason to trust. */
+  claims(presented: PresentedIdentity): boolean;
+  /**
+   * A2. Verifies signature, issuer, audience and time in this call; one that returns has vouched.
+   * A3. Fails with `invalid_identity` and one message for all causes; the cause is for the log.
+   */
+  verify(presented: PresentedIdentity, context: CallContext): Promise<VerifiedIdentity>;
+}
+
+/** A registered trust root: `config` is parsed by the identity package according to `kind`. */
+export interface TrustRoot {
+  readonly name: TrustRootName;
+  readonly kind: "spiffe" | "oidc";
+  readonly config: JsonObject;
+  readonly enabled: boolean;
+}
+
+/** What the identity package offers: strict parsing of trust configuration, and verification. */
+export interface TrustRoots {
+  parse(name: TrustRootName, kind: TrustRoot["kind"], config: unknown): TrustRoot;
+  /** A4. Replaces all verifiers at once; keys of removed roots are forgotten. */
+  replace(roots: readonly TrustRoot[]): void;
+  /** A5. An identity that no enabled root claims is refused before any fetch. */
+  verify(presented: PresentedIdentity, context: CallContext): Promise<VerifiedIdentity>;
+}
+
+/** The only outbound HTTP: deadline, size cap, redirect and address policy. Port of `net`. */
+export interface OutboundHttp {
+  /** GET of a JSON document. N1. Never follows a redirect off the host. N2. Bounded in time and size. */
+  getJson(url: string, options: OutboundOptions, context: CallContext): Promise<OutboundJson>;
+}
+export interface OutboundOptions {
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+  /** Conspicuous: permits http and loopback or private addresses (demo, tests, in-cluster). */
+  readonly unsafeAllowPrivate: boolean;
+}
+export interface OutboundJson {
+  readonly status: number;
+  readonly body: unknown;
+  /** Seconds from `Cache-Control: max-age`, or null. */
+  readonly maxAgeSeconds: number | null;
+}

@@ -1,0 +1,408 @@
+import type { Json, JsonObject } from "./brand.ts";
+import type { IssuePlan, Marked } from "./backend.ts";
+import type { BackendId, DecisionId, EventId, LeaseId, RoleName, TaskId } from "./ids.ts";
+import type { VerifiedIdentity } from "./identity.ts";
+import type { Exposure, Lease, LeaseOutcome, LeaseState } from "./lease.ts";
+import type { Decision } from "./policy.ts";
+import type { Actor, EndedTaskState, Task, TaskState } from "./task.ts";
+import type { DurationSeconds, InstantMs } from "./time.ts";
+
+/**
+ * The ledger: the durable memory of every credential that we may have caused to exist.
+ *
+ *     reserve ─▶ reserved ──activate──▶ active ──end, due──▶ ending ──settle──▶ ended
+ *                  │  │                                      ▲  │ ▲              │
+ *                  │  └─ settleBy passed, or withheld ───────┘  ▼ │ retried      │
+ *                  └──── abandon (effect none) ──▶ ended       stuck ◀┘ for ever │
+ *                                                     resurface: reopened ◀──────┘
+ *
+ * G1. A row exists before the backend hears of it. G2. No row is ever deleted. G3. Each transition
+ * appends its events in the same transaction. G4. Each transition is compare-and-swap; the loser is
+ * told. G5. Serialisation failures and deadlocks are retried inside; an unreachable ledger is
+ * `ledger_unavailable`. G6. Due, idle and claimed are judged by the ledger's own clock.
+ * G7. After a task's end was requested, `reserve`, `activate`, `renew` and opening a child refuse
+ * below it. G8. One refused row never fails another caller's.
+ */
+
+/** Made only by a ledger; the type argument is the state machine. */
+export interface LeaseHandle<State extends LeaseState> {
+  readonly id: LeaseId;
+  readonly state: State;
+  /** Row version for the compare-and-swap. */
+  readonly version: number;
+}
+
+/** Steps 6 to 8 of the exchange, and renewal. */
+export interface IssueLedger {
+  /** What an Idempotency-Key was used for, or null. Kept 24 h. */
+  readIdempotent(scope: IdempotencyScope): Promise<IdempotencyRecord | null>;
+  /** One transaction: task, decisions, leases, events, key, one-time token. All or nothing. */
+  reserve(reservation: Reservation): Promise<ReserveResult>;
+  checkpoint(lease: LeaseHandle<"reserved">, sealedHandle: Uint8Array): Promise<void>;
+  /**
+   * Resolves only when durable. `withheld`: the end was requested, or a later generation exists;
+   * the handle is stored, the lease is `ending`, and the secret must be dropped. `refused`: the row
+   * is no longer reserved (recover took it): destroy by the handle in hand.
+   */
+  activate(lease: LeaseHandle<"reserved">, activation: Activation): Promise<ActivateResult>;
+  /** Only for effect `"none"`. */
+  abandon(lease: LeaseHandle<"reserved">, why: string): Promise<void>;
+  /** Denials are durable before their reply. */
+  recordDenial(denial: Denial): Promise<void>;
+  /**
+   * Records the later expiry before the backend is asked. Throws `task_ended`, `not_found`, or
+   * `conflict` (not active, not later, or beyond the deadline).
+   */
+  recordRenewal(renewal: Renewal): Promise<RecordedRenewal>;
+}
+
+export interface IdempotencyScope {
+  /** Workload name, key thumbprint or empty, task id or empty: hashed together by the core. */
+  readonly scopeSha256: string;
+  readonly key: string;
+}
+export interface IdempotencyRecord {
+  readonly bodySha256: string;
+  readonly taskId: TaskId;
+  readonly generation: number;
+}
+
+export interface NewTask {
+  readonly id: TaskId;
+  readonly parentId: TaskId | null;
+  readonly identity: VerifiedIdentity;
+  readonly verifiedInitiator: string | null;
+  readonly descriptor: Task["descriptor"];
+  /** Seconds from the ledger's now; the ledger bounds it by the parent's deadline. */
+  readonly deadlineAt: InstantMs;
+}
+
+export interface Reservation {
+  readonly task:
+    | { readonly kind: "open"; readonly task: NewTask }
+    | {
+        readonly kind: "existing";
+        readonly taskId: TaskId;
+        /** Fresh proof by the same subject, recorded as such; null when a task token was shown. */
+        readonly identity: VerifiedIdentity | null;
+      };
+  readonly decisions: readonly Decision[];
+  readonly leases: readonly LeaseIntent[];
+  readonly idempotency:
+    | (IdempotencyScope & {
+        readonly bodySha256: string;
+        /** The generation that `readIdempotent` showed, 0 for none. */
+        readonly seenGeneration: number;
+      })
+    | null;
+  readonly oneTime: VerifiedIdentity["oneTime"];
+  readonly confirmation: string | null;
+  /** The catalogue that the decisions were made from. */
+  readonly catalogVersion: number;
+  readonly limits: LeaseLimits;
+}
+
+/** Soft limits on live leases: a bounded overshoot is accepted, a queue on a counter is not. */
+export interface LeaseLimits {
+  readonly perTask: number;
+  readonly perWorkload: number;
+  readonly perRole: number;
+}
+
+export interface LeaseIntent {
+  readonly id: LeaseId;
+  readonly role: RoleName;
+  readonly backendId: BackendId;
+  readonly backendType: string;
+  readonly backendRevision: number;
+  readonly decisionId: DecisionId;
+  readonly plan: IssuePlan;
+  readonly issueBy: InstantMs;
+  readonly settleBy: InstantMs;
+}
+
+export type ReserveResult =
+  | {
+      readonly kind: "reserved";
+      readonly task: Task;
+      readonly leases: readonly LeaseHandle<"reserved">[];
+      readonly generation: number;
+    }
+  /** The catalogue changed since: load it and decide again. */
+  | { readonly kind: "stale_catalog" }
+  /** Another request with the same key won: read it and start again. */
+  | { readonly kind: "stale_idempotency" };
+
+export interface Activation {
+  readonly expiresAt: InstantMs;
+  readonly sealedHandle: Uint8Array;
+  readonly fingerprint: string;
+}
+export type ActivateResult =
+  | { readonly kind: "active"; readonly lease: LeaseHandle<"active"> }
+  | { readonly kind: "withheld"; readonly reason: string }
+  | { readonly kind: "refused" };
+
+export interface Denial {
+  /** `taskId` is null when the denied request would have opened a task. */
+  readonly decision: Decision;
+  readonly workload: string;
+  readonly role: RoleName;
+}
+
+export interface Renewal {
+  readonly leaseId: LeaseId;
+  readonly expiresAt: InstantMs;
+  readonly decision: Decision;
+  readonly catalogVersion: number;
+}
+export type RecordedRenewal =
+  | { readonly kind: "recorded"; readonly sealedHandle: Uint8Array; readonly lease: Lease }
+  | { readonly kind: "stale_catalog" };
+
+/** Tasks: read on the primary for every use of a task token, and ended in two commits. */
+export interface TaskLedger {
+  find(id: TaskId): Promise<Task | null>;
+  /** `ended`: nothing was written. Fresh proof moves `identityProvenAt`. */
+  heartbeat(id: TaskId, proof: VerifiedIdentity | null): Promise<"beaten" | "ended">;
+  /**
+   * First commit: from now on nothing new is reserved, activated, renewed or opened below. The
+   * first request stands; a later one changes nothing and is told so.
+   */
+  requestEnd(end: EndRequest): Promise<"requested" | "already">;
+  /**
+   * Second commit: locks the task and its descendants, sets their states, marks active leases
+   * `ending` and reserved ones as to be withheld. Idempotent. Never waits on strangers' exchanges.
+   */
+  applyEnd(id: TaskId): Promise<AppliedEnd>;
+  /** Makes one lease `ending` (or to be withheld). Returns what it now is; null if unknown. */
+  endLease(id: LeaseId, actor: Actor, reason: string): Promise<Lease | null>;
+  /** Leases of the task and all its descendants, newest first, at most `limit`. */
+  leasesBelow(id: TaskId, limit: number): Promise<readonly Lease[]>;
+  lease(id: LeaseId): Promise<Lease | null>;
+}
+export interface EndRequest {
+  readonly taskId: TaskId;
+  readonly state: EndedTaskState;
+  readonly actor: Actor;
+  readonly reason: string;
+}
+export interface AppliedEnd {
+  readonly ended: readonly TaskId[];
+  readonly leases: readonly {
+    readonly id: LeaseId;
+    readonly backendId: BackendId;
+    readonly state: LeaseState;
+  }[];
+}
+
+/** What the worker's passes need. */
+export interface SweepLedger {
+  /** Tasks past deadline or idle, or with an end request not yet applied; at most `limit`. */
+  dueTasks(limit: number): Promise<readonly DueTask[]>;
+  /** Marks live leases and active children under tasks that are not active; returns how many. */
+  endStrays(limit: number): Promise<number>;
+  /** Backends that have due rows, whoever claims them. */
+  dueBackends(): Promise<readonly BackendId[]>;
+  /**
+   * Claims due rows of one backend for `claimSeconds`: active past expiry (now `ending`), reserved
+   * past `settleBy` (now `ending`, to recover), ending and stuck past their next attempt.
+   */
+  claim(
+    backendId: BackendId,
+    limit: number,
+    claimSeconds: DurationSeconds,
+  ): Promise<readonly Claim[]>;
+  /** False: the claim was lost, and nothing was written. */
+  settle(claim: Claim, outcome: ClaimOutcome): Promise<boolean>;
+  /**
+   * For each marked object, after the listing and on the primary: is its lease live? The others
+   * are orphans: reopened as `ending` with the note `resurfaced`, or given a lease if the row is
+   * lost. Returns the orphans.
+   */
+  adoptOrphans(
+    backendId: BackendId,
+    marked: readonly {
+      readonly mark: Extract<Marked["mark"], { kind: "ours" }>;
+      readonly externalName: string;
+      readonly sealedHandle: Uint8Array;
+    }[],
+  ): Promise<readonly LeaseId[]>;
+  /** `backendId` null: a sweep over the ledger's rows; else one listing of that backend. */
+  recordSweep(backendId: BackendId | null): Promise<void>;
+}
+
+export type DueTask =
+  | { readonly id: TaskId; readonly due: "deadline" | "idle" }
+  | { readonly id: TaskId; readonly due: "end_requested" };
+
+export interface Claim {
+  readonly leaseId: LeaseId;
+  readonly taskId: TaskId | null;
+  readonly backendId: BackendId;
+  readonly backendRevision: number;
+  readonly token: string;
+  readonly attempts: number;
+  readonly plan: IssuePlan;
+  readonly expiresAt: InstantMs;
+  readonly work:
+    | { readonly kind: "revoke"; readonly sealedHandle: Uint8Array }
+    /** `sealedHandle`: the last checkpoint, or null. */
+    | { readonly kind: "recover"; readonly sealedHandle: Uint8Array | null };
+}
+
+export type ClaimOutcome =
+  | { readonly kind: "ended"; readonly outcome: LeaseOutcome; readonly looked: JsonObject }
+  /** Not a failure: a quarantine or a propagation runs until then. */
+  | {
+      readonly kind: "wait";
+      readonly seconds: DurationSeconds;
+      readonly exposure: Exclude<Exposure, { kind: "none" }>;
+    }
+  | {
+      readonly kind: "failed";
+      /** Public text, no secret. */
+      readonly error: string;
+      readonly retryInSeconds: DurationSeconds;
+      readonly stuck: boolean;
+    };
+
+/** May this backend issue now? Read at most once a second per backend. */
+export interface IssuingHealth {
+  read(backendId: BackendId): Promise<IssuingHealthReading>;
+}
+export interface IssuingHealthReading {
+  /** Ages by the ledger's clock; null: never. */
+  readonly sweepAgeSeconds: number | null;
+  readonly listingAgeSeconds: number | null;
+  readonly stuck: number;
+}
+
+// ---- the append-only record --------------------------------------------------------------------
+
+export const EVENT_KINDS = [
+  "task.opened",
+  "task.heartbeat_proven",
+  "task.end_requested",
+  "task.ended",
+  "decision.permitted",
+  "decision.denied",
+  "lease.reserved",
+  "lease.activated",
+  "lease.withheld",
+  "lease.abandoned",
+  "lease.renewed",
+  "lease.ending",
+  "lease.recovering",
+  "lease.retried",
+  "lease.stuck",
+  "lease.waiting",
+  "lease.ended",
+  "lease.resurfaced",
+  "backend.registered",
+  "backend.updated",
+  "backend.enabled",
+  "backend.disabled",
+  "backend.deleted",
+  "role.put",
+  "role.deleted",
+  "trust.put",
+  "trust.deleted",
+  "policies.activated",
+  "signing_key.created",
+  "signing_key.retired",
+] as const;
+export type EventKind = (typeof EVENT_KINDS)[number];
+
+export interface LedgerEvent {
+  readonly id: EventId;
+  readonly kind: EventKind;
+  readonly at: InstantMs;
+  readonly actor: Actor;
+  readonly taskId: TaskId | null;
+  readonly leaseId: LeaseId | null;
+  readonly decisionId: DecisionId | null;
+  readonly data: JsonObject;
+  /** Null until the sequencer reached it. */
+  readonly logIndex: number | null;
+}
+
+/** Appends committed events to the log, in one order, with a hash chain. One runs at a time. */
+export interface LogSequencer {
+  /** Returns how many it appended, at most `limit`. */
+  append(limit: number): Promise<number>;
+  /**
+   * Recomputes leaf and chain hashes from the events, from log index `from` on (0: all), and finds
+   * any entry altered, missing, repeated or out of order.
+   */
+  verify(from: number): Promise<LogVerification>;
+}
+export type LogVerification =
+  | {
+      readonly ok: true;
+      readonly entries: number;
+      readonly headSha256: string;
+      /** Events not yet sequenced. */
+      readonly pending: number;
+    }
+  | { readonly ok: false; readonly logIndex: number; readonly problem: string };
+
+// ---- queries -----------------------------------------------------------------------------------
+
+/** Keyset pagination: `after` is the opaque `next` of the page before. */
+export interface PageRequest {
+  readonly limit: number;
+  readonly after: string | null;
+}
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly next: string | null;
+}
+
+export interface LeaseFilter {
+  readonly taskId?: TaskId;
+  readonly workload?: string;
+  readonly initiator?: string;
+  readonly backendId?: BackendId;
+  readonly role?: RoleName;
+  readonly state?: LeaseState;
+  readonly exposed?: boolean;
+  readonly fingerprint?: string;
+  readonly from?: InstantMs;
+  readonly until?: InstantMs;
+}
+export interface TaskFilter {
+  readonly workload?: string;
+  readonly initiator?: string;
+  readonly ref?: string;
+  readonly state?: TaskState;
+  readonly parentId?: TaskId;
+  readonly from?: InstantMs;
+  readonly until?: InstantMs;
+}
+export interface EventFilter {
+  readonly taskId?: TaskId;
+  readonly leaseId?: LeaseId;
+  readonly kind?: EventKind;
+  readonly from?: InstantMs;
+  readonly until?: InstantMs;
+}
+
+export interface LedgerQueries {
+  leases(filter: LeaseFilter, page: PageRequest): Promise<Page<Lease>>;
+  tasks(filter: TaskFilter, page: PageRequest): Promise<Page<Task>>;
+  events(filter: EventFilter, page: PageRequest): Promise<Page<LedgerEvent>>;
+  decision(id: DecisionId): Promise<Decision | null>;
+  /** The whole chain of one task and its descendants in one call; bounded, and says if cut. */
+  taskChain(id: TaskId): Promise<TaskChain | null>;
+  /** Counts for metrics and the operator: live leases by state, overdue, oldest due. */
+  counts(): Promise<Readonly<Record<string, Json>>>;
+}
+export interface TaskChain {
+  readonly task: Task;
+  readonly descendants: readonly Task[];
+  readonly decisions: readonly Decision[];
+  readonly leases: readonly Lease[];
+  readonly events: readonly LedgerEvent[];
+  readonly truncated: boolean;
+}
