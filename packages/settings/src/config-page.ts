@@ -1,0 +1,30 @@
+import { VARIABLES } from "./variables.ts";
+
+/** The text of `docs/config.md`; a test compares it with the file. */
+export function configPage(): string {
+  const rows = Object.values(VARIABLES).map((variable) => {
+    const value =
+      variable.defaultText === null
+        ? variable.optional
+          ? "not set"
+          : "required"
+        : `\`${variable.defaultText}\``;
+    const name = variable.secret
+      ? `\`${variable.name}\` or \`${variable.name}_FILE\``
+      : `\`${variable.name}\``;
+    return `| ${name} | ${value} | ${variable.readers.join(", ")} | ${variable.meaning} |`;
+  });
+  return `# Configuration
+
+Every process is configured by environment variables alone. It validates them at start, reports all
+problems at once, and refuses a \`MAYFLY_\` variable that does not exist. A secret may be given in a
+file: the name with \`_FILE\` holds its path. Names with \`UNSAFE\` weaken a guarantee and are warned
+of at each start.
+
+This page is generated from \`packages/settings/src/variables.ts\` by \`node packages/settings/src/write-config-page.ts\`.
+
+| variable | default | read by | meaning |
+| --- | --- | --- | --- |
+${rows.join("\n")}
+`;
+}

@@ -1,0 +1,82 @@
+import { describe, expect, it } from "vitest";
+import { readFileSync } from "node:fs";
+import { configPage, readBrokerSettings, unsafeSettings } from "./index.ts";
+
+const noFile = (): string => {
+  throw new Error("no such file");
+};
+const least = {
+  MAYFLY_ISSUER: "https://mayfly.acme.test",
+  MAYFLY_DATABASE_URL: "postgres://mayfly_broker:hunter2@db/mayfly",
+};
+const problemsOf = (environment: Record<string, string>, readFile = noFile): string => {
+  try {
+    readBrokerSettings(environment, readFile);
+  } catch (error) {
+    return String(error);
+  }
+  return "";
+};
+
+describe("the configuration", () => {
+  it("has safe defaults for all but the issuer and the database", () => {
+    const settings = readBrokerSettings(least, noFile);
+    expect(settings.listen).toEqual({ host: "127.0.0.1", port: 8420 });
+    expect(settings.queue).toBe("postgres");
+    expect(settings.redisUrl).toBeNull();
+    expect(unsafeSettings(settings)).toEqual([]);
+  });
+  it("refuses an unknown MAYFLY_ variable by name and leaves other variables alone", () => {
+    expect(problemsOf({ ...least, MAYFLY_ISSSUER: "x", HOME: "/root" })).toContain(
+      "MAYFLY_ISSSUER: there is no such variable",
+    );
+  });
+  it("reports all problems at once", () => {
+    const text = problemsOf({ MAYFLY_ISSUER: "not a url", MAYFLY_LISTEN: "nowhere" });
+    expect(text).toContain("MAYFLY_ISSUER");
+    expect(text).toContain("MAYFLY_LISTEN");
+    expect(text).toContain("MAYFLY_DATABASE_URL: it is required");
+  });
+  it("never repeats a secret in a problem", () => {
+    const text = problemsOf({ ...least, MAYFLY_DATABASE_URL_FILE: "/x", MAYFLY_STUCK_MAX: "-1" });
+    expect(text).toContain("MAYFLY_DATABASE_URL: set it or MAYFLY_DATABASE_URL_FILE, not both");
+    expect(text).not.toContain("hunter2");
+  });
+  it("reads a secret from a file", () => {
+    const settings = readBrokerSettings(
+      { MAYFLY_ISSUER: least.MAYFLY_ISSUER, MAYFLY_DATABASE_URL_FILE: "/run/secret" },
+      (path) => `${path}-content\n`,
+    );
+    expect(settings.databaseUrl.expose("upstream")).toBe("/run/secret-content");
+  });
+  it.each([
+    "https://acme.test/",
+    "https://acme.test?x=1",
+    "https://acme.test#f",
+    "https://user@acme.test",
+    "ftp://acme.test",
+  ])("refuses %s as an issuer", (issuer) => {
+    expect(problemsOf({ ...least, MAYFLY_ISSUER: issuer })).toContain("MAYFLY_ISSUER: expected");
+  });
+  it.each(["1e3", "0x10", "1.5", "", "-2", "1000000000"])(
+    "refuses %j as a whole number",
+    (value) => {
+      const text = problemsOf({ ...least, MAYFLY_ATTEMPTS_UNTIL_STUCK: value });
+      expect(text).toContain("MAYFLY_ATTEMPTS_UNTIL_STUCK");
+    },
+  );
+  it("wants the Redis URL when the queue is Redis", () => {
+    expect(problemsOf({ ...least, MAYFLY_QUEUE: "redis" })).toContain("MAYFLY_REDIS_URL");
+  });
+  it("warns of each unsafe setting by name", () => {
+    const settings = readBrokerSettings(
+      { ...least, MAYFLY_UNSAFE_QUARANTINE_SECONDS: "1" },
+      noFile,
+    );
+    expect(unsafeSettings(settings)).toEqual(["MAYFLY_UNSAFE_QUARANTINE_SECONDS"]);
+  });
+  it("is documented by a page that is generated from the same table", () => {
+    const page = readFileSync(new URL("../../../docs/config.md", import.meta.url), "utf8");
+    expect(page).toBe(configPage());
+  });
+});

@@ -1,0 +1,202 @@
+import {
+  flag,
+  issuerUrl,
+  listenAddress,
+  number,
+  oneOf,
+  secretText,
+  text,
+  type Variable,
+} from "./variable.ts";
+
+const both = ["broker", "worker"] as const;
+const all = ["broker", "worker", "migrate"] as const;
+const optional = <T>(variable: Variable<T>): Variable<T | null> => ({
+  ...variable,
+  optional: true,
+});
+
+/**
+ * Every variable of every process: the one source of `docs/config.md`. A new one has a default
+ * under which today's behaviour stands. `UNSAFE` in a name marks what weakens a guarantee; such a
+ * setting is warned of at each start.
+ */
+export const VARIABLES = {
+  issuer: issuerUrl("MAYFLY_ISSUER", {
+    readers: both,
+    meaning: "The broker's public URL: its OAuth issuer, and the only audience that it accepts.",
+  }),
+  listen: listenAddress("MAYFLY_LISTEN", {
+    readers: ["broker"],
+    default: "127.0.0.1:8420",
+    meaning: "Where the broker listens, as host:port. Port 0 takes a free one.",
+  }),
+  databaseUrl: secretText("MAYFLY_DATABASE_URL", {
+    readers: all,
+    meaning: "The ledger's PostgreSQL, with the database role of this process.",
+  }),
+  databaseConnections: number("MAYFLY_DATABASE_CONNECTIONS", {
+    readers: both,
+    default: "8",
+    min: 2,
+    max: 200,
+    whole: true,
+    meaning: "Most connections of this process to the ledger.",
+  }),
+  queue: oneOf("MAYFLY_QUEUE", ["redis", "postgres"], {
+    readers: all,
+    default: "postgres",
+    meaning: "Where BullMQ keeps its jobs: `redis` for production, `postgres` needs no Redis.",
+  }),
+  redisUrl: optional(
+    secretText("MAYFLY_REDIS_URL", {
+      readers: both,
+      meaning: "Redis or Valkey of the queue; required when MAYFLY_QUEUE is redis.",
+    }),
+  ),
+  redisCluster: flag("MAYFLY_REDIS_CLUSTER", {
+    readers: both,
+    meaning: "Whether MAYFLY_REDIS_URL names a node of a cluster.",
+  }),
+  sealingKeys: optional(
+    secretText("MAYFLY_SEALING_KEYS", {
+      readers: both,
+      meaning: "The sealing key ring, in the format of docs/config.md; or use the `_FILE` form.",
+    }),
+  ),
+  logLevel: oneOf("MAYFLY_LOG_LEVEL", ["debug", "info", "warn", "error", "silent"], {
+    readers: both,
+    default: "info",
+    meaning: "Least level that is logged, as JSON lines on standard error.",
+  }),
+  issueSeconds: number("MAYFLY_ISSUE_SECONDS", {
+    readers: both,
+    default: "10",
+    min: 0.1,
+    max: 120,
+    meaning: "How long after its reservation a mint may still be sent to the backend.",
+  }),
+  sweepIntervalSeconds: number("MAYFLY_SWEEP_INTERVAL_SECONDS", {
+    readers: both,
+    default: "10",
+    min: 0.05,
+    max: 300,
+    meaning: "Time between two sweeps. Issuing stops when none finished within two intervals.",
+  }),
+  listingIntervalSeconds: number("MAYFLY_LISTING_INTERVAL_SECONDS", {
+    readers: both,
+    default: "60",
+    min: 0.05,
+    max: 3600,
+    meaning: "Time between two listings of what each backend holds of ours.",
+  }),
+  claimSeconds: number("MAYFLY_CLAIM_SECONDS", {
+    readers: both,
+    default: "30",
+    min: 0.2,
+    max: 600,
+    meaning: "How long a worker owns a claimed lease before another may claim it.",
+  }),
+  attemptsUntilStuck: number("MAYFLY_ATTEMPTS_UNTIL_STUCK", {
+    readers: both,
+    default: "6",
+    min: 1,
+    max: 100,
+    whole: true,
+    meaning: "Failed attempts after which a lease is `stuck`. It is retried for ever all the same.",
+  }),
+  retryBaseSeconds: number("MAYFLY_RETRY_BASE_SECONDS", {
+    readers: both,
+    default: "2",
+    min: 0.05,
+    max: 60,
+    meaning: "First wait after a failed attempt; doubled each time, at most 300 s, ± half.",
+  }),
+  stuckMax: number("MAYFLY_STUCK_MAX", {
+    readers: both,
+    default: "100",
+    min: 1,
+    max: 1_000_000,
+    whole: true,
+    meaning: "Stuck leases of one backend above which it issues no more.",
+  }),
+  liveLeasesMaxPerTask: number("MAYFLY_LIVE_LEASES_MAX_PER_TASK", {
+    readers: both,
+    default: "100",
+    min: 1,
+    max: 100_000,
+    whole: true,
+    meaning: "Live leases of one task; a soft limit.",
+  }),
+  liveLeasesMaxPerWorkload: number("MAYFLY_LIVE_LEASES_MAX_PER_WORKLOAD", {
+    readers: both,
+    default: "1000",
+    min: 1,
+    max: 1_000_000,
+    whole: true,
+    meaning: "Live leases of one workload; a soft limit.",
+  }),
+  liveLeasesMaxPerRole: number("MAYFLY_LIVE_LEASES_MAX_PER_ROLE", {
+    readers: both,
+    default: "10000",
+    min: 1,
+    max: 10_000_000,
+    whole: true,
+    meaning: "Live leases of one role; a soft limit.",
+  }),
+  taskSecondsMax: number("MAYFLY_TASK_SECONDS_MAX", {
+    readers: both,
+    default: "86400",
+    min: 1,
+    max: 604_800,
+    whole: true,
+    meaning: "Longest deadline that a task may ask for.",
+  }),
+  taskDepthMax: number("MAYFLY_TASK_DEPTH_MAX", {
+    readers: both,
+    default: "4",
+    min: 0,
+    max: 16,
+    whole: true,
+    meaning: "How deep child tasks may nest; 0 allows none.",
+  }),
+  passConcurrency: number("MAYFLY_PASS_CONCURRENCY", {
+    readers: both,
+    default: "16",
+    min: 1,
+    max: 256,
+    whole: true,
+    meaning: "Revocations under way at once for one backend.",
+  }),
+  unsafeClockSkewSeconds: number("MAYFLY_UNSAFE_CLOCK_SKEW_SECONDS", {
+    readers: both,
+    default: "60",
+    min: 0,
+    max: 60,
+    meaning: "Clock skew allowed between the parts. Below 60 only for tests and the demo.",
+  }),
+  unsafeQuarantineSeconds: number("MAYFLY_UNSAFE_QUARANTINE_SECONDS", {
+    readers: both,
+    default: "300",
+    min: 0,
+    max: 3600,
+    meaning: "How long a name is held after an unsettled mint. Below 300 only for tests, the demo.",
+  }),
+  unsafeAllowPrivateAddresses: flag("MAYFLY_UNSAFE_ALLOW_PRIVATE_ADDRESSES", {
+    readers: both,
+    meaning: "Lets key sets and bundles be fetched over http and from private addresses.",
+  }),
+  unsafeFailPoint: optional(
+    text("MAYFLY_UNSAFE_FAIL_POINT", {
+      readers: both,
+      meaning: "For crash tests: `<point>=kill` or `<point>=stop` at the named point.",
+    }),
+  ),
+} as const;
+
+/** All names that the environment may hold, `_FILE` forms of secrets included. */
+export const VARIABLE_NAMES: ReadonlySet<string> = new Set(
+  Object.values(VARIABLES).flatMap((variable) =>
+    variable.secret ? [variable.name, `${variable.name}_FILE`] : [variable.name],
+  ),
+);
