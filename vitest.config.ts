@@ -12,6 +12,7 @@ import { defineConfig } from "vitest/config";
  *
  * A test that keeps module state or patches a global belongs in `integration` or `system`.
  */
+const onePostgres = "./packages/testkit/src/vitest/global-setup.ts";
 const servers = ["**/*.pg.test.ts", "**/*.redis.test.ts"];
 const never = ["**/node_modules/**", "**/dist/**", "**/.mayfly/**", "**/__fixtures__/**"];
 
@@ -43,6 +44,7 @@ export default defineConfig({
           include: servers.flatMap((name) => [`packages/*/src/${name}`, `services/*/src/${name}`]),
           exclude: never,
           pool: "forks",
+          globalSetup: onePostgres,
           testTimeout: 60_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 1 },
@@ -55,6 +57,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [...never, "test/tidy/**"],
           pool: "forks",
+          globalSetup: onePostgres,
           // Whole processes are started, killed and timed here: never two files at once.
           maxWorkers: 1,
           testTimeout: 180_000,

@@ -1,0 +1,10 @@
+/** The servers of a test run, for `*.pg.test.ts` and `test/**`. */
+export {
+  freshDatabase,
+  postgresUrl,
+  testPostgres,
+  type DatabaseTemplate,
+  type FreshDatabaseOptions,
+  type TestDatabase,
+} from "./fresh-database.ts";
+export type { ProvidedPostgres } from "./provided.ts";
