@@ -1,1 +1,12 @@
-export {};
+/** Real PostgreSQL and Redis servers for development, the demo and tests. */
+export { EmbeddedError, type EmbeddedErrorParts } from "./embedded-error.ts";
+export { freePort } from "./free-port.ts";
+export { freshDatabase } from "./fresh-database.ts";
+export type { ProcessExit } from "./guarded-process.ts";
+export {
+  defaultPostgresVersion,
+  postgresVersions,
+  type PostgresVersion,
+} from "./postgres-binaries.ts";
+export { reachableDataDir } from "./reachable-directory.ts";
+export { startPostgres, type EmbeddedPostgres, type PostgresOptions } from "./start-postgres.ts";
