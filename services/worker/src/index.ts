@@ -1,1 +1,1 @@
-export {};
+export { startWorker, type RunningWorker, type WorkerPorts } from "./worker.ts";

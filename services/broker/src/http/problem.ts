@@ -1,0 +1,97 @@
+import { BrokerError, ERROR_CODES, type ErrorCode, type JsonObject, type Log } from "@mayfly/spec";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: JsonObject;
+}
+
+const NO_STORE = { "Cache-Control": "no-store" } as const;
+
+/** RFC 9457 problem details: `title` says what, `where` where, `detail` why, `todo` what to do. */
+export function problemAnswer(error: BrokerError, traceId: string): Answer {
+  const entry = ERROR_CODES[error.code];
+  return {
+    status: entry.status,
+    headers: {
+      ...NO_STORE,
+      "Content-Type": "application/problem+json",
+      ...retryAfter(error),
+      ...(entry.status === 401 ? { "WWW-Authenticate": 'Bearer realm="mayfly"' } : {}),
+    },
+    body: {
+      type: `https://mayfly.dev/errors#${error.code}`,
+      title: entry.meaning,
+      status: entry.status,
+      detail: error.message,
+      code: error.code,
+      ...(error.where === null ? {} : { where: error.where }),
+      todo: entry.todo,
+      ...error.public,
+      trace: traceId,
+    },
+  };
+}
+
+/** Codes for which the token endpoint does not answer 400 (RFC 6749 section 5.2; protocol ours). */
+const OAUTH_STATUS: Partial<Record<ErrorCode, number>> = {
+  unauthenticated: 401,
+  method_not_allowed: 405,
+  too_large: 413,
+  idempotency_mismatch: 409,
+  lease_limit: 429,
+  busy: 503,
+  issuing_paused: 503,
+  ledger_unavailable: 503,
+  backend_unavailable: 503,
+  backend_rejected: 502,
+  config_invalid: 500,
+  check_failed: 500,
+  internal: 500,
+};
+
+/** An OAuth error answer (RFC 6749 section 5.2) with our code and members beside it. */
+export function oauthAnswer(error: BrokerError, traceId: string): Answer {
+  const entry = ERROR_CODES[error.code];
+  const { hint, ...rest } = error.public;
+  return {
+    status: OAUTH_STATUS[error.code] ?? 400,
+    headers: { ...NO_STORE, "Content-Type": "application/json", ...retryAfter(error) },
+    body: {
+      error: entry.oauth,
+      error_description: printable(error.message),
+      code: error.code,
+      ...(error.where === null ? {} : { where: error.where }),
+      ...rest,
+      hint: hint ?? entry.todo,
+      trace: traceId,
+    },
+  };
+}
+
+const retryAfter = (error: BrokerError): Record<string, string> => {
+  const status = OAUTH_STATUS[error.code] ?? ERROR_CODES[error.code].status;
+  const waits = error.retryAfterSeconds ?? (status === 503 || status === 429 ? 5 : null);
+  return waits === null ? {} : { "Retry-After": String(Math.max(1, Math.ceil(waits))) };
+};
+
+/** `error_description` allows %x20-21 / %x23-5B / %x5D-7E only (RFC 6749 section 5.2). */
+const printable = (text: string): string =>
+  text
+    .replaceAll('"', "'")
+    .replaceAll("\\", "/")
+    .replaceAll(/[^\x20-\x7e]/g, "?");
+
+/**
+ * Any failure as a BrokerError, logged under the trace id with its cause. What is not one of ours
+ * is a defect: its text stays in the log.
+ */
+export function knownError(error: unknown, log: Log): BrokerError {
+  if (BrokerError.is(error)) {
+    const level = ERROR_CODES[error.code].status >= 500 ? "warn" : "debug";
+    log[level]("request failed", { code: error.code, where: error.where }, error.cause);
+    return error;
+  }
+  log.error("request failed by a defect", {}, error);
+  return new BrokerError("internal", "The broker failed; nothing more is said here.");
+}

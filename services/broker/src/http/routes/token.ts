@@ -1,0 +1,203 @@
+import { createHash } from "node:crypto";
+import type { Hono } from "hono";
+import type {
+  ExchangeReply,
+  ExchangeRequest,
+  ExchangeSubject,
+  IssuedCredential,
+} from "@mayfly/core";
+import {
+  BrokerError,
+  Secret,
+  type Json,
+  type JsonObject,
+  type PresentedIdentity,
+} from "@mayfly/spec";
+import type { AppPorts } from "../app.ts";
+import { parseForm, type Form } from "../form.ts";
+import { readBody } from "../read-body.ts";
+import type { Env, HttpContext } from "../request-scope.ts";
+import { parseStrictJson } from "../strict-json.ts";
+import { instantText } from "../views/json-views.ts";
+
+/** Three tokens of 8 KiB and 16 KiB of details, percent-encoded, fit well below it. */
+export const TOKEN_BODY_BYTES_MAX = 96 * 1024;
+const DETAILS_CHARACTERS_MAX = 16 * 1024;
+const TOKEN_CHARACTERS_MAX = 8 * 1024;
+
+const GRANT = "urn:ietf:params:oauth:grant-type:token-exchange";
+const TYPE = "urn:ietf:params:oauth:token-type:";
+const ISSUED_TYPE = `${TYPE}access_token`;
+
+/** `POST /token`: RFC 8693 token exchange that carries a task (RFC 9396). */
+export function tokenRoutes(app: Hono<Env>, ports: AppPorts): void {
+  app.post("/token", async (c) => {
+    const body = await readBody(c.req.raw, c.env?.incoming, TOKEN_BODY_BYTES_MAX);
+    const request = readExchange(c, body, ports.settings.issuer);
+    const reply = await ports.core.exchange(request, c.get("call"));
+    return c.body(tokenReply(reply), 200, {
+      "Content-Type": "application/json",
+      "Cache-Control": "no-store",
+    });
+  });
+}
+
+/** The exchange that a form asks for. Also what `/v1/explain` reads. */
+export function readExchange(c: HttpContext, body: string, issuer: string): ExchangeRequest {
+  const form = parseForm(c.req.header("content-type") ?? null, body);
+  const grant = form.required("grant_type");
+  if (grant !== GRANT) {
+    throw new BrokerError(
+      "unsupported_grant_type",
+      `This endpoint offers the grant ${GRANT} only.`,
+      {
+        where: "grant_type",
+      },
+    );
+  }
+  checkTarget(form, issuer);
+  const requested = form.one("requested_token_type");
+  if (requested !== null && requested !== ISSUED_TYPE) {
+    throw new BrokerError("invalid_request", `Only ${ISSUED_TYPE} is issued here.`, {
+      where: "requested_token_type",
+    });
+  }
+  return {
+    subject: readSubject(form),
+    actor: readActor(form),
+    details: readDetails(form),
+    idempotency: readIdempotency(c, body),
+  };
+}
+
+/** `resource` and `audience` may name this broker alone (RFC 8693 section 2.1). */
+function checkTarget(form: Form, issuer: string): void {
+  for (const name of ["resource", "audience"]) {
+    if (form.all(name).some((value) => value !== issuer)) {
+      throw new BrokerError("invalid_target", `Tokens are issued for ${issuer} alone.`, {
+        where: name,
+      });
+    }
+  }
+}
+
+function readToken(form: Form, name: string): Secret {
+  const token = form.required(name);
+  if (token.length > TOKEN_CHARACTERS_MAX) {
+    throw new BrokerError(
+      "too_large",
+      `${name} is longer than ${TOKEN_CHARACTERS_MAX} characters.`,
+      { where: name },
+    );
+  }
+  return Secret.of(token);
+}
+
+/**
+ * `access_token` is a task token of ours; `jwt` and `id_token` prove an identity. Other types are
+ * not accepted, `refresh_token` among them.
+ */
+function readSubject(form: Form): ExchangeSubject {
+  const token = readToken(form, "subject_token");
+  const type = form.required("subject_token_type");
+  if (type === ISSUED_TYPE) return { kind: "task_token", token };
+  if (type === `${TYPE}jwt` || type === `${TYPE}id_token`) {
+    return { kind: "identity", presented: { kind: "jwt", token } };
+  }
+  throw new BrokerError(
+    "invalid_request",
+    `subject_token_type must be ${TYPE}jwt, ${TYPE}id_token, or ${ISSUED_TYPE} for a task token.`,
+    { where: "subject_token_type" },
+  );
+}
+
+function readActor(form: Form): PresentedIdentity | null {
+  const token = form.one("actor_token");
+  const type = form.one("actor_token_type");
+  if (token === null && type === null) return null;
+  if (token === null || type === null) {
+    throw new BrokerError(
+      "invalid_request",
+      "actor_token and actor_token_type come together or not at all.",
+      { where: token === null ? "actor_token" : "actor_token_type" },
+    );
+  }
+  if (type !== `${TYPE}jwt` && type !== `${TYPE}id_token`) {
+    throw new BrokerError(
+      "invalid_request",
+      `actor_token_type must be ${TYPE}jwt or ${TYPE}id_token.`,
+      {
+        where: "actor_token_type",
+      },
+    );
+  }
+  return { kind: "jwt", token: readToken(form, "actor_token") };
+}
+
+/** RFC 9396 section 2: an array of objects; here of exactly one, the task. */
+function readDetails(form: Form): unknown {
+  const name = "authorization_details";
+  const text = form.required(name);
+  const refuse = (why: string): BrokerError =>
+    new BrokerError("invalid_task", `${name}: ${why}`, { where: name });
+  if (text.length > DETAILS_CHARACTERS_MAX) {
+    throw refuse(`is longer than ${DETAILS_CHARACTERS_MAX} characters.`);
+  }
+  const value = parseStrictJson(text, name, "invalid_task");
+  if (!Array.isArray(value)) throw refuse("must be an array that holds one object.");
+  const objects: readonly unknown[] = value;
+  if (objects.length !== 1) throw refuse("must hold exactly one object of type mayfly-task.");
+  return objects[0];
+}
+
+/** 1 to 255 visible ASCII characters, as the Idempotency-Key draft of the IETF has it. */
+function readIdempotency(c: HttpContext, body: string): ExchangeRequest["idempotency"] {
+  const key = c.req.header("idempotency-key");
+  if (key === undefined) return null;
+  if (!/^[\x21-\x7e]{1,255}$/.test(key) || key.includes(",")) {
+    throw new BrokerError(
+      "invalid_request",
+      "Idempotency-Key must be 1 to 255 visible ASCII characters without a comma.",
+      { where: "Idempotency-Key" },
+    );
+  }
+  return { key, bodySha256: createHash("sha256").update(body).digest("hex") };
+}
+
+/** The one place where a secret is written: the reply to the agent that it was minted for. */
+function tokenReply(reply: ExchangeReply): string {
+  const { task } = reply;
+  return JSON.stringify({
+    access_token: reply.taskToken.expose("reply"),
+    issued_token_type: ISSUED_TYPE,
+    token_type: "Bearer",
+    expires_in: reply.taskTokenExpiresInSeconds,
+    task: {
+      id: task.id,
+      state: task.state,
+      parent: task.parentId,
+      deadline: instantText(task.deadlineAt),
+      idle_timeout_seconds: task.descriptor.idleTimeoutSeconds,
+    },
+    authorization_details: reply.authorizationDetails,
+    credentials: reply.credentials.map(credentialReply),
+  });
+}
+
+const credentialReply = (credential: IssuedCredential): JsonObject => ({
+  lease: credential.lease,
+  role: credential.role,
+  kind: credential.kind,
+  expires_at: instantText(credential.expiresAt),
+  expiry_enforced_by: credential.expiryEnforcedBy,
+  revocation: credential.revocation,
+  data: exposed(credential.material),
+});
+
+function exposed(material: IssuedCredential["material"]): JsonObject {
+  const data: Record<string, Json> = {};
+  for (const [name, value] of Object.entries(material)) {
+    data[name] = value instanceof Secret ? value.expose("reply") : value;
+  }
+  return data;
+}

@@ -1,0 +1,131 @@
+import {
+  workloadName,
+  type Decision,
+  type Exposure,
+  type InstantMs,
+  type JsonObject,
+  type Lease,
+  type LedgerEvent,
+  type RegisteredBackend,
+  type Role,
+  type Task,
+} from "@mayfly/spec";
+
+/** An instant as people and other programs read it: RFC 3339, UTC, milliseconds. */
+export const instantText = (at: InstantMs): string => new Date(at).toISOString();
+const instantOrNull = (at: InstantMs | null): string | null =>
+  at === null ? null : instantText(at);
+
+export const taskView = (task: Task): JsonObject => ({
+  id: task.id,
+  state: task.state,
+  end_requested: task.endRequested,
+  goal: task.descriptor.goal,
+  ref: task.descriptor.ref,
+  parent: task.parentId,
+  root: task.rootId,
+  depth: task.depth,
+  workload: workloadName(task.workload),
+  initiator:
+    task.verifiedInitiator === null
+      ? task.descriptor.claimedInitiator === null
+        ? null
+        : { name: task.descriptor.claimedInitiator, basis: "claimed" }
+      : { name: task.verifiedInitiator, basis: "verified" },
+  targets: task.descriptor.targets,
+  credentials: task.descriptor.credentials.map((credential) => ({
+    role: credential.role,
+    params: credential.params,
+    ttl_seconds: credential.ttlSeconds,
+    issue: credential.issue,
+  })),
+  opened_at: instantText(task.openedAt),
+  deadline: instantText(task.deadlineAt),
+  idle_timeout_seconds: task.descriptor.idleTimeoutSeconds,
+  last_heartbeat_at: instantText(task.lastHeartbeatAt),
+  ended_at: instantOrNull(task.endedAt),
+  end_reason: task.endReason,
+});
+
+export const exposureView = (exposure: Exposure): JsonObject => {
+  switch (exposure.kind) {
+    case "none":
+      return { kind: "none" };
+    case "until":
+      return { kind: "until", until: instantText(exposure.until), reason: exposure.reason };
+    case "unknown":
+      return { kind: "unknown", reason: exposure.reason };
+  }
+};
+
+export const leaseView = (lease: Lease): JsonObject => ({
+  id: lease.id,
+  task: lease.taskId,
+  role: lease.role,
+  backend: lease.backendId,
+  backend_type: lease.backendType,
+  backend_revision: lease.backendRevision,
+  workload: lease.workload,
+  decision: lease.decisionId,
+  state: lease.state,
+  outcome: lease.outcome,
+  exposure: exposureView(lease.exposure),
+  external_name: lease.plan.externalName,
+  grant: lease.plan.grant,
+  fingerprint: lease.fingerprint,
+  reserved_at: instantText(lease.reservedAt),
+  activated_at: instantOrNull(lease.activatedAt),
+  expires_at: instantText(lease.expiresAt),
+  end_requested_at: instantOrNull(lease.endRequestedAt),
+  end_reason: lease.endReason,
+  ended_at: instantOrNull(lease.endedAt),
+  attempts: lease.attempts,
+  next_attempt_at: instantOrNull(lease.nextAttemptAt),
+  last_error: lease.lastError,
+  looked: lease.looked,
+});
+
+export const decisionView = (decision: Decision): JsonObject => ({
+  id: decision.id,
+  task: decision.taskId,
+  effect: decision.verdict.effect,
+  why: decision.verdict.effect === "deny" ? decision.verdict.why : null,
+  determining_policies: decision.verdict.determining,
+  explanation: decision.verdict.explanation,
+  policy_digest: decision.policyDigest,
+  request: decision.request,
+  decided_at: instantText(decision.decidedAt),
+});
+
+export const eventView = (event: LedgerEvent): JsonObject => ({
+  id: event.id,
+  kind: event.kind,
+  at: instantText(event.at),
+  actor: { kind: event.actor.kind, name: event.actor.name },
+  task: event.taskId,
+  lease: event.leaseId,
+  decision: event.decisionId,
+  data: event.data,
+  log_index: event.logIndex,
+});
+
+export const backendView = (backend: RegisteredBackend): JsonObject => ({
+  id: backend.id,
+  type: backend.type,
+  revision: backend.revision,
+  enabled: backend.enabled,
+  config: backend.describedConfig,
+  upstream_identity: backend.upstreamIdentity,
+  updated_at: instantText(backend.updatedAt),
+});
+
+export const roleView = (role: Role): JsonObject => ({
+  role: role.name,
+  backend: role.backendId,
+  description: role.description,
+  ttl_max_seconds: role.ttlSecondsMax,
+  data_class: role.dataClass,
+  reversibility: role.reversibility,
+  environment: role.environment,
+  ...role.settings,
+});
