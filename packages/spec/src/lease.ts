@@ -47,16 +47,19 @@ export type LeaseTransition = {
   [S in LeaseState]: keyof (typeof LEASE_TRANSITIONS)[S];
 }[LeaseState];
 
-/** A lease as read. No member of it is secret. */
+/**
+ * A lease as read. No member of it is secret. Task, role, workload and decision are null only where
+ * a restore lost the row and `adoptOrphans` made one anew: nothing is known of them then.
+ */
 export interface Lease {
   readonly id: LeaseId;
-  readonly taskId: TaskId;
-  readonly role: RoleName;
+  readonly taskId: TaskId | null;
+  readonly role: RoleName | null;
   readonly backendId: BackendId;
   readonly backendType: string;
   readonly backendRevision: number;
-  readonly workload: string;
-  readonly decisionId: DecisionId;
+  readonly workload: string | null;
+  readonly decisionId: DecisionId | null;
   readonly state: LeaseState;
   readonly outcome: LeaseOutcome | null;
   readonly exposure: Exposure;

@@ -36,8 +36,13 @@ export interface LeaseHandle<State extends LeaseState> {
 export interface IssueLedger {
   /** What an Idempotency-Key was used for, or null. Kept 24 h. */
   readIdempotent(scope: IdempotencyScope): Promise<IdempotencyRecord | null>;
-  /** One transaction: task, decisions, leases, events, key, one-time token. All or nothing. */
+  /**
+   * One transaction: task, decisions, leases, events, key, one-time token. All or nothing. Throws
+   * `not_found` (task or parent), `task_ended` (also past the deadline), `lease_limit`,
+   * `idempotency_mismatch`, `replayed`, `busy`.
+   */
   reserve(reservation: Reservation): Promise<ReserveResult>;
+  /** Throws `conflict` when the lease is no longer reserved. */
   checkpoint(lease: LeaseHandle<"reserved">, sealedHandle: Uint8Array): Promise<void>;
   /**
    * Resolves only when durable. `withheld`: the end was requested, or a later generation exists;
@@ -45,7 +50,7 @@ export interface IssueLedger {
    * is no longer reserved (recover took it): destroy by the handle in hand.
    */
   activate(lease: LeaseHandle<"reserved">, activation: Activation): Promise<ActivateResult>;
-  /** Only for effect `"none"`. */
+  /** Only for effect `"none"`. Throws `conflict` when the lease is no longer reserved. */
   abandon(lease: LeaseHandle<"reserved">, why: string): Promise<void>;
   /** Denials are durable before their reply. */
   recordDenial(denial: Denial): Promise<void>;
@@ -163,21 +168,25 @@ export type RecordedRenewal =
 /** Tasks: read on the primary for every use of a task token, and ended in two commits. */
 export interface TaskLedger {
   find(id: TaskId): Promise<Task | null>;
-  /** `ended`: nothing was written. Fresh proof moves `identityProvenAt`. */
+  /** `ended`: nothing was written. Fresh proof moves `identityProvenAt`. Throws `not_found`. */
   heartbeat(id: TaskId, proof: VerifiedIdentity | null): Promise<"beaten" | "ended">;
   /**
    * First commit: from now on nothing new is reserved, activated, renewed or opened below. The
-   * first request stands; a later one changes nothing and is told so.
+   * first request stands; a later one, or one for a task that has ended, changes nothing and is
+   * told so. Throws `not_found`.
    */
   requestEnd(end: EndRequest): Promise<"requested" | "already">;
   /**
    * Second commit: locks the task and its descendants, sets their states, marks active leases
    * `ending` and reserved ones as to be withheld. Idempotent. Never waits on strangers' exchanges.
+   * A descendant whose own end was requested takes that state; any other follows its parent:
+   * `killed` or `expired` like it, else `cancelled`. Throws `not_found`, or `conflict` when no end
+   * of the task was requested. `leases` are all live ones below it.
    */
   applyEnd(id: TaskId): Promise<AppliedEnd>;
   /** Makes one lease `ending` (or to be withheld). Returns what it now is; null if unknown. */
   endLease(id: LeaseId, actor: Actor, reason: string): Promise<Lease | null>;
-  /** Leases of the task and all its descendants, newest first, at most `limit`. */
+  /** Leases of the task and all its descendants, newest id first, at most `limit`. */
   leasesBelow(id: TaskId, limit: number): Promise<readonly Lease[]>;
   lease(id: LeaseId): Promise<Lease | null>;
 }

@@ -40,10 +40,12 @@ export interface StoredSigningKey {
   readonly verifiesUntilAt: InstantMs | null;
 }
 export interface SigningKeyStore {
+  /** Newest first. Leaves out those that ceased to verify more than a day ago. */
   list(): Promise<readonly StoredSigningKey[]>;
   /**
-   * Adds `key` and sets `verifiesUntilAt` of the ones before it, if the newest stored key is still
-   * `expectedNewestKid` (null: none); false when another process was first.
+   * Adds `key` and sets `verifiesUntilAt` of the one before it to `oldVerifyFor` after the new one
+   * begins to sign, if the newest stored key is still `expectedNewestKid` (null: none); false when
+   * another process was first.
    */
   add(
     key: StoredSigningKey,
