@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import type { Writable } from "node:stream";
 import { once } from "node:events";
+import { Socket } from "node:net";
 import { EmbeddedError, reasonOf } from "./embedded-error.ts";
 import { lineSplitter, newestLines } from "./log-lines.ts";
 import type { OsUser } from "./os-user.ts";
@@ -43,6 +44,7 @@ export interface GuardedProcess {
   readonly pid: number;
   /** Settles when the process has ended; never rejects. */
   readonly exited: Promise<ProcessExit>;
+  hasEnded(): boolean;
   /** Signals the process, unless it has ended (so never a stranger that got its id). */
   signal(signal: NodeJS.Signals): void;
   /** Its newest log lines, after what is still in the pipe has had a moment to arrive. */
@@ -83,9 +85,11 @@ export async function startGuarded(options: GuardedProcessOptions): Promise<Guar
   if (child.pid === undefined) throw notStarted(command, user, "it has no process id");
   const { pid } = child;
   const guard = child.stdio[3];
+  let ended = false;
   const exited = new Promise<ProcessExit>((resolve) => {
     child.once("exit", (code, signal) => {
-      if (guard !== null && guard !== undefined && "end" in guard) sayEnded(guard);
+      ended = true;
+      if (guard instanceof Socket) feed(guard.resume(), "ended\n");
       resolve({ code, signal });
     });
   });
@@ -93,6 +97,7 @@ export async function startGuarded(options: GuardedProcessOptions): Promise<Guar
   return {
     pid,
     exited,
+    hasEnded: () => ended,
     signal: (signal) => {
       child.kill(signal);
     },
@@ -101,11 +106,6 @@ export async function startGuarded(options: GuardedProcessOptions): Promise<Guar
       return words.list();
     },
   };
-}
-
-function sayEnded(guard: Writable): void {
-  feed(guard, "ended\n");
-  if ("resume" in guard && typeof guard.resume === "function") guard.resume();
 }
 
 /** A reader that is already gone (EPIPE) has made the text needless. */

