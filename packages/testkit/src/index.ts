@@ -1,5 +1,15 @@
+export {
+  ARBITRARY_ROLES,
+  ARBITRARY_TAGS,
+  ARBITRARY_VALUES,
+  ARBITRARY_WORKLOADS,
+  accessRequest,
+  arbitraryAccessRequest,
+  type AccessRequestFacts,
+} from "./access-request.ts";
 export { createFakeAlarmClock, type FakeAlarmClock } from "./fake-alarm-clock.ts";
 export { createFakeClock, type FakeClock } from "./fake-clock.ts";
 export { createFakeSealer } from "./fake-sealer.ts";
 export { createRecordingLog, type LogEntry, type RecordingLog } from "./recording-log.ts";
 export { seededRandom } from "./seeded-random.ts";
+export { createFakePolicyEngine, type FakePolicyRule } from "./fake-policy.ts";

@@ -1,1 +1,1 @@
-export {};
+export { describePolicyContract, type PolicyContractSubject } from "./policy-contract.ts";
