@@ -3,7 +3,8 @@ import type { Clock, JsonObject, Log } from "@mayfly/spec";
 import { describeError } from "./describe-error.ts";
 import { redactFields } from "./redact-fields.ts";
 
-export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+/** Least severe first; `silent` drops everything. */
+export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface JsonLogOptions {
@@ -42,7 +43,7 @@ export function createJsonLog(options: JsonLogOptions): Log {
 
 function logOver(logger: Logger): Log {
   const write =
-    (level: LogLevel) =>
+    (level: Exclude<LogLevel, "silent">) =>
     (message: string, fields: JsonObject = {}, error?: unknown): void => {
       if (!logger.isLevelEnabled(level)) return;
       const shown = {

@@ -1,1 +1,2 @@
 export { describePolicyContract, type PolicyContractSubject } from "./policy-contract.ts";
+export { describeSealContract, type SealContractSubject } from "./seal-contract.ts";

@@ -1,0 +1,4 @@
+import { describeSealContract } from "./contract/seal-contract.ts";
+import { createFakeSealer } from "./fake-sealer.ts";
+
+describeSealContract("fake", { createSealer: createFakeSealer });
