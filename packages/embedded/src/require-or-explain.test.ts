@@ -1,0 +1,42 @@
+import { expect, test } from "vitest";
+import { EmbeddedError } from "./embedded-error.ts";
+import {
+  postgresVersionsToTest,
+  requireOrExplain,
+  type TestSurroundings,
+} from "./require-or-explain.ts";
+
+function around(env: Record<string, string>): TestSurroundings & { said: string[] } {
+  const said: string[] = [];
+  return { env, said, say: (line) => said.push(line) };
+}
+
+test("a server that is not installed is explained once", async () => {
+  const bare = around({ PATH: "/nowhere" });
+  expect(await requireOrExplain("redis", bare)).toBeUndefined();
+  expect(await requireOrExplain("redis", bare)).toBeUndefined();
+  expect(bare.said).toEqual(["redis-server is not installed: tests that need it were not run"]);
+});
+
+test("a server that is not installed is an error when TEST_REQUIRE names it", async () => {
+  const bare = around({ PATH: "/nowhere", TEST_REQUIRE: "postgres, redis" });
+  await expect(requireOrExplain("redis", bare)).rejects.toThrow(/Install redis-server/);
+  expect(bare.said).toEqual([]);
+});
+
+test("a TEST_REQUIRE with a server that nobody knows is an error, not ignored", async () => {
+  const misspelt = around({ TEST_REQUIRE: "postgers" });
+  await expect(requireOrExplain("postgres", misspelt)).rejects.toThrow(/"postgers" is not known/);
+});
+
+test("PostgreSQL is there, since it comes with the dependencies", async () => {
+  const bare = around({});
+  expect(await requireOrExplain("postgres", bare)).toMatch(/\/bin\/postgres$/);
+  expect(bare.said).toEqual([]);
+});
+
+test("TEST_PG_VERSIONS chooses the versions; without it the default is tested", () => {
+  expect(postgresVersionsToTest({})).toEqual([18]);
+  expect(postgresVersionsToTest({ TEST_PG_VERSIONS: "17, 15" })).toEqual([15, 17]);
+  expect(() => postgresVersionsToTest({ TEST_PG_VERSIONS: "14" })).toThrow(EmbeddedError);
+});
