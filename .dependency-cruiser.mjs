@@ -55,7 +55,8 @@ export default {
       comment:
         "Everything depends on spec: whatever it imported, everything would have, the SDK included.",
       severity: "error",
-      from: { path: "^packages/spec/", pathNot: TEST_FILE },
+      // The generator of docs/errors.md is a program beside it, which nothing imports.
+      from: { path: "^packages/spec/", pathNot: [TEST_FILE, "/write-errors-page\\.ts$"] },
       to: { pathNot: "^packages/spec/" },
     },
     {

@@ -7,7 +7,7 @@ import { defineConfig } from "vitest/config";
  * | ----------- | ------------------------------------------- | --------------------------------- |
  * | unit        | beside their source, no server              | shared, no isolation (20x faster) |
  * | integration | `*.pg.test.ts`, `*.redis.test.ts`           | one each, real servers            |
- * | system      | `test/` without tidy                        | one each, real servers, one by one |
+ * | system      | `test/` without tidy                        | the same, one file at a time      |
  * | tidy        | `test/tidy`: rules of the repository        | one each, they start linters      |
  *
  * A test that keeps module state or patches a global belongs in `integration` or `system`.

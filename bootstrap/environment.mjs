@@ -10,7 +10,7 @@ const REACHING_THE_REGISTRY =
 
 /**
  * @param {NodeJS.ProcessEnv} env
- * @returns {NodeJS.ProcessEnv} the same without npm's variables, but for those that reach the registry
+ * @returns {NodeJS.ProcessEnv} without npm's variables, but for those that reach the registry
  */
 export function withoutNpm(env) {
   return Object.fromEntries(

@@ -46,8 +46,8 @@ export function runChild(file, args, { cwd, env }) {
  * @param {NodeJS.ProcessEnv} options.env
  * @param {number} options.timeoutMs
  * @param {(text: string) => void} [options.onOutput] sees each piece as it comes
- * @returns {Promise<{ code: number, output: string }>} the exit code (124 after the timeout) and the
- *   last 64 KiB of what it printed
+ * @returns {Promise<{ code: number, output: string }>} the exit code (124 after the timeout) and
+ *   the last 64 KiB of what it printed
  */
 export function runQuietly(file, args, { cwd, env, timeoutMs, onOutput }) {
   return new Promise((resolve, reject) => {

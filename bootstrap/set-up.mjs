@@ -9,8 +9,8 @@ import { ensureTool, readPins } from "./tools.mjs";
 const OWN_PNPM_TIMEOUT_MS = 10_000;
 
 /**
- * Gets this checkout ready to run: Node and pnpm where the machine's own are missing or too old, and
- * the packages of the lockfile. Does nothing, in well under a second, when all that is there.
+ * Gets this checkout ready to run: Node and pnpm where the machine's own are missing or too old,
+ * and the packages of the lockfile. Does nothing, in well under a second, when all that is there.
  *
  * @param {object} options
  * @param {string} options.root

@@ -34,8 +34,8 @@ const STALE_AFTER_MS = 60 * 60_000;
 const MAKING = ".making-";
 
 /**
- * Finds a fetched tool, or fetches it through npm. It is made in a temporary folder and renamed into
- * place, so that an interrupted one is never half there and of two at once one wins.
+ * Finds a fetched tool, or fetches it through npm. It is made in a temporary folder and renamed
+ * into place, so that an interrupted one is never half there and of two at once one wins.
  *
  * @param {object} wanted
  * @param {"node" | "pnpm"} wanted.kind
