@@ -13,3 +13,5 @@ export { createFakeSealer } from "./fake-sealer.ts";
 export { createRecordingLog, type LogEntry, type RecordingLog } from "./recording-log.ts";
 export { seededRandom } from "./seeded-random.ts";
 export { createFakePolicyEngine, type FakePolicyRule } from "./fake-policy.ts";
+export * from "./fake-backend/index.ts";
+export { createTestBackendHost, type TestHostOptions } from "./test-backend-host.ts";

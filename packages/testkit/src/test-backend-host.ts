@@ -1,0 +1,38 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+import {
+  durationSeconds,
+  parseInstallationId,
+  type BackendHost,
+  type Clock,
+  type Log,
+  type Random,
+} from "@mayfly/spec";
+
+export interface TestHostOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Default `testaaaa`. */
+  readonly installation?: string;
+  /** Default 2. */
+  readonly quarantineSeconds?: number;
+}
+
+/** What a backend is opened with in tests: a real keyed tag under a key of the installation. */
+export function createTestBackendHost(options: TestHostOptions): BackendHost {
+  const installation = parseInstallationId(options.installation ?? "testaaaa", "installation");
+  const tag = (text: string): string =>
+    createHmac("sha256", `key of ${installation}`).update(text).digest("hex");
+  return {
+    installation,
+    clock: options.clock,
+    random: options.random,
+    log: options.log,
+    tag,
+    verifyTag: (text, given) => {
+      const [expected, actual] = [Buffer.from(tag(text)), Buffer.from(given)];
+      return expected.length === actual.length && timingSafeEqual(expected, actual);
+    },
+    quarantineSeconds: durationSeconds(options.quarantineSeconds ?? 2),
+  };
+}
