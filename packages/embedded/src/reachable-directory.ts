@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { stat } from "node:fs/promises";
+import { lstat, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { EmbeddedError, systemCodeOf } from "./embedded-error.ts";
@@ -62,5 +62,24 @@ export async function reachableDataDir(preferred: string): Promise<string> {
   const user = await unprivilegedUser(wanted);
   if ((await unreachableFor(user, dirname(wanted))) === undefined) return wanted;
   const key = createHash("sha256").update(wanted).digest("hex").slice(0, 12);
-  return join(tmpdir(), `mayfly-data-${key}`);
+  const instead = join(tmpdir(), `mayfly-data-${key}`);
+  await refuseStrangers(instead, user);
+  return instead;
+}
+
+/** In the temporary folder anyone may have made a directory with a name that can be foretold. */
+async function refuseStrangers(directory: string, user: OsUser | undefined): Promise<void> {
+  try {
+    const { uid } = await lstat(directory);
+    if (uid === process.getuid?.() || uid === user?.uid) return;
+  } catch (thrown) {
+    if (systemCodeOf(thrown) === "ENOENT") return;
+    throw thrown;
+  }
+  throw new EmbeddedError({
+    what: "the place for the data directory is taken",
+    where: directory,
+    why: "it belongs to another user",
+    remedy: "Look at it, and remove it; or do not run as root.",
+  });
 }

@@ -77,7 +77,7 @@ const optionNames = [
 ] as const satisfies readonly (keyof PostgresOptions)[];
 
 const startDeadlineMs = 60_000;
-const startsMax = 6;
+const startsMax = 20;
 const fastGraceMs = 30_000;
 const immediateGraceMs = 10_000;
 
@@ -189,7 +189,7 @@ async function launch(cluster: Cluster, options: PostgresOptions): Promise<Launc
     const portTaken = passing.port.test(words) && options.port === undefined;
     const again = portTaken || passing.sessions.test(words);
     if (again && start < startsMax) {
-      // Sessions notice the end of their server within about a second.
+      // A session sees the end of its server when it next waits for something.
       if (!portTaken) await pauseFor(500);
       continue;
     }
