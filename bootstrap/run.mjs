@@ -30,7 +30,8 @@ async function main([command = "", ...args]) {
   }
   /** @param {string} line */
   const say = (line) => console.error(`  … ${line}`);
-  const { node, env, summary } = await setUp({ root, env: process.env, say });
+  const needsPnpm = command === "exec" && args[0] === "pnpm";
+  const { node, env, summary } = await setUp({ root, env: process.env, say, needsPnpm });
   // What `exec` prints may be read by another program: nothing of ours goes between.
   if (command === "exec") {
     const [program = "", ...rest] = args;

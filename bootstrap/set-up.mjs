@@ -16,10 +16,11 @@ const OWN_PNPM_TIMEOUT_MS = 10_000;
  * @param {string} options.root
  * @param {NodeJS.ProcessEnv} options.env
  * @param {(line: string) => void} options.say for progress
+ * @param {boolean} options.needsPnpm whether what runs next is pnpm itself
  * @returns {Promise<{ node: string, env: NodeJS.ProcessEnv, summary: string }>} the Node to run
  *   with, the environment to run in, and one line on what the set-up took
  */
-export async function setUp({ root, env, say }) {
+export async function setUp({ root, env, say, needsPnpm }) {
   const startedAt = performance.now();
   const pins = readPins();
   const platform = platformName();
@@ -40,6 +41,8 @@ export async function setUp({ root, env, say }) {
   const ownIsFine = majorOf(process.versions.node) >= pins.node.acceptedMajorFrom;
   const node = ownIsFine ? process.execPath : await fetchTool("node");
   const path = ownIsFine ? [dirname(process.execPath), bin] : [bin];
+  const findPnpm = async () =>
+    (await hasOwnPnpm(pins.pnpm, root, env)) ? "pnpm" : fetchTool("pnpm");
   const installed = await ensurePackages({
     root,
     stateFolder,
@@ -47,8 +50,9 @@ export async function setUp({ root, env, say }) {
     env,
     path,
     say,
-    findPnpm: async () => ((await hasOwnPnpm(pins.pnpm, root, env)) ? "pnpm" : fetchTool("pnpm")),
+    findPnpm,
   });
+  if (needsPnpm) await findPnpm();
   if (installed) fetched.push(join(root, "node_modules"));
 
   const sizes = await Promise.all(fetched.map(sizeOf));
@@ -58,13 +62,15 @@ export async function setUp({ root, env, say }) {
     fetched.length === 0
       ? `set-up: nothing to do (${seconds} s)`
       : `set up in ${seconds} s, ${megabytes(bytes)} on disk (${fetched.map(nameOf).join(", ")})`;
-  return { node, env: withPath(env, path), summary };
+  return { node, env: withPath(withoutNpm(env), path), summary };
 }
 
 /** @returns {string} the platform as the pins name it; a Linux without glibc is none of them */
 function platformName() {
   const name = `${process.platform}-${process.arch}`;
   if (process.platform !== "linux") return name;
+  // The report would look up the names of open connections.
+  process.report.excludeNetwork = true;
   const report = /** @type {{ header?: { glibcVersionRuntime?: string } }} */ (
     process.report.getReport()
   );
