@@ -53,7 +53,7 @@ export function countOf(report, code) {
     .filter((file) => file.status === "failed" && !file.assertionResults.some(isFailed))
     .map((file) => `${file.name} failed outside of its tests`);
   if (report === undefined) notes.push(`vitest wrote no report (exit code ${code})`);
-  else if (passed + failedTests === 0) notes.push("no test ran");
+  else if (passed + failedTests + notes.length === 0) notes.push("no test ran");
   if (failedTests + notes.length === 0 && (code !== 0 || report?.success !== true)) {
     notes.push(`vitest failed outside of the tests (exit code ${code}); see its output above`);
   }

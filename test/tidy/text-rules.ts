@@ -156,8 +156,7 @@ export const TEXT_RULES: readonly TextRule[] = [
     name: "no path of one machine",
     why: "What names the place where it was written works nowhere else.",
     applies: isText,
-    problems: (text) =>
-      matching(new RegExp(`(^|[\\s"'\`(=])(${WORKPLACES.join("|")})`))(text),
+    problems: (text) => matching(new RegExp(`(^|[\\s"'\`(=])(${WORKPLACES.join("|")})`))(text),
     seeds: {
       broken: WORKPLACES.map((path) => ["a.md", `See ${path}x.`] as const),
       sound: [["a.md", "See test/network/x, mayfly/root/v1 and /tmp/x."]],
