@@ -1,1 +1,9 @@
-export {};
+export type { CedarPolicyEngine } from "./cedar-policy-engine.ts";
+export {
+  createPolicyCompiler,
+  type CedarPolicyCompiler,
+  type CompiledPolicies,
+} from "./compile.ts";
+export type { PolicyExplanation, PolicyOutcome } from "./explain.ts";
+export { grantLines } from "./grant-lines.ts";
+export { POLICY_SCHEMA } from "./schema.ts";

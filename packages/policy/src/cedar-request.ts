@@ -1,0 +1,113 @@
+import type { CedarValueJson, Context, Entities, TypeAndId } from "@cedar-policy/cedar-wasm/nodejs";
+import { InvalidInput, workloadName, type AccessRequest, type Workload } from "@mayfly/spec";
+import { grantLines } from "./grant-lines.ts";
+import { REQUEST_LIMITS } from "./limits.ts";
+import { MUTABLE_TAG_PREFIX } from "./schema.ts";
+
+/** A request in Cedar's terms, as `schema.ts` declares them. */
+export interface CedarRequest {
+  readonly principal: TypeAndId;
+  readonly action: TypeAndId;
+  readonly resource: TypeAndId;
+  readonly context: Context;
+  readonly entities: Entities;
+}
+
+/**
+ * States the facts of a request and nothing else: no goal, no reference, no claimed initiator (the
+ * request does not even hold them), no clock, no ids of task and lease. Throws {@link InvalidInput}
+ * with an end of a sentence ("its …") for what Cedar could not hold exactly.
+ */
+export function cedarRequest(request: AccessRequest): CedarRequest {
+  const { workload, task, role, plan } = request;
+  const principal = { type: "Workload", id: text(workloadName(workload), "workload's name") };
+  const resource = { type: "Role", id: text(role.name, "role") };
+  const backend = { type: "Backend", id: text(role.backendId, "backend") };
+  const backendType = text(role.backendType, "backend type");
+  const { targets, actors } = REQUEST_LIMITS;
+  return {
+    principal,
+    action: { type: "Action", id: request.action },
+    resource,
+    context: {
+      task: {
+        deadline_seconds: whole(task.deadlineSeconds, "deadline"),
+        idle_timeout_seconds: whole(task.idleTimeoutSeconds, "idle timeout"),
+        depth: whole(task.depth, "depth"),
+        targets: texts(task.targets, "targets", targets),
+        ...(task.verifiedInitiator === null
+          ? {}
+          : { initiator: text(task.verifiedInitiator, "initiator") }),
+      },
+      ttl_seconds: whole(request.ttlSeconds, "lifetime"),
+      actors: texts(request.actorChain, "actor chain", actors),
+      grant: [...grantLines(plan.grant)],
+    },
+    entities: [
+      {
+        uid: principal,
+        attrs: {
+          issuer: text(workload.issuer, "issuer"),
+          subject: text(workload.subject, "subject"),
+          kind: workload.kind,
+          trust_root: text(workload.trustRoot, "trust root"),
+        },
+        parents: [],
+        tags: tagsOf(workload),
+      },
+      {
+        uid: resource,
+        attrs: {
+          backend: { __entity: backend },
+          backend_type: backendType,
+          data_class: role.dataClass,
+          reversibility: role.reversibility,
+          environment: text(role.environment, "environment"),
+        },
+        parents: [backend],
+      },
+      { uid: backend, attrs: { type: backendType }, parents: [] },
+    ],
+  };
+}
+
+function tagsOf(workload: Workload): Record<string, CedarValueJson> {
+  const attributes = Object.entries(workload.attributes);
+  if (attributes.length > REQUEST_LIMITS.attributes) {
+    throw new InvalidInput(`its workload has more than ${REQUEST_LIMITS.attributes} attributes`);
+  }
+  // `fromEntries` defines members, so that a name such as `__proto__` is a name like any other.
+  return Object.fromEntries(
+    attributes.map(([name, { value, stability }]) => {
+      if (name.startsWith(MUTABLE_TAG_PREFIX)) {
+        throw new InvalidInput(
+          `its workload has an attribute whose name begins with "${MUTABLE_TAG_PREFIX}"`,
+        );
+      }
+      const key = stability === "mutable" ? `${MUTABLE_TAG_PREFIX}${name}` : name;
+      return [text(key, "attribute name"), text(value, "attribute value")];
+    }),
+  );
+}
+
+/** Cedar's Long has 64 bits, a JavaScript number 53: what both hold exactly, or nothing. */
+function whole(value: number, what: string): number {
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new InvalidInput(`its ${what} is not a whole number from 0 to 2^53 - 1`);
+  }
+  return value;
+}
+
+/** Lone surrogates would all become U+FFFD on the way to Cedar, and so equal. */
+function text(value: string, what: string): string {
+  if (typeof value !== "string" || value.length > REQUEST_LIMITS.textLength) {
+    throw new InvalidInput(`its ${what} is longer than ${REQUEST_LIMITS.textLength} characters`);
+  }
+  if (!value.isWellFormed()) throw new InvalidInput(`its ${what} is not well-formed Unicode`);
+  return value;
+}
+
+function texts(values: readonly string[], what: string, most: number): string[] {
+  if (values.length > most) throw new InvalidInput(`its ${what} has more than ${most} entries`);
+  return values.map((value) => text(value, what));
+}

@@ -1,0 +1,250 @@
+import {
+  policyToJson,
+  validate,
+  type DetailedError,
+  type PolicyJson,
+  type PolicyToJsonAnswer,
+} from "@cedar-policy/cedar-wasm/nodejs";
+import {
+  parsePolicyId,
+  type PolicyCompiler,
+  type PolicyId,
+  type PolicyProblem,
+  type PolicySource,
+} from "@mayfly/spec";
+import { createCedarPolicyEngine, type CedarPolicyEngine } from "./cedar-policy-engine.ts";
+import { parseExpression, ShapeProblem } from "./expression.ts";
+import { LIMITS } from "./limits.ts";
+import type { ParsedPolicy } from "./parsed-policy.ts";
+import { presenceProblems } from "./presence-rule.ts";
+import { POLICY_SCHEMA } from "./schema.ts";
+import { newlines, splitSource, type PolicyText } from "./split-source.ts";
+import { vocabularyProblems } from "./vocabulary-rule.ts";
+
+export type CompiledPolicies =
+  | { readonly ok: true; readonly engine: CedarPolicyEngine }
+  | { readonly ok: false; readonly problems: readonly PolicyProblem[] };
+
+export interface CedarPolicyCompiler extends PolicyCompiler {
+  compile(sources: readonly PolicySource[]): CompiledPolicies;
+}
+
+/** Cedar behind `PolicyCompiler`. Compiling is synchronous: about 0.3 ms for each policy. */
+export const createPolicyCompiler = (): CedarPolicyCompiler => ({ compile });
+
+function compile(sources: readonly PolicySource[]): CompiledPolicies {
+  const oversized = sizeProblems(sources);
+  if (oversized.length > 0) return refused(oversized);
+  const split = sources.map(splitSource);
+  const problems = split.flatMap((source) => source.problems);
+  const texts = split.flatMap((source) => source.policies);
+  if (texts.length > LIMITS.policies) {
+    const message = `There are ${texts.length} policies; at most ${LIMITS.policies} are read.`;
+    return refused([{ source: "", policyId: null, message, line: null }]);
+  }
+  const policies: ParsedPolicy[] = [];
+  for (const text of texts) {
+    const parsed = parsePolicy(text);
+    problems.push(...parsed.problems);
+    if (parsed.policy !== null) policies.push(parsed.policy);
+  }
+  const repeated = repeatedIds(policies);
+  problems.push(...repeated);
+  if (repeated.length === 0) problems.push(...validationProblems(policies));
+  if (problems.length > 0) return refused(problems);
+  try {
+    return { ok: true, engine: createCedarPolicyEngine(policies) };
+  } catch (error) {
+    const message = `Cedar refused the policies: ${error instanceof Error ? error.message : ""}`;
+    return refused([{ source: "", policyId: null, message, line: null }]);
+  }
+}
+
+function refused(problems: readonly PolicyProblem[]): CompiledPolicies {
+  const place = ({ source, line }: PolicyProblem): readonly [string, number] => [source, line ?? 0];
+  const sorted = problems.toSorted((a, b) => {
+    const [sourceA, lineA] = place(a);
+    const [sourceB, lineB] = place(b);
+    return sourceA === sourceB ? lineA - lineB : sourceA < sourceB ? -1 : 1;
+  });
+  const more = sorted.length - LIMITS.problems;
+  if (more <= 0) return { ok: false, problems: sorted };
+  const message = `There are ${more} more problems.`;
+  const last = { source: "", policyId: null, message, line: null };
+  return { ok: false, problems: [...sorted.slice(0, LIMITS.problems), last] };
+}
+
+function sizeProblems(sources: readonly PolicySource[]): readonly PolicyProblem[] {
+  const problems: PolicyProblem[] = [];
+  const report = (source: string, message: string): void => {
+    problems.push({ source, policyId: null, message, line: null });
+  };
+  if (sources.length > LIMITS.sources) {
+    report("", `There are ${sources.length} sources; at most ${LIMITS.sources} are read.`);
+  }
+  const seen = new Set<string>();
+  let total = 0;
+  for (const { name, text } of sources) {
+    if (!/^[^\p{Cc}]+$/u.test(name) || name.length > LIMITS.nameLength || !name.isWellFormed()) {
+      const shown = JSON.stringify(name.slice(0, LIMITS.nameLength));
+      report("", `${shown} is no source name: 1 to ${LIMITS.nameLength} printable characters.`);
+    }
+    if (seen.has(name)) report(name, "Two sources have this name: rename one.");
+    seen.add(name);
+    const bytes = Buffer.byteLength(text);
+    total += bytes;
+    if (bytes > LIMITS.sourceBytes) {
+      report(name, `The source has ${bytes} bytes; at most ${LIMITS.sourceBytes} are read.`);
+    }
+    if (!text.isWellFormed()) report(name, "The source is not well-formed Unicode.");
+  }
+  if (total > LIMITS.totalBytes) {
+    report("", `The sources have ${total} bytes; at most ${LIMITS.totalBytes} are read.`);
+  }
+  return problems;
+}
+
+interface ParseResult {
+  readonly policy: ParsedPolicy | null;
+  readonly problems: readonly PolicyProblem[];
+}
+
+function parsePolicy(place: PolicyText): ParseResult {
+  const { text, source, line } = place;
+  const fail = (message: string, at: number | null = null, id: PolicyId | null = null) => ({
+    policy: null,
+    problems: [{ source, policyId: id, message, line: at ?? line }],
+  });
+  const answer = readPolicy(text);
+  if (answer.type === "failure") {
+    const [error] = answer.errors;
+    const message = error?.message ?? "Cedar cannot read the policy";
+    if (message.includes("got a template")) {
+      return fail("Templates (?principal, ?resource) are not offered: name the entity.");
+    }
+    return fail(wordsOf(error, "failed to parse policy from string: "), lineOf(place, error));
+  }
+  const { json } = answer;
+  const named = idOf(json);
+  if ("problem" in named) return fail(named.problem);
+  const { id } = named;
+  try {
+    const clauses = json.conditions.map(({ kind, body }) => ({
+      kind,
+      body: parseExpression(body),
+    }));
+    const messages = [
+      ...annotationProblems(json),
+      ...presenceProblems(json.effect, clauses),
+      ...vocabularyProblems([json.principal, json.resource], clauses),
+    ];
+    const problems = messages.map((message) => ({ source, policyId: id, message, line }));
+    const description = json.annotations?.["description"] ?? null;
+    return { policy: { ...place, id, description, json, clauses }, problems };
+  } catch (error) {
+    if (error instanceof ShapeProblem) return fail(error.message, null, id);
+    throw error;
+  }
+}
+
+function readPolicy(text: string): PolicyToJsonAnswer {
+  try {
+    return policyToJson(text);
+  } catch {
+    const message = "Cedar cannot read the policy";
+    const error = { message, help: null, code: null, url: null, severity: null };
+    return { type: "failure", errors: [error] };
+  }
+}
+
+function idOf(json: PolicyJson): { readonly id: PolicyId } | { readonly problem: string } {
+  const id: unknown = json.annotations?.["id"];
+  if (typeof id !== "string") {
+    return { problem: 'The policy has no name: write @id("a-name-for-it") before it.' };
+  }
+  try {
+    return { id: parsePolicyId(id, "@id") };
+  } catch {
+    const shown = JSON.stringify(id.slice(0, 128));
+    return {
+      problem: `@id(${shown}) is no policy id: 1 to 128 of A-Z, a-z, 0-9, dots, dashes, underscores.`,
+    };
+  }
+}
+
+function annotationProblems(json: PolicyJson): readonly string[] {
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(json.annotations ?? {})) {
+    if (name !== "id" && name !== "description") {
+      problems.push(`@${name} is not known: the annotations are @id and @description.`);
+    }
+    const shown: unknown = value;
+    if (name !== "description") continue;
+    if (typeof shown !== "string" || !/^[^\p{Cc}]+$/u.test(shown)) {
+      problems.push('@description is one line of text: write @description("Why it is so.").');
+    } else if (shown.length > LIMITS.descriptionLength) {
+      problems.push(`@description is longer than ${LIMITS.descriptionLength} characters.`);
+    }
+  }
+  return problems;
+}
+
+function repeatedIds(policies: readonly ParsedPolicy[]): readonly PolicyProblem[] {
+  const first = new Map<PolicyId, ParsedPolicy>();
+  const problems: PolicyProblem[] = [];
+  for (const policy of policies) {
+    const earlier = first.get(policy.id);
+    if (earlier === undefined) first.set(policy.id, policy);
+    else {
+      const message = `This @id is already that of the policy at ${earlier.source}:${earlier.line}.`;
+      problems.push({ source: policy.source, policyId: policy.id, message, line: policy.line });
+    }
+  }
+  return problems;
+}
+
+/** Cedar's warnings count too: each says that a policy can never apply, or looks like another. */
+function validationProblems(policies: readonly ParsedPolicy[]): readonly PolicyProblem[] {
+  const byId = new Map<string, ParsedPolicy>(policies.map((policy) => [policy.id, policy]));
+  try {
+    const answer = validate({
+      schema: POLICY_SCHEMA,
+      validationSettings: { mode: "strict" },
+      policies: { staticPolicies: Object.fromEntries(policies.map(({ id, text }) => [id, text])) },
+    });
+    if (answer.type === "failure") return answer.errors.map(unplaced);
+    const seen = new Set<string>();
+    return [...answer.validationErrors, ...answer.validationWarnings].flatMap((found) => {
+      const policy = byId.get(found.policyId);
+      if (policy === undefined) return [unplaced(found.error)];
+      const { source, id } = policy;
+      const line = lineOf(policy, found.error) ?? policy.line;
+      const message = wordsOf(found.error, `for policy \`${id}\`, `);
+      const key = JSON.stringify([id, line, message]);
+      if (seen.has(key)) return [];
+      seen.add(key);
+      return [{ source, policyId: id, message, line }];
+    });
+  } catch {
+    const message = "Cedar could not validate the policies.";
+    return [{ source: "", policyId: null, message, line: null }];
+  }
+}
+
+const unplaced = (error: DetailedError): PolicyProblem => {
+  return { source: "", policyId: null, message: wordsOf(error, ""), line: null };
+};
+
+/** Cedar's offsets count bytes of UTF-8 in the text of the one policy. */
+function lineOf(place: PolicyText, error: DetailedError | undefined): number | null {
+  const start = error?.sourceLocations?.[0]?.start;
+  if (start === undefined) return null;
+  return place.line + newlines(Buffer.from(place.text).subarray(0, start).toString());
+}
+
+function wordsOf(error: DetailedError | undefined, prefix: string): string {
+  const message = (error?.message ?? "Cedar cannot read it").replace(prefix, "");
+  const label = error?.sourceLocations?.[0]?.label ?? null;
+  const said = `${message.charAt(0).toUpperCase()}${message.slice(1)}`;
+  return [said, label, error?.help ?? null].filter((part) => part !== null).join("; ") + ".";
+}

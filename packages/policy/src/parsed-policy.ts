@@ -1,0 +1,17 @@
+import type { PolicyJson } from "@cedar-policy/cedar-wasm/nodejs";
+import type { PolicyId } from "@mayfly/spec";
+import type { Expression } from "./expression.ts";
+import type { PolicyText } from "./split-source.ts";
+
+export interface ParsedClause {
+  readonly kind: "when" | "unless";
+  readonly body: Expression;
+}
+
+/** One admitted policy. */
+export interface ParsedPolicy extends PolicyText {
+  readonly id: PolicyId;
+  readonly description: string | null;
+  readonly json: PolicyJson;
+  readonly clauses: readonly ParsedClause[];
+}

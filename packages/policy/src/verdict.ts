@@ -1,0 +1,62 @@
+import { workloadName, type AccessRequest, type PolicyId, type Verdict } from "@mayfly/spec";
+
+/** How many policies an explanation names; the verdict's `determining` has them all. */
+const NAMED_MAX = 5;
+
+export interface PolicyWords {
+  readonly id: PolicyId;
+  readonly description: string | null;
+}
+
+const sentence = (text: string): string => (/[.!?]$/u.test(text) ? text : `${text}.`);
+const quoted = (policies: readonly PolicyWords[]): string => {
+  const shown = policies.slice(0, NAMED_MAX).map(({ id }) => `'${id}'`);
+  const rest = policies.length - shown.length;
+  const parts = rest > 0 ? [...shown, `${rest} more`] : shown;
+  const last = parts.pop() ?? "";
+  const list = parts.length === 0 ? last : `${parts.join(", ")} and ${last}`;
+  return policies.length === 1 ? `Policy ${list}` : `Policies ${list}`;
+};
+const descriptions = (policies: readonly PolicyWords[]): string =>
+  policies
+    .slice(0, NAMED_MAX)
+    .flatMap(({ description }) => (description === null ? [] : [` ${sentence(description)}`]))
+    .join("");
+const about = (request: AccessRequest): string =>
+  `${request.role.name} for ${workloadName(request.workload)}`;
+const verb = (policies: readonly PolicyWords[], one: string, many: string): string =>
+  policies.length === 1 ? one : many;
+const ids = (policies: readonly PolicyWords[]): readonly PolicyId[] => policies.map(({ id }) => id);
+
+/** Verdicts in words: who, what, which policy; never another policy or role. */
+export const verdict = {
+  permitted(request: AccessRequest, by: readonly [PolicyWords, ...PolicyWords[]]): Verdict {
+    const [first, ...rest] = by;
+    return {
+      effect: "permit",
+      determining: [first.id, ...ids(rest)],
+      explanation: `${quoted(by)} ${verb(by, "permits", "permit")} ${about(request)}.`,
+    };
+  },
+  notPermitted(request: AccessRequest): Verdict {
+    const explanation = `No policy permits ${about(request)}.`;
+    return { effect: "deny", why: "no_permit", determining: [], explanation };
+  },
+  forbidden(request: AccessRequest, by: readonly PolicyWords[]): Verdict {
+    const explanation =
+      `${quoted(by)} ${verb(by, "forbids", "forbid")} ${about(request)}.` + descriptions(by);
+    return { effect: "deny", why: "forbidden", determining: ids(by), explanation };
+  },
+  failed(request: AccessRequest, by: readonly PolicyWords[]): Verdict {
+    const what = by.length === 0 ? "The policies" : quoted(by);
+    const explanation =
+      `${what} could not be evaluated on ${about(request)}, which counts as a forbid. ` +
+      "The owner of the policy has to correct it.";
+    return { effect: "deny", why: "evaluation_error", determining: ids(by), explanation };
+  },
+  /** `fault` ends a sentence: "its deadline is …". */
+  invalid(fault: string): Verdict {
+    const explanation = `The request cannot be decided: ${fault}.`;
+    return { effect: "deny", why: "invalid_request", determining: [], explanation };
+  },
+};

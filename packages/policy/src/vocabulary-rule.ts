@@ -1,0 +1,95 @@
+import { parseBackendId, parseRoleName } from "@mayfly/spec";
+import type { Expression } from "./expression.ts";
+import { everyPart } from "./expression.ts";
+import type { ParsedClause } from "./parsed-policy.ts";
+import { CLOSED_ATTRIBUTES } from "./schema.ts";
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null;
+
+/**
+ * What validates in Cedar and yet can never match, or fails whenever it is met: a word outside a
+ * closed list, an id of the wrong form, a member of an entity that no request brings along.
+ */
+export function vocabularyProblems(
+  scope: readonly unknown[],
+  clauses: readonly ParsedClause[],
+): readonly string[] {
+  const problems = new Set<string>();
+  for (const entity of scope.flatMap(entitiesIn)) note(problems, idProblem(entity));
+  for (const part of clauses.flatMap(({ body }) => [...everyPart(body)])) {
+    if (part.kind === "value") {
+      for (const entity of entitiesIn(part.value)) note(problems, idProblem(entity));
+    }
+    note(problems, wordProblem(part));
+    note(problems, readingProblem(part));
+    if (part.kind === "extension") {
+      note(problems, `${part.name}() has nothing to be compared with: no fact has its type.`);
+    }
+  }
+  return [...problems];
+}
+
+function note(problems: Set<string>, problem: string | null): void {
+  if (problem !== null) problems.add(problem);
+}
+
+interface EntityName {
+  readonly type: string;
+  readonly id: string;
+}
+
+function entitiesIn(value: unknown): readonly EntityName[] {
+  if (Array.isArray(value)) return value.flatMap(entitiesIn);
+  if (!isObject(value)) return [];
+  const { type, id } = value;
+  if (typeof type === "string" && typeof id === "string") return [{ type, id }];
+  return Object.values(value).flatMap(entitiesIn);
+}
+
+function idProblem({ type, id }: EntityName): string | null {
+  const shown = `${type}::${JSON.stringify(id)}`;
+  try {
+    if (type === "Role") parseRoleName(id, shown);
+    if (type === "Backend") parseBackendId(id, shown);
+  } catch {
+    const form = type === "Role" ? "<backend>/<shape>, as in orders-db/reader" : "as in orders-db";
+    return `${shown} names no ${type.toLowerCase()} that could exist: write ${form}.`;
+  }
+  if (type === "Workload" && !/^(?:spiffe:\/\/[^/?#]+\/[^?#]+|[^#]+#.+)$/u.test(id)) {
+    return `${shown} names no workload that could exist: write a SPIFFE ID, or <issuer>#<subject>.`;
+  }
+  return null;
+}
+
+function pathOf(expression: Expression): string | null {
+  if (expression.kind === "variable") return expression.name;
+  if (expression.kind !== "attribute") return null;
+  const of = pathOf(expression.of);
+  return of === null ? null : `${of}.${expression.name}`;
+}
+
+function wordProblem(part: Expression): string | null {
+  if (part.kind !== "comparison") return null;
+  const paths = part.operands.map(pathOf);
+  const path = paths.find((candidate) => candidate !== null && candidate in CLOSED_ATTRIBUTES);
+  const words = path === undefined || path === null ? undefined : CLOSED_ATTRIBUTES[path];
+  if (words === undefined) return null;
+  const literals = part.operands.flatMap((operand) =>
+    operand.kind === "set" ? operand.operands : [operand],
+  );
+  for (const literal of literals) {
+    if (literal.kind !== "value" || typeof literal.value !== "string") continue;
+    if (!words.includes(literal.value)) {
+      return `${path} is never ${JSON.stringify(literal.value)}: it is one of ${words.join(", ")}.`;
+    }
+  }
+  return null;
+}
+
+function readingProblem(part: Expression): string | null {
+  if (part.kind !== "attribute" && part.kind !== "tag" && part.kind !== "presence") return null;
+  return pathOf(part.of) === null
+    ? "Members may be read of principal, resource and context, and of what they hold, alone."
+    : null;
+}
