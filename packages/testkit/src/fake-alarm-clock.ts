@@ -33,6 +33,7 @@ export function createFakeAlarmClock(clock: Clock): FakeAlarmClock {
   let times = 1;
   let delayMs = 0;
   let failure: Error | null = null;
+  let closed = false;
   let ring: ((backendId: BackendId) => void) | null = null;
 
   const deliver = async (backendId: BackendId, lateMs: number): Promise<void> => {
@@ -50,9 +51,14 @@ export function createFakeAlarmClock(clock: Clock): FakeAlarmClock {
     await deliver(alarm.backendId, delayMs);
   };
 
+  const refuse = (): void => {
+    if (closed) throw new Error("the queue was closed");
+    if (failure !== null) throw failure;
+  };
+
   return {
     wakeAt: async (alarm) => {
-      if (failure !== null) throw failure;
+      refuse();
       const id = `${alarm.leaseId}-${alarm.generation}`;
       if (waiting.has(id)) return;
       const cancel = new AbortController();
@@ -60,13 +66,16 @@ export function createFakeAlarmClock(clock: Clock): FakeAlarmClock {
       ringLater(id, alarm, cancel).catch(() => waiting.delete(id));
     },
     wakeNow: async (backendIds) => {
-      if (failure !== null) throw failure;
+      refuse();
       for (const backendId of backendIds) {
         wokenNow.push(backendId);
         deliver(backendId, delayMs).catch(() => undefined);
       }
     },
-    close: async () => era.abort(new Error("the queue was closed")),
+    close: async () => {
+      closed = true;
+      era.abort(new Error("the queue was closed"));
+    },
     listener: {
       listen: async (handler) => {
         if (ring !== null) throw new Error("somebody listens already: close that listener first");
