@@ -1,1 +1,2 @@
-export {};
+export type { CorePorts } from "./ports.ts";
+export type { CoreSettings } from "./settings.ts";

@@ -1,0 +1,134 @@
+import { z } from "zod";
+import {
+  durationSeconds,
+  parseId,
+  parseRoleName,
+  type CredentialRequest,
+  type TaskDescriptor,
+  type TaskId,
+} from "@mayfly/spec";
+import { duration } from "../strict/duration.ts";
+import { jsonObject } from "../strict/json-object.ts";
+import { parseStrict, parsedBy } from "../strict/parse-strict.ts";
+import { shownText } from "../strict/texts.ts";
+
+/** Of one descriptor; each is planned, judged and minted in one request. */
+export const CREDENTIALS_MAX = 16;
+const TARGETS_MAX = 64;
+const DEFAULT_IDLE_SECONDS = durationSeconds(300);
+const ROOT = "authorization_details[0]";
+
+/** Where the credential at `index` stands, for messages. */
+export const credentialPath = (index: number): string => `${ROOT}.credentials[${index}]`;
+export const detailsPath = (member: string): string => `${ROOT}.${member}`;
+
+/** What the one object of `authorization_details` says. Params are raw until the role is known. */
+export type TaskDetails =
+  | { readonly kind: "open"; readonly descriptor: TaskDescriptor }
+  | {
+      readonly kind: "continue";
+      readonly task: TaskId;
+      readonly credentials: readonly CredentialRequest[];
+    };
+
+export interface DescriptorLimits {
+  readonly taskSecondsMax: number;
+}
+
+/**
+ * Parses one `mayfly-task` object, closed-world. With `task` it draws on that task, otherwise it
+ * opens one. Throws `invalid_task` that names the member.
+ */
+export function parseTaskDetails(input: unknown, limits: DescriptorLimits): TaskDetails {
+  const continues = typeof input === "object" && input !== null && Object.hasOwn(input, "task");
+  if (continues) return parseStrict(continueForm(limits), input, "invalid_task", ROOT);
+  const { descriptor } = parseStrict(openForm(limits), input, "invalid_task", ROOT);
+  return { kind: "open", descriptor };
+}
+
+const roleName = parsedBy(parseRoleName);
+const taskId = parsedBy((input, where) => parseId("task", input, where));
+const type = z.literal("mayfly-task", { error: 'expected "mayfly-task"' });
+
+const drawn = ({ taskSecondsMax }: DescriptorLimits) =>
+  z
+    .strictObject({
+      role: roleName,
+      params: jsonObject.optional(),
+      ttl: duration(1, taskSecondsMax).optional(),
+    })
+    .transform(
+      (member): CredentialRequest => ({
+        role: member.role,
+        params: member.params ?? {},
+        ttlSeconds: member.ttl ?? null,
+        issue: "now",
+      }),
+    );
+
+const declared = ({ taskSecondsMax }: DescriptorLimits) =>
+  z
+    .strictObject({
+      role: roleName,
+      params: jsonObject.optional(),
+      ttl: duration(1, taskSecondsMax).optional(),
+      issue: z.enum(["now", "later"], { error: 'expected "now" or "later"' }).optional(),
+    })
+    .transform(
+      (member): CredentialRequest => ({
+        role: member.role,
+        params: member.params ?? {},
+        ttlSeconds: member.ttl ?? null,
+        issue: member.issue ?? "now",
+      }),
+    );
+
+const continueForm = (limits: DescriptorLimits) =>
+  z
+    .strictObject({
+      type,
+      task: taskId,
+      credentials: z.array(drawn(limits)).max(CREDENTIALS_MAX).optional(),
+    })
+    .transform(
+      (form): TaskDetails => ({
+        kind: "continue",
+        task: form.task,
+        credentials: form.credentials ?? [],
+      }),
+    );
+
+const target = z
+  .string()
+  .max(256)
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?:[\u{21}-\u{7e}]+$/u, {
+    error: "expected <backend>:<what>, printable and without spaces, at most 256 characters",
+  });
+
+const openForm = (limits: DescriptorLimits) =>
+  z
+    .strictObject({
+      type,
+      version: z.literal(1, { error: "expected 1, the only version of the descriptor" }).optional(),
+      goal: shownText(1024),
+      ref: shownText(128).optional(),
+      deadline: duration(1, limits.taskSecondsMax),
+      idle_timeout: duration(1, limits.taskSecondsMax).optional(),
+      initiator: shownText(256).optional(),
+      targets: z.array(target).max(TARGETS_MAX).optional(),
+      credentials: z.array(declared(limits)).max(CREDENTIALS_MAX).optional(),
+      parent: taskId.optional(),
+    })
+    .transform((form): { readonly descriptor: TaskDescriptor } => ({
+      descriptor: {
+        version: 1,
+        goal: form.goal,
+        ref: form.ref ?? null,
+        deadlineSeconds: form.deadline,
+        idleTimeoutSeconds: form.idle_timeout ?? DEFAULT_IDLE_SECONDS,
+        claimedInitiator: form.initiator ?? null,
+        targets: [...new Set(form.targets)].toSorted(),
+        credentials: form.credentials ?? [],
+        parent: form.parent ?? null,
+      },
+    }));

@@ -1,0 +1,41 @@
+import type {
+  AlarmClock,
+  Catalog,
+  Clock,
+  CredentialBackend,
+  FailPoints,
+  InstallationId,
+  IssueLedger,
+  IssuingHealth,
+  Log,
+  PolicyCompiler,
+  Random,
+  Sealer,
+  SweepLedger,
+  TaskLedger,
+  TaskTokens,
+  TrustRoots,
+} from "@mayfly/spec";
+import type { CoreSettings } from "./settings.ts";
+
+/** All that the core touches. Which adapters stand behind it only a service's compose.ts knows. */
+export interface CorePorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly failPoints: FailPoints;
+  readonly installation: InstallationId;
+  readonly issueLedger: IssueLedger;
+  readonly taskLedger: TaskLedger;
+  readonly sweepLedger: SweepLedger;
+  readonly health: IssuingHealth;
+  readonly catalog: Catalog;
+  readonly sealer: Sealer;
+  readonly alarm: AlarmClock;
+  readonly trustRoots: TrustRoots;
+  readonly taskTokens: TaskTokens;
+  readonly policyCompiler: PolicyCompiler;
+  /** By `type`. */
+  readonly backendTypes: ReadonlyMap<string, CredentialBackend>;
+  readonly settings: CoreSettings;
+}

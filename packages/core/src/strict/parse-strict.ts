@@ -1,0 +1,48 @@
+import { z } from "zod";
+import { BrokerError, type ErrorCode } from "@mayfly/spec";
+
+/**
+ * Parses with a closed-world schema. The first problem is thrown as `code`, naming the path of the
+ * offending member below `root` (`authorization_details[0].credentials[1].role`).
+ */
+export function parseStrict<T>(
+  schema: z.ZodType<T>,
+  input: unknown,
+  code: ErrorCode,
+  root: string,
+): T {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  if (issue === undefined) throw new BrokerError(code, `${root}: not acceptable`, { where: root });
+  const unknownKey = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
+  const path = unknownKey === undefined ? issue.path : [...issue.path, unknownKey];
+  const where = pathText(root, path);
+  const message = unknownKey === undefined ? issue.message : "unknown member; leave it out";
+  throw new BrokerError(code, `${where}: ${message}`, { where });
+}
+
+/** A member's name in a message is the caller's text: bounded, and without control characters. */
+const shownKey = (key: string): string =>
+  key.slice(0, 64).replaceAll(/[^\u{20}-\u{7e}]/gu, "?");
+
+function pathText(root: string, path: readonly PropertyKey[]): string {
+  const parts = path.map((part) =>
+    typeof part === "number" ? `[${part}]` : `.${shownKey(String(part))}`,
+  );
+  const text = root + parts.join("");
+  return root === "" ? text.replace(/^\./, "") : text;
+}
+
+/** A schema of a spec `parse*` function, whose message is kept without its own place. */
+export function parsedBy<T>(parse: (input: unknown, where: string) => T): z.ZodType<T> {
+  return z.unknown().transform((input, context): T => {
+    try {
+      return parse(input, "");
+    } catch (error) {
+      const text = BrokerError.is(error) ? error.message.replace(/^: /, "") : "not acceptable";
+      context.addIssue({ code: "custom", message: text });
+      return z.NEVER;
+    }
+  });
+}
