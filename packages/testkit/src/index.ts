@@ -15,3 +15,17 @@ export { seededRandom } from "./seeded-random.ts";
 export { createFakePolicyEngine, type FakePolicyRule } from "./fake-policy.ts";
 export * from "./fake-backend/index.ts";
 export { createTestBackendHost, type TestHostOptions } from "./test-backend-host.ts";
+export {
+  createFakeOutboundHttp,
+  type FakeAnswer,
+  type FakeOutboundHttp,
+} from "./fake-outbound-http.ts";
+export { createFakeSigningKeyStore, type FakeSigningKeyStore } from "./fake-signing-key-store.ts";
+export {
+  createFakeTrustRoots,
+  createFakeVerifier,
+  fakeIdentity,
+  fakeTrustRoot,
+  type FakeIdentity,
+  type FakeTrust,
+} from "./fake-trust-roots.ts";

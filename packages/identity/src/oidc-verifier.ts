@@ -1,0 +1,99 @@
+import { durationSeconds, type CallContext, type OutboundHttp } from "@mayfly/spec";
+import type { TrustRootName } from "@mayfly/spec";
+import { fetchDocument, type FetchLimits } from "./fetch-document.ts";
+import { createJwtVerifier, type RootVerifier } from "./jwt-verifier.ts";
+import { inlineKeys, type KeySource } from "./key-source.ts";
+import type { OidcConfig } from "./oidc-config.ts";
+import { isJsonMap, member } from "./parse-compact-jwt.ts";
+import { parseJwkSet } from "./parse-jwk-set.ts";
+import { isPlainText } from "./read-attributes.ts";
+import { Refusal } from "./refusal.ts";
+import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
+import { attributeRules, requiredClaimRules, type VerifierParts } from "./verifier-parts.ts";
+
+/** `x5t` names a certificate and `kid` a key; neither brings one along. */
+const HEADER_MEMBERS = ["alg", "kid", "typ", "x5t", "x5t#S256"] as const;
+const AGE_SECONDS_MIN = 60;
+const AGE_SECONDS_DEFAULT = 600;
+
+/**
+ * Tokens of one OpenID Connect issuer: RFC 7519 under the rules of RFC 8725. `iat` and `sub` are
+ * required besides `exp` and `aud`.
+ */
+export function createOidcVerifier(
+  name: TrustRootName,
+  config: OidcConfig,
+  parts: VerifierParts,
+): RootVerifier {
+  return createJwtVerifier(
+    {
+      name,
+      header: {
+        algorithms: config.algorithms,
+        members: HEADER_MEMBERS,
+        // Other types are other things: at+jwt, dpop+jwt, logout+jwt, secevent+jwt, …
+        typeAllowed: (typ) => typ === null || /^(?:application\/)?jwt$/i.test(typ),
+      },
+      keys: keySource(name, config, parts),
+      kidless: "sole",
+      audience: config.audience ?? parts.audience,
+      allowOtherAudiences: config.unsafe_allow_other_audiences,
+      times: { skewSeconds: parts.skewSeconds, ageSecondsMax: config.token_age_seconds_max },
+      attributes: attributeRules(config.attributes),
+      requiredClaims: requiredClaimRules(config.required_claims),
+      identityMaxAgeSeconds: durationSeconds(config.identity_max_age_seconds),
+      oneTime: config.one_time_tokens,
+      routes: (claims) => member(claims, "iss") === config.issuer,
+      identify: (claims) => {
+        if (member(claims, "iss") !== config.issuer) {
+          throw new Refusal("issuer", "the token is of another issuer");
+        }
+        const subject = member(claims, "sub");
+        if (!isPlainText(subject) || subject === "") {
+          throw new Refusal("subject", "the token's sub is not plain text");
+        }
+        return { kind: "oidc", issuer: config.issuer, subject };
+      },
+    },
+    parts.verified,
+  );
+}
+
+function keySource(name: TrustRootName, config: OidcConfig, parts: VerifierParts): KeySource {
+  const rules = { algorithms: config.algorithms, profile: "oidc" } as const;
+  if (config.jwks !== undefined) return inlineKeys(parseJwkSet(config.jwks, rules));
+  const limits = { unsafeAllowPrivate: config.unsafe_allow_private_addresses };
+  return createRemoteKeys({
+    fetch: async (context): Promise<FetchedKeys> => {
+      const uri = config.jwks_uri ?? (await discover(config.issuer, parts.http, limits, context));
+      const { body, maxAgeSeconds } = await fetchDocument(parts.http, uri, limits, context);
+      return { keys: parseJwkSet(body, rules), maxAgeSeconds };
+    },
+    ageSecondsMin: AGE_SECONDS_MIN,
+    ageSecondsDefault: AGE_SECONDS_DEFAULT,
+    staleSecondsMax: config.stale_keys_seconds_max,
+    log: parts.log.child({ trustRoot: name }),
+  });
+}
+
+/** OpenID Connect Discovery section 4: the document must name the very issuer that was asked for. */
+async function discover(
+  issuer: string,
+  http: OutboundHttp,
+  limits: FetchLimits,
+  context: CallContext,
+): Promise<string> {
+  const url = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
+  const { body } = await fetchDocument(http, url, limits, context);
+  if (!isJsonMap(body) || member(body, "issuer") !== issuer) {
+    throw new Refusal("keys_unavailable", "the discovery document is of another issuer");
+  }
+  const uri = member(body, "jwks_uri");
+  const usable =
+    typeof uri === "string" &&
+    (uri.startsWith("https://") || (limits.unsafeAllowPrivate && uri.startsWith("http://")));
+  if (!usable) {
+    throw new Refusal("keys_unavailable", "the discovery document has no https jwks_uri");
+  }
+  return uri;
+}

@@ -1,0 +1,62 @@
+import { Refusal } from "./refusal.ts";
+
+/** Nothing longer is looked at: the largest CI tokens are near 2 KiB (measured: below 4 KiB). */
+export const TOKEN_BYTES_MAX = 8192;
+
+export type JsonMap = Readonly<Record<string, unknown>>;
+
+/** A token taken apart. Nothing of it is verified. */
+export interface CompactJwt {
+  readonly compact: string;
+  readonly header: JsonMap;
+  readonly claims: JsonMap;
+}
+
+const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * JWS compact serialization (RFC 7515 section 7.1) and nothing else: five parts are a JWE, braces a
+ * JSON serialization, and both are refused. The size is tested before anything is decoded.
+ */
+export function parseCompactJwt(text: string): CompactJwt {
+  // All of the alphabet is one byte each; a longer encoding fails the pattern below anyway.
+  if (text.length > TOKEN_BYTES_MAX) {
+    throw new Refusal("too_large", `the token is longer than ${TOKEN_BYTES_MAX} bytes`);
+  }
+  if (!COMPACT.test(text)) {
+    throw new Refusal("malformed", "the token is not a JWS in compact serialization");
+  }
+  const [header = "", payload = ""] = text.split(".");
+  return {
+    compact: text,
+    header: parseJsonPart(header, "the token's header"),
+    claims: parseJsonPart(payload, "the token's payload"),
+  };
+}
+
+function parseJsonPart(part: string, what: string): JsonMap {
+  return parseJsonObject(Buffer.from(part, "base64url"), what);
+}
+
+/** UTF-8 JSON whose top is an object; otherwise refused without a word of the content. */
+export function parseJsonObject(bytes: Uint8Array, what: string): JsonMap {
+  let value: unknown;
+  try {
+    value = JSON.parse(utf8.decode(bytes));
+  } catch {
+    // The parser's message quotes its input: it is dropped, not kept as a cause.
+    throw new Refusal("malformed", `${what} is not JSON in UTF-8`);
+  }
+  if (!isJsonMap(value)) throw new Refusal("malformed", `${what} is not a JSON object`);
+  return value;
+}
+
+export function isJsonMap(value: unknown): value is JsonMap {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** An own member: `__proto__`, `constructor` and their like are nobody's claims. */
+export function member(map: JsonMap, name: string): unknown {
+  return Object.hasOwn(map, name) ? map[name] : undefined;
+}

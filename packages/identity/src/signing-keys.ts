@@ -1,0 +1,172 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import {
+  bindingOf,
+  durationSeconds,
+  plusSeconds,
+  Secret,
+  type Clock,
+  type InstantMs,
+  type JsonObject,
+  type Random,
+  type Sealer,
+  type SigningKeyStore,
+  type StoredSigningKey,
+} from "@mayfly/spec";
+import { generateSigningKey } from "./signing-key.ts";
+import type { TaskTokensSettings } from "./task-tokens-settings.ts";
+
+/** Keys that no process has seen sign must not be needed: re-read at least this often. */
+export const RELOAD_SECONDS = 60;
+/** After a token with an unknown key id, the store is read again at most this often. */
+const UNKNOWN_KID_RELOAD_SECONDS = 5;
+const RACES_MAX = 4;
+
+export interface SigningKeysOptions {
+  readonly store: SigningKeyStore;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly settings: TaskTokensSettings;
+}
+
+export interface SigningKeys {
+  signer(now: InstantMs): Promise<{ readonly kid: string; readonly key: KeyObject }>;
+  /** Null: no such key, or it verifies no more. */
+  verifier(kid: string, now: InstantMs): Promise<KeyObject | null>;
+  published(now: InstantMs): readonly JsonObject[];
+  rotate(now: InstantMs): Promise<void>;
+}
+
+interface Loaded {
+  readonly keys: readonly StoredSigningKey[];
+  readonly atMs: number;
+}
+
+/** Cache of the stored keys: all of them, re-read by age and, at a bounded rate, for a new key id. */
+export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
+  const { store, clock, settings } = options;
+  const opened = new Map<string, KeyObject>();
+  const publicKeys = new Map<string, KeyObject>();
+  let loaded: Loaded = { keys: [], atMs: Number.NEGATIVE_INFINITY };
+  let underWay: Promise<void> | null = null;
+
+  const reload = (): Promise<void> => {
+    underWay ??= (async () => {
+      const keys = (await store.list()).toSorted((a, b) => a.signsFromAt - b.signsFromAt);
+      loaded = { keys, atMs: clock.monotonicMs() };
+      forgetOthers(opened, keys);
+      forgetOthers(publicKeys, keys);
+    })().finally(() => {
+      underWay = null;
+    });
+    return underWay;
+  };
+  const reloadIfOlderThan = async (ageSeconds: number): Promise<void> => {
+    if (clock.monotonicMs() - loaded.atMs >= ageSeconds * 1000) await reload();
+  };
+
+  const open = async (key: StoredSigningKey): Promise<KeyObject> => {
+    const known = opened.get(key.kid);
+    if (known !== undefined) return known;
+    const text = await options.sealer.open(key.sealedPrivateJwk, bindingOf.signingKey(key.kid));
+    const privateKey = importPrivate(text);
+    opened.set(key.kid, privateKey);
+    return privateKey;
+  };
+
+  return {
+    signer: async (now) => {
+      await reloadIfOlderThan(RELOAD_SECONDS);
+      const usable = loaded.keys.filter((key) => key.signsFromAt <= now && verifies(key, now));
+      const newest = usable.at(-1);
+      if (newest === undefined) throw new Error("there is no signing key: rotate() has not run");
+      return { kid: newest.kid, key: await open(newest) };
+    },
+    verifier: async (kid, now) => {
+      await reloadIfOlderThan(RELOAD_SECONDS);
+      if (!loaded.keys.some((key) => key.kid === kid)) {
+        await reloadIfOlderThan(UNKNOWN_KID_RELOAD_SECONDS);
+      }
+      const key = loaded.keys.find((each) => each.kid === kid);
+      if (key === undefined || !verifies(key, now)) return null;
+      const known = publicKeys.get(kid) ?? importPublic(key.publicJwk);
+      publicKeys.set(kid, known);
+      return known;
+    },
+    published: (now) =>
+      loaded.keys.filter((key) => verifies(key, now)).map(({ publicJwk }) => publicJwk),
+    rotate: async (now) => {
+      // Whoever loses the race to add a key reads again, and mostly finds nothing left to do.
+      for (let races = 0; races < RACES_MAX; races++) {
+        await reload();
+        const newest = loaded.keys.at(-1) ?? null;
+        if (newest !== null && now < nextKeyDueAt(newest, settings)) return;
+        const added = await addKey(options, newest, now);
+        if (added) {
+          await reload();
+          return;
+        }
+      }
+      throw new Error("the signing keys changed each time that a new one was to be added");
+    },
+  };
+}
+
+const verifies = (key: StoredSigningKey, now: InstantMs): boolean =>
+  key.verifiesUntilAt === null || now < key.verifiesUntilAt;
+
+const nextKeyDueAt = (newest: StoredSigningKey, settings: TaskTokensSettings): InstantMs =>
+  plusSeconds(newest.signsFromAt, settings.keySignsSeconds - settings.publishAheadSeconds);
+
+async function addKey(
+  { store, sealer, random, settings }: SigningKeysOptions,
+  newest: StoredSigningKey | null,
+  now: InstantMs,
+): Promise<boolean> {
+  const made = generateSigningKey(random);
+  const sealed = await sealer.seal(
+    Secret.of(JSON.stringify(made.privateJwk)),
+    bindingOf.signingKey(made.kid),
+  );
+  const key: StoredSigningKey = {
+    kid: made.kid,
+    publicJwk: made.publicJwk,
+    sealedPrivateJwk: sealed,
+    createdAt: now,
+    // The very first has nobody's cache to wait for.
+    signsFromAt: newest === null ? now : plusSeconds(now, settings.publishAheadSeconds),
+    verifiesUntilAt: null,
+  };
+  // The old one signs until the new one does, in a process with another clock a little longer,
+  // and then its last token lives its life.
+  const oldVerifyFor =
+    settings.publishAheadSeconds + settings.tokenSecondsMax + 2 * settings.skewSeconds;
+  return store.add(key, newest?.kid ?? null, durationSeconds(oldVerifyFor));
+}
+
+function forgetOthers(cache: Map<string, unknown>, keys: readonly StoredSigningKey[]): void {
+  const kids = new Set(keys.map(({ kid }) => kid));
+  for (const kid of cache.keys()) if (!kids.has(kid)) cache.delete(kid);
+}
+
+function importPrivate(text: Secret): KeyObject {
+  try {
+    const jwk: unknown = JSON.parse(text.expose("crypto"));
+    return createPrivateKey({
+      key: stringMembers(jwk, ["kty", "crv", "x", "y", "d"]),
+      format: "jwk",
+    });
+  } catch {
+    // A parser's message would quote the key.
+    throw new Error("a stored signing key cannot be read");
+  }
+}
+
+function importPublic(jwk: JsonObject): KeyObject {
+  return createPublicKey({ key: stringMembers(jwk, ["kty", "crv", "x", "y"]), format: "jwk" });
+}
+
+function stringMembers(jwk: unknown, names: readonly string[]): Record<string, string> {
+  const members: Record<string, unknown> = { ...(typeof jwk === "object" ? jwk : {}) };
+  return Object.fromEntries(names.map((name) => [name, String(members[name])]));
+}

@@ -1,0 +1,102 @@
+import { durationSeconds, type Log, type TrustRootName } from "@mayfly/spec";
+import { fetchDocument } from "./fetch-document.ts";
+import { createJwtVerifier, type RootVerifier } from "./jwt-verifier.ts";
+import { inlineKeys, type KeySource } from "./key-source.ts";
+import { isJsonMap, member, type JsonMap } from "./parse-compact-jwt.ts";
+import { parseJwkSet } from "./parse-jwk-set.ts";
+import { Refusal } from "./refusal.ts";
+import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
+import type { SpiffeConfig } from "./spiffe-config.ts";
+import { parseSpiffeId, type SpiffeId } from "./spiffe-id.ts";
+import { attributeRules, requiredClaimRules, type VerifierParts } from "./verifier-parts.ts";
+
+/** JWT-SVID section 2: no other member may stand in the header. */
+const HEADER_MEMBERS = ["alg", "kid", "typ"] as const;
+const AGE_SECONDS_MIN = 10;
+/** SPIFFE Trust Domain and Bundle section 4.1.2. */
+const REFRESH_SECONDS_DEFAULT = 300;
+
+/**
+ * JWT-SVIDs of one trust domain. The bundle is chosen by the trust domain in `sub` and by nothing
+ * else in the token; `iss` is not looked at.
+ */
+export function createSpiffeVerifier(
+  name: TrustRootName,
+  config: SpiffeConfig,
+  parts: VerifierParts,
+): RootVerifier {
+  const idOf = (claims: JsonMap): SpiffeId | null => {
+    const sub = member(claims, "sub");
+    const id = typeof sub === "string" ? parseSpiffeId(sub) : null;
+    return id !== null && id.trustDomain === config.trust_domain ? id : null;
+  };
+  return createJwtVerifier(
+    {
+      name,
+      header: {
+        algorithms: config.algorithms,
+        members: HEADER_MEMBERS,
+        typeAllowed: (typ) => typ === null || typ === "JWT" || typ === "JOSE",
+      },
+      keys: keySource(name, config, parts),
+      kidless: "any",
+      audience: config.audience ?? parts.audience,
+      allowOtherAudiences: config.unsafe_allow_other_audiences,
+      times: {
+        skewSeconds: parts.skewSeconds,
+        ageSecondsMax: config.token_age_seconds_max ?? null,
+      },
+      attributes: attributeRules(config.attributes),
+      requiredClaims: requiredClaimRules(config.required_claims),
+      identityMaxAgeSeconds: durationSeconds(config.identity_max_age_seconds),
+      oneTime: false,
+      routes: (claims) => idOf(claims) !== null,
+      identify: (claims) => {
+        const id = idOf(claims);
+        if (id === null) throw new Refusal("subject", "sub is not an id of the trust domain");
+        // The trust domain's own id names its authority, not a workload.
+        if (id.path === "") throw new Refusal("subject", "sub is the id of no workload");
+        return { kind: "spiffe", issuer: `spiffe://${config.trust_domain}`, subject: id.id };
+      },
+    },
+    parts.verified,
+  );
+}
+
+function keySource(name: TrustRootName, config: SpiffeConfig, parts: VerifierParts): KeySource {
+  const rules = { algorithms: config.algorithms, profile: "spiffe" } as const;
+  const endpoint = config.bundle_endpoint;
+  if (endpoint === undefined) return inlineKeys(parseJwkSet(config.bundle, rules));
+  const log = parts.log.child({ trustRoot: name });
+  const limits = { unsafeAllowPrivate: config.unsafe_allow_private_addresses };
+  let newestSequence: number | null = null;
+  return createRemoteKeys({
+    fetch: async (context): Promise<FetchedKeys> => {
+      const { body } = await fetchDocument(parts.http, endpoint.url, limits, context);
+      const keys = parseJwkSet(body, rules);
+      const sequence = numberIn(body, "spiffe_sequence");
+      refuseRollback(sequence, newestSequence, log);
+      newestSequence = sequence ?? newestSequence;
+      return { keys, maxAgeSeconds: numberIn(body, "spiffe_refresh_hint") };
+    },
+    ageSecondsMin: AGE_SECONDS_MIN,
+    ageSecondsDefault: REFRESH_SECONDS_DEFAULT,
+    staleSecondsMax: config.stale_keys_seconds_max,
+    log,
+  });
+}
+
+/** An older bundle could bring back a key that was taken out because it leaked. */
+function refuseRollback(sequence: number | null, newest: number | null, log: Log): void {
+  if (sequence === null || newest === null || sequence >= newest) return;
+  log.error("a trust domain served an older bundle than before; it is ignored", {
+    sequence,
+    newestSequence: newest,
+  });
+  throw new Refusal("keys_unavailable", "the bundle is older than one already seen");
+}
+
+function numberIn(document: unknown, name: string): number | null {
+  const value = isJsonMap(document) ? member(document, name) : undefined;
+  return typeof value === "number" && value >= 0 ? value : null;
+}

@@ -1,0 +1,200 @@
+import { compactVerify, SignJWT } from "jose";
+import {
+  BrokerError,
+  instantMs,
+  parseId,
+  Secret,
+  type Clock,
+  type InstantMs,
+  type JsonObject,
+  type Random,
+  type Sealer,
+  type SigningKeyStore,
+  type TaskTokenClaims,
+  type TaskTokens,
+} from "@mayfly/spec";
+import { checkAudience } from "./check-audience.ts";
+import { checkHeader } from "./check-header.ts";
+import {
+  isJsonMap,
+  member,
+  parseCompactJwt,
+  parseJsonObject,
+  type JsonMap,
+} from "./parse-compact-jwt.ts";
+import { Refusal } from "./refusal.ts";
+import { createSigningKeys, RELOAD_SECONDS, type SigningKeys } from "./signing-keys.ts";
+import type { TaskTokensSettings } from "./task-tokens-settings.ts";
+
+export interface TaskTokensOptions {
+  readonly issuer: string;
+  readonly store: SigningKeyStore;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly settings: TaskTokensSettings;
+}
+
+const TYPE = "at+jwt";
+const HEADER_RULES = {
+  algorithms: ["ES256"],
+  members: ["alg", "kid", "typ"],
+  typeAllowed: (typ: string | null): boolean => typ === TYPE,
+} as const;
+const CLAIMS = [
+  "iss",
+  "sub",
+  "aud",
+  "client_id",
+  "exp",
+  "iat",
+  "jti",
+  "task",
+  "cnf",
+  "authorization_details",
+] as const;
+/** RFC 7638: SHA-256 in base64url. */
+const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
+
+/**
+ * Task tokens as RFC 9068 access tokens, signed with ES256 (the cheapest to sign). `rotate` must
+ * have run once before the first `sign`; `jwks` shows what the last read of the store showed.
+ */
+export function createTaskTokens(options: TaskTokensOptions): TaskTokens {
+  const { issuer, clock, random, settings } = options;
+  if (settings.publishAheadSeconds < 2 * RELOAD_SECONDS) {
+    // Below it, a process could verify with keys read before a key was added that signs by now.
+    throw new BrokerError(
+      "config_invalid",
+      `publishAheadSeconds: expected at least ${2 * RELOAD_SECONDS}`,
+    );
+  }
+  if (settings.keySignsSeconds <= settings.publishAheadSeconds) {
+    throw new BrokerError(
+      "config_invalid",
+      "keySignsSeconds: expected more than publishAheadSeconds",
+    );
+  }
+  const keys = createSigningKeys(options);
+  return {
+    sign: async (claims) => {
+      if (claims.expiresAt - claims.issuedAt > settings.tokenSecondsMax * 1000) {
+        throw new Error("a task token would outlive the key that signs it");
+      }
+      const { kid, key } = await keys.signer(clock.now());
+      const jti = Buffer.from(random.bytes(16)).toString("base64url");
+      const text = await new SignJWT(payloadOf(claims, issuer, jti))
+        .setProtectedHeader({ alg: "ES256", kid, typ: TYPE })
+        .sign(key);
+      return Secret.of(text);
+    },
+    verify: async (token, now) => {
+      let claims: JsonMap;
+      try {
+        claims = await verifyOwn(token, now, keys);
+      } catch (error) {
+        // A failure of the ledger stays what it is: the caller may try again.
+        throw BrokerError.is(error) ? error : unauthenticated(error);
+      }
+      try {
+        return readClaims(claims, issuer, now, settings.skewSeconds);
+      } catch (error) {
+        throw unauthenticated(error);
+      }
+    },
+    jwks: () => ({ keys: keys.published(clock.now()) }),
+    rotate: (now) => keys.rotate(now),
+  };
+}
+
+function unauthenticated(cause: unknown): BrokerError {
+  return new BrokerError("unauthenticated", "The task token is not valid.", { cause });
+}
+
+function payloadOf(claims: TaskTokenClaims, issuer: string, jti: string): Record<string, unknown> {
+  return {
+    iss: issuer,
+    sub: claims.subject,
+    aud: issuer,
+    client_id: claims.subject,
+    iat: Math.floor(claims.issuedAt / 1000),
+    exp: Math.floor(claims.expiresAt / 1000),
+    jti,
+    task: claims.taskId,
+    ...(claims.confirmation === null ? {} : { cnf: { jkt: claims.confirmation } }),
+    authorization_details: claims.authorizationDetails,
+  };
+}
+
+async function verifyOwn(token: Secret, now: InstantMs, keys: SigningKeys): Promise<JsonMap> {
+  const jwt = parseCompactJwt(token.expose("crypto"));
+  const { algorithm, kid } = checkHeader(jwt.header, HEADER_RULES);
+  if (kid === null) throw new Refusal("header", "a task token names its key");
+  const key = await keys.verifier(kid, now);
+  if (key === null)
+    throw new Refusal("unknown_key", "the task token's key is not, or no more, ours");
+  const { payload } = await compactVerify(jwt.compact, key, { algorithms: [algorithm] });
+  return parseJsonObject(payload, "the task token's payload");
+}
+
+/** Closed-world: we made it, so anything else in it is not ours. */
+function readClaims(
+  claims: JsonMap,
+  issuer: string,
+  now: InstantMs,
+  skewSeconds: number,
+): TaskTokenClaims & { readonly jti: string } {
+  const names: readonly string[] = CLAIMS;
+  if (Object.keys(claims).some((name) => !names.includes(name))) {
+    throw new Refusal("claims", "the task token has a claim that task tokens do not have");
+  }
+  if (member(claims, "iss") !== issuer) throw new Refusal("issuer", "not of this issuer");
+  checkAudience(claims, issuer, false);
+  const subject = text(claims, "sub");
+  if (member(claims, "client_id") !== subject) throw new Refusal("claims", "client_id is not sub");
+  const issuedAt = instant(claims, "iat");
+  const expiresAt = instant(claims, "exp");
+  // Our own clocks made both: no leniency at the end, a little at the start.
+  if (now >= expiresAt) throw new Refusal("time", "the task token has expired");
+  if (issuedAt > now + skewSeconds * 1000) throw new Refusal("time", "issued in the future");
+  return {
+    taskId: parseId("task", member(claims, "task"), "task"),
+    subject,
+    issuedAt,
+    expiresAt,
+    confirmation: readConfirmation(member(claims, "cnf")),
+    authorizationDetails: readDetails(member(claims, "authorization_details")),
+    jti: text(claims, "jti"),
+  };
+}
+
+function text(claims: JsonMap, name: string): string {
+  const value = member(claims, name);
+  if (typeof value !== "string" || value === "") throw new Refusal("claims", `${name} is no text`);
+  return value;
+}
+
+function instant(claims: JsonMap, name: string): InstantMs {
+  const value = member(claims, name);
+  if (typeof value !== "number" || !Number.isSafeInteger(value)) {
+    throw new Refusal("time", `${name} is not a time`);
+  }
+  return instantMs(value * 1000);
+}
+
+function readConfirmation(cnf: unknown): string | null {
+  if (cnf === undefined) return null;
+  const jkt = isJsonMap(cnf) && Object.keys(cnf).length === 1 ? member(cnf, "jkt") : undefined;
+  if (typeof jkt !== "string" || !THUMBPRINT.test(jkt)) {
+    throw new Refusal("claims", "cnf is not one thumbprint");
+  }
+  return jkt;
+}
+
+/** They came out of JSON: an object there is a JSON object. */
+function readDetails(details: unknown): readonly JsonObject[] {
+  if (!Array.isArray(details) || !details.every(isJsonMap)) {
+    throw new Refusal("claims", "authorization_details is not a list of objects");
+  }
+  return details as readonly JsonObject[];
+}

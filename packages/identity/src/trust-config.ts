@@ -1,0 +1,97 @@
+import { z } from "zod";
+import { parseClaimPath } from "./claim-path.ts";
+import { isPrivateJwk, readJwks } from "./parse-jwk-set.ts";
+import { isJsonMap } from "./parse-compact-jwt.ts";
+
+/** What both kinds of trust root share: written by platform teams, so in snake case. */
+
+const ATTRIBUTES_MAX = 32;
+const DAY_SECONDS = 86_400;
+
+const claimPath = z
+  .string()
+  .max(512)
+  .refine((text) => parseClaimPath(text) !== null, {
+    message: "expected a claim such as repository_id, or a JSON pointer such as /a.b/c",
+  });
+
+export const attributeSchema = z.strictObject({
+  claim: claimPath,
+  /** `immutable`: nobody else can ever have this value. */
+  stability: z.enum(["immutable", "mutable"]),
+});
+
+const attributes = z
+  .record(
+    z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, "expected a name of a-z, 0-9 and underscores"),
+    attributeSchema,
+  )
+  .refine((record) => Object.keys(record).length <= ATTRIBUTES_MAX, {
+    message: `expected at most ${ATTRIBUTES_MAX} attributes`,
+  });
+
+const requiredClaims = z
+  .record(claimPath, z.union([z.string().max(1024), z.number().int(), z.boolean()]))
+  .refine((record) => Object.keys(record).length <= ATTRIBUTES_MAX, {
+    message: `expected at most ${ATTRIBUTES_MAX} claims`,
+  });
+
+export const seconds = (min: number, max: number): z.ZodNumber =>
+  z.number().int().min(min).max(max, `expected at most ${max} seconds`);
+
+export const commonMembers = {
+  /** Defaults to the broker's issuer. */
+  audience: z.string().min(1).max(2048).optional(),
+  identity_max_age_seconds: seconds(1, 30 * DAY_SECONDS).default(3600),
+  stale_keys_seconds_max: seconds(0, DAY_SECONDS).default(3600),
+  attributes: attributes.default({}),
+  required_claims: requiredClaims.default({}),
+  /** Permits http and loopback or private addresses for this root's keys. */
+  unsafe_allow_private_addresses: z.boolean().default(false),
+  /** Whoever else a token is addressed to could present it here. */
+  unsafe_allow_other_audiences: z.boolean().default(false),
+} as const;
+
+/** At least one, each once. */
+export function algorithmList<const T extends readonly [string, ...string[]]>(
+  allowed: T,
+): z.ZodArray<z.ZodEnum<{ [K in T[number]]: K }>> {
+  return z
+    .array(z.enum(allowed))
+    .min(1)
+    .max(allowed.length)
+    .refine((list) => new Set(list).size === list.length, { message: "an algorithm is repeated" });
+}
+
+/** A JWK set as its standard writes it; members we do not know are its business. */
+export const inlineJwks = z
+  .looseObject({ keys: z.array(z.looseObject({ kty: z.string() })) })
+  .refine((set) => readJwks(set) !== null, { message: "expected at most 100 keys" })
+  .refine((set) => set.keys.every((jwk) => !(isJsonMap(jwk) && isPrivateJwk(jwk))), {
+    message: "holds a private or secret key: give public keys only, and replace this one",
+  });
+
+/**
+ * An absolute URL as the fetcher will see it. http is for `unsafe_allow_private_addresses`, which
+ * the caller checks with {@link needsUnsafe}.
+ */
+export const fetchUrl = z
+  .string()
+  .max(2048)
+  .refine((text) => isFetchUrl(text), {
+    message: "expected an https URL without user, fragment or spaces",
+  });
+
+function isFetchUrl(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  return (
+    url !== null &&
+    (url.protocol === "https:" || url.protocol === "http:") &&
+    url.username === "" &&
+    url.password === "" &&
+    /^[\x21-\x7e]+$/.test(text) &&
+    !text.includes("#")
+  );
+}
+
+export const needsUnsafe = (url: string): boolean => !url.startsWith("https://");

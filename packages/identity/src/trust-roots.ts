@@ -1,0 +1,162 @@
+import {
+  unreachable,
+  type JsonObject,
+  type Log,
+  type OutboundHttp,
+  type TrustRoot,
+  type TrustRootName,
+  type TrustRoots,
+} from "@mayfly/spec";
+import { configInvalid } from "./config-error.ts";
+import { SKEW_SECONDS_MAX } from "./check-times.ts";
+import { parsePresented, type RootVerifier } from "./jwt-verifier.ts";
+import { createOidcVerifier } from "./oidc-verifier.ts";
+import { parseOidcConfig } from "./oidc-config.ts";
+import type { CompactJwt } from "./parse-compact-jwt.ts";
+import { invalidIdentity, Refusal } from "./refusal.ts";
+import { createSpiffeVerifier } from "./spiffe-verifier.ts";
+import { parseSpiffeConfig } from "./spiffe-config.ts";
+import type { VerifierParts } from "./verifier-parts.ts";
+import { createVerifiedTokens } from "./verified-tokens.ts";
+
+export interface TrustRootsSettings {
+  /** Most that an issuer's clock may differ from ours: at most 60. */
+  readonly skewSeconds: number;
+  /** Bound of the cache of verified signatures; 0 turns it off. About 2 KiB each. */
+  readonly verifiedTokensMax: number;
+}
+export const defaultTrustRootsSettings: TrustRootsSettings = {
+  skewSeconds: SKEW_SECONDS_MAX,
+  verifiedTokensMax: 10_000,
+};
+
+export interface TrustRootsOptions {
+  readonly http: OutboundHttp;
+  /** The broker's issuer: the audience that tokens must have. */
+  readonly issuer: string;
+  readonly settings: TrustRootsSettings;
+  readonly log: Log;
+}
+
+interface Loaded {
+  /** Of kind and configuration: the same text is the same trust. */
+  readonly digest: string;
+  readonly kind: TrustRoot["kind"];
+  readonly verifier: RootVerifier;
+}
+
+/**
+ * All trust roots of a process. A root whose stored configuration cannot be read (a newer
+ * version's, say) is left out and logged: it trusts nothing and stops no other.
+ */
+export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
+  const { settings, log } = options;
+  if (!(settings.skewSeconds >= 0 && settings.skewSeconds <= SKEW_SECONDS_MAX)) {
+    throw configInvalid("(all)", "skew_seconds", `expected 0 to ${SKEW_SECONDS_MAX}`);
+  }
+  const verified = createVerifiedTokens(settings.verifiedTokensMax);
+  const parts: VerifierParts = {
+    http: options.http,
+    audience: options.issuer,
+    skewSeconds: settings.skewSeconds,
+    verified,
+    log,
+  };
+  let loaded: ReadonlyMap<TrustRootName, Loaded> = new Map();
+
+  return {
+    parse: (name, kind, config) => ({
+      name,
+      kind,
+      config: parseConfig(name, kind, config, options.issuer),
+      enabled: true,
+    }),
+    replace: (roots) => {
+      const next = new Map<TrustRootName, Loaded>();
+      for (const root of roots.filter(({ enabled }) => enabled)) {
+        const entry = load(root, loaded.get(root.name), options.issuer, parts);
+        if (entry !== null) next.set(root.name, entry);
+      }
+      const kept = new Set([...next.values()].map(({ verifier }) => verifier));
+      for (const { verifier } of loaded.values()) if (!kept.has(verifier)) verifier.close();
+      loaded = next;
+      verified.clear();
+    },
+    verify: async (presented, context) => {
+      try {
+        const jwt = parsePresented(presented);
+        return await route(jwt, [...loaded.values()]).verifyJwt(jwt, context);
+      } catch (error) {
+        throw invalidIdentity(error);
+      }
+    },
+  };
+}
+
+/** A5. The one root that claims the token; a SPIFFE trust domain goes before an issuer. */
+function route(jwt: CompactJwt, loaded: readonly Loaded[]): RootVerifier {
+  const claiming = loaded.filter(({ verifier }) => verifier.routes(jwt));
+  const spiffe = claiming.filter(({ kind }) => kind === "spiffe");
+  const [first, second] = spiffe.length > 0 ? spiffe : claiming;
+  if (first === undefined) {
+    throw new Refusal("unknown_issuer", "no enabled trust root claims the token");
+  }
+  // Which of two roots vouches must not depend on their order: neither does.
+  if (second !== undefined) {
+    const names = `${first.verifier.name} and ${second.verifier.name}`;
+    throw new Refusal("ambiguous_issuer", `the trust roots ${names} both claim the token`);
+  }
+  return first.verifier;
+}
+
+function load(
+  root: TrustRoot,
+  before: Loaded | undefined,
+  ownIssuer: string,
+  parts: VerifierParts,
+): Loaded | null {
+  const digest = `${root.kind} ${JSON.stringify(root.config)}`;
+  if (before?.digest === digest) return before;
+  try {
+    return { digest, kind: root.kind, verifier: createVerifier(root, ownIssuer, parts) };
+  } catch (error) {
+    parts.log.error("a trust root cannot be used", { trustRoot: root.name }, error);
+    return null;
+  }
+}
+
+function createVerifier(root: TrustRoot, ownIssuer: string, parts: VerifierParts): RootVerifier {
+  switch (root.kind) {
+    case "oidc":
+      return createOidcVerifier(
+        root.name,
+        parseOidcConfig(root.name, ownIssuer, root.config),
+        parts,
+      );
+    case "spiffe":
+      return createSpiffeVerifier(root.name, parseSpiffeConfig(root.name, root.config), parts);
+    default:
+      return unreachable(root.kind);
+  }
+}
+
+function parseConfig(
+  name: TrustRootName,
+  kind: TrustRoot["kind"],
+  config: unknown,
+  ownIssuer: string,
+): JsonObject {
+  switch (kind) {
+    case "oidc":
+      return asJson(parseOidcConfig(name, ownIssuer, config));
+    case "spiffe":
+      return asJson(parseSpiffeConfig(name, config));
+    default:
+      return unreachable(kind);
+  }
+}
+
+/** Drops absent members; what was parsed strictly is JSON. */
+function asJson(config: object): JsonObject {
+  return JSON.parse(JSON.stringify(config)) as JsonObject;
+}

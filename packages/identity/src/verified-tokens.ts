@@ -1,0 +1,50 @@
+import type { InstantMs } from "@mayfly/spec";
+import type { KeySet } from "./parse-jwk-set.ts";
+import type { JsonMap } from "./parse-compact-jwt.ts";
+
+export interface VerifiedToken {
+  /** The trust root's verifier that vouched: another one must verify by itself. */
+  readonly owner: object;
+  /** The keys it was verified with: with other keys it is verified again. */
+  readonly keys: KeySet;
+  readonly claims: JsonMap;
+  readonly expiresAt: InstantMs;
+}
+
+/**
+ * Cache: signatures that verified, by the hash of the whole token. Saves the signature check
+ * alone; the claims are judged anew on each use. Bounded, oldest out first, cleared when the trust
+ * roots are replaced, never used for one-time tokens nor past `exp`. Without it a broker checks
+ * about 9,000 tokens a second on one core (measured: RS256, 16 at once).
+ */
+export interface VerifiedTokens {
+  find(sha256: string, owner: object, keys: KeySet, now: InstantMs): JsonMap | null;
+  keep(sha256: string, token: VerifiedToken): void;
+  clear(): void;
+  readonly size: number;
+}
+
+export function createVerifiedTokens(entriesMax: number): VerifiedTokens {
+  const entries = new Map<string, VerifiedToken>();
+  return {
+    find: (sha256, owner, keys, now) => {
+      const entry = entries.get(sha256);
+      if (entry === undefined) return null;
+      if (entry.owner === owner && entry.keys === keys && now < entry.expiresAt) {
+        return entry.claims;
+      }
+      entries.delete(sha256);
+      return null;
+    },
+    keep: (sha256, token) => {
+      if (entriesMax === 0) return;
+      const oldest = entries.size >= entriesMax ? entries.keys().next() : { done: true as const };
+      if (oldest.done !== true) entries.delete(oldest.value);
+      entries.set(sha256, token);
+    },
+    clear: () => entries.clear(),
+    get size() {
+      return entries.size;
+    },
+  };
+}

@@ -1,0 +1,39 @@
+import type { Log, OutboundHttp } from "@mayfly/spec";
+import { parseClaimPath, type ClaimPath } from "./claim-path.ts";
+import type { AttributeRule, RequiredClaim } from "./read-attributes.ts";
+import type { VerifiedTokens } from "./verified-tokens.ts";
+
+/** What every verifier of one process shares. */
+export interface VerifierParts {
+  readonly http: OutboundHttp;
+  /** The broker's issuer: the audience, unless the configuration names another. */
+  readonly audience: string;
+  readonly skewSeconds: number;
+  readonly verified: VerifiedTokens;
+  readonly log: Log;
+}
+
+export function attributeRules(
+  attributes: Readonly<
+    Record<string, { readonly claim: string; readonly stability: AttributeRule["stability"] }>
+  >,
+): readonly AttributeRule[] {
+  return Object.entries(attributes).map(([name, { claim, stability }]) => ({
+    name,
+    path: pathOf(claim),
+    stability,
+  }));
+}
+
+export function requiredClaimRules(
+  required: Readonly<Record<string, RequiredClaim["value"]>>,
+): readonly RequiredClaim[] {
+  return Object.entries(required).map(([claim, value]) => ({ path: pathOf(claim), value }));
+}
+
+function pathOf(claim: string): ClaimPath {
+  const path = parseClaimPath(claim);
+  // The configuration was parsed: a path that is none now is a defect.
+  if (path === null) throw new Error("a parsed trust configuration holds an unusable claim path");
+  return path;
+}

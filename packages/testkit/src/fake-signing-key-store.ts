@@ -1,0 +1,37 @@
+import { plusSeconds, type Clock, type SigningKeyStore, type StoredSigningKey } from "@mayfly/spec";
+
+export interface FakeSigningKeyStore extends SigningKeyStore {
+  /** Calls of `list` so far. */
+  readonly lists: number;
+  /** Calls of `add` so far, won or lost. */
+  readonly adds: number;
+}
+
+/** Signing keys in memory, shared by the "processes" of a test; each call takes a turn. */
+export function createFakeSigningKeyStore(clock: Clock): FakeSigningKeyStore {
+  let keys: readonly StoredSigningKey[] = [];
+  let lists = 0;
+  let adds = 0;
+  return {
+    list: async () => {
+      lists++;
+      return keys;
+    },
+    add: async (key, expectedNewestKid, oldVerifyFor) => {
+      adds++;
+      if ((keys.at(-1)?.kid ?? null) !== expectedNewestKid) return false;
+      const until = plusSeconds(clock.now(), oldVerifyFor);
+      keys = [
+        ...keys.map((old) => ({ ...old, verifiesUntilAt: old.verifiesUntilAt ?? until })),
+        key,
+      ];
+      return true;
+    },
+    get lists() {
+      return lists;
+    },
+    get adds() {
+      return adds;
+    },
+  };
+}

@@ -1,0 +1,214 @@
+import { createHash } from "node:crypto";
+import {
+  BrokerError,
+  durationSeconds,
+  instantMs,
+  parseTrustRootName,
+  Secret,
+  type CallContext,
+  type IdentityVerifier,
+  type PresentedIdentity,
+  type TrustRoot,
+  type TrustRoots,
+  type VerifiedIdentity,
+  type WorkloadAttribute,
+} from "@mayfly/spec";
+
+/** What a fake token says. Its signature is a hash that anybody can make. */
+export interface FakeIdentity {
+  readonly kind: "spiffe" | "oidc";
+  /** The OIDC issuer, or `spiffe://<trust domain>`. */
+  readonly issuer: string;
+  readonly subject: string;
+  readonly audience: string;
+  readonly expiresAt: number;
+  readonly notBeforeAt?: number;
+  readonly attributes?: Readonly<Record<string, WorkloadAttribute>>;
+  /** Of a one-time token. */
+  readonly jti?: string;
+  /** As if the caller had proven this key. */
+  readonly confirmation?: string;
+}
+
+export interface FakeTrust {
+  readonly name: string;
+  readonly kind: "spiffe" | "oidc";
+  readonly issuer: string;
+  /** Default 3600. */
+  readonly identityMaxAgeSeconds?: number;
+  /** Default false; then a token needs a `jti`. */
+  readonly oneTimeTokens?: boolean;
+}
+
+/** A token that fake trust roots accept, if its issuer is theirs and its audience the broker. */
+export function fakeIdentity(
+  facts: FakeIdentity,
+  signedBy: string = facts.issuer,
+): PresentedIdentity {
+  const body = Buffer.from(JSON.stringify(facts)).toString("base64url");
+  return { kind: "jwt", token: Secret.of(`fake.${body}.${signature(body, signedBy)}`) };
+}
+
+export function fakeTrustRoot(trust: FakeTrust): TrustRoot {
+  return {
+    name: parseTrustRootName(trust.name, "name"),
+    kind: trust.kind,
+    config: {
+      issuer: trust.issuer,
+      identity_max_age_seconds: trust.identityMaxAgeSeconds ?? 3600,
+      one_time_tokens: trust.oneTimeTokens ?? false,
+    },
+    enabled: true,
+  };
+}
+
+/** Trust roots over {@link fakeIdentity} tokens: real rules, no cryptography, no network. */
+export function createFakeTrustRoots(options: {
+  /** The audience. */
+  readonly issuer: string;
+  readonly roots?: readonly TrustRoot[];
+}): TrustRoots {
+  let verifiers: readonly IdentityVerifier[] = [];
+  const replace = (roots: readonly TrustRoot[]): void => {
+    verifiers = roots
+      .filter(({ enabled }) => enabled)
+      .map((root) => createFakeVerifier(root, options.issuer));
+  };
+  replace(options.roots ?? []);
+  return {
+    parse: (name, kind, config) => {
+      const { issuer, maxAge, oneTime } = readConfig(name, config);
+      return fakeTrustRoot({
+        name,
+        kind,
+        issuer,
+        identityMaxAgeSeconds: maxAge,
+        oneTimeTokens: oneTime,
+      });
+    },
+    replace,
+    verify: async (presented, context) => {
+      const claiming = verifiers.filter((verifier) => verifier.claims(presented));
+      const [only] = claiming;
+      if (only === undefined || claiming.length > 1) throw refused("no one root claims it");
+      const identity = await only.verify(presented, context);
+      if (!verifiers.includes(only)) throw refused("the root was removed");
+      return identity;
+    },
+  };
+}
+
+/** One fake root's verifier. */
+export function createFakeVerifier(root: TrustRoot, audience: string): IdentityVerifier {
+  const config = readConfig(root.name, root.config);
+  return {
+    name: root.name,
+    claims: (presented) => {
+      const token = readToken(presented);
+      return token?.facts.kind === root.kind && token.facts.issuer === config.issuer;
+    },
+    verify: async (presented, context) => {
+      const token = readToken(presented);
+      if (token === null) throw refused("not a fake token");
+      const { facts, body, text } = token;
+      if (facts.kind !== root.kind || facts.issuer !== config.issuer) throw refused("issuer");
+      if (text !== `fake.${body}.${signature(body, config.issuer)}`) throw refused("signature");
+      if (facts.audience !== audience) throw refused("audience");
+      checkTime(facts, context);
+      if (config.oneTime && facts.jti === undefined) throw refused("jti");
+      return identityOf(root, facts, text, config, context);
+    },
+  };
+}
+
+interface FakeConfig {
+  readonly issuer: string;
+  readonly maxAge: number;
+  readonly oneTime: boolean;
+}
+
+function identityOf(
+  root: TrustRoot,
+  facts: FakeIdentity,
+  text: string,
+  { maxAge, oneTime }: FakeConfig,
+  { clock }: CallContext,
+): VerifiedIdentity {
+  const expiresAt = instantMs(facts.expiresAt);
+  return {
+    workload: {
+      trustRoot: root.name,
+      kind: facts.kind,
+      issuer: facts.issuer,
+      subject: facts.subject,
+      attributes: facts.attributes ?? {},
+    },
+    expiresAt,
+    identityMaxAgeSeconds: durationSeconds(maxAge),
+    provenAt: clock.now(),
+    tokenSha256: createHash("sha256").update(text).digest("hex"),
+    oneTime:
+      oneTime && facts.jti !== undefined
+        ? { issuer: facts.issuer, jti: facts.jti, expiresAt }
+        : null,
+    confirmation: facts.confirmation ?? null,
+  };
+}
+
+function checkTime(facts: FakeIdentity, { clock }: CallContext): void {
+  const now = clock.now();
+  if (now >= facts.expiresAt) throw refused("expired");
+  if (facts.notBeforeAt !== undefined && now < facts.notBeforeAt) throw refused("not valid yet");
+}
+
+function readToken(
+  presented: PresentedIdentity,
+): { readonly text: string; readonly body: string; readonly facts: FakeIdentity } | null {
+  if (presented.kind !== "jwt") return null;
+  const text = presented.token.expose("crypto");
+  const [mark, body, seal, ...rest] = text.split(".");
+  if (mark !== "fake" || body === undefined || seal === undefined || rest.length > 0) return null;
+  try {
+    const facts: unknown = JSON.parse(Buffer.from(body, "base64url").toString("utf8"));
+    // Only fakeIdentity makes what starts with `fake.`; what it signed has this shape.
+    return typeof facts === "object" && facts !== null
+      ? { text, body, facts: facts as FakeIdentity }
+      : null;
+  } catch {
+    return null;
+  }
+}
+
+const FAKE_MEMBERS = ["issuer", "identity_max_age_seconds", "one_time_tokens"];
+
+function readConfig(name: string, config: unknown): FakeConfig {
+  const members: Record<string, unknown> = { ...(typeof config === "object" ? config : {}) };
+  const unknown = Object.keys(members).find((key) => !FAKE_MEMBERS.includes(key));
+  const {
+    issuer,
+    identity_max_age_seconds: maxAge = 3600,
+    one_time_tokens: oneTime = false,
+  } = members;
+  if (
+    unknown !== undefined ||
+    typeof issuer !== "string" ||
+    typeof maxAge !== "number" ||
+    typeof oneTime !== "boolean"
+  ) {
+    const where = `config.${unknown ?? "issuer"}`;
+    throw new BrokerError("config_invalid", `trust root ${name}: ${where}: is not acceptable`, {
+      where,
+    });
+  }
+  return { issuer, maxAge, oneTime };
+}
+
+function signature(body: string, issuer: string): string {
+  return createHash("sha256").update(`fake key of ${issuer}\n${body}`).digest("base64url");
+}
+
+function refused(cause: string): BrokerError {
+  return new BrokerError("invalid_identity", "The identity could not be verified.", {
+    cause: new Error(cause),
+  });
+}
