@@ -1,0 +1,34 @@
+import { uuidOfId, type Actor, type EventKind, type JsonObject } from "@mayfly/spec";
+import type { DecisionId, LeaseId, TaskId } from "@mayfly/spec";
+import { rows, type Statement } from "./sql.ts";
+
+export interface NewEvent {
+  readonly kind: EventKind;
+  readonly actor: Actor;
+  readonly taskId?: TaskId | null;
+  readonly leaseId?: LeaseId | null;
+  readonly decisionId?: DecisionId | null;
+  readonly data: JsonObject;
+}
+
+export const BROKER: Actor = { kind: "system", name: "broker" };
+export const WORKER: Actor = { kind: "system", name: "worker" };
+export const SWEEP: Actor = { kind: "system", name: "sweep" };
+
+/** Appends to the history, in the transaction of the transition that the events tell of. */
+export async function appendEvents(sql: Statement, events: readonly NewEvent[]): Promise<void> {
+  if (events.length === 0) return;
+  const values = events.map((event) => ({
+    kind: event.kind,
+    actor: event.actor,
+    task_id: event.taskId ? uuidOfId(event.taskId) : null,
+    lease_id: event.leaseId ? uuidOfId(event.leaseId) : null,
+    decision_id: event.decisionId ? uuidOfId(event.decisionId) : null,
+    data: event.data,
+  }));
+  await sql`
+    INSERT INTO mayfly.events (kind, actor, task_id, lease_id, decision_id, data)
+    SELECT kind, actor, task_id, lease_id, decision_id, data
+    FROM jsonb_to_recordset(${rows(values)}::text::jsonb) AS e (
+      kind text, actor jsonb, task_id uuid, lease_id uuid, decision_id uuid, data jsonb)`;
+}

@@ -1,0 +1,207 @@
+import { uuidOfId, workloadName, type InstantMs, type Reservation } from "@mayfly/spec";
+import { limitLockWait } from "./lock-wait.ts";
+import { lockTaskPaths, type LockMode } from "./lock-task-paths.ts";
+import { rows, texts, uuids, type Transaction } from "./sql.ts";
+
+/** What is known of a task or a parent after it was locked. */
+export interface TaskFacts {
+  readonly id: string;
+  readonly ancestors: readonly string[];
+  readonly root_id: string;
+  readonly depth: number;
+  readonly workload_name: string;
+  readonly deadline_at: InstantMs;
+  /** Active, like all its ancestors, no end requested of any, and before the deadline. */
+  readonly open: boolean;
+}
+interface IdempotencyFacts {
+  readonly scope_sha256: string;
+  readonly key: string;
+  readonly body_sha256: string;
+  readonly generation: number;
+  readonly expired: boolean;
+}
+interface OneTimeFacts {
+  readonly issuer: string;
+  readonly jti: string;
+  readonly scope_sha256: string | null;
+  readonly key: string | null;
+  readonly body_sha256: string | null;
+  readonly confirmation: string | null;
+}
+
+/** All that reservations are judged by, read under the locks that keep it true until the commit. */
+export interface ReserveFacts {
+  readonly lockedTasks: ReadonlySet<string>;
+  readonly tasks: ReadonlyMap<string, TaskFacts>;
+  readonly lockedKeys: ReadonlySet<string>;
+  readonly idempotency: ReadonlyMap<string, IdempotencyFacts>;
+  readonly oneTime: ReadonlyMap<string, OneTimeFacts>;
+  readonly catalogVersion: number;
+  /** Revision of each backend that leases may be reserved on. */
+  readonly openBackends: ReadonlyMap<string, number>;
+  /** Live leases by `task:`, `workload:` and `role:`, counted up to the largest limit asked. */
+  readonly live: ReadonlyMap<string, number>;
+}
+
+export const idempotencyKey = (of: { readonly scopeSha256: string; readonly key: string }) =>
+  JSON.stringify([of.scopeSha256, of.key]);
+export const oneTimeKey = (of: { readonly issuer: string; readonly jti: string }) =>
+  JSON.stringify([of.issuer, of.jti]);
+
+/** The task that the reservation stands under: itself, or the parent of the one it opens. */
+export function standingTask(reservation: Reservation): string | null {
+  const { task } = reservation;
+  if (task.kind === "existing") return uuidOfId(task.taskId);
+  return task.task.parentId === null ? null : uuidOfId(task.task.parentId);
+}
+
+export async function readReserveFacts(
+  sql: Transaction,
+  batch: readonly Reservation[],
+  mode: LockMode,
+): Promise<ReserveFacts> {
+  const tasks = new Set(batch.flatMap((each) => standingTask(each) ?? []));
+  const keys = batch.flatMap((each) => each.idempotency ?? []);
+  const tokens = batch.flatMap((each) => each.oneTime ?? []);
+  const backends = new Set(batch.flatMap((each) => each.leases.map((lease) => lease.backendId)));
+  // One message: each statement sees what was committed before it, and so what is read after a
+  // lock stays true. The order of the locks is the ledger's: keys, tasks, backends.
+  const [, lockedKeys, lockedTasks, lockedBackends, read] = await Promise.all([
+    limitLockWait(sql, mode),
+    keys.length > 0 ? lockKeys(sql, keys, mode) : [],
+    tasks.size > 0 ? lockTaskPaths(sql, tasks, mode) : [],
+    backends.size > 0 ? lockBackends(sql, backends, mode) : [],
+    Promise.all([
+      tasks.size > 0 ? readTasks(sql, tasks) : [],
+      keys.length > 0 ? readKeys(sql, keys) : [],
+      tokens.length > 0 ? readOneTime(sql, tokens) : [],
+      readCatalog(sql, backends),
+      readLive(sql, batch),
+    ]),
+  ]);
+  const [taskFacts, keyFacts, oneTime, catalog, live] = read;
+  const held = new Set(lockedBackends.map((row) => row.id));
+  return {
+    lockedTasks: new Set(lockedTasks.map((row) => row.id)),
+    tasks: new Map(taskFacts.map((row) => [row.id, row])),
+    lockedKeys: new Set(
+      lockedKeys.map((row) => idempotencyKey({ scopeSha256: row.scope_sha256, key: row.key })),
+    ),
+    idempotency: new Map(
+      keyFacts.map((row) => [
+        idempotencyKey({ scopeSha256: row.scope_sha256, key: row.key }),
+        row,
+      ]),
+    ),
+    oneTime: new Map(oneTime.map((row) => [oneTimeKey(row), row])),
+    catalogVersion: catalog[0]?.version ?? -1,
+    openBackends: new Map(
+      catalog.flatMap((row) =>
+        row.id !== null && row.revision !== null && held.has(row.id) ? [[row.id, row.revision]] : [],
+      ),
+    ),
+    live: new Map(live.map((row) => [row.counted, row.live])),
+  };
+}
+
+type Keys = readonly { readonly scopeSha256: string; readonly key: string }[];
+const keyRows = (keys: Keys): string =>
+  rows(keys.map(({ scopeSha256, key }) => ({ scope_sha256: scopeSha256, key })));
+
+const lockKeys = (sql: Transaction, keys: Keys, mode: LockMode) =>
+  sql<{ scope_sha256: string; key: string }[]>`
+    SELECT k.scope_sha256, k.key FROM mayfly.idempotency_keys AS k
+    WHERE (k.key, k.scope_sha256) IN (
+      SELECT w.key, w.scope_sha256
+      FROM jsonb_to_recordset(${keyRows(keys)}::text::jsonb) AS w (scope_sha256 text, key text))
+    ORDER BY k.key, k.scope_sha256
+    FOR UPDATE OF k ${mode === "batch" ? sql`SKIP LOCKED` : sql``}`.execute();
+
+const readKeys = (sql: Transaction, keys: Keys) =>
+  sql<IdempotencyFacts[]>`
+    SELECT k.scope_sha256, k.key, k.body_sha256, k.generation, k.expires_at <= now() AS expired
+    FROM jsonb_to_recordset(${keyRows(keys)}::text::jsonb) AS w (scope_sha256 text, key text)
+    JOIN mayfly.idempotency_keys AS k USING (scope_sha256, key)`.execute();
+
+const readOneTime = (
+  sql: Transaction,
+  tokens: readonly { readonly issuer: string; readonly jti: string }[],
+) =>
+  sql<OneTimeFacts[]>`
+    SELECT o.issuer, o.jti, o.scope_sha256, o.key, o.body_sha256, o.confirmation
+    FROM jsonb_to_recordset(${rows(tokens)}::text::jsonb) AS w (issuer text, jti text)
+    JOIN mayfly.one_time_tokens AS o USING (issuer, jti)`.execute();
+
+/** Held against a deletion, which waits for us; a backend that is being changed is skipped. */
+const lockBackends = (sql: Transaction, backends: ReadonlySet<string>, mode: LockMode) =>
+  sql<{ id: string }[]>`
+    SELECT b.id FROM mayfly.backends AS b
+    WHERE b.id IN (SELECT jsonb_array_elements_text(${texts(backends)}::text::jsonb))
+      AND (b.closing_until IS NULL OR b.closing_until <= now())
+    ORDER BY b.id
+    FOR KEY SHARE OF b ${mode === "batch" ? sql`SKIP LOCKED` : sql``}`.execute();
+
+
+
+const readCatalog = (sql: Transaction, backends: ReadonlySet<string>) =>
+  sql<{ version: number; id: string | null; revision: number | null }[]>`
+    SELECT v.version::float8 AS version, b.id, b.revision
+    FROM mayfly.catalog_version AS v
+    LEFT JOIN mayfly.backends AS b
+      ON b.id IN (SELECT jsonb_array_elements_text(${texts(backends)}::text::jsonb))
+      AND b.enabled AND b.deleted_at IS NULL
+      AND (b.closing_until IS NULL OR b.closing_until <= now())`.execute();
+
+const readTasks = (sql: Transaction, tasks: ReadonlySet<string>) =>
+  sql<TaskFacts[]>`
+    SELECT t.id, t.ancestors, t.root_id, t.depth, t.workload_name, t.deadline_at,
+      t.state = 'active' AND t.deadline_at > now()
+        AND NOT EXISTS (
+          SELECT FROM mayfly.task_end_requests AS r WHERE r.task_id = ANY (t.ancestors || t.id))
+        AND NOT EXISTS (
+          SELECT FROM mayfly.tasks AS a WHERE a.id = ANY (t.ancestors) AND a.state <> 'active')
+        AS open
+    FROM mayfly.tasks AS t
+    WHERE t.id = ANY (${uuids(tasks)}::text::uuid[])`.execute();
+
+/** Soft limits: counted without a lock, so that exchanges never queue for a counter. */
+function readLive(sql: Transaction, batch: readonly Reservation[]) {
+  const wanted = new Map<string, { kind: string; value: string; most: number }>();
+  const want = (kind: string, value: string, most: number): void => {
+    const name = `${kind}:${value}`;
+    wanted.set(name, { kind, value, most: Math.max(most, wanted.get(name)?.most ?? 0) });
+  };
+  for (const each of batch) {
+    if (each.leases.length === 0) continue;
+    const { task, limits } = each;
+    if (task.kind === "existing") want("task", uuidOfId(task.taskId), limits.perTask);
+    else want("workload", workloadName(task.task.identity.workload), limits.perWorkload);
+    for (const lease of each.leases) want("role", lease.role, limits.perRole);
+    if (task.kind === "existing") want("holder", uuidOfId(task.taskId), limits.perWorkload);
+  }
+  return sql<{ counted: string; live: number }[]>`
+    WITH wanted AS (
+      SELECT CASE w.kind WHEN 'holder' THEN 'workload' ELSE w.kind END AS kind,
+        CASE w.kind WHEN 'holder' THEN t.workload_name ELSE w.value END AS value,
+        max(w.most) AS most
+      FROM jsonb_to_recordset(${rows([...wanted.values()])}::text::jsonb)
+        AS w (kind text, value text, most integer)
+      LEFT JOIN mayfly.tasks AS t ON w.kind = 'holder' AND t.id = w.value::uuid
+      GROUP BY 1, 2
+    )
+    SELECT w.kind || ':' || w.value AS counted,
+      CASE w.kind
+        WHEN 'task' THEN (SELECT count(*) FROM (
+          SELECT FROM mayfly.leases AS l
+          WHERE w.kind = 'task' AND l.task_id = w.value::uuid AND l.state <> 'ended'
+          LIMIT w.most) AS counted)
+        WHEN 'workload' THEN (SELECT count(*) FROM (
+          SELECT FROM mayfly.leases AS l WHERE l.workload = w.value AND l.state <> 'ended'
+          LIMIT w.most) AS counted)
+        ELSE (SELECT count(*) FROM (
+          SELECT FROM mayfly.leases AS l WHERE l.role = w.value AND l.state <> 'ended'
+          LIMIT w.most) AS counted)
+      END::integer AS live
+    FROM wanted AS w WHERE w.value IS NOT NULL`.execute();
+}

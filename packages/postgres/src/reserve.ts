@@ -1,0 +1,86 @@
+import {
+  BrokerError,
+  unreachable,
+  type LeaseHandle,
+  type Reservation,
+  type ReserveResult,
+  type Task,
+} from "@mayfly/spec";
+import { createCommitter, type BatchResult, type Committer } from "./committer.ts";
+import { judgeReservation, replayed, type Accepted } from "./judge-reservation.ts";
+import type { LockMode } from "./lock-task-paths.ts";
+import { idempotencyKey, oneTimeKey, readReserveFacts } from "./reserve-facts.ts";
+import { claimTokensAndKeys, taskUuidOf, writeReservations } from "./reserve-writes.ts";
+import type { RetryPorts } from "./retry.ts";
+import type { Sql, Transaction } from "./sql.ts";
+import { taskOfRow } from "./task-row.ts";
+
+type Outcome = BatchResult<ReserveResult>;
+
+/** Step 6 of the exchange, as a group commit: see `createCommitter`. */
+export const createReserve = (
+  ports: RetryPorts,
+  sql: Sql,
+): Committer<Reservation, ReserveResult> =>
+  createCommitter(ports, {
+    name: "reservations",
+    run: (requests, mode) => sql.begin((tx) => reserveBatch(tx, requests, mode)),
+    keys: ({ idempotency, oneTime }) => [
+      ...(idempotency === null ? [] : [`key ${idempotencyKey(idempotency)}`]),
+      ...(oneTime === null ? [] : [`token ${oneTimeKey(oneTime)}`]),
+    ],
+  });
+
+/**
+ * Three round trips for any number of reservations: locks and facts, keys (if any has one), rows.
+ * A reservation with an unknown outcome of COMMIT has minted nothing; if it was committed, it is
+ * recovered at its `settleBy`.
+ */
+async function reserveBatch(
+  sql: Transaction,
+  batch: readonly Reservation[],
+  mode: LockMode,
+): Promise<readonly Outcome[]> {
+  const facts = await readReserveFacts(sql, batch, mode);
+  const running = new Map<string, number>();
+  const judged = batch.map((each) => judgeReservation(facts, running, each, mode));
+  const accepted = judged.filter((each) => each.kind === "accepted");
+  const claimed = await claimTokensAndKeys(sql, accepted);
+  const written = claimed.filter((each) => each.kind === "accepted");
+  const rows = written.length > 0 ? await writeReservations(sql, written) : [];
+  const tasks = new Map(rows.map((row) => [row.id, taskOfRow(row)]));
+  const granted = new Set(written);
+  return judged.map((each): Outcome => {
+    switch (each.kind) {
+      case "alone":
+      case "refused":
+        return each;
+      case "stale_catalog":
+      case "stale_idempotency":
+        return { kind: "done", result: { kind: each.kind } };
+      case "accepted":
+        return granted.has(each) ? reserved(each, tasks) : raceLost(each.reservation);
+      default:
+        return unreachable(each);
+    }
+  });
+}
+
+/** With a key it may be the same request, which then reads what the winner wrote. */
+function raceLost({ idempotency }: Reservation): Outcome {
+  return idempotency === null
+    ? { kind: "refused", error: replayed() }
+    : { kind: "done", result: { kind: "stale_idempotency" } };
+}
+
+function reserved({ reservation, generation }: Accepted, tasks: Map<string, Task>): Outcome {
+  const task = tasks.get(taskUuidOf(reservation));
+  if (task === undefined) {
+    const error = new BrokerError("internal", "The ledger lost the task of a reservation.");
+    return { kind: "refused", error };
+  }
+  const leases = reservation.leases.map(
+    ({ id }): LeaseHandle<"reserved"> => ({ id, state: "reserved", version: 1 }),
+  );
+  return { kind: "done", result: { kind: "reserved", task, leases, generation } };
+}

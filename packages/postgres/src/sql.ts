@@ -1,0 +1,84 @@
+import postgres from "postgres";
+import { durationSeconds, instantMs, type InstantMs } from "@mayfly/spec";
+
+/** `timestamptz` is read as milliseconds since the epoch, never as a `Date`. */
+interface LedgerTypes extends Record<string, unknown> {
+  readonly instant: InstantMs;
+}
+export type Sql = postgres.Sql<LedgerTypes>;
+export type Transaction = postgres.TransactionSql<LedgerTypes>;
+/** A statement that may stand alone or in a transaction. */
+export type Statement = postgres.ISql<LedgerTypes>;
+
+export interface ConnectionLimits {
+  readonly connectTimeoutSeconds: number;
+  readonly statementTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  /** A frozen process holds nobody's locks for longer than this. */
+  readonly idleInTransactionMs: number;
+}
+
+export const CONNECTION_LIMITS: ConnectionLimits = {
+  connectTimeoutSeconds: 5,
+  statementTimeoutMs: 15_000,
+  lockTimeoutMs: 5_000,
+  idleInTransactionMs: 10_000,
+};
+
+const TIMESTAMPTZ = 1184;
+
+/** `2026-11-20 22:08:36.123456+00`, as the server writes it in UTC; what is below 1 ms is cut. */
+function parseInstant(text: string): InstantMs {
+  return instantMs(Date.parse(`${text.replace(" ", "T")}:00`));
+}
+
+/** Connections are opened when first needed, and at most `max` of them. */
+export function connect(
+  url: string,
+  applicationName: string,
+  max: number,
+  limits: ConnectionLimits = CONNECTION_LIMITS,
+): Sql {
+  return postgres(url, {
+    max,
+    connect_timeout: limits.connectTimeoutSeconds,
+    idle_timeout: 60,
+    onnotice: () => undefined,
+    connection: {
+      application_name: applicationName,
+      TimeZone: "UTC",
+      DateStyle: "ISO",
+      search_path: "pg_catalog",
+      default_transaction_isolation: "read committed",
+      statement_timeout: limits.statementTimeoutMs,
+      lock_timeout: limits.lockTimeoutMs,
+      idle_in_transaction_session_timeout: limits.idleInTransactionMs,
+    },
+    types: {
+      instant: {
+        to: TIMESTAMPTZ,
+        from: [TIMESTAMPTZ],
+        serialize: (at: InstantMs) => new Date(at).toISOString(),
+        parse: parseInstant,
+      },
+    },
+  });
+}
+
+/** A list of UUIDs as one text parameter: `ANY (${uuids(ids)}::text::uuid[])`. */
+export const uuids = (ids: Iterable<string>): string => `{${[...ids].join(",")}}`;
+
+/**
+ * Rows as one JSON text parameter: `jsonb_to_recordset(${rows(...)}::text::jsonb)`. The cast by way
+ * of `text` keeps the driver from encoding it a second time.
+ */
+export const rows = (values: readonly object[]): string => JSON.stringify(values);
+
+/** Texts as one JSON parameter: `IN (SELECT jsonb_array_elements_text(${texts(...)}::text::jsonb))`. */
+export const texts = (values: Iterable<string>): string => JSON.stringify([...values]);
+
+export const json = (value: unknown): string => JSON.stringify(value);
+
+export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+
+export const seconds = durationSeconds;
