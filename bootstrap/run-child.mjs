@@ -9,15 +9,20 @@ import { constants } from "node:os";
  *
  * @param {string} file
  * @param {readonly string[]} args
- * @param {{ cwd: string, env: NodeJS.ProcessEnv }} options
+ * @param {{ cwd: string, env: NodeJS.ProcessEnv, wholeGroup?: boolean }} options `wholeGroup`: a
+ *   signal goes to the child's children too, for a child that would leave them behind
  * @returns {Promise<number>} the exit code, or 128 and the signal's number, as shells say it
  */
-export function runChild(file, args, { cwd, env }) {
+export function runChild(file, args, { cwd, env, wholeGroup = false }) {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, [...args], { cwd, env, stdio: "inherit" });
+    // On a terminal the child stays in our group, where Ctrl-C and reading from it work.
+    const detached = wholeGroup && !process.stdin.isTTY;
+    const child = spawn(file, [...args], { cwd, env, stdio: "inherit", detached });
     /** @param {NodeJS.Signals} signal */
     const passOn = (signal) => {
-      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+      if (signal === "SIGINT" && process.stdin.isTTY) return;
+      if (detached && child.pid !== undefined) process.kill(-child.pid, signal);
+      else child.kill(signal);
     };
     /** @type {NodeJS.Signals[]} */
     const signals = ["SIGINT", "SIGTERM", "SIGHUP"];

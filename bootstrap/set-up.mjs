@@ -70,7 +70,7 @@ function platformName() {
   const name = `${process.platform}-${process.arch}`;
   if (process.platform !== "linux") return name;
   // The report would look up the names of open connections.
-  process.report.excludeNetwork = true;
+  Object.assign(process.report, { excludeNetwork: true });
   const report = /** @type {{ header?: { glibcVersionRuntime?: string } }} */ (
     process.report.getReport()
   );

@@ -22,7 +22,12 @@ export async function runSuite({ root, node, env, args }) {
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   try {
-    const code = await runChild(node, [vitest, "run", ...reporters, ...args], { cwd: root, env });
+    const code = await runChild(node, [vitest, "run", ...reporters, ...args], {
+      cwd: root,
+      env,
+      // Vitest ends on SIGTERM without its workers, which may hold servers.
+      wholeGroup: true,
+    });
     const count = countOf(await readReport(report), code);
     console.log("");
     for (const note of count.notes) console.log(`  ✗ ${note}`);

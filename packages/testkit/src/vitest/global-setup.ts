@@ -1,6 +1,9 @@
-import { startPostgres } from "@mayfly/embedded";
+import { requireOrExplain, startPostgres } from "@mayfly/embedded";
 import type { TestProject } from "vitest/node";
 import type {} from "./provided.ts";
+
+/** Set in the process that runs all projects, so that what is missing is said once in a run. */
+const EXPLAINED = "MAYFLY_TEST_EXPLAINED";
 
 /**
  * Starts one PostgreSQL for all files of a project that has any to run, and ends it after them.
@@ -9,6 +12,10 @@ import type {} from "./provided.ts";
  * need another version or settings, start their own with `startPostgres`.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  if (process.env[EXPLAINED] === undefined) {
+    process.env[EXPLAINED] = "yes";
+    await requireOrExplain("redis");
+  }
   const server = await startPostgres({
     unsafeNoFsync: true,
     settings: {

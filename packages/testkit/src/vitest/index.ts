@@ -7,4 +7,5 @@ export {
   type FreshDatabaseOptions,
   type TestDatabase,
 } from "./fresh-database.ts";
+export { isInstalled } from "./is-installed.ts";
 export type { ProvidedPostgres } from "./provided.ts";
