@@ -3,7 +3,7 @@ import type { TestProject } from "vitest/node";
 import type {} from "./provided.ts";
 
 /** Set in the process that runs all projects, so that what is missing is said once in a run. */
-const EXPLAINED = "MAYFLY_TEST_EXPLAINED";
+const EXPLAINED = "TEST_SERVERS_EXPLAINED";
 
 /**
  * Starts one PostgreSQL for all files of a project that has any to run, and ends it after them.
