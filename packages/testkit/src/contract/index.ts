@@ -5,3 +5,12 @@ export {
   type QueueContractSubject,
   type QueueUnderTest,
 } from "./queue-contract.ts";
+export { describeBackendContract } from "./backend-contract.ts";
+export { BackendBench, backendErrorOf, freshLeaseId, revoking } from "./backend-bench.ts";
+export type {
+  BackendContractSubject,
+  BadInput,
+  ContractUpstream,
+  HeldSession,
+  ParseCases,
+} from "./backend-contract-subject.ts";

@@ -1,4 +1,4 @@
-import { plusSeconds, type Clock, type InstantMs } from "@mayfly/spec";
+import { BrokerError, plusSeconds, type Clock, type InstantMs } from "@mayfly/spec";
 
 /** What the fake's upstream is made of: one credential, as a database has a role. */
 export interface FakeCredential {
@@ -124,7 +124,7 @@ export class FakeUpstream {
       try {
         effect();
       } catch (refusal) {
-        if (!(refusal instanceof NameTaken || refusal instanceof PastDeadline)) throw refusal;
+        if (!BrokerError.is(refusal)) throw refusal;
       }
     }
   }
@@ -198,6 +198,11 @@ export class FakeUpstream {
     return true;
   }
 
+  /** As somebody would who makes a look-alike. */
+  forgeTag(name: string): void {
+    const credential = this.#credentials.get(name);
+    if (credential !== undefined) this.#credentials.set(name, { ...credential, tag: "00" });
+  }
   takeName(name: string): InstantMs {
     const since = this.#tombstones.get(name) ?? this.clock.now();
     this.#tombstones.set(name, since);

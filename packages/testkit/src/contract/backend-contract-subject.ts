@@ -1,0 +1,73 @@
+import type { BackendHost, Clock, CredentialBackend, Issued } from "@mayfly/spec";
+
+/** An input that `parse*` has to refuse, and what its message has to name. */
+export interface BadInput {
+  readonly input: unknown;
+  readonly names: string;
+}
+
+export interface ParseCases {
+  /** The first one is the fullest. */
+  readonly valid: readonly unknown[];
+  readonly bad: readonly BadInput[];
+}
+
+/** What the suite needs to know of one backend type. */
+export interface BackendContractSubject {
+  readonly name: string;
+  readonly backend: CredentialBackend;
+  readonly inputs: {
+    readonly config: ParseCases & {
+      /** What `describeConfig` must not show of the first valid one. */
+      readonly secrets: readonly string[];
+    };
+    readonly role: ParseCases;
+    readonly params: ParseCases;
+    /** One role and two requests within it, the second asking for strictly less. */
+    readonly narrowing: {
+      readonly role: unknown;
+      readonly wide: unknown;
+      readonly narrow: unknown;
+      /** Requests that parse and go beyond the role. */
+      readonly tooWide: readonly unknown[];
+    };
+  };
+  /**
+   * A configuration, within the type's rules, of an upstream that refuses connections; null where
+   * there is no such thing (the fake's is in memory).
+   */
+  readonly unreachableConfig: unknown;
+  /** Starts an upstream for the whole suite. */
+  start(): Promise<ContractUpstream>;
+}
+
+/** An upstream as the suite drives it, without going through the backend. */
+export interface ContractUpstream {
+  readonly clock: Clock;
+  /** Configuration, role and request that work on this upstream. */
+  readonly config: unknown;
+  readonly role: unknown;
+  readonly params: unknown;
+  /** A host of this installation (8 of a-z, 2-7; default the suite's own). */
+  host(installation?: string): BackendHost;
+  /** Lets time pass, on the clock that the upstream obeys. */
+  pass(ms: number): Promise<void>;
+  /** Presents the credential as its user would. */
+  tryCredential(material: Issued["material"]): Promise<"accepted" | "refused">;
+  openSession(material: Issued["material"]): Promise<HeldSession>;
+  /** Names of all that bears a mark and can be used, seen with the upstream's own eyes. */
+  liveNames(): Promise<readonly string[]>;
+  /** Until `release`, what is sent takes no effect; then it may. */
+  block(): Promise<{ release(): Promise<void> }>;
+  /** Makes the mark of `name` one that does not verify. */
+  forgeMark(name: string): Promise<void>;
+  /** Takes a right away that `selfCheck` has to miss; until `restore`. */
+  weaken(): Promise<{ restore(): Promise<void> }>;
+  stop(): Promise<void>;
+}
+
+export interface HeldSession {
+  /** Whether it can still do something. */
+  alive(): Promise<boolean>;
+  close(): Promise<void>;
+}
