@@ -9,7 +9,7 @@ export function configPage(): string {
           ? "not set"
           : "required"
         : `\`${variable.defaultText}\``;
-    const name = variable.secret
+    const name = variable.fileForm
       ? `\`${variable.name}\` or \`${variable.name}_FILE\``
       : `\`${variable.name}\``;
     return `| ${name} | ${value} | ${variable.readers.join(", ")} | ${variable.meaning} |`;

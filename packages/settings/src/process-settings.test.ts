@@ -8,6 +8,7 @@ const noFile = (): string => {
 const least = {
   MAYFLY_ISSUER: "https://mayfly.acme.test",
   MAYFLY_DATABASE_URL: "postgres://mayfly_broker:hunter2@db/mayfly",
+  MAYFLY_SEALING_KEY_FILE: "/etc/mayfly/keys",
 };
 const problemsOf = (environment: Record<string, string>, readFile = noFile): string => {
   try {
@@ -44,7 +45,11 @@ describe("the configuration", () => {
   });
   it("reads a secret from a file", () => {
     const settings = readBrokerSettings(
-      { MAYFLY_ISSUER: least.MAYFLY_ISSUER, MAYFLY_DATABASE_URL_FILE: "/run/secret" },
+      {
+        MAYFLY_ISSUER: least.MAYFLY_ISSUER,
+        MAYFLY_SEALING_KEY_FILE: least.MAYFLY_SEALING_KEY_FILE,
+        MAYFLY_DATABASE_URL_FILE: "/run/secret",
+      },
       (path) => `${path}-content\n`,
     );
     expect(settings.databaseUrl.expose("upstream")).toBe("/run/secret-content");
@@ -68,6 +73,13 @@ describe("the configuration", () => {
   it("wants the Redis URL when the queue is Redis", () => {
     expect(problemsOf({ ...least, MAYFLY_QUEUE: "redis" })).toContain("MAYFLY_REDIS_URL");
   });
+  it.each([{}, { MAYFLY_SEALING_KEY_FILE: "/k", MAYFLY_SEALING_KEYS: "ring" }])(
+    "wants the sealing keys in one place: %j",
+    (keys) => {
+      const { MAYFLY_SEALING_KEY_FILE: _one, ...without } = least;
+      expect(problemsOf({ ...without, ...keys })).toContain("MAYFLY_SEALING_KEY_FILE");
+    },
+  );
   it("warns of each unsafe setting by name", () => {
     const settings = readBrokerSettings(
       { ...least, MAYFLY_UNSAFE_QUARANTINE_SECONDS: "1" },

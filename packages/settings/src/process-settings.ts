@@ -26,6 +26,9 @@ function checked<S extends WorkerSettings>(settings: S): S {
   if (settings.queue === "redis" && settings.redisUrl === null) {
     throw configInvalid("MAYFLY_REDIS_URL: it is required when MAYFLY_QUEUE is redis");
   }
+  if ((settings.sealingKeyFile === null) === (settings.sealingKeys === null)) {
+    throw configInvalid("MAYFLY_SEALING_KEY_FILE: set it or MAYFLY_SEALING_KEYS, one of the two");
+  }
   return settings;
 }
 

@@ -51,7 +51,7 @@ function valueOf(
   readFile: (path: string) => string,
 ): unknown {
   const direct = environment[variable.name];
-  const file = variable.secret ? environment[`${variable.name}_FILE`] : undefined;
+  const file = variable.fileForm ? environment[`${variable.name}_FILE`] : undefined;
   if (direct !== undefined && file !== undefined) {
     throw new SettingProblem(`set it or ${variable.name}_FILE, not both`);
   }

@@ -15,6 +15,8 @@ export interface Variable<T> {
   /** A missing one without a default is an error, unless it is optional. */
   readonly optional: boolean;
   readonly secret: boolean;
+  /** Whether `NAME_FILE` may name a file that holds the value. */
+  readonly fileForm: boolean;
   readonly meaning: string;
   parse(text: string): T;
 }
@@ -28,6 +30,7 @@ type Options = {
   readonly meaning: string;
   readonly default?: string;
   readonly optional?: boolean;
+  readonly fileForm?: boolean;
 };
 
 function variable<T>(
@@ -41,6 +44,7 @@ function variable<T>(
     defaultText: options.default ?? null,
     optional: options.optional ?? false,
     secret: options.secret ?? false,
+    fileForm: options.fileForm ?? options.secret ?? false,
     meaning: options.meaning,
     parse,
   };

@@ -58,10 +58,18 @@ export const VARIABLES = {
     readers: both,
     meaning: "Whether MAYFLY_REDIS_URL names a node of a cluster.",
   }),
+  sealingKeyFile: optional(
+    text("MAYFLY_SEALING_KEY_FILE", {
+      readers: both,
+      meaning:
+        "File with the sealing key ring, mode 0600. This or MAYFLY_SEALING_KEYS is required.",
+    }),
+  ),
   sealingKeys: optional(
     secretText("MAYFLY_SEALING_KEYS", {
       readers: both,
-      meaning: "The sealing key ring, in the format of docs/config.md; or use the `_FILE` form.",
+      fileForm: false,
+      meaning: "The sealing key ring itself, where a file cannot be had.",
     }),
   ),
   logLevel: oneOf("MAYFLY_LOG_LEVEL", ["debug", "info", "warn", "error", "silent"], {
@@ -197,6 +205,6 @@ export const VARIABLES = {
 /** All names that the environment may hold, `_FILE` forms of secrets included. */
 export const VARIABLE_NAMES: ReadonlySet<string> = new Set(
   Object.values(VARIABLES).flatMap((variable) =>
-    variable.secret ? [variable.name, `${variable.name}_FILE`] : [variable.name],
+    variable.fileForm ? [variable.name, `${variable.name}_FILE`] : [variable.name],
   ),
 );
