@@ -3,6 +3,7 @@ import { jobOfAlarm, jobOfWakeNow, type AlarmJob } from "./alarm-job.ts";
 import { openJobSink, type JobSink } from "./job-sink.ts";
 import { checkQueueConfig, type QueueConfig, type QueuePorts } from "./queue-config.ts";
 import { seldom } from "./seldom.ts";
+import { withoutAttachments } from "./without-attachments.ts";
 import { within } from "./within.ts";
 
 export interface AlarmClockOptions {
@@ -52,7 +53,7 @@ export function createAlarmClock(options: AlarmClockOptions): AlarmClock {
     } catch (error) {
       if (BrokerError.is(error)) throw error;
       throw new BrokerError("internal", "the queue took no wake-up; the sweep will do it", {
-        cause: error,
+        cause: withoutAttachments(error),
       });
     } finally {
       calls--;
@@ -81,7 +82,11 @@ interface Reconnecting {
 function reconnecting(options: AlarmClockOptions, timeoutMs: number): Reconnecting {
   const { clock, log } = options.ports;
   const complain = seldom(clock, (error) => {
-    log.warn("the queue is not reachable", { store: options.config.kind }, error);
+    log.warn(
+      "the queue is not reachable",
+      { store: options.config.kind },
+      withoutAttachments(error),
+    );
   });
   let opening: Promise<JobSink> | null = null;
   let failed: { readonly error: unknown; readonly untilMs: number } | null = null;
@@ -105,7 +110,9 @@ function reconnecting(options: AlarmClockOptions, timeoutMs: number): Reconnecti
       if (closed) return Promise.reject(new Error("the alarm clock was closed"));
       if (opening !== null) return opening;
       if (failed !== null && clock.monotonicMs() < failed.untilMs) {
-        return Promise.reject(new Error("the queue is not reachable", { cause: failed.error }));
+        return Promise.reject(
+          new Error("the queue is not reachable", { cause: withoutAttachments(failed.error) }),
+        );
       }
       opening = open();
       return opening;

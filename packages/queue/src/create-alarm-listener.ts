@@ -4,6 +4,7 @@ import { coalescePasses, type CoalescedPasses } from "./coalesced-passes.ts";
 import { openJobSource, type JobSource, type ReceivedJob } from "./job-source.ts";
 import { checkQueueConfig, type QueueConfig, type QueuePorts } from "./queue-config.ts";
 import { seldom } from "./seldom.ts";
+import { withoutAttachments } from "./without-attachments.ts";
 import { within } from "./within.ts";
 
 export interface AlarmListenerOptions {
@@ -45,7 +46,7 @@ export function createAlarmListener(given: AlarmListenerOptions): AlarmListener 
 
   const supervise = async (onJob: (job: ReceivedJob) => Promise<void>, hears: () => void) => {
     const complain = seldom(clock, (error) => {
-      log.warn("the queue is not heard; the sweep ends what is due", {}, error);
+      log.warn("the queue is not heard; the sweep ends what is due", {}, withoutAttachments(error));
     });
     while (!stop.signal.aborted) {
       try {
@@ -108,6 +109,11 @@ function receiveInto(
 ): (job: ReceivedJob) => Promise<void> {
   const { clock, log } = options.ports;
   return async (job) => {
+    // From here on a new wake-up must be a new job: this one's pass may already be past its row.
+    // Also before parsing, so that a foreign job under our mark does not swallow the real ones.
+    await within(clock, LIFT_TIMEOUT_MS, "lifting a mark", () =>
+      job.removeDeduplicationKey(),
+    ).catch(() => log.debug("a wake-up's mark was not lifted", { jobId: job.id ?? null }));
     let backendId: BackendId;
     try {
       ({ backendId } = parsePayload(job.data));
@@ -115,10 +121,6 @@ function receiveInto(
       log.error("a job that is not ours was dropped", { jobId: job.id ?? null }, error);
       return;
     }
-    // From here on a new wake-up must be a new job: this one's pass may already be past its row.
-    await within(clock, LIFT_TIMEOUT_MS, "lifting a mark", () =>
-      job.removeDeduplicationKey(),
-    ).catch(() => log.debug("a wake-up's mark was not lifted", { backendId }));
     await passes.wake(backendId);
   };
 }

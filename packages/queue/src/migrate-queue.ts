@@ -2,6 +2,7 @@ import { runMigrations } from "bullmq";
 import { Client } from "pg";
 import { BrokerError, type Secret } from "@mayfly/spec";
 import { checkSchemaName } from "./queue-config.ts";
+import { withoutAttachments } from "./without-attachments.ts";
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -34,7 +35,7 @@ export async function migrateQueue(options: {
       "ledger_unavailable",
       `queue: the schema "${options.schema}" could not be migrated; the migrator needs CREATE on ` +
         "the database, and PostgreSQL must be reachable",
-      { cause: error },
+      { cause: withoutAttachments(error) },
     );
   } finally {
     await client.end().catch(() => undefined);
