@@ -8,9 +8,11 @@ import { join } from "node:path";
  *
  * Paths are relative to the folder that is cruised (the repository, or the test's seeded copy).
  */
-const TEST_FILE = String.raw`\.test\.ts$`;
+/** Tests, and what stands beside them for them alone: `arbitrary-*.ts`, `testing/*.ts`. */
+const TEST_FILE = String.raw`(\.test|/arbitrary-[^/]+|/testing/[^/]+)\.ts$`;
 const ADAPTERS = "identity|policy|postgres|queue|seal|net|host";
-const ANY_ADAPTER = `^packages/(${ADAPTERS}|backend-[^/]+)/`;
+/** The adapters, and what puts them together for broker and worker alike. */
+const ANY_ADAPTER = [`^packages/(${ADAPTERS}|backend-[^/]+)/`, "^services/composition/"];
 const DATABASE_DRIVER = "node_modules/(postgres|pg|drizzle-orm|ioredis|bullmq)/";
 /** Files of a service that build it out of its parts; `compose-api.ts` is one of several such. */
 const COMPOSE = String.raw`^services/[^/]+/src/(compose[a-z-]*|main|migrate)\.ts$`;
@@ -94,7 +96,12 @@ export default {
       severity: "error",
       from: {
         path: "^services/",
-        pathNot: [TEST_FILE, COMPOSE, "^services/embedded/", "^services/[^/]+/src/http/"],
+        pathNot: [
+          TEST_FILE,
+          COMPOSE,
+          "^services/(embedded|composition)/",
+          "^services/[^/]+/src/http/",
+        ],
       },
       to: { path: ANY_ADAPTER },
     },
@@ -103,7 +110,7 @@ export default {
       comment: "A route that knows the database bypasses the use cases and their rules.",
       severity: "error",
       from: { path: "^services/[^/]+/src/http/", pathNot: TEST_FILE },
-      to: { path: [ANY_ADAPTER, DATABASE_DRIVER] },
+      to: { path: [...ANY_ADAPTER, DATABASE_DRIVER] },
     },
     {
       name: "cli-imports-few-adapters",
@@ -118,10 +125,12 @@ export default {
     },
     {
       name: "services-import-no-service",
-      comment: "Services are deployed apart; embedded is the one that puts them in one process.",
+      comment:
+        "Services are deployed apart; composition is what they share, and embedded the one that " +
+        "puts them in one process.",
       severity: "error",
       from: { path: "^services/([^/]+)/", pathNot: [TEST_FILE, "^services/embedded/"] },
-      to: { path: "^services/", pathNot: "^services/$1/" },
+      to: { path: "^services/", pathNot: ["^services/$1/", "^services/composition/"] },
     },
     {
       name: "testkit-only-from-tests",

@@ -36,6 +36,11 @@ const SEEDS: readonly Seed[] = [
     `export type { name } from "@mayfly/policy";`,
   ),
   seed(
+    "only-compose-imports-adapters",
+    "services/worker/src/knows-composition.ts",
+    `export * from "@mayfly/composition";`,
+  ),
+  seed(
     "http-imports-no-adapter",
     "services/broker/src/http/knows-driver.ts",
     `export * from "postgres";`,
@@ -52,6 +57,11 @@ const SEEDS: readonly Seed[] = [
     `export * from "@mayfly/testkit";`,
   ),
   seed("no-test-in-production", "packages/cli/src/test.ts", `export * from "./some.test.ts";`),
+  seed(
+    "no-test-in-production",
+    "packages/policy/src/arbitrary.ts",
+    `export * from "./arbitrary-policy.ts";`,
+  ),
   seed(
     "no-deep-import",
     "services/worker/src/deep.ts",

@@ -20,7 +20,7 @@ const PACKAGES = [
   "embedded",
   "cli",
 ];
-const SERVICES = ["broker", "worker"];
+const SERVICES = ["broker", "worker", "composition"];
 const LIBRARIES = ["zod", "postgres", "only-for-tests", "of-the-root"];
 
 /** A small workspace of the repository's shape, in which every import is as it should be. */
@@ -33,6 +33,10 @@ const SOUND: readonly (readonly [path: string, text: string])[] = [
   ["packages/testkit/src/servers.ts", `export * from "@mayfly/embedded";`],
   ["services/broker/src/compose.ts", `export * from "@mayfly/policy";`],
   ["services/broker/src/compose-backends.ts", `export * from "@mayfly/backend-alpha";`],
+  ["services/broker/src/compose-shared.ts", `export * from "@mayfly/composition";`],
+  ["services/composition/src/queue.ts", `export * from "@mayfly/queue";`],
+  ["packages/policy/src/arbitrary-policy.ts", `export * from "@mayfly/testkit";`],
+  ["packages/policy/src/testing/servers.ts", `export * from "only-for-tests";`],
   ["services/broker/src/http/app.ts", `export * from "@mayfly/core";`],
   ["services/worker/src/type-a.ts", `export type { B } from "./type-b.ts"; export type A = 1;`],
   ["services/worker/src/type-b.ts", `export type { A } from "./type-a.ts"; export type B = 2;`],
