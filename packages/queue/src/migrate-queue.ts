@@ -11,11 +11,12 @@ const LOCK_TIMEOUT_MS = 30_000;
 /**
  * Makes or updates BullMQ's schema, in one transaction; doing it twice changes nothing. Answers the
  * schema's version. To be run by the migrator: it needs CREATE on the database, even if the schema
- * exists. Afterwards apply {@link queueGrants} for each role that uses the queue.
+ * exists. Each role of `grantTo` may use the queue afterwards; see {@link queueGrants}.
  */
 export async function migrateQueue(options: {
   readonly connection: Secret;
   readonly schema: string;
+  readonly grantTo?: readonly string[];
 }): Promise<number> {
   checkSchemaName(options.schema);
   const client = new Client({
@@ -29,7 +30,9 @@ export async function migrateQueue(options: {
   client.on("error", () => undefined);
   try {
     await client.connect();
-    return await runMigrations(client, options.schema);
+    const version = await runMigrations(client, options.schema);
+    for (const role of options.grantTo ?? []) await client.query(queueGrants(role, options.schema));
+    return version;
   } catch (error) {
     throw new BrokerError(
       "ledger_unavailable",

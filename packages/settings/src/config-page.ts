@@ -1,8 +1,8 @@
-import { VARIABLES } from "./variables.ts";
+import { ALL_VARIABLES } from "./variable-names.ts";
 
 /** The text of `docs/config.md`; a test compares it with the file. */
 export function configPage(): string {
-  const rows = Object.values(VARIABLES).map((variable) => {
+  const rows = ALL_VARIABLES.map((variable) => {
     const value =
       variable.defaultText === null
         ? variable.optional
@@ -20,6 +20,8 @@ Every process is configured by environment variables alone. It validates them at
 problems at once, and refuses a \`MAYFLY_\` variable that does not exist. A secret may be given in a
 file: the name with \`_FILE\` holds its path. Names with \`UNSAFE\` weaken a guarantee and are warned
 of at each start.
+
+\`migrate\` and \`cli\` are the \`mayfly\` command: at \`mayfly migrate\`, and everywhere else.
 
 This page is generated from \`packages/settings/src/variables.ts\` by \`node packages/settings/src/write-config-page.ts\`.
 

@@ -1,10 +1,12 @@
 export { configPage } from "./config-page.ts";
 export {
   readBrokerSettings,
+  readClientSettings,
   readMigrateSettings,
   readWorkerSettings,
   unsafeSettings,
   type BrokerSettings,
+  type ClientSettings,
   type MigrateSettings,
   type WorkerSettings,
 } from "./process-settings.ts";

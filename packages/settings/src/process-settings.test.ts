@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readFileSync } from "node:fs";
-import { configPage, readBrokerSettings, unsafeSettings } from "./index.ts";
+import { configPage, readBrokerSettings, readClientSettings, unsafeSettings } from "./index.ts";
 
 const noFile = (): string => {
   throw new Error("no such file");
@@ -86,6 +86,18 @@ describe("the configuration", () => {
       noFile,
     );
     expect(unsafeSettings(settings)).toEqual(["MAYFLY_UNSAFE_QUARANTINE_SECONDS"]);
+  });
+  it("lets a service start beside the variables of the command, and the command without any", () => {
+    const client = { MAYFLY_URL: "https://mayfly.acme.test", MAYFLY_ADMIN_TOKEN_FILE: "/x" };
+    expect(problemsOf({ ...least, ...client })).toBe("");
+    const settings = readClientSettings({}, noFile);
+    expect(settings).toEqual({ url: "http://127.0.0.1:8420", adminToken: null, databaseUrl: null });
+  });
+  it("reads the administrator's token of the command from a file, and shows it nowhere", () => {
+    const environment = { MAYFLY_ADMIN_TOKEN_FILE: "/run/token" };
+    const settings = readClientSettings(environment, () => "mayfly_admin_x\n");
+    expect(settings.adminToken?.expose("upstream")).toBe("mayfly_admin_x");
+    expect(JSON.stringify(settings)).not.toContain("mayfly_admin_x");
   });
   it("is documented by a page that is generated from the same table", () => {
     const page = readFileSync(new URL("../../../docs/config.md", import.meta.url), "utf8");

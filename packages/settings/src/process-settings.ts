@@ -1,6 +1,8 @@
 import { readSettings, type Environment, type Settings } from "./read-settings.ts";
 import { configInvalid } from "./variable.ts";
-import { VARIABLE_NAMES, VARIABLES } from "./variables.ts";
+import { CLIENT_SETTINGS } from "./client-variables.ts";
+import { VARIABLE_NAMES } from "./variable-names.ts";
+import { VARIABLES } from "./variables.ts";
 
 type Keys<R extends string> = {
   [K in keyof typeof VARIABLES]: R extends (typeof VARIABLES)[K]["readers"][number] ? K : never;
@@ -9,6 +11,7 @@ type Keys<R extends string> = {
 export type BrokerSettings = Pick<Settings<typeof VARIABLES>, Keys<"broker">>;
 export type WorkerSettings = Pick<Settings<typeof VARIABLES>, Keys<"worker">>;
 export type MigrateSettings = Pick<Settings<typeof VARIABLES>, Keys<"migrate">>;
+export type ClientSettings = Settings<typeof CLIENT_SETTINGS>;
 
 type ReadFile = (path: string) => string;
 
@@ -20,6 +23,10 @@ export function readWorkerSettings(environment: Environment, readFile: ReadFile)
 }
 export function readMigrateSettings(environment: Environment, readFile: ReadFile): MigrateSettings {
   return readSettings(VARIABLES, VARIABLE_NAMES, "migrate", environment, readFile);
+}
+/** Of the `mayfly` command, other than at `migrate`; what it does not need may be missing. */
+export function readClientSettings(environment: Environment, readFile: ReadFile): ClientSettings {
+  return readSettings(CLIENT_SETTINGS, VARIABLE_NAMES, "cli", environment, readFile);
 }
 
 function checked<S extends WorkerSettings>(settings: S): S {

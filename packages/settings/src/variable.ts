@@ -1,7 +1,7 @@
 import { BrokerError, Secret } from "@mayfly/spec";
 
 /** Which process reads a variable. */
-export type Reader = "broker" | "worker" | "migrate";
+export type Reader = "broker" | "worker" | "migrate" | "cli";
 
 /**
  * One environment variable: how it is parsed, and all that `docs/config.md` says of it.

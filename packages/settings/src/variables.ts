@@ -32,7 +32,7 @@ export const VARIABLES = {
     meaning: "Where the broker listens, as host:port. Port 0 takes a free one.",
   }),
   databaseUrl: secretText("MAYFLY_DATABASE_URL", {
-    readers: all,
+    readers: [...all, "cli"],
     meaning: "The ledger's PostgreSQL, with the database role of this process.",
   }),
   databaseConnections: number("MAYFLY_DATABASE_CONNECTIONS", {
@@ -201,10 +201,3 @@ export const VARIABLES = {
     }),
   ),
 } as const;
-
-/** All names that the environment may hold, `_FILE` forms of secrets included. */
-export const VARIABLE_NAMES: ReadonlySet<string> = new Set(
-  Object.values(VARIABLES).flatMap((variable) =>
-    variable.fileForm ? [variable.name, `${variable.name}_FILE`] : [variable.name],
-  ),
-);

@@ -320,6 +320,8 @@ export const EVENT_KINDS = [
   "policies.activated",
   "signing_key.created",
   "signing_key.retired",
+  "admin_token.created",
+  "admin_token.replaced",
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 

@@ -1,0 +1,29 @@
+import { issuerUrl, secretText, type Variable } from "./variable.ts";
+import { VARIABLES } from "./variables.ts";
+
+const readers = ["cli"] as const;
+const optional = <T>(variable: Variable<T>): Variable<T | null> => ({
+  ...variable,
+  optional: true,
+});
+
+/** What only the `mayfly` command reads. The services know the names, and leave them alone. */
+export const CLIENT_VARIABLES = {
+  url: issuerUrl("MAYFLY_URL", {
+    readers,
+    default: "http://127.0.0.1:8420",
+    meaning: "The broker that the `mayfly` command talks to.",
+  }),
+  adminToken: optional(
+    secretText("MAYFLY_ADMIN_TOKEN", {
+      readers,
+      meaning: "The administrator's token that the `mayfly` command presents to the broker.",
+    }),
+  ),
+} as const;
+
+/** The command's own variables, and the ledger's where it works on that directly. */
+export const CLIENT_SETTINGS = {
+  ...CLIENT_VARIABLES,
+  databaseUrl: optional({ ...VARIABLES.databaseUrl, readers }),
+} as const;
