@@ -50,8 +50,12 @@ export function redactFields(fields: JsonObject): JsonObject {
 }
 
 export function redactText(text: string): string {
-  const cut = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}… (cut)` : text;
-  return SECRET_TEXTS.reduce((rest, [pattern, shown]) => rest.replace(pattern, shown), cut);
+  // Looked at further than shown: a token that is cut in its middle no longer looks like one.
+  const shown = SECRET_TEXTS.reduce(
+    (rest, [pattern, instead]) => rest.replace(pattern, instead),
+    text.slice(0, 4 * MAX_TEXT),
+  );
+  return shown.length > MAX_TEXT ? `${shown.slice(0, MAX_TEXT)}… (cut)` : shown;
 }
 
 function redactObject(object: JsonObject, depth: number): JsonObject {
