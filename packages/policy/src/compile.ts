@@ -48,9 +48,7 @@ function compile(sources: readonly PolicySource[]): CompiledPolicies {
     problems.push(...parsed.problems);
     if (parsed.policy !== null) policies.push(parsed.policy);
   }
-  const repeated = repeatedIds(policies);
-  problems.push(...repeated);
-  if (repeated.length === 0) problems.push(...validationProblems(policies));
+  problems.push(...repeatedIds(policies), ...validationProblems(policies));
   if (problems.length > 0) return refused(problems);
   try {
     return { ok: true, engine: createCedarPolicyEngine(policies) };
@@ -203,14 +201,18 @@ function repeatedIds(policies: readonly ParsedPolicy[]): readonly PolicyProblem[
   return problems;
 }
 
-/** Cedar's warnings count too: each says that a policy can never apply, or looks like another. */
+/**
+ * Cedar's warnings count too: each says that a policy can never apply, or looks like another. Of
+ * two with the same id the last is looked at; that they have it is a problem already.
+ */
 function validationProblems(policies: readonly ParsedPolicy[]): readonly PolicyProblem[] {
   const byId = new Map<string, ParsedPolicy>(policies.map((policy) => [policy.id, policy]));
+  const texts = [...byId].map(([id, policy]) => [id, policy.text] as const);
   try {
     const answer = validate({
       schema: POLICY_SCHEMA,
       validationSettings: { mode: "strict" },
-      policies: { staticPolicies: Object.fromEntries(policies.map(({ id, text }) => [id, text])) },
+      policies: { staticPolicies: Object.fromEntries(texts) },
     });
     if (answer.type === "failure") return answer.errors.map(unplaced);
     const seen = new Set<string>();
@@ -243,7 +245,10 @@ function lineOf(place: PolicyText, error: DetailedError | undefined): number | n
 }
 
 function wordsOf(error: DetailedError | undefined, prefix: string): string {
-  const message = (error?.message ?? "Cedar cannot read it").replace(prefix, "");
+  // One fact misspelt is one problem, not one for each action.
+  const message = (error?.message ?? "Cedar cannot read it")
+    .replace(prefix, "")
+    .replace(/ in context for Action::"\w+"/u, " in context");
   const label = error?.sourceLocations?.[0]?.label ?? null;
   const said = `${message.charAt(0).toUpperCase()}${message.slice(1)}`;
   return [said, label, error?.help ?? null].filter((part) => part !== null).join("; ") + ".";

@@ -7,3 +7,10 @@ export {
 export type { PolicyExplanation, PolicyOutcome } from "./explain.ts";
 export { grantLines } from "./grant-lines.ts";
 export { POLICY_SCHEMA } from "./schema.ts";
+export { parsePolicyTests, type PolicyTest } from "./parse-policy-tests.ts";
+export {
+  runPolicyTests,
+  type PolicyTestCatalogue,
+  type PolicyTestResult,
+  type PolicyTestRole,
+} from "./run-policy-tests.ts";

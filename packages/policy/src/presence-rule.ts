@@ -24,7 +24,7 @@ export function presenceProblems(
   for (const { kind, body } of clauses) {
     const helpful = (effect === "permit") === (kind === "when");
     walk(body, helpful ? "up" : "down", (direction) => {
-      problems.add(adviceFor(effect, direction));
+      problems.add(ADVICE[direction === "down" ? effect : direction]);
     });
   }
   const parts = clauses.flatMap(({ body }) => [...everyPart(body)]);
@@ -76,15 +76,14 @@ function walk(
   }
 }
 
-function adviceFor(effect: "permit" | "forbid", direction: "down" | "unclear"): string {
-  const write =
-    effect === "permit"
-      ? 'In a permit write: when { principal.hasTag("team") && principal.getTag("team") == "a" }.'
-      : "In a forbid write the exception: " +
-        'unless { principal.hasTag("team") && principal.getTag("team") == "a" }.';
-  return direction === "down"
-    ? `A caller who leaves an attribute out could gain by it: "has" and "hasTag" stand where ` +
-        `their no helps to permit. ${write}`
-    : '"has" and "hasTag" may stand only beneath &&, || and !, and in the branches of an "if", ' +
-        `so that it is plain what a missing attribute does. ${write}`;
-}
+const ADVICE = {
+  permit:
+    "Without the attribute this permit would reach further: in a permit, has and hasTag stand " +
+    'under no negation. Write when { principal.hasTag("team") && principal.getTag("team") == "a" }.',
+  forbid:
+    "Without the attribute this forbid would not bite: in a forbid, has and hasTag stand under " +
+    'one negation. Write unless { principal.hasTag("team") && principal.getTag("team") == "a" }.',
+  unclear:
+    "It cannot be told what a missing attribute does here: has and hasTag may stand beneath &&, " +
+    "|| and !, and in the branches of an if, but not in its condition, in a comparison or in a set.",
+} as const;

@@ -86,6 +86,7 @@ const arbitraryAttributes: fc.Arbitrary<Workload["attributes"]> = fc.dictionary(
     value: fc.constantFrom(...ARBITRARY_VALUES),
     stability: fc.constantFrom("immutable" as const, "mutable" as const),
   }),
+  { minKeys: 1 },
 );
 
 /** Well-formed requests from a small world, so that random policies often meet them. */

@@ -7,6 +7,12 @@ export {
   arbitraryAccessRequest,
   type AccessRequestFacts,
 } from "./access-request.ts";
+export {
+  arbitraryCedarForbid,
+  arbitraryCedarPolicies,
+  textOfCedarPolicy,
+  type ArbitraryCedarPolicy,
+} from "./arbitrary-cedar-policies.ts";
 export { createFakeAlarmClock, type FakeAlarmClock } from "./fake-alarm-clock.ts";
 export { createFakeClock, type FakeClock } from "./fake-clock.ts";
 export { createFakeSealer } from "./fake-sealer.ts";

@@ -1,0 +1,176 @@
+import { z } from "zod";
+import {
+  InvalidInput,
+  parsePolicyId,
+  parseRoleName,
+  parseTrustRootName,
+  type AccessRequest,
+  type JsonObject,
+  type PolicyId,
+  type RoleName,
+  type Workload,
+} from "@mayfly/spec";
+import { MUTABLE_TAG_PREFIX } from "./schema.ts";
+
+/** One expectation of a `*.test.yaml` file, in normal form. */
+export interface PolicyTest {
+  readonly name: string;
+  readonly action: AccessRequest["action"];
+  readonly role: RoleName;
+  readonly workload: Workload;
+  readonly actorChain: readonly string[];
+  readonly task: AccessRequest["task"];
+  /** Null: as long as task and role allow. */
+  readonly ttlSeconds: number | null;
+  /** What the test pretends about the role, over what the catalogue says. */
+  readonly roleFacts: Partial<
+    Pick<AccessRequest["role"], "backendType" | "dataClass" | "reversibility" | "environment">
+  >;
+  /** Null: the catalogue's. */
+  readonly grant: JsonObject | null;
+  readonly expect: "permit" | "deny";
+  /** Exactly these policies determine the verdict; null: any. */
+  readonly because: readonly PolicyId[] | null;
+}
+
+const TESTS_MAX = 1_000;
+const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+const line = z.string().min(1).max(4_096);
+const list = z.array(line).max(256);
+const DURATION = { error: "expected seconds, or a duration such as 15m" };
+const duration = z.union(
+  [z.int().min(0), z.string().regex(/^\d{1,9}[smhd]$/u, DURATION)],
+  DURATION,
+);
+const testShape = z.strictObject({
+  name: line,
+  workload: line,
+  trust_root: line.optional(),
+  attributes: z.record(line, z.string().max(4_096)).default({}),
+  issue: line.optional(),
+  renew: line.optional(),
+  actors: list.default([]),
+  task: z
+    .strictObject({
+      deadline: duration.default(900),
+      idle_timeout: duration.default(60),
+      depth: z.int().min(0).optional(),
+      targets: list.default([]),
+      initiator: line.optional(),
+    })
+    .prefault({}),
+  ttl: duration.optional(),
+  role_facts: z
+    .strictObject({
+      backend_type: line.optional(),
+      data_class: z.enum(["public", "internal", "confidential", "restricted"]).optional(),
+      reversibility: z.enum(["read_only", "reversible", "irreversible"]).optional(),
+      environment: line.optional(),
+    })
+    .default({}),
+  grant: z.record(z.string(), z.json()).optional(),
+  expect: z.enum(["permit", "deny"]),
+  because: list.optional(),
+});
+const fileShape = z.array(testShape).max(TESTS_MAX);
+
+/**
+ * Reads what stands in a policy test file, already parsed from YAML or JSON. Strict: an unknown
+ * member is an {@link InvalidInput} that names it and its place, such as `[2].task.dedline`.
+ */
+export function parsePolicyTests(value: unknown): readonly PolicyTest[] {
+  const parsed = fileShape.safeParse(value);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const where = placeOf(issue?.path ?? []);
+    throw new InvalidInput(`${where}: ${issue?.message ?? "not a list of policy tests"}`, {
+      where,
+    });
+  }
+  const tests = parsed.data.map(normalise);
+  const names = new Set<string>();
+  tests.forEach(({ name }, at) => {
+    if (names.has(name)) fault(`[${at}].name`, `two tests are called ${JSON.stringify(name)}`);
+    names.add(name);
+  });
+  return tests;
+}
+
+function normalise(test: z.output<typeof testShape>, at: number): PolicyTest {
+  const where = `[${at}]`;
+  const { issue, renew, task, role_facts: facts } = test;
+  if ((issue === undefined) === (renew === undefined)) {
+    fault(where, 'give either "issue" or "renew", with the role');
+  }
+  const action = issue === undefined ? "renew" : "issue";
+  return {
+    name: test.name,
+    action,
+    role: parseRoleName(issue ?? renew, `${where}.${action}`),
+    workload: workloadOf(test, where),
+    actorChain: test.actors,
+    task: {
+      deadlineSeconds: seconds(task.deadline),
+      idleTimeoutSeconds: seconds(task.idle_timeout),
+      depth: task.depth ?? test.actors.length,
+      targets: task.targets,
+      verifiedInitiator: task.initiator ?? null,
+    },
+    ttlSeconds: test.ttl === undefined ? null : seconds(test.ttl),
+    roleFacts: {
+      ...(facts.backend_type === undefined ? {} : { backendType: facts.backend_type }),
+      ...(facts.data_class === undefined ? {} : { dataClass: facts.data_class }),
+      ...(facts.reversibility === undefined ? {} : { reversibility: facts.reversibility }),
+      ...(facts.environment === undefined ? {} : { environment: facts.environment }),
+    },
+    grant: test.grant ?? null,
+    expect: test.expect,
+    because: test.because?.map((id, n) => parsePolicyId(id, `${where}.because[${n}]`)) ?? null,
+  };
+}
+
+/** A SPIFFE ID, or `<issuer>#<subject>`; the trust root is the domain's or the issuer's host. */
+function workloadOf(test: z.output<typeof testShape>, where: string): Workload {
+  const spiffe = /^spiffe:\/\/(?<domain>[^/?#]+)\/[^?#]+$/u.exec(test.workload)?.groups;
+  const oidc = /^(?<issuer>[^#]+)#(?<subject>.+)$/u.exec(test.workload)?.groups;
+  const entries = Object.entries(test.attributes).map(([name, value]) => {
+    const mutable = name.startsWith(MUTABLE_TAG_PREFIX);
+    const attribute = { value, stability: mutable ? "mutable" : "immutable" } as const;
+    return [mutable ? name.slice(MUTABLE_TAG_PREFIX.length) : name, attribute] as const;
+  });
+  if (new Set(entries.map(([name]) => name)).size !== entries.length) {
+    fault(`${where}.attributes`, "an attribute is given as mutable and as immutable");
+  }
+  const attributes = Object.fromEntries(entries);
+  const domain = spiffe?.["domain"];
+  const issuer = oidc?.["issuer"];
+  const subject = oidc?.["subject"];
+  const root = (fallback: string) =>
+    parseTrustRootName(test.trust_root ?? fallback, `${where}.trust_root`);
+  if (domain !== undefined) {
+    const named = { kind: "spiffe", issuer: `spiffe://${domain}`, subject: test.workload } as const;
+    return { ...named, trustRoot: root(domain), attributes };
+  }
+  if (issuer !== undefined && subject !== undefined) {
+    const host = issuer.replace(/^https?:\/\//u, "").replace(/[/:].*$/u, "");
+    return { kind: "oidc", issuer, subject, trustRoot: root(host), attributes };
+  }
+  return fault(`${where}.workload`, "expected a SPIFFE ID, or <issuer>#<subject>");
+}
+
+function seconds(value: number | string): number {
+  if (typeof value === "number") return value;
+  return Number(value.slice(0, -1)) * (UNITS[value.slice(-1)] ?? 1);
+}
+
+function fault(where: string, what: string): never {
+  throw new InvalidInput(`${where}: ${what}`, { where });
+}
+
+const placeOf = (path: readonly PropertyKey[]): string =>
+  path.length === 0
+    ? "policy tests"
+    : path
+        .map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`))
+        .join("")
+        .replace(/^\./u, "");
