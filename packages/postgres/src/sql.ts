@@ -28,7 +28,7 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
 const TIMESTAMPTZ = 1184;
 
 /** `2026-11-20 22:08:36.123456+00`, as the server writes it in UTC; what is below 1 ms is cut. */
-function parseInstant(text: string): InstantMs {
+export function parseInstant(text: string): InstantMs {
   return instantMs(Date.parse(`${text.replace(" ", "T")}:00`));
 }
 

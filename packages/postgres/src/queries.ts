@@ -1,0 +1,249 @@
+import { and, desc, asc, eq, gte, inArray, lt, gt, ne, or, sql, type SQL } from "drizzle-orm";
+import type { PgColumn } from "drizzle-orm/pg-core";
+import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
+import {
+  idFromUuid,
+  uuidOfId,
+  type Decision,
+  type DecisionId,
+  type EventFilter,
+  type InstantMs,
+  type Lease,
+  type LeaseFilter,
+  type LedgerEvent,
+  type Page,
+  type PageRequest,
+  type Task,
+  type TaskFilter,
+} from "@mayfly/spec";
+import { encodeCursor, parsePage } from "./cursor.ts";
+import { eventOfRow } from "./event-row.ts";
+import { leaseOfRow } from "./lease-row.ts";
+import { decisions, events, leases, logEntries, tasks } from "./schema.ts";
+import { taskOfRow } from "./task-row.ts";
+
+export type Database = PostgresJsDatabase;
+
+/** Ids are minted by other clocks than the ledger's: the search by id is this much wider. */
+const CLOCK_MARGIN_MS = 24 * 3600 * 1000;
+
+/** Prunes partitions; the exact condition is on the instant itself. */
+const idWithin = (id: PgColumn, from: InstantMs | undefined, until: InstantMs | undefined) =>
+  and(
+    from === undefined
+      ? undefined
+      : sql`${id} >= mayfly.uuid7_floor(mayfly.instant(${from - CLOCK_MARGIN_MS}))`,
+    until === undefined
+      ? undefined
+      : sql`${id} < mayfly.uuid7_floor(mayfly.instant(${until + CLOCK_MARGIN_MS}))`,
+  );
+
+const taskFields = {
+  id: tasks.id,
+  parent_id: tasks.parent_id,
+  root_id: tasks.root_id,
+  ancestors: tasks.ancestors,
+  depth: tasks.depth,
+  workload: tasks.workload,
+  verified_initiator: tasks.verified_initiator,
+  descriptor: tasks.descriptor,
+  state: tasks.state,
+  confirmation: tasks.confirmation,
+  opened_at: tasks.opened_at,
+  deadline_at: tasks.deadline_at,
+  last_heartbeat_at: tasks.last_heartbeat_at,
+  identity_proven_at: tasks.identity_proven_at,
+  identity_max_age_seconds: tasks.identity_max_age_seconds,
+  ended_at: tasks.ended_at,
+  end_reason: tasks.end_reason,
+  end_requested: sql<boolean>`EXISTS (
+    SELECT FROM mayfly.task_end_requests AS r
+    WHERE r.task_id = ANY (${tasks.ancestors} || ${tasks.id}))`,
+};
+
+const leaseFields = {
+  id: leases.id,
+  task_id: leases.task_id,
+  workload: leases.workload,
+  role: leases.role,
+  decision_id: leases.decision_id,
+  backend_id: leases.backend_id,
+  backend_type: leases.backend_type,
+  backend_revision: leases.backend_revision,
+  plan: leases.plan,
+  state: leases.state,
+  outcome: leases.outcome,
+  fingerprint: leases.fingerprint,
+  reserved_at: leases.reserved_at,
+  issue_by: leases.issue_by,
+  settle_by: leases.settle_by,
+  activated_at: leases.activated_at,
+  expires_at: leases.expires_at,
+  end_requested_at: leases.end_requested_at,
+  end_reason: leases.end_reason,
+  ended_at: leases.ended_at,
+  due_at: leases.due_at,
+  work: leases.work,
+  attempts: leases.attempts,
+  last_error: leases.last_error,
+  looked: leases.looked,
+  exposure: leases.exposure,
+  past_expiry: sql<boolean>`${leases.expires_at} <= now()`,
+};
+
+const eventFields = {
+  id: events.id,
+  kind: events.kind,
+  at: events.at,
+  actor: events.actor,
+  task_id: events.task_id,
+  lease_id: events.lease_id,
+  decision_id: events.decision_id,
+  data: events.data,
+  log_index: logEntries.log_index,
+};
+
+function pageOf<Row extends { readonly id: string }, T>(
+  list: string,
+  { limit }: PageRequest,
+  found: readonly Row[],
+  map: (row: Row) => T,
+): Page<T> {
+  const shown = found.slice(0, limit);
+  const last = shown.at(-1);
+  const more = found.length > limit && last !== undefined;
+  return { items: shown.map(map), next: more ? encodeCursor(list, last.id) : null };
+}
+
+/** Newest first. */
+export async function queryLeases(
+  db: Database,
+  filter: LeaseFilter,
+  page: PageRequest,
+): Promise<Page<Lease>> {
+  const { after, read } = parsePage("leases", page);
+  const found = await db
+    .select(leaseFields)
+    .from(leases)
+    .where(and(leaseConditions(filter), after === null ? undefined : lt(leases.id, after)))
+    .orderBy(desc(leases.id))
+    .limit(read);
+  return pageOf("leases", page, found, leaseOfRow);
+}
+
+function leaseConditions(filter: LeaseFilter): SQL | undefined {
+  const { taskId, workload, initiator, backendId, role, state, exposed, fingerprint } = filter;
+  // A lease whose lost row an orphan brought back has an old id and is reserved now.
+  const live = exposed === true || (state !== undefined && state !== "ended");
+  return and(
+    taskId === undefined ? undefined : eq(leases.task_id, uuidOfId(taskId)),
+    workload === undefined ? undefined : eq(leases.workload, workload),
+    initiator === undefined ? undefined : inArray(leases.task_id, tasksOfInitiator(initiator)),
+    backendId === undefined ? undefined : eq(leases.backend_id, backendId),
+    role === undefined ? undefined : eq(leases.role, role),
+    state === undefined ? undefined : eq(leases.state, state),
+    exposed === undefined ? undefined : (exposed ? ne : eq)(leases.state, "ended"),
+    fingerprint === undefined ? undefined : eq(leases.fingerprint, fingerprint),
+    filter.from === undefined ? undefined : gte(leases.reserved_at, filter.from),
+    filter.until === undefined ? undefined : lt(leases.reserved_at, filter.until),
+    live ? undefined : idWithin(leases.id, filter.from, filter.until),
+  );
+}
+
+/** Verified or claimed: the task itself says which. */
+const byInitiator = (initiator: string) =>
+  or(eq(tasks.verified_initiator, initiator), eq(tasks.claimed_initiator, initiator));
+const tasksOfInitiator = (initiator: string) =>
+  sql`(SELECT ${tasks.id} FROM ${tasks} WHERE ${byInitiator(initiator)})`;
+
+/** Newest first. */
+export async function queryTasks(
+  db: Database,
+  filter: TaskFilter,
+  page: PageRequest,
+): Promise<Page<Task>> {
+  const { after, read } = parsePage("tasks", page);
+  const { workload, initiator, ref, state, parentId, from, until } = filter;
+  const found = await db
+    .select(taskFields)
+    .from(tasks)
+    .where(
+      and(
+        workload === undefined ? undefined : eq(tasks.workload_name, workload),
+        initiator === undefined ? undefined : byInitiator(initiator),
+        ref === undefined ? undefined : eq(tasks.ref, ref),
+        state === undefined ? undefined : eq(tasks.state, state),
+        parentId === undefined ? undefined : eq(tasks.parent_id, uuidOfId(parentId)),
+        from === undefined ? undefined : gte(tasks.opened_at, from),
+        until === undefined ? undefined : lt(tasks.opened_at, until),
+        idWithin(tasks.id, from, until),
+        after === null ? undefined : lt(tasks.id, after),
+      ),
+    )
+    .orderBy(desc(tasks.id))
+    .limit(read);
+  return pageOf("tasks", page, found, taskOfRow);
+}
+
+/** In the order in which they happened. */
+export async function queryEvents(
+  db: Database,
+  filter: EventFilter,
+  page: PageRequest,
+): Promise<Page<LedgerEvent>> {
+  const { after, read } = parsePage("events", page);
+  const { taskId, leaseId, kind, from, until } = filter;
+  const found = await selectEvents(
+    db,
+    and(
+      taskId === undefined ? undefined : eq(events.task_id, uuidOfId(taskId)),
+      leaseId === undefined ? undefined : eq(events.lease_id, uuidOfId(leaseId)),
+      kind === undefined ? undefined : eq(events.kind, kind),
+      from === undefined ? undefined : gte(events.at, from),
+      until === undefined ? undefined : lt(events.at, until),
+      idWithin(events.id, from, until),
+      after === null ? undefined : gt(events.id, after),
+    ),
+    read,
+  );
+  return pageOf("events", page, found, loggedEventOfRow);
+}
+
+export const selectEvents = (db: Database, where: SQL | undefined, limit: number) =>
+  db
+    .select(eventFields)
+    .from(events)
+    .leftJoin(logEntries, eq(logEntries.event_id, events.id))
+    .where(where)
+    .orderBy(asc(events.id))
+    .limit(limit);
+
+export const loggedEventOfRow = (
+  row: Awaited<ReturnType<typeof selectEvents>>[number],
+): LedgerEvent => ({ ...eventOfRow(row), logIndex: row.log_index });
+
+export const selectTasks = (db: Database, where: SQL | undefined, limit: number) =>
+  db.select(taskFields).from(tasks).where(where).orderBy(asc(tasks.id)).limit(limit);
+
+export const selectLeases = (db: Database, where: SQL | undefined, limit: number) =>
+  db.select(leaseFields).from(leases).where(where).orderBy(asc(leases.id)).limit(limit);
+
+export const selectDecisions = (db: Database, where: SQL | undefined, limit: number) =>
+  db.select().from(decisions).where(where).orderBy(asc(decisions.id)).limit(limit);
+
+export const decisionOfRow = (
+  row: Awaited<ReturnType<typeof selectDecisions>>[number],
+): Decision => ({
+  id: idFromUuid("decision", row.id),
+  taskId: row.task_id === null ? null : idFromUuid("task", row.task_id),
+  request: row.request,
+  verdict: row.verdict,
+  policyDigest: row.policy_digest,
+  decidedAt: row.decided_at,
+});
+
+export async function queryDecision(db: Database, id: DecisionId): Promise<Decision | null> {
+  const [row] = await selectDecisions(db, eq(decisions.id, uuidOfId(id)), 1);
+  return row === undefined ? null : decisionOfRow(row);
+}
+

@@ -1,0 +1,150 @@
+import type { LogVerification } from "@mayfly/spec";
+import { eventOfRow, type EventRow } from "./event-row.ts";
+import { CHAIN_START, chainHash, leafHash } from "./leaf-hash.ts";
+import { hex, type Sql, type Transaction } from "./sql.ts";
+
+const PAGE = 1000;
+
+interface EntryRow extends Omit<EventRow, "id" | "kind" | "at" | "actor" | "data"> {
+  readonly log_index: number;
+  readonly event_id: string;
+  readonly leaf_hash: Uint8Array;
+  readonly chain_hash: Uint8Array;
+  /** Null when the event of the entry is gone. */
+  readonly id: string | null;
+  readonly kind: EventRow["kind"] | null;
+  readonly at: EventRow["at"] | null;
+  readonly actor: EventRow["actor"] | null;
+  readonly data: EventRow["data"] | null;
+  /** What the hash cannot see: an instant is hashed in whole milliseconds. */
+  readonly at_altered: boolean;
+}
+interface Position {
+  readonly next: number;
+  readonly chain: Uint8Array;
+}
+type Problem = Extract<LogVerification, { ok: false }>;
+
+const problem = (logIndex: number, text: string): Problem => ({
+  ok: false,
+  logIndex,
+  problem: text,
+});
+const same = (left: Uint8Array, right: Uint8Array): boolean => Buffer.compare(left, right) === 0;
+
+/** Reads all pages in one snapshot, so that what is appended meanwhile does not look wrong. */
+export function verifyLog(sql: Sql, from: number): Promise<LogVerification> {
+  return sql.begin("isolation level repeatable read read only", async (tx) => {
+    await tx`SET LOCAL statement_timeout = '10min'`;
+    const [head] = await tx<{ entries: number; chain_hash: Uint8Array; pending: number }[]>`
+      SELECT entries::float8 AS entries, chain_hash,
+        (SELECT count(*)::float8 FROM mayfly.events_pending) AS pending
+      FROM mayfly.log_head`;
+    if (head === undefined) return problem(0, "the head of the log is missing");
+    const start = await startOf(tx, from);
+    if ("ok" in start) return start;
+    const end = await verifyEntries(tx, start);
+    if ("ok" in end) return end;
+    if (head.entries > end.next) {
+      return problem(end.next, `entry ${end.next} is missing: the log had ${head.entries} entries`);
+    }
+    if (head.entries < end.next) {
+      return problem(head.entries, `entry ${head.entries} is one more than the log's head counts`);
+    }
+    if (!same(head.chain_hash, end.chain)) {
+      return problem(Math.max(0, end.next - 1), "the head's hash is not that of the last entry");
+    }
+    const repeated = await findRepeated(tx, start.next);
+    if (repeated !== null) return repeated;
+    const unlogged = from === 0 ? await findUnlogged(tx, end.next) : null;
+    if (unlogged !== null) return unlogged;
+    return {
+      ok: true,
+      entries: end.next - start.next,
+      headSha256: hex(end.chain),
+      pending: head.pending,
+    };
+  });
+}
+
+/** The chain hash before entry `from` is taken as it stands; from 0 on, nothing is. */
+async function startOf(sql: Transaction, from: number): Promise<Position | Problem> {
+  if (from === 0) return { next: 0, chain: CHAIN_START };
+  const [before] = await sql<{ chain_hash: Uint8Array }[]>`
+    SELECT chain_hash FROM mayfly.log_entries WHERE log_index = ${from - 1}::float8::bigint`;
+  if (before === undefined) return problem(from - 1, `entry ${from - 1} is missing`);
+  return { next: from, chain: before.chain_hash };
+}
+
+async function verifyEntries(sql: Transaction, start: Position): Promise<Position | Problem> {
+  let at = start;
+  for (;;) {
+    const page = await readPage(sql, at.next);
+    for (const entry of page) {
+      const next = verifyEntry(entry, at);
+      if ("ok" in next) return next;
+      at = next;
+    }
+    if (page.length < PAGE) return at;
+  }
+}
+
+function verifyEntry(entry: EntryRow, { next, chain }: Position): Position | Problem {
+  if (entry.log_index !== next) {
+    return entry.log_index < next
+      ? problem(entry.log_index, `entry ${entry.log_index} is there twice`)
+      : problem(next, `entry ${next} is missing`);
+  }
+  const { id, kind, at, actor, data } = entry;
+  if (id === null || kind === null || at === null || actor === null || data === null) {
+    return problem(next, `the event of entry ${next} is missing`);
+  }
+  const leaf = leafOf({ ...entry, id, kind, at, actor, data });
+  if (leaf === null || entry.at_altered || !same(leaf, entry.leaf_hash)) {
+    return problem(next, `entry ${next} and its event differ: one of them was altered`);
+  }
+  if (!same(chainHash(chain, leaf), entry.chain_hash)) {
+    return problem(next, `entry ${next} does not follow from the one before it`);
+  }
+  return { next: next + 1, chain: entry.chain_hash };
+}
+
+/** Null for what this package never writes, such as an id that is no UUIDv7. */
+function leafOf(row: EventRow): Uint8Array | null {
+  try {
+    return leafHash(eventOfRow(row));
+  } catch {
+    return null;
+  }
+}
+
+const readPage = (sql: Transaction, from: number) =>
+  sql<EntryRow[]>`
+    SELECT l.log_index::float8 AS log_index, l.event_id, l.leaf_hash, l.chain_hash,
+      e.id, e.kind, e.at, e.actor, e.task_id, e.lease_id, e.decision_id, e.data,
+      coalesce(e.at <> date_trunc('milliseconds', e.at), false) AS at_altered
+    FROM (
+      SELECT * FROM mayfly.log_entries WHERE log_index >= ${from}::float8::bigint
+      ORDER BY log_index LIMIT ${PAGE}::integer) AS l
+    LEFT JOIN mayfly.events AS e ON e.id = l.event_id
+    ORDER BY l.log_index`;
+
+async function findRepeated(sql: Transaction, from: number): Promise<Problem | null> {
+  const [row] = await sql<{ log_index: number }[]>`
+    SELECT max(log_index)::float8 AS log_index FROM mayfly.log_entries
+    WHERE log_index >= ${from}::float8::bigint
+    GROUP BY event_id HAVING count(*) > 1 LIMIT 1`;
+  if (row === undefined) return null;
+  return problem(row.log_index, `entry ${row.log_index} repeats the event of an earlier one`);
+}
+
+/** An event that is neither in the log nor queued for it: somebody took its entry away. */
+async function findUnlogged(sql: Transaction, entries: number): Promise<Problem | null> {
+  const [row] = await sql<{ id: string }[]>`
+    SELECT e.id FROM mayfly.events AS e
+    WHERE NOT EXISTS (SELECT FROM mayfly.log_entries AS l WHERE l.event_id = e.id)
+      AND NOT EXISTS (SELECT FROM mayfly.events_pending AS p WHERE p.event_id = e.id)
+    LIMIT 1`;
+  if (row === undefined) return null;
+  return problem(entries, `event ${row.id} is neither in the log nor waiting for it`);
+}
