@@ -57,14 +57,12 @@ const drawn = ({ taskSecondsMax }: DescriptorLimits) =>
       params: jsonObject.optional(),
       ttl: duration(1, taskSecondsMax).optional(),
     })
-    .transform(
-      (member): CredentialRequest => ({
-        role: member.role,
-        params: member.params ?? {},
-        ttlSeconds: member.ttl ?? null,
-        issue: "now",
-      }),
-    );
+    .transform((member): CredentialRequest => ({
+      role: member.role,
+      params: member.params ?? {},
+      ttlSeconds: member.ttl ?? null,
+      issue: "now",
+    }));
 
 const declared = ({ taskSecondsMax }: DescriptorLimits) =>
   z
@@ -74,14 +72,12 @@ const declared = ({ taskSecondsMax }: DescriptorLimits) =>
       ttl: duration(1, taskSecondsMax).optional(),
       issue: z.enum(["now", "later"], { error: 'expected "now" or "later"' }).optional(),
     })
-    .transform(
-      (member): CredentialRequest => ({
-        role: member.role,
-        params: member.params ?? {},
-        ttlSeconds: member.ttl ?? null,
-        issue: member.issue ?? "now",
-      }),
-    );
+    .transform((member): CredentialRequest => ({
+      role: member.role,
+      params: member.params ?? {},
+      ttlSeconds: member.ttl ?? null,
+      issue: member.issue ?? "now",
+    }));
 
 const continueForm = (limits: DescriptorLimits) =>
   z
@@ -90,13 +86,11 @@ const continueForm = (limits: DescriptorLimits) =>
       task: taskId,
       credentials: z.array(drawn(limits)).max(CREDENTIALS_MAX).optional(),
     })
-    .transform(
-      (form): TaskDetails => ({
-        kind: "continue",
-        task: form.task,
-        credentials: form.credentials ?? [],
-      }),
-    );
+    .transform((form): TaskDetails => ({
+      kind: "continue",
+      task: form.task,
+      credentials: form.credentials ?? [],
+    }));
 
 const target = z
   .string()

@@ -23,8 +23,7 @@ export function parseStrict<T>(
 }
 
 /** A member's name in a message is the caller's text: bounded, and without control characters. */
-const shownKey = (key: string): string =>
-  key.slice(0, 64).replaceAll(/[^\u{20}-\u{7e}]/gu, "?");
+const shownKey = (key: string): string => key.slice(0, 64).replaceAll(/[^\u{20}-\u{7e}]/gu, "?");
 
 function pathText(root: string, path: readonly PropertyKey[]): string {
   const parts = path.map((part) =>

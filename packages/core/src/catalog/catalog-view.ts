@@ -1,0 +1,82 @@
+import type {
+  AccessRequest,
+  BackendId,
+  CatalogSnapshot,
+  CredentialBackend,
+  PolicyEngine,
+  RegisteredBackend,
+  Role,
+  RoleName,
+  Verdict,
+} from "@mayfly/spec";
+import type { CorePorts } from "../ports.ts";
+import { sha256Hex } from "../sha256-hex.ts";
+
+export interface KnownBackend {
+  readonly registered: RegisteredBackend;
+  /** Null: this process was built without the type. */
+  readonly type: CredentialBackend | null;
+}
+
+/** One version of the catalog, made ready to judge by. */
+export interface CatalogView {
+  readonly version: number;
+  readonly snapshot: CatalogSnapshot;
+  readonly backends: ReadonlyMap<BackendId, KnownBackend>;
+  readonly roles: ReadonlyMap<RoleName, Role>;
+  readonly policyDigest: string;
+  decide(request: AccessRequest): Verdict;
+}
+
+/** What decides while no policy is active, or the active ones do not compile: nobody gets a thing. */
+const denyAll = (why: "no_permit" | "evaluation_error", explanation: string): PolicyEngine => ({
+  digest: sha256Hex(""),
+  policyIds: [],
+  decide: () => ({ effect: "deny", why, determining: [], explanation }),
+});
+
+const NO_POLICIES = denyAll("no_permit", "No policies are active.");
+
+export function createCatalogView(
+  ports: CorePorts,
+  snapshot: CatalogSnapshot,
+  previous: { readonly digest: string; readonly engine: PolicyEngine } | null,
+): { readonly view: CatalogView; readonly compiled: typeof previous } {
+  const compiled =
+    snapshot.policies === null
+      ? null
+      : previous?.digest === snapshot.policies.digest
+        ? previous
+        : { digest: snapshot.policies.digest, engine: compile(ports, snapshot.policies) };
+  const engine = compiled?.engine ?? NO_POLICIES;
+  const backends = new Map(
+    snapshot.backends.map((registered): [BackendId, KnownBackend] => [
+      registered.id,
+      { registered, type: ports.backendTypes.get(registered.type) ?? null },
+    ]),
+  );
+  const view: CatalogView = {
+    version: snapshot.version,
+    snapshot,
+    backends,
+    roles: new Map(snapshot.roles.map((role) => [role.name, role])),
+    policyDigest: snapshot.policies?.digest ?? NO_POLICIES.digest,
+    decide: (request) => engine.decide(request),
+  };
+  return { view, compiled };
+}
+
+function compile(
+  ports: CorePorts,
+  policies: NonNullable<CatalogSnapshot["policies"]>,
+): PolicyEngine {
+  const result = ports.policyCompiler.compile(policies.sources);
+  if (result.ok) return result.engine;
+  ports.log.error("the active policies do not compile here: everything is denied", {
+    digest: policies.digest,
+    problems: result.problems
+      .slice(0, 10)
+      .map((problem) => `${problem.source}: ${problem.message}`),
+  });
+  return denyAll("evaluation_error", "The active policies cannot be evaluated.");
+}

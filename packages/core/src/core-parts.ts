@@ -1,0 +1,14 @@
+import type { Background } from "./background.ts";
+import type { CatalogCache } from "./catalog/catalog-cache.ts";
+import type { OpenBackends } from "./catalog/open-backends.ts";
+import type { IssuingGate } from "./issuing-gate.ts";
+import type { CorePorts } from "./ports.ts";
+
+/** The ports, and what the core keeps in a process between calls: nothing that must survive it. */
+export interface CoreParts {
+  readonly ports: CorePorts;
+  readonly catalog: CatalogCache;
+  readonly openBackends: OpenBackends;
+  readonly gate: IssuingGate;
+  readonly background: Background;
+}

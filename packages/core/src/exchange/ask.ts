@@ -1,0 +1,176 @@
+import {
+  BrokerError,
+  workloadName,
+  type CredentialRequest,
+  type Task,
+  type TaskDescriptor,
+  type VerifiedIdentity,
+} from "@mayfly/spec";
+import { requireActive, requireRecentProof } from "../authenticate-task.ts";
+import type { CoreParts } from "../core-parts.ts";
+import { checkNarrows } from "../descriptor/check-narrows.ts";
+import { detailsPath, type TaskDetails } from "../descriptor/task-details.ts";
+import { isSameWorkload } from "../same-workload.ts";
+import { findOwnTask } from "../verify-identity.ts";
+import type { Caller } from "./authenticate.ts";
+
+/** What the caller asks for, with every fact of it known. */
+export type Ask =
+  | {
+      readonly kind: "open";
+      readonly identity: VerifiedIdentity;
+      /** A child without a token of its own: the identity is its parent's, and no fresh proof. */
+      readonly isInherited: boolean;
+      readonly verifiedInitiator: string | null;
+      readonly descriptor: TaskDescriptor;
+      readonly parent: Task | null;
+      /** Workloads of the ancestors, root first. */
+      readonly actorChain: readonly string[];
+    }
+  | {
+      readonly kind: "draw";
+      readonly task: Task;
+      readonly identity: VerifiedIdentity | null;
+      readonly credentials: readonly CredentialRequest[];
+      readonly actorChain: readonly string[];
+    };
+
+/** Joins who calls with what they sent. Throws `invalid_task`, `not_found`, `invalid_identity`. */
+export async function resolveAsk(
+  parts: CoreParts,
+  caller: Caller,
+  details: TaskDetails,
+): Promise<Ask> {
+  if (details.kind === "continue") return draw(parts, caller, details);
+  const { descriptor } = details;
+  return descriptor.parent === null
+    ? openRoot(caller, descriptor)
+    : openChild(parts, caller, descriptor, descriptor.parent);
+}
+
+function openRoot(caller: Caller, descriptor: TaskDescriptor): Ask {
+  if (caller.kind === "task_token") {
+    throw notAcceptable(
+      "parent",
+      "with a task token, name its task in `task` to draw on it, or in `parent` to open a child",
+    );
+  }
+  const { identity, initiator } = caller;
+  const verifiedInitiator = initiator === null ? null : workloadName(initiator.workload);
+  return {
+    kind: "open",
+    identity,
+    isInherited: false,
+    verifiedInitiator,
+    descriptor,
+    parent: null,
+    actorChain: [],
+  };
+}
+
+async function openChild(
+  parts: CoreParts,
+  caller: Caller,
+  descriptor: TaskDescriptor,
+  parentId: Task["id"],
+): Promise<Ask> {
+  if (caller.kind !== "task_token" || caller.task.id !== parentId) {
+    throw notAcceptable("parent", "a child is opened with its parent's own task token");
+  }
+  const parent = caller.task;
+  requireRecentProof(parts, parent);
+  checkNarrows(descriptor, parent, parts.ports.settings.taskDepthMax);
+  const chain = await actorChainOf(parts, parent);
+  return {
+    kind: "open",
+    identity: caller.actor ?? inheritedIdentity(caller),
+    isInherited: caller.actor === null,
+    verifiedInitiator: parent.verifiedInitiator,
+    descriptor,
+    parent,
+    actorChain: [...chain, workloadName(parent.workload)],
+  };
+}
+
+/** Without a token of its own a child acts as its parent, whose proof grows no younger by it. */
+function inheritedIdentity(caller: Extract<Caller, { kind: "task_token" }>): VerifiedIdentity {
+  const { task, claims, tokenSha256 } = caller;
+  return {
+    workload: task.workload,
+    expiresAt: claims.expiresAt,
+    identityMaxAgeSeconds: task.identityMaxAgeSeconds,
+    provenAt: task.identityProvenAt,
+    tokenSha256,
+    oneTime: null,
+    confirmation: task.confirmation,
+  };
+}
+
+async function draw(
+  parts: CoreParts,
+  caller: Caller,
+  details: Extract<TaskDetails, { kind: "continue" }>,
+): Promise<Ask> {
+  if (caller.kind === "task_token") {
+    if (caller.actor !== null) {
+      throw new BrokerError("invalid_request", "An actor token is for opening a task.", {
+        where: "actor_token",
+      });
+    }
+    if (caller.task.id !== details.task) {
+      throw notAcceptable("task", "the task token is another task's");
+    }
+    requireRecentProof(parts, caller.task);
+    return drawn(parts, caller.task, null, details.credentials);
+  }
+  const task = await findOwnTask(parts, details.task, caller.identity);
+  requireInitiator(task, caller);
+  requireActive(parts, task);
+  return drawn(parts, task, caller.identity, details.credentials);
+}
+
+async function drawn(
+  parts: CoreParts,
+  task: Task,
+  identity: VerifiedIdentity | null,
+  credentials: readonly CredentialRequest[],
+): Promise<Ask> {
+  const actorChain = await actorChainOf(parts, task);
+  return { kind: "draw", task, identity, credentials, actorChain };
+}
+
+/** A task keeps its initiator: the one that a later exchange shows must be the same. */
+function requireInitiator(task: Task, caller: Extract<Caller, { kind: "identity" }>): void {
+  if (caller.initiator === null) return;
+  if (workloadName(caller.initiator.workload) === task.verifiedInitiator) return;
+  throw new BrokerError("invalid_identity", `${task.id} was opened on behalf of somebody else.`, {
+    where: "subject_token",
+  });
+}
+
+async function actorChainOf(parts: CoreParts, task: Task): Promise<readonly string[]> {
+  const ancestors = await Promise.all(task.ancestors.map((id) => parts.ports.taskLedger.find(id)));
+  return ancestors.map((ancestor) => {
+    if (ancestor !== null) return workloadName(ancestor.workload);
+    throw new BrokerError("internal", `An ancestor of ${task.id} is missing from the ledger.`);
+  });
+}
+
+/** Repeating an opening finds the task that it opened: then it draws what that one declared. */
+export function repeatOpening(ask: Extract<Ask, { kind: "open" }>, task: Task | null): Ask {
+  if (task === null || !isSameWorkload(task.workload, ask.identity.workload)) {
+    throw new BrokerError("idempotency_mismatch", "This Idempotency-Key belongs to another task.");
+  }
+  return {
+    kind: "draw",
+    task,
+    identity: ask.isInherited ? null : ask.identity,
+    credentials: task.descriptor.credentials.filter(({ issue }) => issue === "now"),
+    actorChain: ask.actorChain,
+  };
+}
+
+function notAcceptable(member: string, problem: string): BrokerError {
+  const where = detailsPath(member);
+  return new BrokerError("invalid_task", `${where}: ${problem}`, { where });
+}

@@ -1,0 +1,158 @@
+import {
+  BrokerError,
+  type CallContext,
+  type LeaseIntent,
+  type ReserveResult,
+  type TaskId,
+} from "@mayfly/spec";
+import type { CatalogView } from "../catalog/catalog-view.ts";
+import type { CoreParts } from "../core-parts.ts";
+import { parseTaskDetails } from "../descriptor/task-details.ts";
+import { repeatOpening, resolveAsk, type Ask } from "./ask.ts";
+import { authenticate } from "./authenticate.ts";
+import { deny } from "./deny.ts";
+import type { ExchangeReply, ExchangeRequest } from "./exchange-request.ts";
+import type { Reserved } from "./issue.ts";
+import { judge, type Denied, type Judged, type Permitted } from "./judge.ts";
+import { mintAll } from "./mint-all.ts";
+import { reply } from "./reply.ts";
+import { reserve, scopeOf, type SeenKey } from "./reserve.ts";
+import { factsOf, wantedOf, type TaskFacts } from "./task-facts.ts";
+
+/** How often one exchange begins anew because the catalog or its key changed under it. */
+const ATTEMPTS_MAX = 3;
+
+/** The exchange, step by step; `docs/issue-cycle.md` says what is durable after each. */
+export async function exchange(
+  parts: CoreParts,
+  request: ExchangeRequest,
+  context: CallContext,
+): Promise<ExchangeReply> {
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    // Anew each time: a trust root that was removed meanwhile vouches for nobody.
+    const { view, ask: asked } = await understand(parts, request, context);
+    const { ask, key } = await seeKey(parts, asked, request);
+    const outcome = await attemptReserve(parts, view, ask, key);
+    switch (outcome.kind) {
+      case "reserved":
+        return mintAndReply(parts, ask, outcome, context);
+      case "stale_catalog":
+        await parts.catalog.fresh();
+        break;
+      case "stale_idempotency":
+        break;
+    }
+  }
+  throw new BrokerError("busy", "The catalog or this Idempotency-Key keeps changing.", {
+    retryAfterSeconds: 1,
+  });
+}
+
+/** Steps 2 and 3: who asks for what, under one view of the catalog. */
+export async function understand(
+  parts: CoreParts,
+  request: Pick<ExchangeRequest, "subject" | "actor" | "details">,
+  context: CallContext,
+): Promise<{ readonly view: CatalogView; readonly ask: Ask }> {
+  const caller = await authenticate(parts, request, context);
+  const details = parseTaskDetails(request.details, parts.ports.settings);
+  const ask = await resolveAsk(parts, caller, details);
+  return { view: await parts.catalog.current(), ask };
+}
+
+/** What the Idempotency-Key was used for: its task is reused, its other body refused. */
+async function seeKey(
+  parts: CoreParts,
+  asked: Ask,
+  request: ExchangeRequest,
+): Promise<{ readonly ask: Ask; readonly key: SeenKey | null }> {
+  const { idempotency } = request;
+  if (idempotency === null) return { ask: asked, key: null };
+  const scope = scopeOf(asked, idempotency);
+  const { bodySha256 } = idempotency;
+  const record = await parts.ports.issueLedger.readIdempotent(scope);
+  if (record === null) return { ask: asked, key: { scope, bodySha256, seenGeneration: 0 } };
+  if (record.bodySha256 !== bodySha256) {
+    throw new BrokerError(
+      "idempotency_mismatch",
+      "This Idempotency-Key was used with another request.",
+      { where: "Idempotency-Key" },
+    );
+  }
+  const key: SeenKey = { scope, bodySha256, seenGeneration: record.generation };
+  if (asked.kind === "draw") return { ask: asked, key };
+  const task = await parts.ports.taskLedger.find(record.taskId);
+  return { ask: repeatOpening(asked, task), key };
+}
+
+type Attempt =
+  | (Extract<ReserveResult, { kind: "reserved" }> & {
+      readonly permitted: readonly Permitted[];
+      readonly intents: readonly LeaseIntent[];
+    })
+  | Exclude<ReserveResult, { kind: "reserved" }>;
+
+/**
+ * Steps 4 to 6 under one view of the catalog. A cached one never refuses for long: before it does,
+ * the catalog is looked at, and if it moved everything begins anew.
+ */
+async function attemptReserve(
+  parts: CoreParts,
+  view: CatalogView,
+  ask: Ask,
+  key: SeenKey | null,
+): Promise<Attempt> {
+  const facts = factsOf(ask, parts.ports.clock.now());
+  const hasMoved = async (): Promise<boolean> =>
+    (await parts.catalog.fresh()).version !== view.version;
+  let judged: readonly Judged[];
+  try {
+    judged = await judgeAll(parts, view, ask, facts);
+  } catch (error) {
+    if (await hasMoved()) return { kind: "stale_catalog" };
+    throw error;
+  }
+  const [denied, ...more] = judged.filter((one): one is Denied => one.kind === "denied");
+  if (denied !== undefined) {
+    if (await hasMoved()) return { kind: "stale_catalog" };
+    return deny(parts.ports, facts, [denied, ...more]);
+  }
+  const permitted = judged.filter((one): one is Permitted => one.kind === "permitted");
+  const { result, intents } = await reserve(parts.ports, view, ask, facts, permitted, key);
+  return result.kind === "reserved" ? { ...result, permitted, intents } : result;
+}
+
+/** All are judged before any is refused for the state of its backend. */
+async function judgeAll(
+  parts: CoreParts,
+  view: CatalogView,
+  ask: Ask,
+  facts: TaskFacts,
+): Promise<readonly Judged[]> {
+  const judged = wantedOf(ask).map((wanted) => judge(parts.ports, view, facts, wanted));
+  if (judged.some(({ kind }) => kind === "denied")) return judged;
+  for (const one of judged) {
+    if (one.kind === "permitted" && one.wanted.mint) {
+      await parts.gate.check(one.target.registered, one.target.type);
+    }
+  }
+  return judged;
+}
+
+/** Steps 7 to 10. */
+async function mintAndReply(
+  parts: CoreParts,
+  ask: Ask,
+  outcome: Extract<Attempt, { kind: "reserved" }>,
+  context: CallContext,
+): Promise<ExchangeReply> {
+  const reserved = outcome.intents.map((intent): Reserved => {
+    const handle = outcome.leases.find(({ id }) => id === intent.id);
+    const permitted = outcome.permitted.find(({ plan }) => plan.leaseId === intent.id);
+    if (handle !== undefined && permitted !== undefined) return { permitted, intent, handle };
+    throw new BrokerError("internal", `the ledger reserved without ${intent.id}`);
+  });
+  const opened: TaskId | null = ask.kind === "open" ? outcome.task.id : null;
+  const credentials = await mintAll(parts, reserved, opened, context);
+  return reply(parts, outcome.task, credentials);
+}

@@ -1,0 +1,74 @@
+import {
+  earliest,
+  plusSeconds,
+  type CredentialRequest,
+  type InstantMs,
+  type Task,
+  type TaskDescriptor,
+  type TaskId,
+  type Workload,
+} from "@mayfly/spec";
+import type { Ask } from "./ask.ts";
+
+/** What planning and deciding need to know of the task, whether it is open yet or not. */
+export interface TaskFacts {
+  /** Null while the task is not open. */
+  readonly taskId: TaskId | null;
+  readonly workload: Workload;
+  readonly verifiedInitiator: string | null;
+  readonly descriptor: TaskDescriptor;
+  readonly depth: number;
+  readonly deadlineAt: InstantMs;
+  readonly actorChain: readonly string[];
+}
+
+/** One credential that is asked for. */
+export interface Wanted {
+  readonly index: number;
+  readonly request: CredentialRequest;
+  /** Declared ones, one of which it must lie within; null where the request itself declares. */
+  readonly within: { readonly declared: readonly CredentialRequest[]; readonly by: string } | null;
+  /** False: declared to be drawn later; judged now all the same, so that a task opens as it says. */
+  readonly mint: boolean;
+}
+
+export function factsOf(ask: Ask, now: InstantMs): TaskFacts {
+  if (ask.kind === "draw") return { ...factsOfTask(ask.task), actorChain: ask.actorChain };
+  const { descriptor, parent } = ask;
+  const ownDeadlineAt = plusSeconds(now, descriptor.deadlineSeconds);
+  return {
+    taskId: null,
+    workload: ask.identity.workload,
+    verifiedInitiator: ask.verifiedInitiator,
+    descriptor,
+    depth: parent === null ? 0 : parent.depth + 1,
+    deadlineAt: parent === null ? ownDeadlineAt : earliest(ownDeadlineAt, parent.deadlineAt),
+    actorChain: ask.actorChain,
+  };
+}
+
+export const factsOfTask = (task: Task): Omit<TaskFacts, "actorChain"> => ({
+  taskId: task.id,
+  workload: task.workload,
+  verifiedInitiator: task.verifiedInitiator,
+  descriptor: task.descriptor,
+  depth: task.depth,
+  deadlineAt: task.deadlineAt,
+});
+
+export function wantedOf(ask: Ask): readonly Wanted[] {
+  if (ask.kind === "draw") {
+    const within = { declared: ask.task.descriptor.credentials, by: "the task" };
+    return ask.credentials.map((request, index) => ({ index, request, within, mint: true }));
+  }
+  const within =
+    ask.parent === null
+      ? null
+      : { declared: ask.parent.descriptor.credentials, by: "the parent task" };
+  return ask.descriptor.credentials.map((request, index) => ({
+    index,
+    request,
+    within,
+    mint: request.issue === "now",
+  }));
+}

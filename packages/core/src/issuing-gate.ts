@@ -1,0 +1,84 @@
+import {
+  BrokerError,
+  type BackendId,
+  type Clock,
+  type CredentialBackend,
+  type IssuingHealth,
+  type IssuingHealthReading,
+  type RegisteredBackend,
+} from "@mayfly/spec";
+import type { CoreSettings } from "./settings.ts";
+
+/** Refuses new exposure where what ends it may not be working. Ending never asks it. */
+export interface IssuingGate {
+  /** Throws `issuing_paused`, with what an operator can look at. */
+  check(backend: RegisteredBackend, type: CredentialBackend): Promise<void>;
+}
+
+const CACHE_MS = 1000;
+/** A sweep, or a listing, is late when none finished within this many of its intervals. */
+const INTERVALS = 2;
+
+interface Cached {
+  readonly readAtMs: number;
+  readonly reading: Promise<IssuingHealthReading>;
+}
+
+export function createIssuingGate(
+  clock: Clock,
+  health: IssuingHealth,
+  settings: CoreSettings,
+): IssuingGate {
+  const cache = new Map<BackendId, Cached>();
+  const read = (id: BackendId): Promise<IssuingHealthReading> => {
+    const now = clock.monotonicMs();
+    const known = cache.get(id);
+    if (known !== undefined && now - known.readAtMs < CACHE_MS) return known.reading;
+    const reading = health.read(id);
+    cache.set(id, { readAtMs: now, reading });
+    reading.catch(() => {
+      if (cache.get(id)?.reading === reading) cache.delete(id);
+    });
+    return reading;
+  };
+  return {
+    check: async (backend, type) => {
+      if (!backend.enabled) throw paused(backend.id, "it is disabled", settings);
+      const problem = problemOf(backend, type, await read(backend.id), clock, settings);
+      if (problem === null) return;
+      // What was just repaired is seen at once: a refusal is not kept.
+      cache.delete(backend.id);
+      throw paused(backend.id, problem, settings);
+    },
+  };
+}
+
+function problemOf(
+  backend: RegisteredBackend,
+  type: CredentialBackend,
+  reading: IssuingHealthReading,
+  clock: Clock,
+  settings: CoreSettings,
+): string | null {
+  const sweepSecondsMax = INTERVALS * settings.sweepIntervalSeconds;
+  if (reading.sweepAgeSeconds === null) return "no worker has finished a sweep yet";
+  if (reading.sweepAgeSeconds > sweepSecondsMax) {
+    return `the last sweep finished ${Math.round(reading.sweepAgeSeconds)} s ago`;
+  }
+  if (reading.stuck > settings.stuckMax) return `${reading.stuck} of its leases are stuck`;
+  if (!type.capabilities.canList) return null;
+  const listingSecondsMax = INTERVALS * settings.listingIntervalSeconds;
+  // One that was registered a moment ago cannot have been listed yet.
+  const age = reading.listingAgeSeconds ?? (clock.now() - backend.updatedAt) / 1000;
+  if (age <= listingSecondsMax) return null;
+  return reading.listingAgeSeconds === null
+    ? "what it holds of ours has never been listed"
+    : `what it holds of ours was last listed ${Math.round(age)} s ago`;
+}
+
+function paused(id: BackendId, why: string, settings: CoreSettings): BrokerError {
+  return new BrokerError("issuing_paused", `Issuing from ${id} is paused: ${why}.`, {
+    where: id,
+    retryAfterSeconds: Math.max(1, Math.ceil(settings.sweepIntervalSeconds)),
+  });
+}

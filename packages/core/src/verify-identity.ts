@@ -1,0 +1,52 @@
+import {
+  BrokerError,
+  type CallContext,
+  type PresentedIdentity,
+  type Task,
+  type VerifiedIdentity,
+} from "@mayfly/spec";
+import type { CoreParts } from "./core-parts.ts";
+import { isSameWorkload } from "./same-workload.ts";
+
+/**
+ * Who is presented. A refusal looks at the catalog again first, so that a trust root which was
+ * registered a moment ago counts in every process. Writes nothing, whoever sends what.
+ */
+export async function verifyIdentity(
+  parts: CoreParts,
+  presented: PresentedIdentity,
+  context: CallContext,
+): Promise<VerifiedIdentity> {
+  const before = await parts.catalog.current();
+  try {
+    return await parts.ports.trustRoots.verify(presented, context);
+  } catch (error) {
+    if (!BrokerError.is(error) || error.code !== "invalid_identity") throw error;
+    const after = await parts.catalog.fresh();
+    if (after.version === before.version) throw error;
+    return parts.ports.trustRoots.verify(presented, context);
+  }
+}
+
+/**
+ * The task, for a fresh proof by its own workload. Throws `not_found` for everybody else: a
+ * stranger does not learn which tasks exist.
+ */
+export async function findOwnTask(
+  parts: CoreParts,
+  taskId: Task["id"],
+  identity: VerifiedIdentity,
+): Promise<Task> {
+  const task = await parts.ports.taskLedger.find(taskId);
+  if (task === null || !isSameWorkload(task.workload, identity.workload)) throw notYours(taskId);
+  if (task.confirmation !== null && task.confirmation !== identity.confirmation) {
+    throw new BrokerError(
+      "invalid_identity",
+      `${taskId} is bound to a key, and this identity was presented without proof of that key.`,
+    );
+  }
+  return task;
+}
+
+const notYours = (taskId: Task["id"]): BrokerError =>
+  new BrokerError("not_found", `There is no task ${taskId} of yours.`, { where: "task" });
