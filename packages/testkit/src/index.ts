@@ -35,3 +35,4 @@ export {
   type FakeIdentity,
   type FakeTrust,
 } from "./fake-trust-roots.ts";
+export * from "./issuers/index.ts";

@@ -14,3 +14,10 @@ export type {
   HeldSession,
   ParseCases,
 } from "./backend-contract-subject.ts";
+export {
+  describeIdentityContract,
+  IDENTITY_FLAWS,
+  type IdentityContractSubject,
+  type IdentityFlaw,
+  type IdentityUnderTest,
+} from "./identity-contract.ts";

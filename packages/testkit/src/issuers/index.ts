@@ -1,0 +1,31 @@
+/** Issuers of test identities: real keys, real signatures, real servers, and failures on demand. */
+export {
+  startDocumentServer,
+  type DocumentServer,
+  type PublishedDocument,
+  type ServeFailure,
+} from "./document-server.ts";
+export {
+  startTestOidcIssuer,
+  type TestOidcIssuer,
+  type TestOidcIssuerOptions,
+  type TestTokenChange,
+} from "./test-oidc-issuer.ts";
+export {
+  createTestSigningKey,
+  hmacCompact,
+  signCompact,
+  signText,
+  TEST_ALGORITHMS,
+  unsignedCompact,
+  type TestAlgorithm,
+  type TestSigningKey,
+} from "./test-signing-key.ts";
+export {
+  asBundleKey,
+  createTestTrustDomain,
+  startTestTrustDomain,
+  type ServedTrustDomain,
+  type TestTrustDomain,
+  type TestTrustDomainOptions,
+} from "./test-trust-domain.ts";
