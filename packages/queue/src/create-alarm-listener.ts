@@ -51,8 +51,11 @@ export function createAlarmListener(given: AlarmListenerOptions): AlarmListener 
     while (!stop.signal.aborted) {
       try {
         const source = await openJobSource({ ...options, onJob, onError: complain });
+        if (stop.signal.aborted) {
+          await putAway(source, options);
+          break;
+        }
         current = source;
-        if (stop.signal.aborted) break;
         hears();
         await source.run();
       } catch (error) {
@@ -108,17 +111,18 @@ function receiveInto(
   options: Settled,
 ): (job: ReceivedJob) => Promise<void> {
   const { clock, log } = options.ports;
+  const drop = seldom(clock, (error) => log.error("a job that is not ours was dropped", {}, error));
   return async (job) => {
     // From here on a new wake-up must be a new job: this one's pass may already be past its row.
     // Also before parsing, so that a foreign job under our mark does not swallow the real ones.
     await within(clock, LIFT_TIMEOUT_MS, "lifting a mark", () =>
       job.removeDeduplicationKey(),
-    ).catch(() => log.debug("a wake-up's mark was not lifted", { jobId: job.id ?? null }));
+    ).catch(() => log.debug("a wake-up's mark was not lifted"));
     let backendId: BackendId;
     try {
       ({ backendId } = parsePayload(job.data));
     } catch (error) {
-      log.error("a job that is not ours was dropped", { jobId: job.id ?? null }, error);
+      drop(error);
       return;
     }
     await passes.wake(backendId);

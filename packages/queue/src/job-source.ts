@@ -5,7 +5,7 @@ import { keyPrefixOf, QUEUE_NAME, type QueueConfig } from "./queue-config.ts";
 import { connectRedis } from "./redis-connection.ts";
 
 /** The part of a BullMQ job that the listener uses. */
-export type ReceivedJob = Pick<Job<unknown>, "id" | "data" | "removeDeduplicationKey">;
+export type ReceivedJob = Pick<Job<unknown>, "data" | "removeDeduplicationKey">;
 
 /** The worker's end of BullMQ, connected but not running. */
 export interface JobSource {
