@@ -1,0 +1,5 @@
+import { runProcess } from "@mayfly/composition";
+import { brokerSettingsFromEnvironment } from "./config.ts";
+import { startBroker } from "./start-broker.ts";
+
+await runProcess(() => startBroker(brokerSettingsFromEnvironment(), process.stderr));

@@ -1,0 +1,102 @@
+import type { AddressInfo } from "node:net";
+import { createAdaptorServer } from "@hono/node-server";
+import { composeParts, type Parts } from "@mayfly/composition";
+import { readBootstrapTokenSha256 } from "@mayfly/postgres";
+import type { BrokerSettings } from "@mayfly/settings";
+import { bootstrapAdministrators } from "./administrators.ts";
+import { createApp } from "./http/app.ts";
+import { every } from "./every.ts";
+
+export interface RunningBroker {
+  /** Where it listens, for instance `http://127.0.0.1:8420`. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** Node's limits on a request: a slow or endless one is cut. */
+const HEADERS_MS_MAX = 10_000;
+const REQUEST_MS_MAX = 30_000;
+const HEADER_BYTES_MAX = 32 * 1024;
+const ROTATION_INTERVAL_MS = 60_000;
+
+/** Starts the HTTP API. Throws `config_invalid` or `ledger_unavailable`; then nothing listens. */
+export async function startBroker(
+  settings: BrokerSettings,
+  logTo: { write(line: string): unknown },
+): Promise<RunningBroker> {
+  const parts = await composeParts(settings, { name: "broker", logTo });
+  const stop = new AbortController();
+  try {
+    await parts.taskTokens.rotate(parts.clock.now());
+    const server = await listen(settings, parts);
+    const rotation = every(ROTATION_INTERVAL_MS, parts, stop.signal, () =>
+      parts.taskTokens.rotate(parts.clock.now()),
+    );
+    const { port } = server.address() as AddressInfo;
+    const host = settings.listen.host.includes(":")
+      ? `[${settings.listen.host}]`
+      : settings.listen.host;
+    parts.log.info("broker listens", { host, port });
+    return {
+      url: `http://${host}:${port}`,
+      close: async () => {
+        stop.abort();
+        await closeServer(server);
+        await rotation;
+        await parts.close();
+      },
+    };
+  } catch (error) {
+    stop.abort();
+    await parts.close();
+    throw error;
+  }
+}
+
+type Server = import("node:http").Server;
+
+async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
+  const { ledger } = parts;
+  const app = createApp({
+    core: parts.core,
+    tasks: ledger.taskLedger,
+    queries: ledger.queries,
+    sequencer: ledger.sequencer,
+    taskTokens: parts.taskTokens,
+    administrators: bootstrapAdministrators(() => readBootstrapTokenSha256(ledger)),
+    clock: parts.clock,
+    random: parts.random,
+    log: parts.log,
+    settings: { issuer: settings.issuer },
+    readiness: () =>
+      ledger.catalog.version().then(
+        () => true,
+        () => false,
+      ),
+  });
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    serverOptions: {
+      headersTimeout: HEADERS_MS_MAX,
+      requestTimeout: REQUEST_MS_MAX,
+      maxHeaderSize: HEADER_BYTES_MAX,
+    },
+  }) as Server;
+  const { host, port } = settings.listen;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  return server;
+}
+
+/** Lets requests under way end; idle connections are closed at once. */
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.close((error) => (error === undefined ? resolve() : reject(error)));
+    server.closeIdleConnections();
+  });
+}

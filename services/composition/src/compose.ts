@@ -1,0 +1,154 @@
+import { postgresBackend } from "@mayfly/backend-postgres";
+import { createCore, type Core } from "@mayfly/core";
+import {
+  configuredFailPoints,
+  createJsonLog,
+  inertFailPoints,
+  systemClock,
+  systemRandom,
+} from "@mayfly/host";
+import {
+  createTaskTokens,
+  createTrustRoots,
+  defaultTaskTokensSettings,
+  defaultTrustRootsSettings,
+} from "@mayfly/identity";
+import { createOutboundHttp } from "@mayfly/net";
+import { createPolicyCompiler } from "@mayfly/policy";
+import { openLedger, type Ledger } from "@mayfly/postgres";
+import { createAlarmClock, type QueueConfig } from "@mayfly/queue";
+import { createSealer, readKeyRing } from "@mayfly/seal";
+import { unsafeSettings, type WorkerSettings } from "@mayfly/settings";
+import {
+  BrokerError,
+  type Clock,
+  type CredentialBackend,
+  type FailPoints,
+  type Log,
+  type Random,
+  type Sealer,
+  type TaskTokens,
+} from "@mayfly/spec";
+import { coreSettings } from "./core-settings.ts";
+import { queueConfig } from "./queue-config.ts";
+
+/** The backend types that this installation offers. Adding one is a package and a line here. */
+export const BACKEND_TYPES: readonly CredentialBackend[] = [postgresBackend];
+
+/** What a process is made of, whichever of the two it is. */
+export interface Parts {
+  readonly core: Core;
+  readonly ledger: Ledger;
+  readonly taskTokens: TaskTokens;
+  readonly queue: QueueConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Closes queue, backends and ledger, in this order. */
+  close(): Promise<void>;
+}
+
+export interface ProcessOptions {
+  readonly name: "broker" | "worker";
+  /** Where the log's lines go. */
+  readonly logTo: { write(line: string): unknown };
+}
+
+/** Composes the core with its adapters. Only here are they known. */
+export async function composeParts(
+  settings: WorkerSettings,
+  options: ProcessOptions,
+): Promise<Parts> {
+  const clock = systemClock;
+  const random = systemRandom;
+  const log = createJsonLog({
+    stream: options.logTo,
+    level: settings.logLevel,
+    clock,
+    fields: { service: options.name },
+  });
+  for (const name of unsafeSettings(settings)) log.warn("unsafe setting", { name });
+  const ledger = await openLedger({
+    url: settings.databaseUrl.expose("upstream"),
+    role: options.name,
+    connectionsMax: settings.databaseConnections,
+    sweepIntervalSeconds: settings.sweepIntervalSeconds,
+    random,
+  });
+  try {
+    const sealer = await openSealer(settings, random);
+    const installation = await ledger.readInstallation();
+    const queue = queueConfig(settings, installation.id);
+    const taskTokens = createTaskTokens({
+      issuer: settings.issuer,
+      store: ledger.signingKeys,
+      sealer,
+      clock,
+      random,
+      settings: { ...defaultTaskTokensSettings, skewSeconds: settings.unsafeClockSkewSeconds },
+    });
+    const http = createOutboundHttp();
+    const alarm = createAlarmClock({ config: queue, ports: { clock, log, random } });
+    const core = createCore({
+      clock,
+      random,
+      log,
+      failPoints: failPointsOf(settings),
+      installation: installation.id,
+      issueLedger: ledger.issueLedger,
+      taskLedger: ledger.taskLedger,
+      sweepLedger: ledger.sweepLedger,
+      health: ledger.issuingHealth,
+      catalog: ledger.catalog,
+      sealer,
+      alarm,
+      trustRoots: createTrustRoots({
+        http,
+        issuer: settings.issuer,
+        settings: { ...defaultTrustRootsSettings, skewSeconds: settings.unsafeClockSkewSeconds },
+        log,
+      }),
+      taskTokens,
+      policyCompiler: createPolicyCompiler(),
+      backendTypes: new Map(BACKEND_TYPES.map((backend) => [backend.type, backend])),
+      settings: coreSettings(settings),
+    });
+    return {
+      core,
+      ledger,
+      taskTokens,
+      queue,
+      clock,
+      random,
+      log,
+      close: async () => {
+        await alarm.close();
+        await core.close();
+        await http.close();
+        await ledger.close();
+      },
+    };
+  } catch (error) {
+    await ledger.close();
+    throw error;
+  }
+}
+
+async function openSealer(settings: WorkerSettings, random: Random): Promise<Sealer> {
+  const { sealingKeyFile, sealingKeys } = settings;
+  const source =
+    sealingKeyFile !== null
+      ? { file: sealingKeyFile }
+      : sealingKeys !== null
+        ? { value: sealingKeys }
+        : null;
+  if (source === null) {
+    throw new BrokerError("config_invalid", "MAYFLY_SEALING_KEY_FILE: it is required.");
+  }
+  return createSealer({ keys: await readKeyRing(source), random });
+}
+
+const failPointsOf = (settings: WorkerSettings): FailPoints =>
+  settings.unsafeFailPoint === null
+    ? inertFailPoints
+    : configuredFailPoints(settings.unsafeFailPoint);

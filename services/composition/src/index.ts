@@ -1,0 +1,3 @@
+export { BACKEND_TYPES, composeParts, type Parts, type ProcessOptions } from "./compose.ts";
+export { QUEUE_SCHEMA } from "./queue-config.ts";
+export { runProcess } from "./run-process.ts";

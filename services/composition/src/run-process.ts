@@ -1,0 +1,31 @@
+import { once } from "node:events";
+import { BrokerError } from "@mayfly/spec";
+
+/** How long a graceful stop may take before the process is ended all the same. */
+const STOP_MS_MAX = 20_000;
+
+/**
+ * Runs a service until SIGTERM or SIGINT: the first asks it to stop gracefully, a second one, or
+ * 20 s, ends it. A failure to start is said in plain words, with exit code 78 (`EX_CONFIG`) where
+ * the configuration is at fault.
+ */
+export async function runProcess(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
+  try {
+    const service = await start();
+    await stopSignal();
+    const forced = setTimeout(() => process.exit(1), STOP_MS_MAX);
+    forced.unref();
+    void stopSignal().then(() => process.exit(1));
+    await service.close();
+    clearTimeout(forced);
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(
+      `${BrokerError.is(error) ? `${error.code}: ${error.message}` : String(error)}\n`,
+    );
+    process.exit(BrokerError.is(error) && error.code === "config_invalid" ? 78 : 1);
+  }
+}
+
+const stopSignal = (): Promise<unknown> =>
+  Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);

@@ -1,0 +1,28 @@
+import { createHash, randomBytes } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { ADMIN_TOKEN_PREFIX } from "@mayfly/broker";
+import { storeBootstrapTokenSha256 } from "@mayfly/postgres";
+
+export interface AdminToken {
+  readonly token: string;
+  /** Made at this start, and so to be shown this once. */
+  readonly isNew: boolean;
+}
+
+/**
+ * The bootstrap administrator's token of the embedded mode. Unlike production, where it is printed
+ * once and stored nowhere, a file of mode 0600 keeps it, so that the next start can register the
+ * demo's objects again.
+ */
+export async function ensureAdminToken(ledgerUrl: string, file: string): Promise<AdminToken> {
+  const kept = await readFile(file, "utf8").catch(() => null);
+  if (kept !== null) return { token: kept.trim(), isNew: false };
+  const token = ADMIN_TOKEN_PREFIX + randomBytes(32).toString("base64url");
+  await writeFile(file, `${token}\n`, { mode: 0o600, flag: "wx" });
+  await storeBootstrapTokenSha256(
+    ledgerUrl,
+    createHash("sha256").update(token).digest("hex"),
+    "replace",
+  );
+  return { token, isNew: true };
+}

@@ -1,0 +1,5 @@
+import { runProcess } from "@mayfly/composition";
+import { workerSettingsFromEnvironment } from "./config.ts";
+import { startWorkerProcess } from "./start-worker-process.ts";
+
+await runProcess(() => startWorkerProcess(workerSettingsFromEnvironment(), process.stderr));

@@ -1,0 +1,35 @@
+import { composeParts } from "@mayfly/composition";
+import { createAlarmListener } from "@mayfly/queue";
+import type { WorkerSettings } from "@mayfly/settings";
+import { startWorker, type RunningWorker } from "./worker.ts";
+
+/** Starts the loops that end leases. Throws `config_invalid` or `ledger_unavailable`. */
+export async function startWorkerProcess(
+  settings: WorkerSettings,
+  logTo: { write(line: string): unknown },
+): Promise<RunningWorker> {
+  const parts = await composeParts(settings, { name: "worker", logTo });
+  try {
+    const { clock, log, random, core, ledger } = parts;
+    const worker = await startWorker({
+      clock,
+      log,
+      random,
+      core,
+      listener: createAlarmListener({ config: parts.queue, ports: { clock, log } }),
+      sequencer: ledger.sequencer,
+      maintain: () => ledger.maintain(),
+      settings,
+    });
+    log.info("worker runs", {});
+    return {
+      close: async () => {
+        await worker.close();
+        await parts.close();
+      },
+    };
+  } catch (error) {
+    await parts.close();
+    throw error;
+  }
+}
