@@ -32,13 +32,14 @@ export interface PolicyOutcome {
 
 export interface PolicyExplanation {
   readonly verdict: Verdict;
-  /** In the order of their ids; empty for a request that cannot be decided at all. */
+  /** In the order of their ids; empty for a request that Cedar cannot be asked about at all. */
   readonly policies: readonly PolicyOutcome[];
 }
 
 /**
  * Cedar says of a set which policies were satisfied. So each policy is taken apart: each part of
- * its scope and each condition becomes a permit of its own, and whichever are satisfied hold.
+ * its scope and each condition becomes a permit of its own, and whichever are satisfied hold. Two
+ * questions to Cedar: the scopes of all, then the conditions of those in scope.
  */
 export function explain(
   policies: readonly ParsedPolicy[],
@@ -50,37 +51,58 @@ export function explain(
   } catch {
     return [];
   }
-  return policies.map((policy) => outcomeOf(policy, facts));
+  const scopes = policies.flatMap(({ id, json }) =>
+    PARTS.map((part) => [key(id, part), { ...permit([]), [part]: json[part] }] as const),
+  );
+  const matched = ask(facts, scopes);
+  if (matched === null) return [];
+  const mismatchedOf = ({ id }: ParsedPolicy): readonly ScopePart[] =>
+    PARTS.filter((part) => !matched.held.has(key(id, part)));
+  const conditions = policies
+    .filter((policy) => mismatchedOf(policy).length === 0)
+    .flatMap(({ id, json }) => [
+      [key(id, "all"), permit(json.conditions)] as const,
+      ...json.conditions.map((clause, at) => [key(id, String(at)), permit([clause])] as const),
+    ]);
+  const answer = ask(facts, conditions);
+  if (answer === null) return [];
+  return policies.map((policy) => outcomeOf(policy, mismatchedOf(policy), answer));
 }
 
 const PARTS = ["principal", "action", "resource"] as const;
+type ScopePart = (typeof PARTS)[number];
 const ANY = { principal: { op: "All" }, action: { op: "All" }, resource: { op: "All" } } as const;
+const permit = (conditions: Clause[]): PolicyJson => ({ effect: "permit", ...ANY, conditions });
+const key = (id: PolicyId, part: string): string => `${id} ${part}`;
 
-function outcomeOf(policy: ParsedPolicy, facts: CedarRequest): PolicyOutcome {
+interface Answer {
+  readonly held: ReadonlySet<string>;
+  /** Message by key. */
+  readonly errors: ReadonlyMap<string, string>;
+}
+
+function outcomeOf(
+  policy: ParsedPolicy,
+  mismatched: readonly ScopePart[],
+  answer: Answer,
+): PolicyOutcome {
   const { id, description, source, line, json } = policy;
   const base = { id, effect: json.effect, description, source, line };
   const none = { mismatched: [], failed: [], error: null };
-  const scope = satisfied(
-    { ...facts },
-    new Map(PARTS.map((part) => [part, { ...permit([]), [part]: json[part] }])),
-  );
-  const mismatched = PARTS.filter((part) => !scope.held.has(part));
   if (mismatched.length > 0) return { ...base, ...none, outcome: "out_of_scope", mismatched };
-  const whole = satisfied(facts, new Map([["all", permit(json.conditions)]]));
-  if (whole.error !== null) return { ...base, ...none, outcome: "error", error: whole.error };
-  if (whole.held.has("all")) return { ...base, ...none, outcome: "applies" };
-  const clauses = new Map(json.conditions.map((clause, at) => [String(at), permit([clause])]));
-  const { held } = satisfied(facts, clauses);
-  const failed = json.conditions.filter((_, at) => !held.has(String(at))).map(textOf);
+  const error = answer.errors.get(key(id, "all"));
+  if (error !== undefined) return { ...base, ...none, outcome: "error", error };
+  if (answer.held.has(key(id, "all"))) return { ...base, ...none, outcome: "applies" };
+  const failed = json.conditions
+    .filter((_, at) => !answer.held.has(key(id, String(at))))
+    .map(textOf);
   return { ...base, ...none, outcome: "condition_failed", failed };
 }
 
-const permit = (conditions: Clause[]): PolicyJson => ({ effect: "permit", ...ANY, conditions });
-
-function satisfied(
+function ask(
   facts: CedarRequest,
-  variants: ReadonlyMap<string, PolicyJson>,
-): { readonly held: ReadonlySet<string>; readonly error: string | null } {
+  variants: readonly (readonly [string, PolicyJson])[],
+): Answer | null {
   try {
     const answer = isAuthorized({
       ...facts,
@@ -88,13 +110,14 @@ function satisfied(
       validateRequest: true,
       policies: { staticPolicies: Object.fromEntries(variants) },
     });
-    if (answer.type === "failure") {
-      return { held: new Set(), error: answer.errors[0]?.message ?? "the facts were refused" };
-    }
+    if (answer.type === "failure") return null;
     const { reason, errors } = answer.response.diagnostics;
-    return { held: new Set(reason), error: errors[0]?.error.message ?? null };
+    return {
+      held: new Set(reason),
+      errors: new Map(errors.map(({ policyId, error }) => [policyId, error.message])),
+    };
   } catch {
-    return { held: new Set(), error: "Cedar gave no answer" };
+    return null;
   }
 }
 
