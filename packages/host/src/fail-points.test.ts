@@ -40,8 +40,9 @@ test.each([
   expect(() => configuredFailPoints(setting)).toThrow(/^fail points: /);
 });
 
+const moduleUrl = JSON.stringify(import.meta.resolve("./configured-fail-points.ts"));
 const program = (setting: string): string => `
-  import { configuredFailPoints } from ${JSON.stringify(import.meta.resolve("./configured-fail-points.ts"))};
+  import { configuredFailPoints } from ${moduleUrl};
   const points = configuredFailPoints(${JSON.stringify(setting)});
   process.stdout.write("before\\n");
   await points.reached("issue.after");
