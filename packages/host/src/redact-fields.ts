@@ -2,7 +2,7 @@ import type { Json, JsonObject } from "@mayfly/spec";
 
 const HIDDEN = "[secret]";
 
-/** Members whose value is never shown, whatever it is. Compared without case, dashes, underscores. */
+/** Members whose value is never shown. Compared without case, dashes and underscores. */
 const SECRET_NAMES = [
   "password",
   "passwd",
@@ -27,7 +27,7 @@ const SECRET_NAMES = [
   "connectionstring",
 ];
 
-/** Text that is a secret by its looks, wherever it stands: RFC 7519, RFC 7468, RFC 3986 userinfo. */
+/** Text that is a secret by its looks: RFC 7519, RFC 7468, RFC 3986 userinfo. */
 const SECRET_TEXTS: readonly (readonly [pattern: RegExp, shown: string])[] = [
   [/\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*/g, HIDDEN],
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, HIDDEN],

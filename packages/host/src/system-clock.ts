@@ -1,6 +1,6 @@
 import { instantMs, type Clock } from "@mayfly/spec";
 
-/** The longest delay that a timer holds; a longer one would fire at once (Node.js, `setTimeout`). */
+/** The longest delay that a timer holds; a longer one fires at once (Node.js, `setTimeout`). */
 const LONGEST_TIMER_MS = 2_147_483_647;
 
 /** The machine's own time. */

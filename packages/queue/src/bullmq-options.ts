@@ -42,7 +42,7 @@ export const STREAM_OPTIONS = { events: { maxLen: 100 } } as const;
 
 export const WORKER_OPTIONS = {
   autorun: false,
-  /** A pass of a worker that died is taken over once; the pass claims rows, so twice is harmless. */
+  /** The pass of a worker that died is taken over once; it claims rows, so twice is harmless. */
   maxStalledCount: 1,
   stalledInterval: 15_000,
   lockDuration: 30_000,

@@ -9,7 +9,7 @@ export interface LogEntry {
   readonly error: unknown;
 }
 
-/** A log that keeps what it was told, unredacted, so that a test can look for what should not be. */
+/** A log that keeps what it was told, unredacted, so that a test can look for secrets in it. */
 export interface RecordingLog extends Log {
   readonly entries: readonly LogEntry[];
   /** All of it as text, causes and hidden members of errors included. */
