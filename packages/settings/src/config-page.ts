@@ -28,5 +28,17 @@ This page is generated from \`packages/settings/src/variables.ts\` by \`node pac
 | variable | default | read by | meaning |
 | --- | --- | --- | --- |
 ${rows.join("\n")}
+
+## Sealing keys
+
+The key ring is JSON. \`sealing\` keys encrypt what must be stored; \`root\` keys make the keyed
+fingerprints and tags. The first of each list is the current one, older ones only open and verify.
+Each key is 32 random bytes in base64.
+
+    {"version":1,"sealing":[{"id":"key-1","key":"…"}],"root":[{"id":"root-1","key":"…"}]}
+
+To rotate: put a new key first in \`sealing\`, keep the old ones, restart every process. An old key
+may go once nothing is sealed under it any more. Root keys stay: a tag or fingerprint made under a
+root key that is gone can be verified by nobody.
 `;
 }
