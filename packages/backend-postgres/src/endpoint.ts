@@ -1,0 +1,253 @@
+import { checkServerIdentity } from "node:tls";
+import postgres from "postgres";
+import { z } from "zod";
+import type { Clock } from "@mayfly/spec";
+import type { ConnectionSettings } from "./connection-settings.ts";
+import { PgFailure, scrub } from "./pg-failure.ts";
+
+export type Row = Readonly<Record<string, unknown>>;
+/** The rows of each statement of a message, in order. */
+export type Rows = readonly (readonly Row[])[];
+
+export interface Deadline {
+  readonly signal: AbortSignal;
+  /** On the monotonic clock. */
+  readonly byMs: number;
+}
+
+export interface EndpointOptions {
+  readonly settings: ConnectionSettings;
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly slots: number;
+  readonly clock: Clock;
+}
+
+/** A session of our own for a few statements in turn. */
+export interface Session {
+  /**
+   * Sends one message of the simple query protocol. Several statements in it are one transaction,
+   * with no BEGIN (PostgreSQL documentation, "Multiple Statements in a Simple Query"), so a process
+   * that freezes never leaves one open. Throws {@link PgFailure}.
+   */
+  run(text: string): Promise<Rows>;
+}
+
+const WAITERS_MAX = 1_000;
+
+/**
+ * Bounded connections to one database of one server.
+ *
+ * One client per slot, so that a slot whose statement got no answer can be thrown away with its
+ * socket: the server ends that statement by its own timeouts, and nobody waits for it.
+ */
+export class Endpoint {
+  readonly #options: EndpointOptions;
+  readonly #idle: postgres.Sql[] = [];
+  readonly #waiters: ((client: postgres.Sql) => void)[] = [];
+  #made = 0;
+  #closed = false;
+
+  constructor(options: EndpointOptions) {
+    this.#options = options;
+  }
+
+  get label(): string {
+    return `${this.#options.host}:${this.#options.port}/${this.#options.database}`;
+  }
+
+  /** One message on any connection. */
+  run(text: string, deadline: Deadline): Promise<Rows> {
+    return this.session(deadline, (session) => session.run(text));
+  }
+
+  /**
+   * Several messages on one connection. `beforeSend` is the last moment to change one's mind: it
+   * runs when the connection is there, and what it throws means that nothing was sent.
+   */
+  async session<T>(
+    deadline: Deadline,
+    work: (session: Session) => Promise<T>,
+    beforeSend: () => void = () => undefined,
+  ): Promise<T> {
+    const client = await this.#take(deadline);
+    let sound = false;
+    try {
+      const connection = await this.#connect(client, deadline);
+      try {
+        beforeSend();
+        const result = await work({ run: (text) => this.#send(connection, text, deadline) });
+        sound = true;
+        return result;
+      } catch (thrown) {
+        // After a refusal the connection is as good as before: its transaction is over.
+        sound = thrown instanceof PgFailure ? thrown.kind !== "lost" : false;
+        throw thrown;
+      } finally {
+        if (sound) connection.release();
+      }
+    } finally {
+      this.#giveBack(client, sound);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#idle.splice(0).map((client) => client.end({ timeout: 2 })));
+  }
+
+  #take(deadline: Deadline): Promise<postgres.Sql> {
+    if (this.#closed) throw new PgFailure("not_sent", "the backend is closed");
+    if (deadline.signal.aborted) throw new PgFailure("not_sent", "aborted");
+    const idle = this.#idle.pop();
+    if (idle !== undefined) return Promise.resolve(idle);
+    if (this.#made < this.#options.slots) {
+      this.#made += 1;
+      return Promise.resolve(this.#client());
+    }
+    if (this.#waiters.length >= WAITERS_MAX) throw new PgFailure("not_sent", "too many wait");
+    let waiter: (client: postgres.Sql) => void = () => undefined;
+    const turn = new Promise<postgres.Sql>((resolve) => {
+      waiter = resolve;
+      this.#waiters.push(resolve);
+    });
+    return this.#within(turn, deadline, "not_sent", () => {
+      const place = this.#waiters.indexOf(waiter);
+      if (place >= 0) this.#waiters.splice(place, 1);
+      // The turn came in the same moment: it goes to the next.
+      else turn.then((client) => this.#giveBack(client, true)).catch(() => undefined);
+    });
+  }
+
+  #giveBack(client: postgres.Sql, sound: boolean): void {
+    if (!sound || this.#closed) client.end({ timeout: sound ? 2 : 0 }).catch(() => undefined);
+    if (this.#closed) return;
+    const next = sound ? client : this.#client();
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#idle.push(next);
+    else waiter(next);
+  }
+
+  async #connect(client: postgres.Sql, deadline: Deadline): Promise<postgres.ReservedSql> {
+    const reserving = client.reserve();
+    try {
+      return await this.#within(reserving, deadline, "not_sent", () => {
+        reserving.then((late) => late.release()).catch(() => undefined);
+      });
+    } catch (thrown) {
+      if (thrown instanceof PgFailure) throw thrown;
+      throw new PgFailure("not_sent", describe(thrown), sqlstateOf(thrown));
+    }
+  }
+
+  async #send(connection: postgres.ReservedSql, text: string, deadline: Deadline): Promise<Rows> {
+    if (deadline.signal.aborted) throw new PgFailure("not_sent", "aborted");
+    const query = connection.unsafe(text).simple();
+    try {
+      return rowsOf(await this.#within(query, deadline, "lost", () => query.cancel()));
+    } catch (thrown) {
+      if (thrown instanceof PgFailure) throw thrown;
+      const sqlstate = sqlstateOf(thrown);
+      throw new PgFailure(sqlstate === null ? "lost" : "refused", describe(thrown), sqlstate);
+    }
+  }
+
+  /** Waits no longer than the deadline; `abandon` cleans up behind what was given up. */
+  async #within<T>(
+    work: PromiseLike<T>,
+    deadline: Deadline,
+    kind: "not_sent" | "lost",
+    abandon: () => void,
+  ): Promise<T> {
+    const { clock } = this.#options;
+    const settled = new AbortController();
+    const signal = AbortSignal.any([settled.signal, deadline.signal]);
+    const late = clock
+      .sleep(Math.max(0, deadline.byMs - clock.monotonicMs()), signal)
+      .then(
+        () => "deadline",
+        () => (deadline.signal.aborted ? "aborted" : "settled"),
+      )
+      .then((why) => {
+        throw new PgFailure(kind, why === "deadline" ? "no answer in time" : why);
+      });
+    try {
+      return await Promise.race([work, late]);
+    } catch (thrown) {
+      if (thrown instanceof PgFailure) {
+        Promise.resolve(work).catch(() => undefined);
+        abandon();
+      }
+      throw thrown;
+    } finally {
+      settled.abort();
+      late.catch(() => undefined);
+    }
+  }
+
+  #client(): postgres.Sql {
+    const { settings, host, port, database } = this.#options;
+    return postgres({
+      host,
+      port,
+      database,
+      username: settings.username,
+      password: settings.password,
+      ssl: tlsOptions(settings, host),
+      max: 1,
+      fetch_types: false,
+      prepare: false,
+      connect_timeout: settings.call_seconds_max,
+      idle_timeout: 300,
+      // We have deadlines of our own; a server that is back shall be used at once.
+      backoff: () => 0.05,
+      onnotice: () => undefined,
+      connection: {
+        application_name: "mayfly",
+        statement_timeout: settings.call_seconds_max * 1000,
+        lock_timeout: Math.ceil(settings.call_seconds_max * 500),
+        idle_in_transaction_session_timeout: 10_000,
+      },
+    });
+  }
+}
+
+function tlsOptions(settings: ConnectionSettings, host: string): object | false {
+  switch (settings.tls) {
+    case "unsafe_disable":
+      return false;
+    case "unsafe_require_unverified":
+      return { rejectUnauthorized: false };
+    case "verify-full":
+      return {
+        rejectUnauthorized: true,
+        // Node compares with "localhost" when it is handed a socket to an IP address.
+        checkServerIdentity: (
+          _name: string,
+          certificate: Parameters<typeof checkServerIdentity>[1],
+        ) => checkServerIdentity(host, certificate),
+        ...(settings.ca === undefined ? {} : { ca: settings.ca }),
+      };
+  }
+}
+
+const pgError = z.object({ code: z.string(), severity: z.string() });
+/** Null for anything but a plain ERROR: after a FATAL one nobody knows what was committed. */
+function sqlstateOf(thrown: unknown): string | null {
+  const parsed = pgError.safeParse(thrown);
+  return parsed.success && parsed.data.severity === "ERROR" ? parsed.data.code : null;
+}
+
+const describe = (thrown: unknown): string =>
+  scrub(thrown instanceof Error ? thrown.message : "unknown failure");
+
+const rowSchema = z.record(z.string(), z.unknown());
+const resultSchema = z.array(rowSchema);
+/** One statement gives a list of rows, several a list of such lists. */
+function rowsOf(result: readonly unknown[]): Rows {
+  const several = !("command" in result);
+  return several
+    ? result.map((rows) => resultSchema.parse([...z.array(z.unknown()).parse(rows)]))
+    : [resultSchema.parse([...result])];
+}

@@ -1,0 +1,99 @@
+import { BackendError, durationSeconds } from "@mayfly/spec";
+
+/**
+ * How a call to the server failed.
+ *
+ * `not_sent`: no byte of the statement left (no connection, no free slot, aborted before).
+ * `refused`: the server answered with an error, so its transaction did not commit; `sqlstate` says
+ * why (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+ * `lost`: sent, and no answer came: connection cut, deadline, aborted. Anything may have happened.
+ */
+export class PgFailure extends Error {
+  override readonly name = "PgFailure";
+  readonly kind: "not_sent" | "refused" | "lost";
+  readonly sqlstate: string | null;
+  constructor(kind: PgFailure["kind"], message: string, sqlstate: string | null = null) {
+    super(message);
+    this.kind = kind;
+    this.sqlstate = sqlstate;
+  }
+}
+
+export const SQLSTATE = {
+  dependentObjects: "2BP01",
+  undefinedObject: "42704",
+  duplicateObject: "42710",
+  uniqueViolation: "23505",
+  deadlock: "40P01",
+  serialization: "40001",
+  lockTimeout: "55P03",
+  cancelled: "57014",
+  internal: "XX000",
+  /** Ours, raised by our DO blocks: a class that the standard leaves to implementations. */
+  pastDeadline: "MF001",
+  leaseGone: "MF002",
+} as const;
+
+/** A verifier is the one secret that our statements hold; a message may quote a statement. */
+export const scrub = (text: string): string =>
+  text.replaceAll(/SCRAM-SHA-256\$[^\s'"]*/g, "[verifier]").slice(0, 500);
+
+const CONNECTION_TROUBLE = /^(08|53|57P)/;
+
+/**
+ * Two sessions changed one catalog row at the same moment: certainly no effect, and worth another
+ * try. PostgreSQL has no code of its own for it.
+ */
+export const isConcurrentChange = (failure: PgFailure): boolean =>
+  failure.kind === "refused" &&
+  (failure.sqlstate === SQLSTATE.deadlock ||
+    failure.sqlstate === SQLSTATE.serialization ||
+    (failure.sqlstate === SQLSTATE.internal &&
+      /tuple (concurrently|already)/.test(failure.message)));
+
+export function pgFailureOf(thrown: unknown): PgFailure {
+  return thrown instanceof PgFailure
+    ? thrown
+    : new PgFailure("lost", scrub(thrown instanceof Error ? thrown.message : "unknown failure"));
+}
+
+const passing = (failure: PgFailure): boolean =>
+  failure.kind !== "refused" ||
+  isConcurrentChange(failure) ||
+  failure.sqlstate === SQLSTATE.lockTimeout ||
+  failure.sqlstate === SQLSTATE.cancelled ||
+  failure.sqlstate === SQLSTATE.pastDeadline ||
+  CONNECTION_TROUBLE.test(failure.sqlstate ?? "");
+
+/** A name or host in a message of the server stays in the log; the SQLSTATE may be shown. */
+function publicReason(failure: PgFailure): string {
+  switch (failure.kind) {
+    case "not_sent":
+      return "the server could not be reached, or was too busy; nothing was sent";
+    case "lost":
+      return "no answer came in time, so what was sent may have happened";
+    case "refused":
+      return `the server refused with SQLSTATE ${failure.sqlstate ?? "unknown"}`;
+  }
+}
+
+/** The public form: what was tried and why it failed; the server's own words only as `cause`. */
+export function toBackendError(thrown: unknown, what: string): BackendError {
+  if (BackendError.isBackendError(thrown)) return thrown;
+  const failure = pgFailureOf(thrown);
+  const retry = passing(failure)
+    ? ({ kind: "after", seconds: durationSeconds(2) } as const)
+    : ({ kind: "never" } as const);
+  return new BackendError(`PostgreSQL, ${what}: ${publicReason(failure)}`, {
+    cause: failure,
+    effect: failure.kind === "lost" ? "unknown" : "none",
+    retry,
+  });
+}
+
+/** For what cannot be finished now, in words of our own. */
+export const unfinished = (what: string, seconds = 5): BackendError =>
+  new BackendError(`PostgreSQL, ${what}`, {
+    effect: "unknown",
+    retry: { kind: "after", seconds: durationSeconds(seconds) },
+  });
