@@ -1,1 +1,12 @@
-export {};
+/** The ledger on PostgreSQL 15 or newer. */
+export { checkServer, type ServerCheck } from "./check-server.ts";
+export { DATABASE_ROLES, type DatabaseRole, type RolePasswords } from "./database-roles.ts";
+export { readInstallation, type Installation } from "./installation.ts";
+export { migrate, type Migrated, type MigrateOptions } from "./migrate.ts";
+export {
+  openLedger,
+  type Ledger,
+  type LedgerConnections,
+  type LedgerOptions,
+} from "./open-ledger.ts";
+export type { Upkeep } from "./upkeep.ts";

@@ -1,0 +1,252 @@
+import { drizzle } from "drizzle-orm/postgres-js";
+import {
+  durationSeconds,
+  type Catalog,
+  type Clock,
+  type IssueLedger,
+  type IssuingHealth,
+  type LedgerQueries,
+  type Log,
+  type LogSequencer,
+  type Random,
+  type SigningKeyStore,
+  type SweepLedger,
+  type TaskLedger,
+} from "@mayfly/spec";
+import { createActivate } from "./activate.ts";
+import { adoptOrphans } from "./adopt-orphans.ts";
+import { appendLog } from "./append-log.ts";
+import { applyEnd } from "./apply-end.ts";
+import { deleteBackend, putBackend, setBackendEnabled } from "./catalog-backends.ts";
+import {
+  activatePolicies,
+  deleteRole,
+  deleteTrustRoot,
+  putRole,
+  putTrustRoot,
+} from "./catalog-entries.ts";
+import { readBackendAt, readCatalog, readCatalogVersion } from "./catalog-reads.ts";
+import { abandon, checkpoint } from "./checkpoint.ts";
+import { claim, dueBackends } from "./claim.ts";
+import { DUE_TASKS_MAX, dueTasks } from "./due-tasks.ts";
+import { endLease } from "./end-lease.ts";
+import { endStrays } from "./end-strays.ts";
+import { findLease, leasesBelow } from "./find-lease.ts";
+import { findTask } from "./find-task.ts";
+import { heartbeat } from "./heartbeat.ts";
+import { selectInstallation, type Installation } from "./installation.ts";
+import { readIssuingHealth, recordSweep } from "./issuing-health.ts";
+import { createLedgerClock, type LedgerClock } from "./ledger-clock.ts";
+import { migrationsDirectory, readMigrations } from "./migration-files.ts";
+import { queryCounts } from "./query-counts.ts";
+import { queryTaskChain } from "./query-task-chain.ts";
+import { queryDecision, queryEvents, queryLeases, queryTasks, type Database } from "./queries.ts";
+import { readIdempotent } from "./read-idempotent.ts";
+import { createRecordDenial } from "./record-denial.ts";
+import { recordRenewal } from "./record-renewal.ts";
+import { requestEnd } from "./request-end.ts";
+import { createReserve } from "./reserve.ts";
+import { withRetries, type RetryPorts } from "./retry.ts";
+import { checkCurrent, readApplied } from "./schema-version.ts";
+import { createSettle } from "./settle.ts";
+import { addSigningKey, listSigningKeys } from "./signing-keys.ts";
+import { connect, CONNECTION_LIMITS, type ConnectionLimits, type Sql } from "./sql.ts";
+import { createHourlyUpkeep, createUpkeep, type Upkeep } from "./upkeep.ts";
+import { verifyLog } from "./verify-log.ts";
+
+export interface LedgerOptions {
+  /** As `mayfly_broker` or `mayfly_worker`: each may do what its process needs, and no more. */
+  readonly url: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Shown in `pg_stat_activity`. */
+  readonly applicationName: string;
+  /** How often sweeps come; a gap of more than two of these in the ledger's clock is an outage. */
+  readonly sweepIntervalSeconds?: number;
+  readonly connections?: LedgerConnections;
+  readonly limits?: Partial<ConnectionLimits>;
+}
+
+/** The most connections of each pool; they are opened when first needed. */
+export interface LedgerConnections {
+  /** Group commits: one for each stage and four for requests that wait alone. */
+  readonly commits: number;
+  readonly statements: number;
+  readonly queries: number;
+}
+const CONNECTIONS: LedgerConnections = { commits: 8, statements: 8, queries: 4 };
+const SWEEP_INTERVAL_SECONDS = 10;
+
+export interface Ledger {
+  readonly issue: IssueLedger;
+  readonly tasks: TaskLedger;
+  readonly sweep: SweepLedger;
+  readonly health: IssuingHealth;
+  readonly sequencer: LogSequencer;
+  readonly queries: LedgerQueries;
+  readonly catalog: Catalog;
+  readonly signingKeys: SigningKeyStore;
+  /** Runs by itself with the sweep, at most once an hour; needs the worker's rights. */
+  readonly upkeep: Upkeep;
+  readonly installation: Installation;
+  /** Lets what is under way finish, then closes all connections; every later call rejects. */
+  close(): Promise<void>;
+}
+
+interface Parts {
+  readonly ports: RetryPorts;
+  readonly commits: Sql;
+  readonly statements: Sql;
+  readonly db: Database;
+  readonly ledgerClock: LedgerClock;
+}
+
+/**
+ * Opens a migrated ledger. Throws `config_invalid` when its schema is not the one that this version
+ * works with, `ledger_unavailable` when it cannot be reached.
+ */
+export async function openLedger(options: LedgerOptions): Promise<Ledger> {
+  const { clock, random, log, url, applicationName } = options;
+  const max = options.connections ?? CONNECTIONS;
+  const limits = { ...CONNECTION_LIMITS, ...options.limits };
+  const statements = connect(url, applicationName, max.statements, limits);
+  const ports = { clock, random };
+  const installation = await withRetries(ports, () => checkSchema(statements)).catch(
+    async (error: unknown) => {
+      await statements.end({ timeout: 1 });
+      throw error;
+    },
+  );
+  const commits = connect(url, applicationName, max.commits, limits);
+  // Drizzle changes the parsers of the client that it is given, so it has one of its own.
+  const queries = connect(url, applicationName, max.queries, limits);
+  const db = drizzle(queries);
+  const ledgerClock = createLedgerClock(
+    clock,
+    options.sweepIntervalSeconds ?? SWEEP_INTERVAL_SECONDS,
+  );
+  const parts: Parts = { ports, commits, statements, db, ledgerClock };
+  const issuing = issueLedger(parts);
+  const sweeping = sweepLedger(parts, log);
+  return {
+    issue: issuing.ledger,
+    tasks: taskLedger(parts),
+    sweep: sweeping.ledger,
+    health: {
+      read: (backendId) => withRetries(ports, () => readIssuingHealth(statements, backendId)),
+    },
+    sequencer: {
+      append: (limit) => withRetries(ports, () => appendLog(statements, limit)),
+      verify: (from) => withRetries(ports, () => verifyLog(statements, from)),
+    },
+    queries: ledgerQueries(parts),
+    catalog: catalogOf(parts),
+    signingKeys: {
+      list: () => withRetries(ports, () => listSigningKeys(statements)),
+      add: (key, expected, oldVerifyFor) =>
+        withRetries(ports, () => addSigningKey(statements, key, expected, oldVerifyFor)),
+    },
+    upkeep: sweeping.upkeep,
+    installation,
+    close: async () => {
+      await Promise.all([issuing.idle(), sweeping.idle()]);
+      await Promise.all([commits, statements, queries].map((sql) => sql.end({ timeout: 5 })));
+    },
+  };
+}
+
+async function checkSchema(sql: Sql): Promise<Installation> {
+  checkCurrent(await readMigrations(migrationsDirectory()), await readApplied(sql));
+  const installation = await selectInstallation(sql);
+  if (installation === null) throw new Error("the ledger has no installation");
+  return installation;
+}
+
+function issueLedger({ ports, commits, statements }: Parts) {
+  const reserve = createReserve(ports, commits);
+  const activate = createActivate(ports, commits, statements);
+  const denials = createRecordDenial(ports, commits);
+  const ledger: IssueLedger = {
+    readIdempotent: (scope) => withRetries(ports, () => readIdempotent(statements, scope)),
+    reserve: (reservation) => reserve.submit(reservation),
+    checkpoint: (lease, handle) => withRetries(ports, () => checkpoint(statements, lease, handle)),
+    activate: (lease, activation) => activate.activate({ lease, activation }),
+    abandon: (lease, why) => withRetries(ports, () => abandon(statements, lease, why)),
+    recordDenial: (denial) => denials.submit(denial),
+    recordRenewal: (renewal) => withRetries(ports, () => recordRenewal(statements, renewal)),
+  };
+  const idle = async (): Promise<void> => {
+    await Promise.all([reserve.idle(), activate.idle(), denials.idle()]);
+  };
+  return { ledger, idle };
+}
+
+function taskLedger({ ports, statements: sql, ledgerClock }: Parts): TaskLedger {
+  return {
+    find: (id) => withRetries(ports, () => findTask(sql, id)),
+    heartbeat: (id, proof) =>
+      withRetries(ports, async () => {
+        // First, so that an outage before this heartbeat is not counted as after it.
+        await ledgerClock.tickIfDue(sql);
+        return heartbeat(sql, id, proof);
+      }),
+    requestEnd: (end) => withRetries(ports, () => requestEnd(sql, end)),
+    applyEnd: (id) => withRetries(ports, () => applyEnd(sql, id)),
+    endLease: (id, actor, reason) => withRetries(ports, () => endLease(sql, id, actor, reason)),
+    leasesBelow: (id, limit) => withRetries(ports, () => leasesBelow(sql, id, limit)),
+    lease: (id) => withRetries(ports, () => findLease(sql, id)),
+  };
+}
+
+function sweepLedger({ ports, commits, statements: sql, ledgerClock }: Parts, log: Log) {
+  const settle = createSettle(ports, commits);
+  const upkeep = createUpkeep(sql);
+  const hourly = createHourlyUpkeep(upkeep, ports.clock, log);
+  const most = (limit: number): number => Math.min(limit, DUE_TASKS_MAX);
+  const ledger: SweepLedger = {
+    dueTasks: (limit) =>
+      withRetries(ports, () => dueTasks(sql, most(limit), ledgerClock.intervalSeconds)),
+    endStrays: (limit) => withRetries(ports, () => endStrays(sql, most(limit))),
+    dueBackends: () => withRetries(ports, () => dueBackends(sql)),
+    claim: (backendId, limit, seconds) =>
+      withRetries(ports, () => claim(sql, backendId, limit, durationSeconds(seconds))),
+    settle: (claimed, outcome) => settle.submit({ claim: claimed, outcome }),
+    adoptOrphans: (backendId, marked) =>
+      withRetries(ports, () => adoptOrphans(sql, backendId, marked)),
+    recordSweep: async (backendId) => {
+      await withRetries(ports, () => recordSweep(sql, ledgerClock, backendId));
+      if (backendId === null) await hourly();
+    },
+  };
+  return { ledger, upkeep, idle: () => settle.idle() };
+}
+
+function ledgerQueries({ ports, db, statements }: Parts): LedgerQueries {
+  return {
+    leases: (filter, page) => withRetries(ports, () => queryLeases(db, filter, page)),
+    tasks: (filter, page) => withRetries(ports, () => queryTasks(db, filter, page)),
+    events: (filter, page) => withRetries(ports, () => queryEvents(db, filter, page)),
+    decision: (id) => withRetries(ports, () => queryDecision(db, id)),
+    taskChain: (id) => withRetries(ports, () => queryTaskChain(db, id)),
+    counts: () => withRetries(ports, () => queryCounts(statements)),
+  };
+}
+
+function catalogOf({ ports, db, statements: sql }: Parts): Catalog {
+  return {
+    version: () => withRetries(ports, () => readCatalogVersion(db)),
+    snapshot: () => withRetries(ports, () => readCatalog(db)),
+    backendAt: (id, revision) => withRetries(ports, () => readBackendAt(db, id, revision)),
+    putBackend: (backend, actor) => withRetries(ports, () => putBackend(sql, backend, actor)),
+    setBackendEnabled: (id, enabled, actor) =>
+      withRetries(ports, () => setBackendEnabled(sql, id, enabled, actor)),
+    deleteBackend: (id, actor) => withRetries(ports, () => deleteBackend(sql, id, actor)),
+    putRole: (role, actor) => withRetries(ports, () => putRole(sql, role, actor)),
+    deleteRole: (name, actor) => withRetries(ports, () => deleteRole(sql, name, actor)),
+    putTrustRoot: (root, actor) => withRetries(ports, () => putTrustRoot(sql, root, actor)),
+    deleteTrustRoot: (name, actor) => withRetries(ports, () => deleteTrustRoot(sql, name, actor)),
+    activatePolicies: (bundle, actor) =>
+      withRetries(ports, () => activatePolicies(sql, bundle, actor)),
+  };
+}

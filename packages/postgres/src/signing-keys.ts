@@ -1,0 +1,79 @@
+import type {
+  DurationSeconds,
+  InstantMs,
+  JsonObject,
+  SigningKeyStore,
+  StoredSigningKey,
+} from "@mayfly/spec";
+import { appendEvents, BROKER, type NewEvent } from "./append-events.ts";
+import { hex, json, type Sql, type Statement } from "./sql.ts";
+
+const LIST_MAX = 100;
+
+interface KeyRow {
+  readonly kid: string;
+  readonly public_jwk: JsonObject;
+  readonly sealed_private_jwk: Uint8Array;
+  readonly created_at: InstantMs;
+  readonly signs_from_at: InstantMs;
+  readonly verifies_until_at: InstantMs | null;
+}
+
+export async function listSigningKeys(sql: Statement): Promise<readonly StoredSigningKey[]> {
+  const keys = await sql<KeyRow[]>`
+    SELECT kid, public_jwk, sealed_private_jwk, created_at, signs_from_at, verifies_until_at
+    FROM mayfly.signing_keys
+    WHERE verifies_until_at IS NULL OR verifies_until_at > now() - interval '1 day'
+    ORDER BY added DESC LIMIT ${LIST_MAX}::integer`;
+  return keys.map((row) => ({
+    kid: row.kid,
+    publicJwk: row.public_jwk,
+    sealedPrivateJwk: row.sealed_private_jwk,
+    createdAt: row.created_at,
+    signsFromAt: row.signs_from_at,
+    verifiesUntilAt: row.verifies_until_at,
+  }));
+}
+
+/** The row of the newest key is what two processes that rotate at once compare and swap. */
+export function addSigningKey(
+  sql: Sql,
+  key: StoredSigningKey,
+  expectedNewestKid: string | null,
+  oldVerifyFor: DurationSeconds,
+): ReturnType<SigningKeyStore["add"]> {
+  return sql.begin(async (tx) => {
+    const [newest] = await tx`
+      SELECT FROM mayfly.newest_signing_key WHERE kid IS NOT DISTINCT FROM ${expectedNewestKid}
+      FOR UPDATE`;
+    if (newest === undefined) return false;
+    const retired = await tx<{ kid: string; verifies_until_at: InstantMs }[]>`
+      UPDATE mayfly.signing_keys
+      SET verifies_until_at = mayfly.instant(${key.signsFromAt}::float8)
+        + make_interval(secs => ${oldVerifyFor}::float8)
+      WHERE verifies_until_at IS NULL RETURNING kid, verifies_until_at`;
+    await tx`
+      INSERT INTO mayfly.signing_keys
+        (kid, public_jwk, sealed_private_jwk, created_at, signs_from_at, verifies_until_at)
+      VALUES (${key.kid}, ${json(key.publicJwk)}::text::jsonb,
+        decode(${hex(key.sealedPrivateJwk)}, 'hex'), mayfly.instant(${key.createdAt}::float8),
+        mayfly.instant(${key.signsFromAt}::float8),
+        mayfly.instant(${key.verifiesUntilAt}::float8))`;
+    await tx`UPDATE mayfly.newest_signing_key SET kid = ${key.kid}`;
+    await appendEvents(tx, [
+      ...retired.map(
+        (row): NewEvent => ({
+          kind: "signing_key.retired",
+          actor: BROKER,
+          data: { kid: row.kid, verifiesUntilAt: row.verifies_until_at },
+        }),
+      ),
+      {
+        kind: "signing_key.created",
+        actor: BROKER,
+        data: { kid: key.kid, signsFromAt: key.signsFromAt, publicJwk: key.publicJwk },
+      },
+    ]);
+    return true;
+  });
+}
