@@ -24,7 +24,7 @@ export interface GuardedProcessOptions {
   readonly command: string;
   readonly args: readonly string[];
   /** What the guard sends the server when this process dies. */
-  readonly parentDeathSignal: "INT" | "TERM";
+  readonly parentDeathSignal: "INT" | "TERM" | "KILL";
   /** Whom to run as; `undefined` is whoever we are. */
   readonly user: OsUser | undefined;
   /** The whole environment of the server; `undefined` hands ours on. */

@@ -2,7 +2,12 @@
 export { EmbeddedError, type EmbeddedErrorParts } from "./embedded-error.ts";
 export { freePort } from "./free-port.ts";
 export { freshDatabase } from "./fresh-database.ts";
-export type { ProcessExit } from "./guarded-process.ts";
+export {
+  startGuarded,
+  type GuardedProcess,
+  type GuardedProcessOptions,
+  type ProcessExit,
+} from "./guarded-process.ts";
 export {
   defaultPostgresVersion,
   postgresVersions,

@@ -1,0 +1,25 @@
+/** A whole Mayfly of real processes over a real PostgreSQL, for tests of the system. */
+export {
+  at,
+  codeOf,
+  ConnectionLost,
+  grantedOf,
+  listAt,
+  textAt,
+  type BrokerApi,
+  type Credential,
+  type Exchange,
+  type Granted,
+  type Reply,
+} from "./broker-api.ts";
+export { leaseRoleOf, rolesNow } from "./customer-watch.ts";
+export { backendConfig, BACKEND, READER, TRUST_DOMAIN, WRITER } from "./registration.ts";
+export { sharedServer, type ServerAddress } from "./server-address.ts";
+export type { Environment, ServiceProcess } from "./service-process.ts";
+export {
+  startInstallation,
+  type Installation,
+  type InstallationOptions,
+  type RunningBroker,
+} from "./start-installation.ts";
+export { pause, until } from "./until.ts";

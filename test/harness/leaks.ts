@@ -1,0 +1,119 @@
+import type postgres from "postgres";
+import { at, type BrokerApi } from "./broker-api.ts";
+import { leaseRoleOf, rolesNow, type CustomerWatch } from "./customer-watch.ts";
+import { until } from "./until.ts";
+
+export interface LeakSurroundings {
+  readonly installation: string;
+  /** The superuser's connections: the servers themselves are asked, and not Mayfly. */
+  readonly customer: postgres.Sql;
+  readonly ledger: postgres.Sql;
+  readonly watch: CustomerWatch;
+  readonly sweepSeconds: number;
+  /** A broker that lives, for the verification of the log. */
+  readonly api: BrokerApi;
+}
+
+/** What a claim, a revocation and a loaded machine take beyond the one sweep. */
+const MARGIN_SECONDS = 10;
+const VERIFIED_MS_MAX = 20_000;
+
+interface LeaseRow {
+  readonly id: string;
+  readonly state: string;
+  /** Whether now is past the later of its end and its `settle_by`, plus a sweep and a margin. */
+  readonly overdue: boolean;
+}
+
+/**
+ * The invariants of the issue cycle, as the servers themselves show them. Answers what is wrong,
+ * in words; empty: nothing is.
+ */
+export async function findLeaks(around: LeakSurroundings): Promise<readonly string[]> {
+  return [
+    ...(await strayRoles(around)),
+    ...(await strayingSessions(around)),
+    ...mintedTwice(around),
+    ...(await activatedTwice(around)),
+    ...(await brokenLog(around)),
+  ];
+}
+
+/** Throws with every leak that was found. */
+export async function assertNothingLeaks(around: LeakSurroundings): Promise<void> {
+  const leaks = await findLeaks(around);
+  if (leaks.length > 0) throw new Error(`it leaks:\n${leaks.join("\n")}`);
+}
+
+/** Invariant 1. A role that goes while we look is none. */
+async function strayRoles(around: LeakSurroundings): Promise<readonly string[]> {
+  const { customer, installation } = around;
+  const roles = await rolesNow(customer, installation);
+  const leases = await leaseRows(around);
+  const wrong = roles.flatMap((role) => {
+    const row = leases.get(role.name);
+    if (row === undefined) return [{ role, why: "has no lease" }];
+    if (row.state === "ended") return [{ role, why: `outlives its lease ${row.id}` }];
+    // A stuck lease says itself that its credential may live.
+    const excused = !role.canLogin || row.state === "stuck";
+    return row.overdue && !excused ? [{ role, why: `is overdue (${row.id} is ${row.state})` }] : [];
+  });
+  const still = new Set((await rolesNow(customer, installation)).map(({ oid }) => oid));
+  return wrong
+    .filter(({ role }) => still.has(role.oid))
+    .map(({ role, why }) => `the role ${role.name} (${role.oid}) ${why}`);
+}
+
+async function leaseRows(around: LeakSurroundings): Promise<ReadonlyMap<string, LeaseRow>> {
+  const grace = around.sweepSeconds + MARGIN_SECONDS;
+  const rows = await around.ledger<LeaseRow[]>`
+    SELECT 'lease_' || replace(id::text, '-', '') AS id, state,
+      now() > greatest(least(coalesce(end_requested_at, expires_at), expires_at), settle_by)
+        + make_interval(secs => ${grace}) AS overdue
+    FROM mayfly.leases`;
+  return new Map(rows.map((row) => [leaseRoleOf(around.installation, row.id), row]));
+}
+
+/** A session of a role that is gone has no name any more, but an id that no role has. */
+async function strayingSessions({ customer }: LeakSurroundings): Promise<readonly string[]> {
+  const look = () => customer<{ pid: number; usesysid: number }[]>`
+    SELECT a.pid, a.usesysid::int8::float8 AS usesysid FROM pg_stat_activity a
+    WHERE a.usesysid IS NOT NULL
+      AND NOT EXISTS (SELECT FROM pg_authid r WHERE r.oid = a.usesysid)`;
+  const first = await look();
+  const still = new Set((await look()).map(({ pid }) => pid));
+  const sessions = first.filter(({ pid }) => still.has(pid));
+  const prepared = await customer<{ gid: string; owner: string }[]>`
+    SELECT gid, owner FROM pg_prepared_xacts
+    WHERE NOT EXISTS (SELECT FROM pg_authid WHERE rolname = owner)`;
+  return [
+    ...sessions.map(({ pid, usesysid }) => `session ${pid} is of the dropped role ${usesysid}`),
+    ...prepared.map(({ gid }) => `the prepared transaction ${gid} is of a dropped role`),
+  ];
+}
+
+/** By what was seen at the customer's: two OIDs that could log in bore one lease's name. */
+const mintedTwice = ({ watch }: LeakSurroundings): readonly string[] =>
+  [...watch.seen].flatMap(([name, oids]) => {
+    const minted = [...oids.values()].filter(({ canLogin }) => canLogin);
+    return minted.length > 1 ? [`${name} was minted ${minted.length} times`] : [];
+  });
+
+/** By the ledger: one activation of a lease, whatever became of the process that did it. */
+async function activatedTwice({ ledger }: LeakSurroundings): Promise<readonly string[]> {
+  const rows = await ledger<{ lease: string; times: number }[]>`
+    SELECT lease_id::text AS lease, count(*)::int AS times FROM mayfly.events
+    WHERE kind IN ('lease.activated', 'lease.withheld')
+    GROUP BY lease_id HAVING count(*) > 1`;
+  return rows.map(({ lease, times }) => `lease ${lease} was activated ${times} times`);
+}
+
+/** Waits for the sequencer first: what is not in the log yet cannot be verified. */
+async function brokenLog({ api }: LeakSurroundings): Promise<readonly string[]> {
+  const reply = await until("the log to be appended and verified", VERIFIED_MS_MAX, async () => {
+    const answer = await api.admin("POST", "/v1/ledger/verify", {});
+    if (answer.status !== 200) throw new Error(`verify was answered ${answer.text}`);
+    return at(answer, "ok") === false || at(answer, "pending") === 0 ? answer : undefined;
+  });
+  return at(reply, "ok") === true ? [] : [`the log does not verify: ${reply.text}`];
+}

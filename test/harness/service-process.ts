@@ -1,0 +1,105 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { startGuarded, type GuardedProcess, type ProcessExit } from "@mayfly/embedded";
+import { until } from "./until.ts";
+
+export type ServiceName = "broker" | "worker";
+export type Environment = Readonly<Record<string, string>>;
+
+/** A real process of Mayfly, started from its `main.ts`. It cannot outlive the process of the test. */
+export interface ServiceProcess {
+  readonly service: ServiceName;
+  readonly pid: number;
+  readonly exited: Promise<ProcessExit>;
+  hasEnded(): boolean;
+  /** All that it wrote so far, standard output and error. */
+  output(): string;
+  /** Resolves when a line contains the text, with that line; throws if the process ends before. */
+  line(text: string, withinMs?: number): Promise<string>;
+  /** SIGTERM, and waits; a process that does not end by itself fails the test. */
+  stop(): Promise<void>;
+  /** SIGKILL, and waits. */
+  kill(): Promise<void>;
+  /** SIGSTOP. */
+  freeze(): void;
+  /** SIGCONT. */
+  thaw(): void;
+  /** Waits until the process stands still, by its own SIGSTOP or ours. */
+  frozen(withinMs?: number): Promise<void>;
+}
+
+const START_MS_MAX = 60_000;
+const STOP_MS_MAX = 30_000;
+const READY: Readonly<Record<ServiceName, string>> = {
+  broker: "broker listens",
+  worker: "worker runs",
+};
+
+/** Starts the service with these MAYFLY_ variables and no others, and waits until it is ready. */
+export async function startService(
+  service: ServiceName,
+  environment: Environment,
+): Promise<ServiceProcess> {
+  const lines: string[] = [];
+  const guarded = await startGuarded({
+    command: process.execPath,
+    args: [join(import.meta.dirname, `../../services/${service}/src/main.ts`)],
+    // Nothing less ends a process that stands still.
+    parentDeathSignal: "KILL",
+    user: undefined,
+    env: { PATH: process.env["PATH"] ?? "", NODE_NO_WARNINGS: "1", ...environment },
+    input: undefined,
+    log: (line) => lines.push(line),
+  });
+  const started = handle(service, guarded, lines);
+  try {
+    await started.line(READY[service], START_MS_MAX);
+  } catch (error) {
+    await started.kill();
+    throw error;
+  }
+  return started;
+}
+
+function handle(service: ServiceName, guarded: GuardedProcess, lines: string[]): ServiceProcess {
+  const output = (): string => lines.join("\n");
+  const kill = async (): Promise<void> => {
+    guarded.signal("SIGKILL");
+    await guarded.exited;
+  };
+  return {
+    service,
+    pid: guarded.pid,
+    exited: guarded.exited,
+    hasEnded: () => guarded.hasEnded(),
+    output,
+    line: (text, withinMs = START_MS_MAX) =>
+      until(`"${text}" of the ${service}`, withinMs, async () => {
+        const found = lines.find((line) => line.includes(text));
+        if (found !== undefined) return found;
+        if (!guarded.hasEnded()) return undefined;
+        await guarded.lastWords();
+        throw new Error(`the ${service} ended without "${text}":\n${output()}`);
+      }),
+    stop: async () => {
+      guarded.signal("SIGCONT");
+      guarded.signal("SIGTERM");
+      await until(`the end of the ${service}`, STOP_MS_MAX, async () => guarded.hasEnded());
+    },
+    kill,
+    freeze: () => guarded.signal("SIGSTOP"),
+    thaw: () => guarded.signal("SIGCONT"),
+    frozen: async (withinMs = START_MS_MAX) => {
+      await until(`the ${service} to stand still`, withinMs, async () => {
+        if (guarded.hasEnded()) throw new Error(`the ${service} ended:\n${output()}`);
+        return (await stateOf(guarded.pid)) === "T";
+      });
+    },
+  };
+}
+
+/** Of Linux's /proc: `T` is stopped by a signal. */
+async function stateOf(pid: number): Promise<string> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+  return /^State:\s+(\w)/m.exec(status)?.[1] ?? "";
+}
