@@ -1,0 +1,39 @@
+import { z } from "zod";
+import { leftMs } from "./call-deadline.ts";
+import type { Deadline, Endpoint } from "./endpoint.ts";
+import type { Lane } from "./lane.ts";
+import { unfinished } from "./pg-failure.ts";
+import { oidLiteral, wholeNumber } from "./quote.ts";
+
+const counted = z.tuple([z.object({ sessions: z.string() })]);
+
+/**
+ * Terminates every session of the role on one endpoint, until there is none.
+ *
+ * By OID: `usesysid` stays visible when the role is gone, and its name no longer is.
+ */
+export async function endSessions(
+  lane: Lane,
+  endpoint: Endpoint,
+  oid: number,
+  deadline: Deadline,
+): Promise<void> {
+  const { clock } = lane.host;
+  const patienceMs = lane.settings.call_seconds_max * 1000;
+  const untilMs = Math.min(deadline.byMs, clock.monotonicMs() + patienceMs);
+  for (let pauseMs = 5; ; pauseMs = Math.min(200, pauseMs * 2)) {
+    const rows = await endpoint.run(
+      `SELECT count(pg_terminate_backend(pid))::text AS sessions
+       FROM pg_stat_activity WHERE usesysid = ${oidLiteral(oid)}`,
+      deadline,
+    );
+    const [{ sessions }] = counted.parse(rows[0]);
+    if (sessions === "0") return;
+    if (clock.monotonicMs() >= untilMs) {
+      throw unfinished(
+        `revoke: ${wholeNumber(Number(sessions))} sessions on ${endpoint.label} do not end`,
+      );
+    }
+    await clock.sleep(Math.min(pauseMs, leftMs(deadline, clock)), deadline.signal);
+  }
+}

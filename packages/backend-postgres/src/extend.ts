@@ -1,0 +1,72 @@
+import { z } from "zod";
+import { instantMs, type InstantMs, type IssueContext, type Secret } from "@mayfly/spec";
+import { deadlineIn } from "./call-deadline.ts";
+import { refuseAborted, refusePast } from "./issue.ts";
+import type { Lane } from "./lane.ts";
+import { readHandle, type LeaseHandle } from "./lease-mark.ts";
+import { doBlock, localTimeouts, raiseIfPast } from "./mint-message.ts";
+import { SQLSTATE, toBackendError } from "./pg-failure.ts";
+import { oidLiteral, quoteIdentifier, quoteLiteral } from "./quote.ts";
+
+const extended = z.tuple([z.object({ until_ms: z.string() })]);
+
+/**
+ * Moves `VALID UNTIL`, and nothing else, of a role that is still the same and still lets in.
+ *
+ * The condition is tested in the transaction; a NOLOGIN that commits in between changes the same
+ * catalog row, so this one fails ("tuple concurrently updated") instead of writing over it.
+ */
+export async function extend(
+  lane: Lane,
+  secret: Secret,
+  expiresAt: InstantMs,
+  context: IssueContext,
+): Promise<InstantMs> {
+  refusePast(context, "renew");
+  refuseAborted(context, "renew");
+  const handle = readHandle(secret);
+  const leftMs = context.issueBy - context.clock.now();
+  const deadline = deadlineIn(context, leftMs + 2_000);
+  try {
+    return await lane.work.session(
+      deadline,
+      async (session) => {
+        const left = context.issueBy - context.clock.now();
+        const rows = await session.run(extendMessage(handle, expiresAt, context.issueBy, left));
+        const [{ until_ms: untilMs }] = extended.parse(rows.at(-1));
+        return instantMs(Number(untilMs));
+      },
+      () => {
+        refusePast(context, "renew");
+        refuseAborted(context, "renew");
+      },
+    );
+  } catch (thrown) {
+    throw toBackendError(thrown, "renew");
+  }
+}
+
+function extendMessage(
+  handle: LeaseHandle,
+  expiresAt: InstantMs,
+  issueBy: InstantMs,
+  leftMs: number,
+): string {
+  const oid = oidLiteral(handle.oid);
+  const until = quoteLiteral(new Date(expiresAt).toISOString());
+  return [
+    ...localTimeouts(leftMs),
+    doBlock([
+      raiseIfPast(issueBy),
+      `IF NOT EXISTS (SELECT FROM pg_roles WHERE oid = ${oid}`,
+      `  AND rolname = ${quoteLiteral(handle.name)} AND rolcanlogin`,
+      "  AND rolvaliduntil > clock_timestamp()) THEN",
+      `RAISE EXCEPTION USING ERRCODE = '${SQLSTATE.leaseGone}',`,
+      "  MESSAGE = 'the role is gone, disabled or expired'; END IF;",
+      `ALTER ROLE ${quoteIdentifier(handle.name)} VALID UNTIL ${until};`,
+      raiseIfPast(issueBy),
+    ]),
+    `SELECT floor(extract(epoch FROM rolvaliduntil) * 1000)::int8::text AS until_ms
+     FROM pg_roles WHERE oid = ${oid}`,
+  ].join(";\n");
+}

@@ -1,0 +1,96 @@
+import type { InstantMs } from "@mayfly/spec";
+import type { PgGrant } from "./role-settings.ts";
+import { SQLSTATE } from "./pg-failure.ts";
+import { literals, quoteIdentifier, quoteLiteral, wholeNumber } from "./quote.ts";
+
+/** One role to make. */
+export interface Mint {
+  readonly name: string;
+  readonly verifier: string;
+  readonly comment: string;
+  readonly grant: PgGrant;
+  readonly expiresAt: InstantMs;
+  readonly issueBy: InstantMs;
+}
+
+/** A statement that fails once the server's own clock is past the instant. */
+export const raiseIfPast = (at: InstantMs): string =>
+  `IF clock_timestamp() > to_timestamp(${wholeNumber(at)} / 1000.0) THEN ` +
+  `RAISE EXCEPTION USING ERRCODE = '${SQLSTATE.pastDeadline}', ` +
+  `MESSAGE = 'the server received or finished this past its deadline'; END IF;`;
+
+/** A whole PL/pgSQL block as one literal, so that no name can end the quotation. */
+export const doBlock = (body: readonly string[]): string =>
+  `DO ${quoteLiteral(`BEGIN\n${body.join("\n")}\nEND`)}`;
+
+/** Bounds this transaction alone. Both apply to each statement, so the work is one statement. */
+export const localTimeouts = (ms: number): readonly string[] => {
+  const bound = wholeNumber(Math.max(1, Math.floor(ms)));
+  return [`SET LOCAL statement_timeout = ${bound}`, `SET LOCAL lock_timeout = ${bound}`];
+};
+
+const timestampLiteral = (at: InstantMs): string => quoteLiteral(new Date(at).toISOString());
+
+function createRole({ name, verifier, comment, grant, expiresAt }: Mint): readonly string[] {
+  const role = quoteIdentifier(name);
+  const path = grant.search_path?.map(quoteIdentifier).join(", ");
+  const seconds = grant.statement_timeout_seconds;
+  return [
+    `CREATE ROLE ${role} LOGIN PASSWORD ${quoteLiteral(verifier)} ` +
+      `VALID UNTIL ${timestampLiteral(expiresAt)} ` +
+      `CONNECTION LIMIT ${wholeNumber(grant.connection_limit)};`,
+    `COMMENT ON ROLE ${role} IS ${quoteLiteral(comment)};`,
+    ...(path === undefined ? [] : [`ALTER ROLE ${role} SET search_path = ${path};`]),
+    ...(seconds === null
+      ? []
+      : [`ALTER ROLE ${role} SET statement_timeout = '${wholeNumber(seconds)}s';`]),
+    ...(grant.read_only ? [`ALTER ROLE ${role} SET default_transaction_read_only = on;`] : []),
+  ];
+}
+
+/**
+ * One GRANT for each group, in one order everywhere: from PostgreSQL 16 a GRANT locks the group's
+ * row until commit, and two batches that take two groups in opposite order would deadlock.
+ *
+ * The server's version is asked in the block itself, so that an upgrade under a running broker
+ * cannot make a grant wider: SET FALSE (16 and newer) keeps a lease from SET ROLE to its group.
+ */
+function grantGroups(mints: readonly Mint[]): readonly string[] {
+  const members = new Map<string, string[]>();
+  for (const { name, grant } of mints) {
+    for (const group of grant.member_of) {
+      members.set(group, [...(members.get(group) ?? []), quoteIdentifier(name)]);
+    }
+  }
+  const grants = [...members.keys()].toSorted().map((group) => {
+    const to = (members.get(group) ?? []).join(", ");
+    return `GRANT ${quoteIdentifier(group)} TO ${to}`;
+  });
+  return [
+    "IF current_setting('server_version_num')::int >= 160000 THEN",
+    ...grants.map((grant) => `${grant} WITH INHERIT TRUE, SET FALSE;`),
+    "ELSE",
+    ...grants.map((grant) => `${grant};`),
+    "END IF;",
+  ];
+}
+
+/**
+ * The whole batch as one message and one transaction. The server tests the earliest deadline
+ * before it begins and again before it commits, so that neither a frozen broker nor a lock that
+ * was waited for can mint late.
+ */
+export function mintMessage(mints: readonly Mint[], earliest: InstantMs, leftMs: number): string {
+  return [
+    ...localTimeouts(leftMs),
+    doBlock([
+      raiseIfPast(earliest),
+      ...mints.flatMap(createRole),
+      ...grantGroups(mints),
+      raiseIfPast(earliest),
+    ]),
+    `SELECT rolname, oid::int8::text AS oid,
+       floor(extract(epoch FROM rolvaliduntil) * 1000)::int8::text AS until_ms
+     FROM pg_roles WHERE rolname IN (${literals(mints.map(({ name }) => name))})`,
+  ].join(";\n");
+}

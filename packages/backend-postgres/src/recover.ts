@@ -1,0 +1,98 @@
+import { durationSeconds, type CallContext, type IssuePlan, type Recovered } from "@mayfly/spec";
+import { deadlineIn } from "./call-deadline.ts";
+import type { Deadline } from "./endpoint.ts";
+import { lookUpName, type FoundRole } from "./find-role.ts";
+import type { Lane } from "./lane.ts";
+import { readMark, writeMark } from "./lease-mark.ts";
+import { PgFailure, SQLSTATE, toBackendError, unfinished } from "./pg-failure.ts";
+import { quoteIdentifier, quoteLiteral } from "./quote.ts";
+import { destroyRole } from "./revoke.ts";
+
+/**
+ * Cleans up after a mint whose outcome nobody recorded, by taking its name.
+ *
+ * `CREATE ROLE name NOLOGIN` waits for a mint that is not committed yet and makes any later one
+ * fail. This tombstone says in its comment when it was made, by the server's clock, so any process
+ * can go on where another one crashed.
+ */
+export async function recover(
+  lane: Lane,
+  plan: IssuePlan,
+  context: CallContext,
+): Promise<Recovered> {
+  const deadline = deadlineIn(context, lane.settings.call_seconds_max * 4_000);
+  try {
+    return await takeOrSettle(lane, plan.externalName, deadline);
+  } catch (thrown) {
+    throw toBackendError(thrown, "recover");
+  }
+}
+
+async function takeOrSettle(lane: Lane, name: string, deadline: Deadline): Promise<Recovered> {
+  const { role, serverMs } = await lookUpName(lane, name, deadline);
+  if (role !== null) return settle(lane, name, role, serverMs, deadline);
+  const role_ = quoteIdentifier(name);
+  const comment = writeMark({ kind: "tombstone", name, at: serverMs }, lane.host);
+  try {
+    await lane.work.run(
+      `CREATE ROLE ${role_} NOLOGIN; COMMENT ON ROLE ${role_} IS ${quoteLiteral(comment)}`,
+      deadline,
+    );
+  } catch (thrown) {
+    if (!(thrown instanceof PgFailure)) throw thrown;
+    switch (thrown.sqlstate) {
+      case SQLSTATE.lockTimeout:
+        return wait(1_000, "a mint of this name is still under way on the server");
+      case SQLSTATE.duplicateObject:
+      case SQLSTATE.uniqueViolation:
+        // It was committed while we waited: that is what the waiting was for.
+        return wait(0, "a role of this name has just appeared");
+      default:
+        throw thrown;
+    }
+  }
+  return wait(lane.host.quarantineSeconds * 1_000, "the name is held by a tombstone");
+}
+
+const wait = (ms: number, reason: string): Recovered => ({
+  outcome: "wait",
+  seconds: durationSeconds(Math.max(1, Math.ceil(ms / 1_000))),
+  reason,
+});
+
+async function settle(
+  lane: Lane,
+  name: string,
+  role: FoundRole,
+  serverMs: number,
+  deadline: Deadline,
+): Promise<Recovered> {
+  const mark = readMark(role.comment, name, lane.host);
+  if (mark === null) {
+    throw unfinished(
+      "recover: a role bears this lease's name without a valid mark of ours, so it is not " +
+        "touched; an administrator has to look at it",
+      60,
+    );
+  }
+  switch (mark.kind) {
+    case "lease":
+      await destroyRole(lane, { name, oid: role.oid, owner: mark.owner }, deadline);
+      return { outcome: "destroyed", looked: { roles: 1, tombstone: false } };
+    case "tombstone": {
+      const leftMs = mark.at + lane.host.quarantineSeconds * 1_000 - serverMs;
+      if (leftMs > 0) return wait(leftMs, "the name is held by a tombstone");
+      await destroyRole(lane, { name, oid: role.oid, owner: null }, deadline);
+      const after = await lookUpName(lane, name, deadline);
+      if (after.role !== null) return wait(0, "a role of this name has just appeared");
+      return {
+        outcome: "absent",
+        looked: {
+          roles: 0,
+          tombstone: true,
+          held_seconds: Math.round((serverMs - mark.at) / 1000),
+        },
+      };
+    }
+  }
+}
