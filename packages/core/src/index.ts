@@ -1,2 +1,29 @@
+export type { AuthenticatedTask } from "./authenticate-task.ts";
+export { createCore, type Core } from "./create-core.ts";
+export type { DescribedCatalog } from "./described-catalog.ts";
+export { CREDENTIALS_MAX } from "./descriptor/task-details.ts";
+export type { EndLeaseRequest } from "./end-lease.ts";
+export type { EndTaskReply, EndTaskRequest } from "./end-task.ts";
+export type {
+  ExchangeReply,
+  ExchangeRequest,
+  ExchangeSubject,
+  IssuedCredential,
+} from "./exchange/exchange-request.ts";
+export type { ExplainedCredential, Explanation } from "./exchange/explain.ts";
+export type { HeartbeatProof, HeartbeatReply } from "./heartbeat.ts";
+export type { OrphanResult } from "./orphans.ts";
+export type { PassResult } from "./pass/run-pass.ts";
 export type { CorePorts } from "./ports.ts";
+export type {
+  BackendRegistered,
+  BackendRegistration,
+  DescribedBackend,
+} from "./register/backends.ts";
+export type { PoliciesActivated } from "./register/policies.ts";
+export type { RolePut } from "./register/roles.ts";
+export type { TrustRootPut } from "./register/trust-roots.ts";
+export type { RenewRequest } from "./renew.ts";
 export type { CoreSettings } from "./settings.ts";
+export { parseDuration } from "./strict/duration.ts";
+export type { SweepResult } from "./sweep.ts";

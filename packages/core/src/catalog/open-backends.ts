@@ -42,33 +42,6 @@ const keyOf = (backend: Pick<RegisteredBackend, "id" | "revision">): string =>
 export function createOpenBackends(ports: CorePorts, background: Background): OpenBackends {
   const entries = new Map<string, Entry>();
 
-  const readConfig = async (registered: RegisteredBackend): Promise<JsonObject> => {
-    const type = installedType(ports, registered.id, registered.type);
-    const what = `unseal the configuration of ${registered.id}`;
-    const signal = new AbortController().signal;
-    try {
-      const binding = bindingOf.backendConfig(registered.id, registered.revision);
-      const text = await withDeadline(
-        { clock: ports.clock, seconds: UNSEAL_SECONDS_MAX, signal, what },
-        () => ports.sealer.open(registered.sealedConfig, binding),
-      );
-      const stored: unknown = JSON.parse(text.expose("upstream"));
-      return type.parseConfig(stored);
-    } catch (error) {
-      throw cannotOpen(registered, error);
-    }
-  };
-
-  const open = async (registered: RegisteredBackend): Promise<OpenBackend> => {
-    const config = await readConfig(registered);
-    const type = installedType(ports, registered.id, registered.type);
-    try {
-      return type.open(config, backendHost(ports, registered.id));
-    } catch (error) {
-      throw cannotOpen(registered, error);
-    }
-  };
-
   const closeEntry = (entry: Entry): void => {
     entries.delete(entry.key);
     background.start(`close backend ${entry.key}`, async () => (await entry.opening).close());
@@ -78,13 +51,13 @@ export function createOpenBackends(ports: CorePorts, background: Background): Op
     const key = keyOf(registered);
     const known = entries.get(key);
     if (known !== undefined) return known;
-    const entry: Entry = { key, opening: open(registered), users: 0, retired: false };
+    const entry: Entry = { key, opening: open(ports, registered), users: 0, retired: false };
     entries.set(key, entry);
     return entry;
   };
 
   return {
-    readConfig,
+    readConfig: (registered) => readConfig(ports, registered),
     use: async (registered, run) => {
       const entry = take(registered);
       entry.users++;
@@ -104,7 +77,7 @@ export function createOpenBackends(ports: CorePorts, background: Background): Op
     },
     retainOnly: (current) => {
       const keep = new Set(current.map(keyOf));
-      for (const entry of [...entries.values()]) {
+      for (const entry of entries.values()) {
         entry.retired = !keep.has(entry.key);
         if (entry.retired && entry.users === 0) closeEntry(entry);
       }
@@ -115,6 +88,33 @@ export function createOpenBackends(ports: CorePorts, background: Background): Op
       await Promise.allSettled(closing);
     },
   };
+}
+
+async function readConfig(ports: CorePorts, registered: RegisteredBackend): Promise<JsonObject> {
+  const type = installedType(ports, registered.id, registered.type);
+  const what = `unseal the configuration of ${registered.id}`;
+  const { signal } = new AbortController();
+  try {
+    const binding = bindingOf.backendConfig(registered.id, registered.revision);
+    const text = await withDeadline(
+      { clock: ports.clock, seconds: UNSEAL_SECONDS_MAX, signal, what },
+      () => ports.sealer.open(registered.sealedConfig, binding),
+    );
+    const stored: unknown = JSON.parse(text.expose("upstream"));
+    return type.parseConfig(stored);
+  } catch (error) {
+    throw cannotOpen(registered, error);
+  }
+}
+
+async function open(ports: CorePorts, registered: RegisteredBackend): Promise<OpenBackend> {
+  const config = await readConfig(ports, registered);
+  const type = installedType(ports, registered.id, registered.type);
+  try {
+    return type.open(config, backendHost(ports, registered.id));
+  } catch (error) {
+    throw cannotOpen(registered, error);
+  }
 }
 
 /** Throws `config_invalid`: this process was built without the type. */

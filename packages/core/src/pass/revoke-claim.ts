@@ -1,0 +1,76 @@
+import {
+  durationSeconds,
+  type BackendCapabilities,
+  type CallContext,
+  type Claim,
+  type ClaimOutcome,
+  type FailPoints,
+  type InstantMs,
+  type OpenBackend,
+  type Secret,
+} from "@mayfly/spec";
+
+export interface ClaimWorld {
+  readonly failPoints: FailPoints;
+  /**
+   * How far past an expiry a clock of ours must be before the backend's is past it too: one skew
+   * between us and true time, one between that and the backend.
+   */
+  readonly marginSeconds: number;
+  readonly retryBaseSeconds: number;
+}
+
+/** What a claim came to, before the ledger is told. A failure throws. */
+export type Worked =
+  | Exclude<ClaimOutcome, { kind: "failed" }>
+  | { readonly kind: "still_accepted" };
+
+/** Revokes and looks. Only a probe that saw the refusal ends a lease as `revoked`. */
+export async function revokeClaim(
+  world: ClaimWorld,
+  claim: Claim,
+  handle: Secret,
+  open: OpenBackend,
+  capabilities: BackendCapabilities,
+  context: CallContext,
+): Promise<Worked> {
+  if (open.revocation === "none") {
+    return capabilities.expiryEnforcedBy === "upstream"
+      ? untilExpired(world, claim.expiresAt, context.clock.now())
+      : { kind: "still_accepted" };
+  }
+  await world.failPoints.reached("revoke.before");
+  const revoked = await open.revoke(handle, context);
+  await world.failPoints.reached("revoke.after");
+  const now = context.clock.now();
+  if (revoked.outcome === "propagating" && revoked.until > now) {
+    return {
+      kind: "wait",
+      seconds: durationSeconds(Math.max((revoked.until - now) / 1000, world.retryBaseSeconds)),
+      exposure: { kind: "until", until: revoked.until, reason: "propagating" },
+    };
+  }
+  const probe = await open.probe(handle, context);
+  return probe.verdict === "refused"
+    ? { kind: "ended", outcome: "revoked", looked: probe.looked }
+    : { kind: "still_accepted" };
+}
+
+/** Of what cannot be revoked: ended when the backend's own clock is certainly past the expiry. */
+export function untilExpired(
+  world: Pick<ClaimWorld, "marginSeconds">,
+  expiresAt: InstantMs,
+  now: InstantMs,
+): Extract<Worked, { kind: "ended" | "wait" }> {
+  const leftSeconds = (expiresAt - now) / 1000 + world.marginSeconds;
+  if (leftSeconds < 0) {
+    const looked = { expired_at: expiresAt, margin_seconds: world.marginSeconds };
+    return { kind: "ended", outcome: "expired", looked };
+  }
+  return {
+    kind: "wait",
+    // Past it, not at it.
+    seconds: durationSeconds(leftSeconds + 0.001),
+    exposure: { kind: "until", until: expiresAt, reason: "expires_upstream" },
+  };
+}

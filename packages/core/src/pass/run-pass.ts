@@ -1,0 +1,90 @@
+import {
+  durationSeconds,
+  type BackendId,
+  type CallContext,
+  type Claim,
+  type Clock,
+} from "@mayfly/spec";
+import type { CoreParts } from "../core-parts.ts";
+import type { CatalogView } from "../catalog/catalog-view.ts";
+import type { Slots } from "./slots.ts";
+import { workClaim } from "./work-claim.ts";
+
+export interface PassResult {
+  readonly backendId: BackendId;
+  readonly claimed: number;
+  readonly ended: number;
+  readonly waiting: number;
+  readonly failed: number;
+  /** Claims whose time was over before they were settled: others own them now. */
+  readonly lost: number;
+}
+
+/** Of one pass: a backlog beyond it is the next sweep's, so that no pass runs for ever. */
+const BATCHES_MAX = 1000;
+
+type Fate = "ended" | "waiting" | "failed" | "lost";
+
+/** Claims and settles what is due at one backend until nothing is, or `context` is aborted. */
+export async function runPass(
+  parts: CoreParts,
+  backendId: BackendId,
+  slots: Slots,
+  context: CallContext,
+): Promise<PassResult> {
+  const { clock, settings, sweepLedger } = parts.ports;
+  const view = await parts.catalog.fresh();
+  const count = { claimed: 0, ended: 0, waiting: 0, failed: 0, lost: 0 };
+  for (let batch = 0; batch < BATCHES_MAX && !context.signal.aborted; batch++) {
+    // Before the ledger stamps the claim: by this clock it is over no later than there.
+    const ownedUntilMs = clock.monotonicMs() + settings.claimSeconds * 1000;
+    const claims = await sweepLedger.claim(
+      backendId,
+      settings.claimBatch,
+      durationSeconds(settings.claimSeconds),
+    );
+    if (claims.length === 0) break;
+    count.claimed += claims.length;
+    const fates = await Promise.all(
+      claims.map((claim) =>
+        slots.run(() => settleClaim(parts, view, claim, ownedUntilMs, context)),
+      ),
+    );
+    for (const fate of fates) count[fate]++;
+  }
+  return { backendId, ...count };
+}
+
+async function settleClaim(
+  parts: CoreParts,
+  view: CatalogView,
+  claim: Claim,
+  ownedUntilMs: number,
+  context: CallContext,
+): Promise<Fate> {
+  const { clock, sweepLedger, log, failPoints } = parts.ports;
+  const seconds = secondsLeft(clock, ownedUntilMs);
+  if (seconds <= 0 || context.signal.aborted) return "lost";
+  const outcome = await workClaim(parts, view, claim, seconds, context);
+  // What was broken off by a shutdown has not failed: the claim runs out, and another takes it.
+  if (context.signal.aborted && outcome.kind === "failed") return "lost";
+  try {
+    if (!(await sweepLedger.settle(claim, outcome))) return "lost";
+  } catch (error) {
+    const fields = { lease: claim.leaseId, backend: claim.backendId };
+    log.warn("what became of a lease was not recorded: it will be claimed again", fields, error);
+    return "lost";
+  }
+  await failPoints.reached("settle.after");
+  switch (outcome.kind) {
+    case "ended":
+      return "ended";
+    case "wait":
+      return "waiting";
+    case "failed":
+      return "failed";
+  }
+}
+
+const secondsLeft = (clock: Clock, untilMs: number): number =>
+  (untilMs - clock.monotonicMs()) / 1000;

@@ -1,0 +1,113 @@
+import { z } from "zod";
+import {
+  BrokerError,
+  parseRoleName,
+  backendOfRole,
+  durationSeconds,
+  type Actor,
+  type CallContext,
+  type CredentialBackend,
+  type Json,
+  type JsonObject,
+  type Put,
+  type Role,
+} from "@mayfly/spec";
+import type { KnownBackend } from "../catalog/catalog-view.ts";
+import type { CoreParts } from "../core-parts.ts";
+import { duration } from "../strict/duration.ts";
+import { jsonObject } from "../strict/json-object.ts";
+import { parseStrict, parsedBy } from "../strict/parse-strict.ts";
+import { shownText } from "../strict/texts.ts";
+import { requireSound, selfCheck } from "./self-check.ts";
+
+export interface RolePut {
+  readonly put: Put;
+  readonly role: Role;
+}
+
+/**
+ * Registers a role as its file says it: the members that every role has, and beside them those of
+ * its backend's type, which the type parses strictly and checks upstream. Throws `invalid_input`,
+ * `not_found` (no such backend), `check_failed`.
+ */
+export async function putRole(
+  parts: CoreParts,
+  input: unknown,
+  actor: Actor,
+  context: CallContext,
+): Promise<RolePut> {
+  const { common, settings } = split(input);
+  const form = parseStrict(COMMON, common, "invalid_input", "role");
+  const view = await parts.catalog.fresh();
+  const backendId = backendOfRole(form.role);
+  const known = view.backends.get(backendId);
+  if (known === undefined || known.type === null) {
+    throw new BrokerError("not_found", `role.role: there is no backend ${backendId}`, {
+      where: "role.role",
+    });
+  }
+  const role = roleOf(form, known.type, settings);
+  await checkSettings(parts, known, role.settings, context);
+  const put = await parts.ports.catalog.putRole(role, actor);
+  await parts.catalog.fresh();
+  return { put, role };
+}
+
+const COMMON = z.strictObject({
+  role: parsedBy(parseRoleName),
+  description: shownText(500).optional(),
+  ttl_max: duration(1, 31 * 86_400).optional(),
+  data_class: z.enum(["public", "internal", "confidential", "restricted"]),
+  reversibility: z.enum(["read_only", "reversible", "irreversible"]),
+  environment: z
+    .string()
+    .regex(/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/, { error: "expected a name like prod" }),
+});
+const COMMON_KEYS: ReadonlySet<string> = new Set(Object.keys(COMMON.shape));
+
+/** Of a role that names no `ttl_max`, where its backend's type allows that long. */
+const DEFAULT_TTL_SECONDS = 3600;
+
+function split(input: unknown): { readonly common: JsonObject; readonly settings: JsonObject } {
+  const members = Object.entries(parseStrict(jsonObject, input, "invalid_input", "role"));
+  const pick = (isCommon: boolean): { readonly [key: string]: Json } =>
+    Object.fromEntries(members.filter(([key]) => COMMON_KEYS.has(key) === isCommon));
+  return { common: pick(true), settings: pick(false) };
+}
+
+function roleOf(form: z.infer<typeof COMMON>, type: CredentialBackend, settings: JsonObject): Role {
+  const { ttlSecondsMin, ttlSecondsMax } = type.capabilities;
+  const asked = form.ttl_max ?? null;
+  if (asked !== null && (asked > ttlSecondsMax || asked < ttlSecondsMin)) {
+    throw new BrokerError(
+      "invalid_input",
+      `role.ttl_max: type ${type.type} issues for ${ttlSecondsMin} to ${ttlSecondsMax} s`,
+      { where: "role.ttl_max" },
+    );
+  }
+  return {
+    name: form.role,
+    backendId: backendOfRole(form.role),
+    description: form.description ?? "",
+    ttlSecondsMax: asked ?? defaultTtl(type),
+    dataClass: form.data_class,
+    reversibility: form.reversibility,
+    environment: form.environment,
+    settings: type.parseRole(settings),
+  };
+}
+
+const defaultTtl = (type: CredentialBackend): Role["ttlSecondsMax"] =>
+  durationSeconds(Math.min(type.capabilities.ttlSecondsMax, DEFAULT_TTL_SECONDS));
+
+async function checkSettings(
+  parts: CoreParts,
+  { registered }: KnownBackend,
+  settings: JsonObject,
+  context: CallContext,
+): Promise<void> {
+  const check = await parts.openBackends.use(registered, (open) =>
+    selfCheck(parts.ports.clock, registered.id, open, [settings], context),
+  );
+  requireSound(registered.id, check);
+}
