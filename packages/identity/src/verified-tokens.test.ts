@@ -1,0 +1,52 @@
+import { describe, expect, test } from "vitest";
+import { instantMs } from "@mayfly/spec";
+import { createVerifiedTokens } from "./verified-tokens.ts";
+
+const keys = { keys: [] };
+const owner = {};
+const claims = { sub: "s" };
+const at = instantMs;
+const entry = { owner, keys, claims, expiresAt: at(1000) };
+
+describe("cache of verified tokens", () => {
+  test("knows what the same verifier verified with the same keys", () => {
+    const cache = createVerifiedTokens(2);
+    cache.keep("a", entry);
+    expect(cache.find("a", owner, keys, at(0))).toBe(claims);
+    expect(cache.find("b", owner, keys, at(0))).toBeNull();
+  });
+
+  test("forgets at exp, without any skew", () => {
+    const cache = createVerifiedTokens(2);
+    cache.keep("a", entry);
+    expect(cache.find("a", owner, keys, at(999))).toBe(claims);
+    expect(cache.find("a", owner, keys, at(1000))).toBeNull();
+    expect(cache.size).toBe(0);
+  });
+
+  test("is bound to the version of the keys and to the verifier", () => {
+    const cache = createVerifiedTokens(2);
+    cache.keep("a", entry);
+    expect(cache.find("a", owner, { keys: [] }, at(0))).toBeNull();
+    cache.keep("a", entry);
+    expect(cache.find("a", {}, keys, at(0))).toBeNull();
+  });
+
+  test("is bounded: the oldest goes first", () => {
+    const cache = createVerifiedTokens(2);
+    for (const name of ["a", "b", "c"]) cache.keep(name, entry);
+    expect(cache.size).toBe(2);
+    expect(cache.find("a", owner, keys, at(0))).toBeNull();
+    expect(cache.find("c", owner, keys, at(0))).toBe(claims);
+  });
+
+  test("keeps nothing where its bound is 0, and nothing once cleared", () => {
+    const off = createVerifiedTokens(0);
+    off.keep("a", entry);
+    expect(off.size).toBe(0);
+    const cache = createVerifiedTokens(2);
+    cache.keep("a", entry);
+    cache.clear();
+    expect(cache.find("a", owner, keys, at(0))).toBeNull();
+  });
+});
