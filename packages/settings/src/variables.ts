@@ -37,8 +37,8 @@ export const VARIABLES = {
   }),
   databaseConnections: number("MAYFLY_DATABASE_CONNECTIONS", {
     readers: both,
-    default: "8",
-    min: 2,
+    default: "20",
+    min: 10,
     max: 200,
     whole: true,
     meaning: "Most connections of this process to the ledger.",

@@ -1,7 +1,6 @@
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { composeParts, type Parts } from "@mayfly/composition";
-import { readBootstrapTokenSha256 } from "@mayfly/postgres";
 import type { BrokerSettings } from "@mayfly/settings";
 import { bootstrapAdministrators } from "./administrators.ts";
 import { createApp } from "./http/app.ts";
@@ -59,11 +58,11 @@ async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
   const { ledger } = parts;
   const app = createApp({
     core: parts.core,
-    tasks: ledger.taskLedger,
+    tasks: ledger.tasks,
     queries: ledger.queries,
     sequencer: ledger.sequencer,
     taskTokens: parts.taskTokens,
-    administrators: bootstrapAdministrators(() => readBootstrapTokenSha256(ledger)),
+    administrators: bootstrapAdministrators(() => ledger.bootstrapTokenSha256()),
     clock: parts.clock,
     random: parts.random,
     log: parts.log,

@@ -15,7 +15,7 @@ import {
 } from "@mayfly/identity";
 import { createOutboundHttp } from "@mayfly/net";
 import { createPolicyCompiler } from "@mayfly/policy";
-import { openLedger, type Ledger } from "@mayfly/postgres";
+import { checkServer, openLedger, type Ledger, type LedgerConnections } from "@mayfly/postgres";
 import { createAlarmClock, type QueueConfig } from "@mayfly/queue";
 import { createSealer, readKeyRing } from "@mayfly/seal";
 import { unsafeSettings, type WorkerSettings } from "@mayfly/settings";
@@ -70,14 +70,17 @@ export async function composeParts(
   for (const name of unsafeSettings(settings)) log.warn("unsafe setting", { name });
   const ledger = await openLedger({
     url: settings.databaseUrl.expose("upstream"),
-    role: options.name,
-    connectionsMax: settings.databaseConnections,
+    applicationName: `mayfly-${options.name}`,
+    connections: connectionsOf(settings.databaseConnections),
     sweepIntervalSeconds: settings.sweepIntervalSeconds,
+    clock,
     random,
+    log,
   });
   try {
+    await warnOfServer(settings, clock, log);
     const sealer = await openSealer(settings, random);
-    const installation = await ledger.readInstallation();
+    const { installation } = ledger;
     const queue = queueConfig(settings, installation.id);
     const taskTokens = createTaskTokens({
       issuer: settings.issuer,
@@ -95,10 +98,10 @@ export async function composeParts(
       log,
       failPoints: failPointsOf(settings),
       installation: installation.id,
-      issueLedger: ledger.issueLedger,
-      taskLedger: ledger.taskLedger,
-      sweepLedger: ledger.sweepLedger,
-      health: ledger.issuingHealth,
+      issueLedger: ledger.issue,
+      taskLedger: ledger.tasks,
+      sweepLedger: ledger.sweep,
+      health: ledger.health,
       catalog: ledger.catalog,
       sealer,
       alarm,
@@ -132,6 +135,19 @@ export async function composeParts(
     await ledger.close();
     throw error;
   }
+}
+
+/** A ledger that may lose an acknowledged commit voids the guarantees: said at each start. */
+async function warnOfServer(settings: WorkerSettings, clock: Clock, log: Log): Promise<void> {
+  const { problems } = await checkServer({ url: settings.databaseUrl.expose("upstream"), clock });
+  for (const problem of problems) log.warn("ledger server problem", { ...problem });
+}
+
+/** Group commits need one for each stage and some for what waits alone; the rest is shared. */
+function connectionsOf(total: number): LedgerConnections {
+  const commits = Math.max(4, Math.ceil(total * 0.4));
+  const queries = Math.max(2, Math.floor(total * 0.2));
+  return { commits, queries, statements: Math.max(4, total - commits - queries) };
 }
 
 async function openSealer(settings: WorkerSettings, random: Random): Promise<Sealer> {

@@ -18,7 +18,6 @@ export async function startWorkerProcess(
       core,
       listener: createAlarmListener({ config: parts.queue, ports: { clock, log } }),
       sequencer: ledger.sequencer,
-      maintain: () => ledger.maintain(),
       settings,
     });
     log.info("worker runs", {});

@@ -6,8 +6,6 @@ export interface WorkerPorts extends LoopPorts {
   readonly core: Core;
   readonly listener: AlarmListener;
   readonly sequencer: LogSequencer;
-  /** Makes partitions ahead of need and drops what has outlived its keep. */
-  readonly maintain: () => Promise<void>;
   readonly settings: {
     readonly sweepIntervalSeconds: number;
     readonly listingIntervalSeconds: number;
@@ -21,7 +19,6 @@ export interface RunningWorker {
 
 const SEQUENCER_INTERVAL_MS = 250;
 const SEQUENCER_BATCH = 1_000;
-const MAINTENANCE_INTERVAL_MS = 3_600_000;
 
 /**
  * Ends leases: the alarms make it timely, the sweep makes it certain. Every loop is on its own, so
@@ -69,7 +66,6 @@ function loopsOf(ports: WorkerPorts): readonly Loop[] {
       intervalMs: SEQUENCER_INTERVAL_MS,
       pass: () => appendAll(ports.sequencer),
     },
-    { name: "maintenance", intervalMs: MAINTENANCE_INTERVAL_MS, pass: () => ports.maintain() },
   ];
 }
 
