@@ -1,6 +1,8 @@
 /** The ledger on PostgreSQL 15 or newer. */
+export { readBootstrapTokenSha256, storeBootstrapTokenSha256 } from "./bootstrap-token.ts";
 export { checkServer, type ServerCheck } from "./check-server.ts";
 export { DATABASE_ROLES, type DatabaseRole, type RolePasswords } from "./database-roles.ts";
+export { ensurePartitions } from "./ensure-partitions.ts";
 export { readInstallation, type Installation } from "./installation.ts";
 export { migrate, type Migrated, type MigrateOptions } from "./migrate.ts";
 export {

@@ -17,6 +17,7 @@ import { createActivate } from "./activate.ts";
 import { adoptOrphans } from "./adopt-orphans.ts";
 import { appendLog } from "./append-log.ts";
 import { applyEnd } from "./apply-end.ts";
+import { selectBootstrapTokenSha256 } from "./bootstrap-token.ts";
 import { deleteBackend, putBackend, setBackendEnabled } from "./catalog-backends.ts";
 import {
   activatePolicies,
@@ -90,6 +91,8 @@ export interface Ledger {
   /** Runs by itself with the sweep, at most once an hour; needs the worker's rights. */
   readonly upkeep: Upkeep;
   readonly installation: Installation;
+  /** Hex SHA-256 of the bootstrap administrator's token; null before one was made. */
+  bootstrapTokenSha256(): Promise<string | null>;
   /** Lets what is under way finish, then closes all connections; every later call rejects. */
   close(): Promise<void>;
 }
@@ -149,6 +152,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
     upkeep: sweeping.upkeep,
     installation,
+    bootstrapTokenSha256: () => withRetries(ports, () => selectBootstrapTokenSha256(statements)),
     close: async () => {
       await Promise.all([issuing.idle(), sweeping.idle()]);
       await Promise.all([commits, statements, queries].map((sql) => sql.end({ timeout: 5 })));

@@ -1,0 +1,182 @@
+import { z } from "zod";
+import { CliError } from "../cli-error.ts";
+import { EXIT } from "../exit-codes.ts";
+import { cleanStrings } from "../render/clean-text.ts";
+
+/**
+ * What the command reads of the broker's answers, to show it to a person. Unknown members are let
+ * by, so that an older command works with a newer broker; `--json` passes all of them on.
+ */
+const text = z.string();
+const textOrNull = z.string().nullable();
+const object = z.record(text, z.json());
+
+export const exposureAnswer = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("none") }),
+  z.object({ kind: z.literal("until"), until: text, reason: text }),
+  z.object({ kind: z.literal("unknown"), reason: text }),
+]);
+export type ExposureAnswer = z.output<typeof exposureAnswer>;
+
+export const leaseAnswer = z.object({
+  id: text,
+  task: textOrNull,
+  role: textOrNull,
+  backend: text,
+  workload: textOrNull,
+  decision: textOrNull,
+  state: text,
+  outcome: textOrNull,
+  exposure: exposureAnswer,
+  external_name: text,
+  fingerprint: textOrNull,
+  reserved_at: text,
+  activated_at: textOrNull,
+  expires_at: text,
+  end_requested_at: textOrNull,
+  end_reason: textOrNull,
+  ended_at: textOrNull,
+  attempts: z.number(),
+  next_attempt_at: textOrNull,
+  last_error: textOrNull,
+  looked: object.nullable(),
+});
+export type LeaseAnswer = z.output<typeof leaseAnswer>;
+
+export const taskAnswer = z.object({
+  id: text,
+  state: text,
+  end_requested: z.boolean(),
+  goal: text,
+  ref: textOrNull,
+  parent: textOrNull,
+  workload: text,
+  initiator: z.object({ name: text, basis: text }).nullable(),
+  opened_at: text,
+  deadline: text,
+  idle_timeout_seconds: z.number(),
+  last_heartbeat_at: text,
+  ended_at: textOrNull,
+  end_reason: textOrNull,
+});
+export type TaskAnswer = z.output<typeof taskAnswer>;
+
+export const decisionAnswer = z.object({
+  id: text,
+  task: textOrNull,
+  effect: text,
+  why: textOrNull,
+  determining_policies: z.array(text),
+  explanation: text,
+  policy_digest: text,
+  request: object,
+  decided_at: text,
+});
+export type DecisionAnswer = z.output<typeof decisionAnswer>;
+
+export const eventAnswer = z.object({
+  id: text,
+  kind: text,
+  at: text,
+  actor: z.object({ kind: text, name: text }),
+  task: textOrNull,
+  lease: textOrNull,
+  decision: textOrNull,
+  data: object,
+  log_index: z.number().nullable(),
+});
+export type EventAnswer = z.output<typeof eventAnswer>;
+
+export const chainAnswer = z.object({
+  task: taskAnswer,
+  descendants: z.array(taskAnswer),
+  decisions: z.array(decisionAnswer),
+  leases: z.array(leaseAnswer),
+  events: z.array(eventAnswer),
+  truncated: z.boolean(),
+});
+export type ChainAnswer = z.output<typeof chainAnswer>;
+
+export const endedTaskAnswer = z.object({ task: taskAnswer, leases: z.array(leaseAnswer) });
+
+export const backendAnswer = z.object({
+  id: text,
+  type: text,
+  revision: z.number(),
+  enabled: z.boolean(),
+  config: object,
+  upstream_identity: text,
+  updated_at: text,
+});
+export type BackendAnswer = z.output<typeof backendAnswer>;
+
+export const checkAnswer = z.object({
+  upstream_identity: text,
+  clock_skew_ms: z.number().nullable(),
+  facts: z.json(),
+  problems: z.array(z.object({ code: text, what: text, fix: text })),
+});
+export type CheckAnswer = z.output<typeof checkAnswer>;
+
+export const putBackendAnswer = z.object({
+  result: text,
+  backend: backendAnswer,
+  check: checkAnswer,
+});
+
+export const roleAnswer = z.object({
+  role: text,
+  backend: text,
+  description: text,
+  ttl_max_seconds: z.number(),
+  data_class: text,
+  reversibility: text,
+  environment: text,
+});
+export type RoleAnswer = z.output<typeof roleAnswer>;
+export const putRoleAnswer = z.object({ result: text, role: roleAnswer });
+
+export const trustAnswer = z.object({
+  name: text,
+  kind: text,
+  enabled: z.boolean(),
+  config: object,
+});
+export type TrustAnswer = z.output<typeof trustAnswer>;
+
+export const policiesAnswer = z.object({
+  digest: textOrNull,
+  sources: z.array(z.object({ name: text, text: z.string() })),
+  activated_at: textOrNull,
+});
+
+export const resultAnswer = z.object({ result: text });
+export const activatedAnswer = z.object({ result: text, digest: text });
+
+export const verificationAnswer = z.discriminatedUnion("ok", [
+  z.object({
+    ok: z.literal(true),
+    entries: z.number(),
+    headSha256: text,
+    pending: z.number(),
+  }),
+  z.object({ ok: z.literal(false), logIndex: z.number(), problem: text }),
+]);
+export type VerificationAnswer = z.output<typeof verificationAnswer>;
+
+export const pageAnswer = z.object({ items: z.array(z.unknown()), next: textOrNull });
+export const listAnswer = z.object({ items: z.array(z.unknown()) });
+
+/** `answer` for showing: its strings cleaned, its shape checked. */
+export function readAnswer<T>(shape: z.ZodType<T>, answer: unknown): T {
+  const parsed = shape.safeParse(cleanStrings(answer));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new CliError({
+    code: "not_a_broker",
+    what: `The broker's answer is not as expected: ${issue?.message ?? ""}`,
+    where: issue?.path.map(String).join(".") ?? null,
+    todo: "Use the version of `mayfly` that belongs to the broker; --json shows the answer as it is.",
+    exit: EXIT.unavailable,
+  });
+}

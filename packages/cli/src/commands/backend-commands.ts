@@ -1,0 +1,175 @@
+import type { Command } from "commander";
+import {
+  backendAnswer,
+  checkAnswer,
+  listAnswer,
+  putBackendAnswer,
+  readAnswer,
+  type BackendAnswer,
+  type CheckAnswer,
+} from "../api/answers.ts";
+import { backendFile, readRegisteredFile } from "../files/registered-file.ts";
+import { resolveReferences } from "../files/secret-references.ts";
+import { factLines, factsOf } from "../render/fact-lines.ts";
+import { table } from "../render/table.ts";
+import { relativeText } from "../render/time-text.ts";
+import type { Session } from "../session.ts";
+import type { CommandSet } from "./command-set.ts";
+import { examples } from "./examples.ts";
+
+type Open = (command: Command) => Session;
+const pathOf = (id: string): string => `/v1/backends/${encodeURIComponent(id)}`;
+
+export const backendCommands: CommandSet = (program, open) => {
+  const backend = program.command("backend").description("places that credentials come from");
+  readCommands(backend, open);
+  changeCommands(backend, open);
+};
+
+function readCommands(backend: Command, open: Open): void {
+  backend
+    .command("list")
+    .description("all backends")
+    .addHelpText("after", examples("mayfly backend list"))
+    .action(async (_options: object, command: Command) => {
+      const session = open(command);
+      const { items } = listAnswer.parse(await session.api().get("/v1/backends"));
+      if (session.json) return items.forEach((item) => session.record(item));
+      showBackends(
+        session,
+        items.map((item) => readAnswer(backendAnswer, item)),
+      );
+    });
+  backend
+    .command("show")
+    .description("one backend, its configuration without secrets")
+    .argument("<backend>", "name of the backend")
+    .addHelpText("after", examples("mayfly backend show orders-db"))
+    .action(async (id: string, _options: object, command: Command) => {
+      const session = open(command);
+      const answer = await session.api().get(pathOf(id));
+      if (session.json) session.record(answer);
+      else showBackend(session, readAnswer(backendAnswer, answer));
+    });
+  backend
+    .command("test")
+    .description("prove, harmlessly, that a backend can do what its leases need")
+    .argument("<backend>", "name of the backend")
+    .addHelpText("after", examples("mayfly backend test orders-db"))
+    .action(async (id: string, _options: object, command: Command) => {
+      const session = open(command);
+      const answer = await session.api().send("POST", `${pathOf(id)}/test`);
+      const check = readAnswer(checkAnswer, answer);
+      if (check.problems.length > 0) session.found();
+      if (session.json) session.record(answer);
+      else showCheck(session, check);
+    });
+}
+
+function changeCommands(backend: Command, open: Open): void {
+  backend
+    .command("put")
+    .description("register backends, or change them, from files")
+    .argument("<file...>", "backends/*.yaml")
+    .addHelpText(
+      "after",
+      `
+A secret in config is written { from: env:NAME }, { from: file:PATH } or { from: stdin }.
+${examples("mayfly backend put mayfly/backends/orders-db.yaml")}`,
+    )
+    .action(async (files: string[], _options: object, command: Command) => {
+      const session = open(command);
+      const objects = files.flatMap((file) => readRegisteredFile(file, backendFile));
+      const api = session.api();
+      for (const { object, document } of objects) {
+        const { backend: id, type, enabled } = object;
+        const config = await resolveReferences(object.config, document, session.io);
+        const body = { type, config, ...(enabled === undefined ? {} : { enabled }) };
+        const answer = await api.send("PUT", pathOf(id), body);
+        if (session.json) {
+          session.record(answer);
+          continue;
+        }
+        const { result, check } = readAnswer(putBackendAnswer, answer);
+        session.note(`${result}  backend ${id}`);
+        if (!session.quiet) showCheck(session, check);
+      }
+    });
+  for (const [verb, description] of [
+    ["enable", "issue from a backend again"],
+    ["disable", "issue no more from a backend; what it has issued ends as ever"],
+  ] as const) {
+    backend
+      .command(verb)
+      .description(description)
+      .argument("<backend>", "name of the backend")
+      .addHelpText("after", examples(`mayfly backend ${verb} orders-db`))
+      .action(async (id: string, _options: object, command: Command) => {
+        const session = open(command);
+        const answer = await session.api().send("POST", `${pathOf(id)}/${verb}`);
+        if (session.json) session.record(answer);
+        else session.note(`${verb}d  backend ${id}`);
+      });
+  }
+  backend
+    .command("delete")
+    .description("forget a backend that has no live lease")
+    .argument("<backend>", "name of the backend")
+    .option("--yes", "do not ask")
+    .addHelpText("after", examples("mayfly backend delete orders-db"))
+    .action(async (id: string, options: { yes?: true }, command: Command) => {
+      const session = open(command);
+      await session.confirm(
+        [`deletes backend ${id}: nothing is issued from it any more`],
+        options.yes === true,
+      );
+      await session.api().send("DELETE", pathOf(id));
+      if (session.json) session.record({ result: "deleted", backend: id });
+      else session.note(`deleted  backend ${id}`);
+    });
+}
+
+function showBackends(session: Session, backends: readonly BackendAnswer[]): void {
+  const { paint, io } = session;
+  if (session.quiet) return session.text(backends.map(({ id }) => `${id}\n`).join(""));
+  if (backends.length === 0) return session.note("No backend.");
+  const columns = [
+    { title: "BACKEND", cell: (each: BackendAnswer) => each.id },
+    { title: "TYPE", cell: (each: BackendAnswer) => each.type },
+    {
+      title: "ISSUES",
+      cell: (each: BackendAnswer) => (each.enabled ? "yes" : "disabled"),
+      colour: (text: string, each: BackendAnswer) => (each.enabled ? text : paint.yellow(text)),
+    },
+    { title: "REVISION", cell: (each: BackendAnswer) => String(each.revision) },
+    {
+      title: "CHANGED",
+      cell: (each: BackendAnswer) => relativeText(each.updated_at, io.clock.now()),
+    },
+    { title: "UPSTREAM", cell: (each: BackendAnswer) => each.upstream_identity },
+  ];
+  session.text(table(columns, backends, paint));
+}
+
+function showBackend(session: Session, backend: BackendAnswer): void {
+  const { paint } = session;
+  session.text(`${paint.bold(backend.id)}  ${backend.enabled ? "issues" : "disabled"}\n`);
+  const facts = [
+    ["type", backend.type],
+    ["revision", String(backend.revision)],
+    ["upstream", backend.upstream_identity],
+  ] as const;
+  session.text(factLines(facts, paint));
+  session.text(`${paint.dim("config")}\n${factLines(factsOf(backend.config), paint, "  ")}`);
+}
+
+function showCheck(session: Session, check: CheckAnswer): void {
+  const { paint } = session;
+  const skew = check.clock_skew_ms === null ? "not measured" : `${check.clock_skew_ms} ms`;
+  const facts = [["upstream", check.upstream_identity] as const, ["clock skew", skew] as const];
+  session.text(factLines([...facts, ...factsOf(check.facts)], paint));
+  for (const { code, what, fix } of check.problems) {
+    session.text(`${paint.red("✗")} ${what}  (${code})\n  ${fix}\n`);
+  }
+  if (check.problems.length === 0) session.text(`${paint.green("✓")} no problem\n`);
+}

@@ -1,0 +1,37 @@
+import type { Command } from "commander";
+import { brokerFindings } from "../doctor/broker-findings.ts";
+import type { Finding } from "../doctor/finding.ts";
+import { ledgerFindings } from "../doctor/ledger-findings.ts";
+import { cleanText } from "../render/clean-text.ts";
+import type { Session } from "../session.ts";
+import type { CommandSet } from "./command-set.ts";
+import { examples } from "./examples.ts";
+
+export const doctorCommand: CommandSet = (program, open) => {
+  program
+    .command("doctor")
+    .description("look for a wrong set-up, and say what to do; ends with 1 if there is one")
+    .addHelpText(
+      "after",
+      `
+Looks at the broker (--url), with the administrator's token at leases, policies and backends, and
+with MAYFLY_DATABASE_URL at the ledger's server. What it cannot look at, it says.
+${examples("mayfly doctor", "mayfly doctor --json | jq 'select(.result == \"bad\")'")}`,
+    )
+    .action(async (_options: object, command: Command) => {
+      const session = open(command);
+      const findings = [...(await ledgerFindings(session)), ...(await brokerFindings(session))];
+      if (findings.some(({ result }) => result === "bad")) session.found();
+      for (const finding of findings) show(session, finding);
+    });
+};
+
+function show(session: Session, finding: Finding): void {
+  const { paint } = session;
+  if (session.json) return session.record(finding);
+  if (session.quiet && finding.result !== "bad") return;
+  const signs = { good: paint.green("✓"), bad: paint.red("✗"), skipped: paint.yellow("-") };
+  const text = `${cleanText(finding.check).padEnd(14)} ${cleanText(finding.text)}`;
+  session.text(`${signs[finding.result]} ${text}\n`);
+  if (finding.todo !== null) session.text(`  ${"".padEnd(14)} ${cleanText(finding.todo)}\n`);
+}

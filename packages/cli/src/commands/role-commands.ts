@@ -1,0 +1,91 @@
+import type { Command } from "commander";
+import { z } from "zod";
+import {
+  listAnswer,
+  putRoleAnswer,
+  readAnswer,
+  roleAnswer,
+  type RoleAnswer,
+} from "../api/answers.ts";
+import { configError, usageError } from "../cli-error.ts";
+import { readRegisteredFile, roleFile } from "../files/registered-file.ts";
+import { table } from "../render/table.ts";
+import { durationText } from "../render/time-text.ts";
+import type { CommandSet } from "./command-set.ts";
+import { examples } from "./examples.ts";
+
+/** `<backend>/<shape>`; each part is one segment of the path. */
+function pathOf(role: string): string {
+  const [backend, shape, ...more] = role.split("/");
+  if (!backend || !shape || more.length > 0) {
+    throw usageError(
+      "That is no role.",
+      "Give it as <backend>/<shape>, like orders-db/reader.",
+      role,
+    );
+  }
+  return `/v1/roles/${encodeURIComponent(backend)}/${encodeURIComponent(shape)}`;
+}
+
+export const roleCommands: CommandSet = (program, open) => {
+  const role = program.command("role").description("named shapes of credentials");
+  role
+    .command("list")
+    .description("all roles")
+    .addHelpText("after", examples("mayfly role list"))
+    .action(async (_options: object, command: Command) => {
+      const session = open(command);
+      const { items } = listAnswer.parse(await session.api().get("/v1/roles"));
+      if (session.json) return items.forEach((item) => session.record(item));
+      const roles = items.map((item) => readAnswer(roleAnswer, item));
+      if (session.quiet) return session.text(roles.map((each) => `${each.role}\n`).join(""));
+      if (roles.length === 0) return session.note("No role.");
+      const columns = [
+        { title: "ROLE", cell: (each: RoleAnswer) => each.role },
+        {
+          title: "AT MOST",
+          cell: (each: RoleAnswer) => durationText(each.ttl_max_seconds * 1_000),
+        },
+        { title: "DATA", cell: (each: RoleAnswer) => each.data_class },
+        { title: "REVERSIBILITY", cell: (each: RoleAnswer) => each.reversibility },
+        { title: "ENVIRONMENT", cell: (each: RoleAnswer) => each.environment },
+        { title: "DESCRIPTION", cell: (each: RoleAnswer) => each.description },
+      ];
+      session.text(table(columns, roles, session.paint));
+    });
+  role
+    .command("put")
+    .description("register roles, or change them, from files")
+    .argument("<file...>", "roles/*.yaml")
+    .addHelpText("after", examples("mayfly role put mayfly/roles/orders-db.yaml"))
+    .action(async (files: string[], _options: object, command: Command) => {
+      const session = open(command);
+      const objects = files.flatMap((file) => readRegisteredFile(file, roleFile));
+      const api = session.api();
+      for (const { object, document } of objects) {
+        const { role: name, ...members } = object;
+        const body = z.record(z.string(), z.json()).safeParse(members);
+        if (!body.success) throw configError("A member is not JSON.", document.placeOf([]));
+        const answer = await api.send("PUT", pathOf(name), body.data);
+        if (session.json) session.record(answer);
+        else session.note(`${readAnswer(putRoleAnswer, answer).result}  role ${name}`);
+      }
+    });
+  role
+    .command("delete")
+    .description("forget a role; what was issued for it ends as ever")
+    .argument("<role>", "such as orders-db/reader")
+    .option("--yes", "do not ask")
+    .addHelpText("after", examples("mayfly role delete orders-db/reader"))
+    .action(async (name: string, options: { yes?: true }, command: Command) => {
+      const session = open(command);
+      const path = pathOf(name);
+      await session.confirm(
+        [`deletes role ${name}: nothing is issued for it any more`],
+        options.yes === true,
+      );
+      await session.api().send("DELETE", path);
+      if (session.json) session.record({ result: "deleted", role: name });
+      else session.note(`deleted  role ${name}`);
+    });
+};

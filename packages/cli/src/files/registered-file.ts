@@ -1,0 +1,46 @@
+import { z } from "zod";
+import { configError } from "../cli-error.ts";
+import { readYamlFile, type YamlDocument } from "./yaml-file.ts";
+
+const member = z.json();
+
+/** `backends/*.yaml`: what `backend put` reads. */
+export const backendFile = z.strictObject({
+  backend: z.string(),
+  type: z.string(),
+  config: z.record(z.string(), member),
+  enabled: z.boolean().optional(),
+});
+/** `roles/*.yaml`: beside these members stand those of the backend's type. */
+export const roleFile = z.looseObject({
+  role: z.string().regex(/^[^/]+\/[^/]+$/, "expected a role name like orders-db/reader"),
+});
+/** `trust/*.yaml` */
+export const trustFile = z.strictObject({
+  trust: z.string(),
+  kind: z.enum(["oidc", "spiffe"]),
+  config: z.record(z.string(), member),
+  enabled: z.boolean().optional(),
+});
+
+export interface RegisteredObject<T> {
+  readonly object: T;
+  readonly document: YamlDocument;
+}
+
+/** The objects of a YAML file, one per document. Strict: an error names member and line. */
+export function readRegisteredFile<T>(
+  path: string,
+  shape: z.ZodType<T>,
+): readonly RegisteredObject<T>[] {
+  const documents = readYamlFile(path).filter((document) => document.value !== null);
+  if (documents.length === 0) throw configError("The file holds no object.", path);
+  return documents.map((document) => {
+    const parsed = shape.safeParse(document.value);
+    if (parsed.success) return { object: parsed.data, document };
+    const [issue] = parsed.error.issues;
+    const at = (issue?.path ?? []).map((part) => (typeof part === "number" ? part : String(part)));
+    const name = at.length === 0 ? "" : `${at.join(".")}: `;
+    throw configError(`${name}${issue?.message ?? "not acceptable"}`, document.placeOf(at));
+  });
+}

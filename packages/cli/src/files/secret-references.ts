@@ -1,0 +1,67 @@
+import { z } from "zod";
+import type { Json, JsonObject } from "@mayfly/spec";
+import { configError } from "../cli-error.ts";
+import type { Io } from "../io.ts";
+import { readTextFile } from "./yaml-file.ts";
+import type { YamlDocument } from "./yaml-file.ts";
+
+const reference = z.strictObject({ from: z.string() });
+
+/**
+ * A configuration with each `{ from: env:NAME | file:PATH | stdin }` replaced by what it names, so
+ * that no file holds a secret. One line break at the end of a file or of standard input is cut.
+ */
+export async function resolveReferences(
+  config: JsonObject,
+  document: YamlDocument,
+  io: Pick<Io, "environment" | "readInput">,
+): Promise<JsonObject> {
+  const resolve = async (value: Json, path: readonly (string | number)[]): Promise<Json> => {
+    const found = reference.safeParse(value);
+    if (found.success) return read(found.data.from, document.placeOf(["config", ...path]), io);
+    if (isList(value)) {
+      const items: Json[] = [];
+      for (const [at, item] of value.entries()) items.push(await resolve(item, [...path, at]));
+      return items;
+    }
+    if (typeof value !== "object" || value === null) return value;
+    return resolveMembers(value, path);
+  };
+  const resolveMembers = async (
+    object: JsonObject,
+    path: readonly (string | number)[],
+  ): Promise<JsonObject> => {
+    const members: [string, Json][] = [];
+    for (const [name, value] of Object.entries(object)) {
+      members.push([name, await resolve(value, [...path, name])]);
+    }
+    return Object.fromEntries(members);
+  };
+  return resolveMembers(config, []);
+}
+
+const isList = (value: Json): value is readonly Json[] => Array.isArray(value);
+
+async function read(
+  from: string,
+  place: string,
+  io: Pick<Io, "environment" | "readInput">,
+): Promise<string> {
+  const [, kind, name = ""] = /^(env|file):(.+)$/s.exec(from) ?? [];
+  if (kind === "env") {
+    const value = io.environment[name];
+    if (value !== undefined && value !== "") return value;
+    throw configError(
+      `The environment variable ${name} is not set.`,
+      place,
+      "Set it and try again.",
+    );
+  }
+  if (kind === "file") return readTextFile(name).replace(/\r?\n$/, "");
+  if (from === "stdin") return (await io.readInput()).replace(/\r?\n$/, "");
+  throw configError(
+    "A secret comes from a place that is not known.",
+    place,
+    "Write { from: env:NAME }, { from: file:PATH } or { from: stdin }.",
+  );
+}

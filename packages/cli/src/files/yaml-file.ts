@@ -1,0 +1,72 @@
+import { readFileSync, statSync } from "node:fs";
+import { LineCounter, parseAllDocuments, type Document } from "yaml";
+import { configError } from "../cli-error.ts";
+
+const FILE_BYTES_MAX = 1024 * 1024;
+
+/** One document of a YAML file, and where its parts stand. */
+export interface YamlDocument {
+  readonly value: unknown;
+  /** `file:line` of the member at `path`, or of the nearest thing above it. */
+  placeOf(path: readonly (string | number)[]): string;
+}
+
+export function readTextFile(path: string): string {
+  try {
+    if (statSync(path).size > FILE_BYTES_MAX) {
+      throw configError("The file is larger than 1 MiB.", path);
+    }
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (!(error instanceof Error) || !("code" in error)) throw error;
+    throw configError(`The file cannot be read: ${String(error.code)}.`, path, "Check the path.");
+  }
+}
+
+/** The documents of a YAML 1.2 file; a key that stands twice is an error with its line. */
+export function readYamlFile(path: string): readonly YamlDocument[] {
+  return parseYaml(readTextFile(path), path);
+}
+
+export function parseYaml(text: string, path: string): readonly YamlDocument[] {
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
+  if ("empty" in documents) return [];
+  return documents.map((document) => {
+    const [error] = document.errors;
+    if (error !== undefined) {
+      const { line, col } = lines.linePos(error.pos[0]);
+      throw configError(`This is no YAML: ${error.message}`, `${path}:${line}:${col}`);
+    }
+    const value: unknown = document.toJS({ maxAliasCount: 100 });
+    return { value, placeOf: (at) => placeIn(document, lines, path, at) };
+  });
+}
+
+function placeIn(
+  document: Document,
+  lines: LineCounter,
+  file: string,
+  path: readonly (string | number)[],
+): string {
+  for (let length = path.length; length >= 0; length--) {
+    const node: unknown =
+      length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
+    const start = startOf(node);
+    if (start !== null) return `${file}:${lines.linePos(start).line}`;
+  }
+  return file;
+}
+
+function startOf(node: unknown): number | null {
+  if (typeof node !== "object" || node === null || !("range" in node)) return null;
+  const range: unknown = node.range;
+  const first: unknown = Array.isArray(range) ? range[0] : null;
+  return typeof first === "number" ? first : null;
+}
+
+/** `[2].task.dedline`, as errors name a place, as a path. */
+export const pathOfPlace = (place: string): readonly (string | number)[] =>
+  [...place.matchAll(/\[(\d+)\]|([^.[\]]+)/g)].map(([, index, name]) =>
+    index === undefined ? (name ?? "") : Number(index),
+  );

@@ -1,0 +1,24 @@
+import type { Clock, Random } from "@mayfly/spec";
+
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** All that the command sees of the world; `main.ts` has the real one. */
+export interface Io {
+  /** What was asked for. */
+  out(text: string): void;
+  /** Errors, notes and questions. */
+  err(text: string): void;
+  /** Whether there is a terminal to colour, for either. */
+  readonly colours: { readonly out: boolean; readonly err: boolean };
+  /** Whether a person is there to answer {@link ask}. */
+  readonly interactive: boolean;
+  ask(question: string): Promise<string>;
+  /** All of standard input as text, at most 1 MiB. */
+  readInput(): Promise<string>;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly fetch: Fetch;
+  /** IANA name, for times of day that a person reads. */
+  readonly timeZone: string;
+}

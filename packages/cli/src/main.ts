@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { processEnvironment } from "./config.ts";
+import { processIo } from "./process-io.ts";
+import { runCli } from "./run-cli.ts";
+import { readVersion } from "./read-version.ts";
+
+const manifest = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+// A reader that left, such as `head`, is no failure.
+process.stdout.on("error", () => process.exit(0));
+process.exitCode = await runCli(
+  process.argv.slice(2),
+  processIo(processEnvironment(), fetch),
+  readVersion(manifest),
+);

@@ -1,0 +1,48 @@
+import { createInterface } from "node:readline/promises";
+import { systemClock, systemRandom } from "@mayfly/host";
+import { configError } from "./cli-error.ts";
+import type { Fetch, Io } from "./io.ts";
+
+const INPUT_BYTES_MAX = 1024 * 1024;
+
+/** The terminal, the files and the network of this process. */
+export function processIo(environment: Io["environment"], fetchFromNetwork: Fetch): Io {
+  const { stdin, stdout, stderr } = process;
+  const plain = (environment["NO_COLOR"] ?? "") !== "" || environment["TERM"] === "dumb";
+  return {
+    out: (text) => {
+      stdout.write(text);
+    },
+    err: (text) => {
+      stderr.write(text);
+    },
+    colours: { out: stdout.isTTY && !plain, err: stderr.isTTY && !plain },
+    interactive: stdin.isTTY && stderr.isTTY,
+    ask: async (question) => {
+      const lines = createInterface({ input: stdin, output: stderr });
+      try {
+        return await lines.question(question);
+      } finally {
+        lines.close();
+      }
+    },
+    readInput: readAll,
+    environment,
+    clock: systemClock,
+    random: systemRandom,
+    fetch: fetchFromNetwork,
+    timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+  };
+}
+
+async function readAll(): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdin) {
+    const buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
+    bytes += buffer.length;
+    if (bytes > INPUT_BYTES_MAX) throw configError("It is longer than 1 MiB.", "standard input");
+    chunks.push(buffer);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}

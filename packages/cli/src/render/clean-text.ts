@@ -1,0 +1,20 @@
+/**
+ * Text from elsewhere without what would move a cursor, change a colour or reorder what is read:
+ * a goal is written by an agent, and is shown on an operator's terminal.
+ */
+export const cleanText = (text: string): string =>
+  text
+    .replaceAll(/[\n\r\t]+/gu, " ")
+    .replaceAll(/[\p{Cc}\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
+
+/** The same for every string in a JSON value, member names included. */
+export function cleanStrings(value: unknown): unknown {
+  if (typeof value === "string") return cleanText(value);
+  if (Array.isArray(value)) return value.map(cleanStrings);
+  if (typeof value === "object" && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value).map(([name, member]) => [cleanText(name), cleanStrings(member)]),
+    );
+  }
+  return value;
+}

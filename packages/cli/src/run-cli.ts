@@ -1,0 +1,38 @@
+import { CommanderError } from "commander";
+import { createPaint } from "./render/paint.ts";
+import { toCliError, usageError, type CliError } from "./cli-error.ts";
+import { EXIT, type ExitCode } from "./exit-codes.ts";
+import type { Io } from "./io.ts";
+import { createProgram } from "./program.ts";
+import { errorJson, errorText } from "./render/error-text.ts";
+import type { Ending } from "./session.ts";
+
+/** Runs one command line (without node and script) and answers how the process has to end. */
+export async function runCli(argv: readonly string[], io: Io, version: string): Promise<ExitCode> {
+  const ending: Ending = { code: EXIT.done };
+  const program = createProgram(io, ending, version);
+  try {
+    await program.parseAsync([...argv], { from: "user" });
+    return ending.code;
+  } catch (error) {
+    const failure = asFailure(error, argv);
+    if (failure === null) return EXIT.done;
+    if (argv.includes("--json")) io.err(`${errorJson(failure.parts)}\n`);
+    else io.err(errorText(failure.parts, createPaint(io.colours.err)));
+    return failure.parts.exit;
+  }
+}
+
+/** Null for help and version, which commander throws too. */
+function asFailure(error: unknown, argv: readonly string[]): CliError | null {
+  if (!(error instanceof CommanderError)) return toCliError(error);
+  if (error.exitCode === 0) return null;
+  const words = argv.filter((word) => /^[a-z][a-z-]*$/.test(word)).slice(0, 2);
+  if (error.code === "commander.help") {
+    // The help itself is out already.
+    return usageError("A command is missing.", "Give one of those above.");
+  }
+  const what = error.message.replace(/^error: /, "").replaceAll("\n", " ");
+  const sentence = what.charAt(0).toUpperCase() + what.slice(1);
+  return usageError(sentence, ["mayfly", ...words, "--help"].join(" "));
+}

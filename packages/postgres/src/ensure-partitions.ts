@@ -1,0 +1,16 @@
+import { toBrokerError } from "./faults.ts";
+import { connect } from "./sql.ts";
+import { createUpkeep } from "./upkeep.ts";
+
+/** Makes the partitions of the next months, as whoever may act as the migrator; answers how many. */
+export async function ensurePartitions(url: string): Promise<number> {
+  const sql = connect(url, "mayfly-partitions", 1);
+  try {
+    await sql`SET ROLE mayfly_migrator`;
+    return await createUpkeep(sql).ensurePartitions();
+  } catch (error) {
+    throw toBrokerError(error);
+  } finally {
+    await sql.end({ timeout: 5 });
+  }
+}
