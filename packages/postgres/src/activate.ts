@@ -61,7 +61,10 @@ interface LeaseFacts {
   readonly path: readonly string[];
 }
 
-type Judgement = { readonly kind: "alone" | "refused" | "active" | "withheld"; readonly taskId: string | null };
+type Judgement = {
+  readonly kind: "alone" | "refused" | "active" | "withheld";
+  readonly taskId: string | null;
+};
 
 async function activateBatch(
   sql: Transaction,
@@ -86,10 +89,7 @@ async function activateBatch(
   const judged = batch.map((request) => ({ request, ...judge(held, request, mode) }));
   const written = judged.filter((each) => each.kind === "active" || each.kind === "withheld");
   if (written.length > 0) {
-    await Promise.all([
-      updateLeases(sql, written),
-      appendEvents(sql, written.map(eventOf)),
-    ]);
+    await Promise.all([updateLeases(sql, written), appendEvents(sql, written.map(eventOf))]);
   }
   return judged.map(outcomeOf);
 }

@@ -42,7 +42,11 @@ export function adoptOrphans(
           actor: WORKER,
           taskId: taskId === null ? null : idFromUuid("task", taskId),
           leaseId: each.mark.leaseId,
-          data: { backendId, externalName: each.externalName, rowWasLost: inserted.has(leaseUuid(each)) },
+          data: {
+            backendId,
+            externalName: each.externalName,
+            rowWasLost: inserted.has(leaseUuid(each)),
+          },
         };
       }),
     );

@@ -41,8 +41,7 @@ const readCurrent = async (sql: Statement, id: BackendId): Promise<BackendRow | 
 };
 
 export async function putBackend(sql: Sql, backend: NewBackend, actor: Actor): Promise<Put> {
-  const put = (): Promise<Put> =>
-    changeCatalog(sql, actor, (tx) => applyBackend(tx, backend));
+  const put = (): Promise<Put> => changeCatalog(sql, actor, (tx) => applyBackend(tx, backend));
   const current = await readCurrent(sql, backend.id);
   const moves =
     current !== null && !current.deleted && current.upstream_identity !== backend.upstreamIdentity;

@@ -77,13 +77,21 @@ function serverProblems(facts: ServerFacts, skewMs: number): readonly CheckProbl
     problems.push({ code, what, fix });
   };
   if (facts.major < OLDEST_MAJOR) {
-    add("server_too_old", `PostgreSQL ${facts.version}`, `Use PostgreSQL ${OLDEST_MAJOR} or newer.`);
+    add(
+      "server_too_old",
+      `PostgreSQL ${facts.version}`,
+      `Use PostgreSQL ${OLDEST_MAJOR} or newer.`,
+    );
   }
   if (facts.in_recovery) {
     add("server_is_standby", "The server is a standby.", "Name the primary in the ledger's URL.");
   }
   if (facts.fsync !== "on") {
-    add("fsync_off", "fsync is off: a crash loses acknowledged commits.", "ALTER SYSTEM SET fsync = on;");
+    add(
+      "fsync_off",
+      "fsync is off: a crash loses acknowledged commits.",
+      "ALTER SYSTEM SET fsync = on;",
+    );
   }
   if (facts.full_page_writes !== "on") {
     add(

@@ -16,7 +16,10 @@ export interface Stage<Request, Result> {
    * One transaction for all of them; answers in their order. With `mode` `"batch"` it waits for no
    * lock that a task or lease is held by, and says `alone` instead.
    */
-  run(requests: readonly Request[], mode: "batch" | "alone"): Promise<readonly BatchResult<Result>[]>;
+  run(
+    requests: readonly Request[],
+    mode: "batch" | "alone",
+  ): Promise<readonly BatchResult<Result>[]>;
   /** Two requests that share a key never meet in one batch. */
   keys(request: Request): readonly string[];
 }
@@ -127,7 +130,8 @@ export function createCommitter<Request, Result>(
   const runAlone = async (entry: Entry): Promise<void> => {
     try {
       const [result] = await withRetries(ports, () => stage.run([entry.request], "alone"));
-      if (result?.kind === "alone") throw new BrokerError("internal", "A lone request was put off.");
+      if (result?.kind === "alone")
+        throw new BrokerError("internal", "A lone request was put off.");
       settle(entry, result);
     } catch (error) {
       entry.reject(toBrokerError(error));

@@ -65,9 +65,7 @@ export async function setPasswords(
     }
     const verifier = scramVerifier(password, random);
     // A verifier is base64, $ and : alone, so it needs no quoting; ALTER ROLE takes no parameters.
-    await repeatable(() =>
-      sql.unsafe(`ALTER ROLE ${role} LOGIN PASSWORD '${verifier}'`).execute(),
-    );
+    await repeatable(() => sql.unsafe(`ALTER ROLE ${role} LOGIN PASSWORD '${verifier}'`).execute());
   }
 }
 

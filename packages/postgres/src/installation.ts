@@ -1,4 +1,9 @@
-import { parseInstallationId, type InstallationId, type InstantMs, type Random } from "@mayfly/spec";
+import {
+  parseInstallationId,
+  type InstallationId,
+  type InstantMs,
+  type Random,
+} from "@mayfly/spec";
 import { connect, type Sql, type Statement } from "./sql.ts";
 import { toBrokerError } from "./faults.ts";
 

@@ -31,7 +31,9 @@ export function migrationsDirectory(): string {
 
 /** All migrations in order; their numbers have no gap. */
 export async function readMigrations(directory: string): Promise<readonly Migration[]> {
-  const files = (await readdir(directory)).filter((file) => /^\d{4}_.*\.sql$/.test(file)).toSorted();
+  const files = (await readdir(directory))
+    .filter((file) => /^\d{4}_.*\.sql$/.test(file))
+    .toSorted();
   const migrations: Migration[] = [];
   for (const file of files) {
     const name = file.slice(0, -".sql".length);

@@ -246,4 +246,3 @@ export async function queryDecision(db: Database, id: DecisionId): Promise<Decis
   const [row] = await selectDecisions(db, eq(decisions.id, uuidOfId(id)), 1);
   return row === undefined ? null : decisionOfRow(row);
 }
-

@@ -10,10 +10,7 @@ export const createRecordDenial = (ports: RetryPorts, sql: Sql): Committer<Denia
     name: "denials",
     run: async (denials) => {
       await sql.begin((tx) =>
-        Promise.all([
-          insertDecisions(tx, denials),
-          appendEvents(tx, denials.map(eventOf)),
-        ]),
+        Promise.all([insertDecisions(tx, denials), appendEvents(tx, denials.map(eventOf))]),
       );
       return denials.map(() => ({ kind: "done", result: undefined }));
     },

@@ -89,16 +89,15 @@ export async function readReserveFacts(
       lockedKeys.map((row) => idempotencyKey({ scopeSha256: row.scope_sha256, key: row.key })),
     ),
     idempotency: new Map(
-      keyFacts.map((row) => [
-        idempotencyKey({ scopeSha256: row.scope_sha256, key: row.key }),
-        row,
-      ]),
+      keyFacts.map((row) => [idempotencyKey({ scopeSha256: row.scope_sha256, key: row.key }), row]),
     ),
     oneTime: new Map(oneTime.map((row) => [oneTimeKey(row), row])),
     catalogVersion: catalog[0]?.version ?? -1,
     openBackends: new Map(
       catalog.flatMap((row) =>
-        row.id !== null && row.revision !== null && held.has(row.id) ? [[row.id, row.revision]] : [],
+        row.id !== null && row.revision !== null && held.has(row.id)
+          ? [[row.id, row.revision]]
+          : [],
       ),
     ),
     live: new Map(live.map((row) => [row.counted, row.live])),
@@ -142,8 +141,6 @@ const lockBackends = (sql: Transaction, backends: ReadonlySet<string>, mode: Loc
     ORDER BY b.id
     FOR KEY SHARE OF b ${mode === "batch" ? sql`SKIP LOCKED` : sql``}`.execute();
 
-
-
 const readCatalog = (sql: Transaction, backends: ReadonlySet<string>) =>
   sql<{ version: number; id: string | null; revision: number | null }[]>`
     SELECT v.version::float8 AS version, b.id, b.revision
@@ -165,43 +162,48 @@ const readTasks = (sql: Transaction, tasks: ReadonlySet<string>) =>
     FROM mayfly.tasks AS t
     WHERE t.id = ANY (${uuids(tasks)}::text::uuid[])`.execute();
 
-/** Soft limits: counted without a lock, so that exchanges never queue for a counter. */
+/**
+ * Soft limits: counted without a lock, so that exchanges never queue for a counter, and no further
+ * than the limit. The workload of an existing task is read from its row (`holder`).
+ */
 function readLive(sql: Transaction, batch: readonly Reservation[]) {
-  const wanted = new Map<string, { kind: string; value: string; most: number }>();
-  const want = (kind: string, value: string, most: number): void => {
-    const name = `${kind}:${value}`;
-    wanted.set(name, { kind, value, most: Math.max(most, wanted.get(name)?.most ?? 0) });
+  const wanted = new Map<string, { kind: string; name: string; id: string | null; most: number }>();
+  const want = (kind: string, name: string, id: string | null, most: number): void => {
+    const key = `${kind}:${name}`;
+    wanted.set(key, { kind, name, id, most: Math.max(most, wanted.get(key)?.most ?? 0) });
   };
-  for (const each of batch) {
-    if (each.leases.length === 0) continue;
-    const { task, limits } = each;
-    if (task.kind === "existing") want("task", uuidOfId(task.taskId), limits.perTask);
-    else want("workload", workloadName(task.task.identity.workload), limits.perWorkload);
-    for (const lease of each.leases) want("role", lease.role, limits.perRole);
-    if (task.kind === "existing") want("holder", uuidOfId(task.taskId), limits.perWorkload);
+  for (const { task, limits, leases } of batch) {
+    if (leases.length === 0) continue;
+    if (task.kind === "existing") {
+      const id = uuidOfId(task.taskId);
+      want("task", id, id, limits.perTask);
+      want("holder", id, id, limits.perWorkload);
+    } else {
+      want("workload", workloadName(task.task.identity.workload), null, limits.perWorkload);
+    }
+    for (const { role } of leases) want("role", role, null, limits.perRole);
   }
   return sql<{ counted: string; live: number }[]>`
     WITH wanted AS (
       SELECT CASE w.kind WHEN 'holder' THEN 'workload' ELSE w.kind END AS kind,
-        CASE w.kind WHEN 'holder' THEN t.workload_name ELSE w.value END AS value,
-        max(w.most) AS most
+        CASE w.kind WHEN 'holder' THEN t.workload_name ELSE w.name END AS name,
+        w.id, max(w.most) AS most
       FROM jsonb_to_recordset(${rows([...wanted.values()])}::text::jsonb)
-        AS w (kind text, value text, most integer)
-      LEFT JOIN mayfly.tasks AS t ON w.kind = 'holder' AND t.id = w.value::uuid
-      GROUP BY 1, 2
+        AS w (kind text, name text, id uuid, most integer)
+      LEFT JOIN mayfly.tasks AS t ON w.kind = 'holder' AND t.id = w.id
+      GROUP BY 1, 2, 3
     )
-    SELECT w.kind || ':' || w.value AS counted,
-      CASE w.kind
+    SELECT w.kind || ':' || w.name AS counted,
+      max(CASE w.kind
         WHEN 'task' THEN (SELECT count(*) FROM (
-          SELECT FROM mayfly.leases AS l
-          WHERE w.kind = 'task' AND l.task_id = w.value::uuid AND l.state <> 'ended'
+          SELECT FROM mayfly.leases AS l WHERE l.task_id = w.id AND l.state <> 'ended'
           LIMIT w.most) AS counted)
         WHEN 'workload' THEN (SELECT count(*) FROM (
-          SELECT FROM mayfly.leases AS l WHERE l.workload = w.value AND l.state <> 'ended'
+          SELECT FROM mayfly.leases AS l WHERE l.workload = w.name AND l.state <> 'ended'
           LIMIT w.most) AS counted)
         ELSE (SELECT count(*) FROM (
-          SELECT FROM mayfly.leases AS l WHERE l.role = w.value AND l.state <> 'ended'
+          SELECT FROM mayfly.leases AS l WHERE l.role = w.name AND l.state <> 'ended'
           LIMIT w.most) AS counted)
-      END::integer AS live
-    FROM wanted AS w WHERE w.value IS NOT NULL`.execute();
+      END)::integer AS live
+    FROM wanted AS w WHERE w.name IS NOT NULL GROUP BY 1`.execute();
 }

@@ -22,7 +22,9 @@ export async function claimTokensAndKeys(
   const tokens = accepted.filter((each) => each.reservation.oneTime !== null && !each.tokenExists);
   const gotTokens = tokens.length > 0 ? await insertTokens(sql, tokens) : [];
   const wonTokens = new Set(gotTokens.map(oneTimeKey));
-  const left = accepted.map((each) => (lostToken(each, wonTokens) ? { kind: "lost" as const } : each));
+  const left = accepted.map((each) =>
+    lostToken(each, wonTokens) ? { kind: "lost" as const } : each,
+  );
   const keyed = left.filter(
     (each): each is Accepted => each.kind === "accepted" && each.reservation.idempotency !== null,
   );

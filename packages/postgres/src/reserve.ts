@@ -18,10 +18,7 @@ import { taskOfRow } from "./task-row.ts";
 type Outcome = BatchResult<ReserveResult>;
 
 /** Step 6 of the exchange, as a group commit: see `createCommitter`. */
-export const createReserve = (
-  ports: RetryPorts,
-  sql: Sql,
-): Committer<Reservation, ReserveResult> =>
+export const createReserve = (ports: RetryPorts, sql: Sql): Committer<Reservation, ReserveResult> =>
   createCommitter(ports, {
     name: "reservations",
     run: (requests, mode) => sql.begin((tx) => reserveBatch(tx, requests, mode)),
@@ -79,8 +76,10 @@ function reserved({ reservation, generation }: Accepted, tasks: Map<string, Task
     const error = new BrokerError("internal", "The ledger lost the task of a reservation.");
     return { kind: "refused", error };
   }
-  const leases = reservation.leases.map(
-    ({ id }): LeaseHandle<"reserved"> => ({ id, state: "reserved", version: 1 }),
-  );
+  const leases = reservation.leases.map(({ id }): LeaseHandle<"reserved"> => ({
+    id,
+    state: "reserved",
+    version: 1,
+  }));
   return { kind: "done", result: { kind: "reserved", task, leases, generation } };
 }

@@ -187,9 +187,7 @@ export const trustRoots = mayfly.table("trust_roots", {
 
 export const policyBundles = mayfly.table("policy_bundles", {
   digest: text("digest").primaryKey(),
-  sources: jsonb("sources")
-    .$type<NonNullable<CatalogSnapshot["policies"]>["sources"]>()
-    .notNull(),
+  sources: jsonb("sources").$type<NonNullable<CatalogSnapshot["policies"]>["sources"]>().notNull(),
   stored_at: instant("stored_at").notNull(),
 });
 

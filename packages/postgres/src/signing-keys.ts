@@ -61,13 +61,11 @@ export function addSigningKey(
         mayfly.instant(${key.verifiesUntilAt}::float8))`;
     await tx`UPDATE mayfly.newest_signing_key SET kid = ${key.kid}`;
     await appendEvents(tx, [
-      ...retired.map(
-        (row): NewEvent => ({
-          kind: "signing_key.retired",
-          actor: BROKER,
-          data: { kid: row.kid, verifiesUntilAt: row.verifies_until_at },
-        }),
-      ),
+      ...retired.map((row): NewEvent => ({
+        kind: "signing_key.retired",
+        actor: BROKER,
+        data: { kid: row.kid, verifiesUntilAt: row.verifies_until_at },
+      })),
       {
         kind: "signing_key.created",
         actor: BROKER,

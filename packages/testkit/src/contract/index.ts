@@ -21,3 +21,6 @@ export {
   type IdentityFlaw,
   type IdentityUnderTest,
 } from "./identity-contract.ts";
+export { describeLedgerContract } from "./ledger-contract.ts";
+export type { LedgerContractSubject, LedgerUnderTest } from "./ledger/subject.ts";
+export * as ledgerFixtures from "./ledger/fixtures.ts";

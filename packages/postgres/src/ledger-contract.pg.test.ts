@@ -1,0 +1,4 @@
+import { describeLedgerContract } from "@mayfly/testkit/contract";
+import { postgresSubject } from "./test-ledger.ts";
+
+describeLedgerContract(postgresSubject);

@@ -1,0 +1,97 @@
+import { randomBytes } from "node:crypto";
+import postgres from "postgres";
+import { systemClock, systemRandom } from "@mayfly/host";
+import { Secret } from "@mayfly/spec";
+import { createRecordingLog } from "@mayfly/testkit";
+import type { LedgerContractSubject, LedgerUnderTest } from "@mayfly/testkit/contract";
+import { freshDatabase, type TestDatabase } from "@mayfly/testkit/vitest";
+import type { RolePasswords } from "./database-roles.ts";
+import { migrate } from "./migrate.ts";
+import { openLedger, type Ledger, type LedgerOptions } from "./open-ledger.ts";
+
+/**
+ * Roles belong to the whole server, which all test files share, so all of them have the same
+ * password for one run.
+ */
+const PASSWORD = "a password of tests";
+export const TEST_PASSWORDS: RolePasswords = {
+  mayfly_broker: Secret.of(PASSWORD),
+  mayfly_worker: Secret.of(PASSWORD),
+  mayfly_auditor: Secret.of(PASSWORD),
+};
+
+export interface TestLedger {
+  readonly database: TestDatabase;
+  /** The superuser's own connection, to look and to tamper. */
+  readonly superuser: postgres.Sql;
+  readonly broker: Ledger;
+  readonly worker: Ledger;
+  /** All ports, each of the process that has it in production. */
+  readonly ports: LedgerUnderTest;
+  open(role: "mayfly_broker" | "mayfly_worker", more?: Partial<LedgerOptions>): Promise<Ledger>;
+  urlOf(role: "mayfly_broker" | "mayfly_worker" | "mayfly_auditor"): string;
+  close(): Promise<void>;
+}
+
+/** A migrated ledger in a database of its own. */
+export async function createTestLedger(
+  database?: TestDatabase,
+  more: Partial<LedgerOptions> = {},
+): Promise<TestLedger> {
+  const home = database ?? (await migratedDatabase());
+  const superuser = postgres(home.url, { max: 2, onnotice: () => undefined });
+  const opened: Ledger[] = [];
+  const urlOf: TestLedger["urlOf"] = (role) => home.urlAs(role, PASSWORD);
+  const open: TestLedger["open"] = async (role, options = {}) => {
+    const ledger = await openLedger({
+      url: urlOf(role),
+      clock: systemClock,
+      random: systemRandom,
+      log: createRecordingLog(),
+      applicationName: `test-${role}`,
+      ...more,
+      ...options,
+    });
+    opened.push(ledger);
+    return ledger;
+  };
+  const [broker, worker] = [await open("mayfly_broker"), await open("mayfly_worker")];
+  const close = async (): Promise<void> => {
+    await Promise.all(opened.map((ledger) => ledger.close()));
+    await superuser.end({ timeout: 5 });
+  };
+  const ports: LedgerUnderTest = {
+    issue: broker.issue,
+    tasks: broker.tasks,
+    sweep: worker.sweep,
+    health: broker.health,
+    sequencer: worker.sequencer,
+    queries: broker.queries,
+    catalog: broker.catalog,
+    signingKeys: broker.signingKeys,
+    now: () => systemClock.now(),
+    pass: (ms) => systemClock.sleep(ms),
+    close,
+  };
+  return { database: home, superuser, broker, worker, ports, open, urlOf, close };
+}
+
+export async function migratedDatabase(): Promise<TestDatabase> {
+  const database = await freshDatabase({
+    prefix: "ledger",
+    template: {
+      name: "mayfly_ledger",
+      make: async (url) => {
+        await migrate({ url, random: systemRandom, passwords: TEST_PASSWORDS });
+      },
+    },
+  });
+  return database;
+}
+
+export const postgresSubject: LedgerContractSubject = {
+  name: "PostgreSQL",
+  create: async () => (await createTestLedger()).ports,
+};
+
+export const randomName = (prefix: string): string => `${prefix}_${randomBytes(5).toString("hex")}`;

@@ -1,0 +1,31 @@
+import { afterAll, beforeAll, describe } from "vitest";
+import { describeCataloguing } from "./ledger/cataloguing.ts";
+import { describeEnding } from "./ledger/ending.ts";
+import { describeIssuing } from "./ledger/issuing.ts";
+import { describeLogging } from "./ledger/logging.ts";
+import { describeQuerying } from "./ledger/querying.ts";
+import { describeRepeating } from "./ledger/repeating.ts";
+import type { LedgerContractSubject, LedgerUnderTest } from "./ledger/subject.ts";
+import { describeSweeping } from "./ledger/sweeping.ts";
+
+/**
+ * The obligations of a ledger, G1 to G8 and K1 to K4, for every implementation. One ledger serves
+ * all tests, which therefore look only at what they made themselves.
+ */
+export function describeLedgerContract(subject: LedgerContractSubject): void {
+  describe(`ledger contract: ${subject.name}`, () => {
+    let ledger: LedgerUnderTest;
+    beforeAll(async () => {
+      ledger = await subject.create();
+    });
+    afterAll(() => ledger.close());
+    const ledgerOf = (): LedgerUnderTest => ledger;
+    describeIssuing(ledgerOf);
+    describeRepeating(ledgerOf);
+    describeEnding(ledgerOf);
+    describeSweeping(ledgerOf);
+    describeQuerying(ledgerOf);
+    describeCataloguing(ledgerOf);
+    describeLogging(ledgerOf);
+  });
+}

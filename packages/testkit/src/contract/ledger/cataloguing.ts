@@ -1,0 +1,227 @@
+import { describe, expect, test } from "vitest";
+import {
+  durationSeconds,
+  instantMs,
+  parseBackendId,
+  parseRoleName,
+  parseTrustRootName,
+  plusSeconds,
+  type StoredSigningKey,
+} from "@mayfly/spec";
+import {
+  activeLease,
+  ADMIN,
+  backendRecord,
+  claimOne,
+  endTask,
+  eventKinds,
+  refusedWith,
+  registerBackend,
+  reservationOf,
+  roleRecord,
+  sha256,
+  unique,
+} from "./fixtures.ts";
+import type { LedgerUnderTest } from "./subject.ts";
+
+/** What platform teams register, and our signing keys. */
+export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
+  const changes = async (ledger: LedgerUnderTest): Promise<[number, number]> => {
+    const kinds = await eventKinds(ledger, {});
+    const registered = kinds.filter((kind) => /^(backend|role|trust|policies)\./.test(kind));
+    return [await ledger.catalog.version(), registered.length];
+  };
+
+  describe("the catalogue", () => {
+    test("K1 K2. each change is an event and raises the version by one", async () => {
+      const ledger = ledgerOf();
+      const id = parseBackendId(unique("db"), "id");
+      const role = roleRecord(parseRoleName(`${id}/reader`, "role"), id);
+      const root = {
+        name: parseTrustRootName(unique("acme"), "name"),
+        kind: "spiffe" as const,
+        config: { trust_domain: "acme.test" },
+        enabled: true,
+      };
+      const { catalog } = ledger;
+      const bundle = { digest: sha256(), sources: [{ name: "a.cedar", text: "permit(…);" }] };
+      const steps: readonly (() => Promise<unknown>)[] = [
+        () => catalog.putBackend(backendRecord(id), ADMIN),
+        () => catalog.putBackend(backendRecord(id, { revision: 2, enabled: false }), ADMIN),
+        () => catalog.setBackendEnabled(id, true, ADMIN),
+        () => catalog.putRole(role, ADMIN),
+        () => catalog.putRole({ ...role, description: "Read orders and invoices" }, ADMIN),
+        () => catalog.putTrustRoot(root, ADMIN),
+        () => catalog.activatePolicies(bundle, ADMIN),
+        () => catalog.deleteTrustRoot(root.name, ADMIN),
+        () => catalog.deleteRole(role.name, ADMIN),
+        () => catalog.deleteBackend(id, ADMIN),
+      ];
+      for (const step of steps) {
+        const [version, events] = await changes(ledger);
+        await step();
+        expect(await changes(ledger)).toEqual([version + 1, events + 1]);
+      }
+    });
+
+    test("K4. putting what is already there changes nothing", async () => {
+      const ledger = ledgerOf();
+      const { catalog } = ledger;
+      const id = parseBackendId(unique("db"), "id");
+      const role = roleRecord(parseRoleName(`${id}/reader`, "role"), id);
+      const root = {
+        name: parseTrustRootName(unique("acme"), "name"),
+        kind: "oidc" as const,
+        config: { issuer: "https://login.acme.test", nested: { b: 1, a: [1, 2] } },
+        enabled: true,
+      };
+      const bundle = { digest: sha256(), sources: [] };
+      expect(await catalog.putBackend(backendRecord(id), ADMIN)).toBe("created");
+      expect(await catalog.putRole(role, ADMIN)).toBe("created");
+      expect(await catalog.putTrustRoot(root, ADMIN)).toBe("created");
+      await catalog.activatePolicies(bundle, ADMIN);
+      const before = await changes(ledger);
+      expect(await catalog.putBackend(backendRecord(id), ADMIN)).toBe("unchanged");
+      expect(await catalog.putRole({ ...role }, ADMIN)).toBe("unchanged");
+      expect(await catalog.putTrustRoot({ ...root }, ADMIN)).toBe("unchanged");
+      expect(await catalog.activatePolicies(bundle, ADMIN)).toBe("unchanged");
+      await catalog.setBackendEnabled(id, true, ADMIN);
+      expect(await changes(ledger)).toEqual(before);
+    });
+
+    test("a snapshot holds what was put, as of one version", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const digest = sha256();
+      const sources = [{ name: "a.cedar", text: "// nothing" }];
+      await ledger.catalog.activatePolicies({ digest, sources }, ADMIN);
+      const snapshot = await ledger.catalog.snapshot();
+      expect(snapshot.version).toBe(await ledger.catalog.version());
+      const found = snapshot.backends.find((each) => each.id === backend.id)!;
+      const { sealedConfig, ...rest } = found;
+      const { sealedConfig: given, ...expected } = backendRecord(backend.id);
+      expect(rest).toMatchObject(expected);
+      expect(Uint8Array.from(sealedConfig)).toEqual(given);
+      expect(snapshot.roles.find((each) => each.name === backend.role)).toEqual(
+        roleRecord(backend.role, backend.id),
+      );
+      expect(snapshot.policies).toMatchObject({ digest, sources });
+    });
+
+    test("a configuration stays readable at each revision, and revisions have no gap", async () => {
+      const ledger = ledgerOf();
+      const { catalog } = ledger;
+      const { id } = await registerBackend(ledger);
+      const second = backendRecord(id, { revision: 2, sealedConfig: Uint8Array.of(2) });
+      expect(await catalog.putBackend(second, ADMIN)).toBe("updated");
+      const at = async (revision: number) =>
+        Uint8Array.from((await catalog.backendAt(id, revision))!.sealedConfig);
+      expect(await at(1)).toEqual(backendRecord(id).sealedConfig);
+      expect(await at(2)).toEqual(Uint8Array.of(2));
+      expect(await catalog.backendAt(id, 3)).toBeNull();
+      const skipped = backendRecord(id, { revision: 5 });
+      const refused = await refusedWith("conflict", catalog.putBackend(skipped, ADMIN));
+      expect(refused.public).toMatchObject({ nextRevision: 3 });
+      await catalog.deleteRole(parseRoleName(`${id}/reader`, "role"), ADMIN);
+      await catalog.deleteBackend(id, ADMIN);
+      expect(await at(2)).toEqual(Uint8Array.of(2));
+      const anew = await refusedWith("conflict", catalog.putBackend(backendRecord(id), ADMIN));
+      expect(anew.public).toMatchObject({ nextRevision: 3 });
+      expect(await catalog.putBackend(backendRecord(id, { revision: 3 }), ADMIN)).toBe("created");
+    });
+
+    test("K3. a backend with live leases is not deleted and keeps its upstream identity", async () => {
+      const ledger = ledgerOf();
+      const { catalog } = ledger;
+      const backend = await registerBackend(ledger);
+      const { task } = await activeLease(ledger, backend);
+      await catalog.deleteRole(backend.role, ADMIN);
+      const moved = backendRecord(backend.id, { revision: 2, upstreamIdentity: "system-8" });
+      const before = await catalog.version();
+      await refusedWith("conflict", catalog.deleteBackend(backend.id, ADMIN));
+      await refusedWith("conflict", catalog.putBackend(moved, ADMIN));
+      expect(await catalog.version()).toBe(before);
+      await endTask(ledger, task.id);
+      const claim = await claimOne(ledger, backend);
+      await ledger.sweep.settle(claim, { kind: "ended", outcome: "revoked", looked: {} });
+      expect(await catalog.putBackend(moved, ADMIN)).toBe("updated");
+      await catalog.deleteBackend(backend.id, ADMIN);
+      expect((await catalog.snapshot()).backends.some(({ id }) => id === backend.id)).toBe(false);
+    });
+
+    test("K3. a refused deletion leaves the backend open to reservations", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      await activeLease(ledger, backend);
+      await refusedWith("conflict", ledger.catalog.deleteBackend(backend.id, ADMIN));
+      await activeLease(ledger, backend);
+    });
+
+    test("a backend with roles is not deleted, and nothing is reserved on a disabled one", async () => {
+      const ledger = ledgerOf();
+      const { catalog } = ledger;
+      const backend = await registerBackend(ledger);
+      await refusedWith("conflict", catalog.deleteBackend(backend.id, ADMIN));
+      await catalog.setBackendEnabled(backend.id, false, ADMIN);
+      const reservation = await reservationOf(ledger, backend);
+      expect(await ledger.issue.reserve(reservation)).toEqual({ kind: "stale_catalog" });
+    });
+
+    test("what is not there is not found", async () => {
+      const { catalog } = ledgerOf();
+      const id = parseBackendId(unique("db"), "id");
+      const name = parseRoleName(`${id}/reader`, "role");
+      await refusedWith("not_found", catalog.putRole(roleRecord(name, id), ADMIN));
+      await refusedWith("not_found", catalog.deleteRole(name, ADMIN));
+      await refusedWith("not_found", catalog.deleteBackend(id, ADMIN));
+      await refusedWith("not_found", catalog.setBackendEnabled(id, true, ADMIN));
+      const root = parseTrustRootName(unique("acme"), "name");
+      await refusedWith("not_found", catalog.deleteTrustRoot(root, ADMIN));
+      expect(await catalog.backendAt(id, 1)).toBeNull();
+    });
+  });
+
+  describe("signing keys", () => {
+    const key = (ledger: LedgerUnderTest): StoredSigningKey => ({
+      kid: unique("kid"),
+      publicJwk: { kty: "EC", crv: "P-256" },
+      sealedPrivateJwk: Uint8Array.of(1, 0, 255),
+      createdAt: ledger.now(),
+      signsFromAt: plusSeconds(ledger.now(), 60),
+      verifiesUntilAt: null,
+    });
+
+    test("a key is added if the newest is the one expected, and gives the one before its end", async () => {
+      const ledger = ledgerOf();
+      const { signingKeys } = ledger;
+      const newest = (await signingKeys.list())[0]?.kid ?? null;
+      const [first, second, third] = [key(ledger), key(ledger), key(ledger)];
+      expect(await signingKeys.add(first, newest, durationSeconds(600))).toBe(true);
+      expect(await signingKeys.add(third, newest, durationSeconds(600))).toBe(false);
+      expect(await signingKeys.add(second, first.kid, durationSeconds(600))).toBe(true);
+      const [now, before] = await signingKeys.list();
+      expect(now).toMatchObject({ kid: second.kid, verifiesUntilAt: null });
+      expect(before).toMatchObject({
+        kid: first.kid,
+        publicJwk: first.publicJwk,
+        signsFromAt: first.signsFromAt,
+        verifiesUntilAt: plusSeconds(second.signsFromAt, 600),
+      });
+      expect(Uint8Array.from(now!.sealedPrivateJwk)).toEqual(second.sealedPrivateJwk);
+    });
+
+    test("keys that ceased to verify long ago are left out", async () => {
+      const ledger = ledgerOf();
+      const { signingKeys } = ledger;
+      const long = instantMs(ledger.now() - 3 * 24 * 3600 * 1000);
+      const old = { ...key(ledger), createdAt: long, signsFromAt: long };
+      const next = { ...key(ledger), createdAt: long, signsFromAt: long };
+      const newest = (await signingKeys.list())[0]?.kid ?? null;
+      await signingKeys.add(old, newest, durationSeconds(600));
+      await signingKeys.add(next, old.kid, durationSeconds(600));
+      const kids = (await signingKeys.list()).map(({ kid }) => kid);
+      expect(kids).toContain(next.kid);
+      expect(kids).not.toContain(old.kid);
+    });
+  });
+}

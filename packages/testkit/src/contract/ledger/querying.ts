@@ -1,0 +1,166 @@
+import { describe, expect, test } from "vitest";
+import { instantMs, workloadName, type Page, type PageRequest } from "@mayfly/spec";
+import {
+  activeLease,
+  endTask,
+  identity,
+  mintId,
+  openTask,
+  refusedWith,
+  registerBackend,
+  reserveLease,
+  unique,
+} from "./fixtures.ts";
+import type { LedgerUnderTest } from "./subject.ts";
+
+const FIRST: PageRequest = { limit: 100, after: null };
+
+async function pages<T>(read: (page: PageRequest) => Promise<Page<T>>, limit: number) {
+  const items: T[] = [];
+  const sizes: number[] = [];
+  let after: string | null = null;
+  do {
+    const page: Page<T> = await read({ limit, after });
+    items.push(...page.items);
+    sizes.push(page.items.length);
+    after = page.next;
+  } while (after !== null);
+  return { items, sizes };
+}
+
+/** What security teams ask. */
+export function describeQuerying(ledgerOf: () => LedgerUnderTest): void {
+  describe("queries", () => {
+    test("leases are found by task, workload, initiator, backend, role, state, exposure and fingerprint", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const who = identity(ledger);
+      const [verified, claimed] = [unique("alice"), unique("bob")];
+      const task = await openTask(ledger, {
+        identity: who,
+        verifiedInitiator: verified,
+        claimedInitiator: claimed,
+      });
+      const { lease: active, fingerprint } = await activeLease(ledger, backend, { under: task });
+      const { lease: gone } = await reserveLease(ledger, backend, { under: task });
+      await ledger.issue.abandon(gone, "no effect");
+      const other = await registerBackend(ledger);
+      await activeLease(ledger, other);
+
+      const found = async (filter: Parameters<typeof ledger.queries.leases>[0]) =>
+        (await ledger.queries.leases(filter, FIRST)).items.map((lease) => lease.id);
+      const both = [active.id, gone.id].toSorted().toReversed();
+      const workload = workloadName(who.workload);
+      expect(await found({ taskId: task.id })).toEqual(both);
+      expect(await found({ workload })).toEqual(both);
+      expect(await found({ initiator: verified })).toEqual(both);
+      expect(await found({ initiator: claimed })).toEqual(both);
+      expect(await found({ backendId: backend.id })).toEqual(both);
+      expect(await found({ role: backend.role })).toEqual(both);
+      expect(await found({ role: backend.role, state: "active" })).toEqual([active.id]);
+      expect(await found({ role: backend.role, exposed: true })).toEqual([active.id]);
+      expect(await found({ role: backend.role, exposed: false })).toEqual([gone.id]);
+      expect(await found({ fingerprint })).toEqual([active.id]);
+      expect(await found({ taskId: mintId("task") })).toEqual([]);
+      const { reservedAt } = (await ledger.tasks.lease(active.id))!;
+      const window = { from: reservedAt, until: instantMs(reservedAt + 60_000) };
+      expect(await found({ taskId: task.id, ...window })).toEqual(both);
+      expect(await found({ taskId: task.id, until: reservedAt })).toEqual([]);
+      expect(await found({ taskId: task.id, from: window.until })).toEqual([]);
+    });
+
+    test("tasks are found by workload, initiator, reference, state and parent", async () => {
+      const ledger = ledgerOf();
+      const who = identity(ledger);
+      const [alice, ref] = [unique("alice"), unique("JIRA")];
+      const root = await openTask(ledger, { identity: who, verifiedInitiator: alice, ref });
+      await ledger.pass(2);
+      const child = await openTask(ledger, { parent: root, identity: who });
+      await endTask(ledger, child.id);
+      const found = async (filter: Parameters<typeof ledger.queries.tasks>[0]) =>
+        (await ledger.queries.tasks(filter, FIRST)).items.map((task) => task.id);
+      const workload = workloadName(who.workload);
+      expect(await found({ workload })).toEqual([child.id, root.id]);
+      expect(await found({ initiator: alice })).toEqual([root.id]);
+      expect(await found({ ref })).toEqual([root.id]);
+      expect(await found({ workload, state: "active" })).toEqual([root.id]);
+      expect(await found({ parentId: root.id })).toEqual([child.id]);
+      expect(await found({ workload, until: root.openedAt })).toEqual([]);
+      expect((await ledger.queries.tasks({ ref }, FIRST)).items[0]).toEqual(root);
+    });
+
+    test("pages follow each other without gap or repetition, also while rows are added", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const task = await openTask(ledger);
+      for (let turn = 0; turn < 5; turn++) await reserveLease(ledger, backend, { under: task });
+      const all = await ledger.queries.leases({ taskId: task.id }, FIRST);
+      expect(all.next).toBeNull();
+      const paged = await pages(async (page) => {
+        const found = await ledger.queries.leases({ taskId: task.id }, page);
+        if (page.after === null) await reserveLease(ledger, backend, { under: task });
+        return found;
+      }, 2);
+      expect(paged.sizes).toEqual([2, 2, 1]);
+      expect(paged.items).toEqual(all.items);
+      const events = await pages((page) => ledger.queries.events({ taskId: task.id }, page), 4);
+      const together = await ledger.queries.events({ taskId: task.id }, FIRST);
+      expect(events.items).toEqual(together.items);
+      expect(events.items.map((event) => event.id)).toEqual(
+        events.items.map((event) => event.id).toSorted(),
+      );
+    });
+
+    test("a page has a limit, and a cursor of another list is refused", async () => {
+      const ledger = ledgerOf();
+      for (const limit of [0, -1, 1001, 1.5]) {
+        await refusedWith("invalid_input", ledger.queries.leases({}, { limit, after: null }));
+      }
+      await openTask(ledger);
+      await openTask(ledger);
+      const { next } = await ledger.queries.tasks({}, { limit: 1, after: null });
+      expect(next).not.toBeNull();
+      await refusedWith("invalid_input", ledger.queries.leases({}, { limit: 1, after: next }));
+      await refusedWith("invalid_input", ledger.queries.events({}, { limit: 1, after: "?" }));
+    });
+
+    test("the chain of a task holds it and all below it", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const { task: root, lease } = await activeLease(ledger, backend);
+      const child = await openTask(ledger, { parent: root });
+      const below = await activeLease(ledger, backend, { under: child });
+      await endTask(ledger, root.id);
+      const chain = (await ledger.queries.taskChain(root.id))!;
+      expect(chain.task).toMatchObject({ id: root.id, state: "completed" });
+      expect(chain.descendants.map((task) => task.id)).toEqual([child.id]);
+      expect(chain.leases.map((each) => each.id).toSorted()).toEqual(
+        [lease.id, below.lease.id].toSorted(),
+      );
+      expect(chain.decisions).toHaveLength(2);
+      expect(chain.events.map((event) => event.kind)).toContain("task.end_requested");
+      expect(chain.events.filter((event) => event.kind === "task.ended")).toHaveLength(2);
+      expect(chain.truncated).toBe(false);
+      const own = (await ledger.queries.taskChain(child.id))!;
+      expect(own.descendants).toEqual([]);
+      expect(own.leases.map((each) => each.id)).toEqual([below.lease.id]);
+      expect(await ledger.queries.taskChain(mintId("task"))).toBeNull();
+    });
+
+    test("counts say how much is live and late", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const before = await ledger.queries.counts();
+      const { task } = await activeLease(ledger, backend);
+      await reserveLease(ledger, backend, { under: task });
+      const counts = await ledger.queries.counts();
+      expect(counts["leasesActive"]).toBe(Number(before["leasesActive"]) + 1);
+      expect(counts["leasesReserved"]).toBe(Number(before["leasesReserved"]) + 1);
+      expect(counts["tasksActive"]).toBe(Number(before["tasksActive"]) + 1);
+      await endTask(ledger, task.id);
+      const after = await ledger.queries.counts();
+      expect(after["leasesEnding"]).toBe(Number(before["leasesEnding"]) + 1);
+      expect(after["leasesOverdue"]).toBe(Number(counts["leasesOverdue"]) + 1);
+    });
+  });
+}
