@@ -9,7 +9,6 @@ export interface BackedOffFlight<T> {
   /** Joins the work under way or starts it; throws a Refusal while it rests. */
   run(context: CallContext): Promise<T>;
   readonly underWay: boolean;
-  rests(context: CallContext): boolean;
 }
 
 /** Rests 1 s after a failure, then twice as long after each, 60 s at most. */
@@ -34,12 +33,11 @@ export function backedOffFlight<T>(
       throw error;
     }
   };
-  const rests = (context: CallContext): boolean => context.clock.monotonicMs() < notBeforeMs;
 
   return {
     run: async (context) => {
       if (underWay === null) {
-        if (rests(context)) {
+        if (context.clock.monotonicMs() < notBeforeMs) {
           throw new Refusal("keys_unavailable", "fetching keys failed a moment ago; waiting");
         }
         underWay = attempt(context).finally(() => {
@@ -51,7 +49,6 @@ export function backedOffFlight<T>(
     get underWay() {
       return underWay !== null;
     },
-    rests,
   };
 }
 

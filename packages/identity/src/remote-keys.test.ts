@@ -156,8 +156,9 @@ describe("key cache", () => {
     const it = setUp();
     const served = Promise.withResolvers<void>();
     const { publicJwk } = it.key;
-    it.http.serve(JWKS, async () => {
+    it.http.serve(JWKS, async (_options, { signal }) => {
       await served.promise;
+      signal.throwIfAborted();
       return { body: { keys: [publicJwk] } };
     });
     const stop = new AbortController();
@@ -272,6 +273,24 @@ describe("an issuer that fails", () => {
     expect(await outcome(it, it.token())).toBe("vouched");
   });
 
+  test("that recovered and fails again is asked again after 1 second", async () => {
+    const it = setUp({ stale_keys_seconds_max: 0 });
+    it.http.serve(JWKS, { status: 500 });
+    await outcome(it, it.token());
+    await it.clock.advance(1000);
+    await outcome(it, it.token());
+    it.publish([it.key], 60);
+    await it.clock.advance(2000);
+    expect(await outcome(it, it.token())).toBe("vouched");
+    it.http.serve(JWKS, { status: 500 });
+    await it.clock.advance(MINUTE);
+    await outcome(it, it.token());
+    const before = it.fetches();
+    await it.clock.advance(1000);
+    await outcome(it, it.token());
+    expect(it.fetches()).toBe(before + 1);
+  });
+
   test("leaves its old keys in use for the stale time and no longer", async () => {
     const it = setUp({ stale_keys_seconds_max: 600 });
     await outcome(it, it.token());
@@ -322,6 +341,15 @@ describe("a removed trust root", () => {
     it.roots.replace([]);
     served.resolve();
     expect(await waiting).toBe("withdrawn");
+  });
+
+  test("vouches for nothing that it was verifying with keys of its configuration", async () => {
+    const it = setUp();
+    const jwks = { keys: [it.key.publicJwk] };
+    it.roots.replace([it.roots.parse(NAME, "oidc", { issuer: ISSUER, jwks })]);
+    const verifying = outcome(it, it.token());
+    it.roots.replace([]);
+    expect(await verifying).toBe("withdrawn");
   });
 
   test("keeps no keys: registered again, it fetches anew", async () => {

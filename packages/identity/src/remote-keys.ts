@@ -74,7 +74,7 @@ export function createRemoteKeys(options: RemoteKeysOptions): KeySource {
       if (held !== null && held.keys !== seen) return held.keys;
       const nowMs = context.clock.monotonicMs();
       if (!look.underWay) {
-        if (nowMs < lookAgainNotBeforeMs || look.rests(context)) return null;
+        if (nowMs < lookAgainNotBeforeMs) return null;
         lookAgainNotBeforeMs = nowMs + LOOK_AGAIN_SECONDS * 1000;
       }
       try {
