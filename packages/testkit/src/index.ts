@@ -36,3 +36,5 @@ export {
   type FakeTrust,
 } from "./fake-trust-roots.ts";
 export * from "./issuers/index.ts";
+export { createMemoryLedger, type MemoryLedger } from "./memory-ledger/memory-ledger.ts";
+export type { LedgerOperation, MemoryLedgerFaults } from "./memory-ledger/faults.ts";

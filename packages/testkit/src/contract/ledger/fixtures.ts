@@ -34,10 +34,13 @@ import type { LedgerUnderTest } from "./subject.ts";
 export const ADMIN: Actor = { kind: "administrator", name: "alice" };
 export const LIMITS = { perTask: 100, perWorkload: 1000, perRole: 1000 } as const;
 
-/** A UUIDv7 of now, as the broker mints it. */
+let lastMintedMs = 0;
+
+/** A UUIDv7 of now; later ones sort later, also within a millisecond (RFC 9562 section 6.2). */
 export function mintId<K extends IdKind>(kind: K): IdOf[K] {
   const bytes = randomBytes(16);
-  bytes.writeUIntBE(Date.now(), 0, 6);
+  lastMintedMs = Math.max(lastMintedMs + 1, Date.now());
+  bytes.writeUIntBE(lastMintedMs, 0, 6);
   bytes[6] = 0x70 | (bytes[6]! & 0x0f);
   bytes[8] = 0x80 | (bytes[8]! & 0x3f);
   const hex = bytes.toString("hex");

@@ -1,0 +1,66 @@
+import type {
+  Catalog,
+  Clock,
+  IssueLedger,
+  IssuingHealth,
+  Lease,
+  LedgerEvent,
+  LedgerQueries,
+  LogSequencer,
+  SigningKeyStore,
+  SweepLedger,
+  Task,
+  TaskLedger,
+} from "@mayfly/spec";
+import { createMemoryCatalog } from "./catalog.ts";
+import type { MemoryLedgerFaults } from "./faults.ts";
+import { createIssueLedger } from "./issue-ledger.ts";
+import { createLogSequencer } from "./log-sequencer.ts";
+import { createQueries } from "./queries.ts";
+import { createSigningKeys } from "./signing-keys.ts";
+import { createStore, leaseOf, taskOf } from "./store.ts";
+import { createIssuingHealth, createSweepLedger } from "./sweep-ledger.ts";
+import { createTaskLedger } from "./task-ledger.ts";
+
+/** A ledger in memory, all of its ports over one store, on the clock that it is given. */
+export interface MemoryLedger {
+  readonly issue: IssueLedger;
+  readonly tasks: TaskLedger;
+  readonly sweep: SweepLedger;
+  readonly health: IssuingHealth;
+  readonly sequencer: LogSequencer;
+  readonly queries: LedgerQueries;
+  readonly catalog: Catalog;
+  readonly signingKeys: SigningKeyStore;
+  readonly faults: MemoryLedgerFaults;
+  /** What a test asserts on: looks past the faults, at once. */
+  readonly inspect: {
+    leases(): readonly Lease[];
+    tasks(): readonly Task[];
+    events(): readonly LedgerEvent[];
+  };
+}
+
+/**
+ * The ledger's fake: passes the ledger contract suite like the real one. Outlives a "process" of a
+ * test as a server does: give the next core the same one.
+ */
+export function createMemoryLedger(clock: Clock): MemoryLedger {
+  const store = createStore(clock);
+  return {
+    issue: createIssueLedger(store),
+    tasks: createTaskLedger(store),
+    sweep: createSweepLedger(store),
+    health: createIssuingHealth(store),
+    sequencer: createLogSequencer(store),
+    queries: createQueries(store),
+    catalog: createMemoryCatalog(store),
+    signingKeys: createSigningKeys(store),
+    faults: store.gate,
+    inspect: {
+      leases: () => [...store.leases.values()].map((row) => leaseOf(store, row)),
+      tasks: () => [...store.tasks.values()].map((row) => taskOf(store, row)),
+      events: () => [...store.events],
+    },
+  };
+}

@@ -1,0 +1,262 @@
+import {
+  BrokerError,
+  plusSeconds,
+  type Actor,
+  type BackendId,
+  type Claim,
+  type ClaimOutcome,
+  type DueTask,
+  type DurationSeconds,
+  type IssuingHealth,
+  type LeaseId,
+  type SweepLedger,
+} from "@mayfly/spec";
+import {
+  EPOCH,
+  isLive,
+  leaseEvent,
+  lineage,
+  markEnding,
+  type LeaseRow,
+  type MemoryStore,
+  type TaskRow,
+} from "./store.ts";
+import { endRow, inherited } from "./task-ledger.ts";
+
+const WORKER: Actor = { kind: "system", name: "worker" };
+const SWEEP: Actor = { kind: "system", name: "sweep" };
+
+export function createSweepLedger(store: MemoryStore): SweepLedger {
+  const { gate } = store;
+  return {
+    dueTasks: (limit) => gate.run("dueTasks", () => dueTasks(store).slice(0, limit)),
+    endStrays: (limit) => gate.run("endStrays", () => endStrays(store, limit)),
+    dueBackends: () =>
+      gate.run("dueBackends", () => {
+        const due = [...store.leases.values()].filter((row) => isDue(store, row));
+        return [...new Set(due.map(({ backendId }) => backendId))].toSorted();
+      }),
+    claim: (backendId, limit, claimSeconds) =>
+      gate.run("claim", () => {
+        const now = store.clock.now();
+        return [...store.leases.values()]
+          .filter((row) => row.backendId === backendId && isDue(store, row))
+          .filter((row) => row.claimedUntil === null || row.claimedUntil <= now)
+          .toSorted((a, b) => dueAt(a) - dueAt(b))
+          .slice(0, limit)
+          .map((row) => claim(store, row, claimSeconds));
+      }),
+    settle: (claimed, outcome) => gate.run("settle", () => settle(store, claimed, outcome)),
+    adoptOrphans: (backendId, marked) =>
+      gate.run("adoptOrphans", () => marked.flatMap((one) => adopt(store, backendId, one) ?? [])),
+    recordSweep: (backendId) =>
+      gate.run("recordSweep", () => {
+        store.sweeps.set(backendId, store.clock.now());
+      }),
+  };
+}
+
+export function createIssuingHealth(store: MemoryStore): IssuingHealth {
+  const age = (key: BackendId | null): number | null => {
+    const at = store.sweeps.get(key);
+    return at === undefined ? null : (store.clock.now() - at) / 1000;
+  };
+  return {
+    read: (backendId) =>
+      store.gate.run("health", () => ({
+        sweepAgeSeconds: age(null),
+        listingAgeSeconds: age(backendId),
+        stuck: [...store.leases.values()].filter(
+          (row) => row.backendId === backendId && row.state === "stuck",
+        ).length,
+      })),
+  };
+}
+
+function dueTasks(store: MemoryStore): readonly DueTask[] {
+  const now = store.clock.now();
+  const idleMs = (row: TaskRow): number => {
+    const since = store.clock.monotonicMs() - (now - row.lastHeartbeatAt);
+    return now - row.lastHeartbeatAt - store.gate.downSince(since);
+  };
+  return [...store.tasks.values()].flatMap((row): readonly DueTask[] => {
+    const { id } = row;
+    if (row.state !== "active") return [];
+    if (row.end !== null) return [{ id, due: "end_requested" }];
+    if (row.deadlineAt <= now) return [{ id, due: "deadline" }];
+    const isIdle = idleMs(row) >= row.descriptor.idleTimeoutSeconds * 1000;
+    return isIdle ? [{ id, due: "idle" }] : [];
+  });
+}
+
+function endStrays(store: MemoryStore, limit: number): number {
+  let count = 0;
+  for (const row of store.tasks.values()) {
+    if (count >= limit || row.state !== "active") continue;
+    const parent = lineage(store, row).find((one) => one !== row && one.state !== "active");
+    if (parent === undefined || parent.state === "active") continue;
+    endRow(store, row, inherited(parent.state), SWEEP, "its parent ended");
+    count++;
+  }
+  for (const row of store.leases.values()) {
+    const task = row.taskId === null ? undefined : store.tasks.get(row.taskId);
+    if (count >= limit || task === undefined || task.state === "active") continue;
+    if (row.state !== "active" && row.state !== "reserved") continue;
+    if (row.state === "reserved" && row.endRequestedAt !== null) continue;
+    markEnding(store, row, SWEEP, `the task is ${task.state}`);
+    count++;
+  }
+  return count;
+}
+
+function dueAt(row: LeaseRow): number {
+  switch (row.state) {
+    case "reserved":
+      return row.settleBy;
+    case "active":
+      return row.expiresAt;
+    case "ending":
+    case "stuck":
+      return row.nextAttemptAt ?? EPOCH;
+    case "ended":
+      return Number.POSITIVE_INFINITY;
+  }
+}
+const isDue = (store: MemoryStore, row: LeaseRow): boolean => dueAt(row) <= store.clock.now();
+
+function claim(store: MemoryStore, row: LeaseRow, claimSeconds: DurationSeconds): Claim {
+  const now = store.clock.now();
+  if (row.state === "active") markEnding(store, row, WORKER, "its time is over");
+  if (row.state === "reserved") {
+    row.state = "ending";
+    row.version++;
+    row.endRequestedAt ??= now;
+    row.endReason ??= "its mint was never settled";
+    row.nextAttemptAt = now;
+    leaseEvent(store, row, "lease.recovering", WORKER);
+  }
+  const token = `claim-${store.counter++}`;
+  row.claimToken = token;
+  row.claimedUntil = plusSeconds(now, claimSeconds);
+  const { sealedHandle } = row;
+  return {
+    leaseId: row.id,
+    taskId: row.taskId,
+    backendId: row.backendId,
+    backendRevision: row.backendRevision,
+    token,
+    attempts: row.attempts,
+    plan: row.plan,
+    expiresAt: row.expiresAt,
+    work:
+      row.isUnsettled || sealedHandle === null
+        ? { kind: "recover", sealedHandle }
+        : { kind: "revoke", sealedHandle },
+  };
+}
+
+function settle(store: MemoryStore, claimed: Claim, outcome: ClaimOutcome): boolean {
+  const row = store.leases.get(claimed.leaseId);
+  if (row === undefined || row.claimToken !== claimed.token) return false;
+  if (row.state !== "ending" && row.state !== "stuck") return false;
+  const now = store.clock.now();
+  row.claimToken = null;
+  row.claimedUntil = null;
+  row.version++;
+  row.waiting = null;
+  switch (outcome.kind) {
+    case "ended":
+      row.state = "ended";
+      row.outcome = outcome.outcome;
+      row.looked = outcome.looked;
+      row.endedAt = now;
+      row.nextAttemptAt = null;
+      leaseEvent(store, row, "lease.ended", WORKER, {
+        outcome: outcome.outcome,
+        looked: outcome.looked,
+      });
+      return true;
+    case "wait":
+      row.waiting = outcome.exposure;
+      row.nextAttemptAt = plusSeconds(now, outcome.seconds);
+      leaseEvent(store, row, "lease.waiting", WORKER, { seconds: outcome.seconds });
+      return true;
+    case "failed":
+      row.attempts++;
+      row.lastError = outcome.error;
+      row.nextAttemptAt = plusSeconds(now, outcome.retryInSeconds);
+      if (outcome.stuck && row.state !== "stuck") {
+        row.state = "stuck";
+        leaseEvent(store, row, "lease.stuck", WORKER, { error: outcome.error });
+      } else {
+        leaseEvent(store, row, "lease.retried", WORKER, { error: outcome.error });
+      }
+      return true;
+  }
+}
+
+type MarkedRow = Parameters<SweepLedger["adoptOrphans"]>[1][number];
+
+function adopt(store: MemoryStore, backendId: BackendId, marked: MarkedRow): LeaseId | null {
+  const now = store.clock.now();
+  const { mark, sealedHandle } = marked;
+  const known = store.leases.get(mark.leaseId);
+  if (known !== undefined && isLive(known)) return null;
+  const row = known ?? lostRow(store, backendId, marked);
+  row.state = "ending";
+  row.outcome = null;
+  row.endedAt = null;
+  row.endRequestedAt ??= now;
+  row.endReason = "resurfaced";
+  row.nextAttemptAt = now;
+  row.attempts = 0;
+  row.isUnsettled = false;
+  row.sealedHandle = sealedHandle;
+  row.version++;
+  store.leases.set(row.id, row);
+  leaseEvent(store, row, "lease.resurfaced", SWEEP, { external_name: marked.externalName });
+  return row.id;
+}
+
+/** A restore lost it: what is known of it is what the backend shows. */
+function lostRow(store: MemoryStore, backendId: BackendId, marked: MarkedRow): LeaseRow {
+  const now = store.clock.now();
+  const facts = store.backendFacts(backendId);
+  if (facts === null) throw new BrokerError("not_found", "There is no such backend.");
+  const { type, revision } = facts;
+  const { leaseId } = marked.mark;
+  return {
+    id: leaseId,
+    taskId: null,
+    role: null,
+    backendId,
+    backendType: type,
+    backendRevision: revision,
+    workload: null,
+    decisionId: null,
+    state: "ending",
+    outcome: null,
+    plan: { leaseId, externalName: marked.externalName, expiresAt: now, grant: {} },
+    fingerprint: null,
+    reservedAt: now,
+    issueBy: now,
+    settleBy: now,
+    activatedAt: null,
+    expiresAt: now,
+    endRequestedAt: now,
+    endReason: "resurfaced",
+    endedAt: null,
+    attempts: 0,
+    nextAttemptAt: now,
+    lastError: null,
+    looked: null,
+    version: 1,
+    sealedHandle: marked.sealedHandle,
+    waiting: null,
+    isUnsettled: false,
+    isSuperseded: false,
+    claimToken: null,
+    claimedUntil: null,
+    key: null,
+  };
+}

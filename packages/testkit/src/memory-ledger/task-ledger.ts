@@ -1,0 +1,113 @@
+import {
+  BrokerError,
+  workloadName,
+  type Actor,
+  type EndedTaskState,
+  type TaskId,
+  type TaskLedger,
+} from "@mayfly/spec";
+import {
+  append,
+  proveAgain,
+  below,
+  isLive,
+  isOpen,
+  leaseOf,
+  markEnding,
+  requireTask,
+  taskOf,
+  type MemoryStore,
+  type TaskRow,
+} from "./store.ts";
+
+export function createTaskLedger(store: MemoryStore): TaskLedger {
+  const { gate } = store;
+  return {
+    find: (id) =>
+      gate.run("find", () => {
+        const row = store.tasks.get(id);
+        return row === undefined ? null : taskOf(store, row);
+      }),
+    heartbeat: (id, proof) =>
+      gate.run("heartbeat", () => {
+        const row = requireTask(store, id);
+        if (!isOpen(store, row)) return "ended";
+        row.lastHeartbeatAt = store.clock.now();
+        if (proof !== null) {
+          proveAgain(row, proof);
+          const actor: Actor = { kind: "workload", name: workloadName(row.workload) };
+          append(store, { kind: "task.heartbeat_proven", actor, taskId: id });
+        }
+        return "beaten";
+      }),
+    requestEnd: ({ taskId, state, actor, reason }) =>
+      gate.run("requestEnd", () => {
+        const row = requireTask(store, taskId);
+        if (row.state !== "active" || row.end !== null) return "already";
+        row.end = { state, actor, reason };
+        append(store, { kind: "task.end_requested", actor, taskId, data: { state, reason } });
+        return "requested";
+      }),
+    applyEnd: (id) => gate.run("applyEnd", () => applyEnd(store, id)),
+    endLease: (id, actor, reason) =>
+      gate.run("endLease", () => {
+        const row = store.leases.get(id);
+        if (row === undefined) return null;
+        markEnding(store, row, actor, reason);
+        return leaseOf(store, row);
+      }),
+    leasesBelow: (id, limit) =>
+      gate.run("leasesBelow", () => {
+        const tasks = new Set<TaskId | null>(below(store, id).map((row) => row.id));
+        return [...store.leases.values()]
+          .filter((row) => tasks.has(row.taskId))
+          .toSorted((a, b) => (a.id < b.id ? 1 : -1))
+          .slice(0, limit)
+          .map((row) => leaseOf(store, row));
+      }),
+    lease: (id) =>
+      gate.run("lease", () => {
+        const row = store.leases.get(id);
+        return row === undefined ? null : leaseOf(store, row);
+      }),
+  };
+}
+
+function applyEnd(store: MemoryStore, id: TaskId) {
+  const task = requireTask(store, id);
+  const { end } = task;
+  if (end === null) throw new BrokerError("conflict", `No end of ${id} was requested.`);
+  const rows = below(store, id).toSorted((a, b) => a.depth - b.depth || (a.id < b.id ? -1 : 1));
+  const ended: TaskId[] = [];
+  for (const row of rows) {
+    if (row.state !== "active") continue;
+    const state = row.end?.state ?? inherited(end.state);
+    endRow(store, row, state, row.end?.actor ?? end.actor, row.end?.reason ?? "its parent ended");
+    ended.push(row.id);
+  }
+  const tasks = new Set<TaskId | null>(rows.map((row) => row.id));
+  const leases = [...store.leases.values()].filter((row) => tasks.has(row.taskId) && isLive(row));
+  for (const row of leases)
+    markEnding(store, row, end.actor, `the task is ${task.state}: ${end.reason}`);
+  return {
+    ended,
+    leases: leases.map(({ id: leaseId, backendId, state }) => ({ id: leaseId, backendId, state })),
+  };
+}
+
+export function endRow(
+  store: MemoryStore,
+  row: TaskRow,
+  state: EndedTaskState,
+  actor: Actor,
+  reason: string,
+): void {
+  row.state = state;
+  row.endedAt = store.clock.now();
+  row.endReason = reason;
+  append(store, { kind: "task.ended", actor, taskId: row.id, data: { state, reason } });
+}
+
+/** What a child becomes that had no end of its own. */
+export const inherited = (parent: EndedTaskState): EndedTaskState =>
+  parent === "killed" || parent === "expired" ? parent : "cancelled";
