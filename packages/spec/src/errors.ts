@@ -40,6 +40,12 @@ export const ERROR_CODES = {
     meaning: "The token endpoint does not offer this grant.",
     todo: "Use urn:ietf:params:oauth:grant-type:token-exchange.",
   },
+  invalid_scope: {
+    status: 400,
+    oauth: "invalid_scope",
+    meaning: "The token endpoint has no scopes.",
+    todo: "Leave out `scope`; say what the task needs in `authorization_details`.",
+  },
   invalid_identity: {
     status: 401,
     oauth: "invalid_request",

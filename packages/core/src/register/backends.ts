@@ -7,6 +7,7 @@ import {
   type BackendId,
   type CallContext,
   type CredentialBackend,
+  type InstantMs,
   type JsonObject,
   type Put,
   type RegisteredBackend,
@@ -33,6 +34,7 @@ export interface DescribedBackend {
   readonly enabled: boolean;
   readonly config: JsonObject;
   readonly upstreamIdentity: string;
+  readonly updatedAt: InstantMs;
 }
 export interface BackendRegistered {
   readonly put: Put;
@@ -81,8 +83,9 @@ export async function registerBackend(
     upstreamIdentity: check.upstreamIdentity,
   };
   const put = await ports.catalog.putBackend(backend, actor);
-  await parts.catalog.fresh();
-  return { put, backend: describe(backend), selfCheck: check };
+  const registered = (await parts.catalog.fresh()).backends.get(id)?.registered;
+  if (registered !== undefined) return { put, backend: describe(registered), selfCheck: check };
+  throw new BrokerError("conflict", `backend ${id} was deleted as soon as it was registered`);
 }
 
 /** Checks a registered backend's rights for all of its roles. Problems are answered, not thrown. */
@@ -102,13 +105,14 @@ export async function testBackend(
   );
 }
 
-export const describe = (backend: Omit<RegisteredBackend, "updatedAt">): DescribedBackend => ({
+export const describe = (backend: RegisteredBackend): DescribedBackend => ({
   id: backend.id,
   type: backend.type,
   revision: backend.revision,
   enabled: backend.enabled,
   config: backend.describedConfig,
   upstreamIdentity: backend.upstreamIdentity,
+  updatedAt: backend.updatedAt,
 });
 
 function knownType(parts: CoreParts, type: string): CredentialBackend {

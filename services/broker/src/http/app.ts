@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { routePath } from "hono/route";
 import type { Core } from "@mayfly/core";
 import {
   BrokerError,
@@ -11,6 +12,8 @@ import {
   type TaskTokens,
 } from "@mayfly/spec";
 import type { Administrators } from "../administrators.ts";
+import { issuerPath, pathWithin } from "./issuer-path.ts";
+import { methodsAt } from "./methods-at.ts";
 import { knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.ts";
 import { callContext, type Env, type HttpContext } from "./request-scope.ts";
 import { administrationRoutes } from "./routes/administration.ts";
@@ -35,9 +38,13 @@ export interface AppPorts {
   readiness(): Promise<boolean>;
 }
 
-/** The broker's HTTP API. */
+/**
+ * The broker's HTTP API. Where the issuer has a path, everything is served below that path, and
+ * without it for a proxy that takes the path off.
+ */
 export function createApp(ports: AppPorts): Hono<Env> {
-  const app = new Hono<Env>();
+  const base = issuerPath(ports.settings.issuer);
+  const app = new Hono<Env>({ getPath: (request) => pathWithin(base, request) });
   app.use(async (c, next) => {
     c.set("call", callContext(ports.clock, ports.random));
     await next();
@@ -52,24 +59,35 @@ export function createApp(ports: AppPorts): Hono<Env> {
   administrationRoutes(app, ports);
   metadataRoutes(app, ports);
   healthRoutes(app, ports);
-  app.all("/token", (c) => {
-    c.header("Allow", "POST");
-    throw new BrokerError("method_not_allowed", "The token endpoint takes POST only.");
-  });
-  app.notFound((c) =>
-    failed(c, new BrokerError("not_found", "There is nothing at this path."), ports),
-  );
+  app.notFound((c) => noRoute(app, c, ports));
   app.onError((error, c) => failed(c, error, ports));
   return app;
 }
 
+/** No route of this method: either none at all, or the path takes others (RFC 9110 15.5.6). */
+function noRoute(app: Hono<Env>, c: HttpContext, ports: AppPorts): Response {
+  const methods = methodsAt(app, c.req.path);
+  if (methods.length === 0) {
+    return failed(c, new BrokerError("not_found", "There is nothing at this path."), ports);
+  }
+  const allow = methods.join(", ");
+  if (c.req.method === "OPTIONS") return new Response(null, { status: 204, headers: { allow } });
+  const error = new BrokerError("method_not_allowed", `This path takes ${allow} only.`);
+  const answer = failed(c, error, ports);
+  answer.headers.set("Allow", allow);
+  return answer;
+}
+
 function failed(c: HttpContext, error: unknown, ports: AppPorts): Response {
   const { traceId } = c.get("call");
-  const known = knownError(error, ports.log.child({ trace: traceId, path: c.req.routePath }));
+  const known = knownError(error, ports.log.child({ trace: traceId, path: routeOf(c) }));
   const answer: Answer =
     c.req.path === "/token" ? oauthAnswer(known, traceId) : problemAnswer(known, traceId);
   return new Response(JSON.stringify(answer.body), {
     status: answer.status,
-    headers: { ...answer.headers, ...(answer.status === 405 ? { Allow: "POST" } : {}) },
+    headers: { ...answer.headers },
   });
 }
+
+/** The pattern, not the path: a path is a stranger's text. */
+const routeOf = (c: HttpContext): string => routePath(c, -1);

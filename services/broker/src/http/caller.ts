@@ -7,18 +7,26 @@ import {
   type CallContext,
   type Task,
   type TaskId,
+  type TaskLedger,
   type VerifiedIdentity,
+  type Workload,
 } from "@mayfly/spec";
 import type { Administrators } from "../administrators.ts";
+import type { HttpContext } from "./request-scope.ts";
 
 /** Who calls one of our own APIs. */
 export type Caller =
   | { readonly kind: "administrator"; readonly actor: Actor }
   | { readonly kind: "task"; readonly actor: Actor; readonly task: Task; readonly token: Secret }
-  | { readonly kind: "workload"; readonly actor: Actor; readonly identity: VerifiedIdentity };
+  | {
+      readonly kind: "workload";
+      readonly actor: Actor;
+      readonly identity: VerifiedIdentity;
+      readonly token: Secret;
+    };
 
 export interface CallerPorts {
-  readonly core: Core;
+  readonly core: Pick<Core, "authenticateTask" | "authenticateWorkload">;
   readonly administrators: Administrators;
 }
 
@@ -38,7 +46,16 @@ export function bearerOf(header: string | null | undefined): Secret {
   return Secret.of(token);
 }
 
-/** Establishes the caller: an administrator, the holder of a task token, or a workload itself. */
+/** The caller of this request: an administrator, the holder of a task token, or a workload. */
+export const callerOf = (c: HttpContext, ports: CallerPorts): Promise<Caller> =>
+  authenticateCaller(ports, c.req.header("authorization"), c.get("call"));
+
+export const administratorOf = async (c: HttpContext, ports: CallerPorts): Promise<Actor> => {
+  const caller = await callerOf(c, ports);
+  if (caller.kind === "administrator") return caller.actor;
+  throw new BrokerError("denied", "Only an administrator may do this.");
+};
+
 export async function authenticateCaller(
   ports: CallerPorts,
   header: string | null | undefined,
@@ -50,20 +67,28 @@ export async function authenticateCaller(
   }
   if (looksLikeTaskToken(token)) {
     const { task } = await ports.core.authenticateTask(token, call);
-    return {
-      kind: "task",
-      actor: { kind: "workload", name: workloadName(task.workload) },
-      task,
-      token,
-    };
+    return { kind: "task", actor: actorOf(task.workload), task, token };
   }
   const identity = await ports.core.authenticateWorkload({ kind: "jwt", token }, call);
-  return {
-    kind: "workload",
-    actor: { kind: "workload", name: workloadName(identity.workload) },
-    identity,
-  };
+  if (identity.oneTime !== null) throw countsOnce();
+  return { kind: "workload", actor: actorOf(identity.workload), identity, token };
 }
+
+const actorOf = (workload: Workload): Actor => ({
+  kind: "workload",
+  name: workloadName(workload),
+});
+
+/** Only a reservation records the use of a one-time token; without that it could be replayed. */
+const countsOnce = (): BrokerError =>
+  new BrokerError(
+    "unauthenticated",
+    "This token counts once, for a token exchange; it is not accepted here.",
+    {
+      where: "Authorization",
+      public: { hint: "Exchange it with the task's id in `task`, then send the task token." },
+    },
+  );
 
 /** Routing on unverified bytes, never a reason to trust: RFC 9068 section 2.1 fixes the `typ`. */
 function looksLikeTaskToken(token: Secret): boolean {
@@ -72,25 +97,27 @@ function looksLikeTaskToken(token: Secret): boolean {
   return /"typ"\s*:\s*"(?:application\/)?at\+jwt"/i.test(text);
 }
 
-export function mustBeAdministrator(caller: Caller): Actor {
-  if (caller.kind !== "administrator") {
-    throw new BrokerError("denied", "Only an administrator may do this.");
-  }
-  return caller.actor;
-}
-
 /**
- * Whether the caller may see and end the task: its holder, the same subject freshly proven, the
+ * The task, if the caller may see and end it: its holder, the same subject freshly proven, the
  * owner of a task above it, an administrator. Others learn nothing, not even that it exists.
  */
-export function mustOwnTask(caller: Caller, task: Task | null, id: TaskId): Task {
-  if (task !== null && owns(caller, task)) return task;
+export async function mustOwnTask(
+  tasks: Pick<TaskLedger, "find">,
+  caller: Caller,
+  id: TaskId,
+): Promise<Task> {
+  const task = await tasks.find(id);
+  if (task !== null && (await owns(tasks, caller, task))) return task;
   throw new BrokerError("not_found", `There is no task ${id} that this caller may see.`, {
     where: "id",
   });
 }
 
-function owns(caller: Caller, task: Task): boolean {
+export async function owns(
+  tasks: Pick<TaskLedger, "find">,
+  caller: Caller,
+  task: Task,
+): Promise<boolean> {
   switch (caller.kind) {
     case "administrator":
       return true;
@@ -98,11 +125,18 @@ function owns(caller: Caller, task: Task): boolean {
       return caller.task.id === task.id || task.ancestors.includes(caller.task.id);
     case "workload": {
       const { workload } = caller.identity;
-      return (
-        workload.trustRoot === task.workload.trustRoot &&
-        workload.issuer === task.workload.issuer &&
-        workload.subject === task.workload.subject
-      );
+      if (isSame(workload, task.workload)) return true;
+      for (const id of task.ancestors) {
+        const ancestor = await tasks.find(id);
+        if (ancestor !== null && isSame(workload, ancestor.workload)) return true;
+      }
+      return false;
     }
   }
 }
+
+const isSame = (a: Workload, b: Workload): boolean =>
+  a.trustRoot === b.trustRoot &&
+  a.kind === b.kind &&
+  a.issuer === b.issuer &&
+  a.subject === b.subject;

@@ -20,6 +20,7 @@ export function problemAnswer(error: BrokerError, traceId: string): Answer {
       ...(entry.status === 401 ? { "WWW-Authenticate": 'Bearer realm="mayfly"' } : {}),
     },
     body: {
+      ...error.public,
       type: `https://mayfly.dev/errors#${error.code}`,
       title: entry.meaning,
       status: entry.status,
@@ -27,7 +28,6 @@ export function problemAnswer(error: BrokerError, traceId: string): Answer {
       code: error.code,
       ...(error.where === null ? {} : { where: error.where }),
       todo: entry.todo,
-      ...error.public,
       trace: traceId,
     },
   };
@@ -35,7 +35,6 @@ export function problemAnswer(error: BrokerError, traceId: string): Answer {
 
 /** Codes for which the token endpoint does not answer 400 (RFC 6749 section 5.2; protocol ours). */
 const OAUTH_STATUS: Partial<Record<ErrorCode, number>> = {
-  unauthenticated: 401,
   method_not_allowed: 405,
   too_large: 413,
   idempotency_mismatch: 409,
@@ -58,11 +57,11 @@ export function oauthAnswer(error: BrokerError, traceId: string): Answer {
     status: OAUTH_STATUS[error.code] ?? 400,
     headers: { ...NO_STORE, "Content-Type": "application/json", ...retryAfter(error) },
     body: {
+      ...rest,
       error: entry.oauth,
       error_description: printable(error.message),
       code: error.code,
       ...(error.where === null ? {} : { where: error.where }),
-      ...rest,
       hint: hint ?? entry.todo,
       trace: traceId,
     },

@@ -1,14 +1,17 @@
 import { z } from "zod";
+import { parseDuration } from "@mayfly/core";
 import {
   BrokerError,
   InvalidInput,
   parseId,
+  type DurationSeconds,
   type IdKind,
   type IdOf,
   type PageRequest,
 } from "@mayfly/spec";
 import { readBody } from "./read-body.ts";
 import type { HttpContext } from "./request-scope.ts";
+import { shownName } from "./shown-name.ts";
 import { parseStrictJson } from "./strict-json.ts";
 
 const JSON_BODY_BYTES_MAX = 1024 * 1024;
@@ -17,37 +20,47 @@ const JSON_BODY_BYTES_MAX = 1024 * 1024;
 export async function readJson<T>(c: HttpContext, schema: z.ZodType<T>): Promise<T> {
   const text = await readBody(c.req.raw, c.env?.incoming, JSON_BODY_BYTES_MAX);
   if (text === "") return parsed(schema, {}, "body");
-  if (!/^application\/json\s*(?:;.*)?$/i.test(c.req.header("content-type") ?? "")) {
-    throw new BrokerError("invalid_request", "The body must be application/json.", {
+  if (!/^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i.test(contentTypeOf(c))) {
+    throw new BrokerError("invalid_request", "The body must be application/json in UTF-8.", {
       where: "Content-Type",
     });
   }
   return parsed(schema, parseStrictJson(text, "body", "invalid_request"), "body");
 }
 
+const contentTypeOf = (c: HttpContext): string => c.req.header("content-type") ?? "";
+
 /** The query string, closed-world and without repeats. */
 export function readQuery<T>(c: HttpContext, schema: z.ZodType<T>): T {
-  const values: Record<string, string> = {};
-  for (const [name, list] of Object.entries(c.req.queries())) {
-    const [first, ...more] = list;
-    if (first === undefined || more.length > 0) {
+  const values = new Map<string, string>();
+  for (const [name, value] of new URL(c.req.url).searchParams) {
+    if (values.has(name)) {
       throw new BrokerError("invalid_request", "A query parameter is sent more than once.", {
-        where: name,
+        where: shownName(name),
       });
     }
-    values[name] = first;
+    values.set(name, value);
   }
-  return parsed(schema, values, "query");
+  return parsed(schema, Object.fromEntries(values), "query");
 }
 
-/** Throws {@link InvalidInput} for the first issue, with the path to it. */
+/** Throws {@link InvalidInput} for the first issue, with the path to it; an unknown key is named. */
 export function parsed<T>(schema: z.ZodType<T>, value: unknown, root: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const where = [root, ...(issue?.path ?? []).map(String)].join(".");
-  throw new InvalidInput(`${where}: ${issue?.message ?? "not acceptable"}`, { where });
+  const [issue] = result.error.issues;
+  if (issue === undefined) throw new InvalidInput(`${root}: not acceptable`, { where: root });
+  const unknownKey = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
+  const path = unknownKey === undefined ? issue.path : [...issue.path, unknownKey];
+  const where = path.reduce<string>(
+    (text, part) => (typeof part === "number" ? `${text}[${part}]` : `${text}.${shown(part)}`),
+    root,
+  );
+  const why = unknownKey === undefined ? issue.message : "unknown member; leave it out";
+  throw new InvalidInput(`${where}: ${why}`, { where });
 }
+
+const shown = (part: PropertyKey): string => shownName(String(part));
 
 export const idParam = <K extends IdKind>(c: HttpContext, kind: K): IdOf[K] =>
   parseId(kind, c.req.param("id"), "id");
@@ -67,21 +80,14 @@ export const pageOf = (query: {
   readonly after?: string | undefined;
 }): PageRequest => ({ limit: query.limit ?? 100, after: query.after ?? null });
 
-/** Whole or fractional seconds, or text such as `15m`. */
-export const durationSchema = (secondsMax: number): z.ZodType<number> =>
-  z
-    .union([
-      z.number(),
-      z.string().regex(/^\d{1,7}(?:ms|s|m|h)?$/, "expected a duration like 15m or seconds"),
-    ])
-    .transform((value) => (typeof value === "number" ? value : secondsOf(value)))
-    .refine(
-      (seconds) => seconds >= 0 && seconds <= secondsMax,
-      `expected 0 to ${secondsMax} seconds`,
-    );
-
-const UNIT_SECONDS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
-function secondsOf(text: string): number {
-  const unit = /[a-z]+$/.exec(text)?.[0] ?? "s";
-  return Number.parseInt(text, 10) * (UNIT_SECONDS[unit] ?? 1);
-}
+/** `15m`, `90s`, `2h`, `1d`, or whole seconds: the same words as in a task descriptor. */
+export const durationSchema = (min: number, max: number): z.ZodType<DurationSeconds> =>
+  z.unknown().transform((input, context): DurationSeconds => {
+    try {
+      return parseDuration(input, "", { min, max });
+    } catch (error) {
+      const message = BrokerError.is(error) ? error.message.replace(/^: /, "") : "not acceptable";
+      context.addIssue({ code: "custom", message });
+      return z.NEVER;
+    }
+  });

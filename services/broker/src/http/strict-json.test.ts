@@ -6,7 +6,7 @@ const parse = (text: string): unknown => parseStrictJson(text, "details", "inval
 
 describe("strict JSON", () => {
   it.each([
-    ["a repeated member", '{"role":"a","role":"b"}', 'has the member "role" twice'],
+    ["a repeated member", '{"role":"a","role":"b"}', "has the member role twice"],
     ["a repeated member that is spelt with an escape", '{"role":"a","r\\u006fle":"b"}', "twice"],
     ["a member repeated deep inside", '[{"a":{"b":1,"b":1}}]', "twice"],
     ["a comment", '{"a":1 /* x */}', "is not JSON"],

@@ -1,5 +1,6 @@
 import { visit, type ParseErrorCode } from "jsonc-parser";
 import { BrokerError, type ErrorCode } from "@mayfly/spec";
+import { shownName } from "./shown-name.ts";
 
 const DEPTH_MAX = 8;
 
@@ -47,8 +48,7 @@ function checkTokens(text: string, refuse: (what: string) => never): void {
       },
       onObjectProperty: (property) => {
         const seen = members.at(-1);
-        if (seen?.has(property) === true)
-          refuse(`has the member ${JSON.stringify(property)} twice`);
+        if (seen?.has(property) === true) refuse(`has the member ${shownName(property)} twice`);
         seen?.add(property);
         if (!property.isWellFormed()) refuse("has an unpaired surrogate");
       },

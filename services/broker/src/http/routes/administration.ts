@@ -5,14 +5,13 @@ import {
   parseBackendId,
   parseRoleName,
   parseTrustRootName,
-  type Actor,
   type BackendId,
   type RoleName,
   type SelfCheck,
   type TrustRootName,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { authenticateCaller, mustBeAdministrator } from "../caller.ts";
+import { administratorOf } from "../caller.ts";
 import { readJson } from "../read-json.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import { backendView, instantText, roleView } from "../views/json-views.ts";
@@ -33,6 +32,13 @@ const policiesSchema = z.strictObject({
     .min(1)
     .max(64),
 });
+/** The path names the role; a `role` in the body as well would have two say it. */
+const roleSchema = z
+  .record(z.string(), z.unknown())
+  .refine((input) => !Object.hasOwn(input, "role"), {
+    message: "the path names the role; leave it out",
+    path: ["role"],
+  });
 const nothing = z.strictObject({});
 
 /** What platform teams register. Every answer is without secrets. */
@@ -41,11 +47,6 @@ export function administrationRoutes(app: Hono<Env>, ports: AppPorts): void {
   roleRoutes(app, ports);
   trustAndPolicyRoutes(app, ports);
 }
-
-const administrator = async (c: HttpContext, ports: AppPorts): Promise<Actor> =>
-  mustBeAdministrator(
-    await authenticateCaller(ports, c.req.header("authorization"), c.get("call")),
-  );
 
 const backendParam = (c: HttpContext): BackendId =>
   parseBackendId(c.req.param("backend"), "backend");
@@ -64,12 +65,12 @@ const checkView = (check: SelfCheck) => ({
 function backendRoutes(app: Hono<Env>, ports: AppPorts): void {
   const { core } = ports;
   app.get("/v1/backends", async (c) => {
-    await administrator(c, ports);
+    await administratorOf(c, ports);
     const view = await core.catalogView();
     return c.json({ items: view.backends.map(backendView) });
   });
   app.get("/v1/backends/:backend", async (c) => {
-    await administrator(c, ports);
+    await administratorOf(c, ports);
     const id = backendParam(c);
     const found = (await core.catalogView()).backends.find((backend) => backend.id === id);
     if (found === undefined)
@@ -77,14 +78,14 @@ function backendRoutes(app: Hono<Env>, ports: AppPorts): void {
     return c.json(backendView(found));
   });
   app.put("/v1/backends/:backend", async (c) => {
-    const actor = await administrator(c, ports);
+    const actor = await administratorOf(c, ports);
     const input = await readJson(c, backendSchema);
     const done = await core.registerBackend(
       {
         id: backendParam(c),
         type: input.type,
         config: input.config,
-        enabled: input.enabled ?? true,
+        ...(input.enabled === undefined ? {} : { enabled: input.enabled }),
       },
       actor,
       c.get("call"),
@@ -95,7 +96,7 @@ function backendRoutes(app: Hono<Env>, ports: AppPorts): void {
     );
   });
   app.post("/v1/backends/:backend/test", async (c) => {
-    await administrator(c, ports);
+    await administratorOf(c, ports);
     await readJson(c, nothing);
     return c.json(checkView(await core.testBackend(backendParam(c), c.get("call"))));
   });
@@ -104,14 +105,14 @@ function backendRoutes(app: Hono<Env>, ports: AppPorts): void {
     ["disable", false],
   ] as const) {
     app.post(`/v1/backends/:backend/${verb}`, async (c) => {
-      const actor = await administrator(c, ports);
+      const actor = await administratorOf(c, ports);
       await readJson(c, nothing);
       await core.setBackendEnabled(backendParam(c), enabled, actor);
       return c.json({ backend: backendParam(c), enabled });
     });
   }
   app.delete("/v1/backends/:backend", async (c) => {
-    const actor = await administrator(c, ports);
+    const actor = await administratorOf(c, ports);
     await core.deleteBackend(backendParam(c), actor);
     return c.body(null, 204);
   });
@@ -120,20 +121,20 @@ function backendRoutes(app: Hono<Env>, ports: AppPorts): void {
 function roleRoutes(app: Hono<Env>, ports: AppPorts): void {
   const { core } = ports;
   app.get("/v1/roles", async (c) => {
-    await administrator(c, ports);
+    await administratorOf(c, ports);
     return c.json({ items: (await core.catalogView()).roles.map(roleView) });
   });
   app.put("/v1/roles/:backend/:shape", async (c) => {
-    const actor = await administrator(c, ports);
-    const input = await readJson(c, z.record(z.string(), z.unknown()));
-    const done = await core.putRole(roleParam(c), input, actor, c.get("call"));
+    const actor = await administratorOf(c, ports);
+    const input = await readJson(c, roleSchema);
+    const done = await core.putRole({ ...input, role: roleParam(c) }, actor, c.get("call"));
     return c.json(
       { result: done.put, role: roleView(done.role) },
       done.put === "created" ? 201 : 200,
     );
   });
   app.delete("/v1/roles/:backend/:shape", async (c) => {
-    const actor = await administrator(c, ports);
+    const actor = await administratorOf(c, ports);
     await core.deleteRole(roleParam(c), actor);
     return c.body(null, 204);
   });
@@ -142,30 +143,23 @@ function roleRoutes(app: Hono<Env>, ports: AppPorts): void {
 function trustAndPolicyRoutes(app: Hono<Env>, ports: AppPorts): void {
   const { core } = ports;
   app.get("/v1/trust", async (c) => {
-    await administrator(c, ports);
+    await administratorOf(c, ports);
     return c.json({ items: (await core.catalogView()).trustRoots.map((root) => ({ ...root })) });
   });
   app.put("/v1/trust/:name", async (c) => {
-    const actor = await administrator(c, ports);
+    const actor = await administratorOf(c, ports);
     const input = await readJson(c, trustSchema);
-    const put = await core.putTrustRoot(
-      {
-        name: trustParam(c),
-        kind: input.kind,
-        config: input.config,
-        enabled: input.enabled ?? true,
-      },
-      actor,
-    );
-    return c.json({ result: put, name: trustParam(c) }, put === "created" ? 201 : 200);
+    const { put, trustRoot } = await core.putTrustRoot({ ...input, trust: trustParam(c) }, actor);
+    const { name } = trustRoot;
+    return c.json({ result: put, name }, put === "created" ? 201 : 200);
   });
   app.delete("/v1/trust/:name", async (c) => {
-    const actor = await administrator(c, ports);
+    const actor = await administratorOf(c, ports);
     await core.deleteTrustRoot(trustParam(c), actor);
     return c.body(null, 204);
   });
   app.get("/v1/policies", async (c) => {
-    await administrator(c, ports);
+    await administratorOf(c, ports);
     const bundle = (await core.catalogView()).policies;
     if (bundle === null) return c.json({ digest: null, sources: [], activated_at: null });
     return c.json({
@@ -175,7 +169,7 @@ function trustAndPolicyRoutes(app: Hono<Env>, ports: AppPorts): void {
     });
   });
   app.put("/v1/policies", async (c) => {
-    const actor = await administrator(c, ports);
+    const actor = await administratorOf(c, ports);
     const input = await readJson(c, policiesSchema);
     const done = await core.activatePolicies(input.sources, actor);
     return c.json({ result: done.put, digest: done.digest });

@@ -12,98 +12,100 @@ import {
   type LeaseFilter,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { authenticateCaller, mustBeAdministrator, mustOwnTask, type Caller } from "../caller.ts";
+import { administratorOf, callerOf, owns, type Caller } from "../caller.ts";
 import { durationSchema, idParam, PAGE_QUERY, pageOf, readJson, readQuery } from "../read-json.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import { decisionView, eventView, leaseView } from "../views/json-views.ts";
 import { timeRange } from "./tasks.ts";
 
+const endSchema = z.strictObject({ reason: z.string().min(1).max(1000).optional() });
+const RENEW_SECONDS_MAX = 31 * 86_400;
+const renewSchema = z.strictObject({ ttl: durationSchema(1, RENEW_SECONDS_MAX).optional() });
+
 /** Leases, and what security teams ask of the ledger. */
 export function leaseRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/leases", async (c) => {
-    mustBeAdministrator(await callerOf(c, ports));
+    await administratorOf(c, ports);
     const query = readQuery(c, leaseQuery);
     const page = await ports.queries.leases(leaseFilter(query), pageOf(query));
     return c.json({ items: page.items.map(leaseView), next: page.next });
   });
   app.get("/v1/leases/:id", async (c) => c.json(leaseView((await ownLease(c, ports)).lease)));
   app.post("/v1/leases/:id/end", async (c) => {
-    const input = await readJson(
-      c,
-      z.strictObject({ reason: z.string().min(1).max(1000).optional() }),
-    );
     const { lease, caller } = await ownLease(c, ports);
+    const input = await readJson(c, endSchema);
+    const by = caller.kind === "administrator" ? "an administrator" : "its holder";
     const ended = await ports.core.endLease(
-      { leaseId: lease.id, by: caller.actor, reason: input.reason ?? "ended by its holder" },
+      { leaseId: lease.id, by: caller.actor, reason: input.reason ?? `ended by ${by}` },
       c.get("call"),
     );
     return c.json(leaseView(ended));
   });
   app.post("/v1/leases/:id/renew", async (c) => {
-    const input = await readJson(c, z.strictObject({ ttl: durationSchema(604_800) }));
     const { lease, caller } = await ownLease(c, ports);
+    const input = await readJson(c, renewSchema);
     if (caller.kind !== "task" || caller.task.id !== lease.taskId) {
       throw new BrokerError("denied", "A renewal needs the task's own token.", {
         where: "Authorization",
       });
     }
     const renewed = await ports.core.renewLease(
-      { leaseId: lease.id, ttlSeconds: input.ttl, token: caller.token },
+      { leaseId: lease.id, ttlSeconds: input.ttl ?? null, task: caller.task },
       c.get("call"),
     );
     return c.json(leaseView(renewed));
   });
 }
 
+const verifySchema = z.strictObject({
+  from: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+});
+
 /** Events, decisions and the verification of the log. */
 export function ledgerRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/events", async (c) => {
-    mustBeAdministrator(await callerOf(c, ports));
+    await administratorOf(c, ports);
     const query = readQuery(c, eventQuery);
     const page = await ports.queries.events(eventFilter(query), pageOf(query));
     return c.json({ items: page.items.map(eventView), next: page.next });
   });
   app.get("/v1/decisions/:id", async (c) => {
+    await administratorOf(c, ports);
     const id = idParam(c, "decision");
-    mustBeAdministrator(await callerOf(c, ports));
     const decision = await ports.queries.decision(id);
     if (decision === null)
       throw new BrokerError("not_found", `There is no decision ${id}.`, { where: "id" });
     return c.json(decisionView(decision));
   });
   app.get("/v1/ledger/counts", async (c) => {
-    mustBeAdministrator(await callerOf(c, ports));
+    await administratorOf(c, ports);
     return c.json(await ports.queries.counts());
   });
   app.post("/v1/ledger/verify", async (c) => {
-    const input = await readJson(
-      c,
-      z.strictObject({ from: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional() }),
-    );
-    mustBeAdministrator(await callerOf(c, ports));
+    await administratorOf(c, ports);
+    const input = await readJson(c, verifySchema);
     return c.json(await ports.sequencer.verify(input.from ?? 0));
   });
 }
 
-const callerOf = (c: HttpContext, ports: AppPorts): Promise<Caller> =>
-  authenticateCaller(ports, c.req.header("authorization"), c.get("call"));
-
-/** The lease, if the caller may see its task. */
+/** The lease, if the caller may see its task; one that a restore lost the task of, by nobody else. */
 async function ownLease(
   c: HttpContext,
   ports: AppPorts,
 ): Promise<{ readonly lease: Lease; readonly caller: Caller }> {
-  const id = idParam(c, "lease");
   const caller = await callerOf(c, ports);
+  const id = idParam(c, "lease");
   const lease = await ports.tasks.lease(id);
-  if (lease !== null && caller.kind === "administrator") return { lease, caller };
-  if (lease === null || lease.taskId === null) {
-    throw new BrokerError("not_found", `There is no lease ${id} that this caller may see.`, {
-      where: "id",
-    });
-  }
-  mustOwnTask(caller, await ports.tasks.find(lease.taskId), lease.taskId);
-  return { lease, caller };
+  if (lease !== null && (await ownsLease(ports, caller, lease))) return { lease, caller };
+  throw new BrokerError("not_found", `There is no lease ${id} that this caller may see.`, {
+    where: "id",
+  });
+}
+
+async function ownsLease(ports: AppPorts, caller: Caller, lease: Lease): Promise<boolean> {
+  if (caller.kind === "administrator") return true;
+  const task = lease.taskId === null ? null : await ports.tasks.find(lease.taskId);
+  return task !== null && owns(ports.tasks, caller, task);
 }
 
 const leaseQuery = z.strictObject({

@@ -1,11 +1,15 @@
 import type { Hono } from "hono";
+import { BrokerError } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
+import { issuerPath } from "../issuer-path.ts";
 import type { Env } from "../request-scope.ts";
+
+const WELL_KNOWN = "/.well-known/oauth-authorization-server";
+const CACHED = { "Cache-Control": "public, max-age=300" } as const;
 
 /** RFC 8414 metadata and RFC 7517 keys. */
 export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {
   const { issuer } = ports.settings;
-  const { pathname } = new URL(issuer);
   const metadata = {
     issuer,
     token_endpoint: `${issuer}/token`,
@@ -18,9 +22,10 @@ export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {
     response_types_supported: [],
   };
   // Section 3.1: the well-known part stands before the issuer's path.
-  const path = `/.well-known/oauth-authorization-server${pathname === "/" ? "" : pathname}`;
-  app.get(path, (c) => c.json(metadata, 200, { "Cache-Control": "public, max-age=300" }));
-  app.get("/jwks", (c) =>
-    c.json(ports.taskTokens.jwks(), 200, { "Cache-Control": "public, max-age=300" }),
-  );
+  const path = `${WELL_KNOWN}${issuerPath(issuer)}`;
+  app.get(`${WELL_KNOWN}/*`, (c) => {
+    if (c.req.path === path) return c.json(metadata, 200, CACHED);
+    throw new BrokerError("not_found", "This broker is another issuer.");
+  });
+  app.get("/jwks", (c) => c.json(ports.taskTokens.jwks(), 200, CACHED));
 }

@@ -1,17 +1,20 @@
 import type { Hono } from "hono";
 import { z } from "zod";
+import type { EndTaskRequest, HeartbeatProof } from "@mayfly/core";
 import {
   BrokerError,
   instantMs,
   parseId,
   TASK_STATES,
-  type EndedTaskState,
   type TaskFilter,
+  type TaskId,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { authenticateCaller, mustBeAdministrator, mustOwnTask } from "../caller.ts";
+import { administratorOf, callerOf, mustOwnTask, type Caller } from "../caller.ts";
 import { durationSchema, idParam, PAGE_QUERY, pageOf, readJson, readQuery } from "../read-json.ts";
+import { goneSignal } from "../reply-delivery.ts";
 import type { Env } from "../request-scope.ts";
+import { secondsLeft } from "../seconds-left.ts";
 import { decisionView, eventView, leaseView, taskView } from "../views/json-views.ts";
 
 /** The longest that an end may be waited for in one call. */
@@ -19,7 +22,7 @@ const WAIT_SECONDS_MAX = 60;
 
 const endSchema = z.strictObject({
   reason: z.string().min(1).max(1000).optional(),
-  wait: durationSchema(WAIT_SECONDS_MAX).optional(),
+  wait: durationSchema(0, WAIT_SECONDS_MAX).optional(),
 });
 
 const ENDINGS = {
@@ -27,27 +30,24 @@ const ENDINGS = {
   fail: "failed",
   cancel: "cancelled",
   kill: "killed",
-} as const satisfies Readonly<Record<string, EndedTaskState>>;
+} as const satisfies Readonly<Record<string, EndTaskRequest["state"]>>;
 
 /** Tasks: read, heartbeat, end. Ending consults no policy. */
 export function taskRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/tasks", async (c) => {
-    mustBeAdministrator(
-      await authenticateCaller(ports, c.req.header("authorization"), c.get("call")),
-    );
+    await administratorOf(c, ports);
     const query = readQuery(c, listSchema);
     const page = await ports.queries.tasks(filterOf(query), pageOf(query));
     return c.json({ items: page.items.map(taskView), next: page.next });
   });
   app.get("/v1/tasks/:id", async (c) => {
-    const id = idParam(c, "task");
-    const caller = await authenticateCaller(ports, c.req.header("authorization"), c.get("call"));
-    return c.json(taskView(mustOwnTask(caller, await ports.tasks.find(id), id)));
+    const caller = await callerOf(c, ports);
+    return c.json(taskView(await mustOwnTask(ports.tasks, caller, idParam(c, "task"))));
   });
   app.get("/v1/tasks/:id/chain", async (c) => {
+    const caller = await callerOf(c, ports);
     const id = idParam(c, "task");
-    const caller = await authenticateCaller(ports, c.req.header("authorization"), c.get("call"));
-    mustOwnTask(caller, await ports.tasks.find(id), id);
+    await mustOwnTask(ports.tasks, caller, id);
     const chain = await ports.queries.taskChain(id);
     if (chain === null) throw new BrokerError("not_found", `There is no task ${id}.`);
     return c.json({
@@ -60,31 +60,47 @@ export function taskRoutes(app: Hono<Env>, ports: AppPorts): void {
     });
   });
   app.post("/v1/tasks/:id/heartbeat", async (c) => {
+    const caller = await callerOf(c, ports);
     const id = idParam(c, "task");
     await readJson(c, z.strictObject({}));
-    const caller = await authenticateCaller(ports, c.req.header("authorization"), c.get("call"));
-    if (caller.kind !== "task" || caller.task.id !== id) {
-      throw new BrokerError("denied", "A heartbeat needs the task's own token.", {
-        where: "Authorization",
-      });
-    }
-    const beat = await ports.core.heartbeat(caller.token, c.get("call"));
+    const beat = await ports.core.heartbeat(proofOf(caller, id), c.get("call"));
     return c.json({
       task: taskView(beat.task),
       access_token: beat.taskToken.expose("reply"),
       token_type: "Bearer",
-      expires_in: beat.taskTokenExpiresInSeconds,
+      expires_in: secondsLeft(ports.clock, beat.taskTokenExpiresAt),
     });
   });
   for (const [verb, state] of Object.entries(ENDINGS)) endRoute(app, ports, verb, state);
 }
 
-function endRoute(app: Hono<Env>, ports: AppPorts, verb: string, state: EndedTaskState): void {
+/** The task's own token, or a fresh identity, which the core holds against the task's. */
+function proofOf(caller: Caller, id: TaskId): HeartbeatProof {
+  if (caller.kind === "workload") {
+    return { taskId: id, presented: { kind: "jwt", token: caller.token } };
+  }
+  if (caller.kind === "task" && caller.task.id === id) return { token: caller.token };
+  throw new BrokerError(
+    "denied",
+    "A heartbeat needs the task's own token, or a fresh token of its workload.",
+    { where: "Authorization" },
+  );
+}
+
+function endRoute(
+  app: Hono<Env>,
+  ports: AppPorts,
+  verb: string,
+  state: EndTaskRequest["state"],
+): void {
   app.post(`/v1/tasks/:id/${verb}`, async (c) => {
+    const caller = await callerOf(c, ports);
     const id = idParam(c, "task");
+    await mustOwnTask(ports.tasks, caller, id);
     const input = await readJson(c, endSchema);
-    const caller = await authenticateCaller(ports, c.req.header("authorization"), c.get("call"));
-    mustOwnTask(caller, await ports.tasks.find(id), id);
+    const call = c.get("call");
+    // Who has gone is waited for no longer; the end itself goes on.
+    const signal = AbortSignal.any([call.signal, goneSignal(c.env?.outgoing)]);
     const ended = await ports.core.endTask(
       {
         taskId: id,
@@ -93,7 +109,7 @@ function endRoute(app: Hono<Env>, ports: AppPorts, verb: string, state: EndedTas
         reason: input.reason ?? verb,
         waitSeconds: input.wait ?? 0,
       },
-      c.get("call"),
+      { ...call, signal },
     );
     return c.json({ task: taskView(ended.task), leases: ended.leases.map(leaseView) });
   });
@@ -101,15 +117,16 @@ function endRoute(app: Hono<Env>, ports: AppPorts, verb: string, state: EndedTas
 
 const instant = z.iso.datetime({ offset: true }).transform((text) => instantMs(Date.parse(text)));
 
+export const timeRange = { from: instant.optional(), until: instant.optional() };
+
 const listSchema = z.strictObject({
   ...PAGE_QUERY,
+  ...timeRange,
   workload: z.string().max(2304).optional(),
   initiator: z.string().max(512).optional(),
   ref: z.string().max(256).optional(),
   state: z.enum(TASK_STATES).optional(),
   parent: z.string().optional(),
-  from: instant.optional(),
-  until: instant.optional(),
 });
 
 function filterOf(query: z.infer<typeof listSchema>): TaskFilter {
@@ -125,5 +142,3 @@ function filterOf(query: z.infer<typeof listSchema>): TaskFilter {
     ...(query.until === undefined ? {} : { until: query.until }),
   };
 }
-
-export const timeRange = { from: instant.optional(), until: instant.optional() };

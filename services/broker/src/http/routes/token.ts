@@ -9,6 +9,8 @@ import type {
 import {
   BrokerError,
   Secret,
+  type Actor,
+  type CallContext,
   type Json,
   type JsonObject,
   type PresentedIdentity,
@@ -16,7 +18,9 @@ import {
 import type { AppPorts } from "../app.ts";
 import { parseForm, type Form } from "../form.ts";
 import { readBody } from "../read-body.ts";
+import { whenLost } from "../reply-delivery.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
+import { secondsLeft } from "../seconds-left.ts";
 import { parseStrictJson } from "../strict-json.ts";
 import { instantText } from "../views/json-views.ts";
 
@@ -34,12 +38,43 @@ export function tokenRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.post("/token", async (c) => {
     const body = await readBody(c.req.raw, c.env?.incoming, TOKEN_BODY_BYTES_MAX);
     const request = readExchange(c, body, ports.settings.issuer);
-    const reply = await ports.core.exchange(request, c.get("call"));
-    return c.body(tokenReply(reply), 200, {
+    const call = c.get("call");
+    const reply = await aboutSubject(ports.core.exchange(request, call));
+    whenLost(c.env?.outgoing, () => endUndelivered(ports, reply, call));
+    return c.body(tokenReply(reply, secondsLeft(ports.clock, reply.taskTokenExpiresAt)), 200, {
       "Content-Type": "application/json",
       "Cache-Control": "no-store",
     });
   });
+}
+
+/** A credential that nobody received is ended. Best effort: without it, it ends with its task. */
+function endUndelivered(ports: AppPorts, reply: ExchangeReply, call: CallContext): void {
+  const by: Actor = { kind: "system", name: "broker" };
+  const reason = "the reply did not reach the agent";
+  for (const { lease } of reply.credentials) {
+    ports.core.endLease({ leaseId: lease, by, reason }, call).catch((error: unknown) => {
+      const fields = { lease, trace: call.traceId };
+      ports.log.warn("an undelivered credential was not ended at once", fields, error);
+    });
+  }
+}
+
+/**
+ * A task token is the subject token here, not a client's credential: a bad one is answered as any
+ * other bad subject token (RFC 8693 section 2.2.2).
+ */
+export async function aboutSubject<T>(outcome: Promise<T>): Promise<T> {
+  try {
+    return await outcome;
+  } catch (error) {
+    if (!BrokerError.is(error) || error.code !== "unauthenticated") throw error;
+    throw new BrokerError("invalid_identity", error.message, {
+      where: "subject_token",
+      public: error.public,
+      cause: error.cause,
+    });
+  }
 }
 
 /** The exchange that a form asks for. Also what `/v1/explain` reads. */
@@ -56,6 +91,9 @@ export function readExchange(c: HttpContext, body: string, issuer: string): Exch
     );
   }
   checkTarget(form, issuer);
+  if (form.one("scope") !== null) {
+    throw new BrokerError("invalid_scope", "There are no scopes here.", { where: "scope" });
+  }
   const requested = form.one("requested_token_type");
   if (requested !== null && requested !== ISSUED_TYPE) {
     throw new BrokerError("invalid_request", `Only ${ISSUED_TYPE} is issued here.`, {
@@ -165,13 +203,13 @@ function readIdempotency(c: HttpContext, body: string): ExchangeRequest["idempot
 }
 
 /** The one place where a secret is written: the reply to the agent that it was minted for. */
-function tokenReply(reply: ExchangeReply): string {
+function tokenReply(reply: ExchangeReply, expiresInSeconds: number): string {
   const { task } = reply;
   return JSON.stringify({
     access_token: reply.taskToken.expose("reply"),
     issued_token_type: ISSUED_TYPE,
     token_type: "Bearer",
-    expires_in: reply.taskTokenExpiresInSeconds,
+    expires_in: expiresInSeconds,
     task: {
       id: task.id,
       state: task.state,

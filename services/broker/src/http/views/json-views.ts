@@ -1,3 +1,4 @@
+import type { DescribedBackend, Explanation } from "@mayfly/core";
 import {
   workloadName,
   type Decision,
@@ -6,7 +7,6 @@ import {
   type JsonObject,
   type Lease,
   type LedgerEvent,
-  type RegisteredBackend,
   type Role,
   type Task,
 } from "@mayfly/spec";
@@ -109,17 +109,18 @@ export const eventView = (event: LedgerEvent): JsonObject => ({
   log_index: event.logIndex,
 });
 
-export const backendView = (backend: RegisteredBackend): JsonObject => ({
+export const backendView = (backend: DescribedBackend): JsonObject => ({
   id: backend.id,
   type: backend.type,
   revision: backend.revision,
   enabled: backend.enabled,
-  config: backend.describedConfig,
+  config: backend.config,
   upstream_identity: backend.upstreamIdentity,
   updated_at: instantText(backend.updatedAt),
 });
 
 export const roleView = (role: Role): JsonObject => ({
+  ...role.settings,
   role: role.name,
   backend: role.backendId,
   description: role.description,
@@ -127,5 +128,28 @@ export const roleView = (role: Role): JsonObject => ({
   data_class: role.dataClass,
   reversibility: role.reversibility,
   environment: role.environment,
-  ...role.settings,
+});
+
+export const explanationView = (explanation: Explanation): JsonObject => ({
+  workload: explanation.workload,
+  task: explanation.taskId,
+  deadline: instantText(explanation.deadlineAt),
+  policy_digest: explanation.policyDigest,
+  credentials: explanation.credentials.map(({ role, effect, determining, would, ...rest }) => ({
+    role,
+    effect,
+    explanation: rest.explanation,
+    determining_policies: determining,
+    would:
+      would === null
+        ? null
+        : {
+            grant: would.grant,
+            kind: would.kind,
+            expires_at: instantText(would.expiresAt),
+            expiry_enforced_by: would.expiryEnforcedBy,
+            revocation: would.revocation,
+            paused_because: would.pausedBecause,
+          },
+  })),
 });
