@@ -137,10 +137,9 @@ async function addKey(
     signsFromAt: newest === null ? now : plusSeconds(now, settings.publishAheadSeconds),
     verifiesUntilAt: null,
   };
-  // The old one signs until the new one does, in a process with another clock a little longer,
-  // and then its last token lives its life.
-  const oldVerifyFor =
-    settings.publishAheadSeconds + settings.tokenSecondsMax + 2 * settings.skewSeconds;
+  // Once the new one signs, the last token of the old one lives its life; a process with another
+  // clock may have signed it a little later, and one with yet another may look a little later.
+  const oldVerifyFor = settings.tokenSecondsMax + 2 * settings.skewSeconds;
   return store.add(key, newest?.kid ?? null, durationSeconds(oldVerifyFor));
 }
 

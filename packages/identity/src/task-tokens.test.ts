@@ -57,7 +57,7 @@ function processOn(store: SigningKeyStore, clock: FakeClock, seed = "one"): Task
 
 async function setUp() {
   const clock = createFakeClock();
-  const store = createFakeSigningKeyStore(clock);
+  const store = createFakeSigningKeyStore();
   const tokens = processOn(store, clock);
   await tokens.rotate(clock.now());
   return { clock, store, tokens };
@@ -125,7 +125,7 @@ describe("task token", () => {
 
   test("is not signed before there is a key", async () => {
     const clock = createFakeClock();
-    const tokens = processOn(createFakeSigningKeyStore(clock), clock);
+    const tokens = processOn(createFakeSigningKeyStore(), clock);
     await expect(tokens.sign(claimsAt(clock))).rejects.toThrow(/rotate\(\) has not run/);
     expect(tokens.jwks()).toEqual({ keys: [] });
   });
@@ -312,7 +312,7 @@ describe("signing keys", () => {
 
   test("of processes that start at once, one makes the key and all use it", async () => {
     const clock = createFakeClock();
-    const store = createFakeSigningKeyStore(clock);
+    const store = createFakeSigningKeyStore();
     const processes = ["a", "b", "c", "d"].map((seed) => processOn(store, clock, seed));
     await Promise.all(processes.map((each) => each.rotate(clock.now())));
     expect(await store.list()).toHaveLength(1);
@@ -327,7 +327,7 @@ describe("signing keys", () => {
 
   test("of processes that rotate at once, one adds the next key", async () => {
     const clock = createFakeClock();
-    const store = createFakeSigningKeyStore(clock);
+    const store = createFakeSigningKeyStore();
     const processes = ["a", "b", "c"].map((seed) => processOn(store, clock, seed));
     await Promise.all(processes.map((each) => each.rotate(clock.now())));
     await clock.advance(30 * DAY);
@@ -380,7 +380,7 @@ describe("signing keys", () => {
 
   test("settings under which a token could outlive its key are refused", () => {
     const clock = createFakeClock();
-    const store = createFakeSigningKeyStore(clock);
+    const store = createFakeSigningKeyStore();
     const make = (change: object) => () =>
       createTaskTokens({
         issuer: ISSUER,

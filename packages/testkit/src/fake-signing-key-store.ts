@@ -1,4 +1,4 @@
-import { plusSeconds, type Clock, type SigningKeyStore, type StoredSigningKey } from "@mayfly/spec";
+import { plusSeconds, type SigningKeyStore, type StoredSigningKey } from "@mayfly/spec";
 
 export interface FakeSigningKeyStore extends SigningKeyStore {
   /** Calls of `list` so far. */
@@ -8,7 +8,7 @@ export interface FakeSigningKeyStore extends SigningKeyStore {
 }
 
 /** Signing keys in memory, shared by the "processes" of a test; each call takes a turn. */
-export function createFakeSigningKeyStore(clock: Clock): FakeSigningKeyStore {
+export function createFakeSigningKeyStore(): FakeSigningKeyStore {
   let keys: readonly StoredSigningKey[] = [];
   let lists = 0;
   let adds = 0;
@@ -20,7 +20,7 @@ export function createFakeSigningKeyStore(clock: Clock): FakeSigningKeyStore {
     add: async (key, expectedNewestKid, oldVerifyFor) => {
       adds++;
       if ((keys.at(-1)?.kid ?? null) !== expectedNewestKid) return false;
-      const until = plusSeconds(clock.now(), oldVerifyFor);
+      const until = plusSeconds(key.signsFromAt, oldVerifyFor);
       keys = [
         ...keys.map((old) => ({ ...old, verifiesUntilAt: old.verifiesUntilAt ?? until })),
         key,
