@@ -1,4 +1,4 @@
-import { BrokerError } from "@mayfly/spec";
+import { BrokerError, unreachable } from "@mayfly/spec";
 import { faultKind, faultOf, toBrokerError } from "./faults.ts";
 import { withRetries, type RetryPorts } from "./retry.ts";
 
@@ -32,22 +32,22 @@ export interface CommitterLimits {
 }
 export const COMMITTER_LIMITS: CommitterLimits = { batchMax: 256, queueMax: 4096, aloneMax: 4 };
 
-interface Waiting<Request, Result> {
-  readonly request: Request;
-  resolve(result: Result): void;
-  reject(error: BrokerError): void;
-}
-
 export interface Committer<Request, Result> {
   submit(request: Request): Promise<Result>;
   /** Resolves when nothing is under way any more. */
   idle(): Promise<void>;
 }
 
+interface Waiting<Request, Result> {
+  readonly request: Request;
+  resolve(result: Result): void;
+  reject(error: BrokerError): void;
+}
+
 /**
  * Group commit: one batch of a stage in flight, and whatever arrives meanwhile is the next one. No
  * timer: a lone request goes at once. A request that fails never fails another one: a batch that
- * hits a bad value, a lock or a deadlock is halved until only the culprit is left.
+ * hits a bad value, a lock or a deadlock is divided until only the culprit is left.
  */
 export function createCommitter<Request, Result>(
   ports: RetryPorts,
@@ -57,103 +57,25 @@ export function createCommitter<Request, Result>(
   type Entry = Waiting<Request, Result>;
   const queue: Entry[] = [];
   const alone: Entry[] = [];
-  const underWay = new Set<Promise<void>>();
-  let batchInFlight = false;
-  let aloneInFlight = 0;
-
-  const track = (work: Promise<void>): void => {
-    underWay.add(work);
-    const forget = (): void => {
-      underWay.delete(work);
-    };
-    work.then(forget, forget);
+  const batches = createLane(1);
+  const loners = createLane(limits.aloneMax);
+  const putOff = (entries: readonly Entry[]): void => {
+    alone.push(...entries);
+    pump();
   };
-
   const pump = (): void => {
-    if (!batchInFlight && queue.length > 0) {
-      batchInFlight = true;
-      track(
-        flush().finally(() => {
-          batchInFlight = false;
-          pump();
-        }),
-      );
+    if (queue.length > 0) {
+      batches.start(async () => {
+        // The requests of one turn of the event loop share a commit.
+        await Promise.resolve();
+        await runBatch(stage, takeBatch(queue, stage, limits.batchMax), putOff);
+      }, pump);
     }
-    while (aloneInFlight < limits.aloneMax && alone.length > 0) {
+    while (alone.length > 0 && loners.hasRoom()) {
       const next = alone.shift();
-      if (next === undefined) break;
-      aloneInFlight++;
-      track(
-        runAlone(next).finally(() => {
-          aloneInFlight--;
-          pump();
-        }),
-      );
+      if (next !== undefined) loners.start(() => runAlone(ports, stage, next), pump);
     }
   };
-
-  const flush = async (): Promise<void> => {
-    // The requests of one turn of the event loop share a commit.
-    await Promise.resolve();
-    await runBatch(takeBatch(queue, stage, limits.batchMax));
-  };
-
-  const runBatch = async (batch: readonly Entry[]): Promise<void> => {
-    try {
-      const results = await stage.run(
-        batch.map((entry) => entry.request),
-        "batch",
-      );
-      batch.forEach((entry, index) => settle(entry, results[index]));
-    } catch (error) {
-      await runHalves(batch, error);
-    }
-  };
-
-  const runHalves = async (batch: readonly Entry[], error: unknown): Promise<void> => {
-    const fault = faultOf(error);
-    const kind = fault === null ? "defect" : faultKind(fault);
-    const divisible = kind === "data" || kind === "locked" || kind === "conflict";
-    if (!divisible) {
-      for (const entry of batch) entry.reject(toBrokerError(error));
-      return;
-    }
-    if (batch.length === 1) {
-      alone.push(...batch);
-      return;
-    }
-    const middle = Math.ceil(batch.length / 2);
-    await runBatch(batch.slice(0, middle));
-    await runBatch(batch.slice(middle));
-  };
-
-  const runAlone = async (entry: Entry): Promise<void> => {
-    try {
-      const [result] = await withRetries(ports, () => stage.run([entry.request], "alone"));
-      if (result?.kind === "alone")
-        throw new BrokerError("internal", "A lone request was put off.");
-      settle(entry, result);
-    } catch (error) {
-      entry.reject(toBrokerError(error));
-    }
-  };
-
-  const settle = (entry: Entry, result: BatchResult<Result> | undefined): void => {
-    switch (result?.kind) {
-      case "done":
-        entry.resolve(result.result);
-        return;
-      case "refused":
-        entry.reject(result.error);
-        return;
-      case "alone":
-        alone.push(entry);
-        return;
-      case undefined:
-        entry.reject(new BrokerError("internal", `The ledger's ${stage.name} gave no answer.`));
-    }
-  };
-
   return {
     submit: (request) => {
       if (queue.length + alone.length >= limits.queueMax) {
@@ -166,7 +88,29 @@ export function createCommitter<Request, Result>(
       });
     },
     idle: async () => {
-      while (underWay.size > 0) await Promise.allSettled(underWay);
+      while (queue.length + alone.length + batches.underWay() + loners.underWay() > 0) {
+        await Promise.all([batches.idle(), loners.idle()]);
+      }
+    },
+  };
+}
+
+/** At most `max` pieces of work at once; what does not fit is not started. */
+function createLane(max: number) {
+  const running = new Set<Promise<void>>();
+  return {
+    hasRoom: (): boolean => running.size < max,
+    underWay: (): number => running.size,
+    idle: async (): Promise<void> => {
+      await Promise.allSettled(running);
+    },
+    start: (work: () => Promise<void>, then: () => void): void => {
+      if (running.size >= max) return;
+      const run: Promise<void> = work().finally(() => {
+        running.delete(run);
+        then();
+      });
+      running.add(run);
     },
   };
 }
@@ -188,4 +132,85 @@ function takeBatch<Request, Result>(
   }
   queue.splice(0, queue.length, ...left);
   return taken;
+}
+
+/** Settles each entry, or hands it to `putOff`; never throws. */
+async function runBatch<Request, Result>(
+  stage: Stage<Request, Result>,
+  batch: readonly Waiting<Request, Result>[],
+  putOff: (entries: readonly Waiting<Request, Result>[]) => void,
+): Promise<void> {
+  if (batch.length === 0) return;
+  let results: readonly BatchResult<Result>[];
+  try {
+    results = await stage.run(
+      batch.map((entry) => entry.request),
+      "batch",
+    );
+  } catch (error) {
+    const fault = faultOf(error);
+    const kind = fault === null ? "defect" : faultKind(fault);
+    if (kind === "defect" || kind === "unavailable") {
+      for (const entry of batch) entry.reject(toBrokerError(error));
+      return;
+    }
+    if (batch.length === 1) {
+      putOff(batch);
+      return;
+    }
+    if (kind === "locked") {
+      // In a batch hardly anything but a key is ever waited for: put off whoever brought one.
+      const keyed = batch.filter((entry) => stage.keys(entry.request).length > 0);
+      if (keyed.length < batch.length) {
+        putOff(keyed);
+        const rest = batch.filter((entry) => stage.keys(entry.request).length === 0);
+        await runBatch(stage, rest, putOff);
+        return;
+      }
+    }
+    const middle = Math.ceil(batch.length / 2);
+    await runBatch(stage, batch.slice(0, middle), putOff);
+    await runBatch(stage, batch.slice(middle), putOff);
+    return;
+  }
+  putOff(batch.filter((entry, index) => !settle(stage, entry, results[index])));
+}
+
+async function runAlone<Request, Result>(
+  ports: RetryPorts,
+  stage: Stage<Request, Result>,
+  entry: Waiting<Request, Result>,
+): Promise<void> {
+  try {
+    const [result] = await withRetries(ports, () => stage.run([entry.request], "alone"));
+    if (!settle(stage, entry, result)) {
+      entry.reject(new BrokerError("internal", `The ledger put off one of its ${stage.name}.`));
+    }
+  } catch (error) {
+    entry.reject(toBrokerError(error));
+  }
+}
+
+/** False: it has to run alone. */
+function settle<Request, Result>(
+  stage: Stage<Request, Result>,
+  entry: Waiting<Request, Result>,
+  result: BatchResult<Result> | undefined,
+): boolean {
+  if (result === undefined) {
+    entry.reject(new BrokerError("internal", `The ledger's ${stage.name} gave no answer.`));
+    return true;
+  }
+  switch (result.kind) {
+    case "done":
+      entry.resolve(result.result);
+      return true;
+    case "refused":
+      entry.reject(result.error);
+      return true;
+    case "alone":
+      return false;
+    default:
+      return unreachable(result);
+  }
 }

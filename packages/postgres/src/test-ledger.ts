@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import postgres from "postgres";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { Secret } from "@mayfly/spec";
@@ -93,5 +92,3 @@ export const postgresSubject: LedgerContractSubject = {
   name: "PostgreSQL",
   create: async () => (await createTestLedger()).ports,
 };
-
-export const randomName = (prefix: string): string => `${prefix}_${randomBytes(5).toString("hex")}`;

@@ -154,7 +154,7 @@ export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
       const backend = await registerBackend(ledger);
       await activeLease(ledger, backend);
       await refusedWith("conflict", ledger.catalog.deleteBackend(backend.id, ADMIN));
-      await activeLease(ledger, backend);
+      expect((await activeLease(ledger, backend)).lease.state).toBe("active");
     });
 
     test("a backend with roles is not deleted, and nothing is reserved on a disabled one", async () => {

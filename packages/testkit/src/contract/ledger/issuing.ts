@@ -101,7 +101,8 @@ export function describeIssuing(ledgerOf: () => LedgerUnderTest): void {
       await refusedWith("lease_limit", again({ perTask: 1 }));
       await refusedWith("lease_limit", again({ perWorkload: 1 }));
       await refusedWith("lease_limit", again({ perRole: 1 }));
-      await again({ perTask: 2, perWorkload: 2, perRole: 2 });
+      const granted = await again({ perTask: 2, perWorkload: 2, perRole: 2 });
+      expect(granted.leases).toHaveLength(1);
     });
 
     test("a decision made on an older catalogue is refused as stale, and nothing is written", async () => {
@@ -135,6 +136,7 @@ export function describeIssuing(ledgerOf: () => LedgerUnderTest): void {
       const under = await reservationOf(ledger, backend, { under: task });
       await refusedWith("not_found", reserve(ledger, under));
       await refusedWith("not_found", openTask(ledger, { parent: task }));
+      expect(await ledger.tasks.find(task.id)).toBeNull();
     });
 
     test("fresh proof under an open task moves its proof of identity forward, never back", async () => {

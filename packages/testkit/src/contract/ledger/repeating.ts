@@ -56,6 +56,7 @@ export function describeRepeating(ledgerOf: () => LedgerUnderTest): void {
           }),
         ),
       );
+      expect((await ledger.issue.readIdempotent(idempotency))!.generation).toBe(1);
     });
 
     test("a repeated request reuses the task, ends what lives of the earlier one, and withholds the rest", async () => {
@@ -131,7 +132,8 @@ export function describeRepeating(ledgerOf: () => LedgerUnderTest): void {
         reserve(ledger, await reservationOf(ledger, backend, { reservation })),
       );
       const other = { oneTime: { ...reservation.oneTime, issuer: "https://other.test" } };
-      await reserve(ledger, await reservationOf(ledger, backend, { reservation: other }));
+      const elsewhere = await reservationOf(ledger, backend, { reservation: other });
+      expect((await reserve(ledger, elsewhere)).leases).toHaveLength(1);
     });
 
     test("it is accepted again with the same key, digest and confirmation, and no other", async () => {
@@ -166,7 +168,8 @@ export function describeRepeating(ledgerOf: () => LedgerUnderTest): void {
         reservation: { ...reservation, limits },
       });
       await refusedWith("lease_limit", reserve(ledger, refused));
-      await reserve(ledger, await reservationOf(ledger, backend, { reservation }));
+      const again = await reservationOf(ledger, backend, { reservation });
+      expect((await reserve(ledger, again)).leases).toHaveLength(1);
     });
 
     test("of two that present it at once, one wins", async () => {
