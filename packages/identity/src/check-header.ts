@@ -4,7 +4,7 @@ import { Refusal } from "./refusal.ts";
 
 export interface HeaderRules {
   readonly algorithms: readonly Algorithm[];
-  /** Members that may stand in the header; any other is refused (`jwk`, `jku`, `x5c`, `crit`, …). */
+  /** Members that may stand in the header; any other is refused (`jwk`, `jku`, `crit`, …). */
   readonly members: readonly string[];
   /** Of the `typ` that is there; an absent one is asked for as null. */
   readonly typeAllowed: (typ: string | null) => boolean;

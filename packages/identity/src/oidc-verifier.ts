@@ -76,7 +76,7 @@ function keySource(name: TrustRootName, config: OidcConfig, parts: VerifierParts
   });
 }
 
-/** OpenID Connect Discovery section 4: the document must name the very issuer that was asked for. */
+/** OpenID Connect Discovery section 4.3: the document must name the issuer that was asked for. */
 async function discover(
   issuer: string,
   http: OutboundHttp,

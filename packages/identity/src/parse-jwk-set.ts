@@ -53,7 +53,7 @@ export function readJwks(document: unknown): readonly unknown[] | null {
   return Array.isArray(keys) && keys.length <= KEYS_MAX ? keys : null;
 }
 
-/** A key that shows its private half is anybody's, and no secret belongs in a trust configuration. */
+/** A key that shows its private half is anybody's, and trust configurations hold no secret. */
 export function isPrivateJwk(jwk: JsonMap): boolean {
   return PRIVATE_MEMBERS.some((name) => Object.hasOwn(jwk, name));
 }

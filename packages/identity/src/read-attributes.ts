@@ -16,7 +16,7 @@ export interface RequiredClaim {
 const VALUE_CHARACTERS_MAX = 1024;
 const CONTROL = /\p{Cc}/u;
 
-/** Text that may stand in a policy, a log line and a terminal: bounded, well-formed, no controls. */
+/** Text that may stand in a policy, a log line, a terminal: bounded, well-formed, no controls. */
 export function isPlainText(value: unknown): value is string {
   return (
     typeof value === "string" &&

@@ -21,7 +21,7 @@ export interface RemoteKeysOptions {
 }
 
 const AGE_SECONDS_MAX = 86_400;
-/** A flood of unknown key ids makes one fetch in this time. It is the negative cache, of size one. */
+/** A flood of unknown key ids makes one fetch in this time: a negative cache, of size one. */
 const LOOK_AGAIN_SECONDS = 30;
 
 interface Held {

@@ -42,7 +42,7 @@ interface Loaded {
   readonly atMs: number;
 }
 
-/** Cache of the stored keys: all of them, re-read by age and, at a bounded rate, for a new key id. */
+/** Cache of the stored keys: re-read by age and, at a bounded rate, for an unknown key id. */
 export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   const { store, clock, settings } = options;
   const opened = new Map<string, KeyObject>();

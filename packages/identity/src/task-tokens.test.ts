@@ -280,7 +280,7 @@ describe("signing keys", () => {
     expect(store.adds).toBe(1);
   });
 
-  test("the next is published an hour before it signs, and the old one signs till then", async () => {
+  test("the next is published an hour before it signs; the old one signs till then", async () => {
     const { clock, tokens } = await setUp();
     const [old] = published(tokens);
     await clock.advance(30 * DAY - 60 * MINUTE);

@@ -15,7 +15,7 @@ export function createFakeSigningKeyStore(): FakeSigningKeyStore {
   return {
     list: async () => {
       lists++;
-      return keys;
+      return keys.toReversed();
     },
     add: async (key, expectedNewestKid, oldVerifyFor) => {
       adds++;
