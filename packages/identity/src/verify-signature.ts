@@ -14,7 +14,7 @@ export type KidlessRule = "sole" | "any";
 
 const KIDLESS_TRIES_MAX = 16;
 
-/** Verifies with the issuer's keys; the claims are read out of the very bytes that were verified. */
+/** Verifies with the issuer's keys; the claims come out of the very bytes that were verified. */
 export async function verifySignature(
   jwt: CompactJwt,
   header: CheckedHeader,
