@@ -1,0 +1,358 @@
+-- TABLE mayfly.active_policies owner mayfly_migrator
+--   singleton boolean NOT NULL DEFAULT true
+--   digest text
+--   activated_at timestamp with time zone
+--   CHECK (singleton)
+--   FOREIGN KEY (digest) REFERENCES mayfly.policy_bundles(digest)
+--   PRIMARY KEY (singleton)
+--   GRANT SELECT TO mayfly_worker
+--   GRANT SELECT, UPDATE TO mayfly_broker
+-- TABLE mayfly.backend_revisions owner mayfly_migrator
+--   backend_id text NOT NULL
+--   revision integer NOT NULL
+--   type text NOT NULL
+--   sealed_config bytea NOT NULL
+--   described_config jsonb NOT NULL
+--   upstream_identity text NOT NULL
+--   created_at timestamp with time zone NOT NULL DEFAULT now()
+--   PRIMARY KEY (backend_id, revision)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.backends owner mayfly_migrator
+--   id text NOT NULL
+--   type text NOT NULL
+--   revision integer NOT NULL
+--   enabled boolean NOT NULL
+--   upstream_identity text NOT NULL
+--   updated_at timestamp with time zone NOT NULL DEFAULT now()
+--   deleted_at timestamp with time zone
+--   closing_until timestamp with time zone
+--   PRIMARY KEY (id)
+--   GRANT INSERT, SELECT, UPDATE TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.bootstrap_token owner mayfly_migrator
+--   singleton boolean NOT NULL DEFAULT true
+--   sha256 text NOT NULL
+--   created_at timestamp with time zone NOT NULL DEFAULT now()
+--   CHECK ((sha256 ~ '^[0-9a-f]{64}$'::text))
+--   CHECK (singleton)
+--   PRIMARY KEY (singleton)
+--   GRANT SELECT TO mayfly_broker
+-- TABLE mayfly.catalog_version owner mayfly_migrator
+--   singleton boolean NOT NULL DEFAULT true
+--   version bigint NOT NULL
+--   CHECK (singleton)
+--   PRIMARY KEY (singleton)
+--   GRANT SELECT TO mayfly_worker
+--   GRANT SELECT, UPDATE TO mayfly_broker
+-- TABLE mayfly.decisions owner mayfly_migrator PARTITION BY RANGE (id)
+--   id uuid NOT NULL
+--   task_id uuid
+--   workload text NOT NULL
+--   role text
+--   effect text NOT NULL
+--   request jsonb NOT NULL
+--   verdict jsonb NOT NULL
+--   policy_digest text NOT NULL
+--   decided_at timestamp with time zone NOT NULL
+--   recorded_at timestamp with time zone NOT NULL DEFAULT now()
+--   CHECK ((effect = ANY (ARRAY['permit'::text, 'deny'::text])))
+--   PRIMARY KEY (id)
+--   INDEX btree (task_id, id) WHERE (task_id IS NOT NULL)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.decisions_default owner mayfly_migrator
+-- TABLE mayfly.events owner mayfly_migrator PARTITION BY RANGE (id)
+--   id uuid NOT NULL DEFAULT mayfly.uuid7()
+--   kind text NOT NULL
+--   at timestamp with time zone NOT NULL DEFAULT date_trunc('milliseconds'::text, now())
+--   actor jsonb NOT NULL
+--   task_id uuid
+--   lease_id uuid
+--   decision_id uuid
+--   data jsonb NOT NULL
+--   CHECK ((at = date_trunc('milliseconds'::text, at)))
+--   PRIMARY KEY (id)
+--   INDEX btree (kind, id)
+--   INDEX btree (lease_id, id) WHERE (lease_id IS NOT NULL)
+--   INDEX btree (task_id, id) WHERE (task_id IS NOT NULL)
+--   CREATE TRIGGER events_queued AFTER INSERT ON mayfly.events REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION mayfly.queue_events()
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT INSERT, SELECT TO mayfly_worker
+-- TABLE mayfly.events_default owner mayfly_migrator
+-- TABLE mayfly.events_pending owner mayfly_migrator
+--   event_id uuid NOT NULL
+--   PRIMARY KEY (event_id)
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.idempotency_keys owner mayfly_migrator
+--   scope_sha256 text NOT NULL
+--   key text NOT NULL
+--   body_sha256 text NOT NULL
+--   task_id uuid NOT NULL
+--   generation integer NOT NULL
+--   expires_at timestamp with time zone NOT NULL
+--   PRIMARY KEY (key, scope_sha256)
+--   INDEX btree (expires_at)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT UPDATE (body_sha256, expires_at, generation, task_id) TO mayfly_broker
+-- TABLE mayfly.installation owner mayfly_migrator
+--   singleton boolean NOT NULL DEFAULT true
+--   id text NOT NULL
+--   created_at timestamp with time zone NOT NULL DEFAULT now()
+--   CHECK ((id ~ '^[a-z2-7]{8}$'::text))
+--   CHECK (singleton)
+--   PRIMARY KEY (singleton)
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.leases owner mayfly_migrator PARTITION BY RANGE (id)
+--   id uuid NOT NULL
+--   task_id uuid
+--   workload text
+--   role text
+--   decision_id uuid
+--   backend_id text NOT NULL
+--   backend_type text NOT NULL
+--   backend_revision integer NOT NULL
+--   plan jsonb NOT NULL
+--   idempotency_scope text
+--   idempotency_key text
+--   generation integer NOT NULL DEFAULT 0
+--   state text NOT NULL
+--   version integer NOT NULL DEFAULT 1
+--   outcome text
+--   fingerprint text
+--   sealed_handle bytea
+--   reserved_at timestamp with time zone NOT NULL DEFAULT now()
+--   issue_by timestamp with time zone NOT NULL
+--   settle_by timestamp with time zone NOT NULL
+--   activated_at timestamp with time zone
+--   expires_at timestamp with time zone NOT NULL
+--   end_requested_at timestamp with time zone
+--   end_reason text
+--   ended_at timestamp with time zone
+--   due_at timestamp with time zone NOT NULL
+--   work text NOT NULL DEFAULT 'recover'::text
+--   claimed_until timestamp with time zone
+--   claim_token uuid
+--   attempts integer NOT NULL DEFAULT 0
+--   last_error text
+--   looked jsonb
+--   exposure jsonb
+--   CHECK (((state <> 'active'::text) OR ((sealed_handle IS NOT NULL) AND (work = 'revoke'::text))))
+--   CHECK (((state = 'ended'::text) = (ended_at IS NOT NULL)))
+--   CHECK (((state = 'ended'::text) = (outcome IS NOT NULL)))
+--   CHECK (((work <> 'revoke'::text) OR (sealed_handle IS NOT NULL)))
+--   CHECK ((outcome = ANY (ARRAY['revoked'::text, 'expired'::text, 'absent'::text, 'abandoned'::text])))
+--   CHECK ((state = ANY (ARRAY['reserved'::text, 'active'::text, 'ending'::text, 'ended'::text, 'stuck'::text])))
+--   CHECK ((work = ANY (ARRAY['revoke'::text, 'recover'::text])))
+--   PRIMARY KEY (id)
+--   INDEX btree (backend_id, due_at) WHERE (state <> 'ended'::text)
+--   INDEX btree (fingerprint) WHERE (fingerprint IS NOT NULL)
+--   INDEX btree (idempotency_key, idempotency_scope) WHERE ((state <> 'ended'::text) AND (idempotency_key IS NOT NULL))
+--   INDEX btree (role) WHERE (state <> 'ended'::text)
+--   INDEX btree (role, id)
+--   INDEX btree (task_id, id)
+--   INDEX btree (workload) WHERE (state <> 'ended'::text)
+--   INDEX btree (workload, id)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT UPDATE (activated_at, attempts, claim_token, claimed_until, due_at, end_reason, end_requested_at, ended_at, expires_at, exposure, fingerprint, last_error, looked, outcome, sealed_handle, state, version, work) TO mayfly_broker
+--   GRANT UPDATE (attempts, claim_token, claimed_until, due_at, end_reason, end_requested_at, ended_at, exposure, last_error, looked, outcome, sealed_handle, state, version, work) TO mayfly_worker
+-- TABLE mayfly.leases_default owner mayfly_migrator
+-- TABLE mayfly.ledger_clock owner mayfly_migrator
+--   singleton boolean NOT NULL DEFAULT true
+--   ticked_at timestamp with time zone NOT NULL DEFAULT now()
+--   outage_seconds double precision NOT NULL DEFAULT 0
+--   CHECK (singleton)
+--   PRIMARY KEY (singleton)
+--   GRANT SELECT, UPDATE TO mayfly_broker
+--   GRANT SELECT, UPDATE TO mayfly_worker
+-- TABLE mayfly.log_entries owner mayfly_migrator
+--   log_index bigint NOT NULL
+--   event_id uuid NOT NULL
+--   leaf_hash bytea NOT NULL
+--   chain_hash bytea NOT NULL
+--   CHECK ((log_index >= 0))
+--   CHECK ((octet_length(chain_hash) = 32))
+--   CHECK ((octet_length(leaf_hash) = 32))
+--   PRIMARY KEY (log_index)
+--   UNIQUE (event_id)
+--   INDEX btree (event_id)
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT SELECT TO mayfly_broker
+-- TABLE mayfly.log_head owner mayfly_migrator
+--   singleton boolean NOT NULL DEFAULT true
+--   entries bigint NOT NULL
+--   chain_hash bytea NOT NULL
+--   CHECK ((octet_length(chain_hash) = 32))
+--   CHECK (singleton)
+--   PRIMARY KEY (singleton)
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT, UPDATE TO mayfly_worker
+-- TABLE mayfly.newest_signing_key owner mayfly_migrator
+--   singleton boolean NOT NULL DEFAULT true
+--   kid text
+--   CHECK (singleton)
+--   FOREIGN KEY (kid) REFERENCES mayfly.signing_keys(kid)
+--   PRIMARY KEY (singleton)
+--   GRANT SELECT, UPDATE TO mayfly_broker
+-- TABLE mayfly.one_time_tokens owner mayfly_migrator
+--   issuer text NOT NULL
+--   jti text NOT NULL
+--   scope_sha256 text
+--   key text
+--   body_sha256 text
+--   confirmation text
+--   expires_at timestamp with time zone NOT NULL
+--   PRIMARY KEY (issuer, jti)
+--   INDEX btree (expires_at)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT UPDATE (expires_at) TO mayfly_broker
+-- TABLE mayfly.policy_bundles owner mayfly_migrator
+--   digest text NOT NULL
+--   sources jsonb NOT NULL
+--   stored_at timestamp with time zone NOT NULL DEFAULT now()
+--   PRIMARY KEY (digest)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.roles owner mayfly_migrator
+--   name text NOT NULL
+--   backend_id text NOT NULL
+--   definition jsonb NOT NULL
+--   updated_at timestamp with time zone NOT NULL DEFAULT now()
+--   deleted_at timestamp with time zone
+--   FOREIGN KEY (backend_id) REFERENCES mayfly.backends(id)
+--   PRIMARY KEY (name)
+--   INDEX btree (backend_id) WHERE (deleted_at IS NULL)
+--   GRANT INSERT, SELECT, UPDATE TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.schema_versions owner mayfly_migrator
+--   version integer NOT NULL
+--   name text NOT NULL
+--   checksum text NOT NULL
+--   breaking boolean NOT NULL
+--   applied_at timestamp with time zone NOT NULL DEFAULT now()
+--   PRIMARY KEY (version)
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.signing_keys owner mayfly_migrator
+--   kid text NOT NULL
+--   public_jwk jsonb NOT NULL
+--   sealed_private_jwk bytea NOT NULL
+--   created_at timestamp with time zone NOT NULL
+--   signs_from_at timestamp with time zone NOT NULL
+--   verifies_until_at timestamp with time zone
+--   added integer NOT NULL
+--   PRIMARY KEY (kid)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT UPDATE (verifies_until_at) TO mayfly_broker
+-- TABLE mayfly.sweeps owner mayfly_migrator
+--   backend_id text NOT NULL
+--   finished_at timestamp with time zone NOT NULL
+--   PRIMARY KEY (backend_id)
+--   GRANT INSERT, SELECT, UPDATE TO mayfly_worker
+--   GRANT SELECT TO mayfly_broker
+-- TABLE mayfly.task_end_requests owner mayfly_migrator PARTITION BY RANGE (task_id)
+--   task_id uuid NOT NULL
+--   state text NOT NULL
+--   actor jsonb NOT NULL
+--   reason text NOT NULL
+--   requested_at timestamp with time zone NOT NULL DEFAULT now()
+--   applied_at timestamp with time zone
+--   CHECK ((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text, 'expired'::text, 'killed'::text])))
+--   PRIMARY KEY (task_id)
+--   INDEX btree (requested_at) WHERE (applied_at IS NULL)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT UPDATE (applied_at) TO mayfly_broker
+--   GRANT UPDATE (applied_at) TO mayfly_worker
+-- TABLE mayfly.task_end_requests_default owner mayfly_migrator
+-- TABLE mayfly.tasks owner mayfly_migrator PARTITION BY RANGE (id)
+--   id uuid NOT NULL
+--   parent_id uuid
+--   root_id uuid NOT NULL
+--   ancestors uuid[] NOT NULL
+--   depth integer NOT NULL
+--   workload jsonb NOT NULL
+--   workload_name text NOT NULL
+--   verified_initiator text
+--   claimed_initiator text
+--   ref text
+--   descriptor jsonb NOT NULL
+--   confirmation text
+--   state text NOT NULL DEFAULT 'active'::text
+--   opened_at timestamp with time zone NOT NULL DEFAULT now()
+--   deadline_at timestamp with time zone NOT NULL
+--   idle_timeout_seconds double precision NOT NULL
+--   last_heartbeat_at timestamp with time zone NOT NULL DEFAULT now()
+--   heartbeat_outage_seconds double precision NOT NULL
+--   identity_proven_at timestamp with time zone NOT NULL
+--   identity_max_age_seconds double precision NOT NULL
+--   ended_at timestamp with time zone
+--   end_reason text
+--   CHECK (((state = 'active'::text) = (ended_at IS NULL)))
+--   CHECK ((depth = cardinality(ancestors)))
+--   CHECK ((state = ANY (ARRAY['active'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'expired'::text, 'killed'::text])))
+--   PRIMARY KEY (id)
+--   INDEX btree (claimed_initiator, id) WHERE (claimed_initiator IS NOT NULL)
+--   INDEX btree (deadline_at) WHERE (state = 'active'::text)
+--   INDEX btree (parent_id, id) WHERE (parent_id IS NOT NULL)
+--   INDEX btree (ref, id) WHERE (ref IS NOT NULL)
+--   INDEX btree (root_id)
+--   INDEX btree (verified_initiator, id) WHERE (verified_initiator IS NOT NULL)
+--   INDEX btree (workload_name, id)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+--   GRANT UPDATE (end_reason, ended_at, heartbeat_outage_seconds, identity_max_age_seconds, identity_proven_at, last_heartbeat_at, state) TO mayfly_broker
+--   GRANT UPDATE (end_reason, ended_at, state) TO mayfly_worker
+-- TABLE mayfly.tasks_default owner mayfly_migrator
+-- TABLE mayfly.trust_roots owner mayfly_migrator
+--   name text NOT NULL
+--   definition jsonb NOT NULL
+--   updated_at timestamp with time zone NOT NULL DEFAULT now()
+--   deleted_at timestamp with time zone
+--   PRIMARY KEY (name)
+--   GRANT INSERT, SELECT, UPDATE TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- VIEW mayfly_audit.backends owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.decisions owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.events owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.leases owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.log_head owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.policy_bundles owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.roles owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.signing_keys owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.sweeps owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.tasks owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.trust_roots owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- FUNCTION mayfly.clear_sequenced(uuid[]) owner mayfly_migrator SECURITY DEFINER
+--   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.ensure_partitions(integer) owner mayfly_migrator SECURITY DEFINER
+--   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.instant(double precision) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.purge_expired(integer) owner mayfly_migrator SECURITY DEFINER
+--   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.queue_events() owner mayfly_migrator SECURITY DEFINER
+-- FUNCTION mayfly.rows_in_default() owner mayfly_migrator SECURITY DEFINER
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.uuid7() owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.uuid7_floor(timestamp with time zone) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker

@@ -1,0 +1,182 @@
+import postgres from "postgres";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { durationSeconds } from "@mayfly/spec";
+import { ledgerFixtures } from "@mayfly/testkit/contract";
+import { createTestLedger, type TestLedger } from "./test-ledger.ts";
+
+let ledger: TestLedger;
+beforeAll(async () => {
+  ledger = await createTestLedger();
+  const backend = await ledgerFixtures.registerBackend(ledger.ports);
+  await ledgerFixtures.activeLease(ledger.ports, backend);
+  await ledger.worker.sequencer.append(100);
+});
+afterAll(() => ledger.close());
+
+const ROLES = ["mayfly_broker", "mayfly_worker", "mayfly_auditor"] as const;
+type Role = (typeof ROLES)[number];
+
+async function attempt(role: Role, statement: string): Promise<string> {
+  const sql = postgres(ledger.urlOf(role), { max: 1, onnotice: () => undefined });
+  try {
+    await sql.begin(async (tx) => {
+      await tx.unsafe(statement);
+      throw new Error("roll back");
+    });
+    return "committed";
+  } catch (error) {
+    if (error instanceof postgres.PostgresError) return error.code;
+    return "allowed";
+  } finally {
+    await sql.end();
+  }
+}
+const REFUSED = "42501";
+
+async function privileges(privilege: string): Promise<readonly string[]> {
+  const found = await ledger.superuser<{ holder: string }[]>`
+    SELECT r.rolname || ' ' || c.relname AS holder
+    FROM pg_roles AS r, pg_class AS c
+    WHERE r.rolname IN ${ledger.superuser(ROLES)} AND c.relkind IN ('r', 'p', 'v')
+      AND c.relnamespace IN ('mayfly'::regnamespace, 'mayfly_audit'::regnamespace)
+      AND has_table_privilege(r.rolname, c.oid, ${privilege})
+    ORDER BY 1`;
+  return found.map((row) => row.holder);
+}
+
+describe("grants", () => {
+  test.for(["DELETE", "TRUNCATE", "TRIGGER", "REFERENCES"])(
+    "nobody has %s on anything",
+    async (each) => {
+      expect(await privileges(each)).toEqual([]);
+    },
+  );
+
+  test.for(["events", "decisions", "log_entries"])(
+    "nobody, the migrator included, changes or removes mayfly.%s",
+    async (table) => {
+      const rows = await ledger.superuser`
+        SELECT r.rolname, p.privilege FROM pg_roles AS r,
+          unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege), pg_class AS c
+        WHERE r.rolname LIKE 'mayfly\\_%' AND c.relnamespace = 'mayfly'::regnamespace
+          AND (c.relname = ${table} OR c.relname ~ ${`^${table}_(default|\\d{4}_\\d{2})$`})
+          AND (has_table_privilege(r.rolname, c.oid, p.privilege)
+            OR (p.privilege = 'UPDATE' AND has_any_column_privilege(r.rolname, c.oid, 'UPDATE')))`;
+      expect(rows).toEqual([]);
+      for (const role of ROLES) {
+        expect(await attempt(role, `DELETE FROM mayfly.${table}`)).toBe(REFUSED);
+        expect(await attempt(role, `TRUNCATE mayfly.${table}`)).toBe(REFUSED);
+      }
+    },
+  );
+
+  test("what says what a task or a lease is cannot be rewritten", async () => {
+    for (const role of ["mayfly_broker", "mayfly_worker"] as const) {
+      for (const change of [
+        "UPDATE mayfly.tasks SET workload_name = 'x'",
+        "UPDATE mayfly.tasks SET descriptor = '{}'",
+        "UPDATE mayfly.tasks SET deadline_at = now() + interval '1 day'",
+        "UPDATE mayfly.leases SET task_id = NULL",
+        "UPDATE mayfly.leases SET plan = '{}'",
+        "UPDATE mayfly.leases SET decision_id = NULL",
+        "UPDATE mayfly.task_end_requests SET reason = 'x'",
+        "UPDATE mayfly.schema_versions SET checksum = 'x'",
+        "UPDATE mayfly.installation SET id = 'aaaaaaaa'",
+        "DELETE FROM mayfly.events_pending",
+      ]) {
+        expect([change, await attempt(role, change)]).toEqual([change, REFUSED]);
+      }
+    }
+  });
+
+  test("only the worker appends to the log, and takes from its queue only what is in it", async () => {
+    const insert = `INSERT INTO mayfly.log_entries VALUES (1000, gen_random_uuid(),
+      decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'))`;
+    expect(await attempt("mayfly_worker", insert)).toBe("allowed");
+    expect(await attempt("mayfly_broker", insert)).toBe(REFUSED);
+    const clear = "SELECT mayfly.clear_sequenced(ARRAY[gen_random_uuid()])";
+    expect(await attempt("mayfly_broker", clear)).toBe(REFUSED);
+    await ledgerFixtures.openTask(ledger.ports);
+    const [pending] = await ledger.superuser`SELECT event_id FROM mayfly.events_pending`;
+    const sql = postgres(ledger.urlOf("mayfly_worker"), { max: 1 });
+    const [cleared] = await sql`
+      SELECT mayfly.clear_sequenced(ARRAY[${String(pending?.["event_id"])}]::uuid[]) AS count`;
+    await sql.end();
+    expect(cleared?.["count"]).toBe(0);
+  });
+
+  test("only the broker issues, keeps the catalogue, and sees the signing keys", async () => {
+    for (const statement of [
+      "SELECT 1 FROM mayfly.signing_keys",
+      "SELECT 1 FROM mayfly.idempotency_keys",
+      "UPDATE mayfly.catalog_version SET version = 1",
+      "UPDATE mayfly.leases SET expires_at = now()",
+    ]) {
+      expect([statement, await attempt("mayfly_worker", statement)]).toEqual([statement, REFUSED]);
+      expect([statement, await attempt("mayfly_broker", statement)]).toEqual([
+        statement,
+        "allowed",
+      ]);
+    }
+    expect(
+      await attempt("mayfly_worker", "INSERT INTO mayfly.decisions SELECT * FROM mayfly.decisions"),
+    ).toBe(REFUSED);
+  });
+
+  test("only the worker makes partitions and purges", async () => {
+    for (const call of ["mayfly.ensure_partitions(3)", "mayfly.purge_expired(10)"]) {
+      expect(await attempt("mayfly_worker", `SELECT ${call}`)).toBe("allowed");
+      expect(await attempt("mayfly_broker", `SELECT ${call}`)).toBe(REFUSED);
+      expect(await attempt("mayfly_auditor", `SELECT ${call}`)).toBe(REFUSED);
+    }
+    for (const role of ["mayfly_broker", "mayfly_worker"] as const) {
+      expect(await attempt(role, "CREATE TABLE mayfly.x (n int)")).toBe(REFUSED);
+      expect(await attempt(role, "SELECT 1 FROM mayfly.leases_default")).toBe(REFUSED);
+    }
+  });
+
+  test("the auditor reads the views, nothing sealed, and writes nothing", async () => {
+    const views = await ledger.superuser<{ name: string }[]>`
+      SELECT relname AS name FROM pg_class
+      WHERE relnamespace = 'mayfly_audit'::regnamespace AND relkind = 'v' ORDER BY 1`;
+    expect(views.map((row) => row.name)).toContain("leases");
+    for (const { name } of views) {
+      expect([name, await attempt("mayfly_auditor", `SELECT * FROM mayfly_audit.${name}`)]).toEqual(
+        [name, "allowed"],
+      );
+      // 55000: a view of several tables has no rows of its own to delete.
+      const deleted = await attempt("mayfly_auditor", `DELETE FROM mayfly_audit.${name}`);
+      expect([REFUSED, "55000"]).toContain(deleted);
+    }
+    const sealed = await ledger.superuser`
+      SELECT table_name, column_name FROM information_schema.columns
+      WHERE table_schema = 'mayfly_audit' AND column_name LIKE '%sealed%'`;
+    expect(sealed).toEqual([]);
+    expect(await attempt("mayfly_auditor", "SELECT 1 FROM mayfly.leases")).toBe(REFUSED);
+    const sql = postgres(ledger.urlOf("mayfly_auditor"), { max: 1 });
+    const seen = await sql`SELECT state FROM mayfly_audit.leases`;
+    await sql.end();
+    expect(seen).toEqual([{ state: "active" }]);
+  });
+
+  test("the worker ends tasks and leases by itself", async () => {
+    const backend = await ledgerFixtures.registerBackend(ledger.ports);
+    const { task, lease } = await ledgerFixtures.activeLease(ledger.ports, backend);
+    const { tasks } = ledger.worker;
+    const end = { taskId: task.id, state: "expired", reason: "idle" } as const;
+    await tasks.requestEnd({ ...end, actor: { kind: "system", name: "sweep" } });
+    expect((await tasks.applyEnd(task.id)).ended).toEqual([task.id]);
+    expect((await tasks.lease(lease.id))?.state).toBe("ending");
+  });
+
+  test("the broker settles what it claims, for whoever waits for an end", async () => {
+    const backend = await ledgerFixtures.registerBackend(ledger.ports);
+    const { lease } = await ledgerFixtures.activeLease(ledger.ports, backend);
+    await ledger.broker.tasks.endLease(lease.id, ledgerFixtures.ADMIN, "done");
+    const { sweep } = ledger.broker;
+    const [claim] = await sweep.claim(backend.id, 1, durationSeconds(5));
+    expect(await sweep.settle(claim!, { kind: "ended", outcome: "revoked", looked: {} })).toBe(
+      true,
+    );
+  });
+});
