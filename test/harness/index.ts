@@ -13,7 +13,7 @@ export {
   type Reply,
 } from "./broker-api.ts";
 export { leaseRoleOf, rolesNow } from "./customer-watch.ts";
-export { backendConfig, BACKEND, READER, TRUST_DOMAIN, WRITER } from "./registration.ts";
+export { accepted, backendConfig, BACKEND, READER, TRUST_DOMAIN, WRITER } from "./registration.ts";
 export { sharedServer, type ServerAddress } from "./server-address.ts";
 export type { Environment, ServiceProcess } from "./service-process.ts";
 export {

@@ -20,6 +20,7 @@ import {
   type ServiceName,
   type ServiceProcess,
 } from "./service-process.ts";
+import { until } from "./until.ts";
 
 export interface InstallationOptions {
   /** Where the ledger is. Default: the PostgreSQL that the run shares. */
@@ -78,6 +79,7 @@ const INTERVALS: Readonly<Record<ServiceName, Environment>> = {
   broker: { MAYFLY_SWEEP_INTERVAL_SECONDS: "10", MAYFLY_LISTING_INTERVAL_SECONDS: "30" },
 };
 const SWEEP_SECONDS = 0.5;
+const FIRST_SWEEP_MS_MAX = 30_000;
 const ADMIN_TOKEN_PREFIX = "mayfly_admin_";
 const ISSUER = "https://mayfly.system.test";
 
@@ -142,7 +144,17 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
       const { port } = JSON.parse(await one.line("broker listens")) as { readonly port: number };
       return { ...one, api: createBrokerApi(`http://127.0.0.1:${port}`, adminToken) };
     },
-    startWorker: (own = {}) => start("worker", own),
+    startWorker: async (own = {}) => {
+      const one = await start("worker", own);
+      // Until one has, nothing is issued.
+      await until("a first sweep", FIRST_SWEEP_MS_MAX, async () => {
+        const [row] = await ledger<{ age: number }[]>`
+          SELECT extract(epoch FROM now() - finished_at)::float8 AS age
+          FROM mayfly.sweeps WHERE backend_id = ''`;
+        return row !== undefined && row.age < SWEEP_SECONDS;
+      });
+      return one;
+    },
     register: ({ api }) => registerOrders(api, orders, trust),
     svid: (agent) => trust.token({ claims: { sub: `spiffe://${TRUST_DOMAIN}/agent/${agent}` } }),
     findLeaks: (broker) => findLeaks(around(broker)),
