@@ -44,7 +44,6 @@ export function unsafeSettings(settings: WorkerSettings): readonly string[] {
   const unsafe: string[] = [];
   if (settings.unsafeClockSkewSeconds < 60) unsafe.push(VARIABLES.unsafeClockSkewSeconds.name);
   if (settings.unsafeQuarantineSeconds < 300) unsafe.push(VARIABLES.unsafeQuarantineSeconds.name);
-  if (settings.unsafeAllowPrivateAddresses) unsafe.push(VARIABLES.unsafeAllowPrivateAddresses.name);
   if (settings.unsafeFailPoint !== null) unsafe.push(VARIABLES.unsafeFailPoint.name);
   return unsafe;
 }

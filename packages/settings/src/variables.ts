@@ -190,10 +190,6 @@ export const VARIABLES = {
     max: 3600,
     meaning: "How long a name is held after an unsettled mint. Below 300 only for tests, the demo.",
   }),
-  unsafeAllowPrivateAddresses: flag("MAYFLY_UNSAFE_ALLOW_PRIVATE_ADDRESSES", {
-    readers: both,
-    meaning: "Lets key sets and bundles be fetched over http and from private addresses.",
-  }),
   unsafeFailPoint: optional(
     text("MAYFLY_UNSAFE_FAIL_POINT", {
       readers: both,

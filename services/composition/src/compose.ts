@@ -16,11 +16,12 @@ import {
 import { createOutboundHttp } from "@mayfly/net";
 import { createPolicyCompiler } from "@mayfly/policy";
 import { checkServer, openLedger, type Ledger, type LedgerConnections } from "@mayfly/postgres";
-import { createAlarmClock, type QueueConfig } from "@mayfly/queue";
+import { createAlarmClock, createAlarmListener } from "@mayfly/queue";
 import { createSealer, readKeyRing } from "@mayfly/seal";
 import { unsafeSettings, type WorkerSettings } from "@mayfly/settings";
 import {
   BrokerError,
+  type AlarmListener,
   type Clock,
   type CredentialBackend,
   type FailPoints,
@@ -40,10 +41,11 @@ export interface Parts {
   readonly core: Core;
   readonly ledger: Ledger;
   readonly taskTokens: TaskTokens;
-  readonly queue: QueueConfig;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** The worker's end of the queue. */
+  listenToAlarms(): AlarmListener;
   /** Closes queue, backends and ledger, in this order. */
   close(): Promise<void>;
 }
@@ -120,10 +122,10 @@ export async function composeParts(
       core,
       ledger,
       taskTokens,
-      queue,
       clock,
       random,
       log,
+      listenToAlarms: () => createAlarmListener({ config: queue, ports: { clock, log } }),
       close: async () => {
         await alarm.close();
         await core.close();

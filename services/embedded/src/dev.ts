@@ -2,7 +2,6 @@
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { reachableDataDir } from "@mayfly/embedded";
 import { createBrokerClient } from "./demo/broker-client.ts";
 import { registerOrders } from "./demo/registration.ts";
 import { startEmbedded, type Embedded } from "./start-embedded.ts";
@@ -24,7 +23,7 @@ if (unknown.length > 0) {
 }
 
 async function run(demoWorkloads: boolean): Promise<void> {
-  const folder = await reachableDataDir(join(import.meta.dirname, "../../../.mayfly/dev"));
+  const folder = join(import.meta.dirname, "../../../.mayfly/dev");
   const embedded = await startEmbedded({ folder, ports: PORTS, persistent: true });
   try {
     if (demoWorkloads) await prepareWorkloads(embedded, folder);

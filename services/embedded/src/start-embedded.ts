@@ -4,7 +4,7 @@ import { join } from "node:path";
 import postgres from "postgres";
 import { startBroker } from "@mayfly/broker";
 import { QUEUE_SCHEMA } from "@mayfly/composition";
-import { freePort, startPostgres, type EmbeddedPostgres } from "@mayfly/embedded";
+import { freePort, reachableDataDir, startPostgres, type EmbeddedPostgres } from "@mayfly/embedded";
 import { systemRandom } from "@mayfly/host";
 import { migrate } from "@mayfly/postgres";
 import { migrateQueue, queueGrants } from "@mayfly/queue";
@@ -62,8 +62,8 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   await mkdir(folder, { recursive: true });
   await using started = new AsyncDisposableStack();
   const server = await startPostgres({
-    dataDir: join(folder, "postgres"),
-    persistent: options.persistent,
+    // Without a directory it has a temporary one, which is gone with it.
+    ...(options.persistent ? { dataDir: await reachableDataDir(join(folder, "postgres")) } : {}),
     ...(ports === null ? {} : { port: ports.postgres }),
   });
   started.defer(() => server.stop());

@@ -1,5 +1,4 @@
 import { composeParts } from "@mayfly/composition";
-import { createAlarmListener } from "@mayfly/queue";
 import type { WorkerSettings } from "@mayfly/settings";
 import { startWorker, type RunningWorker } from "./worker.ts";
 
@@ -16,7 +15,7 @@ export async function startWorkerProcess(
       log,
       random,
       core,
-      listener: createAlarmListener({ config: parts.queue, ports: { clock, log } }),
+      listener: parts.listenToAlarms(),
       sequencer: ledger.sequencer,
       settings,
     });

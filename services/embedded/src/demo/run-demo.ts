@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startEmbedded, type Embedded } from "../start-embedded.ts";
@@ -33,6 +33,11 @@ export async function runDemo(options: { readonly json: boolean }): Promise<numb
     } finally {
       await embedded.close();
     }
+  } catch (error) {
+    const log = await readFile(join(folder, "mayfly.log"), "utf8").catch(() => "");
+    const tail = log.trimEnd().split("\n").slice(-20).join("\n");
+    process.stderr.write(`\n  The demo failed. The end of its log:\n${tail}\n\n`);
+    throw error;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
