@@ -1,4 +1,4 @@
-import { CommanderError } from "commander";
+import { CommanderError, type Command } from "commander";
 import { createPaint } from "./render/paint.ts";
 import { toCliError, usageError, type CliError } from "./cli-error.ts";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
@@ -15,7 +15,7 @@ export async function runCli(argv: readonly string[], io: Io, version: string): 
     await program.parseAsync([...argv], { from: "user" });
     return ending.code;
   } catch (error) {
-    const failure = asFailure(error, argv);
+    const failure = asFailure(error, program, argv);
     if (failure === null) return EXIT.done;
     if (argv.includes("--json")) io.err(`${errorJson(failure.parts)}\n`);
     else io.err(errorText(failure.parts, createPaint(io.colours.err)));
@@ -24,15 +24,27 @@ export async function runCli(argv: readonly string[], io: Io, version: string): 
 }
 
 /** Null for help and version, which commander throws too. */
-function asFailure(error: unknown, argv: readonly string[]): CliError | null {
+function asFailure(error: unknown, program: Command, argv: readonly string[]): CliError | null {
   if (!(error instanceof CommanderError)) return toCliError(error);
   if (error.exitCode === 0) return null;
-  const words = argv.filter((word) => /^[a-z][a-z-]*$/.test(word)).slice(0, 2);
   if (error.code === "commander.help") {
     // The help itself is out already.
     return usageError("A command is missing.", "Give one of those above.");
   }
   const what = error.message.replace(/^error: /, "").replaceAll("\n", " ");
   const sentence = what.charAt(0).toUpperCase() + what.slice(1);
-  return usageError(sentence, ["mayfly", ...words, "--help"].join(" "));
+  return usageError(sentence, `Read: ${commandOf(program, argv).join(" ")} --help`);
+}
+
+/** The words of the command that was meant, as far as they are known. */
+function commandOf(program: Command, argv: readonly string[]): readonly string[] {
+  const words = [program.name()];
+  let at = program;
+  for (const word of argv) {
+    const next = at.commands.find((command) => command.name() === word);
+    if (next === undefined) continue;
+    words.push(word);
+    at = next;
+  }
+  return words;
 }

@@ -1,11 +1,6 @@
-import { readFileSync } from "node:fs";
 import type { Command } from "commander";
-import { storeBootstrapTokenSha256 } from "@mayfly/postgres";
-import { readMigrateSettings } from "@mayfly/settings";
-import { mintAdminToken } from "../mint-admin-token.ts";
 import type { CommandSet } from "./command-set.ts";
 import { examples } from "./examples.ts";
-import { printToken } from "./migrate-command.ts";
 
 export const adminTokenCommands: CommandSet = (program, open) => {
   const adminToken = program
@@ -22,15 +17,7 @@ Reads MAYFLY_DATABASE_URL, with the rights of \`mayfly migrate\`.
 ${examples("mayfly admin-token rotate", "mayfly admin-token rotate -q --yes > token")}`,
     )
     .action(async (options: { yes?: true }, command: Command) => {
-      const session = open(command);
-      const { io } = session;
-      const settings = readMigrateSettings(io.environment, (path) => readFileSync(path, "utf8"));
-      const plan = ["replaces the administrator's token: the old one stops to work at once"];
-      await session.confirm(plan, options.yes === true);
-      const { token, sha256 } = mintAdminToken(io.random);
-      const url = settings.databaseUrl.expose("upstream");
-      await storeBootstrapTokenSha256(url, sha256, "replace");
-      if (session.json) session.record({ admin_token: token.expose("print-once") });
-      else printToken(session, token);
+      const { rotateAdminToken } = await import("../local/rotate-admin-token.ts");
+      await rotateAdminToken(open(command), options.yes === true);
     });
 };

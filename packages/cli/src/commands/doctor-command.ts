@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { brokerFindings } from "../doctor/broker-findings.ts";
 import type { Finding } from "../doctor/finding.ts";
-import { ledgerFindings } from "../doctor/ledger-findings.ts";
 import { cleanText } from "../render/clean-text.ts";
 import type { Session } from "../session.ts";
 import type { CommandSet } from "./command-set.ts";
@@ -20,6 +19,7 @@ ${examples("mayfly doctor", "mayfly doctor --json | jq 'select(.result == \"bad\
     )
     .action(async (_options: object, command: Command) => {
       const session = open(command);
+      const { ledgerFindings } = await import("../doctor/ledger-findings.ts");
       const findings = [...(await ledgerFindings(session)), ...(await brokerFindings(session))];
       if (findings.some(({ result }) => result === "bad")) session.found();
       for (const finding of findings) show(session, finding);

@@ -1,7 +1,6 @@
 import type { Command } from "commander";
 import { readAnswer, verificationAnswer, type VerificationAnswer } from "../api/answers.ts";
 import { usageError } from "../cli-error.ts";
-import { withLedger } from "../open-ledger-directly.ts";
 import type { Session } from "../session.ts";
 import type { CommandSet } from "./command-set.ts";
 import { examples } from "./examples.ts";
@@ -43,14 +42,16 @@ async function verify(session: Session, options: VerifyOptions): Promise<Verific
       const answer = await session.api().send("POST", "/v1/ledger/verify", body);
       return readAnswer(verificationAnswer, answer);
     }
-    case "database":
+    case "database": {
       if (databaseUrl === null) {
         const todo = "Set MAYFLY_DATABASE_URL, or give --via broker.";
         throw usageError("The database's URL is not set.", todo, "MAYFLY_DATABASE_URL");
       }
+      const { withLedger } = await import("../local/with-ledger.ts");
       return withLedger(session, databaseUrl.expose("upstream"), (ledger) =>
         ledger.sequencer.verify(options.from),
       );
+    }
     default:
       throw usageError("That is no way to the ledger.", "Give database or broker.", "--via");
   }

@@ -1,6 +1,6 @@
 import { checkServer, type Ledger } from "@mayfly/postgres";
 import type { BackendId } from "@mayfly/spec";
-import { withLedger } from "../open-ledger-directly.ts";
+import { withLedger } from "../local/with-ledger.ts";
 import { durationText } from "../render/time-text.ts";
 import type { Session } from "../session.ts";
 import { bad, good, looked, skipped, type Finding } from "./finding.ts";

@@ -1,6 +1,6 @@
 import { createJsonLog } from "@mayfly/host";
 import { openLedger, type Ledger } from "@mayfly/postgres";
-import type { Session } from "./session.ts";
+import type { Session } from "../session.ts";
 
 /** The ledger itself, for as long as `use` runs, with whatever rights the URL has. */
 export async function withLedger<T>(

@@ -1,0 +1,30 @@
+import { instantMs } from "@mayfly/spec";
+import { createFakeClock, seededRandom } from "@mayfly/testkit";
+import { runCli, type Io } from "../index.ts";
+import { NOW, TOKEN } from "./broker-answers.ts";
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+/** One command line in this process, as nobody's terminal. */
+export async function runAgainst(url: string, line: string, more: Partial<Io> = {}): Promise<Ran> {
+  let [out, err] = ["", ""];
+  const io: Io = {
+    out: (text) => (out += text),
+    err: (text) => (err += text),
+    colours: { out: false, err: false },
+    interactive: false,
+    ask: () => Promise.reject(new Error("nobody is there to ask")),
+    readInput: () => Promise.resolve(""),
+    environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN },
+    clock: createFakeClock(instantMs(Date.parse(NOW))),
+    random: seededRandom(1),
+    fetch,
+    timeZone: "UTC",
+    ...more,
+  };
+  const code = await runCli(line.split(" "), io, "1.2.3");
+  return { code, out, err };
+}
