@@ -59,7 +59,7 @@ function introduce(embedded: Embedded, folder: string, demoWorkloads: boolean): 
   say(
     embedded.admin.isNew
       ? `\n  administrator's token, shown this once:\n  ${embedded.admin.token}`
-      : `\n  administrator's token: shown at the first start, kept in ${join(folder, "admin-token")}`,
+      : `\n  administrator's token: made at the first start, kept in ${join(folder, "admin-token")}`,
   );
   if (demoWorkloads) say(firstExchange(embedded.brokerUrl, fileOf(folder, "invoice-bot.jwt-svid")));
   else

@@ -65,7 +65,7 @@ export async function refusedLogin(credential: DemoCredential): Promise<string> 
   } catch (error) {
     return error instanceof Error ? error.message : "refused";
   } finally {
-    await sql.end({ timeout: 1 });
+    await sql.end({ timeout: 0 });
   }
   throw new Error(`a login as ${credential.username} was accepted after the task had ended`);
 }

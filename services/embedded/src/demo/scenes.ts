@@ -35,12 +35,18 @@ export async function sceneComplete(
     credentials: [READER],
   });
   const credential = credentialOf(reply);
-  terminal.timed(
-    performance.now() - askedAt,
-    "reply",
-    `${credential.username} · until ${credential.expiresAt} · revocation ${credential.revocation}`,
-  );
+  const repliedMs = performance.now() - askedAt;
   const task = readText(reply.body, "task", "id");
+  const { body: chain } = await client.admin("GET", `/v1/tasks/${task}/chain`);
+  const policies = readList(chain, "decisions", 0, "determining_policies").join(", ");
+  terminal.said("identity", readText(chain, "task", "workload"));
+  terminal.said("decision", `permit · ${policies}`);
+  terminal.said("lease", `${credential.lease} reserved → active`);
+  terminal.timed(
+    repliedMs,
+    "reply",
+    `${credential.username} · revocation ${credential.revocation}`,
+  );
   const token = readText(reply.body, "access_token");
   const sql = credential.connect();
   const rows = await sql`SELECT id, customer, cents FROM orders ORDER BY id LIMIT 3`;
@@ -70,7 +76,7 @@ export async function sceneComplete(
   const refusal = await refusedLogin(credential);
   terminal.refused("a new login", refusal);
   terminal.timed(performance.now() - completedAt, "refused", "from completion to a refused login");
-  await sql.end({ timeout: 1 });
+  await sql.end({ timeout: 0 });
   return { task, revokeMs: Math.round(revokeMs * 10) / 10 };
 }
 
@@ -85,9 +91,10 @@ async function refusedWrite(
   throw new Error("a reader was able to delete an order");
 }
 
+/** What the probe found of the role, by PostgreSQL's own account. */
 const looked = (value: unknown): string =>
-  Object.entries(typeof value === "object" && value !== null ? value : {})
-    .map(([what, found]) => `${JSON.stringify(found)} ${what}`)
+  ["roles", "sessions", "prepared"]
+    .map((what) => `${String(readAt(value, what))} ${what}`)
     .join(", ");
 
 /** A task reaches its deadline with a session open. */
@@ -107,7 +114,7 @@ export async function sceneTimeout(stage: Stage): Promise<string> {
   if (session === null) throw new Error("the open session outlived the deadline");
   terminal.timed(session.afterMs, "session", "cut by the server after the deadline of 2 s");
   terminal.refused("a new login", await refusedLogin(credential));
-  await sql.end({ timeout: 1 });
+  await sql.end({ timeout: 0 });
   return readText(reply.body, "task", "id");
 }
 
@@ -125,7 +132,7 @@ export async function sceneDenied(stage: Stage): Promise<void> {
     throw new Error(`what policy forbids was answered ${reply.status}`);
   }
   const policies = readList(reply.body, "determining_policies").join(", ");
-  terminal.refused(`access_denied by ${policies}`, "");
+  terminal.refused("access_denied", `by policy ${policies}`);
   terminal.plain(`     ${readText(reply.body, "error_description")}`);
   terminal.plain(`     hint: ${readText(reply.body, "hint")}`);
 }

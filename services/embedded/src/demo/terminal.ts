@@ -6,6 +6,8 @@ export interface Terminal {
   fact(name: string, text: string): void;
   scene(number: number, text: string): void;
   timed(ms: number, name: string, text: string): void;
+  /** A fact that no time was measured for. */
+  said(name: string, text: string): void;
   good(text: string, detail?: string): void;
   refused(text: string, detail: string): void;
   plain(text: string): void;
@@ -20,6 +22,7 @@ export function createTerminal(write: (text: string) => void, colour: boolean): 
     scene: (number, text) => line(`\n  ${paint.bold(String(number))}  ${text}`),
     timed: (ms, name, text) =>
       line(`     ${ms.toFixed(1).padStart(7)} ms   ${name.padEnd(10)} ${text}`),
+    said: (name, text) => line(`${" ".repeat(18)}${name.padEnd(10)} ${text}`),
     good: (text, detail = "") =>
       line(`     ${text.padEnd(36)} ${paint.green("✓")} ${detail}`.trimEnd()),
     refused: (text, detail) => line(`     ${text.padEnd(36)} ${paint.red("✗")} ${detail}`),

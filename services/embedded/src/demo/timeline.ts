@@ -36,13 +36,16 @@ function described(event: unknown): string {
   const kind = readText(event, "kind").padEnd(20);
   const index = readAt(event, "log_index");
   const where = typeof index === "number" ? `log ${index}` : "";
-  return `${kind} ${subject(event).padEnd(46)} ${where}`.trimEnd();
+  return `${kind} ${subject(event).padEnd(38)} ${where}`.trimEnd();
 }
 
 function subject(event: unknown): string {
-  for (const member of ["lease", "decision", "task"]) {
-    const id = readAt(event, member);
-    if (typeof id === "string") return id;
-  }
-  return "";
+  const kind = readText(event, "kind");
+  const member = kind.startsWith("decision.")
+    ? "decision"
+    : kind.startsWith("lease.")
+      ? "lease"
+      : "task";
+  const id = readAt(event, member);
+  return typeof id === "string" ? id : "";
 }
