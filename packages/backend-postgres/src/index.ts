@@ -1,1 +1,2 @@
-export {};
+/** The credential backend for PostgreSQL. */
+export { postgresBackend } from "./postgres-backend.ts";

@@ -9,3 +9,9 @@ export {
 } from "./fresh-database.ts";
 export { isInstalled } from "./is-installed.ts";
 export type { ProvidedPostgres } from "./provided.ts";
+export {
+  startCustomerPostgres,
+  testedPostgresVersions,
+  type CustomerPostgres,
+  type CustomerPostgresOptions,
+} from "./customer-postgres.ts";

@@ -1,0 +1,140 @@
+import { z } from "zod";
+import type { CheckProblem } from "@mayfly/spec";
+import type { Deadline } from "./endpoint.ts";
+import type { Lane } from "./lane.ts";
+import { literals, quoteIdentifier, quoteLiteral } from "./quote.ts";
+
+/** Predefined roles that reach beyond the database, or at other people's sessions. */
+const BEYOND_SCOPE = [
+  "pg_execute_server_program",
+  "pg_write_server_files",
+  "pg_read_server_files",
+  "pg_signal_backend",
+  "pg_signal_autovacuum_worker",
+  "pg_create_subscription",
+  "pg_use_reserved_connections",
+  "pg_checkpoint",
+  "pg_maintain",
+] as const;
+
+/** Each with the attribute that takes it away. */
+const ATTRIBUTES = [
+  ["superuser", "NOSUPERUSER"],
+  ["createrole", "NOCREATEROLE"],
+  ["createdb", "NOCREATEDB"],
+  ["bypassrls", "NOBYPASSRLS"],
+  ["replication", "NOREPLICATION"],
+] as const;
+
+const inheritedRows = z.array(
+  z.object({
+    group_role: z.string(),
+    rolname: z.string(),
+    superuser: z.boolean(),
+    createrole: z.boolean(),
+    createdb: z.boolean(),
+    bypassrls: z.boolean(),
+    replication: z.boolean(),
+    owns: z.int(),
+    databases: z.array(z.string()),
+    schemas: z.array(z.string()),
+    connects: z.boolean(),
+  }),
+);
+type Inherited = z.infer<typeof inheritedRows>[number];
+
+/** Each group with every role that it is a member of, however far: a lease inherits them all. */
+const INHERITED = (groups: readonly string[]): string => `
+  WITH RECURSIVE reached(group_role, oid) AS (
+    SELECT rolname, oid FROM pg_roles WHERE rolname IN (${literals(groups)})
+    UNION
+    SELECT r.group_role, m.roleid FROM reached r JOIN pg_auth_members m ON m.member = r.oid
+  )
+  SELECT e.group_role::text AS group_role, r.rolname::text AS rolname,
+    r.rolsuper AS superuser, r.rolcreaterole AS createrole, r.rolcreatedb AS createdb,
+    r.rolbypassrls AS bypassrls, r.rolreplication AS replication,
+    (SELECT count(*) FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass
+       AND s.refobjid = r.oid AND s.deptype = 'o')::int AS owns,
+    to_json(ARRAY(SELECT d.datname::text FROM pg_database d
+       WHERE has_database_privilege(r.oid, d.oid, 'CREATE') ORDER BY 1)) AS databases,
+    to_json(ARRAY(SELECT n.nspname::text FROM pg_namespace n
+       WHERE n.nspname !~ '^pg_(temp|toast)' AND has_schema_privilege(r.oid, n.oid, 'CREATE')
+       ORDER BY 1)) AS schemas,
+    has_database_privilege(r.oid, current_database(), 'CONNECT') AS connects
+  FROM reached e JOIN pg_roles r ON r.oid = e.oid ORDER BY 1, 2`;
+
+/** Whether each group role may be handed out: it carries privileges and nothing more. */
+export async function checkGroups(
+  lane: Lane,
+  groups: readonly string[],
+  deadline: Deadline,
+): Promise<readonly CheckProblem[]> {
+  if (groups.length === 0) return [];
+  const [rows] = await lane.work.run(INHERITED(groups), deadline);
+  const inherited = inheritedRows.parse(rows);
+  const there = new Set(inherited.map((row) => row.group_role));
+  const absent = groups.filter((group) => !there.has(group)).map(missingGroup);
+  const cutOff = inherited
+    .filter((row) => row.rolname === row.group_role && !row.connects)
+    .map((row) => cannotConnect(row.group_role, lane.settings.database));
+  return [...absent, ...cutOff, ...inherited.flatMap((row) => tooMuch(row))];
+}
+
+const missingGroup = (group: string): CheckProblem => ({
+  code: "group_role_missing",
+  what: `The group role ${group} does not exist.`,
+  fix: `CREATE ROLE ${quoteIdentifier(group)} NOLOGIN; -- and GRANT it what its leases may do`,
+});
+
+const cannotConnect = (group: string, database: string): CheckProblem => ({
+  code: "group_role_cannot_connect",
+  what: `Leases in ${group} could not connect to the database ${database}.`,
+  fix: `GRANT CONNECT ON DATABASE ${quoteIdentifier(database)} TO ${quoteIdentifier(group)};`,
+});
+
+function tooMuch(row: Inherited): readonly CheckProblem[] {
+  const name = quoteIdentifier(row.rolname);
+  const who =
+    row.rolname === row.group_role
+      ? `The group role ${row.group_role}`
+      : `The group role ${row.group_role}, through ${row.rolname},`;
+  const problems: CheckProblem[] = ATTRIBUTES.filter(([attribute]) => row[attribute]).map(
+    ([attribute, without]) => ({
+      code: `group_role_${attribute}`,
+      what: `${who} has ${attribute.toUpperCase()}.`,
+      fix: `ALTER ROLE ${name} ${without};`,
+    }),
+  );
+  if (BEYOND_SCOPE.some((predefined) => predefined === row.rolname)) {
+    problems.push({
+      code: "group_role_reaches_server",
+      what: `The group role ${row.group_role} is a member of ${row.rolname}.`,
+      fix: `REVOKE ${name} FROM ${quoteIdentifier(row.group_role)}; -- or from the role between`,
+    });
+  }
+  if (row.owns > 0) problems.push(ownsObjects(who, row));
+  // What PUBLIC may do is said once, at the group itself.
+  for (const database of row.databases) {
+    problems.push({
+      code: "group_role_creates_in_database",
+      what: `${who} may create schemas in the database ${database}.`,
+      fix: `REVOKE CREATE ON DATABASE ${quoteIdentifier(database)} FROM ${name}, PUBLIC;`,
+    });
+  }
+  for (const schema of row.schemas) {
+    problems.push({
+      code: "group_role_creates_in_schema",
+      what: `${who} may create objects in the schema ${schema}.`,
+      fix: `REVOKE CREATE ON SCHEMA ${quoteIdentifier(schema)} FROM ${name}, PUBLIC;`,
+    });
+  }
+  return problems;
+}
+
+const ownsObjects = (who: string, row: Inherited): CheckProblem => ({
+  code: "group_role_owns_objects",
+  what: `${who} owns ${row.owns} objects, so a lease could alter, drop or share them.`,
+  fix:
+    `REASSIGN OWNED BY ${quoteIdentifier(row.rolname)} TO <owner>; -- in each database; ` +
+    `SELECT * FROM pg_shdepend WHERE refobjid = ${quoteLiteral(row.rolname)}::regrole`,
+});
