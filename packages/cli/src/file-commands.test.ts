@@ -203,7 +203,7 @@ test("role put and trust put send what the routes take", async () => {
 });
 
 test("policy activate shows what comes and goes, and asks", async () => {
-  await write({ "p/new.cedar": PERMIT });
+  await write({ "p/sub/new.cedar": PERMIT });
   broker.answers.set("GET /v1/policies", {
     body: {
       digest: "00".repeat(32),
@@ -214,8 +214,10 @@ test("policy activate shows what comes and goes, and asks", async () => {
   broker.answers.set("PUT /v1/policies", { body: { result: "updated", digest: "ab".repeat(32) } });
   const refused = await run("policy activate DIR/p");
   expect(refused.code).toBe(2);
-  expect(refused.err).toMatch(/^\+ \S*new\.cedar\n- old\.cedar\n/);
+  expect(refused.err).toMatch(/^\+ sub\/new\.cedar\n- old\.cedar\n/);
   const done = await run("policy activate DIR/p --yes");
   expect(done.code).toBe(0);
   expect(done.err).toContain("updated  policies@abababab");
+  const sent = broker.requests.at(-1)?.body;
+  expect(sent).toEqual({ sources: [{ name: "sub/new.cedar", text: PERMIT }] });
 });

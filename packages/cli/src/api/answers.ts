@@ -11,12 +11,11 @@ const text = z.string();
 const textOrNull = z.string().nullable();
 const object = z.record(text, z.json());
 
-export const exposureAnswer = z.discriminatedUnion("kind", [
+const exposureAnswer = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("none") }),
   z.object({ kind: z.literal("until"), until: text, reason: text }),
   z.object({ kind: z.literal("unknown"), reason: text }),
 ]);
-export type ExposureAnswer = z.output<typeof exposureAnswer>;
 
 export const leaseAnswer = z.object({
   id: text,

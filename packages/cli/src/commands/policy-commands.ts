@@ -6,7 +6,7 @@ import {
   readAnswer,
   type DecisionAnswer,
 } from "../api/answers.ts";
-import { findPolicyFiles } from "../files/policy-files.ts";
+import { registeredSources } from "../files/policy-files.ts";
 import { factLines, factsOf } from "../render/fact-lines.ts";
 import { clockSecondsText } from "../render/time-text.ts";
 import type { Session } from "../session.ts";
@@ -48,7 +48,7 @@ function activateCommand(policy: Command, open: (command: Command) => Session): 
     .addHelpText("after", examples("mayfly policy activate mayfly/policies"))
     .action(async (paths: string[], options: { yes?: true }, command: Command) => {
       const session = open(command);
-      const { sources } = findPolicyFiles(paths);
+      const sources = registeredSources(paths);
       const api = session.api();
       const before = readAnswer(policiesAnswer, await api.get("/v1/policies")).sources;
       const names = new Set(sources.map(({ name }) => name));

@@ -1,5 +1,5 @@
 import { readdirSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import type { PolicySource } from "@mayfly/spec";
 import { configError, usageError } from "../cli-error.ts";
 import { readTextFile } from "./yaml-file.ts";
@@ -51,6 +51,21 @@ export function findPolicyFiles(paths: readonly string[]): PolicyFiles {
     roles: beside("roles"),
     backends: beside("backends"),
   };
+}
+
+/**
+ * The sources as the broker shall know them: by their path below the folder that was named, so that
+ * the ledger says nothing of whose machine they came from.
+ */
+export function registeredSources(paths: readonly string[]): readonly PolicySource[] {
+  const folders = paths.filter(isFolder);
+  return findPolicyFiles(paths).sources.map(({ name, text }) => {
+    const below = folders
+      .map((folder) => relative(folder, name))
+      .filter((path) => !path.startsWith(".."))
+      .toSorted((a, b) => a.length - b.length);
+    return { name: below[0] ?? basename(name), text };
+  });
 }
 
 function isFolder(path: string): boolean {
