@@ -1,0 +1,69 @@
+import { once } from "node:events";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createBrokerClient } from "../demo/broker-client.ts";
+import { registerOrders } from "../demo/registration.ts";
+import { startEmbedded, type Embedded } from "../start-embedded.ts";
+
+const PORTS = { broker: 8420, postgres: 8432, issuer: 8421 } as const;
+const say = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+const fileOf = (folder: string, name: string): string => join(folder, "workloads", name);
+
+/** Starts everything on fixed ports, says where, and stays until it is told to stop. */
+export async function runDev(demoWorkloads: boolean): Promise<void> {
+  const folder = join(import.meta.dirname, "../../../../.mayfly/dev");
+  const embedded = await startEmbedded({ folder, ports: PORTS, persistent: true });
+  try {
+    if (demoWorkloads) await prepareWorkloads(embedded, folder);
+    introduce(embedded, folder, demoWorkloads);
+    await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+    say("\n  stopping");
+  } finally {
+    await embedded.close();
+  }
+}
+
+/** Registers the demo's orders and writes fresh tokens of demo workloads, readable by us alone. */
+async function prepareWorkloads(embedded: Embedded, folder: string): Promise<void> {
+  const client = createBrokerClient(embedded.brokerUrl, embedded.admin.token);
+  await registerOrders(client, embedded.orders, embedded.trust);
+  await mkdir(join(folder, "workloads"), { recursive: true, mode: 0o700 });
+  await writeFile(fileOf(folder, "invoice-bot.jwt-svid"), await embedded.svid("invoice-bot"), {
+    mode: 0o600,
+  });
+  await writeFile(fileOf(folder, "ci.oidc-token"), await embedded.oidcToken("ci"), { mode: 0o600 });
+}
+
+function introduce(embedded: Embedded, folder: string, demoWorkloads: boolean): void {
+  say("\n  Mayfly  credentials that live as long as the task\n");
+  say(`  broker      ${embedded.brokerUrl}`);
+  say(
+    `  ledger      PostgreSQL ${embedded.orders.serverVersion}, 127.0.0.1:${embedded.orders.port}`,
+  );
+  say(`  issuer      ${embedded.issuerUrl}   (unsafe: signs whatever it is asked to)`);
+  say(`  data        ${folder}`);
+  say(
+    embedded.admin.isNew
+      ? `\n  administrator's token, shown this once:\n  ${embedded.admin.token}`
+      : `\n  administrator's token: made at the first start, kept in ${join(folder, "admin-token")}`,
+  );
+  if (demoWorkloads) say(firstExchange(embedded.brokerUrl, fileOf(folder, "invoice-bot.jwt-svid")));
+  else
+    say(
+      "\n  Next: npm run dev -- --demo-workloads   (tokens of demo workloads, and orders to read)",
+    );
+  say("\n  Ctrl-C stops everything.");
+}
+
+const firstExchange = (url: string, svidFile: string): string => `
+  A first exchange (the token lives 5 minutes; start again for a fresh one):
+
+  curl -s ${url}/token \\
+    --data-urlencode grant_type=urn:ietf:params:oauth:grant-type:token-exchange \\
+    --data-urlencode subject_token_type=urn:ietf:params:oauth:token-type:jwt \\
+    --data-urlencode subject_token@${svidFile} \\
+    --data-urlencode 'authorization_details=[{"type":"mayfly-task","goal":"look at orders",
+      "deadline":"10m","credentials":[{"role":"orders-db/reader"}]}]'`;
