@@ -1,7 +1,7 @@
 -- breaking: no
 --
--- The bootstrap administrator's token: 256 random bits that are printed once, so that a plain hash of
--- them is all that is kept. The broker compares; only the migrator makes a new one.
+-- The bootstrap administrator's token: 256 random bits that are printed once, so that a plain hash
+-- of them is all that is kept. The broker compares; only the migrator makes a new one.
 
 CREATE TABLE mayfly.bootstrap_token (
   singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),

@@ -2,7 +2,7 @@ import { toBrokerError } from "./faults.ts";
 import { connect } from "./sql.ts";
 import { createUpkeep } from "./upkeep.ts";
 
-/** Makes the partitions of the next months, as whoever may act as the migrator; answers how many. */
+/** Makes the partitions of the next months, as who may act as the migrator; answers how many. */
 export async function ensurePartitions(url: string): Promise<number> {
   const sql = connect(url, "mayfly-partitions", 1);
   try {

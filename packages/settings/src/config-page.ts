@@ -23,7 +23,8 @@ of at each start.
 
 \`migrate\` and \`cli\` are the \`mayfly\` command: at \`mayfly migrate\`, and everywhere else.
 
-This page is generated from \`packages/settings/src/variables.ts\` by \`node packages/settings/src/write-config-page.ts\`.
+This page is generated from \`packages/settings/src/variables.ts\`, by
+\`node packages/settings/src/write-config-page.ts\`.
 
 | variable | default | read by | meaning |
 | --- | --- | --- | --- |
