@@ -7,6 +7,7 @@ import {
 } from "@mayfly/spec";
 import { authenticateTask, requireActive } from "../authenticate-task.ts";
 import type { CoreParts } from "../core-parts.ts";
+import { isSameWorkload } from "../same-workload.ts";
 import { sha256Hex } from "../sha256-hex.ts";
 import { verifyIdentity } from "../verify-identity.ts";
 import type { ExchangeRequest } from "./exchange-request.ts";
@@ -39,6 +40,7 @@ export async function authenticate(
     case "identity": {
       const proven = await verifyIdentity(parts, subject.presented, context);
       if (actor === null) return { kind: "identity", identity: proven, initiator: null };
+      requireTwo(actor, proven);
       requireOneOneTime(actor, proven);
       return {
         kind: "identity",
@@ -53,6 +55,16 @@ export async function authenticate(
       return { kind: "task_token", task, claims, tokenSha256, actor };
     }
   }
+}
+
+/** Who acts for itself has no initiator: a policy that asks for one would be satisfied by itself. */
+function requireTwo(actor: VerifiedIdentity, initiator: VerifiedIdentity): void {
+  if (!isSameWorkload(actor.workload, initiator.workload)) return;
+  throw new BrokerError(
+    "invalid_request",
+    "Subject and actor are the same workload; one that acts for itself sends no actor token.",
+    { where: "actor_token" },
+  );
 }
 
 /** One exchange records the use of one one-time token. */

@@ -1,0 +1,191 @@
+import { createHash } from "node:crypto";
+import { createCore, type Core, type CoreSettings } from "@mayfly/core";
+import { createTaskTokens, createTrustRoots, defaultTaskTokensSettings } from "@mayfly/identity";
+import { createPolicyCompiler } from "@mayfly/policy";
+import { parseInstallationId, type CallContext } from "@mayfly/spec";
+import {
+  createFakeAlarmClock,
+  createFakeBackend,
+  createFakeClock,
+  createFakeOutboundHttp,
+  createFakeSealer,
+  createMemoryLedger,
+  createRecordingLog,
+  FakeUpstream,
+  seededRandom,
+  type FakeClock,
+  type MemoryLedger,
+  type RecordingLog,
+} from "@mayfly/testkit";
+import { bootstrapAdministrators } from "../administrators.ts";
+import { createApp, type AppPorts } from "../http/app.ts";
+import { registerDefaults } from "./registered.ts";
+import { createTestIdentities, type TestIdentities } from "./test-identities.ts";
+
+export const ADMIN_TOKEN = "mayfly_admin_test_0123456789abcdef";
+export const ISSUER = "https://mayfly.test";
+
+const SETTINGS: Omit<CoreSettings, "issuer"> = {
+  issueSeconds: 10,
+  clockSkewSecondsMax: 1,
+  quarantineSeconds: 1,
+  sweepIntervalSeconds: 86_400,
+  listingIntervalSeconds: 86_400,
+  claimSeconds: 30,
+  retryBaseSeconds: 2,
+  retrySecondsMax: 300,
+  attemptsUntilStuck: 6,
+  stuckMax: 100,
+  limits: { perTask: 50, perWorkload: 5000, perRole: 5000 },
+  taskDepthMax: 3,
+  taskSecondsMax: 86_400,
+  taskTokenSecondsMax: 600,
+  passConcurrency: 4,
+  claimBatch: 64,
+};
+
+/** The broker's HTTP API over the real core, policies and identities; ledger and backend in memory. */
+export interface BrokerBench {
+  readonly app: ReturnType<typeof createApp>;
+  readonly core: Core;
+  readonly clock: FakeClock;
+  readonly log: RecordingLog;
+  readonly ledger: MemoryLedger;
+  readonly upstream: FakeUpstream;
+  readonly identities: TestIdentities;
+  readonly issuer: string;
+  /** A call in process. A body that is no text is sent as JSON. */
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
+  /** As the bootstrap administrator. */
+  admin(method: string, path: string, body?: unknown): Promise<Answer>;
+  context(): CallContext;
+}
+export interface CallOptions {
+  readonly token?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+}
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** Null where the text is no JSON. */
+  readonly body: unknown;
+}
+
+export interface BenchOptions {
+  readonly issuer?: string;
+  readonly settings?: Partial<CoreSettings>;
+  /** Default true: trust, backend, roles and policies of `registered.ts`. */
+  readonly registered?: boolean;
+  readonly seed?: string;
+}
+
+export async function createBrokerBench(options: BenchOptions = {}): Promise<BrokerBench> {
+  const issuer = options.issuer ?? ISSUER;
+  const clock = createFakeClock();
+  const random = seededRandom(options.seed ?? "broker-bench");
+  const log = createRecordingLog();
+  const ledger = createMemoryLedger(clock);
+  const upstream = new FakeUpstream({ clock });
+  const sealer = createFakeSealer();
+  const taskTokens = createTaskTokens({
+    issuer,
+    store: ledger.signingKeys,
+    sealer,
+    clock,
+    random,
+    settings: { ...defaultTaskTokensSettings, skewSeconds: 1 },
+  });
+  await taskTokens.rotate(clock.now());
+  const trustRoots = createTrustRoots({
+    http: createFakeOutboundHttp(),
+    issuer,
+    settings: { skewSeconds: 1, verifiedTokensMax: 100 },
+    log,
+  });
+  const fake = createFakeBackend({ upstream });
+  const core = createCore({
+    clock,
+    random,
+    log,
+    failPoints: { reached: async () => undefined },
+    installation: parseInstallationId("testtest", "installation"),
+    issueLedger: ledger.issue,
+    taskLedger: ledger.tasks,
+    sweepLedger: ledger.sweep,
+    health: ledger.health,
+    catalog: ledger.catalog,
+    sealer,
+    alarm: createFakeAlarmClock(clock),
+    trustRoots,
+    taskTokens,
+    policyCompiler: createPolicyCompiler(),
+    backendTypes: new Map([[fake.type, fake]]),
+    settings: { ...SETTINGS, issuer, ...options.settings },
+  });
+  const ports: AppPorts = {
+    core,
+    tasks: ledger.tasks,
+    queries: ledger.queries,
+    sequencer: ledger.sequencer,
+    taskTokens,
+    administrators: bootstrapAdministrators(async () =>
+      createHash("sha256").update(ADMIN_TOKEN).digest("hex"),
+    ),
+    clock,
+    random,
+    log,
+    settings: { issuer },
+    readiness: async () => true,
+  };
+  const bench = benchOf(ports, { clock, log, ledger, upstream, issuer });
+  await ledger.sweep.recordSweep(null);
+  if (options.registered ?? true) await registerDefaults(bench);
+  return bench;
+}
+
+function benchOf(
+  ports: AppPorts,
+  rest: Pick<BrokerBench, "clock" | "log" | "ledger" | "upstream" | "issuer">,
+): BrokerBench {
+  const app = createApp(ports);
+  const call: BrokerBench["call"] = async (method, path, options = {}) => {
+    const { token, headers, body } = options;
+    const text = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
+    const response = await app.request(`${rest.issuer}${path}`, {
+      method,
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(text === undefined ? {} : { body: text }),
+    });
+    return answerOf(response);
+  };
+  return {
+    ...rest,
+    app,
+    core: ports.core,
+    identities: createTestIdentities(rest.clock, rest.issuer),
+    call,
+    admin: (method, path, body) =>
+      call(method, path, { token: ADMIN_TOKEN, ...(body === undefined ? {} : { body }) }),
+    context: () => ({ clock: rest.clock, signal: new AbortController().signal, traceId: "bench" }),
+  };
+}
+
+export async function answerOf(response: Response): Promise<Answer> {
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: jsonOf(text) };
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    return value;
+  } catch {
+    return null;
+  }
+}
