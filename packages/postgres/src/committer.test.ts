@@ -169,10 +169,11 @@ describe("group commit", () => {
     const committer = createCommitter(ports, stage);
     hold();
     let done = 0;
-    for (const each of ["a", "b", "c"]) void committer.submit(each).then(() => done++);
+    const all = ["a", "b", "c"].map((each) => committer.submit(each).then(() => done++));
     const idle = committer.idle();
     letGo();
     await idle;
     expect(done).toBe(3);
+    await Promise.all(all);
   });
 });

@@ -11,12 +11,11 @@ beforeEach(async () => {
   const backend = await ledgerFixtures.registerBackend(ledger.ports);
   const { task } = await ledgerFixtures.activeLease(ledger.ports, backend);
   await ledgerFixtures.endTask(ledger.ports, task.id);
-  expect(await ledger.worker.sequencer.append(1000)).toBeGreaterThan(6);
+  await ledger.worker.sequencer.append(1000);
   const [row] = await ledger.superuser`
     SELECT e.id, l.log_index::int AS index FROM mayfly.events AS e
     JOIN mayfly.log_entries AS l ON l.event_id = e.id WHERE e.kind = 'lease.reserved'`;
   target = { id: String(row?.["id"]), index: Number(row?.["index"]) };
-  expect(await ledger.worker.sequencer.verify(0)).toMatchObject({ ok: true });
 });
 afterEach(() => ledger.close());
 
@@ -27,6 +26,12 @@ async function tamper(statement: string): Promise<void> {
 const verdict = () => ledger.worker.sequencer.verify(0);
 
 describe("tampering with the history shows", () => {
+  test("and nothing shows without it", async () => {
+    const found = await verdict();
+    expect(found).toMatchObject({ ok: true, pending: 0 });
+    expect(found.ok ? found.entries : 0).toBeGreaterThan(6);
+  });
+
   test.for<[string, string]>([
     ["kind", "'lease.activated'"],
     ["at", "at + interval '1 millisecond'"],

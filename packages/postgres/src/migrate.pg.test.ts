@@ -112,13 +112,13 @@ describe("migrations", () => {
          is_nullable = 'NO' AS required
        FROM information_schema.columns WHERE table_schema = 'mayfly'`,
     );
-    const actual = new Map(columns.map((row) => [row["name"], row]));
+    const actual = new Map(columns.map((row) => [String(row["name"]), row]));
     const tables = Object.values(schema).filter((each) => each instanceof PgTable);
     expect(tables.length).toBeGreaterThan(10);
     for (const table of tables) {
       const config = getTableConfig(table);
       const names = config.columns.map((column) => `${config.name}.${column.name}`);
-      const present = [...actual.keys()].filter((key) => String(key).startsWith(`${config.name}.`));
+      const present = [...actual.keys()].filter((key) => key.startsWith(`${config.name}.`));
       expect(names.toSorted()).toEqual(present.toSorted());
       for (const column of config.columns) {
         expect(actual.get(`${config.name}.${column.name}`)).toEqual({
