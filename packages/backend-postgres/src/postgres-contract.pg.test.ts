@@ -158,11 +158,12 @@ async function start(version: PostgresVersion): Promise<ContractUpstream> {
     tryCredential: (material) => tryLogin(customer, material),
     openSession: async (material) => {
       const sql = customer.connect(...accountOf(material));
-      const session = await sql.reserve();
+      const [first] = await sql`SELECT pg_backend_pid() AS pid`;
       return {
+        // The client connects anew when it was cut, so the same process has to answer.
         alive: () =>
-          session`SELECT count(*) FROM orders`.then(
-            () => true,
+          sql`SELECT pg_backend_pid() AS pid, count(*) FROM orders`.then(
+            ([now]) => now?.["pid"] === first?.["pid"],
             () => false,
           ),
         close: () => sql.end({ timeout: 0 }),
