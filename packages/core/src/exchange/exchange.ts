@@ -35,7 +35,7 @@ export async function exchange(
     const outcome = await attemptReserve(parts, view, ask, key);
     switch (outcome.kind) {
       case "reserved":
-        return mintAndReply(parts, ask, outcome, context);
+        return mintAndReply(parts, ask, key, outcome, context);
       case "stale_catalog":
         await parts.catalog.fresh();
         break;
@@ -143,6 +143,7 @@ async function judgeAll(
 async function mintAndReply(
   parts: CoreParts,
   ask: Ask,
+  key: SeenKey | null,
   outcome: Extract<Attempt, { kind: "reserved" }>,
   context: CallContext,
 ): Promise<ExchangeReply> {
@@ -152,7 +153,9 @@ async function mintAndReply(
     if (handle !== undefined && permitted !== undefined) return { permitted, intent, handle };
     throw new BrokerError("internal", `the ledger reserved without ${intent.id}`);
   });
-  const opened: TaskId | null = ask.kind === "open" ? outcome.task.id : null;
+  // With a key the task is its repetition's too, which may be under way by now: it ends idle if not.
+  const alone = ask.kind === "open" && key === null;
+  const opened: TaskId | null = alone ? outcome.task.id : null;
   const credentials = await mintAll(parts, reserved, opened, context);
   return reply(parts, outcome.task, credentials);
 }

@@ -17,7 +17,8 @@ type Minted =
 
 /**
  * Steps 7 to 9 for all credentials of one exchange: all of them or none. When one fails, those not
- * begun are dropped, the others ended, and a task that this exchange opened ends `failed`.
+ * begun are dropped, the others ended, and a task that this exchange alone opened (`opened`) ends
+ * `failed`.
  */
 export async function mintAll(
   parts: CoreParts,
@@ -114,9 +115,10 @@ function namedError(reserved: Reserved, error: unknown, count: number): BrokerEr
       cause: error,
     });
   }
-  const others = count > 1 ? " The other credentials of this request were ended." : "";
+  const others = count > 1 ? "; the other credentials of this request were ended" : "";
   const retry = error.retryAfterSeconds;
-  return new BrokerError(error.code, `${reserved.intent.role}: ${error.message}${others}`, {
+  const text = error.message.replace(/\.$/, "");
+  return new BrokerError(error.code, `${reserved.intent.role}: ${text}${others}.`, {
     where,
     public: error.public,
     cause: error,
