@@ -4,10 +4,12 @@ import type {
   CallContext,
   Lease,
   PolicySource,
+  PresentedIdentity,
   RoleName,
   Secret,
   SelfCheck,
   TrustRootName,
+  VerifiedIdentity,
 } from "@mayfly/spec";
 import { authenticateTask, type AuthenticatedTask } from "./authenticate-task.ts";
 import { createBackground } from "./background.ts";
@@ -37,6 +39,7 @@ import { putRole, type RolePut } from "./register/roles.ts";
 import { putTrustRoot, type TrustRootPut } from "./register/trust-roots.ts";
 import { renewLease, type RenewRequest } from "./renew.ts";
 import { sweep, type SweepResult } from "./sweep.ts";
+import { verifyIdentity } from "./verify-identity.ts";
 
 /** The use cases. Every failure is a `BrokerError`, or a defect. */
 export interface Core {
@@ -47,6 +50,11 @@ export interface Core {
     context: CallContext,
   ): Promise<Explanation>;
   authenticateTask(token: Secret, context: CallContext): Promise<AuthenticatedTask>;
+  /** Whose identity is presented, where nothing is exchanged. Records no use of a one-time token. */
+  authenticateWorkload(
+    presented: PresentedIdentity,
+    context: CallContext,
+  ): Promise<VerifiedIdentity>;
   heartbeat(proof: HeartbeatProof, context: CallContext): Promise<HeartbeatReply>;
   endTask(request: EndTaskRequest, context: CallContext): Promise<EndTaskReply>;
   endLease(request: EndLeaseRequest, context: CallContext): Promise<Lease>;
@@ -95,11 +103,16 @@ export function createCore(ports: CorePorts): Core {
     exchange: (request, context) => exchange(parts, request, context),
     explain: (request, context) => explain(parts, request, context),
     authenticateTask: (token, context) => authenticateTask(parts, token, context),
+    authenticateWorkload: async (presented, context) => {
+      // A trust root that was removed vouches for nobody: no reservation will notice it here.
+      await catalog.fresh();
+      return verifyIdentity(parts, presented, context);
+    },
     heartbeat: (proof, context) => heartbeat(parts, proof, context),
     endTask: (request, context) => endTask(parts, passes, request, context),
     endLease: (request, context) => endLease(parts, request, context),
     renewLease: (request, context) => renewLease(parts, request, context),
-    runPass: (backendId, context) => passes.run(backendId, context.traceId),
+    runPass: (backendId, context) => passes.run(backendId, context),
     sweep: (context) => sweep(parts, passes, context),
     listOrphans: (backendId, context) => listOrphans(parts, backendId, context),
     registerBackend: (registration, actor, context) =>

@@ -96,9 +96,11 @@ async function passUntilEnded(
 ): Promise<void> {
   const { clock, taskLedger, log } = parts.ports;
   const until = plusSeconds(clock.now(), seconds);
+  // Who stops waiting does not break off a revocation.
+  const unhurried = new AbortController().signal;
   const pass = async (backendId: BackendId): Promise<void> => {
     try {
-      await passes.run(backendId, context.traceId);
+      await passes.run(backendId, { traceId: context.traceId, signal: unhurried });
     } catch (error) {
       log.warn("a pass for an ended task failed: the worker's takes over", { backendId }, error);
     }

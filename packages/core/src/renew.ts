@@ -23,6 +23,7 @@ import type { CoreParts } from "./core-parts.ts";
 import { decide, decideUnknownRole, publicExplanation } from "./exchange/decide.ts";
 import { checkedPlan, type Target } from "./exchange/plan.ts";
 import { factsOfTask, type TaskFacts } from "./exchange/task-facts.ts";
+import { nextLeaseState } from "./lease-machine.ts";
 import { mintId } from "./mint-id.ts";
 import { wakeAt } from "./wake.ts";
 import { withDeadline } from "./with-deadline.ts";
@@ -76,7 +77,7 @@ async function ownLease(
       where: "lease",
     });
   }
-  if (lease.state === "active") return { lease, role: lease.role };
+  if (nextLeaseState(lease.state, "renew") !== null) return { lease, role: lease.role };
   throw new BrokerError("conflict", `${leaseId} is ${lease.state}; only an active one is renewed.`);
 }
 

@@ -112,7 +112,7 @@ function startPasses(
   const failed = new Set<BackendId>();
   const all = due.map(async (backendId) => {
     try {
-      results.push(await passes.run(backendId, context.traceId));
+      results.push(await passes.run(backendId, context));
     } catch (error) {
       failed.add(backendId);
       parts.ports.log.error("a pass failed: the next sweep starts another", { backendId }, error);

@@ -38,3 +38,22 @@ export {
 export * from "./issuers/index.ts";
 export { createMemoryLedger, type MemoryLedger } from "./memory-ledger/memory-ledger.ts";
 export type { LedgerOperation, MemoryLedgerFaults } from "./memory-ledger/faults.ts";
+export { createFakePolicyCompiler, fakePolicySource } from "./fake-policy-compiler.ts";
+export { createFakeTaskTokens, type FakeTaskTokens } from "./fake-task-tokens.ts";
+export {
+  INVOICE_BOT,
+  PERMIT_ALL,
+  REPORT_BOT,
+  WORLD_ISSUER,
+  WORLD_PASSWORDS,
+  WORLD_TRUST,
+  createFakeFailPoints,
+  createFakeWorld,
+  furnish,
+  proofOf,
+  type FakeFailPoints,
+  type FakeSettings,
+  type FakeWorld,
+  type FakeWorldOptions,
+} from "./fake-world.ts";
+export { createFakeAgent, refusalOf, type OpenOptions } from "./fake-agent.ts";

@@ -8,8 +8,11 @@ import { createSlots, type Slots } from "./slots.ts";
  * that one which hangs delays nobody else's.
  */
 export interface Passes {
-  /** Resolves when what was due at the call has been claimed and dealt with. */
-  run(backendId: BackendId, traceId: string): Promise<PassResult>;
+  /**
+   * Resolves when what was due at the call has been claimed and dealt with. Aborted, it breaks off;
+   * a caller that shares the pass of others stops waiting no earlier than they do.
+   */
+  run(backendId: BackendId, context: Pick<CallContext, "traceId" | "signal">): Promise<PassResult>;
   /** Breaks off what is under way; claims are left to run out. */
   stop(): void;
 }
@@ -38,11 +41,15 @@ export function createPasses(parts: CoreParts): Passes {
     backends.set(id, fresh);
     return fresh;
   };
-  const start = async (id: BackendId, traceId: string): Promise<PassResult> => {
+  const start = async (
+    id: BackendId,
+    caller: Pick<CallContext, "traceId" | "signal">,
+  ): Promise<PassResult> => {
     const backend = of(id);
     backend.running++;
     try {
-      const context: CallContext = { clock, signal: stopping.signal, traceId };
+      const signal = AbortSignal.any([stopping.signal, caller.signal]);
+      const context: CallContext = { clock, signal, traceId: caller.traceId };
       return await runPass(parts, id, backend.slots, context);
     } finally {
       backend.running--;
@@ -54,14 +61,14 @@ export function createPasses(parts: CoreParts): Passes {
     const backend = of(id);
     await new Promise<void>((resolve) => backend.ended.add(resolve));
     backend.next = null;
-    return start(id, traceId);
+    return start(id, { traceId, signal: stopping.signal });
   };
 
   return {
-    run: (id, traceId) => {
+    run: (id, caller) => {
       const backend = of(id);
-      if (backend.running < PASSES_MAX) return start(id, traceId);
-      backend.next ??= startNext(id, traceId);
+      if (backend.running < PASSES_MAX) return start(id, caller);
+      backend.next ??= startNext(id, caller.traceId);
       return backend.next;
     },
     stop: () => stopping.abort(new Error("the process is stopping")),

@@ -1,0 +1,196 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { JsonObject } from "@mayfly/spec";
+import {
+  INVOICE_BOT,
+  REPORT_BOT,
+  createFakeAgent,
+  createFakeWorld,
+  furnish,
+  proofOf,
+  refusalOf,
+  type FakePolicyRule,
+} from "@mayfly/testkit";
+import { createCore } from "./create-core.ts";
+
+const ADMIN = { kind: "administrator", name: "alice" } as const;
+
+async function setUp(rules?: readonly FakePolicyRule[]) {
+  const world = createFakeWorld({ settings: { sweepIntervalSeconds: 3600 } });
+  const core = createCore(world.ports);
+  await furnish(world, core, rules);
+  return { world, core, agent: createFakeAgent(world, core) };
+}
+
+describe("a child task", () => {
+  test("acts as its parent's workload, or as the one that its own token proves", async () => {
+    const { world, agent } = await setUp();
+    const parent = await agent.open();
+    const own = await agent.child(parent);
+    expect(own.task).toMatchObject({
+      parentId: parent.task.id,
+      depth: 1,
+      workload: { subject: INVOICE_BOT },
+    });
+    const actor = proofOf(world.clock, REPORT_BOT);
+    const delegated = await agent.child(parent, {}, { actor });
+    expect(delegated.task.workload.subject).toBe(REPORT_BOT);
+  });
+
+  test("inherits no younger proof of identity than its parent has", async () => {
+    const { world, agent } = await setUp();
+    const parent = await agent.open();
+    await world.clock.advance(60_000);
+    const child = await agent.child(parent);
+    expect(child.task.identityProvenAt).toBe(parent.task.identityProvenAt);
+  });
+
+  test("is judged as its own workload, with its ancestors as the chain of actors", async () => {
+    const { world, agent } = await setUp([
+      { id: "all", effect: "permit" },
+      { id: "not-reports", effect: "forbid", workload: REPORT_BOT },
+    ]);
+    const parent = await agent.open();
+    const actor = proofOf(world.clock, REPORT_BOT);
+    const denied = await refusalOf(agent.child(parent, {}, { actor }));
+    expect(denied.public["determining_policies"]).toEqual(["not-reports"]);
+    const child = await agent.child(parent);
+    await agent.child(child);
+    const decisions = await Promise.all(
+      world.ledger.inspect
+        .leases()
+        .map(({ decisionId }) => world.ledger.queries.decision(decisionId!)),
+    );
+    expect(decisions.map((decision) => decision!.request["actorChain"])).toEqual([
+      [],
+      [INVOICE_BOT],
+      [INVOICE_BOT, INVOICE_BOT],
+    ]);
+  });
+
+  test.each<[string, JsonObject, string]>([
+    ["a later deadline", { deadline: "16m" }, "deadline"],
+    ["another target", { targets: ["orders-db:customers"] }, "targets"],
+    [
+      "a role that the parent did not declare",
+      { credentials: [{ role: "orders-db/writer" }] },
+      "credentials[0].role",
+    ],
+    [
+      "wider parameters",
+      { credentials: [{ role: "orders-db/reader", params: { groups: ["read", "list"] } }] },
+      "credentials[0].params",
+    ],
+  ])("with %s is refused", async (_what, details, where) => {
+    const { agent } = await setUp();
+    const parent = await agent.open({
+      targets: ["orders-db:orders"],
+      credentials: [{ role: "orders-db/reader", params: { groups: ["read"] } }],
+    });
+    const refused = await refusalOf(agent.child(parent, { credentials: [], ...details }));
+    expect(refused).toMatchObject({
+      code: "invalid_task",
+      where: `authorization_details[0].${where}`,
+    });
+  });
+
+  test("ends no later than its parent, however late it was opened", async () => {
+    const { world, agent } = await setUp();
+    const parent = await agent.open();
+    await world.clock.advance(300_000);
+    const child = await agent.child(parent);
+    expect(child.task.deadlineAt).toBe(parent.task.deadlineAt);
+    expect(child.credentials[0]!.expiresAt).toBeLessThanOrEqual(parent.task.deadlineAt);
+  });
+
+  test("nests four deep and no deeper", async () => {
+    const { agent } = await setUp();
+    let task = await agent.open();
+    for (let depth = 1; depth <= 4; depth++) task = await agent.child(task);
+    const refused = await refusalOf(agent.child(task));
+    expect(refused.where).toBe("authorization_details[0].parent");
+  });
+
+  test("needs its parent's own token", async () => {
+    const { agent } = await setUp();
+    const parent = await agent.open();
+    const other = await agent.open();
+    const stolen = { taskToken: other.taskToken, task: parent.task };
+    expect((await refusalOf(agent.child(stolen))).code).toBe("invalid_task");
+    const byIdentity = agent.open({ parent: parent.task.id });
+    expect((await refusalOf(byIdentity)).code).toBe("invalid_task");
+  });
+
+  test("ends with its parent, credentials and all", async () => {
+    const { world, core, agent } = await setUp();
+    const parent = await agent.open();
+    const child = await agent.child(parent);
+    const grandchild = await agent.child(child);
+    const { leases } = await core.endTask(
+      { taskId: parent.task.id, by: ADMIN, state: "killed", reason: "drill", waitSeconds: 5 },
+      world.context(),
+    );
+    expect(leases.map(({ state, outcome }) => [state, outcome])).toEqual(
+      Array.from({ length: 3 }, () => ["ended", "revoked"]),
+    );
+    const states = world.ledger.inspect.tasks().map(({ state }) => state);
+    expect(states).toEqual(["killed", "killed", "killed"]);
+    expect((await refusalOf(agent.child(grandchild))).code).toBe("task_ended");
+    expect(world.upstream.live()).toEqual([]);
+  });
+});
+
+const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+const arbitraryCredential: fc.Arbitrary<JsonObject> = fc
+  .record({
+    role: fc.constantFrom("orders-db/reader", "orders-db/reader", "orders-db/writer"),
+    groups: optional(fc.subarray(["read", "list"], { minLength: 1 })),
+    connections: optional(fc.integer({ min: 1, max: 4 })),
+    ttl: optional(fc.integer({ min: 1, max: 1200 })),
+  })
+  .map(({ role, groups, connections, ttl }) => ({
+    role,
+    params: {
+      ...(groups === undefined ? {} : { groups }),
+      ...(connections === undefined ? {} : { connections }),
+    },
+    ...(ttl === undefined ? {} : { ttl }),
+  }));
+const arbitraryTask = (deadline: { readonly min: number; readonly max: number }, most: number) =>
+  fc
+    .record({
+      deadline: fc.integer(deadline),
+      targets: fc.subarray(["orders-db:orders", "orders-db:invoices"]),
+      credentials: fc.array(arbitraryCredential, { minLength: 1, maxLength: most }),
+    })
+    .map((details): JsonObject => details);
+
+test("a child's authority lies within its parent's, whatever both ask for", async () => {
+  const parents = arbitraryTask({ min: 300, max: 900 }, 3);
+  const children = arbitraryTask({ min: 5, max: 400 }, 1);
+  let compared = 0;
+  await fc.assert(
+    fc.asyncProperty(parents, children, async (outer, inner) => {
+      const { world, agent } = await setUp();
+      const type = world.ports.backendTypes.get("fake")!;
+      const parent = await agent.open(outer).catch(() => null);
+      if (parent === null) return;
+      const child = await agent.child(parent, inner).catch(() => null);
+      if (child === null) return;
+      expect(child.task.deadlineAt).toBeLessThanOrEqual(parent.task.deadlineAt);
+      expect(parent.task.descriptor.targets).toEqual(
+        expect.arrayContaining([...child.task.descriptor.targets]),
+      );
+      const leases = world.ledger.inspect.leases();
+      const held = leases.filter(({ taskId }) => taskId === parent.task.id);
+      for (const lease of leases.filter(({ taskId }) => taskId === child.task.id)) {
+        const within = held.filter(({ role }) => role === lease.role);
+        expect(within.some(({ plan }) => type.isWithin(lease.plan, plan))).toBe(true);
+        compared++;
+      }
+    }),
+    { numRuns: 150 },
+  );
+  // Else the property said nothing.
+  expect(compared).toBeGreaterThan(5);
+});

@@ -1,0 +1,131 @@
+import { describe, expect, test } from "vitest";
+import { createFakeAgent, createFakeWorld, furnish, refusalOf } from "@mayfly/testkit";
+import { createCore } from "./create-core.ts";
+
+const ADMIN = { kind: "administrator", name: "alice" } as const;
+
+async function setUp() {
+  const world = createFakeWorld();
+  const core = createCore(world.ports);
+  await furnish(world, core);
+  const agent = createFakeAgent(world, core);
+  const from = (role: string) => agent.open({ credentials: [{ role }] });
+  return { world, core, agent, from };
+}
+
+describe("issuing is paused", () => {
+  test("when no sweep finished within two intervals, and goes on after the next", async () => {
+    const { world, core, agent } = await setUp();
+    await world.clock.advance(20_000);
+    await agent.open();
+    await world.clock.advance(1001);
+    const refused = await refusalOf(agent.open());
+    expect(refused).toMatchObject({ code: "issuing_paused", retryAfterSeconds: 10 });
+    expect(refused.message).toContain("sweep");
+    await core.sweep(world.context());
+    await agent.open();
+  });
+
+  test("for a backend whose listing is late, and for that one alone", async () => {
+    const { world, core, from } = await setUp();
+    const list = (id: string) =>
+      core.listOrphans(
+        world.ledger.inspect.leases().find((lease) => lease.backendId === id)!.backendId,
+        world.context(),
+      );
+    await from("orders-db/reader");
+    await from("other-db/reader");
+    await list("orders-db");
+    await world.clock.advance(119_000);
+    await core.sweep(world.context());
+    await list("other-db");
+    await world.clock.advance(2000);
+    await core.sweep(world.context());
+    const refused = await refusalOf(from("orders-db/reader"));
+    expect(refused.message).toContain("listed");
+    expect((await from("other-db/reader")).credentials).toHaveLength(1);
+    await list("orders-db");
+    expect((await from("orders-db/reader")).credentials).toHaveLength(1);
+  });
+
+  test("for one that was never listed, after a grace for the new", async () => {
+    const { world, core, agent } = await setUp();
+    await world.clock.advance(121_000);
+    await core.sweep(world.context());
+    const refused = await refusalOf(agent.open());
+    expect(refused.message).toContain("never been listed");
+  });
+
+  test("for a backend with too many stuck leases, and for that one alone", async () => {
+    const { world, core, agent, from } = await setUp();
+    const { task } = await agent.open({
+      credentials: Array.from({ length: 6 }, () => ({ role: "orders-db/reader" })),
+    });
+    world.upstream.fail("revoke", "unavailable", 1000);
+    const end = {
+      taskId: task.id,
+      by: ADMIN,
+      state: "killed",
+      reason: "",
+      waitSeconds: 0,
+    } as const;
+    await core.endTask(end, world.context());
+    for (let turn = 0; turn < 4; turn++) {
+      await core.sweep(world.context());
+      await world.clock.advance(15_000);
+    }
+    await core.sweep(world.context());
+    const refused = await refusalOf(from("orders-db/reader"));
+    expect(refused.message).toContain("6 of its leases are stuck");
+    expect((await from("other-db/reader")).credentials).toHaveLength(1);
+    world.upstream.heal();
+    await world.clock.advance(301_000);
+    await core.sweep(world.context());
+    await core.listOrphans(world.ledger.inspect.leases()[0]!.backendId, world.context());
+    expect((await from("orders-db/reader")).credentials).toHaveLength(1);
+  });
+
+  test("for a disabled backend, whose leases end all the same", async () => {
+    const { world, core, agent } = await setUp();
+    const { task } = await agent.open();
+    const { backendId } = world.ledger.inspect.leases()[0]!;
+    await core.setBackendEnabled(backendId, false, ADMIN);
+    expect((await refusalOf(agent.open())).message).toContain("disabled");
+    const end = {
+      taskId: task.id,
+      by: ADMIN,
+      state: "killed",
+      reason: "",
+      waitSeconds: 5,
+    } as const;
+    const { leases } = await core.endTask(end, world.context());
+    expect(leases).toMatchObject([{ state: "ended", outcome: "revoked" }]);
+    await core.setBackendEnabled(backendId, true, ADMIN);
+    expect((await agent.open()).credentials).toHaveLength(1);
+  });
+
+  test("only after policy: who is denied does not learn it", async () => {
+    const world = createFakeWorld();
+    const core = createCore(world.ports);
+    await furnish(world, core, []);
+    await world.clock.advance(60_000);
+    expect((await refusalOf(createFakeAgent(world, core).open())).code).toBe("denied");
+  });
+
+  test("its health is read at most once a second", async () => {
+    const { world, agent } = await setUp();
+    let reads = 0;
+    const { health } = world.ports;
+    const counting = {
+      read: (id: Parameters<typeof health.read>[0]) => (reads++, health.read(id)),
+    };
+    const core = createCore({ ...world.ports, health: counting });
+    const other = createFakeAgent(world, core);
+    for (let turn = 0; turn < 5; turn++) await other.open();
+    expect(reads).toBe(1);
+    await world.clock.advance(1000);
+    await other.open();
+    expect(reads).toBe(2);
+    await agent.open();
+  });
+});
