@@ -1,0 +1,187 @@
+import { beforeAll, describe, expect, it } from "vitest";
+import { createBrokerBench, type BrokerBench } from "../testing/broker-bench.ts";
+import { BACKEND_PASSWORD, READER } from "../testing/registered.ts";
+import {
+  at,
+  exchange,
+  nothingMinted,
+  opened,
+  postToken,
+  readerTask,
+  textAt,
+  tokenForm,
+} from "../testing/token-form.ts";
+
+let bench: BrokerBench;
+let svid: string;
+beforeAll(async () => {
+  bench = await createBrokerBench();
+  svid = bench.identities.svid("bot");
+});
+
+const task = (change: Readonly<Record<string, unknown>>): string =>
+  JSON.stringify([readerTask(change)]);
+const credential = (change: Readonly<Record<string, unknown>>): string =>
+  task({ credentials: [{ role: READER, ...change }] });
+
+/** What is sent, and the place that the answer names. */
+const REFUSED: readonly (readonly [what: string, details: string, where: string])[] = [
+  ["no JSON", "task", "authorization_details"],
+  ["an object instead of an array", JSON.stringify(readerTask()), "authorization_details"],
+  ["an empty array", "[]", "authorization_details"],
+  ["two objects", `[${task({}).slice(1, -1)},${task({}).slice(1)}`, "authorization_details"],
+  ["an array in the array", "[[]]", "authorization_details[0]"],
+  ["null in the array", "[null]", "authorization_details[0]"],
+  ["a repeated member", '[{"type":"mayfly-task","type":"mayfly-task"}]', "authorization_details"],
+  ["a member repeated by an escape", '[{"goal":"a","go\\u0061l":"b"}]', "authorization_details"],
+  ["nine levels", `[${'{"a":'.repeat(9)}1${"}".repeat(9)}]`, "authorization_details"],
+  ["a lone surrogate", '[{"goal":"\\ud800"}]', "authorization_details"],
+  ["an integer that no double holds", "[9007199254740993]", "authorization_details"],
+  ["a trailing comma", "[{},]", "authorization_details"],
+  ["a comment", "[{}/**/]", "authorization_details"],
+  ["no type", task({ type: undefined }), "authorization_details[0].type"],
+  ["another type", task({ type: "payment_initiation" }), "authorization_details[0].type"],
+  ["an unknown version", task({ version: 2 }), "authorization_details[0].version"],
+  ["an unknown member", task({ environment: "prod" }), "authorization_details[0].environment"],
+  ["no goal", task({ goal: undefined }), "authorization_details[0].goal"],
+  ["an empty goal", task({ goal: "" }), "authorization_details[0].goal"],
+  ["a goal that drives a terminal", task({ goal: "\u001b[2J" }), "authorization_details[0].goal"],
+  ["a goal that is a number", task({ goal: 7 }), "authorization_details[0].goal"],
+  ["no deadline", task({ deadline: undefined }), "authorization_details[0].deadline"],
+  ["a deadline in no unit", task({ deadline: "15" }), "authorization_details[0].deadline"],
+  ["a deadline of nothing", task({ deadline: 0 }), "authorization_details[0].deadline"],
+  ["a deadline before now", task({ deadline: -1 }), "authorization_details[0].deadline"],
+  ["a deadline in fractions", task({ deadline: 0.5 }), "authorization_details[0].deadline"],
+  ["a deadline past the limit", task({ deadline: "366d" }), "authorization_details[0].deadline"],
+  [
+    "a target without a backend",
+    task({ targets: ["orders"] }),
+    "authorization_details[0].targets[0]",
+  ],
+  ["targets that are no list", task({ targets: "x:y" }), "authorization_details[0].targets"],
+  [
+    "credentials that are no list",
+    task({ credentials: {} }),
+    "authorization_details[0].credentials",
+  ],
+  [
+    "17 credentials",
+    task({ credentials: Array.from({ length: 17 }, () => ({ role: READER })) }),
+    "authorization_details[0].credentials",
+  ],
+  [
+    "a credential without a role",
+    task({ credentials: [{}] }),
+    "authorization_details[0].credentials[0].role",
+  ],
+  [
+    "a role without a backend",
+    credential({ role: "reader" }),
+    "authorization_details[0].credentials[0].role",
+  ],
+  [
+    "a role climbing paths",
+    credential({ role: "../x/y" }),
+    "authorization_details[0].credentials[0].role",
+  ],
+  [
+    "an unknown member of a credential",
+    credential({ scope: "x" }),
+    "authorization_details[0].credentials[0].scope",
+  ],
+  [
+    "issue in other words",
+    credential({ issue: "soon" }),
+    "authorization_details[0].credentials[0].issue",
+  ],
+  ["a life of nothing", credential({ ttl: 0 }), "authorization_details[0].credentials[0].ttl"],
+  [
+    "params that are no object",
+    credential({ params: [] }),
+    "authorization_details[0].credentials[0].params",
+  ],
+  [
+    "an unknown parameter",
+    credential({ params: { superuser: true } }),
+    "authorization_details[0].credentials[0].params.superuser",
+  ],
+  [
+    "a parameter wider than the role",
+    credential({ params: { groups: ["app_owner"] } }),
+    "authorization_details[0].credentials[0].params.groups",
+  ],
+  ["a parent that is no id", task({ parent: "task_1" }), "authorization_details[0].parent"],
+  [
+    "a parent without its token",
+    task({ parent: `task_${"0".repeat(12)}7${"0".repeat(3)}8${"0".repeat(15)}` }),
+    "authorization_details[0].parent",
+  ],
+];
+
+describe("authorization_details", () => {
+  it.each(REFUSED)(
+    "with %s is invalid_authorization_details, at its place",
+    async (_what, text, where) => {
+      const answer = await postToken(bench, tokenForm(svid, { authorization_details: text }));
+      expect(answer.status).toBe(400);
+      expect(answer.body).toMatchObject({ error: "invalid_authorization_details", where });
+      expect(textAt(answer, "error_description")).toContain(where.split(".")[0]);
+      expect(answer.text.length).toBeLessThan(1200);
+    },
+  );
+  it("that were refused minted nothing", () => {
+    expect(nothingMinted(bench)).toBe(true);
+  });
+  it("with a member of a hostile name repeats it neither raw nor whole", async () => {
+    const name = `\u001b[31m"\\${"x".repeat(5000)}`;
+    const answer = await exchange(bench, svid, { details: readerTask({ [name]: 1 }) });
+    expect(answer.body).toMatchObject({ error: "invalid_authorization_details" });
+    expect(answer.text).not.toContain("\u001b");
+    expect(answer.text.length).toBeLessThan(1200);
+    expect(textAt(answer, "error_description")).toMatch(/^[\x20-\x21\x23-\x5b\x5d-\x7e]*$/);
+  });
+  it.each(["__proto__", "constructor", "toString"])(
+    "takes %s for no known member",
+    async (name) => {
+      const text = task({}).replace('{"type"', `{"${name}":{"role":"x"},"type"`);
+      const answer = await postToken(bench, tokenForm(svid, { authorization_details: text }));
+      expect(answer.body).toMatchObject({
+        error: "invalid_authorization_details",
+        where: `authorization_details[0].${name}`,
+      });
+    },
+  );
+
+  it("come back as granted, with the task's id and normal forms, and without a secret", async () => {
+    const own = await createBrokerBench();
+    const details = readerTask({
+      ref: "JIRA-4711",
+      targets: ["orders-db:invoices", "orders-db:customers", "orders-db:invoices"],
+      credentials: [{ role: READER, params: { groups: ["app_reader"] }, ttl: "10m" }],
+    });
+    const answer = await exchange(own, own.identities.svid("bot"), { details });
+    const { id } = opened(answer);
+    expect(at(answer, "authorization_details")).toEqual([
+      {
+        type: "mayfly-task",
+        version: 1,
+        task: id,
+        goal: "Reconcile the October invoices",
+        ref: "JIRA-4711",
+        deadline: 900,
+        idle_timeout: 60,
+        targets: ["orders-db:customers", "orders-db:invoices"],
+        credentials: [{ role: READER, params: { groups: ["app_reader"] }, ttl: 600, issue: "now" }],
+      },
+    ]);
+    const password = textAt(answer, "credentials", 0, "data", "password");
+    const [, claims] = textAt(answer, "access_token").split(".");
+    const inToken = Buffer.from(claims ?? "", "base64url").toString("utf8");
+    expect(inToken).toContain(id);
+    for (const text of [JSON.stringify(at(answer, "authorization_details")), inToken]) {
+      expect(text).not.toContain(password);
+      expect(text).not.toContain(BACKEND_PASSWORD);
+    }
+    expect(inToken).not.toContain("Reconcile");
+  });
+});
