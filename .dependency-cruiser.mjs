@@ -100,6 +100,8 @@ export default {
           TEST_FILE,
           COMPOSE,
           "^services/(embedded|composition)/",
+          // The file that starts a service asks composition for its parts.
+          "^services/[^/]+/src/start-[^/]+\\.ts$",
           "^services/[^/]+/src/http/",
         ],
       },

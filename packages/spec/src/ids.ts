@@ -33,7 +33,7 @@ export function parseId<K extends IdKind>(kind: K, input: unknown, where: string
       where,
     });
   }
-  return input as string as IdOf[K];
+  return input as IdOf[K];
 }
 
 /** The id for a UUIDv7 in its dashed form, as stored. */

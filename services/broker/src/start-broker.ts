@@ -1,3 +1,4 @@
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { composeParts, type Parts } from "@mayfly/composition";
@@ -51,8 +52,6 @@ export async function startBroker(
     throw error;
   }
 }
-
-type Server = import("node:http").Server;
 
 async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
   const { ledger } = parts;

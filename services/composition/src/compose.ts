@@ -61,12 +61,10 @@ export async function composeParts(
   settings: WorkerSettings,
   options: ProcessOptions,
 ): Promise<Parts> {
-  const clock = systemClock;
-  const random = systemRandom;
   const log = createJsonLog({
     stream: options.logTo,
     level: settings.logLevel,
-    clock,
+    clock: systemClock,
     fields: { service: options.name },
   });
   for (const name of unsafeSettings(settings)) log.warn("unsafe setting", { name });
@@ -75,68 +73,74 @@ export async function composeParts(
     applicationName: `mayfly-${options.name}`,
     connections: connectionsOf(settings.databaseConnections),
     sweepIntervalSeconds: settings.sweepIntervalSeconds,
-    clock,
-    random,
+    clock: systemClock,
+    random: systemRandom,
     log,
   });
   try {
-    await warnOfServer(settings, clock, log);
-    const sealer = await openSealer(settings, random);
-    const { installation } = ledger;
-    const queue = queueConfig(settings, installation.id);
-    const taskTokens = createTaskTokens({
-      issuer: settings.issuer,
-      store: ledger.signingKeys,
-      sealer,
-      clock,
-      random,
-      settings: { ...defaultTaskTokensSettings, skewSeconds: settings.unsafeClockSkewSeconds },
-    });
-    const http = createOutboundHttp();
-    const alarm = createAlarmClock({ config: queue, ports: { clock, log, random } });
-    const core = createCore({
-      clock,
-      random,
-      log,
-      failPoints: failPointsOf(settings),
-      installation: installation.id,
-      issueLedger: ledger.issue,
-      taskLedger: ledger.tasks,
-      sweepLedger: ledger.sweep,
-      health: ledger.health,
-      catalog: ledger.catalog,
-      sealer,
-      alarm,
-      trustRoots: createTrustRoots({
-        http,
-        issuer: settings.issuer,
-        settings: { ...defaultTrustRootsSettings, skewSeconds: settings.unsafeClockSkewSeconds },
-        log,
-      }),
-      taskTokens,
-      policyCompiler: createPolicyCompiler(),
-      backendTypes: new Map(BACKEND_TYPES.map((backend) => [backend.type, backend])),
-      settings: coreSettings(settings),
-    });
-    return {
-      core,
-      ledger,
-      taskTokens,
-      clock,
-      random,
-      log,
-      listenToAlarms: () => createAlarmListener({ config: queue, ports: { clock, log } }),
-      close: async () => {
-        await alarm.close();
-        await core.close();
-        await http.close();
-        await ledger.close();
-      },
-    };
+    await warnOfServer(settings, systemClock, log);
+    return partsOver(ledger, settings, await openSealer(settings, systemRandom), log);
   } catch (error) {
     await ledger.close();
     throw error;
   }
+}
+
+function partsOver(ledger: Ledger, settings: WorkerSettings, sealer: Sealer, log: Log): Parts {
+  const clock = systemClock;
+  const random = systemRandom;
+  const queue = queueConfig(settings, ledger.installation.id);
+  const skewSeconds = settings.unsafeClockSkewSeconds;
+  const taskTokens = createTaskTokens({
+    issuer: settings.issuer,
+    store: ledger.signingKeys,
+    sealer,
+    clock,
+    random,
+    settings: { ...defaultTaskTokensSettings, skewSeconds },
+  });
+  const http = createOutboundHttp();
+  const trustRoots = createTrustRoots({
+    http,
+    issuer: settings.issuer,
+    settings: { ...defaultTrustRootsSettings, skewSeconds },
+    log,
+  });
+  const alarm = createAlarmClock({ config: queue, ports: { clock, log, random } });
+  const core = createCore({
+    clock,
+    random,
+    log,
+    failPoints: failPointsOf(settings),
+    installation: ledger.installation.id,
+    issueLedger: ledger.issue,
+    taskLedger: ledger.tasks,
+    sweepLedger: ledger.sweep,
+    health: ledger.health,
+    catalog: ledger.catalog,
+    sealer,
+    alarm,
+    trustRoots,
+    taskTokens,
+    policyCompiler: createPolicyCompiler(),
+    backendTypes: new Map(BACKEND_TYPES.map((backend) => [backend.type, backend])),
+    settings: coreSettings(settings),
+  });
+  return {
+    core,
+    ledger,
+    taskTokens,
+    clock,
+    random,
+    log,
+    listenToAlarms: () => createAlarmListener({ config: queue, ports: { clock, log } }),
+    close: async () => {
+      await alarm.close();
+      await core.close();
+      await http.close();
+      await ledger.close();
+    },
+  };
 }
 
 /** A ledger that may lose an acknowledged commit voids the guarantees: said at each start. */

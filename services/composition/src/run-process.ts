@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { systemClock } from "@mayfly/host";
 import { BrokerError } from "@mayfly/spec";
 
 /** How long a graceful stop may take before the process is ended all the same. */
@@ -13,12 +14,12 @@ export async function runProcess(start: () => Promise<{ close(): Promise<void> }
   try {
     const service = await start();
     await stopSignal();
-    const forced = setTimeout(() => process.exit(1), STOP_MS_MAX);
-    forced.unref();
-    void stopSignal().then(() => process.exit(1));
-    await service.close();
-    clearTimeout(forced);
-    process.exit(0);
+    const outcome = await Promise.race([
+      service.close().then(() => "stopped" as const),
+      stopSignal().then(() => "forced" as const),
+      systemClock.sleep(STOP_MS_MAX).then(() => "forced" as const),
+    ]);
+    process.exit(outcome === "stopped" ? 0 : 1);
   } catch (error) {
     process.stderr.write(
       `${BrokerError.is(error) ? `${error.code}: ${error.message}` : String(error)}\n`,

@@ -150,10 +150,10 @@ export async function sceneKilled(stage: Stage): Promise<string> {
   );
   try {
     agent.stdin.end(`${await stage.svid("crash-bot")}\n`);
-    const [line] = await once(createInterface(agent.stdout), "line", {
+    const lines: readonly unknown[] = await once(createInterface(agent.stdout), "line", {
       signal: AbortSignal.timeout(30_000),
     });
-    const ready: unknown = JSON.parse(String(line));
+    const ready: unknown = JSON.parse(String(lines[0]));
     const task = readText(ready, "task");
     terminal.good(`process ${agent.pid} holds a session`, readText(ready, "username"));
     agent.kill("SIGKILL");
