@@ -62,6 +62,8 @@ config:
   nested: [ { from: stdin } ]
 `;
 const GOOD = {
+  // A trust root may be called so; it is no test of policies.
+  "mayfly/trust/acme.test.yaml": "trust: acme.test\nkind: spiffe\nconfig: {}\n",
   "mayfly/policies/invoices.cedar": PERMIT,
   "mayfly/policies/invoices.test.yaml": TESTS,
   "mayfly/roles/orders-db.yaml": ROLE,

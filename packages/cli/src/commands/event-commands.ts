@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { eventAnswer, type EventAnswer } from "../api/answers.ts";
 import { instantOption } from "../api/instant-option.ts";
 import { listAll, noteMore, parseLimit, type PageOptions } from "../api/list-all.ts";
-import { factsOf } from "../render/fact-lines.ts";
+import { summaryText } from "../render/fact-lines.ts";
 import { table } from "../render/table.ts";
 import { clockSecondsText } from "../render/time-text.ts";
 import type { Session } from "../session.ts";
@@ -21,7 +21,7 @@ export const eventCommands: CommandSet = (program, open) => {
   const event = program.command("event").description("the history, entry by entry");
   event
     .command("list")
-    .description("events, newest first, by any of these filters together")
+    .description("events, oldest first, by any of these filters together")
     .option("--task <task>", "id of a task")
     .option("--lease <lease>", "id of a lease")
     .option("--kind <kind>", "such as decision.denied or lease.ended")
@@ -70,15 +70,7 @@ function showEvents(session: Session, events: readonly EventAnswer[]): void {
       title: "OF",
       cell: (event: EventAnswer) => event.lease ?? event.task ?? event.decision ?? "-",
     },
-    { title: "DATA", cell: dataText },
+    { title: "DATA", cell: (event: EventAnswer) => summaryText(event.data, 80) },
   ];
   session.text(table(columns, events, paint));
 }
-
-const dataText = (event: EventAnswer): string =>
-  Object.keys(event.data).length === 0
-    ? ""
-    : factsOf(event.data)
-        .map(([name, value]) => `${name}=${value ?? ""}`)
-        .join(" ")
-        .slice(0, 200);

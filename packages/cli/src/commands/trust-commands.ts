@@ -7,7 +7,7 @@ import {
   type TrustAnswer,
 } from "../api/answers.ts";
 import { readRegisteredFile, trustFile } from "../files/registered-file.ts";
-import { factsOf } from "../render/fact-lines.ts";
+import { summaryText } from "../render/fact-lines.ts";
 import { table } from "../render/table.ts";
 import type { CommandSet } from "./command-set.ts";
 import { examples } from "./examples.ts";
@@ -31,7 +31,7 @@ export const trustCommands: CommandSet = (program, open) => {
         { title: "TRUST", cell: (each: TrustAnswer) => each.name },
         { title: "KIND", cell: (each: TrustAnswer) => each.kind },
         { title: "COUNTS", cell: (each: TrustAnswer) => (each.enabled ? "yes" : "disabled") },
-        { title: "CONFIG", cell: configText },
+        { title: "CONFIG", cell: (each: TrustAnswer) => summaryText(each.config, 80) },
       ];
       session.text(table(columns, roots, session.paint));
     });
@@ -69,9 +69,3 @@ export const trustCommands: CommandSet = (program, open) => {
       else session.note(`deleted  trust ${name}`);
     });
 };
-
-const configText = (root: TrustAnswer): string =>
-  factsOf(root.config)
-    .map(([name, value]) => `${name}=${value ?? ""}`)
-    .join(" ")
-    .slice(0, 160);

@@ -50,7 +50,10 @@ async function leaseFindings(api: BrokerApi): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   if (counts.success) {
     const { leasesOverdue: overdue, oldestDueSeconds: oldest } = counts.data;
-    const text = `${overdue} overdue, the oldest by ${durationText(oldest * 1_000)}`;
+    const text =
+      overdue === 0
+        ? "none is overdue"
+        : `${overdue} overdue, the oldest by ${durationText(oldest * 1_000)}`;
     const todo = "Is a worker running? `mayfly lease list --exposed` shows which they are.";
     findings.push(overdue > 0 && oldest > 60 ? bad("leases", text, todo) : good("leases", text));
   }

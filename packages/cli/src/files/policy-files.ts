@@ -21,7 +21,12 @@ export function findPolicyFiles(paths: readonly string[]): PolicyFiles {
   const found = paths.flatMap((path) => (isFolder(path) ? filesBelow(path) : [path]));
   const files = [...new Set(found)].toSorted();
   const sources = files.filter((file) => file.endsWith(".cedar"));
-  const tests = files.filter((file) => /\.test\.ya?ml$/.test(file));
+  // A trust domain may be called acme.test: below a folder, tests stand beside policies.
+  const policyFolders = new Set(sources.map((file) => dirname(file)));
+  const tests = files.filter(
+    (file) =>
+      /\.test\.ya?ml$/.test(file) && (paths.includes(file) || policyFolders.has(dirname(file))),
+  );
   const unknown = paths.find((path) => !isFolder(path) && !/\.(cedar|test\.ya?ml)$/.test(path));
   if (unknown !== undefined) {
     throw usageError(
@@ -41,9 +46,7 @@ export function findPolicyFiles(paths: readonly string[]): PolicyFiles {
     const folders = new Set(files.map((file) => join(dirname(dirname(file)), name)));
     const near = [...folders].filter(isFolder).flatMap(filesBelow);
     const within = files.filter((file) => basename(dirname(file)) === name);
-    return [...new Set([...near, ...within])].filter(
-      (file) => /\.ya?ml$/.test(file) && !/\.test\.ya?ml$/.test(file),
-    );
+    return [...new Set([...near, ...within])].filter((file) => /\.ya?ml$/.test(file));
   };
   return {
     sources: sources.map((name) => ({ name, text: readTextFile(name) })),

@@ -25,5 +25,14 @@ export function factsOf(value: unknown, prefix = ""): readonly Fact[] {
   );
 }
 
+/** What fits in a table's cell: the members that are no objects themselves, `name=text`. */
+export function summaryText(value: Readonly<Record<string, unknown>>, most: number): string {
+  const scalars = Object.entries(value).filter(
+    ([, member]) => member !== null && typeof member !== "object",
+  );
+  const text = scalars.map(([name, member]) => `${name}=${scalarText(member)}`).join(" ");
+  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+}
+
 const scalarText = (value: unknown): string =>
   typeof value === "string" ? cleanText(value) : JSON.stringify(value ?? null);
