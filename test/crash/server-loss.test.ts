@@ -1,0 +1,179 @@
+import { join } from "node:path";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { describe, expect, test } from "vitest";
+import { freePort, reachableDataDir, startPostgres, type EmbeddedPostgres } from "@mayfly/embedded";
+import {
+  accepted,
+  codeOf,
+  ConnectionLost,
+  grantedOf,
+  listAt,
+  startInstallation,
+  textAt,
+  until,
+  type Granted,
+  type Installation,
+  type RunningBroker,
+  type ServerAddress,
+} from "../harness/index.ts";
+import { isLetIn, opening, SETTLE_MS_MAX, theLease } from "./scene.ts";
+
+/** A PostgreSQL of the test's own, which is stopped, killed and started again in its place. */
+interface Restartable extends ServerAddress, AsyncDisposable {
+  /** `kill` is a crash: the next start recovers from the log. */
+  lose(how: "fast" | "kill"): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** With fsync: what it acknowledged, a crash must not take back. */
+async function startRestartable(name: string): Promise<Restartable> {
+  const folder = await reachableDataDir(await mkdtemp(join(tmpdir(), `mayfly-${name}-`)));
+  const options = { dataDir: join(folder, "data"), port: await freePort(), persistent: true };
+  let server: EmbeddedPostgres = await startPostgres(options);
+  const { host, port } = server;
+  return {
+    host,
+    port,
+    url: (database, user, password) => server.url(database, user, password),
+    lose: async (how) => {
+      if (how === "fast") await server.stop("fast");
+      else server.kill();
+      await server.exited;
+    },
+    start: async () => {
+      server = await startPostgres(options);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await server.stop("immediate");
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+const complete = (broker: RunningBroker, granted: Granted) =>
+  broker.api.call(granted.taskToken, "POST", `/v1/tasks/${granted.taskId}/complete`, {});
+
+async function allEnded(mayfly: Installation): Promise<void> {
+  await until("every lease to end", SETTLE_MS_MAX, async () => {
+    const rows = await mayfly.ledger<{ live: number }[]>`
+      SELECT count(*)::int AS live FROM mayfly.leases WHERE state <> 'ended'`.catch(() => []);
+    return rows[0]?.live === 0;
+  });
+}
+
+test("a customer's server that is down: stuck, listed, issuing paused, then resolved", async () => {
+  await using customer = await startRestartable("customer");
+  await using mayfly = await startInstallation({
+    customerServer: customer,
+    settings: { MAYFLY_ATTEMPTS_UNTIL_STUCK: "2", MAYFLY_STUCK_MAX: "2" },
+  });
+  const broker = await mayfly.startBroker();
+  await mayfly.register(broker);
+  await mayfly.startWorker();
+  const granted: Granted[] = [];
+  for (const ref of ["down-0", "down-1", "down-2"]) {
+    granted.push(grantedOf(await broker.api.exchange(opening(mayfly, ref))));
+  }
+  await customer.lose("kill");
+  for (const one of granted) accepted(await complete(broker, one), "complete");
+  const stuck = await until("three stuck leases", SETTLE_MS_MAX, async () => {
+    const reply = await broker.api.admin("GET", "/v1/leases?state=stuck");
+    return listAt(reply, "items").length === 3 && reply;
+  });
+  expect(listAt(stuck, "items")).toMatchObject(
+    granted.map(() => ({ exposure: { kind: "unknown", reason: "stuck" } })),
+  );
+  const counts = await broker.api.admin("GET", "/v1/ledger/counts");
+  expect(counts.text).toContain("stuck");
+  const paused = await until("issuing to pause", SETTLE_MS_MAX, async () => {
+    const reply = await broker.api.exchange(opening(mayfly, "paused"));
+    return codeOf(reply) === "issuing_paused" && reply;
+  });
+  expect(textAt(paused, "error_description")).toContain("stuck");
+  await customer.start();
+  await allEnded(mayfly);
+  for (const [index, one] of granted.entries()) {
+    expect((await theLease(mayfly, `down-${index}`)).outcome).toBe("revoked");
+    expect(await isLetIn(one.credential)).toBe(false);
+  }
+  const again = await until("issuing to resume", SETTLE_MS_MAX, async () => {
+    const reply = await broker.api.exchange(opening(mayfly, "again"));
+    return reply.status === 200 && reply;
+  });
+  accepted(await complete(broker, grantedOf(again)), "complete");
+  await allEnded(mayfly);
+  await mayfly.assertNothingLeaks(broker);
+});
+
+describe("a server that is restarted while agents exchange and complete", () => {
+  test.each([
+    ["customer", "fast"],
+    ["customer", "kill"],
+    ["ledger", "fast"],
+    ["ledger", "kill"],
+  ] as const)("the %s's, by %s: every lease settles", async (which, how) => {
+    await using server = await startRestartable(which);
+    await using mayfly = await startInstallation(
+      which === "customer" ? { customerServer: server } : { ledgerServer: server },
+    );
+    const broker = await mayfly.startBroker();
+    await mayfly.register(broker);
+    await mayfly.startWorker();
+    const phase = { stopped: false, restarted: false };
+    const agents = Array.from({ length: 4 }, (_, index) => live(mayfly, broker, index, phase));
+    await until("work under way", SETTLE_MS_MAX, async () =>
+      agents.every(({ completed }) => completed.before > 0),
+    );
+    await server.lose(how);
+    await server.start();
+    phase.restarted = true;
+    await until("work after the restart", SETTLE_MS_MAX, async () =>
+      agents.every(({ completed }) => completed.after > 0),
+    );
+    phase.stopped = true;
+    await Promise.all(agents.map(({ ended }) => ended));
+    await endTheRest(mayfly, broker);
+    await allEnded(mayfly);
+    await mayfly.assertNothingLeaks(broker);
+  });
+});
+
+interface LivingAgent {
+  readonly completed: { before: number; after: number };
+  readonly ended: Promise<void>;
+}
+
+/** Opens tasks and completes them, one after the other, whatever it is answered. */
+function live(
+  mayfly: Installation,
+  broker: RunningBroker,
+  index: number,
+  phase: { readonly stopped: boolean; readonly restarted: boolean },
+): LivingAgent {
+  const completed = { before: 0, after: 0 };
+  const work = async (): Promise<void> => {
+    for (let round = 0; !phase.stopped; round++) {
+      const reply = await broker.api.exchange(opening(mayfly, `agent-${index}-${round}`));
+      if (reply.status !== 200) continue;
+      const ended = await complete(broker, grantedOf(reply));
+      if (ended.status !== 200) continue;
+      if (phase.restarted) completed.after++;
+      else completed.before++;
+    }
+  };
+  return { completed, ended: work() };
+}
+
+/** Tasks whose completion failed, or whose opening was answered by an error after its commit. */
+async function endTheRest(mayfly: Installation, broker: RunningBroker): Promise<void> {
+  const tasks = await mayfly.ledger<{ id: string }[]>`
+    SELECT 'task_' || replace(id::text, '-', '') AS id FROM mayfly.tasks WHERE state = 'active'`;
+  for (const { id } of tasks) {
+    const reply = await broker.api.admin("POST", `/v1/tasks/${id}/kill`, {}).catch((error) => {
+      if (error instanceof ConnectionLost) return null;
+      throw error;
+    });
+    if (reply !== null) accepted(reply, "the kill");
+  }
+}
