@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { CheckProblem } from "@mayfly/spec";
 import type { Deadline } from "./endpoint.ts";
 import type { Lane } from "./lane.ts";
-import { doBlock } from "./mint-message.ts";
+import { doBlock, grantAsMember } from "./mint-message.ts";
 import { PgFailure } from "./pg-failure.ts";
 import { literals, quoteIdentifier } from "./quote.ts";
 
@@ -186,13 +186,8 @@ export async function tryAuthority(
     `CREATE ROLE ${role} NOLOGIN VALID UNTIL '2000-01-01' CONNECTION LIMIT 0;`,
     `COMMENT ON ROLE ${role} IS 'a trial of rights, rolled back';`,
     `ALTER ROLE ${role} SET statement_timeout = '1s';`,
-    "IF current_setting('server_version_num')::int >= 160000 THEN",
-    ...grants.map((grant) => `${grant} WITH INHERIT TRUE, SET FALSE;`),
-    `${join} WITH INHERIT TRUE, SET TRUE;`,
-    "ELSE",
-    ...grants.map((grant) => `${grant};`),
-    `${join};`,
-    "END IF;",
+    ...grants.map((grant) => grantAsMember(grant, "INHERIT TRUE, SET FALSE")),
+    grantAsMember(join, "INHERIT TRUE, SET TRUE"),
     `ALTER ROLE ${role} VALID UNTIL '2000-01-02' NOLOGIN;`,
     `DROP OWNED BY ${role};`,
     `DROP ROLE ${role};`,

@@ -49,11 +49,20 @@ function createRole({ name, verifier, comment, grant, expiresAt }: Mint): readon
 }
 
 /**
- * One GRANT for each group, in one order everywhere: from PostgreSQL 16 a GRANT locks the group's
- * row until commit, and two batches that take two groups in opposite order would deadlock.
+ * A GRANT of a role with options that only 16 and newer know; before that the options are a syntax
+ * error, so it is a text that is parsed when it is run.
  *
  * The server's version is asked in the block itself, so that an upgrade under a running broker
- * cannot make a grant wider: SET FALSE (16 and newer) keeps a lease from SET ROLE to its group.
+ * cannot make a grant wider.
+ */
+export const grantAsMember = (grant: string, options: string): string =>
+  `IF current_setting('server_version_num')::int >= 160000 THEN ` +
+  `EXECUTE ${quoteLiteral(`${grant} WITH ${options}`)}; ELSE EXECUTE ${quoteLiteral(grant)}; END IF;`;
+
+/**
+ * One GRANT for each group, in one order everywhere: from PostgreSQL 16 a GRANT locks the group's
+ * row until commit, and two batches that take two groups in opposite order would deadlock.
+ * SET FALSE keeps a lease from SET ROLE to its group.
  */
 function grantGroups(mints: readonly Mint[]): readonly string[] {
   const members = new Map<string, string[]>();
@@ -66,13 +75,7 @@ function grantGroups(mints: readonly Mint[]): readonly string[] {
     const to = (members.get(group) ?? []).join(", ");
     return `GRANT ${quoteIdentifier(group)} TO ${to}`;
   });
-  return [
-    "IF current_setting('server_version_num')::int >= 160000 THEN",
-    ...grants.map((grant) => `${grant} WITH INHERIT TRUE, SET FALSE;`),
-    "ELSE",
-    ...grants.map((grant) => `${grant};`),
-    "END IF;",
-  ];
+  return grants.map((grant) => grantAsMember(grant, "INHERIT TRUE, SET FALSE"));
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Deadline, Endpoint } from "./endpoint.ts";
 import type { FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
 import type { LeaseHandle } from "./lease-mark.ts";
-import { doBlock } from "./mint-message.ts";
+import { doBlock, grantAsMember } from "./mint-message.ts";
 import { PgFailure, SQLSTATE, unfinished } from "./pg-failure.ts";
 import { literals, oidLiteral, quoteIdentifier, quoteLiteral } from "./quote.ts";
 
@@ -44,14 +44,7 @@ export async function holdingsOf(
  */
 async function joinRole(lane: Lane, role: FoundRole, deadline: Deadline): Promise<void> {
   const grant = `GRANT ${quoteIdentifier(role.name)} TO CURRENT_USER`;
-  await lane.work.run(
-    doBlock([
-      "IF current_setting('server_version_num')::int >= 160000 THEN",
-      `${grant} WITH INHERIT TRUE, SET TRUE;`,
-      `ELSE ${grant}; END IF;`,
-    ]),
-    deadline,
-  );
+  await lane.work.run(doBlock([grantAsMember(grant, "INHERIT TRUE, SET TRUE")]), deadline);
 }
 
 export async function releaseHoldings(
