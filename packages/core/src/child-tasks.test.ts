@@ -16,7 +16,9 @@ import { createCore } from "./create-core.ts";
 const ADMIN = { kind: "administrator", name: "alice" } as const;
 
 async function setUp(rules?: readonly FakePolicyRule[]) {
-  const world = createFakeWorld({ settings: { sweepIntervalSeconds: 3600 } });
+  const world = createFakeWorld({
+    settings: { sweepIntervalSeconds: 3600, listingIntervalSeconds: 3600 },
+  });
   const core = createCore(world.ports);
   await furnish(world, core, rules);
   return { world, core, agent: createFakeAgent(world, core) };

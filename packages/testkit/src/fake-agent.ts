@@ -78,6 +78,16 @@ export function createFakeAgent<Reply>(
   };
 }
 
+/** What a credential of the fake backend logs in with. */
+export function loginOf(credential: { readonly material: Readonly<Record<string, unknown>> }): {
+  readonly username: string;
+  readonly password: Secret;
+} {
+  const { username, password } = credential.material;
+  if (typeof username === "string" && password instanceof Secret) return { username, password };
+  throw new Error("not a credential of the fake backend");
+}
+
 /** The BrokerError that a promise rejects with; throws when it does not. */
 export async function refusalOf(promise: Promise<unknown>): Promise<BrokerError> {
   const outcome = await promise.then(

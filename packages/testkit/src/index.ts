@@ -56,4 +56,4 @@ export {
   type FakeWorld,
   type FakeWorldOptions,
 } from "./fake-world.ts";
-export { createFakeAgent, refusalOf, type OpenOptions } from "./fake-agent.ts";
+export { createFakeAgent, loginOf, refusalOf, type OpenOptions } from "./fake-agent.ts";

@@ -8,6 +8,7 @@ import {
   createFakeWorld,
   fakePolicySource,
   furnish,
+  loginOf,
   proofOf,
   refusalOf,
   type FakePolicyRule,
@@ -40,9 +41,8 @@ describe("the exchange", () => {
       revocation: "immediate",
       expiresAt: reply.task.deadlineAt,
     });
-    const { username, password } = credential!.material;
-    if (!(password instanceof Secret)) throw new Error("the password is no secret");
-    expect(world.upstream.logIn(String(username), password.expose("reply"))).toBe("accepted");
+    const { username, password } = loginOf(credential!);
+    expect(world.upstream.logIn(username, password.expose("reply"))).toBe("accepted");
     expect(world.ledger.inspect.leases()).toMatchObject([{ state: "active" }]);
     world.log.assertNoSecret(password, reply.taskToken, ...WORLD_PASSWORDS);
   });
@@ -176,10 +176,8 @@ describe("the exchange", () => {
     const longLived = await world.taskTokens.sign(claims);
     await world.clock.advance(1000);
     const refused = await refusalOf(agent.under(longLived, { task: task.id }));
-    expect(refused).toMatchObject({
-      code: "invalid_identity",
-      public: { hint: expect.stringContaining("afresh") },
-    });
+    expect(refused.code).toBe("invalid_identity");
+    expect(refused.public["hint"]).toContain("afresh");
     const again = await agent.prove({ task: task.id });
     expect(again.taskTokenExpiresAt).toBe(world.clock.now() + 120_000);
   });
@@ -224,8 +222,9 @@ describe("a refused exchange", () => {
     const denied = await refusalOf(agent.open({ credentials }));
     expect(denied).toMatchObject({
       code: "denied",
-      public: { determining_policies: ["no-writes"], decision: expect.stringMatching(/^dec_/) },
+      public: { determining_policies: ["no-writes"] },
     });
+    expect(denied.public["decision"]).toMatch(/^dec_/);
     expect(denied.message).toContain("no-writes");
     const events = world.ledger.inspect.events().filter(({ kind }) => kind === "decision.denied");
     expect(events).toHaveLength(1);
@@ -241,7 +240,7 @@ describe("a refused exchange", () => {
     const ask = async (role: string, params: JsonObject = {}) => {
       const error = await refusalOf(agent.open({ credentials: [{ role, params }] }));
       const { decision, hint, ...shown } = error.public;
-      expect(String(hint)).toContain(String(decision));
+      expect(hint).toContain(decision);
       return { code: error.code, where: error.where, shown, text: error.message };
     };
     const known = await ask("orders-db/writer");

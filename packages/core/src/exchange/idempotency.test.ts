@@ -4,6 +4,7 @@ import {
   createFakeAgent,
   createFakeWorld,
   furnish,
+  loginOf,
   proofOf,
   refusalOf,
 } from "@mayfly/testkit";
@@ -17,8 +18,6 @@ async function setUp() {
   await furnish(world, core);
   return { world, core, agent: createFakeAgent(world, core) };
 }
-const passwordOf = (reply: { readonly credentials: readonly { readonly material: object }[] }) =>
-  Object.entries(reply.credentials[0]!.material).find(([name]) => name === "password")![1];
 
 describe("an exchange that is repeated with its Idempotency-Key", () => {
   test("reuses the task, gives another secret and ends the first", async () => {
@@ -26,7 +25,8 @@ describe("an exchange that is repeated with its Idempotency-Key", () => {
     const first = await agent.open({}, { key: "k1" });
     const second = await agent.open({}, { key: "k1" });
     expect(second.task.id).toBe(first.task.id);
-    expect(passwordOf(second).expose("reply")).not.toBe(passwordOf(first).expose("reply"));
+    const [one, two] = [first, second].map(({ credentials }) => loginOf(credentials[0]!));
+    expect(two!.password.expose("reply")).not.toBe(one!.password.expose("reply"));
     await core.sweep(world.context());
     const states = world.ledger.inspect.leases().map(({ state }) => state);
     expect(states).toEqual(["ended", "active"]);

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { Secret, durationSeconds, type Task } from "@mayfly/spec";
+import { durationSeconds, type Task } from "@mayfly/spec";
 import {
   createFakeAgent,
   createFakeSealer,
   createFakeWorld,
   furnish,
+  loginOf,
   seededRandom,
   type FakeWorldOptions,
 } from "@mayfly/testkit";
@@ -36,9 +37,8 @@ describe("a pass", () => {
   test("ends a lease as revoked only after a probe saw the refusal", async () => {
     const { world, core, agent, end, lease } = await setUp();
     const { task, credentials } = await agent.open();
-    const { username, password } = credentials[0]!.material;
-    if (!(password instanceof Secret)) throw new Error("no secret");
-    world.upstream.openSession(String(username), password.expose("reply"));
+    const { username, password } = loginOf(credentials[0]!);
+    world.upstream.openSession(username, password.expose("reply"));
     await end(task);
     const result = await core.runPass(lease().backendId, world.context());
     expect(result).toMatchObject({ claimed: 1, ended: 1, failed: 0 });

@@ -1,0 +1,124 @@
+import { describe, expect, test } from "vitest";
+import { parseBackendId } from "@mayfly/spec";
+import {
+  createFakeAgent,
+  createFakeWorld,
+  createMemoryLedger,
+  furnish,
+  refusalOf,
+} from "@mayfly/testkit";
+import { createCore } from "./create-core.ts";
+
+const ORDERS = parseBackendId("orders-db", "id");
+const ADMIN = { kind: "administrator", name: "alice" } as const;
+
+async function setUp() {
+  const world = createFakeWorld();
+  const core = createCore(world.ports);
+  await furnish(world, core);
+  return { world, core, agent: createFakeAgent(world, core) };
+}
+
+describe("listing orphans", () => {
+  test("leaves what has a live lease alone", async () => {
+    const { world, core, agent } = await setUp();
+    for (let turn = 0; turn < 7; turn++) await agent.open();
+    const found = await core.listOrphans(ORDERS, world.context());
+    expect(found).toEqual({
+      backendId: ORDERS,
+      listed: true,
+      marked: 7,
+      orphans: [],
+      foreign: 0,
+      unverified: 0,
+    });
+    await core.sweep(world.context());
+    expect(world.upstream.live()).toHaveLength(7);
+  });
+
+  test("reopens a lease whose credential came back, destroys it and raises an alert", async () => {
+    const { world, core, agent } = await setUp();
+    const { task } = await agent.open();
+    const end = {
+      taskId: task.id,
+      by: ADMIN,
+      state: "killed",
+      reason: "",
+      waitSeconds: 5,
+    } as const;
+    // The lie goes unseen: revoke and probe both pretend.
+    world.upstream.fail("revoke", "pretend");
+    world.upstream.fail("probe", "pretend");
+    await core.endTask(end, world.context());
+    expect(world.ledger.inspect.leases()).toMatchObject([{ state: "ended" }]);
+    expect(world.upstream.live()).toHaveLength(1);
+
+    const found = await core.listOrphans(ORDERS, world.context());
+    expect(found.orphans).toEqual([world.ledger.inspect.leases()[0]!.id]);
+    expect(world.log.messages("error").join()).toContain("orphans");
+    await core.sweep(world.context());
+    expect(world.upstream.live()).toEqual([]);
+    expect(world.ledger.inspect.leases()).toMatchObject([
+      { state: "ended", outcome: "revoked", endReason: "resurfaced" },
+    ]);
+  });
+
+  test("gives a lease to what a restore lost, and ends it", async () => {
+    const { world, agent } = await setUp();
+    await agent.open();
+    const restored = createMemoryLedger(world.clock);
+    const core = createCore({
+      ...world.ports,
+      issueLedger: restored.issue,
+      taskLedger: restored.tasks,
+      sweepLedger: restored.sweep,
+      health: restored.health,
+      catalog: restored.catalog,
+    });
+    await furnish(world, core);
+    expect((await core.listOrphans(ORDERS, world.context())).orphans).toHaveLength(1);
+    await core.sweep(world.context());
+    expect(world.upstream.live()).toEqual([]);
+    expect(restored.inspect.leases()).toMatchObject([{ state: "ended", taskId: null }]);
+  });
+
+  test("reports what does not verify or is not ours, and never touches it", async () => {
+    const { world, core, agent } = await setUp();
+    await agent.open();
+    world.upstream.forgeTag(world.upstream.all()[0]!.name);
+    const made = world.upstream.all()[0]!;
+    world.upstream.create({
+      ...made,
+      name: made.name.replace("testaaaa", "otherbbb"),
+      issueBy: world.clock.now(),
+    });
+    const found = await core.listOrphans(ORDERS, world.context());
+    expect(found).toMatchObject({ orphans: [], foreign: 1, unverified: 1 });
+    await core.sweep(world.context());
+    expect(world.upstream.live()).toHaveLength(2);
+  });
+
+  test("that fails midway is not recorded as a listing", async () => {
+    const { world, core, agent } = await setUp();
+    await agent.open();
+    world.upstream.fail("list", "unavailable");
+    expect((await refusalOf(core.listOrphans(ORDERS, world.context()))).code).toBe(
+      "backend_unavailable",
+    );
+    const health = await world.ledger.health.read(ORDERS);
+    expect(health.listingAgeSeconds).toBeNull();
+  });
+
+  test("that hangs is given up, and delays no other backend", async () => {
+    const { world, core } = await setUp();
+    world.upstream.fail("list", "hang");
+    const hanging = core.listOrphans(ORDERS, world.context()).then(
+      () => "listed",
+      () => "gave up",
+    );
+    const other = await core.listOrphans(parseBackendId("other-db", "id"), world.context());
+    expect(other.listed).toBe(true);
+    await world.clock.advance(30_000);
+    expect(await hanging).toBe("gave up");
+  });
+});
