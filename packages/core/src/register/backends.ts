@@ -71,21 +71,35 @@ export async function registerBackend(
   const enabled = registration.enabled ?? existing?.enabled ?? true;
   const isSame = existing !== null && (await isUnchanged(parts, existing, config, enabled, check));
   if (isSame) return { put: "unchanged", backend: describe(existing), selfCheck: check };
-  const revision = (existing?.revision ?? 0) + 1;
   const plain = Secret.of(JSON.stringify(config));
-  const backend: Omit<RegisteredBackend, "updatedAt"> = {
-    id,
-    type: type.type,
-    revision,
-    enabled,
-    sealedConfig: await ports.sealer.seal(plain, bindingOf.backendConfig(id, revision)),
-    describedConfig: type.describeConfig(config),
-    upstreamIdentity: check.upstreamIdentity,
+  const putAt = async (revision: number): Promise<Put> => {
+    const backend: Omit<RegisteredBackend, "updatedAt"> = {
+      id,
+      type: type.type,
+      revision,
+      enabled,
+      sealedConfig: await ports.sealer.seal(plain, bindingOf.backendConfig(id, revision)),
+      describedConfig: type.describeConfig(config),
+      upstreamIdentity: check.upstreamIdentity,
+    };
+    return ports.catalog.putBackend(backend, actor);
   };
-  const put = await ports.catalog.putBackend(backend, actor);
+  const put = await (existing === null ? putAsNew(putAt) : putAt(existing.revision + 1));
   const registered = (await parts.catalog.fresh()).backends.get(id)?.registered;
   if (registered !== undefined) return { put, backend: describe(registered), selfCheck: check };
   throw new BrokerError("conflict", `backend ${id} was deleted as soon as it was registered`);
+}
+
+/** A name that was registered and deleted before goes on counting its revisions. */
+async function putAsNew(putAt: (revision: number) => Promise<Put>): Promise<Put> {
+  try {
+    return await putAt(1);
+  } catch (error) {
+    const isCounted = BrokerError.is(error) && error.code === "conflict";
+    const next = isCounted ? error.public["nextRevision"] : undefined;
+    if (typeof next !== "number" || next <= 1) throw error;
+    return putAt(next);
+  }
 }
 
 /** Checks a registered backend's rights for all of its roles. Problems are answered, not thrown. */
