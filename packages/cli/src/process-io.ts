@@ -20,8 +20,14 @@ export function processIo(environment: Io["environment"], fetchFromNetwork: Fetc
     interactive: stdin.isTTY && stderr.isTTY,
     ask: async (question) => {
       const lines = createInterface({ input: stdin, output: stderr });
+      // Without it, an end of input or Ctrl-C would leave the question open for ever.
+      const closed = new AbortController();
+      lines.once("close", () => closed.abort());
       try {
-        return await lines.question(question);
+        return await lines.question(question, { signal: closed.signal });
+      } catch (error) {
+        if (closed.signal.aborted) return "";
+        throw error;
       } finally {
         lines.close();
       }

@@ -1,5 +1,5 @@
 import { runMigrations } from "bullmq";
-import { Client } from "pg";
+import { Client, DatabaseError } from "pg";
 import { BrokerError, type Secret } from "@mayfly/spec";
 import { checkSchemaName } from "./queue-config.ts";
 import { withoutAttachments } from "./without-attachments.ts";
@@ -7,6 +7,7 @@ import { withoutAttachments } from "./without-attachments.ts";
 const CONNECT_TIMEOUT_MS = 10_000;
 const STATEMENT_TIMEOUT_MS = 60_000;
 const LOCK_TIMEOUT_MS = 30_000;
+const GRANT_ATTEMPTS_MAX = 5;
 
 /**
  * Makes or updates BullMQ's schema, in one transaction; doing it twice changes nothing. Answers the
@@ -31,7 +32,9 @@ export async function migrateQueue(options: {
   try {
     await client.connect();
     const version = await runMigrations(client, options.schema);
-    for (const role of options.grantTo ?? []) await client.query(queueGrants(role, options.schema));
+    for (const role of options.grantTo ?? []) {
+      await grant(client, queueGrants(role, options.schema));
+    }
     return version;
   } catch (error) {
     throw new BrokerError(
@@ -42,6 +45,19 @@ export async function migrateQueue(options: {
     );
   } finally {
     await client.end().catch(() => undefined);
+  }
+}
+
+/** "tuple concurrently updated" (XX000) has no class of its own: another migrator grants the same. */
+async function grant(client: Client, statements: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await client.query(statements);
+      return;
+    } catch (error) {
+      const raced = error instanceof DatabaseError && error.code === "XX000";
+      if (!raced || attempt === GRANT_ATTEMPTS_MAX) throw error;
+    }
   }
 }
 

@@ -22,16 +22,17 @@ ${examples("mayfly doctor", "mayfly doctor --json | jq 'select(.result == \"bad\
       const { ledgerFindings } = await import("../doctor/ledger-findings.ts");
       const findings = [...(await ledgerFindings(session)), ...(await brokerFindings(session))];
       if (findings.some(({ result }) => result === "bad")) session.found();
-      for (const finding of findings) show(session, finding);
+      const width = Math.max(...findings.map(({ check }) => check.length));
+      for (const finding of findings) show(session, finding, width);
     });
 };
 
-function show(session: Session, finding: Finding): void {
+function show(session: Session, finding: Finding, width: number): void {
   const { paint } = session;
   if (session.json) return session.record(finding);
   if (session.quiet && finding.result !== "bad") return;
   const signs = { good: paint.green("✓"), bad: paint.red("✗"), skipped: paint.yellow("-") };
-  const text = `${cleanText(finding.check).padEnd(14)} ${cleanText(finding.text)}`;
+  const text = `${cleanText(finding.check).padEnd(width)} ${cleanText(finding.text)}`;
   session.text(`${signs[finding.result]} ${text}\n`);
-  if (finding.todo !== null) session.text(`  ${"".padEnd(14)} ${cleanText(finding.todo)}\n`);
+  if (finding.todo !== null) session.text(`  ${"".padEnd(width)} ${cleanText(finding.todo)}\n`);
 }

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { LEASE_STATES } from "@mayfly/spec";
 import { leaseAnswer, readAnswer, type LeaseAnswer } from "../api/answers.ts";
 import { instantOption } from "../api/instant-option.ts";
@@ -52,7 +52,7 @@ function listCommand(lease: Command, open: (command: Command) => Session): void 
     .option("--task <task>", "id of the task")
     .option("--backend <backend>", "name of the backend")
     .option("--role <role>", "such as orders-db/reader")
-    .option("--state <state>", LEASE_STATES.join(", "))
+    .addOption(new Option("--state <state>", "where its life stands").choices(LEASE_STATES))
     .option("--fingerprint <hex>", "keyed fingerprint of a credential")
     .option("--from <time>", "reserved since: an instant, or how long ago (7d)")
     .option("--until <time>", "reserved before")

@@ -1,13 +1,15 @@
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { readAnswer, verificationAnswer, type VerificationAnswer } from "../api/answers.ts";
 import { usageError } from "../cli-error.ts";
 import type { Session } from "../session.ts";
 import type { CommandSet } from "./command-set.ts";
 import { examples } from "./examples.ts";
 
+const WAYS = ["database", "broker"] as const;
+
 interface VerifyOptions {
   readonly from: number;
-  readonly via?: string;
+  readonly via?: (typeof WAYS)[number];
 }
 
 export const ledgerCommands: CommandSet = (program, open) => {
@@ -16,7 +18,7 @@ export const ledgerCommands: CommandSet = (program, open) => {
     .command("verify")
     .description("recompute the log's hash chain from the events; ends with 1 if it is broken")
     .option("--from <n>", "from this entry of the log on", parseIndex, 0)
-    .option("--via <way>", "database or broker; without, the database if its URL is set")
+    .addOption(new Option("--via <way>", "without, the database if its URL is set").choices(WAYS))
     .addHelpText(
       "after",
       `
@@ -52,8 +54,6 @@ async function verify(session: Session, options: VerifyOptions): Promise<Verific
         ledger.sequencer.verify(options.from),
       );
     }
-    default:
-      throw usageError("That is no way to the ledger.", "Give database or broker.", "--via");
   }
 }
 

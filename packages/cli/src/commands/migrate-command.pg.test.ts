@@ -90,6 +90,17 @@ test("migrate prints the administrator's token once, and again changes nothing",
   expect(await readBootstrapTokenSha256(url)).toBe(sha256(token));
 });
 
+test("of two that migrate at the same time one prints a token, and it is the one that counts", async () => {
+  const url = await freshDatabase(server, "raced");
+  const both = await Promise.all(
+    [1, 2].map(() => mayfly(["migrate", "-q"], { MAYFLY_DATABASE_URL: url })),
+  );
+  expect(both.map(({ code }) => code)).toEqual([0, 0]);
+  const tokens = both.map(({ out }) => out.trim()).filter((out) => out !== "");
+  expect(tokens).toHaveLength(1);
+  expect(await readBootstrapTokenSha256(url)).toBe(sha256(tokens[0] ?? ""));
+});
+
 test("the token is stored nowhere, and only its hash is in the database", async () => {
   const url = await freshDatabase(server, "hash_only");
   const { out } = await mayfly(["migrate", "-q"], { MAYFLY_DATABASE_URL: url });
@@ -140,6 +151,13 @@ test("the broker can read the hash and not write it; worker and auditor cannot r
   const read = "TABLE mayfly.bootstrap_token";
   await expect(statement(as("mayfly_worker"), read)).rejects.toThrow("permission denied");
   await expect(statement(as("mayfly_auditor"), read)).rejects.toThrow("permission denied");
+
+  const auditor = { MAYFLY_DATABASE_URL: as("mayfly_auditor") };
+  const refused = await mayfly(["ledger", "verify"], auditor);
+  expect(refused.code).toBe(4);
+  expect(refused.err).toContain("MAYFLY_DATABASE_URL");
+  const worker = { MAYFLY_DATABASE_URL: as("mayfly_worker") };
+  expect((await mayfly(["ledger", "verify"], worker)).code).toBe(0);
 
   const queue = "SELECT has_schema_privilege('mayfly_worker', 'mayfly_queue', 'USAGE') AS usage";
   expect(await statement(url, queue)).toEqual([{ usage: true }]);

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { Option, type Command } from "commander";
 import { TASK_STATES } from "@mayfly/spec";
 import {
   chainAnswer,
@@ -9,7 +9,6 @@ import {
 } from "../api/answers.ts";
 import { instantOption } from "../api/instant-option.ts";
 import { listAll, noteMore, parseLimit, type PageOptions } from "../api/list-all.ts";
-import { usageError } from "../cli-error.ts";
 import { table } from "../render/table.ts";
 import { taskTree } from "../render/task-tree.ts";
 import { relativeText } from "../render/time-text.ts";
@@ -34,6 +33,13 @@ interface EndOptions {
   readonly yes?: true;
 }
 
+/** State to end in, and the API's verb for it. */
+const VERBS: Readonly<Record<string, string>> = {
+  completed: "complete",
+  failed: "fail",
+  cancelled: "cancel",
+};
+
 export const taskCommands: CommandSet = (program, open) => {
   const task = program.command("task").description("pieces of work, and how each ended");
   listCommand(task, open);
@@ -52,13 +58,15 @@ export const taskCommands: CommandSet = (program, open) => {
     .command("end")
     .description("end tasks and everything below them; their credentials stop to work")
     .argument("<task...>", "ids of tasks")
-    .option("--as <state>", "completed, failed or cancelled", "cancelled")
+    .addOption(
+      new Option("--as <state>", "how it ended").choices(Object.keys(VERBS)).default("cancelled"),
+    )
     .option("--reason <text>", "for the ledger")
     .option("--wait <duration>", "how long to wait for the leases to end, at most 60s", "10s")
     .option("--yes", "do not ask")
     .addHelpText("after", examples("mayfly task end task_0199… --as failed --wait 30s"))
     .action((ids: string[], options: EndOptions, command: Command) =>
-      endTasks(open(command), ids, verbOf(options.as ?? "cancelled"), options),
+      endTasks(open(command), ids, VERBS[options.as ?? ""] ?? "cancel", options),
     );
   task
     .command("kill")
@@ -80,7 +88,7 @@ function listCommand(task: Command, open: (command: Command) => Session): void {
     .option("--workload <name>", "SPIFFE ID, or <issuer>#<subject>")
     .option("--initiator <name>", "on whose behalf, verified or claimed")
     .option("--ref <text>", "the client's own reference")
-    .option("--state <state>", TASK_STATES.join(", "))
+    .addOption(new Option("--state <state>", "where its life stands").choices(TASK_STATES))
     .option("--parent <task>", "child tasks of this one")
     .option("--from <time>", "opened since: an instant, or how long ago (7d)")
     .option("--until <time>", "opened before")
@@ -131,21 +139,6 @@ function showTasks(session: Session, tasks: readonly TaskAnswer[]): void {
     },
   ];
   session.text(table(columns, tasks, paint));
-}
-
-const VERBS: Readonly<Record<string, string>> = {
-  completed: "complete",
-  failed: "fail",
-  cancelled: "cancel",
-};
-function verbOf(state: string): string {
-  const verb = VERBS[state];
-  if (verb !== undefined) return verb;
-  throw usageError(
-    `A task does not end as ${state}.`,
-    "Give completed, failed or cancelled; or use `mayfly task kill`.",
-    "--as",
-  );
 }
 
 async function endTasks(
