@@ -11,7 +11,7 @@ import { appendEvents, BROKER, type NewEvent } from "./append-events.ts";
 import { createCommitter, type BatchResult } from "./committer.ts";
 import { lockTaskPaths, type LockMode } from "./lock-task-paths.ts";
 import { limitLockWait } from "./lock-wait.ts";
-import type { RetryPorts } from "./retry.ts";
+import { withRetries, type RetryPorts } from "./retry.ts";
 import { hex, rows, uuids, type Sql, type Statement, type Transaction } from "./sql.ts";
 
 export interface ActivateRequest {
@@ -33,18 +33,28 @@ export interface ActivateStage {
 export function createActivate(ports: RetryPorts, sql: Sql, rereads: Sql): ActivateStage {
   const committer = createCommitter<ActivateRequest, ActivateResult>(ports, {
     name: "activations",
-    run: (requests, mode) => sql.begin((tx) => activateBatch(tx, requests, mode)),
+    run: (requests, mode, signal) =>
+      sql.begin((tx) => {
+        signal.throwIfAborted();
+        return activateBatch(tx, requests, mode);
+      }),
     keys: ({ lease }) => [lease.id],
   });
+  const reread = (request: ActivateRequest) =>
+    withRetries(ports, () => rereadActivation(rereads, request));
   const activate = async (request: ActivateRequest): Promise<ActivateResult> => {
     try {
       return await committer.submit(request);
     } catch (error) {
       if (!BrokerError.is(error) || error.code !== "ledger_unavailable") throw error;
-      const known = await rereadActivation(rereads, request).catch(() => null);
-      // Not written, or not yet: a second try settles it, since both compare the same version.
+      const known = await reread(request).catch(() => null);
       if (known === null) throw error;
-      return known === "unwritten" ? committer.submit(request) : known;
+      if (known !== "unwritten") return known;
+      // Not written, or not yet: a second try waits for the first, and finds out which.
+      const second = await committer.submit(request);
+      if (second.kind !== "refused") return second;
+      const now = await reread(request);
+      return now === "unwritten" ? second : now;
     }
   };
   return { activate, idle: () => committer.idle() };

@@ -4,7 +4,7 @@ import { BrokerError } from "@mayfly/spec";
 import { createCommitter, type BatchResult, type Stage } from "./committer.ts";
 import { LedgerFault } from "./faults.ts";
 
-const ports = { clock: systemClock, random: systemRandom };
+const ports = { clock: systemClock, random: systemRandom, callMs: 5_000 };
 
 /** A stage that notes its batches and answers when it is let go. */
 function recordingStage(

@@ -1,6 +1,6 @@
 import { BrokerError, unreachable } from "@mayfly/spec";
 import { faultKind, faultOf, toBrokerError } from "./faults.ts";
-import { withRetries, type RetryPorts } from "./retry.ts";
+import { withinCall, withRetries, type RetryPorts } from "./retry.ts";
 
 /** What became of one request of a batch. */
 export type BatchResult<Result> =
@@ -19,6 +19,8 @@ export interface Stage<Request, Result> {
   run(
     requests: readonly Request[],
     mode: "batch" | "alone",
+    /** Aborted when the callers were told that the ledger is unavailable: write nothing then. */
+    signal: AbortSignal,
   ): Promise<readonly BatchResult<Result>[]>;
   /** Two requests that share a key never meet in one batch. */
   keys(request: Request): readonly string[];
@@ -68,7 +70,7 @@ export function createCommitter<Request, Result>(
       batches.start(async () => {
         // The requests of one turn of the event loop share a commit.
         await Promise.resolve();
-        await runBatch(stage, takeBatch(queue, stage, limits.batchMax), putOff);
+        await runBatch(ports, stage, takeBatch(queue, stage, limits.batchMax), putOff);
       }, pump);
     }
     while (alone.length > 0 && loners.hasRoom()) {
@@ -136,6 +138,7 @@ function takeBatch<Request, Result>(
 
 /** Settles each entry, or hands it to `putOff`; never throws. */
 async function runBatch<Request, Result>(
+  ports: RetryPorts,
   stage: Stage<Request, Result>,
   batch: readonly Waiting<Request, Result>[],
   putOff: (entries: readonly Waiting<Request, Result>[]) => void,
@@ -143,10 +146,8 @@ async function runBatch<Request, Result>(
   if (batch.length === 0) return;
   let results: readonly BatchResult<Result>[];
   try {
-    results = await stage.run(
-      batch.map((entry) => entry.request),
-      "batch",
-    );
+    const requests = batch.map((entry) => entry.request);
+    results = await withinCall(ports, (signal) => stage.run(requests, "batch", signal));
   } catch (error) {
     const fault = faultOf(error);
     const kind = fault === null ? "defect" : faultKind(fault);
@@ -164,13 +165,13 @@ async function runBatch<Request, Result>(
       if (keyed.length < batch.length) {
         putOff(keyed);
         const rest = batch.filter((entry) => stage.keys(entry.request).length === 0);
-        await runBatch(stage, rest, putOff);
+        await runBatch(ports, stage, rest, putOff);
         return;
       }
     }
     const middle = Math.ceil(batch.length / 2);
-    await runBatch(stage, batch.slice(0, middle), putOff);
-    await runBatch(stage, batch.slice(middle), putOff);
+    await runBatch(ports, stage, batch.slice(0, middle), putOff);
+    await runBatch(ports, stage, batch.slice(middle), putOff);
     return;
   }
   putOff(batch.filter((entry, index) => !settle(stage, entry, results[index])));
@@ -182,7 +183,9 @@ async function runAlone<Request, Result>(
   entry: Waiting<Request, Result>,
 ): Promise<void> {
   try {
-    const [result] = await withRetries(ports, () => stage.run([entry.request], "alone"));
+    const [result] = await withRetries(ports, (signal) =>
+      stage.run([entry.request], "alone", signal),
+    );
     if (!settle(stage, entry, result)) {
       entry.reject(new BrokerError("internal", `The ledger put off one of its ${stage.name}.`));
     }

@@ -3,6 +3,7 @@ import { BrokerError } from "@mayfly/spec";
 
 /** What the driver calls trouble with the connection itself. */
 const CONNECTION_CODES: ReadonlySet<string> = new Set([
+  "CALL_TIMEOUT",
   "CONNECTION_CLOSED",
   "CONNECTION_ENDED",
   "CONNECTION_DESTROYED",

@@ -1,4 +1,7 @@
+import { defaultPostgresVersion, postgresVersionsToTest } from "@mayfly/embedded";
 import { describeLedgerContract } from "@mayfly/testkit/contract";
-import { postgresSubject } from "./test-ledger.ts";
+import { postgresSubject, subjectOn } from "./test-ledger.ts";
 
-describeLedgerContract(postgresSubject);
+for (const version of postgresVersionsToTest()) {
+  describeLedgerContract(version === defaultPostgresVersion ? postgresSubject : subjectOn(version));
+}

@@ -78,6 +78,8 @@ export interface LedgerConnections {
 }
 const CONNECTIONS: LedgerConnections = { commits: 8, statements: 8, queries: 4 };
 const SWEEP_INTERVAL_SECONDS = 10;
+/** A long log takes its time. */
+const VERIFY_MS = 10 * 60_000;
 
 export interface Ledger {
   readonly issue: IssueLedger;
@@ -114,7 +116,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const max = options.connections ?? CONNECTIONS;
   const limits = { ...CONNECTION_LIMITS, ...options.limits };
   const statements = connect(url, applicationName, max.statements, limits);
-  const ports = { clock, random };
+  const ports = { clock, random, callMs: limits.callMs };
   const installation = await withRetries(ports, () => checkSchema(statements)).catch(
     async (error: unknown) => {
       await statements.end({ timeout: 1 });
@@ -141,7 +143,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
     sequencer: {
       append: (limit) => withRetries(ports, () => appendLog(statements, limit)),
-      verify: (from) => withRetries(ports, () => verifyLog(statements, from)),
+      verify: (from) =>
+        withRetries({ ...ports, callMs: VERIFY_MS }, () => verifyLog(statements, from, VERIFY_MS)),
     },
     queries: ledgerQueries(parts),
     catalog: catalogOf(parts),
@@ -155,7 +158,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     bootstrapTokenSha256: () => withRetries(ports, () => selectBootstrapTokenSha256(statements)),
     close: async () => {
       await Promise.all([issuing.idle(), sweeping.idle()]);
-      await Promise.all([commits, statements, queries].map((sql) => sql.end({ timeout: 5 })));
+      await Promise.all([commits, statements, queries].map((sql) => sql.end({ timeout: 2 })));
     },
   };
 }

@@ -8,10 +8,11 @@ import { rows, type Sql, type Statement } from "./sql.ts";
 export const createRecordDenial = (ports: RetryPorts, sql: Sql): Committer<Denial, void> =>
   createCommitter<Denial, void>(ports, {
     name: "denials",
-    run: async (denials) => {
-      await sql.begin((tx) =>
-        Promise.all([insertDecisions(tx, denials), appendEvents(tx, denials.map(eventOf))]),
-      );
+    run: async (denials, _mode, signal) => {
+      await sql.begin((tx) => {
+        signal.throwIfAborted();
+        return Promise.all([insertDecisions(tx, denials), appendEvents(tx, denials.map(eventOf))]);
+      });
       return denials.map(() => ({ kind: "done", result: undefined }));
     },
     keys: () => [],

@@ -21,7 +21,11 @@ type Outcome = BatchResult<ReserveResult>;
 export const createReserve = (ports: RetryPorts, sql: Sql): Committer<Reservation, ReserveResult> =>
   createCommitter(ports, {
     name: "reservations",
-    run: (requests, mode) => sql.begin((tx) => reserveBatch(tx, requests, mode)),
+    run: (requests, mode, signal) =>
+      sql.begin((tx) => {
+        signal.throwIfAborted();
+        return reserveBatch(tx, requests, mode);
+      }),
     keys: ({ idempotency, oneTime }) => [
       ...(idempotency === null ? [] : [`key ${idempotencyKey(idempotency)}`]),
       ...(oneTime === null ? [] : [`token ${oneTimeKey(oneTime)}`]),

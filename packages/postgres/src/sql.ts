@@ -12,6 +12,8 @@ export type Statement = postgres.ISql<LedgerTypes>;
 
 export interface ConnectionLimits {
   readonly connectTimeoutSeconds: number;
+  /** The longest that one call to the ledger may take, whatever it waits for. */
+  readonly callMs: number;
   readonly statementTimeoutMs: number;
   readonly lockTimeoutMs: number;
   /** A frozen process holds nobody's locks for longer than this. */
@@ -20,7 +22,8 @@ export interface ConnectionLimits {
 
 export const CONNECTION_LIMITS: ConnectionLimits = {
   connectTimeoutSeconds: 5,
-  statementTimeoutMs: 15_000,
+  callMs: 12_000,
+  statementTimeoutMs: 10_000,
   lockTimeoutMs: 5_000,
   idleInTransactionMs: 10_000,
 };

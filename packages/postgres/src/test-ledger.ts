@@ -1,4 +1,9 @@
 import postgres from "postgres";
+import {
+  freshDatabase as emptyDatabase,
+  startPostgres,
+  type PostgresVersion,
+} from "@mayfly/embedded";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { Secret } from "@mayfly/spec";
 import { createRecordingLog } from "@mayfly/testkit";
@@ -74,6 +79,24 @@ export async function createTestLedger(
   };
   return { database: home, superuser, broker, worker, ports, open, urlOf, close };
 }
+
+/** On a server of its own, of that version. */
+export const subjectOn = (version: PostgresVersion): LedgerContractSubject => ({
+  name: `PostgreSQL ${version}`,
+  create: async () => {
+    const server = await startPostgres({ version, unsafeNoFsync: true });
+    const url = await emptyDatabase(server);
+    await migrate({ url, random: systemRandom, passwords: TEST_PASSWORDS });
+    const name = new URL(url).pathname.slice(1);
+    const urlAs = (user: string, password: string) => server.url(name, user, password);
+    const { ports } = await createTestLedger({ name, url, urlAs });
+    const close = async (): Promise<void> => {
+      await ports.close();
+      await server.stop("immediate");
+    };
+    return { ...ports, close };
+  },
+});
 
 export async function migratedDatabase(): Promise<TestDatabase> {
   const database = await freshDatabase({

@@ -33,9 +33,9 @@ const problem = (logIndex: number, text: string): Problem => ({
 const same = (left: Uint8Array, right: Uint8Array): boolean => Buffer.compare(left, right) === 0;
 
 /** Reads all pages in one snapshot, so that what is appended meanwhile does not look wrong. */
-export function verifyLog(sql: Sql, from: number): Promise<LogVerification> {
+export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<LogVerification> {
   return sql.begin("isolation level repeatable read read only", async (tx) => {
-    await tx`SET LOCAL statement_timeout = '10min'`;
+    await tx`SELECT set_config('statement_timeout', ${String(withinMs)}, true)`;
     const [head] = await tx<{ entries: number; chain_hash: Uint8Array; pending: number }[]>`
       SELECT entries::float8 AS entries, chain_hash,
         (SELECT count(*)::float8 FROM mayfly.events_pending) AS pending

@@ -1,0 +1,176 @@
+import {
+  createServer,
+  connect as dial,
+  type AddressInfo,
+  type Server,
+  type Socket,
+} from "node:net";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { uuidOfId } from "@mayfly/spec";
+import { ledgerFixtures } from "@mayfly/testkit/contract";
+import type { Ledger } from "./open-ledger.ts";
+import { createTestLedger, type TestLedger } from "./test-ledger.ts";
+
+const { activation, refusedWith, registerBackend, reservationOf, reserveLease } = ledgerFixtures;
+
+/** A wire to the server that can be cut at the worst moment: COMMIT sent, its answer not heard. */
+interface Wire {
+  readonly port: number;
+  /** Passes the next COMMITs on, so many, and cuts each connection before it is answered. */
+  cutAfterCommit(times: number): void;
+  /** Cuts before the next COMMIT reaches the server. */
+  cutBeforeCommit(): void;
+  /** Lets nobody through, and cuts whoever is. */
+  down(): void;
+  close(): Promise<void>;
+}
+
+function openWire(host: string, port: number): Promise<Wire> {
+  let after = 0;
+  let before = false;
+  let up = true;
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((client) => {
+    if (!up) {
+      client.destroy();
+      return;
+    }
+    const upstream = dial({ host, port });
+    let deaf = false;
+    const cut = (): void => {
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of [client, upstream]) {
+      sockets.add(socket);
+      socket.on("error", cut);
+      socket.on("close", () => {
+        sockets.delete(socket);
+        client.destroy();
+        if (!deaf) upstream.destroy();
+      });
+    }
+    client.on("data", (bytes: Buffer) => {
+      const commits = /\bcommit\b/i.test(bytes.toString("latin1"));
+      if (commits && before) {
+        before = false;
+        cut();
+        return;
+      }
+      if (commits && after > 0) {
+        after--;
+        deaf = true;
+        upstream.once("data", cut);
+        upstream.write(bytes);
+        client.destroy();
+        return;
+      }
+      upstream.write(bytes);
+    });
+    upstream.on("data", (bytes: Buffer) => {
+      if (!deaf) client.write(bytes);
+    });
+  });
+  return new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", () => {
+      resolve({
+        port: (server.address() as AddressInfo).port,
+        cutAfterCommit: (times) => {
+          after = times;
+        },
+        cutBeforeCommit: () => {
+          before = true;
+        },
+        down: () => {
+          up = false;
+          for (const socket of sockets) socket.destroy();
+        },
+        close: () => {
+          for (const socket of sockets) socket.destroy();
+          return new Promise<void>((done) => {
+            server.close(() => done());
+          });
+        },
+      });
+    });
+  });
+}
+
+let ledger: TestLedger;
+let wire: Wire;
+let broker: Ledger;
+beforeEach(async () => {
+  ledger = await createTestLedger();
+  const url = new URL(ledger.urlOf("mayfly_broker"));
+  wire = await openWire(url.hostname, Number(url.port));
+  url.host = `127.0.0.1:${wire.port}`;
+  broker = await ledger.open("mayfly_broker", { url: url.href, limits: { callMs: 800 } });
+});
+afterEach(async () => {
+  await ledger.close();
+  await wire.close();
+});
+
+describe("a connection that is lost while committing", () => {
+  test("a reservation is then unavailable to its caller; what was written is recovered later", async () => {
+    const backend = await registerBackend(ledger.ports);
+    const reservation = await reservationOf(ledger.ports, backend, { settleSeconds: 0.01 });
+    wire.cutAfterCommit(1);
+    const error = await refusedWith("ledger_unavailable", broker.issue.reserve(reservation));
+    expect(error.retryAfterSeconds).toBe(1);
+    await expect
+      .poll(() => ledger.ports.tasks.lease(reservation.leases[0]!.id))
+      .toMatchObject({ state: "reserved" });
+    const claim = await ledgerFixtures.claimOne(ledger.ports, backend);
+    expect(claim.work.kind).toBe("recover");
+  });
+
+  test("an activation that was written is read again and known", async () => {
+    const backend = await registerBackend(ledger.ports);
+    const { lease } = await reserveLease(ledger.ports, backend);
+    wire.cutAfterCommit(1);
+    const result = await broker.issue.activate(lease, activation(ledger.ports));
+    expect(result).toMatchObject({ kind: "active", lease: { id: lease.id } });
+    const [{ count } = { count: -1 }] = await ledger.superuser<{ count: number }[]>`
+      SELECT count(*)::int AS count FROM mayfly.events
+      WHERE kind = 'lease.activated' AND lease_id = ${uuidOfId(lease.id)}`;
+    expect(count).toBe(1);
+  });
+
+  test("an activation that was not written is written then, once", async () => {
+    const backend = await registerBackend(ledger.ports);
+    const { lease } = await reserveLease(ledger.ports, backend);
+    wire.cutBeforeCommit();
+    expect((await broker.issue.activate(lease, activation(ledger.ports))).kind).toBe("active");
+    expect((await ledger.ports.tasks.lease(lease.id))?.state).toBe("active");
+  });
+
+  test("an activation of which nothing can be known is unavailable", async () => {
+    const backend = await registerBackend(ledger.ports);
+    const { lease } = await reserveLease(ledger.ports, backend);
+    wire.down();
+    await refusedWith("ledger_unavailable", broker.issue.activate(lease, activation(ledger.ports)));
+    expect((await ledger.ports.tasks.lease(lease.id))?.state).toBe("reserved");
+  });
+
+  test("G5. every port says that the ledger is unavailable, and works again when it is back", async () => {
+    await ledger.superuser`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE usename = 'mayfly_broker' AND datname = current_database()`;
+    const task = await ledgerFixtures.openTask(ledger.ports);
+    expect(task.state).toBe("active");
+    wire.down();
+    const page = { limit: 1, after: null };
+    for (const call of [
+      () => broker.tasks.find(task.id),
+      () => broker.tasks.heartbeat(task.id, null),
+      () => broker.tasks.applyEnd(task.id),
+      () => broker.catalog.snapshot(),
+      () => broker.queries.leases({}, page),
+      () => broker.queries.taskChain(task.id),
+      () => broker.signingKeys.list(),
+    ]) {
+      await refusedWith("ledger_unavailable", call());
+    }
+  });
+});
