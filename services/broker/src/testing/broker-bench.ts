@@ -2,7 +2,12 @@ import { createHash } from "node:crypto";
 import { createCore, type Core, type CoreSettings } from "@mayfly/core";
 import { createTaskTokens, createTrustRoots, defaultTaskTokensSettings } from "@mayfly/identity";
 import { createPolicyCompiler } from "@mayfly/policy";
-import { parseInstallationId, type CallContext } from "@mayfly/spec";
+import {
+  parseBackendId,
+  parseInstallationId,
+  type BackendId,
+  type CallContext,
+} from "@mayfly/spec";
 import {
   createFakeAlarmClock,
   createFakeBackend,
@@ -59,6 +64,9 @@ export interface BrokerBench {
   /** As the bootstrap administrator. */
   admin(method: string, path: string, body?: unknown): Promise<Answer>;
   context(): CallContext;
+  /** As the broker's timer does. */
+  rotateKeys(): Promise<void>;
+  readonly backendId: BackendId;
 }
 export interface CallOptions {
   readonly token?: string;
@@ -172,6 +180,8 @@ function benchOf(
     call,
     admin: (method, path, body) =>
       call(method, path, { token: ADMIN_TOKEN, ...(body === undefined ? {} : { body }) }),
+    rotateKeys: () => ports.taskTokens.rotate(rest.clock.now()),
+    backendId: parseBackendId("orders-db", "backend"),
     context: () => ({ clock: rest.clock, signal: new AbortController().signal, traceId: "bench" }),
   };
 }
