@@ -140,25 +140,26 @@ function checkOwner(
   owner: string,
   right: { readonly inherits: boolean; readonly sets: boolean } | undefined,
 ): readonly CheckProblem[] {
+  const grant = `GRANT ${quoteIdentifier(owner)} TO ${quoteIdentifier(authority.me)}`;
+  const join =
+    authority.version >= ADMIN_OPTIONS_FROM
+      ? `${grant} WITH INHERIT TRUE, SET TRUE;`
+      : `${grant}; ALTER ROLE ${quoteIdentifier(authority.me)} INHERIT;`;
   if (right === undefined) {
     return [
       {
         code: "owner_missing",
         what: `The owner ${owner} does not exist.`,
-        fix: `CREATE ROLE ${quoteIdentifier(owner)} NOLOGIN;`,
+        fix: `CREATE ROLE ${quoteIdentifier(owner)} NOLOGIN; ${join}`,
       },
     ];
   }
   if (right.inherits && right.sets) return [];
-  const grant = `GRANT ${quoteIdentifier(owner)} TO ${quoteIdentifier(authority.me)}`;
   return [
     {
       code: "owner_membership_missing",
       what: `${authority.me} may not give what a lease owns to ${owner}.`,
-      fix:
-        authority.version >= ADMIN_OPTIONS_FROM
-          ? `${grant} WITH INHERIT TRUE, SET TRUE;`
-          : `${grant}; ALTER ROLE ${quoteIdentifier(authority.me)} INHERIT;`,
+      fix: join,
     },
   ];
 }

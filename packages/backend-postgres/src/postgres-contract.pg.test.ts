@@ -1,17 +1,10 @@
 import { systemClock, systemRandom } from "@mayfly/host";
-import { Secret, type Issued } from "@mayfly/spec";
-import { createRecordingLog, createTestBackendHost } from "@mayfly/testkit";
+import { describeBackendContract, type BackendContractSubject } from "@mayfly/testkit/contract";
 import {
-  describeBackendContract,
-  type BackendContractSubject,
-  type ContractUpstream,
-} from "@mayfly/testkit/contract";
-import {
+  customerUpstream,
   startCustomerPostgres,
   testedPostgresVersions,
-  type CustomerPostgres,
 } from "@mayfly/testkit/vitest";
-import type { PostgresVersion } from "@mayfly/embedded";
 import { postgresBackend } from "./postgres-backend.ts";
 
 const canary = 'canary-of-the-broker\'s "own" password';
@@ -99,101 +92,6 @@ const inputs: BackendContractSubject["inputs"] = {
   },
 };
 
-function accountOf(material: Issued["material"]): readonly [string, string] {
-  const { username, password } = material;
-  if (typeof username !== "string" || !(password instanceof Secret)) throw new Error("no account");
-  return [username, password.expose("upstream")];
-}
-
-async function tryLogin(
-  customer: CustomerPostgres,
-  material: Issued["material"],
-): Promise<"accepted" | "refused"> {
-  const sql = customer.connect(...accountOf(material));
-  try {
-    await sql`SELECT 1`;
-    return "accepted";
-  } catch {
-    return "refused";
-  } finally {
-    await sql.end({ timeout: 1 });
-  }
-}
-
-/** Writers of pg_authid wait, readers and logins do not. */
-async function lockRoles(customer: CustomerPostgres): Promise<{ release(): Promise<void> }> {
-  const session = await customer.sql().reserve();
-  await session.unsafe("BEGIN; LOCK TABLE pg_authid IN SHARE ROW EXCLUSIVE MODE").simple();
-  return {
-    release: async () => {
-      await session.unsafe("ROLLBACK");
-      session.release();
-    },
-  };
-}
-
-async function start(version: PostgresVersion): Promise<ContractUpstream> {
-  const customer = await startCustomerPostgres({ version });
-  const log = createRecordingLog();
-  return {
-    clock: systemClock,
-    config: {
-      host: customer.server.host,
-      port: customer.server.port,
-      database: customer.database,
-      ...customer.broker,
-      tls: "unsafe_disable",
-    },
-    role,
-    params: {},
-    host: (installation = "contract") =>
-      createTestBackendHost({
-        clock: systemClock,
-        random: systemRandom,
-        log,
-        installation,
-        quarantineSeconds: 1,
-      }),
-    pass: (ms) => systemClock.sleep(ms),
-    tryCredential: (material) => tryLogin(customer, material),
-    openSession: async (material) => {
-      const sql = customer.connect(...accountOf(material));
-      const [first] = await sql`SELECT pg_backend_pid() AS pid`;
-      return {
-        // The client connects anew when it was cut, so the same process has to answer.
-        alive: () =>
-          sql`SELECT pg_backend_pid() AS pid, count(*) FROM orders`.then(
-            ([now]) => now?.["pid"] === first?.["pid"],
-            () => false,
-          ),
-        close: () => sql.end({ timeout: 0 }),
-      };
-    },
-    liveNames: async () => {
-      const rows = await customer.sql()<{ rolname: string }[]>`
-        SELECT rolname FROM pg_roles WHERE rolname LIKE 'mf\\_%' AND rolcanlogin ORDER BY 1`;
-      return rows.map(({ rolname }) => rolname);
-    },
-    block: () => lockRoles(customer),
-    forgeMark: async (name) => {
-      const [row] = await customer.sql()<{ comment: string }[]>`
-        SELECT shobj_description(oid, 'pg_authid') AS comment FROM pg_roles
-        WHERE rolname = ${name}`;
-      const forged = String(row?.comment).replace(/"tag":"[0-9a-f]{8}/, '"tag":"00000000');
-      await customer.sql().unsafe(`COMMENT ON ROLE "${name}" IS '${forged}'`);
-    },
-    weaken: async () => {
-      await customer.sql().unsafe("REVOKE pg_signal_backend FROM mayfly_broker");
-      return {
-        restore: async () => {
-          await customer.sql().unsafe("GRANT pg_signal_backend TO mayfly_broker");
-        },
-      };
-    },
-    stop: () => customer.stop(),
-  };
-}
-
 for (const version of testedPostgresVersions()) {
   describeBackendContract({
     name: `PostgreSQL ${version}`,
@@ -201,6 +99,10 @@ for (const version of testedPostgresVersions()) {
     inputs,
     // Nothing listens on port 1 (tcpmux).
     unreachableConfig: { ...config, host: "127.0.0.1", port: 1, tls: "unsafe_disable" },
-    start: () => start(version),
+    start: async () =>
+      customerUpstream(await startCustomerPostgres({ version }), {
+        clock: systemClock,
+        random: systemRandom,
+      }),
   });
 }

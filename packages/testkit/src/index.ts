@@ -57,3 +57,4 @@ export {
   type FakeWorldOptions,
 } from "./fake-world.ts";
 export { createFakeAgent, loginOf, refusalOf, type OpenOptions } from "./fake-agent.ts";
+export { startTcpFaultProxy, type TcpFaultProxy } from "./tcp-fault-proxy.ts";

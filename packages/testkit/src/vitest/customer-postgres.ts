@@ -61,7 +61,16 @@ export async function startCustomerPostgres(
   const sql = (database = "orders"): postgres.Sql => {
     const known = clients.get(database);
     if (known !== undefined) return known;
-    const made = postgres(server.url(database), { max: 4, onnotice: () => undefined });
+    // Not by URL: the driver does not decode a name in one.
+    const made = postgres({
+      username: server.superuser.user,
+      password: server.superuser.password,
+      host: server.host,
+      port: server.port,
+      database,
+      max: 4,
+      onnotice: () => undefined,
+    });
     clients.set(database, made);
     return made;
   };
@@ -77,7 +86,12 @@ export async function startCustomerPostgres(
     owner: "orders_owner",
     sql,
     connect: (username, secret, database = "orders") =>
-      postgres(server.url(database, username, secret), {
+      postgres({
+        host: server.host,
+        port: server.port,
+        database,
+        username,
+        password: secret,
         max: 1,
         connect_timeout: 10,
         fetch_types: false,

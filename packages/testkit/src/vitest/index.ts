@@ -15,3 +15,10 @@ export {
   type CustomerPostgres,
   type CustomerPostgresOptions,
 } from "./customer-postgres.ts";
+export {
+  accountOf,
+  customerUpstream,
+  lockRoles,
+  tryLogin,
+  type CustomerUpstream,
+} from "./customer-upstream.ts";

@@ -1,0 +1,143 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemClock, systemRandom } from "@mayfly/host";
+import type { CheckProblem } from "@mayfly/spec";
+import { BackendBench } from "@mayfly/testkit/contract";
+import {
+  customerUpstream,
+  startCustomerPostgres,
+  testedPostgresVersions,
+  type CustomerPostgres,
+  type CustomerUpstream,
+} from "@mayfly/testkit/vitest";
+import { postgresBackend } from "./postgres-backend.ts";
+
+interface Trouble {
+  readonly code: string;
+  /** What an administrator did wrong. */
+  readonly wrong: string;
+  /** For what the fix leaves to a person, or what it does not undo. */
+  readonly after?: string;
+  /** Versions that know this right; default all. */
+  readonly from?: number;
+  readonly owner?: string;
+  /** Which fix to run; default: the one that selfCheck gives. */
+  readonly instead?: string;
+}
+
+const TROUBLES: readonly Trouble[] = [
+  { code: "createrole_missing", wrong: "ALTER ROLE mayfly_broker NOCREATEROLE" },
+  { code: "signal_backend_missing", wrong: "REVOKE pg_signal_backend FROM mayfly_broker" },
+  {
+    code: "group_role_admin_missing",
+    wrong: "REVOKE ADMIN OPTION FOR orders_reader FROM mayfly_broker CASCADE",
+    from: 16,
+  },
+  { code: "owner_membership_missing", wrong: "REVOKE orders_owner FROM mayfly_broker" },
+  {
+    code: "owner_membership_missing",
+    wrong: "GRANT orders_owner TO mayfly_broker WITH INHERIT FALSE",
+    from: 16,
+  },
+  { code: "owner_missing", wrong: "SELECT 1", owner: 'no "such" owner' },
+  { code: "group_role_superuser", wrong: "ALTER ROLE orders_reader SUPERUSER" },
+  { code: "group_role_createrole", wrong: "ALTER ROLE orders_reader CREATEROLE" },
+  { code: "group_role_createdb", wrong: "ALTER ROLE orders_reader CREATEDB" },
+  { code: "group_role_bypassrls", wrong: "ALTER ROLE orders_reader BYPASSRLS" },
+  { code: "group_role_replication", wrong: "ALTER ROLE orders_reader REPLICATION" },
+  {
+    code: "group_role_reaches_server",
+    wrong: "GRANT pg_execute_server_program TO orders_reader",
+  },
+  {
+    code: "group_role_reaches_server",
+    wrong:
+      "CREATE ROLE between_; GRANT pg_read_server_files TO between_; GRANT between_ TO orders_reader",
+    instead: "REVOKE between_ FROM orders_reader; DROP ROLE between_",
+  },
+  {
+    code: "group_role_owns_objects",
+    wrong: "CREATE TABLE owned (id int); ALTER TABLE owned OWNER TO orders_reader",
+    instead: "REASSIGN OWNED BY orders_reader TO orders_owner",
+  },
+  { code: "group_role_creates_in_schema", wrong: "GRANT CREATE ON SCHEMA public TO orders_reader" },
+  { code: "group_role_creates_in_schema", wrong: "GRANT CREATE ON SCHEMA public TO PUBLIC" },
+  {
+    code: "group_role_creates_in_database",
+    wrong: "GRANT CREATE ON DATABASE orders TO orders_reader",
+  },
+  {
+    code: "group_role_cannot_connect",
+    wrong:
+      "REVOKE CONNECT ON DATABASE orders FROM PUBLIC; GRANT CONNECT ON DATABASE orders TO mayfly_broker, orders_writer",
+  },
+];
+
+for (const version of testedPostgresVersions()) {
+  describe(`the self-check on PostgreSQL ${version}`, () => {
+    let customer: CustomerPostgres;
+    let upstream: CustomerUpstream;
+    let bench: BackendBench;
+    beforeAll(async () => {
+      customer = await startCustomerPostgres({ version });
+      upstream = customerUpstream(customer, { clock: systemClock, random: systemRandom });
+      bench = new BackendBench({ backend: postgresBackend }, upstream);
+    });
+    afterAll(async () => {
+      await bench.open.close();
+      await customer.stop();
+    });
+    const problems = async (owner = "orders_owner"): Promise<readonly CheckProblem[]> => {
+      const role = postgresBackend.parseRole({
+        member_of: ["orders_reader", "orders_writer"],
+        owner,
+      });
+      return (await bench.open.selfCheck([role], bench.call())).problems;
+    };
+
+    test.each(TROUBLES.filter(({ from }) => version >= (from ?? 0)))(
+      "finds $code after $wrong, and its fix helps",
+      async ({ code, wrong, owner, instead }) => {
+        expect(await problems()).toEqual([]);
+        await customer.sql().unsafe(wrong).simple();
+        const found = await problems(owner);
+        expect(found.map((problem) => problem.code)).toContain(code);
+        for (const problem of found) {
+          await customer
+            .sql()
+            .unsafe(instead ?? problem.fix)
+            .simple();
+          if (instead !== undefined) break;
+        }
+        expect(await problems(owner)).toEqual([]);
+      },
+    );
+
+    test("names the cluster, measures the clock, and leaves no trace", async () => {
+      const role = postgresBackend.parseRole(upstream.role);
+      const checked = await bench.open.selfCheck([role], bench.call());
+      const [row] = await customer.sql()<{ id: string }[]>`
+        SELECT system_identifier::text AS id FROM pg_control_system()`;
+      expect(checked.upstreamIdentity).toBe(`${row?.id}/orders`);
+      expect(Math.abs(checked.clockSkewMs ?? 1e9)).toBeLessThan(1_000);
+      expect(checked.facts).toMatchObject({ superuser: false });
+      expect(await customer.sql()`SELECT 1 FROM pg_roles WHERE rolname ~ '^mf_'`).toEqual([]);
+    });
+
+    test("a standby that is none of this primary, or does not answer, is a problem", async () => {
+      const { host, port } = customer.server;
+      const standbys = [
+        { host, port },
+        { host, port: 1 },
+      ];
+      const open = bench.openAgain(
+        Object.assign({}, upstream.config, { standbys, call_seconds_max: 1 }),
+      );
+      const checked = await open.selfCheck([], bench.call());
+      expect(checked.problems.map(({ code }) => code)).toEqual([
+        "standby_of_another",
+        "standby_unreachable",
+      ]);
+      await open.close();
+    });
+  });
+}
