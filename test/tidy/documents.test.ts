@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { ERROR_CODES } from "@mayfly/spec";
 import { describe, expect, test } from "vitest";
 import { manifests, read, repositoryFiles, ROOT } from "./repository.ts";
@@ -88,6 +88,49 @@ describe("documents", () => {
     expect(named.length).toBeGreaterThan(5);
     const gone = named.filter(({ path }) => !existsSync(join(ROOT, path)));
     expect(gone.map(({ page, path }) => `${page} names ${path}`)).toEqual([]);
+  });
+
+  const LINK = /(?<!!)\[[^\]]+\]\(([^)\s]+)\)/g;
+  /** Relative links of a page; code is no link. */
+  const linksIn = (page: string): readonly string[] =>
+    [...page.replaceAll(/^```[\s\S]*?^```$/gm, "").matchAll(LINK)]
+      .map(([, target]) => target ?? "")
+      .filter((target) => !/^[a-z]+:/.test(target));
+
+  /** Anchors as GitHub makes them of headings, and those that stand in the page. */
+  const anchorsOf = (page: string): ReadonlySet<string> =>
+    new Set([
+      ...[...page.matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) =>
+        heading
+          .toLowerCase()
+          .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+          .replaceAll(" ", "-"),
+      ),
+      ...[...page.matchAll(/<a id="([^"]+)"/g)].map(([, id]) => id ?? ""),
+    ]);
+
+  const leadsNowhere = (from: string, link: string): boolean => {
+    const [path = "", anchor] = link.split("#");
+    const target = path === "" ? from : join(dirname(from), path);
+    if (!existsSync(join(ROOT, target))) return true;
+    return anchor !== undefined && !anchorsOf(read(target)).has(anchor);
+  };
+
+  test("have links that lead somewhere, to the heading that they name", async () => {
+    const pages = (await repositoryFiles()).filter((path) => path.endsWith(".md"));
+    const links = pages.flatMap((page) => linksIn(read(page)).map((link) => ({ page, link })));
+    expect(links.length).toBeGreaterThan(20);
+    const broken = links.filter(({ page, link }) => leadsNowhere(page, link));
+    expect(broken.map(({ page, link }) => `${page}: ${link}`)).toEqual([]);
+  });
+
+  test("would be found out if a link led nowhere", () => {
+    const page = "[a](gone.md) [b](https://example.test) [c](#here)\n```\n[d](code.md)\n```\n";
+    expect(linksIn(page)).toEqual(["gone.md", "#here"]);
+    expect(leadsNowhere("README.md", "gone.md")).toBe(true);
+    expect(leadsNowhere("README.md", "README.md#no-such-heading")).toBe(true);
+    expect(leadsNowhere("docs/errors.md", "../SECURITY.md#reporting")).toBe(false);
+    expect([...anchorsOf("## A `code` word, and more\n")]).toEqual(["a-code-word-and-more"]);
   });
 
   test("would be found out if they did", () => {
