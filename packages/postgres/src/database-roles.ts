@@ -1,5 +1,5 @@
 import { BrokerError, type Random, type Secret } from "@mayfly/spec";
-import { faultOf } from "./faults.ts";
+import { faultOf, LedgerFault } from "./faults.ts";
 import { scramVerifier } from "./scram-verifier.ts";
 import type { Sql } from "./sql.ts";
 
@@ -15,39 +15,74 @@ export type DatabaseRole = (typeof DATABASE_ROLES)[number];
 /** Passwords to set, for roles that shall log in; printable ASCII. */
 export type RolePasswords = Partial<Readonly<Record<DatabaseRole, Secret>>>;
 
-/** Roles are shared by all databases: another migrator may be making the same ones. */
-const CONCURRENT: ReadonlySet<string> = new Set(["42710", "23505", "XX000"]);
+/** Roles are shared by all databases: another migrator may be touching the same ones. */
+const CONCURRENT: ReadonlySet<string> = new Set(["23505", "XX000"]);
 
-/** Makes the roles that are missing, without login, and lets this session act as the migrator. */
+/** Makes the roles that are missing, without login, and gives the migrator its right. */
 export async function ensureRoles(sql: Sql): Promise<void> {
   const existing = await sql<{ rolname: string }[]>`
     SELECT rolname FROM pg_roles WHERE rolname LIKE 'mayfly\\_%'`;
   const names = new Set(existing.map((row) => row.rolname));
   for (const role of DATABASE_ROLES.filter((each) => !names.has(each))) {
-    await createRole(sql, role);
+    await orExplain(
+      role,
+      DATABASE_ROLES.map((each) => `CREATE ROLE ${each} NOLOGIN;`).join(" "),
+      () => sql`CREATE ROLE ${sql(role)} NOLOGIN`.execute(),
+    );
   }
-  const [me] = await sql<{ name: string; may_set: boolean; database: string }[]>`
-    SELECT current_user AS name, current_database() AS database,
-      pg_has_role('mayfly_migrator', 'MEMBER') AS may_set`;
-  if (me === undefined || me.name === "mayfly_migrator") return;
-  if (!me.may_set) await repeatable(() => sql`GRANT mayfly_migrator TO ${sql(me.name)}`.execute());
-  await repeatable(() =>
-    sql`GRANT CREATE ON DATABASE ${sql(me.database)} TO mayfly_migrator`.execute(),
-  );
+  const database = await readDatabase(sql);
+  if (database.granted) return;
+  const { name } = database;
+  const remedy = `GRANT CREATE ON DATABASE ${name} TO mayfly_migrator;`;
+  await orExplain("mayfly_migrator", remedy, async () => {
+    await sql`GRANT CREATE ON DATABASE ${sql(name)} TO mayfly_migrator`;
+    // Who may not grant this, but something else there, gets a mere warning.
+    if (!(await readDatabase(sql)).granted) throw new LedgerFault("42501", "not granted", null);
+  });
 }
 
-async function createRole(sql: Sql, role: DatabaseRole): Promise<void> {
+async function readDatabase(sql: Sql): Promise<{ name: string; granted: boolean }> {
+  const [database] = await sql<{ name: string; granted: boolean }[]>`
+    SELECT current_database() AS name,
+      has_database_privilege('mayfly_migrator', current_database(), 'CREATE') AS granted`;
+  if (database === undefined) throw new Error("the server answered without a row");
+  return database;
+}
+
+/**
+ * What is made from now on belongs to the migrator. From PostgreSQL 16 on, who made a role may
+ * administer it and yet not act as it, until it grants itself that.
+ */
+export async function actAsMigrator(sql: Sql): Promise<void> {
   try {
-    await sql`CREATE ROLE ${sql(role)} NOLOGIN`;
+    await sql`SET ROLE mayfly_migrator`;
+    return;
+  } catch (error) {
+    if (faultOf(error)?.code !== "42501") throw error;
+  }
+  const [me] = await sql<{ name: string }[]>`SELECT current_user AS name`;
+  const name = me?.name ?? "";
+  await orExplain(name, `GRANT mayfly_migrator TO ${name};`, () =>
+    sql`GRANT mayfly_migrator TO ${sql(name)}`.execute(),
+  );
+  await sql`SET ROLE mayfly_migrator`;
+}
+
+/** A right that is missing is told with the statement that gives it. */
+async function orExplain(
+  where: string,
+  remedy: string,
+  run: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await repeatable(run);
   } catch (error) {
     const fault = faultOf(error);
-    if (fault !== null && CONCURRENT.has(fault.code)) return;
+    // Another migrator was first.
+    if (fault?.code === "42710") return;
     if (fault?.code !== "42501") throw error;
-    const statements = DATABASE_ROLES.map((each) => `CREATE ROLE ${each} NOLOGIN;`).join(" ");
-    const message =
-      `The database role ${role} is missing and may not be made with these rights. ` +
-      `Run as a superuser, then migrate again: ${statements}`;
-    throw new BrokerError("check_failed", message, { where: role, cause: fault });
+    const message = `This login lacks a right. Run as a superuser, then migrate again: ${remedy}`;
+    throw new BrokerError("check_failed", message, { where, cause: fault });
   }
 }
 

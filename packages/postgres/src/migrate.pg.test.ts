@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getTableConfig, PgTable } from "drizzle-orm/pg-core";
 import postgres from "postgres";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { postgresVersionsToTest, startPostgres, type EmbeddedPostgres } from "@mayfly/embedded";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { BrokerError, Secret } from "@mayfly/spec";
 import { createRecordingLog } from "@mayfly/testkit";
@@ -196,6 +197,45 @@ describe("migrations", () => {
     const error = await failureOf(migrate({ url, random: systemRandom, passwords }));
     expect(error.message).toContain("mayfly_auditor");
     expect(error.message).not.toContain("short ");
+  });
+});
+
+describe.for(postgresVersionsToTest())("without a superuser, on PostgreSQL %s", (version) => {
+  let server: EmbeddedPostgres;
+  beforeAll(async () => {
+    server = await startPostgres({ version, unsafeNoFsync: true });
+    const admin = server.url("postgres");
+    await query(admin, "CREATE ROLE operator LOGIN CREATEROLE PASSWORD 'operator'");
+    await query(admin, "CREATE ROLE stranger LOGIN PASSWORD 'stranger'");
+    await query(admin, "CREATE DATABASE owned OWNER operator");
+    await query(admin, "CREATE DATABASE other");
+  });
+  afterAll(() => server.stop("immediate"));
+  const migrateAs = (user: string, database: string) =>
+    migrate({ url: server.url(database, user, user), random: systemRandom });
+
+  test("a login without the rights is told what to run", async () => {
+    const error = await failureOf(migrateAs("stranger", "owned"));
+    expect(error.code).toBe("check_failed");
+    expect(error.message).toContain("CREATE ROLE mayfly_broker NOLOGIN;");
+  });
+
+  test("the database's owner who may make roles migrates, and the migrator owns the result", async () => {
+    const { applied } = await migrateAs("operator", "owned");
+    expect(applied[0]).toBe("0001_history");
+    const owner =
+      "SELECT DISTINCT pg_get_userbyid(relowner) AS owner FROM pg_class WHERE relname = 'leases'";
+    expect(await query(server.url("owned"), owner)).toEqual([{ owner: "mayfly_migrator" }]);
+    expect((await migrateAs("operator", "owned")).applied).toEqual([]);
+    const elsewhere = await failureOf(migrateAs("operator", "other"));
+    expect(elsewhere.message).toContain("GRANT CREATE ON DATABASE other TO mayfly_migrator;");
+  });
+
+  test("the migrator's own login migrates once it was given its right", async () => {
+    const admin = server.url("other");
+    await query(admin, "ALTER ROLE mayfly_migrator LOGIN PASSWORD 'mayfly_migrator'");
+    await query(admin, "GRANT CREATE ON DATABASE other TO mayfly_migrator");
+    expect((await migrateAs("mayfly_migrator", "other")).applied).not.toEqual([]);
   });
 });
 

@@ -1,5 +1,5 @@
 import type { Random } from "@mayfly/spec";
-import { ensureRoles, setPasswords, type RolePasswords } from "./database-roles.ts";
+import { actAsMigrator, ensureRoles, setPasswords, type RolePasswords } from "./database-roles.ts";
 import { faultOf, toBrokerError } from "./faults.ts";
 import { ensureInstallation, selectInstallation, type Installation } from "./installation.ts";
 import { migrationsDirectory, readMigrations, type Migration } from "./migration-files.ts";
@@ -44,7 +44,7 @@ export async function migrate(options: MigrateOptions): Promise<Migrated> {
     if (options.passwords !== undefined) {
       await setPasswords(sql, options.passwords, options.random);
     }
-    await sql`SET ROLE mayfly_migrator`;
+    await actAsMigrator(sql);
     await ensureVersionTable(sql);
     const applied: string[] = [];
     for (const migration of known) {
