@@ -9,11 +9,13 @@ import {
   type LeaseState,
   type LeaseTransition,
 } from "@mayfly/spec";
-import { canBecome, nextLeaseState } from "./lease-machine.ts";
+import { nextLeaseState } from "./lease-machine.ts";
 
 const TRANSITIONS = [
   ...new Set(Object.values(LEASE_TRANSITIONS).flatMap((exits) => Object.keys(exits))),
 ].filter((name): name is LeaseTransition => name !== "");
+const canBecome = (from: LeaseState, to: LeaseState): boolean =>
+  TRANSITIONS.some((transition) => nextLeaseState(from, transition) === to);
 const walk = fc.array(fc.constantFrom(...TRANSITIONS), { maxLength: 40 });
 
 function statesOf(steps: readonly LeaseTransition[]): readonly LeaseState[] {

@@ -5,7 +5,3 @@ export function nextLeaseState(from: LeaseState, transition: LeaseTransition): L
   const exits: Readonly<Partial<Record<LeaseTransition, LeaseState>>> = LEASE_TRANSITIONS[from];
   return exits[transition] ?? null;
 }
-
-/** Whether one transition leads from one state to the other; staying is none. */
-export const canBecome = (from: LeaseState, to: LeaseState): boolean =>
-  Object.values<LeaseState>(LEASE_TRANSITIONS[from]).includes(to);

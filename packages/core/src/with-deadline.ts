@@ -1,4 +1,4 @@
-import type { Clock } from "@mayfly/spec";
+import { BrokerError, type Clock } from "@mayfly/spec";
 
 export interface DeadlineOptions {
   readonly clock: Clock;
@@ -10,8 +10,12 @@ export interface DeadlineOptions {
 }
 
 /** What was waited for did not come. Whether it still happens is not known. */
-export class DeadlineExceeded extends Error {
+export class DeadlineExceeded extends BrokerError {
   override readonly name = "DeadlineExceeded";
+  constructor(what: string, seconds: number) {
+    const shown = Math.round(seconds * 10) / 10;
+    super("backend_unavailable", `${what}: no answer within ${shown} s`, { retryAfterSeconds: 1 });
+  }
 }
 
 /**
@@ -28,7 +32,7 @@ export async function withDeadline<T>(
   const exceeded = async (): Promise<never> => {
     const signal = AbortSignal.any([done.signal, options.signal]);
     await options.clock.sleep(Math.max(0, options.seconds) * 1000, signal);
-    const error = new DeadlineExceeded(`${options.what}: no answer in ${options.seconds} s`);
+    const error = new DeadlineExceeded(options.what, options.seconds);
     late.abort(error);
     throw error;
   };

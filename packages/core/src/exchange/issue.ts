@@ -13,7 +13,7 @@ import type { CoreParts } from "../core-parts.ts";
 import { destroyInHand } from "../destroy-in-hand.ts";
 import { endLeaseQuietly } from "../end-lease.ts";
 import { wakeAt } from "../wake.ts";
-import { DeadlineExceeded, withDeadline } from "../with-deadline.ts";
+import { withDeadline } from "../with-deadline.ts";
 import type { Permitted } from "./judge.ts";
 
 /** A reserved lease with all that minting it needs. */
@@ -38,7 +38,7 @@ export async function issue(
   const { issueBy } = intent;
   await ports.failPoints.reached("issue.before");
   const untilMs = issueBy + type.capabilities.issueCallSecondsMax * 1000 - ports.clock.now();
-  const what = `issue ${intent.role}`;
+  const what = `issue at ${intent.backendId}`;
   let issued: Issued;
   try {
     issued = await withDeadline(
@@ -111,13 +111,6 @@ const messageOf = (error: unknown): string =>
 
 function publicError({ intent }: Reserved, error: unknown): BrokerError {
   if (BrokerError.is(error)) return error;
-  if (error instanceof DeadlineExceeded) {
-    return new BrokerError("backend_unavailable", `${intent.backendId} did not answer in time.`, {
-      where: intent.backendId,
-      retryAfterSeconds: 1,
-      cause: error,
-    });
-  }
   return new BrokerError("internal", `Minting ${intent.role} failed.`, {
     where: intent.backendId,
     cause: error,

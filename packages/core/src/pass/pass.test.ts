@@ -170,7 +170,7 @@ describe("a pass", () => {
     await sweeping;
     const hung = world.ledger.inspect.leases().find(({ backendId }) => backendId === "orders-db")!;
     expect(hung).toMatchObject({ state: "ending", attempts: 1 });
-    expect(hung.lastError).toContain("did not answer");
+    expect(hung.lastError).toContain("no answer within 10 s");
   });
 
   test("a call that hangs for one lease does not hold the backend's others", async () => {

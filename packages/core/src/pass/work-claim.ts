@@ -11,7 +11,7 @@ import {
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import { installedType } from "../catalog/open-backends.ts";
 import type { CoreParts } from "../core-parts.ts";
-import { DeadlineExceeded, withDeadline } from "../with-deadline.ts";
+import { withDeadline } from "../with-deadline.ts";
 import { backOff } from "./back-off.ts";
 import { recoverClaim } from "./recover-claim.ts";
 import { revokeClaim, type ClaimWorld, type Worked } from "./revoke-claim.ts";
@@ -36,7 +36,7 @@ export async function workClaim(
   } catch (error) {
     const fields = { lease: claim.leaseId, backend: claim.backendId, attempts: claim.attempts };
     parts.ports.log.warn("an end failed and will be tried again", fields, error);
-    return failed(parts, claim, publicText(claim, error, seconds), askedSeconds(error));
+    return failed(parts, claim, publicText(error), askedSeconds(error));
   }
 }
 
@@ -118,13 +118,8 @@ function failed(
   };
 }
 
-function publicText(claim: Claim, error: unknown, seconds: number): string {
-  if (BrokerError.is(error)) return error.message;
-  if (error instanceof DeadlineExceeded) {
-    return `${claim.backendId} did not answer in ${Math.round(seconds * 10) / 10} s.`;
-  }
-  return "Unexpected failure; the worker's log has the cause.";
-}
+const publicText = (error: unknown): string =>
+  BrokerError.is(error) ? error.message : "Unexpected failure; the worker's log has the cause.";
 
 const askedSeconds = (error: unknown): number =>
   BackendError.isBackendError(error) && error.retry.kind === "after" ? error.retry.seconds : 0;
