@@ -20,6 +20,8 @@ export default defineConfig({
   test: {
     // Two: what the smallest machine that runs the suite (2 cores) bears beside a PostgreSQL.
     maxWorkers: 2,
+    // Of `concurrent` tests in one file: crash tests wait most of their time, for times to pass.
+    maxConcurrency: 12,
     // A CI machine under load is ten times slower than a quiet one; a hang is caught all the same.
     testTimeout: 20_000,
     hookTimeout: 60_000,

@@ -57,7 +57,7 @@ async function start(settings: Environment) {
 
 const hasRedis = await isInstalled("redis");
 
-describe("the queue is lost while leases live", () => {
+describe.concurrent("the queue is lost while leases live", () => {
   test("on PostgreSQL, all its tables emptied: the sweep ends every lease", async () => {
     const { mayfly, broker } = await start({});
     await using _ = mayfly;
