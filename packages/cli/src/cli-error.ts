@@ -64,7 +64,7 @@ export function toCliError(error: unknown): CliError {
   );
 }
 
-/** SQLSTATE 42501, insufficient_privilege: the ledger's adapter takes it for a defect of its own. */
+/** SQLSTATE 42501, insufficient_privilege, which the ledger takes for a defect of its own. */
 const mayNot = ({ cause }: BrokerError): boolean =>
   cause instanceof Error && "code" in cause && cause.code === "42501";
 

@@ -163,6 +163,26 @@ test("the broker can read the hash and not write it; worker and auditor cannot r
   expect(await statement(url, queue)).toEqual([{ usage: true }]);
 });
 
+test("a role with CREATEROLE that owns the database may migrate, and rotate the token", async () => {
+  const own = await startPostgres({ unsafeNoFsync: true });
+  try {
+    const make = "CREATE ROLE owner LOGIN CREATEROLE PASSWORD 'a password of this test'";
+    await statement(own.url("postgres"), make);
+    await statement(own.url("postgres"), "CREATE DATABASE mayfly OWNER owner");
+    const environment = {
+      MAYFLY_DATABASE_URL: own.url("mayfly", "owner", "a password of this test"),
+    };
+    const migrated = await mayfly(["migrate", "-q"], environment);
+    expect(migrated.code, migrated.err).toBe(0);
+    expect(migrated.out.trim()).toMatch(TOKEN);
+    expect((await mayfly(["migrate", "-q"], environment)).out).toBe("");
+    const rotated = await mayfly(["admin-token", "rotate", "--yes", "-q"], environment);
+    expect(rotated.code, rotated.err).toBe(0);
+  } finally {
+    await own.stop("immediate");
+  }
+});
+
 test("verify names the entry that was altered and ends with 1", async () => {
   const url = await freshDatabase(server, "verified");
   const environment = { MAYFLY_DATABASE_URL: url };
