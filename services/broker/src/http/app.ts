@@ -47,6 +47,7 @@ export function createApp(ports: AppPorts): Hono<Env> {
   const app = new Hono<Env>({ getPath: (request) => pathWithin(base, request) });
   app.use(async (c, next) => {
     c.set("call", callContext(ports.clock, ports.random));
+    refuseTwoHosts(c);
     await next();
     c.header("Mayfly-Trace", c.get("call").traceId);
     if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-store");
@@ -62,6 +63,17 @@ export function createApp(ports: AppPorts): Hono<Env> {
   app.notFound((c) => noRoute(app, c, ports));
   app.onError((error, c) => failed(c, error, ports));
   return app;
+}
+
+/** RFC 9112 section 3.2. Node takes the first, a proxy before it perhaps the last. */
+function refuseTwoHosts(c: HttpContext): void {
+  const raw = c.env?.incoming?.rawHeaders ?? [];
+  const hosts = raw.filter((name, n) => n % 2 === 0 && name.toLowerCase() === "host");
+  if (hosts.length > 1) {
+    throw new BrokerError("invalid_request", "There is more than one Host header.", {
+      where: "Host",
+    });
+  }
 }
 
 /** No route of this method: either none at all, or the path takes others (RFC 9110 15.5.6). */

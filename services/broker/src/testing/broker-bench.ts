@@ -7,6 +7,7 @@ import {
   parseInstallationId,
   type BackendId,
   type CallContext,
+  type FailPoints,
 } from "@mayfly/spec";
 import {
   createFakeAlarmClock,
@@ -87,6 +88,8 @@ export interface BenchOptions {
   /** Default true: trust, backend, roles and policies of `registered.ts`. */
   readonly registered?: boolean;
   readonly seed?: string;
+  /** Where the core may be held between two steps. Default: nowhere. */
+  readonly failPoints?: FailPoints;
 }
 
 export async function createBrokerBench(options: BenchOptions = {}): Promise<BrokerBench> {
@@ -117,7 +120,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     clock,
     random,
     log,
-    failPoints: { reached: async () => undefined },
+    failPoints: options.failPoints ?? { reached: async () => undefined },
     installation: parseInstallationId("testtest", "installation"),
     issueLedger: ledger.issue,
     taskLedger: ledger.tasks,
