@@ -1,3 +1,4 @@
+import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
 import { durationSeconds, uuidOfId, type Task } from "@mayfly/spec";
@@ -96,6 +97,34 @@ describe("under load", () => {
       FROM mayfly.leases WHERE backend_id = ${backend.id}`;
     expect(left).toEqual({ active: 0, forgotten: 0 });
     expect(await ledger.worker.sweep.endStrays(100)).toBe(0);
+  });
+
+  test("control: a crowd that locks without looking for the request keeps the end waiting", async () => {
+    const task = await openTask(ledger.ports);
+    const crowd = postgres(ledger.database.url, { max: 8 });
+    let stop = false;
+    // For different times, so that there is never an instant at which nobody holds it.
+    const lockOn = async (seconds: number): Promise<void> => {
+      while (!stop) {
+        await crowd.begin(async (tx) => {
+          await tx`SELECT FROM mayfly.tasks WHERE id = ${uuidOfId(task.id)} FOR KEY SHARE`;
+          await tx`SELECT pg_sleep(${seconds})`;
+        });
+      }
+    };
+    const locking = Array.from({ length: 8 }, (_, index) => lockOn(0.05 + 0.013 * index));
+    await systemClock.sleep(200);
+    let ended = false;
+    const ending = endTask(ledger.ports, task.id).finally(() => {
+      ended = true;
+    });
+    await systemClock.sleep(1_500);
+    const endedUnderLoad = ended;
+    stop = true;
+    await Promise.all(locking);
+    await crowd.end();
+    expect((await ending).ended).toEqual([task.id]);
+    expect(endedUnderLoad).toBe(false);
   });
 
   test("ends, exchanges, heartbeats and openings of one tree at once neither deadlock nor hang", async () => {

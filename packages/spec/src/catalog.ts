@@ -59,9 +59,13 @@ export interface Catalog {
   snapshot(): Promise<CatalogSnapshot>;
   /** The configuration that a lease was issued under. */
   backendAt(id: BackendId, revision: number): Promise<RegisteredBackend | null>;
-  /** `revision` is the one that the configuration was sealed to: the next one, or `conflict`. */
+  /**
+   * `revision` is the one that the configuration was sealed to: the next one, or `conflict` with
+   * `public.nextRevision` (a deleted backend's revisions are not used again).
+   */
   putBackend(backend: Omit<RegisteredBackend, "updatedAt">, actor: Actor): Promise<Put>;
   setBackendEnabled(id: BackendId, enabled: boolean, actor: Actor): Promise<void>;
+  /** `conflict` also while it has roles. */
   deleteBackend(id: BackendId, actor: Actor): Promise<void>;
   putRole(role: Role, actor: Actor): Promise<Put>;
   deleteRole(name: RoleName, actor: Actor): Promise<void>;

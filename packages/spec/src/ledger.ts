@@ -373,6 +373,7 @@ export interface Page<T> {
 export interface LeaseFilter {
   readonly taskId?: TaskId;
   readonly workload?: string;
+  /** Verified or claimed: the task says which. */
   readonly initiator?: string;
   readonly backendId?: BackendId;
   readonly role?: RoleName;
@@ -399,6 +400,7 @@ export interface EventFilter {
   readonly until?: InstantMs;
 }
 
+/** Leases and tasks come newest first, events in the order in which they happened. */
 export interface LedgerQueries {
   leases(filter: LeaseFilter, page: PageRequest): Promise<Page<Lease>>;
   tasks(filter: TaskFilter, page: PageRequest): Promise<Page<Task>>;
