@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { plusSeconds, type IssuePlan, type Issued } from "@mayfly/spec";
-import { startTcpFaultProxy } from "@mayfly/testkit";
 import { BackendBench, backendErrorOf, freshLeaseId, revoking } from "@mayfly/testkit/contract";
 import {
   accountOf,
@@ -12,7 +11,7 @@ import {
   type CustomerPostgres,
   type CustomerUpstream,
 } from "@mayfly/testkit/vitest";
-import { readHandle, writeMark } from "./lease-mark.ts";
+import { readHandle } from "./lease-mark.ts";
 import { postgresBackend } from "./postgres-backend.ts";
 
 for (const version of testedPostgresVersions()) {
@@ -178,7 +177,6 @@ for (const version of testedPostgresVersions()) {
         const [name] = accountOf(issued.material);
         await archive.unsafe(`CREATE TABLE kept_${mode} (id int)`);
         await archive.unsafe(`ALTER TABLE kept_${mode} OWNER TO "${name}"`);
-        await customer.sql().unsafe(`GRANT SELECT ON notes TO "${name}"`);
         await revoke(issued, open);
         expect(await traces(issued)).toBe(0);
         const [row] = await archive`SELECT tableowner::text AS owner FROM pg_tables
@@ -270,92 +268,16 @@ for (const version of testedPostgresVersions()) {
       await other.close();
     });
 
-    test("a mint that reaches the server past its deadline makes nothing", async () => {
-      const proxy = await startTcpFaultProxy(customer.server);
-      const open = openWith({ port: proxy.port });
-      await issue(bench.plan(), open).then((warm) => revoke(warm, open));
-      const plan = bench.plan();
-      proxy.hold();
-      const failing = backendErrorOf(open.issue(plan, bench.issueCall({ seconds: 1 })));
-      await systemClock.sleep(1_500);
-      proxy.release();
-      // The server's refusal came back in time to be believed.
-      expect((await failing).effect).toBe("none");
-      expect(serverLog.join("\n")).toContain("past its deadline");
-      expect(
-        await customer.sql()`
-        SELECT 1 FROM pg_roles WHERE rolname = ${plan.externalName}`,
-      ).toEqual([]);
-      await open.close();
-      await proxy.stop();
-    });
-
-    test("a mint whose answer is lost is unknown, and recover destroys it", async () => {
-      const proxy = await startTcpFaultProxy(customer.server);
-      const open = openWith({ port: proxy.port });
-      await issue(bench.plan(), open).then((warm) => revoke(warm, open));
-      const plan = bench.plan();
-      proxy.swallowAnswers();
-      const failing = backendErrorOf(open.issue(plan, bench.issueCall()));
-      await systemClock.sleep(300);
-      proxy.cut();
-      expect((await failing).effect).toBe("unknown");
-      const rows = await customer.sql()`
-        SELECT 1 FROM pg_roles WHERE rolname = ${plan.externalName} AND rolcanlogin`;
-      expect(rows).toHaveLength(1);
-      expect((await bench.recoverUntilSettled(plan)).outcome).toBe("destroyed");
-      await open.close();
-      await proxy.stop();
-    });
-
-    test("recover waits for a mint that is not committed, then destroys what it made", async () => {
-      const open = openWith({ call_seconds_max: 1 });
-      const plan = bench.plan();
-      const name = plan.externalName;
-      const mark = writeMark({ kind: "lease", name, owner: null }, bench.host);
-      const minter = customer.connect(customer.broker.username, customer.broker.password);
-      await minter.unsafe(
-        `BEGIN; CREATE ROLE "${name}" LOGIN; COMMENT ON ROLE "${name}" IS '${mark}'`,
-      );
-      const early = await open.recover(plan, null, bench.call());
-      expect(early).toMatchObject({ outcome: "wait", reason: /under way/ });
-      const waiting = open.recover(plan, null, bench.call());
-      await systemClock.sleep(100);
-      await minter.unsafe("COMMIT");
-      expect((await waiting).outcome).toBe("wait");
-      expect((await bench.recoverUntilSettled(plan)).outcome).toBe("destroyed");
-      await minter.end();
-      await open.close();
-    });
-
-    test("a fresh tombstone is not listed; another process goes on with it", async () => {
-      const plan = bench.plan();
-      expect((await bench.open.recover(plan, null, bench.call())).outcome).toBe("wait");
-      const names = async (): Promise<readonly string[]> => {
-        const { listing } = bench.open;
-        if (listing.kind === "none") throw new Error("no listing");
-        const page = await listing.list(null, bench.call());
-        return page.marked.map((marked) => marked.externalName);
-      };
-      expect(await names()).not.toContain(plan.externalName);
-      const forgotten = writeMark(
-        { kind: "tombstone", name: plan.externalName, at: systemClock.now() - 3_600_000 },
-        bench.host,
-      );
-      await customer.sql().unsafe(`COMMENT ON ROLE "${plan.externalName}" IS '${forgotten}'`);
-      expect(await names()).toContain(plan.externalName);
-      const other = bench.openAgain();
-      expect((await other.recover(plan, null, bench.call())).outcome).toBe("absent");
-      await other.close();
-      expect(await names()).not.toContain(plan.externalName);
-    });
-
-    test("recover does not touch a role of our name that bears no mark", async () => {
-      const plan = bench.plan();
-      await customer.sql().unsafe(`CREATE ROLE "${plan.externalName}" LOGIN`);
-      const error = await backendErrorOf(bench.open.recover(plan, null, bench.call()));
-      expect(error.message).toContain("not touched");
-      await customer.sql().unsafe(`DROP ROLE "${plan.externalName}"`);
+    test("what others granted to the role itself is said, and the credential is dead", async () => {
+      const issued = await issue(bench.plan());
+      const [name] = accountOf(issued.material);
+      await customer.sql().unsafe(`GRANT SELECT ON notes TO "${name}"`);
+      const error = await backendErrorOf(revoke(issued));
+      expect(error.message).toContain(`DROP OWNED BY "${name}"`);
+      expect(await tryLogin(customer, issued.material)).toBe("refused");
+      await customer.sql().unsafe(`DROP OWNED BY "${name}"`);
+      await revoke(issued);
+      expect(await traces(issued)).toBe(0);
     });
 
     test("a lease that has expired is not renewed back to life", async () => {

@@ -47,7 +47,10 @@ export async function destroyRole(
       await destroyOnce(lane, role, handle, deadline);
       break;
     } catch (thrown) {
-      if (round >= ROUNDS_MAX || !(thrown instanceof PgFailure) || !mayPass(thrown)) throw thrown;
+      if (!(thrown instanceof PgFailure) || !mayPass(thrown)) throw thrown;
+      if (round >= ROUNDS_MAX) {
+        throw thrown.sqlstate === SQLSTATE.dependentObjects ? stillHeld(handle) : thrown;
+      }
       await lane.host.clock.sleep(10 * round, deadline.signal);
     }
   }
@@ -58,6 +61,18 @@ export async function destroyRole(
     await awaitReplay(lane, standby, handle, deadline);
   }
 }
+
+/**
+ * What others granted to the lease's role itself, on objects of theirs, only they or a superuser
+ * can take back (DROP OWNED by anybody else passes over it without an error).
+ */
+const stillHeld = (handle: LeaseHandle): Error =>
+  unfinished(
+    `revoke: login and sessions are gone, but the role was granted something directly that only ` +
+      `a superuser can take back: run DROP OWNED BY ${quoteIdentifier(handle.name)} as one, in ` +
+      `each database where pg_shdepend names it`,
+    60,
+  );
 
 const mayPass = (failure: PgFailure): boolean =>
   isConcurrentChange(failure) ||
