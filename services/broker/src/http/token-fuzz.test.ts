@@ -20,7 +20,8 @@ let subjects: readonly string[];
 beforeAll(async () => {
   bench = await createBrokerBench();
   const sources = [{ name: "nobody.cedar", text: NOBODY }];
-  expect((await bench.admin("PUT", "/v1/policies", { sources })).status).toBe(200);
+  const put = await bench.admin("PUT", "/v1/policies", { sources });
+  if (put.status !== 200) throw new Error(put.text);
   const svid = bench.identities.svid("bot");
   const details = { type: "mayfly-task", goal: "x", deadline: "1h", idle_timeout: "1h" };
   const task = opened(await exchange(bench, svid, { details }));
@@ -167,7 +168,7 @@ const withTokens = (value: string): string =>
     : value;
 
 describe("whatever is sent to the token endpoint", () => {
-  it("it answers as OAuth says, tells nothing of itself, and mints nothing", async () => {
+  it("is answered as OAuth says, without a word about the broker, and mints nothing", async () => {
     const statuses = new Map<number, number>();
     const codes = new Set<string>();
     await fc.assert(
