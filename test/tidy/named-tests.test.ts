@@ -84,37 +84,3 @@ describe("tests that a page names", () => {
     );
   });
 });
-
-describe("the numbers of ARCHITECTURE.md", () => {
-  const ROW = /^\| [^|]+ \| [^|]+ \| ((?:`\w+`(?:, )?)+) in `([\w./-]+)` \|$/gm;
-  interface Bound {
-    readonly names: readonly string[];
-    readonly path: string;
-  }
-  const boundsOf = (page: string): readonly Bound[] =>
-    [...page.matchAll(ROW)].map(([, names = "", path = ""]) => ({
-      names: [...names.matchAll(/\w+/g)].map(([name]) => name),
-      path,
-    }));
-  const undefinedIn = (page: string): readonly string[] =>
-    boundsOf(page).flatMap(({ names, path }) => {
-      const source = readOrNull(path);
-      if (source === null) return [`there is no file ${path}`];
-      return names
-        .filter((name) => !new RegExp(`\\b${name}\\b( =|: )`).test(source))
-        .map((name) => `${path} does not define ${name}`);
-    });
-
-  test("are those of constants that their files define", () => {
-    const page = read("ARCHITECTURE.md");
-    expect(boundsOf(page).length).toBeGreaterThan(50);
-    expect(undefinedIn(page)).toEqual([]);
-  });
-
-  test("would be found out if they were not", () => {
-    expect(undefinedIn("| a | 1 | `GONE_MAX` in `package.json` |")).toEqual([
-      "package.json does not define GONE_MAX",
-    ]);
-    expect(undefinedIn("| a | 1 | `A`, `B` in `gone.ts` |")).toEqual(["there is no file gone.ts"]);
-  });
-});
