@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "@mayfly/host";
 import type { CheckProblem } from "@mayfly/spec";
@@ -121,6 +122,29 @@ for (const version of testedPostgresVersions()) {
       expect(Math.abs(checked.clockSkewMs ?? 1e9)).toBeLessThan(1_000);
       expect(checked.facts).toMatchObject({ superuser: false });
       expect(await customer.sql()`SELECT 1 FROM pg_roles WHERE rolname ~ '^mf_'`).toEqual([]);
+    });
+
+    test("the statements of the documentation are enough, and no superuser", async () => {
+      const page = await readFile(
+        new URL("../../../docs/backends/postgres.md", import.meta.url),
+        "utf8",
+      );
+      const block = [...page.matchAll(/```sql\n-- PostgreSQL ([0-9, ]+)\n([^`]+)```/g)].find(
+        ([, versions]) => versions?.split(", ").includes(String(version)),
+      );
+      // The names of the page are taken on this server.
+      const statements = String(block?.[2])
+        .replaceAll(/\borders_(reader|owner)\b/g, "page_$1")
+        .replaceAll("mayfly_broker", "page_broker");
+      expect(statements).toContain("CREATE ROLE page_broker");
+      await customer.sql().unsafe(statements).simple();
+      const broker = { username: "page_broker", password: "choose-one" };
+      const open = bench.openAgain(Object.assign({}, upstream.config, broker));
+      const role = postgresBackend.parseRole({ member_of: "page_reader", owner: "page_owner" });
+      const checked = await open.selfCheck([role], bench.call());
+      expect(checked.problems).toEqual([]);
+      expect(checked.facts["superuser"]).toBe(false);
+      await open.close();
     });
 
     test("a standby that is none of this primary, or does not answer, is a problem", async () => {

@@ -91,7 +91,7 @@ async function systemIdentifier(endpoint: Endpoint, deadline: Deadline): Promise
   return identityRow.parse(rows)[0].id;
 }
 
-const standbyRow = z.tuple([z.object({ standby: z.boolean(), signals: z.boolean() })]);
+const standbyRow = z.tuple([z.object({ standby: z.boolean() })]);
 
 async function checkStandbys(
   lane: Lane,
@@ -101,11 +101,7 @@ async function checkStandbys(
   const problems: CheckProblem[] = [];
   for (const endpoint of lane.standbys) {
     try {
-      const [rows] = await endpoint.run(
-        `SELECT pg_is_in_recovery() AS standby,
-           pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS signals`,
-        deadline,
-      );
+      const [rows] = await endpoint.run("SELECT pg_is_in_recovery() AS standby", deadline);
       const [{ standby }] = standbyRow.parse(rows);
       const same = identity === null || (await systemIdentifier(endpoint, deadline)) === identity;
       if (!same || !standby) problems.push(notOurStandby(endpoint));
