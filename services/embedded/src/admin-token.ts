@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { ADMIN_TOKEN_PREFIX } from "@mayfly/broker";
-import { storeBootstrapTokenSha256 } from "@mayfly/postgres";
+import { readBootstrapTokenSha256, storeBootstrapTokenSha256 } from "@mayfly/postgres";
 
 export interface AdminToken {
   readonly token: string;
@@ -16,13 +16,12 @@ export interface AdminToken {
  */
 export async function ensureAdminToken(ledgerUrl: string, file: string): Promise<AdminToken> {
   const kept = await readFile(file, "utf8").catch(() => null);
-  if (kept !== null) return { token: kept.trim(), isNew: false };
-  const token = ADMIN_TOKEN_PREFIX + randomBytes(32).toString("base64url");
-  await writeFile(file, `${token}\n`, { mode: 0o600, flag: "wx" });
-  await storeBootstrapTokenSha256(
-    ledgerUrl,
-    createHash("sha256").update(token).digest("hex"),
-    "replace",
-  );
-  return { token, isNew: true };
+  const token = kept?.trim() ?? ADMIN_TOKEN_PREFIX + randomBytes(32).toString("base64url");
+  if (kept === null) await writeFile(file, `${token}\n`, { mode: 0o600, flag: "wx" });
+  const sha256 = createHash("sha256").update(token).digest("hex");
+  // The ledger may be newer than the file, or the other way round: the file counts here.
+  if ((await readBootstrapTokenSha256(ledgerUrl)) !== sha256) {
+    await storeBootstrapTokenSha256(ledgerUrl, sha256, "replace");
+  }
+  return { token, isNew: kept === null };
 }
