@@ -1,5 +1,5 @@
 import { idFromUuid, type DueTask } from "@mayfly/spec";
-import { missed } from "./ledger-clock.ts";
+import { outageSoFar } from "./ledger-clock.ts";
 import type { Statement } from "./sql.ts";
 
 export const DUE_TASKS_MAX = 1000;
@@ -12,8 +12,7 @@ export async function dueTasks(
 ): Promise<readonly DueTask[]> {
   const due = await sql<{ id: string; due: DueTask["due"] }[]>`
     WITH clock AS (
-      SELECT outage_seconds + ${missed(sql, intervalSeconds)} AS outage_seconds
-      FROM mayfly.ledger_clock
+      SELECT ${outageSoFar(sql, intervalSeconds)} AS outage_seconds
     ), due AS (
       (SELECT r.task_id AS id, 'end_requested' AS due, 0 AS rank, r.requested_at AS since
         FROM mayfly.task_end_requests AS r WHERE r.applied_at IS NULL

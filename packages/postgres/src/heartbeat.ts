@@ -1,4 +1,5 @@
 import { BrokerError, uuidOfId, type TaskId, type VerifiedIdentity } from "@mayfly/spec";
+import { outageSoFar } from "./ledger-clock.ts";
 import type { Statement } from "./sql.ts";
 
 /**
@@ -9,12 +10,13 @@ export async function heartbeat(
   sql: Statement,
   id: TaskId,
   proof: VerifiedIdentity | null,
+  intervalSeconds: number,
 ): Promise<"beaten" | "ended"> {
   const [row] = await sql<{ known: boolean; beaten: boolean }[]>`
     WITH beaten AS (
       UPDATE mayfly.tasks AS t
       SET last_heartbeat_at = now(),
-        heartbeat_outage_seconds = (SELECT outage_seconds FROM mayfly.ledger_clock),
+        heartbeat_outage_seconds = ${outageSoFar(sql, intervalSeconds)},
         identity_proven_at = greatest(
           t.identity_proven_at, mayfly.instant(${proof?.provenAt ?? null}::float8)),
         identity_max_age_seconds = coalesce(

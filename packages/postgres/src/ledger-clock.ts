@@ -33,6 +33,13 @@ export function createLedgerClock(clock: Clock, intervalSeconds: number): Ledger
 }
 
 /** Seconds of outage since the last tick, of `mayfly.ledger_clock`. */
-export const missed = (sql: Statement, intervalSeconds: number) => sql`
+const missed = (sql: Statement, intervalSeconds: number) => sql`
   CASE WHEN now() - ticked_at > make_interval(secs => 2 * ${intervalSeconds}::float8)
     THEN extract(epoch FROM now() - ticked_at)::float8 ELSE 0 END`;
+
+/**
+ * All seconds of outage until now, ticked or not. A task notes it with each sign of life, so that
+ * only what comes after counts in its favour.
+ */
+export const outageSoFar = (sql: Statement, intervalSeconds: number) => sql`
+  (SELECT outage_seconds + ${missed(sql, intervalSeconds)} FROM mayfly.ledger_clock)`;

@@ -170,8 +170,8 @@ async function checkSchema(sql: Sql): Promise<Installation> {
   return installation;
 }
 
-function issueLedger({ ports, commits, statements }: Parts) {
-  const reserve = createReserve(ports, commits);
+function issueLedger({ ports, commits, statements, ledgerClock }: Parts) {
+  const reserve = createReserve(ports, commits, ledgerClock.intervalSeconds);
   const activate = createActivate(ports, commits, statements);
   const denials = createRecordDenial(ports, commits);
   const ledger: IssueLedger = {
@@ -196,7 +196,7 @@ function taskLedger({ ports, statements: sql, ledgerClock }: Parts): TaskLedger 
       withRetries(ports, async () => {
         // First, so that an outage before this heartbeat is not counted as after it.
         await ledgerClock.tickIfDue(sql);
-        return heartbeat(sql, id, proof);
+        return heartbeat(sql, id, proof, ledgerClock.intervalSeconds);
       }),
     requestEnd: (end) => withRetries(ports, () => requestEnd(sql, end)),
     applyEnd: (id) => withRetries(ports, () => applyEnd(sql, id)),

@@ -2,7 +2,8 @@ import { uuidOfId, type LeaseId, type NewTask, type Reservation } from "@mayfly/
 import { appendEvents, type NewEvent } from "./append-events.ts";
 import type { Accepted } from "./judge-reservation.ts";
 import { idempotencyKey, oneTimeKey } from "./reserve-facts.ts";
-import { rows, uuids, type Transaction } from "./sql.ts";
+import { outageSoFar } from "./ledger-clock.ts";
+import { rows, uuids, type Fragment, type Transaction } from "./sql.ts";
 import { taskColumns, type TaskRow } from "./task-row.ts";
 
 /** How long a key is kept: RFC draft practice is a day, and no issue lives as long. */
@@ -111,7 +112,9 @@ const insertTokens = (sql: Transaction, accepted: readonly Accepted[]) =>
 export async function writeReservations(
   sql: Transaction,
   accepted: readonly Accepted[],
+  sweepIntervalSeconds: number,
 ): Promise<readonly TaskRow[]> {
+  const outage = outageSoFar(sql, sweepIntervalSeconds);
   const opened = accepted.filter((each) => each.reservation.task.kind === "open");
   const proven = accepted.filter(
     ({ reservation: { task } }) => task.kind === "existing" && task.identity !== null,
@@ -120,8 +123,8 @@ export async function writeReservations(
   const decided = accepted.filter((each) => each.reservation.decisions.length > 0);
   const repeated = accepted.filter((each) => each.generation > 1);
   const [, , , , , , tasks] = await Promise.all([
-    opened.length > 0 ? insertTasks(sql, opened) : [],
-    proven.length > 0 ? proveTasks(sql, proven) : [],
+    opened.length > 0 ? insertTasks(sql, opened, outage) : [],
+    proven.length > 0 ? proveTasks(sql, proven, outage) : [],
     decided.length > 0 ? insertDecisions(sql, decided) : [],
     leases.length > 0 ? insertLeases(sql, leases) : [],
     repeated.length > 0 ? endEarlierGenerations(sql, repeated) : [],
@@ -155,7 +158,7 @@ function taskRow(task: NewTask, { standing, workload, reservation }: Accepted) {
   };
 }
 
-const insertTasks = (sql: Transaction, accepted: readonly Accepted[]) =>
+const insertTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fragment) =>
   sql`
     INSERT INTO mayfly.tasks (id, parent_id, root_id, ancestors, depth, workload, workload_name,
       verified_initiator, claimed_initiator, ref, descriptor, confirmation, deadline_at,
@@ -163,7 +166,7 @@ const insertTasks = (sql: Transaction, accepted: readonly Accepted[]) =>
       identity_max_age_seconds)
     SELECT id, parent_id, root_id, ancestors, depth, workload, workload_name, verified_initiator,
       claimed_initiator, ref, descriptor, confirmation, mayfly.instant(deadline_ms),
-      idle_timeout_seconds, (SELECT outage_seconds FROM mayfly.ledger_clock),
+      idle_timeout_seconds, ${outage},
       mayfly.instant(identity_proven_ms), identity_max_age_seconds
     FROM jsonb_to_recordset(${rows(
       accepted.flatMap((each) => {
@@ -178,7 +181,7 @@ const insertTasks = (sql: Transaction, accepted: readonly Accepted[]) =>
       identity_max_age_seconds double precision)`.execute();
 
 /** Fresh proof under an open task is also a sign of life. */
-const proveTasks = (sql: Transaction, accepted: readonly Accepted[]) =>
+const proveTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fragment) =>
   sql`
     WITH proof AS MATERIALIZED (
       SELECT p.id, max(p.proven_ms) AS proven_ms,
@@ -202,7 +205,7 @@ const proveTasks = (sql: Transaction, accepted: readonly Accepted[]) =>
     UPDATE mayfly.tasks AS t
     SET identity_proven_at = greatest(t.identity_proven_at, mayfly.instant(p.proven_ms)),
       identity_max_age_seconds = p.max_age, last_heartbeat_at = now(),
-      heartbeat_outage_seconds = (SELECT outage_seconds FROM mayfly.ledger_clock)
+      heartbeat_outage_seconds = ${outage}
     FROM proof AS p JOIN held USING (id)
     WHERE t.id = p.id`.execute();
 

@@ -18,13 +18,17 @@ import { taskOfRow } from "./task-row.ts";
 type Outcome = BatchResult<ReserveResult>;
 
 /** Step 6 of the exchange, as a group commit: see `createCommitter`. */
-export const createReserve = (ports: RetryPorts, sql: Sql): Committer<Reservation, ReserveResult> =>
+export const createReserve = (
+  ports: RetryPorts,
+  sql: Sql,
+  sweepIntervalSeconds: number,
+): Committer<Reservation, ReserveResult> =>
   createCommitter(ports, {
     name: "reservations",
     run: (requests, mode, signal) =>
       sql.begin((tx) => {
         signal.throwIfAborted();
-        return reserveBatch(tx, requests, mode);
+        return reserveBatch(tx, requests, mode, sweepIntervalSeconds);
       }),
     keys: ({ idempotency, oneTime }) => [
       ...(idempotency === null ? [] : [`key ${idempotencyKey(idempotency)}`]),
@@ -41,6 +45,7 @@ async function reserveBatch(
   sql: Transaction,
   batch: readonly Reservation[],
   mode: LockMode,
+  sweepIntervalSeconds: number,
 ): Promise<readonly Outcome[]> {
   const facts = await readReserveFacts(sql, batch, mode);
   const running = new Map<string, number>();
@@ -48,7 +53,8 @@ async function reserveBatch(
   const accepted = judged.filter((each) => each.kind === "accepted");
   const claimed = await claimTokensAndKeys(sql, accepted);
   const written = claimed.filter((each) => each.kind === "accepted");
-  const rows = written.length > 0 ? await writeReservations(sql, written) : [];
+  const rows =
+    written.length > 0 ? await writeReservations(sql, written, sweepIntervalSeconds) : [];
   const tasks = new Map(rows.map((row) => [row.id, taskOfRow(row)]));
   const granted = new Set(written);
   return judged.map((each): Outcome => {

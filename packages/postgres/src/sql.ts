@@ -7,6 +7,8 @@ interface LedgerTypes extends Record<string, unknown> {
 }
 export type Sql = postgres.Sql<LedgerTypes>;
 export type Transaction = postgres.TransactionSql<LedgerTypes>;
+/** A part of a statement, to be put into another. */
+export type Fragment = postgres.Fragment;
 /** A statement that may stand alone or in a transaction. */
 export type Statement = postgres.ISql<LedgerTypes>;
 

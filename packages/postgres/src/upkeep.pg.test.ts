@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
 import { idFromUuid, plusSeconds, uuidOfId } from "@mayfly/spec";
 import { createFakeClock, createRecordingLog } from "@mayfly/testkit";
@@ -32,6 +32,16 @@ describe("the ledger's clock", () => {
   const silentFor = (taskId: Parameters<typeof uuidOfId>[0], seconds: number) => ledger.superuser`
     UPDATE mayfly.tasks SET last_heartbeat_at = now() - make_interval(secs => ${seconds})
     WHERE id = ${uuidOfId(taskId)}`;
+
+  beforeEach(() => ledger.worker.sweep.recordSweep(null));
+
+  test("a task that was opened after an outage has no part in it", async () => {
+    await outage(500);
+    const task = await openTask(ledger.ports, { idleTimeoutSeconds: 60 });
+    await ledger.worker.sweep.recordSweep(null);
+    await silentFor(task.id, 70);
+    expect(await dueOf(task.id)).toBe("idle");
+  });
 
   test("idleness counts only time in which the ledger accepted writes", async () => {
     const task = await openTask(ledger.ports, { idleTimeoutSeconds: 60 });
