@@ -50,7 +50,7 @@ export interface Core {
     context: CallContext,
   ): Promise<Explanation>;
   authenticateTask(token: Secret, context: CallContext): Promise<AuthenticatedTask>;
-  /** Whose identity is presented, where nothing is exchanged. Records no use of a one-time token. */
+  /** Whose identity is presented, where nothing is exchanged. Records no one-time use. */
   authenticateWorkload(
     presented: PresentedIdentity,
     context: CallContext,

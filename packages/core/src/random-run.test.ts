@@ -37,7 +37,7 @@ type Step =
 
 const UPSTREAM_OPERATIONS = ["issue", "recover", "revoke", "probe", "extend", "list"] as const;
 type UpstreamOperation = (typeof UPSTREAM_OPERATIONS)[number];
-/** Without `pretend`, but for revoke: against a backend that lies about what it sees nothing helps. */
+/** Without `pretend`: against a backend that lies about what it sees nothing helps. */
 const UPSTREAM_FAULTS = [
   "refuse",
   "unavailable",

@@ -196,7 +196,7 @@ interface Furnished {
 /** Backend passwords of the world: what must show nowhere. */
 export const WORLD_PASSWORDS = ["orders-backend-password", "other-backend-password"] as const;
 
-/** Registers trust, both backends, three roles and a policy; one sweep runs, so that issuing may. */
+/** Registers trust, both backends, three roles and policies; sweeps once, so that it may issue. */
 export async function furnish(
   world: FakeWorld,
   core: Furnished,

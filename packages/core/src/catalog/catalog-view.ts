@@ -28,7 +28,7 @@ export interface CatalogView {
   decide(request: AccessRequest): Verdict;
 }
 
-/** What decides while no policy is active, or the active ones do not compile: nobody gets a thing. */
+/** Decides while no policy is active, or the active ones do not compile: nobody gets a thing. */
 const denyAll = (why: "no_permit" | "evaluation_error", explanation: string): PolicyEngine => ({
   digest: sha256Hex(""),
   policyIds: [],

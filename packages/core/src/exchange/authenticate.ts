@@ -57,7 +57,7 @@ export async function authenticate(
   }
 }
 
-/** Who acts for itself has no initiator: a policy that asks for one would be satisfied by itself. */
+/** Who acts for itself has no initiator: else it would satisfy a policy that asks for one. */
 function requireTwo(actor: VerifiedIdentity, initiator: VerifiedIdentity): void {
   if (!isSameWorkload(actor.workload, initiator.workload)) return;
   throw new BrokerError(

@@ -18,7 +18,7 @@ export type ExchangeSubject =
 
 export interface ExchangeRequest {
   readonly subject: ExchangeSubject;
-  /** Who acts, when the subject is somebody else: an initiator's token, or a parent's task token. */
+  /** Who acts, when the subject is another: an initiator's token, or a parent's task token. */
   readonly actor: PresentedIdentity | null;
   /** The one object of `authorization_details`: strict JSON already, without duplicate keys. */
   readonly details: unknown;

@@ -153,7 +153,7 @@ async function mintAndReply(
     if (handle !== undefined && permitted !== undefined) return { permitted, intent, handle };
     throw new BrokerError("internal", `the ledger reserved without ${intent.id}`);
   });
-  // With a key the task is its repetition's too, which may be under way by now: it ends idle if not.
+  // With a key the task is its repetition's too, which may be under way: it ends idle if not.
   const alone = ask.kind === "open" && key === null;
   const opened: TaskId | null = alone ? outcome.task.id : null;
   const credentials = await mintAll(parts, reserved, opened, context);

@@ -28,7 +28,7 @@ export interface Wanted {
   readonly request: CredentialRequest;
   /** Declared ones, one of which it must lie within; null where the request itself declares. */
   readonly within: { readonly declared: readonly CredentialRequest[]; readonly by: string } | null;
-  /** False: declared to be drawn later; judged now all the same, so that a task opens as it says. */
+  /** False: declared for later; judged now all the same, so that a task opens as it says. */
   readonly mint: boolean;
 }
 
