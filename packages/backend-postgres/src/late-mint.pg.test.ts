@@ -87,8 +87,10 @@ for (const version of testedPostgresVersions()) {
       );
       const early = await open.recover(plan, null, bench.call());
       expect(early).toMatchObject({ outcome: "wait", reason: /under way/ });
-      const waiting = open.recover(plan, null, bench.call());
-      await systemClock.sleep(100);
+      const waiting = bench.open.recover(plan, null, bench.call());
+      const queued = () => customer.sql()`SELECT 1 FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE ROLE%NOLOGIN%'`;
+      while ((await queued()).length === 0) await systemClock.sleep(10);
       await minter.unsafe("COMMIT");
       expect((await waiting).outcome).toBe("wait");
       expect((await bench.recoverUntilSettled(plan)).outcome).toBe("destroyed");
