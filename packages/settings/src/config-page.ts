@@ -38,8 +38,13 @@ Each key is 32 random bytes in base64.
 
     {"version":1,"sealing":[{"id":"key-1","key":"…"}],"root":[{"id":"root-1","key":"…"}]}
 
-To rotate: put a new key first in \`sealing\`, keep the old ones, restart every process. An old key
-may go once nothing is sealed under it any more. Root keys stay: a tag or fingerprint made under a
-root key that is gone can be verified by nobody.
+To rotate a sealing key without downtime:
+
+1. add the new key at the end of \`sealing\` and restart every process: all can open what it seals;
+2. move it to the front and restart every process: all seal with it;
+3. keep the old key as long as anything is sealed under it: revocation handles of leases that are
+   not ended, backend configurations and signing keys.
+
+Root keys stay: a tag or fingerprint made under a root key that is gone can be verified by nobody.
 `;
 }

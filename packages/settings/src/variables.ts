@@ -43,6 +43,14 @@ export const VARIABLES = {
     whole: true,
     meaning: "Most connections of this process to the ledger.",
   }),
+  installation: optional(
+    text("MAYFLY_INSTALLATION", {
+      readers: both,
+      meaning:
+        "The ledger's installation id, as `mayfly migrate` prints it. Where it is set, a process " +
+        "refuses to start over another ledger.",
+    }),
+  ),
   queue: oneOf("MAYFLY_QUEUE", ["redis", "postgres"], {
     readers: all,
     default: "postgres",

@@ -78,6 +78,7 @@ export async function composeParts(
     log,
   });
   try {
+    checkInstallation(settings, ledger.installation.id);
     await warnOfServer(settings, systemClock, log);
     return partsOver(ledger, settings, await openSealer(settings, systemRandom), log);
   } catch (error) {
@@ -141,6 +142,16 @@ function partsOver(ledger: Ledger, settings: WorkerSettings, sealer: Sealer, log
       await ledger.close();
     },
   };
+}
+
+/** Over another installation's ledger, our tags and names would be a stranger's. */
+function checkInstallation(settings: WorkerSettings, found: string): void {
+  if (settings.installation === null || settings.installation === found) return;
+  throw new BrokerError(
+    "config_invalid",
+    `MAYFLY_INSTALLATION: it names ${settings.installation}, and the ledger is of ${found}. ` +
+      "Point MAYFLY_DATABASE_URL at the right ledger, or correct the id.",
+  );
 }
 
 /** A ledger that may lose an acknowledged commit voids the guarantees: said at each start. */
