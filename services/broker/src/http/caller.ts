@@ -18,12 +18,7 @@ import type { HttpContext } from "./request-scope.ts";
 export type Caller =
   | { readonly kind: "administrator"; readonly actor: Actor }
   | { readonly kind: "task"; readonly actor: Actor; readonly task: Task; readonly token: Secret }
-  | {
-      readonly kind: "workload";
-      readonly actor: Actor;
-      readonly identity: VerifiedIdentity;
-      readonly token: Secret;
-    };
+  | { readonly kind: "workload"; readonly actor: Actor; readonly identity: VerifiedIdentity };
 
 export interface CallerPorts {
   readonly core: Pick<Core, "authenticateTask" | "authenticateWorkload">;
@@ -56,22 +51,35 @@ export const administratorOf = async (c: HttpContext, ports: CallerPorts): Promi
   throw new BrokerError("denied", "Only an administrator may do this.");
 };
 
+/** What the Authorization header holds, told apart by its looks alone: nothing is verified. */
+export function presentedBy(
+  ports: Pick<CallerPorts, "administrators">,
+  header: string | null | undefined,
+): { readonly kind: Caller["kind"]; readonly token: Secret } {
+  const token = bearerOf(header);
+  if (ports.administrators.claims(token)) return { kind: "administrator", token };
+  return { kind: looksLikeTaskToken(token) ? "task" : "workload", token };
+}
+
 export async function authenticateCaller(
   ports: CallerPorts,
   header: string | null | undefined,
   call: CallContext,
 ): Promise<Caller> {
-  const token = bearerOf(header);
-  if (ports.administrators.claims(token)) {
-    return { kind: "administrator", actor: await ports.administrators.authenticate(token) };
+  const { kind, token } = presentedBy(ports, header);
+  switch (kind) {
+    case "administrator":
+      return { kind, actor: await ports.administrators.authenticate(token) };
+    case "task": {
+      const { task } = await ports.core.authenticateTask(token, call);
+      return { kind, actor: actorOf(task.workload), task, token };
+    }
+    case "workload": {
+      const identity = await ports.core.authenticateWorkload({ kind: "jwt", token }, call);
+      if (identity.oneTime !== null) throw countsOnce();
+      return { kind, actor: actorOf(identity.workload), identity };
+    }
   }
-  if (looksLikeTaskToken(token)) {
-    const { task } = await ports.core.authenticateTask(token, call);
-    return { kind: "task", actor: actorOf(task.workload), task, token };
-  }
-  const identity = await ports.core.authenticateWorkload({ kind: "jwt", token }, call);
-  if (identity.oneTime !== null) throw countsOnce();
-  return { kind: "workload", actor: actorOf(identity.workload), identity, token };
 }
 
 const actorOf = (workload: Workload): Actor => ({

@@ -114,6 +114,16 @@ describe("a token that counts once", () => {
     const answers = await Promise.all([1, 2, 3].map(() => exchange(bench, token)));
     expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 400, 400]);
   });
+  it("is a heartbeat once, and then no more", async () => {
+    const bench = await createBrokerBench();
+    const task = opened(await exchange(bench, bench.identities.ci("repo", "jti-1")));
+    const path = `/v1/tasks/${task.id}/heartbeat`;
+    const token = bench.identities.ci("repo", "jti-2");
+    const first = await bench.call("POST", path, { token });
+    expect(at(first, "task", "id")).toBe(task.id);
+    const again = await bench.call("POST", path, { token });
+    expect([again.status, at(again, "code")]).toEqual([401, "replayed"]);
+  });
   it("proves nothing to our own APIs, where its use would not be recorded", async () => {
     const bench = await createBrokerBench();
     const task = opened(await exchange(bench, bench.identities.ci("repo", "jti-1")));

@@ -37,6 +37,7 @@ export function problemAnswer(error: BrokerError, traceId: string): Answer {
 const OAUTH_STATUS: Partial<Record<ErrorCode, number>> = {
   method_not_allowed: 405,
   too_large: 413,
+  conflict: 409,
   idempotency_mismatch: 409,
   lease_limit: 429,
   busy: 503,

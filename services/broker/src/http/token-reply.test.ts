@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createBrokerBench, type BrokerBench } from "../testing/broker-bench.ts";
-import { READER, WRITER } from "../testing/registered.ts";
+import { durationSeconds } from "@mayfly/spec";
+import { READER, registerDefaults, WRITER } from "../testing/registered.ts";
 import {
   at,
   exchange,
@@ -75,6 +76,28 @@ describe("the reply of an exchange", () => {
       expect(textAt(answer, "credentials", 0, "expires_at")).toBe(instantOf(bench, seconds));
     },
   );
+  it("says who enforces the expiry and what revocation is, as the backend's type has it", async () => {
+    const bench = await createBrokerBench({
+      capabilities: { expiryEnforcedBy: "broker", revocation: "propagating" },
+    });
+    const answer = await exchange(bench, bench.identities.svid("bot"));
+    expect(at(answer, "credentials", 0)).toMatchObject({
+      expiry_enforced_by: "broker",
+      revocation: "propagating",
+    });
+  });
+  it("lets the credential live no longer than its backend's type allows today", async () => {
+    const ttlSecondsMax = durationSeconds(120);
+    const bench = await createBrokerBench({ registered: false, capabilities: { ttlSecondsMax } });
+    await expect(registerDefaults(bench)).rejects.toThrow("role.ttl_max");
+    const role = await bench.admin("PUT", `/v1/roles/${READER}`, {
+      groups: ["app_reader"],
+      data_class: "internal",
+      reversibility: "read_only",
+      environment: "test",
+    });
+    expect(at(role, "role", "ttl_max_seconds")).toBe(120);
+  });
   it("lets the task token live no longer than the deadline", async () => {
     const bench = await createBrokerBench();
     const details = readerTask({ deadline: "90s", idle_timeout: "30s" });

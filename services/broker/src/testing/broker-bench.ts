@@ -5,6 +5,7 @@ import { createPolicyCompiler } from "@mayfly/policy";
 import {
   parseBackendId,
   parseInstallationId,
+  type BackendCapabilities,
   type BackendId,
   type CallContext,
   type FailPoints,
@@ -88,6 +89,8 @@ export interface BenchOptions {
   /** Default true: trust, backend, roles and policies of `registered.ts`. */
   readonly registered?: boolean;
   readonly seed?: string;
+  /** Of the fake backend's type. */
+  readonly capabilities?: Partial<BackendCapabilities>;
   /** Where the core may be held between two steps. Default: nowhere. */
   readonly failPoints?: FailPoints;
 }
@@ -115,7 +118,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     settings: { skewSeconds: 1, verifiedTokensMax: 100 },
     log,
   });
-  const fake = createFakeBackend({ upstream });
+  const fake = createFakeBackend({ upstream, capabilities: options.capabilities ?? {} });
   const core = createCore({
     clock,
     random,

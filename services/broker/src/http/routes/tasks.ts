@@ -10,10 +10,10 @@ import {
   type TaskId,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { administratorOf, callerOf, mustOwnTask, type Caller } from "../caller.ts";
+import { administratorOf, callerOf, mustOwnTask, presentedBy } from "../caller.ts";
 import { durationSchema, idParam, PAGE_QUERY, pageOf, readJson, readQuery } from "../read-json.ts";
 import { goneSignal } from "../reply-delivery.ts";
-import type { Env } from "../request-scope.ts";
+import type { Env, HttpContext } from "../request-scope.ts";
 import { secondsLeft } from "../seconds-left.ts";
 import { decisionView, eventView, leaseView, taskView } from "../views/json-views.ts";
 
@@ -60,10 +60,9 @@ export function taskRoutes(app: Hono<Env>, ports: AppPorts): void {
     });
   });
   app.post("/v1/tasks/:id/heartbeat", async (c) => {
-    const caller = await callerOf(c, ports);
-    const id = idParam(c, "task");
+    const proof = await heartbeatProof(c, ports, idParam(c, "task"));
     await readJson(c, z.strictObject({}));
-    const beat = await ports.core.heartbeat(proofOf(caller, id), c.get("call"));
+    const beat = await ports.core.heartbeat(proof, c.get("call"));
     return c.json({
       task: taskView(beat.task),
       access_token: beat.taskToken.expose("reply"),
@@ -74,12 +73,20 @@ export function taskRoutes(app: Hono<Env>, ports: AppPorts): void {
   for (const [verb, state] of Object.entries(ENDINGS)) endRoute(app, ports, verb, state);
 }
 
-/** The task's own token, or a fresh identity, which the core holds against the task's. */
-function proofOf(caller: Caller, id: TaskId): HeartbeatProof {
-  if (caller.kind === "workload") {
-    return { taskId: id, presented: { kind: "jwt", token: caller.token } };
-  }
-  if (caller.kind === "task" && caller.task.id === id) return { token: caller.token };
+/**
+ * The task's own token, or a fresh identity. That one is the core's to verify: its use is recorded
+ * with the heartbeat, if it counts once.
+ */
+async function heartbeatProof(
+  c: HttpContext,
+  ports: AppPorts,
+  id: TaskId,
+): Promise<HeartbeatProof> {
+  const header = c.req.header("authorization");
+  const { kind, token } = presentedBy(ports, header);
+  if (kind === "workload") return { taskId: id, presented: { kind: "jwt", token } };
+  const caller = await callerOf(c, ports);
+  if (caller.kind === "task" && caller.task.id === id) return { token };
   throw new BrokerError(
     "denied",
     "A heartbeat needs the task's own token, or a fresh token of its workload.",
