@@ -24,7 +24,10 @@ import {
   type RunningBroker,
 } from "../harness/index.ts";
 
-/** The conformance of the HTTP API where it is easiest to lose: real processes, a real PostgreSQL. */
+/**
+ * The conformance of the HTTP API where it is easiest to lose: real processes, a real
+ * PostgreSQL.
+ */
 let mayfly: Installation;
 let one: RunningBroker;
 let other: RunningBroker;

@@ -13,7 +13,8 @@ export const ADMIN_TOKEN_PREFIX = "mayfly_admin_";
 
 /**
  * Administrators by the bootstrap token. The token has 256 random bits, so that a plain SHA-256
- * of it can be stored: there is nothing to guess. Read at each use, so that a new one counts at once.
+ * of it can be stored: there is nothing to guess. Read at each use, so that a new one counts at
+ * once.
  */
 export function bootstrapAdministrators(
   readTokenSha256: () => Promise<string | null>,

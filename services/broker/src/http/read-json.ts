@@ -44,7 +44,7 @@ export function readQuery<T>(c: HttpContext, schema: z.ZodType<T>): T {
   return parsed(schema, Object.fromEntries(values), "query");
 }
 
-/** Throws {@link InvalidInput} for the first issue, with the path to it; an unknown key is named. */
+/** Throws {@link InvalidInput} for the first issue, with its path; an unknown key is named. */
 export function parsed<T>(schema: z.ZodType<T>, value: unknown, root: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;

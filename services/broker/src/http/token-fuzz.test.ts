@@ -98,7 +98,10 @@ const details = fc.oneof(
 
 const parameter = (name: string, value: fc.Arbitrary<string>) =>
   fc.tuple(fc.constant(name), fc.oneof({ weight: 20, arbitrary: value }, text));
-/** Each parameter of the endpoint, mostly as it should be, sometimes twice, sometimes not at all. */
+/**
+ * Each parameter of the endpoint, mostly as it should be, sometimes twice, sometimes not at
+ * all.
+ */
 const form = fc
   .tuple(
     parameter("grant_type", fc.constant(GRANT)),

@@ -12,7 +12,7 @@ import {
   TYPE,
 } from "../testing/token-form.ts";
 
-/** Everything that is refused is asked of one broker, so that one look shows that it minted nothing. */
+/** All that is refused is asked of one broker, so that one look shows that it minted nothing. */
 let refusing: BrokerBench;
 let svid: string;
 beforeAll(async () => {

@@ -51,7 +51,7 @@ const SETTINGS: Omit<CoreSettings, "issuer"> = {
   claimBatch: 64,
 };
 
-/** The broker's HTTP API over the real core, policies and identities; ledger and backend in memory. */
+/** The HTTP API over the real core, policies and identities; ledger and backend in memory. */
 export interface BrokerBench {
   readonly app: ReturnType<typeof createApp>;
   readonly core: Core;

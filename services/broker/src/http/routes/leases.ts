@@ -88,7 +88,7 @@ export function ledgerRoutes(app: Hono<Env>, ports: AppPorts): void {
   });
 }
 
-/** The lease, if the caller may see its task; one that a restore lost the task of, by nobody else. */
+/** The lease, if the caller may see its task. Without one (a restore), it is an administrator's. */
 async function ownLease(
   c: HttpContext,
   ports: AppPorts,
