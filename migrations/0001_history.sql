@@ -109,7 +109,8 @@ CREATE INDEX decisions_task ON mayfly.decisions (task_id, id) WHERE task_id IS N
 
 CREATE TABLE mayfly.leases (
   id uuid PRIMARY KEY,
-  -- Null, like workload, role and decision, only where the row was lost and an orphan brought it back.
+  -- Null, like workload, role and decision, only where the row was lost and an orphan brought it
+  -- back.
   task_id uuid,
   workload text,
   role text,

@@ -3,7 +3,8 @@
 -- What platform teams register, the signing keys, and the clocks of the sweeps. Nothing is deleted:
 -- what is gone has `deleted_at`.
 
--- Raised by each change of the catalogue; a reservation that was decided on an older one is refused.
+-- Raised by each change of the catalogue; a reservation that was decided on an older one is
+-- refused.
 CREATE TABLE mayfly.catalog_version (
   singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
   version bigint NOT NULL

@@ -4,7 +4,8 @@
 -- functions that run as the migrator.
 
 -- Makes the partitions of the month before, this one and the next ones; answers how many it made.
--- A month whose rows already went into a default partition is left alone: `rows_in_default` shows it.
+-- A month whose rows already went into a default partition is left alone: `rows_in_default` shows
+-- it.
 CREATE FUNCTION mayfly.ensure_partitions(months_ahead integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -6,7 +6,10 @@ import { until } from "./until.ts";
 export type ServiceName = "broker" | "worker";
 export type Environment = Readonly<Record<string, string>>;
 
-/** A real process of Mayfly, started from its `main.ts`. It cannot outlive the process of the test. */
+/**
+ * A real process of Mayfly, started from its `main.ts`. It cannot outlive the process of the
+ * test.
+ */
 export interface ServiceProcess {
   readonly service: ServiceName;
   readonly pid: number;

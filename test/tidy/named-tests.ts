@@ -33,7 +33,10 @@ export function titlesIn(source: string): ReadonlySet<string> {
   );
 }
 
-/** What is wrong with a page: tests that are not there. `read` answers null for a file that is not. */
+/**
+ * What is wrong with a page: tests that are not there. `read` answers null for a file that is
+ * not.
+ */
 export function namedButGone(
   page: string,
   read: (path: string) => string | null,

@@ -22,7 +22,9 @@ const isProduct = (path: string): boolean =>
   !/^(packages\/embedded|services\/embedded)\//.test(path);
 const isText = (path: string): boolean =>
   /\.(ts|mjs|json|ya?ml|md|sql|sh|cedar)$|^\.ci\/|Dockerfile/.test(path) &&
-  path !== "pnpm-lock.yaml";
+  path !== "pnpm-lock.yaml" &&
+  // Written by pg_dump, and compared with what it writes.
+  path !== "migrations/schema.sql";
 
 const MAX_COLUMNS = 100;
 const MAX_COLUMNS_WITH_TEXT = 120;

@@ -196,7 +196,8 @@ export class Endpoint {
       password: settings.password,
       ssl: tlsOptions(settings, host),
       max: 1,
-      // Without it, `reserve` as the first call on a new connection never answers (postgres.js 3.4).
+      // Without it, `reserve` as the first call on a new connection never answers (postgres.js
+      // 3.4).
       fetch_types: true,
       prepare: false,
       connect_timeout: settings.call_seconds_max,

@@ -27,7 +27,8 @@ entity Role in [Backend] = {
 };
 
 // A verified identity. Id: the SPIFFE ID, or "<issuer>#<subject>". Tags are the attributes that the
-// identity's token or certificate carried; what its holder could change bears the prefix "mutable.".
+// identity's token or certificate carried; what its holder could change bears the prefix
+// "mutable.".
 entity Workload = {
   "issuer": String,
   "subject": String,

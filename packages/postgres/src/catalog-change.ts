@@ -46,7 +46,8 @@ export async function whileNothingLives<T>(
   change: () => Promise<T>,
 ): Promise<T> {
   await sql`
-    UPDATE mayfly.backends SET closing_until = now() + make_interval(secs => ${CLOSING_SECONDS}::int)
+    UPDATE mayfly.backends 
+      SET closing_until = now() + make_interval(secs => ${CLOSING_SECONDS}::int)
     WHERE id = ${backendId} AND deleted_at IS NULL`;
   try {
     return await change();

@@ -4,7 +4,7 @@ import { systemClock } from "@mayfly/host";
 import { durationSeconds, uuidOfId, type Task } from "@mayfly/spec";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
 import type { Ledger } from "./open-ledger.ts";
-import { createTestLedger, type TestLedger } from "./test-ledger.ts";
+import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
 const {
   activation,

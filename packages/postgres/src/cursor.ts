@@ -4,7 +4,10 @@ export const PAGE_MAX = 1000;
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** Opaque to callers: the kind of list, so that one list's cursor is refused by another, and the id. */
+/**
+ * Opaque to callers: the kind of list, so that one list's cursor is refused by another, and the
+ * id.
+ */
 export const encodeCursor = (list: string, id: string): string =>
   Buffer.from(`${list} ${id}`, "utf8").toString("base64url");
 

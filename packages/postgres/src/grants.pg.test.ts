@@ -2,7 +2,7 @@ import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { durationSeconds } from "@mayfly/spec";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
-import { createTestLedger, type TestLedger } from "./test-ledger.ts";
+import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
 let ledger: TestLedger;
 beforeAll(async () => {

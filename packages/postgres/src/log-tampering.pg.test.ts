@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
-import { createTestLedger, type TestLedger } from "./test-ledger.ts";
+import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
 let ledger: TestLedger;
 /** The event that is tampered with, and its index. */
@@ -155,7 +155,8 @@ describe("the order of the log", () => {
     expect(await worker.sequencer.append(100)).toBe(1);
     const [entry] = await superuser`
       SELECT log_index = (SELECT max(log_index) FROM mayfly.log_entries) AS last,
-        event_id < (SELECT event_id FROM mayfly.log_entries ORDER BY log_index DESC OFFSET 1 LIMIT 1)
+        event_id < (
+          SELECT event_id FROM mayfly.log_entries ORDER BY log_index DESC OFFSET 1 LIMIT 1)
           AS older
       FROM mayfly.log_entries WHERE event_id = ${String(held?.["id"])}`;
     expect(entry).toEqual({ last: true, older: true });

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { uuidOfId } from "@mayfly/spec";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
 import type { Ledger } from "./open-ledger.ts";
-import { createTestLedger, type TestLedger } from "./test-ledger.ts";
+import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
 const { activation, refusedWith, registerBackend, reservationOf, reserveLease } = ledgerFixtures;
 

@@ -17,7 +17,7 @@ import { migrationsDirectory, readMigrations } from "./migration-files.ts";
 import { openLedger } from "./open-ledger.ts";
 import * as schema from "./schema.ts";
 import { connect } from "./sql.ts";
-import { TEST_PASSWORDS } from "./test-ledger.ts";
+import { TEST_PASSWORDS } from "./testing/test-ledger.ts";
 
 const made: string[] = [];
 afterEach(async () => {

@@ -10,7 +10,8 @@ export async function queryCounts(sql: Statement): Promise<Readonly<Record<strin
       count(*) FILTER (WHERE l.state = 'ending')::integer AS "leasesEnding",
       count(*) FILTER (WHERE l.state = 'stuck')::integer AS "leasesStuck",
       count(*) FILTER (WHERE l.due_at <= now())::integer AS "leasesOverdue",
-      coalesce(max(extract(epoch FROM now() - l.due_at)) FILTER (WHERE l.due_at <= now()), 0)::float8
+      coalesce(
+        max(extract(epoch FROM now() - l.due_at)) FILTER (WHERE l.due_at <= now()), 0)::float8
         AS "oldestDueSeconds",
       (SELECT count(*)::integer FROM mayfly.tasks AS t WHERE t.state = 'active') AS "tasksActive",
       (SELECT count(*)::integer FROM mayfly.task_end_requests AS r WHERE r.applied_at IS NULL)

@@ -1,5 +1,5 @@
 import postgres from "postgres";
-import { durationSeconds, instantMs, type InstantMs } from "@mayfly/spec";
+import { instantMs, type InstantMs } from "@mayfly/spec";
 
 /** `timestamptz` is read as milliseconds since the epoch, never as a `Date`. */
 interface LedgerTypes extends Record<string, unknown> {
@@ -79,11 +79,12 @@ export const uuids = (ids: Iterable<string>): string => `{${[...ids].join(",")}}
  */
 export const rows = (values: readonly object[]): string => JSON.stringify(values);
 
-/** Texts as one JSON parameter: `IN (SELECT jsonb_array_elements_text(${texts(...)}::text::jsonb))`. */
+/**
+ * Texts as one JSON parameter: `IN (SELECT
+ * jsonb_array_elements_text(${texts(...)}::text::jsonb))`.
+ */
 export const texts = (values: Iterable<string>): string => JSON.stringify([...values]);
 
 export const json = (value: unknown): string => JSON.stringify(value);
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-
-export const seconds = durationSeconds;

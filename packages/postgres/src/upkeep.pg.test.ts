@@ -4,7 +4,7 @@ import { idFromUuid, plusSeconds, uuidOfId } from "@mayfly/spec";
 import { createFakeClock, createRecordingLog } from "@mayfly/testkit";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
 import { createHourlyUpkeep } from "./upkeep.ts";
-import { createTestLedger, type TestLedger } from "./test-ledger.ts";
+import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
 const {
   activeLease,

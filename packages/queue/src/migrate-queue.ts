@@ -48,7 +48,10 @@ export async function migrateQueue(options: {
   }
 }
 
-/** "tuple concurrently updated" (XX000) has no class of its own: another migrator grants the same. */
+/**
+ * "tuple concurrently updated" (XX000) has no class of its own: another migrator grants the
+ * same.
+ */
 async function grant(client: Client, statements: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {

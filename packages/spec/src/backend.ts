@@ -140,7 +140,10 @@ export interface BackendOperations {
         /** L1. Everything that bears a Mayfly mark, ours or not, page by page (at most 1,000). */
         list(after: string | null, context: CallContext): Promise<MarkedPage>;
       };
-  /** S1. Proves each right that the type needs, harmlessly. S2. Says what to do for each problem. */
+  /**
+   * S1. Proves each right that the type needs, harmlessly. S2. Says what to do for each
+   * problem.
+   */
   selfCheck(roles: readonly JsonObject[], context: CallContext): Promise<SelfCheck>;
   /** Closes pools. After it, every call rejects. */
   close(): Promise<void>;

@@ -1,4 +1,7 @@
-/** Nominal typing, erased at run time. Only the `parse*` or `mint*` function of a brand makes one. */
+/**
+ * Nominal typing, erased at run time. Only the `parse*` or `mint*` function of a brand makes
+ * one.
+ */
 declare const brand: unique symbol;
 export type Brand<T, Name extends string> = T & { readonly [brand]: Name };
 

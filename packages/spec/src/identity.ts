@@ -84,7 +84,10 @@ export interface TrustRoots {
 
 /** The only outbound HTTP: deadline, size cap, redirect and address policy. Port of `net`. */
 export interface OutboundHttp {
-  /** GET of a JSON document. N1. Never follows a redirect off the host. N2. Bounded in time and size. */
+  /**
+   * GET of a JSON document. N1. Never follows a redirect off the host. N2. Bounded in time and
+   * size.
+   */
   getJson(url: string, options: OutboundOptions, context: CallContext): Promise<OutboundJson>;
 }
 export interface OutboundOptions {

@@ -41,7 +41,11 @@ export class BackendBench {
   readonly host: BackendHost;
   readonly open: OpenBackend;
 
-  constructor(subject: Pick<BackendContractSubject, "backend">, upstream: ContractUpstream, installation?: string) {
+  constructor(
+    subject: Pick<BackendContractSubject, "backend">,
+    upstream: ContractUpstream,
+    installation?: string,
+  ) {
     this.backend = subject.backend;
     this.upstream = upstream;
     this.host = upstream.host(installation);

@@ -118,7 +118,10 @@ export class FakeUpstream {
   postpone(effect: () => void): void {
     this.#late.push(effect);
   }
-  /** What was under way arrives now; what is refused (deadline, name taken) simply has no effect. */
+  /**
+   * What was under way arrives now; what is refused (deadline, name taken) simply has no
+   * effect.
+   */
   deliverLate(): void {
     for (const effect of this.#late.splice(0)) {
       try {

@@ -96,9 +96,9 @@ async function conclude(
   revokeMs: number,
 ): Promise<Summary> {
   const log = await client.admin("POST", "/v1/ledger/verify", {});
-  terminal.plain(
-    `\n  ledger verify: ${String(readAt(log.body, "entries"))} entries, chain unbroken, head ${readText(log.body, "headSha256").slice(0, 16)}…`,
-  );
+  const entries = String(readAt(log.body, "entries"));
+  const head = readText(log.body, "headSha256").slice(0, 16);
+  terminal.plain(`\n  ledger verify: ${entries} entries, chain unbroken, head ${head}…`);
   const left = await askCustomer(embedded.ordersSuperuserUrl);
   terminal.plain(
     `  Still alive in orders: ${left.roles} roles, ${left.sessions} sessions  (asked PostgreSQL, not Mayfly)`,

@@ -9,9 +9,9 @@ import { Secret } from "@mayfly/spec";
 import { createRecordingLog } from "@mayfly/testkit";
 import type { LedgerContractSubject, LedgerUnderTest } from "@mayfly/testkit/contract";
 import { freshDatabase, type TestDatabase } from "@mayfly/testkit/vitest";
-import type { RolePasswords } from "./database-roles.ts";
-import { migrate } from "./migrate.ts";
-import { openLedger, type Ledger, type LedgerOptions } from "./open-ledger.ts";
+import type { RolePasswords } from "../database-roles.ts";
+import { migrate } from "../migrate.ts";
+import { openLedger, type Ledger, type LedgerOptions } from "../open-ledger.ts";
 
 /**
  * Roles belong to the whole server, which all test files share, so all of them have the same
