@@ -131,6 +131,19 @@ describe("administration", () => {
     const answer = await bench.call("PUT", BACKEND, { token: ADMIN_TOKEN, body });
     expect(at(answer, "code")).toBe(code);
   });
+  it.each([
+    ["PUT", ROLE, role()],
+    ["PUT", BACKEND, backend()],
+    ["PUT", "/v1/trust/x", { kind: "spiffe", config: { trust_domain: "x.test" } }],
+    ["PUT", "/v1/policies", { sources: [{ name: "a", text: "" }] }],
+    ["POST", `${BACKEND}/test`, { a: 1 }],
+  ])("refuses a member __proto__ in %s %s, which a copy would lose", async (method, path, body) => {
+    const bench = await createBrokerBench();
+    const text = JSON.stringify(body).replace("{", '{"__proto__":{"groups":["app_owner"]},');
+    const answer = await bench.call(method, path, { token: ADMIN_TOKEN, body: text });
+    expect([answer.status, at(answer, "code")]).toEqual([400, "invalid_request"]);
+    expect(textAt(answer, "detail")).toContain("__proto__");
+  });
   it("refuses a body that is called something else than JSON, and one above a megabyte", async () => {
     const bench = await createBrokerBench({ registered: false });
     const headers = { "content-type": "text/plain" };

@@ -23,15 +23,25 @@ describe("strict JSON", () => {
     expect(() => parse(text)).toThrow(/^details: /);
   });
   it("keeps members with the names of Object's own", () => {
-    const value = parse('{"__proto__":1,"constructor":2}');
-    expect(Object.keys(value as object)).toEqual(["__proto__", "constructor"]);
+    const value = parse('{"toString":1,"constructor":2}');
+    expect(Object.keys(value as object)).toEqual(["toString", "constructor"]);
   });
+  it.each(['{"__proto__":1}', '[{"a":{"__pro\\u0074o__":{}}}]'])(
+    "refuses the one member that schemas would lose: %s",
+    (text) => {
+      expect(() => parse(text)).toThrow("has a member __proto__");
+    },
+  );
   it("reads whatever JSON.stringify writes within its bounds", () => {
     fc.assert(
       fc.property(
         fc.jsonValue({ maxDepth: 5, noUnicodeString: false }).filter((value) => {
           const text = JSON.stringify(value);
-          return text.isWellFormed() && !/\\ud[89a-f]/i.test(text) && !/\d{16}|e[+-]?\d/.test(text);
+          return (
+            text.isWellFormed() &&
+            !/\\ud[89a-f]/i.test(text) &&
+            !/\d{16}|e[+-]?\d|__proto__/.test(text)
+          );
         }),
         (value) => {
           expect(parse(JSON.stringify(value))).toEqual(JSON.parse(JSON.stringify(value)));

@@ -48,6 +48,9 @@ function checkTokens(text: string, refuse: (what: string) => never): void {
       },
       onObjectProperty: (property) => {
         const seen = members.at(-1);
+        // Copied into an object it sets that object's prototype, and is gone from its members.
+        if (property === "__proto__")
+          refuse("has a member __proto__, which none of ours is called");
         if (seen?.has(property) === true) refuse(`has the member ${shownName(property)} twice`);
         seen?.add(property);
         if (!property.isWellFormed()) refuse("has an unpaired surrogate");

@@ -37,6 +37,7 @@ const REFUSED: readonly (readonly [what: string, details: string, where: string]
   ["nine levels", `[${'{"a":'.repeat(9)}1${"}".repeat(9)}]`, "authorization_details"],
   ["a lone surrogate", '[{"goal":"\\ud800"}]', "authorization_details"],
   ["an integer that no double holds", "[9007199254740993]", "authorization_details"],
+  ["a member that copies lose", '[{"__proto__":{"goal":"x"}}]', "authorization_details"],
   ["a trailing comma", "[{},]", "authorization_details"],
   ["a comment", "[{}/**/]", "authorization_details"],
   ["no type", task({ type: undefined }), "authorization_details[0].type"],
@@ -96,6 +97,11 @@ const REFUSED: readonly (readonly [what: string, details: string, where: string]
   ],
   ["a life of nothing", credential({ ttl: 0 }), "authorization_details[0].credentials[0].ttl"],
   [
+    "a parameter that copies lose",
+    credential({}).replace('{"role"', '{"params":{"__proto__":{}},"role"'),
+    "authorization_details",
+  ],
+  [
     "params that are no object",
     credential({ params: [] }),
     "authorization_details[0].credentials[0].params",
@@ -140,7 +146,7 @@ describe("authorization_details", () => {
     expect(answer.text.length).toBeLessThan(1200);
     expect(textAt(answer, "error_description")).toMatch(/^[\x20-\x21\x23-\x5b\x5d-\x7e]*$/);
   });
-  it.each(["__proto__", "constructor", "toString"])(
+  it.each(["hasOwnProperty", "constructor", "toString"])(
     "takes %s for no known member",
     async (name) => {
       const text = task({}).replace('{"type"', `{"${name}":{"role":"x"},"type"`);

@@ -167,6 +167,16 @@ describe("an initiator", () => {
       initiator: { name: "https://login.acme.test#alice", basis: "verified" },
     });
   });
+  it("is the task's for good: a later exchange on behalf of somebody else is refused", async () => {
+    const own = await createBrokerBench();
+    const actor = own.identities.svid("bot");
+    const task = opened(await exchange(own, own.identities.oidc("alice"), { actor }));
+    const details = { type: "mayfly-task", task: task.id };
+    const bob = await exchange(own, own.identities.oidc("bob"), { actor, details });
+    expect(bob.body).toMatchObject({ error: "invalid_request", where: "subject_token" });
+    const alice = await exchange(own, own.identities.oidc("alice"), { actor, details });
+    expect(opened(alice).id).toBe(task.id);
+  });
   it("that is only claimed is shown as such", async () => {
     const own = await createBrokerBench();
     const details = readerTask({ initiator: "bob" });
