@@ -38,7 +38,6 @@ export const configError = (
 export function toCliError(error: unknown): CliError {
   if (error instanceof CliError) return error;
   if (BrokerError.is(error)) {
-    if (mayNot(error)) return rightsError(error);
     const entry = ERROR_CODES[error.code];
     return new CliError(
       {
@@ -63,23 +62,6 @@ export function toCliError(error: unknown): CliError {
     error,
   );
 }
-
-/** SQLSTATE 42501, insufficient_privilege, which the ledger takes for a defect of its own. */
-const mayNot = ({ cause }: BrokerError): boolean =>
-  cause instanceof Error && "code" in cause && cause.code === "42501";
-
-const rightsError = (error: BrokerError): CliError =>
-  new CliError(
-    {
-      code: "denied",
-      what: "The database role of MAYFLY_DATABASE_URL may not do this.",
-      where: "MAYFLY_DATABASE_URL",
-      why: causeOf(error),
-      todo: "The help of the command says which database role it needs.",
-      exit: EXIT.refused,
-    },
-    error,
-  );
 
 function exitOf(error: BrokerError): ExitCode {
   switch (error.code) {

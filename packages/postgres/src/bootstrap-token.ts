@@ -1,7 +1,7 @@
 import { BrokerError, type Actor } from "@mayfly/spec";
 import { appendEvents } from "./append-events.ts";
 import { toBrokerError } from "./faults.ts";
-import { connect, type Sql, type Statement } from "./sql.ts";
+import { connect, databaseRoleOf, type Sql, type Statement } from "./sql.ts";
 
 const MIGRATOR: Actor = { kind: "system", name: "migrator" };
 
@@ -55,7 +55,7 @@ async function withConnection<T>(url: string, run: (sql: Sql) => Promise<T>): Pr
   try {
     return await run(sql);
   } catch (error) {
-    throw toBrokerError(error);
+    throw toBrokerError(error, databaseRoleOf(url));
   } finally {
     await sql.end({ timeout: 5 });
   }

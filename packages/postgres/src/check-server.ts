@@ -1,6 +1,6 @@
 import type { CheckProblem, Clock } from "@mayfly/spec";
 import { toBrokerError } from "./faults.ts";
-import { connect, type Sql, type Statement } from "./sql.ts";
+import { connect, databaseRoleOf, type Sql, type Statement } from "./sql.ts";
 import type { DatabaseRole } from "./database-roles.ts";
 
 export interface ServerCheck {
@@ -31,7 +31,7 @@ export async function checkServer(options: {
       problems: [...serverProblems(facts, clockSkewMs), ...rights],
     };
   } catch (error) {
-    throw toBrokerError(error);
+    throw toBrokerError(error, databaseRoleOf(options.url));
   } finally {
     await sql.end({ timeout: 5 });
   }
@@ -58,7 +58,9 @@ async function readFacts(sql: Sql): Promise<ServerFacts> {
       current_setting('synchronous_commit') AS synchronous_commit,
       pg_is_in_recovery() AS in_recovery, current_user AS user_name,
       (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
-      to_regclass('mayfly.schema_versions') IS NOT NULL AS migrated`;
+      EXISTS (
+        SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'mayfly' AND c.relname = 'schema_versions') AS migrated`;
   if (row === undefined) throw new Error("the server answered without a row");
   return row;
 }

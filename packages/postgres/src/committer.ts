@@ -151,8 +151,8 @@ async function runBatch<Request, Result>(
   } catch (error) {
     const fault = faultOf(error);
     const kind = fault === null ? "defect" : faultKind(fault);
-    if (kind === "defect" || kind === "unavailable") {
-      for (const entry of batch) entry.reject(toBrokerError(error));
+    if (kind === "defect" || kind === "unavailable" || kind === "forbidden") {
+      for (const entry of batch) entry.reject(toBrokerError(error, ports.databaseRole));
       return;
     }
     if (batch.length === 1) {

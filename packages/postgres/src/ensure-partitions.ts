@@ -1,5 +1,5 @@
 import { toBrokerError } from "./faults.ts";
-import { connect } from "./sql.ts";
+import { connect, databaseRoleOf } from "./sql.ts";
 import { createUpkeep } from "./upkeep.ts";
 
 /** Makes the partitions of the next months, as who may act as the migrator; answers how many. */
@@ -9,7 +9,7 @@ export async function ensurePartitions(url: string): Promise<number> {
     await sql`SET ROLE mayfly_migrator`;
     return await createUpkeep(sql).ensurePartitions();
   } catch (error) {
-    throw toBrokerError(error);
+    throw toBrokerError(error, databaseRoleOf(url));
   } finally {
     await sql.end({ timeout: 5 });
   }

@@ -24,7 +24,8 @@ test.for<[string, string]>([
   ["22P05", "invalid_input"],
   ["23514", "invalid_input"],
   ["23505", "conflict"],
-  ["42501", "internal"],
+  ["42501", "config_invalid"],
+  ["42P01", "internal"],
 ])("SQLSTATE %s is told as %s", ([code, expected]) => {
   expect(toBrokerError(serverError(code)).code).toBe(expected);
   const wrapped = new DrizzleQueryError("select 1", [], serverError(code));
@@ -46,6 +47,17 @@ test("neither message nor cause carries the row's values", () => {
   expect(JSON.stringify(told.cause, Object.getOwnPropertyNames(told.cause))).not.toContain(
     "s3cret",
   );
+});
+
+test("a right that is missing is told with its object, its role and what to do", () => {
+  const message = "permission denied for table leases";
+  const denied = Object.assign(serverError("42501"), { message });
+  const told = toBrokerError(denied, "mayfly_auditor");
+  expect(told).toMatchObject({ code: "config_invalid", where: "database role mayfly_auditor" });
+  expect(told.message).toContain("mayfly_auditor may not");
+  expect(told.message).toContain("permission denied for table leases");
+  expect(told.message).toContain("Connect as the role whose work it is");
+  expect(toBrokerError(denied).message).toContain("The ledger's database role may not");
 });
 
 test("a BrokerError passes as it is, and anything else is internal", () => {

@@ -55,12 +55,15 @@ export type FaultKind =
   /** Classes 22 and 23: a value is not acceptable. */
   | "data"
   | "unavailable"
+  /** 42501: the database role may not do this. */
+  | "forbidden"
   | "defect";
 
 export function faultKind(fault: LedgerFault): FaultKind {
   const { code } = fault;
   if (code === "40001" || code === "40P01") return "conflict";
   if (code === "55P03") return "locked";
+  if (code === "42501") return "forbidden";
   if (CONNECTION_CODES.has(code)) return "unavailable";
   switch (code.slice(0, 2)) {
     case "22":
@@ -85,8 +88,19 @@ export const ledgerUnavailable = (cause: unknown): BrokerError =>
     retryAfterSeconds: 1,
   });
 
+/** The server names what may not be touched, and nothing that is stored there. */
+const rightMissing = (fault: LedgerFault, role: string | null): BrokerError =>
+  new BrokerError(
+    "config_invalid",
+    `${role === null ? "The ledger's database role" : `The database role ${role}`} may not do ` +
+      `this in the ledger: ${fault.message}. Connect as the role whose work it is ` +
+      "(mayfly_broker, mayfly_worker, mayfly_auditor to verify, mayfly_migrator to migrate), " +
+      "or give back the right that was taken from it.",
+    { where: role === null ? "database role" : `database role ${role}`, cause: fault },
+  );
+
 /** What crosses the package's boundary: always a {@link BrokerError}. */
-export function toBrokerError(error: unknown): BrokerError {
+export function toBrokerError(error: unknown, databaseRole: string | null = null): BrokerError {
   if (BrokerError.is(error)) return error;
   const fault = faultOf(error);
   if (fault === null) return new BrokerError("internal", "The ledger failed.", { cause: error });
@@ -106,6 +120,8 @@ export function toBrokerError(error: unknown): BrokerError {
       return new BrokerError("invalid_input", "The ledger cannot store a value of this request.", {
         cause: fault,
       });
+    case "forbidden":
+      return rightMissing(fault, databaseRole);
     case "defect":
       return new BrokerError("internal", "The ledger refused a statement.", { cause: fault });
   }

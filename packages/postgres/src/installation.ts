@@ -4,8 +4,9 @@ import {
   type InstantMs,
   type Random,
 } from "@mayfly/spec";
-import { connect, type Sql, type Statement } from "./sql.ts";
 import { toBrokerError } from "./faults.ts";
+import type { LedgerSchema } from "./schema-version.ts";
+import { connect, databaseRoleOf, type Sql, type Statement } from "./sql.ts";
 
 export interface Installation {
   readonly id: InstallationId;
@@ -27,9 +28,12 @@ export async function ensureInstallation(sql: Sql, random: Random): Promise<void
     ON CONFLICT DO NOTHING`;
 }
 
-export async function selectInstallation(sql: Statement): Promise<Installation | null> {
+export async function selectInstallation(
+  sql: Statement,
+  schema: LedgerSchema = "mayfly",
+): Promise<Installation | null> {
   const [row] = await sql<{ id: string; created_at: InstantMs }[]>`
-    SELECT id, created_at FROM mayfly.installation`;
+    SELECT id, created_at FROM ${sql(schema)}.installation`;
   if (row === undefined) return null;
   return { id: parseInstallationId(row.id, "installation.id"), createdAt: row.created_at };
 }
@@ -42,7 +46,7 @@ export async function readInstallation(url: string): Promise<Installation | null
       SELECT to_regclass('mayfly.installation') IS NOT NULL AS there`;
     return there?.there === true ? await selectInstallation(sql) : null;
   } catch (error) {
-    throw toBrokerError(error);
+    throw toBrokerError(error, databaseRoleOf(url));
   } finally {
     await sql.end({ timeout: 5 });
   }

@@ -4,7 +4,7 @@ import { faultOf, toBrokerError } from "./faults.ts";
 import { ensureInstallation, selectInstallation, type Installation } from "./installation.ts";
 import { migrationsDirectory, readMigrations, type Migration } from "./migration-files.ts";
 import { checkHistory, readApplied } from "./schema-version.ts";
-import { connect, CONNECTION_LIMITS, type Sql } from "./sql.ts";
+import { connect, CONNECTION_LIMITS, databaseRoleOf, type Sql } from "./sql.ts";
 
 export interface MigrateOptions {
   /**
@@ -57,7 +57,7 @@ export async function migrate(options: MigrateOptions): Promise<Migrated> {
     if (installation === null) throw new Error("the installation's row is gone");
     return { applied, version: known.length, installation };
   } catch (error) {
-    throw toBrokerError(error);
+    throw toBrokerError(error, databaseRoleOf(options.url));
   } finally {
     await sql.end({ timeout: 5 });
   }

@@ -48,15 +48,24 @@ import { recordRenewal } from "./record-renewal.ts";
 import { requestEnd } from "./request-end.ts";
 import { createReserve } from "./reserve.ts";
 import { withRetries, type RetryPorts } from "./retry.ts";
-import { checkCurrent, readApplied } from "./schema-version.ts";
+import { checkCurrent, readableSchema, readApplied } from "./schema-version.ts";
 import { createSettle } from "./settle.ts";
 import { addSigningKey, listSigningKeys } from "./signing-keys.ts";
-import { connect, CONNECTION_LIMITS, type ConnectionLimits, type Sql } from "./sql.ts";
+import {
+  connect,
+  CONNECTION_LIMITS,
+  databaseRoleOf,
+  type ConnectionLimits,
+  type Sql,
+} from "./sql.ts";
 import { createHourlyUpkeep, createUpkeep, type Upkeep } from "./upkeep.ts";
 import { verifyLog } from "./verify-log.ts";
 
 export interface LedgerOptions {
-  /** As `mayfly_broker` or `mayfly_worker`: each may do what its process needs, and no more. */
+  /**
+   * As `mayfly_broker` or `mayfly_worker`: each may do what its process needs, and no more. As
+   * `mayfly_auditor` the log can be verified, and nothing else.
+   */
   readonly url: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -116,7 +125,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const max = options.connections ?? CONNECTIONS;
   const limits = { ...CONNECTION_LIMITS, ...options.limits };
   const statements = connect(url, applicationName, max.statements, limits);
-  const ports = { clock, random, callMs: limits.callMs };
+  const ports = { clock, random, callMs: limits.callMs, databaseRole: databaseRoleOf(url) };
   const installation = await withRetries(ports, () => checkSchema(statements)).catch(
     async (error: unknown) => {
       await statements.end({ timeout: 1 });
@@ -164,8 +173,9 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
 }
 
 async function checkSchema(sql: Sql): Promise<Installation> {
-  checkCurrent(await readMigrations(migrationsDirectory()), await readApplied(sql));
-  const installation = await selectInstallation(sql);
+  const schema = await readableSchema(sql);
+  checkCurrent(await readMigrations(migrationsDirectory()), await readApplied(sql, schema));
+  const installation = await selectInstallation(sql, schema);
   if (installation === null) throw new Error("the ledger has no installation");
   return installation;
 }

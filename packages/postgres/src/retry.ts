@@ -6,6 +6,8 @@ export interface RetryPorts {
   readonly random: Random;
   /** The longest that one call to the ledger may take, retries and connecting included. */
   readonly callMs: number;
+  /** Named when it lacks a right; null or left out where it is not known. */
+  readonly databaseRole?: string | null;
 }
 
 const ATTEMPTS_MAX = 6;
@@ -22,7 +24,7 @@ export async function withRetries<T>(
   try {
     return await withinCall(ports, (signal) => retried(ports, () => run(signal), signal));
   } catch (error) {
-    throw toBrokerError(error);
+    throw toBrokerError(error, ports.databaseRole);
   }
 }
 

@@ -9,12 +9,26 @@ export interface AppliedMigration {
   readonly breaking: boolean;
 }
 
-export async function readApplied(sql: Statement): Promise<readonly AppliedMigration[]> {
+/** The tables themselves, or the auditor's views of them. */
+export type LedgerSchema = "mayfly" | "mayfly_audit";
+
+/** The auditor has no right in the schema of the tables, nor does anybody before it is there. */
+export async function readableSchema(sql: Statement): Promise<LedgerSchema> {
+  const [tables] = await sql<{ readable: boolean }[]>`
+    SELECT has_schema_privilege(oid, 'USAGE') AS readable FROM pg_namespace
+    WHERE nspname = 'mayfly'`;
+  return tables?.readable === false ? "mayfly_audit" : "mayfly";
+}
+
+export async function readApplied(
+  sql: Statement,
+  schema: LedgerSchema = "mayfly",
+): Promise<readonly AppliedMigration[]> {
   const [there] = await sql<{ there: boolean }[]>`
-    SELECT to_regclass('mayfly.schema_versions') IS NOT NULL AS there`;
+    SELECT to_regclass(${`${schema}.schema_versions`}::text) IS NOT NULL AS there`;
   if (there?.there !== true) return [];
   return sql<AppliedMigration[]>`
-    SELECT version, name, checksum, breaking FROM mayfly.schema_versions ORDER BY version`;
+    SELECT version, name, checksum, breaking FROM ${sql(schema)}.schema_versions ORDER BY version`;
 }
 
 /**

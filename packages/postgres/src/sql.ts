@@ -30,6 +30,12 @@ export const CONNECTION_LIMITS: ConnectionLimits = {
   idleInTransactionMs: 10_000,
 };
 
+/** Whom a URL logs in as; null where it leaves that to the environment. */
+export function databaseRoleOf(url: string): string | null {
+  const user = URL.parse(url)?.username ?? "";
+  return user === "" ? null : decodeURIComponent(user);
+}
+
 const TIMESTAMPTZ = 1184;
 
 /** `2026-11-20 22:08:36.123456+00`, as the server writes it in UTC; what is below 1 ms is cut. */

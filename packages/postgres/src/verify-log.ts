@@ -32,14 +32,17 @@ const problem = (logIndex: number, text: string): Problem => ({
 });
 const same = (left: Uint8Array, right: Uint8Array): boolean => Buffer.compare(left, right) === 0;
 
-/** Reads all pages in one snapshot, so that what is appended meanwhile does not look wrong. */
+/**
+ * Reads all pages in one snapshot, so that what is appended meanwhile does not look wrong; and reads
+ * the auditor's views, so that the auditor can.
+ */
 export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<LogVerification> {
   return sql.begin("isolation level repeatable read read only", async (tx) => {
     await tx`SELECT set_config('statement_timeout', ${String(withinMs)}, true)`;
     const [head] = await tx<{ entries: number; chain_hash: Uint8Array; pending: number }[]>`
       SELECT entries::float8 AS entries, chain_hash,
-        (SELECT count(*)::float8 FROM mayfly.events_pending) AS pending
-      FROM mayfly.log_head`;
+        (SELECT count(*)::float8 FROM mayfly_audit.events_pending) AS pending
+      FROM mayfly_audit.log_head`;
     if (head === undefined) return problem(0, "the head of the log is missing");
     const start = await startOf(tx, from);
     if ("ok" in start) return start;
@@ -71,7 +74,7 @@ export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<Log
 async function startOf(sql: Transaction, from: number): Promise<Position | Problem> {
   if (from === 0) return { next: 0, chain: CHAIN_START };
   const [before] = await sql<{ chain_hash: Uint8Array }[]>`
-    SELECT chain_hash FROM mayfly.log_entries WHERE log_index = ${from - 1}::float8::bigint`;
+    SELECT chain_hash FROM mayfly_audit.log_entries WHERE log_index = ${from - 1}::float8::bigint`;
   if (before === undefined) return problem(from - 1, `entry ${from - 1} is missing`);
   return { next: from, chain: before.chain_hash };
 }
@@ -124,14 +127,14 @@ const readPage = (sql: Transaction, from: number) =>
       e.id, e.kind, e.at, e.actor, e.task_id, e.lease_id, e.decision_id, e.data,
       coalesce(e.at <> date_trunc('milliseconds', e.at), false) AS at_altered
     FROM (
-      SELECT * FROM mayfly.log_entries WHERE log_index >= ${from}::float8::bigint
+      SELECT * FROM mayfly_audit.log_entries WHERE log_index >= ${from}::float8::bigint
       ORDER BY log_index LIMIT ${PAGE}::integer) AS l
-    LEFT JOIN mayfly.events AS e ON e.id = l.event_id
+    LEFT JOIN mayfly_audit.events AS e ON e.id = l.event_id
     ORDER BY l.log_index`;
 
 async function findRepeated(sql: Transaction, from: number): Promise<Problem | null> {
   const [row] = await sql<{ log_index: number }[]>`
-    SELECT max(log_index)::float8 AS log_index FROM mayfly.log_entries
+    SELECT max(log_index)::float8 AS log_index FROM mayfly_audit.log_entries
     WHERE log_index >= ${from}::float8::bigint
     GROUP BY event_id HAVING count(*) > 1 LIMIT 1`;
   if (row === undefined) return null;
@@ -141,9 +144,9 @@ async function findRepeated(sql: Transaction, from: number): Promise<Problem | n
 /** An event that is neither in the log nor queued for it: somebody took its entry away. */
 async function findUnlogged(sql: Transaction, entries: number): Promise<Problem | null> {
   const [row] = await sql<{ id: string }[]>`
-    SELECT e.id FROM mayfly.events AS e
-    WHERE NOT EXISTS (SELECT FROM mayfly.log_entries AS l WHERE l.event_id = e.id)
-      AND NOT EXISTS (SELECT FROM mayfly.events_pending AS p WHERE p.event_id = e.id)
+    SELECT e.id FROM mayfly_audit.events AS e
+    WHERE NOT EXISTS (SELECT FROM mayfly_audit.log_entries AS l WHERE l.event_id = e.id)
+      AND NOT EXISTS (SELECT FROM mayfly_audit.events_pending AS p WHERE p.event_id = e.id)
     LIMIT 1`;
   if (row === undefined) return null;
   return problem(entries, `event ${row.id} is neither in the log nor waiting for it`);

@@ -23,7 +23,7 @@ export const ledgerCommands: CommandSet = (program, open) => {
       "after",
       `
 With MAYFLY_DATABASE_URL it reads the database itself and trusts no broker; the URL may be that of
-mayfly_broker or mayfly_worker. Otherwise the broker verifies.
+mayfly_auditor, mayfly_broker or mayfly_worker. Otherwise the broker verifies.
 ${examples("mayfly ledger verify", "mayfly ledger verify --from 18201 --via broker --json")}`,
     )
     .action(async (options: VerifyOptions, command: Command) => {

@@ -134,7 +134,7 @@ test("rotation replaces the token, and without a terminal only with --yes", asyn
   expect(events.map(({ kind }) => kind)).toEqual(["admin_token.created", "admin_token.replaced"]);
 });
 
-test("the broker can read the hash and not write it; worker and auditor cannot read it", async () => {
+test("the broker can read the hash and not write it; worker and auditor cannot, and verify", async () => {
   const url = await freshDatabase(server, "rights");
   const password = "a password of this test";
   const file = join(folder, "password");
@@ -153,9 +153,13 @@ test("the broker can read the hash and not write it; worker and auditor cannot r
   await expect(statement(as("mayfly_auditor"), read)).rejects.toThrow("permission denied");
 
   const auditor = { MAYFLY_DATABASE_URL: as("mayfly_auditor") };
-  const refused = await mayfly(["ledger", "verify"], auditor);
-  expect(refused.code).toBe(4);
-  expect(refused.err).toContain("MAYFLY_DATABASE_URL");
+  const verified = await mayfly(["ledger", "verify"], auditor);
+  expect(verified.code, verified.err).toBe(0);
+  expect(verified.out).toContain("verified");
+  const refused = await mayfly(["admin-token", "rotate", "--yes"], auditor);
+  expect(refused.code, refused.err).toBe(3);
+  expect(refused.err).toContain("The database role mayfly_auditor may not do this");
+  expect(refused.err).toContain("mayfly_migrator");
   const worker = { MAYFLY_DATABASE_URL: as("mayfly_worker") };
   expect((await mayfly(["ledger", "verify"], worker)).code).toBe(0);
 

@@ -24,6 +24,8 @@ export const TEST_PASSWORDS: RolePasswords = {
   mayfly_auditor: Secret.of(PASSWORD),
 };
 
+type LedgerRole = "mayfly_broker" | "mayfly_worker" | "mayfly_auditor";
+
 export interface TestLedger {
   readonly database: TestDatabase;
   /** The superuser's own connection, to look and to tamper. */
@@ -32,8 +34,8 @@ export interface TestLedger {
   readonly worker: Ledger;
   /** All ports, each of the process that has it in production. */
   readonly ports: LedgerUnderTest;
-  open(role: "mayfly_broker" | "mayfly_worker", more?: Partial<LedgerOptions>): Promise<Ledger>;
-  urlOf(role: "mayfly_broker" | "mayfly_worker" | "mayfly_auditor"): string;
+  open(role: LedgerRole, more?: Partial<LedgerOptions>): Promise<Ledger>;
+  urlOf(role: LedgerRole): string;
   close(): Promise<void>;
 }
 
