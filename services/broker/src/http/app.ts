@@ -15,7 +15,7 @@ import type { Administrators } from "../administrators.ts";
 import { issuerPath, pathWithin } from "./issuer-path.ts";
 import { methodsAt } from "./methods-at.ts";
 import { knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.ts";
-import { callContext, type Env, type HttpContext } from "./request-scope.ts";
+import { openCall, type Env, type HttpContext } from "./request-scope.ts";
 import { administrationRoutes } from "./routes/administration.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes } from "./routes/health.ts";
@@ -46,11 +46,17 @@ export function createApp(ports: AppPorts): Hono<Env> {
   const base = issuerPath(ports.settings.issuer);
   const app = new Hono<Env>({ getPath: (request) => pathWithin(base, request) });
   app.use(async (c, next) => {
-    c.set("call", callContext(ports.clock, ports.random));
+    const opened = openCall(ports.clock, ports.random);
+    c.set("call", opened.call);
+    // A failure further in has become an answer by then.
+    await next();
+    opened.finish();
+    c.header("Mayfly-Trace", opened.call.traceId);
+    if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-store");
+  });
+  app.use(async (c, next) => {
     refuseTwoHosts(c);
     await next();
-    c.header("Mayfly-Trace", c.get("call").traceId);
-    if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-store");
   });
   tokenRoutes(app, ports);
   explainRoutes(app, ports);

@@ -129,6 +129,19 @@ describe("a child task", () => {
     });
     expect(at(drawing, "error")).toBe("invalid_grant");
   });
+  it("shows its lease to its parent's holder, who ends it but does not renew it", async () => {
+    const { bench, parent } = await withParent();
+    const below = opened(
+      await exchangeTaskToken(bench, parent.token, { details: child(parent.id) }),
+    );
+    const path = `/v1/leases/${below.leases[0] ?? ""}`;
+    const { token } = parent;
+    expect((await bench.call("GET", path, { token })).status).toBe(200);
+    const renewal = await bench.call("POST", `${path}/renew`, { token, body: { ttl: "9m" } });
+    expect([renewal.status, at(renewal, "code")]).toEqual([403, "denied"]);
+    const ended = await bench.call("POST", `${path}/end`, { token });
+    expect(at(ended, "state")).toBe("ending");
+  });
   it("leaves its parent alone when it ends itself", async () => {
     const { bench, parent } = await withParent();
     const below = opened(

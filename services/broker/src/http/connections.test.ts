@@ -120,6 +120,23 @@ describe("over a connection", () => {
   });
 });
 
+describe("a request that takes too long", () => {
+  it("gives its backend up at its deadline, and leaves the rest to recover", async () => {
+    await using served = await serveBench();
+    const { bench } = served;
+    bench.upstream.fail("issue", "hang");
+    const answer = exchange(bench, bench.identities.svid("bot"));
+    await vi.waitFor(() => expect(bench.upstream.calls.at(-1)?.operation).toBe("issue"));
+    await bench.clock.advance(90_000);
+    expect((await answer).status).toBe(503);
+    expect(bench.ledger.inspect.leases()[0]).toMatchObject({
+      state: "reserved",
+      endReason: "the outcome of issue is unknown",
+    });
+    expect(bench.clock.sleepers).toBe(0);
+  });
+});
+
 describe("a client that goes away", () => {
   it("in the middle of its body leaves nothing, and no alarm in the log", async () => {
     await using served = await serveBench();

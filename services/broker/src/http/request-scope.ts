@@ -14,12 +14,19 @@ const REQUEST_MS_MAX = 90_000;
 
 /**
  * The call context of one request: its trace id, and a signal that is aborted at its deadline. Not
- * when the client goes: what was begun is brought to its end, and then ended.
+ * when the client goes: what was begun is brought to its end, and then ended. `finish` lets the
+ * deadline go.
  */
-export function callContext(clock: Clock, random: Random): CallContext {
-  return {
-    clock,
-    signal: AbortSignal.timeout(REQUEST_MS_MAX),
-    traceId: Buffer.from(random.bytes(16)).toString("hex"),
-  };
+export function openCall(
+  clock: Clock,
+  random: Random,
+): { readonly call: CallContext; finish(): void } {
+  const late = new AbortController();
+  const done = new AbortController();
+  clock.sleep(REQUEST_MS_MAX, done.signal).then(
+    () => late.abort(new Error("the request took too long")),
+    () => undefined,
+  );
+  const traceId = Buffer.from(random.bytes(16)).toString("hex");
+  return { call: { clock, signal: late.signal, traceId }, finish: () => done.abort() };
 }

@@ -178,6 +178,16 @@ describe("a heartbeat", () => {
     const read = await bench.admin("GET", `/v1/tasks/${task.id}`);
     expect(read.body).toMatchObject({ state: "expired" });
   });
+  it("says how long the new token lives in whole seconds, and never more than it does", async () => {
+    const bench = await createBrokerBench();
+    const details = readerTask({ deadline: "90s", credentials: [] });
+    const task = opened(await exchange(bench, bench.identities.svid("bot"), { details }));
+    await bench.clock.advance(10_500);
+    const answer = await bench.call("POST", `/v1/tasks/${task.id}/heartbeat`, {
+      token: task.token,
+    });
+    expect(at(answer, "expires_in")).toBe(79);
+  });
   it("with a fresh identity of the workload does the same", async () => {
     const { bench, task } = await withTask();
     const answer = await bench.call("POST", `/v1/tasks/${task.id}/heartbeat`, {
