@@ -1,6 +1,6 @@
 import { once } from "node:events";
-import { systemClock } from "@mayfly/host";
-import { BrokerError } from "@mayfly/spec";
+import { createJsonLog, systemClock } from "@mayfly/host";
+import { BrokerError, type Log } from "@mayfly/spec";
 
 /** How long a graceful stop may take before the process is ended all the same. */
 const STOP_MS_MAX = 20_000;
@@ -9,8 +9,15 @@ const STOP_MS_MAX = 20_000;
  * Runs a service until SIGTERM or SIGINT: the first asks it to stop gracefully, a second one, or
  * 20 s, ends it. A failure to start is said in plain words, with exit code 78 (`EX_CONFIG`) where
  * the configuration is at fault.
+ *
+ * A promise that was rejected with nobody waiting for it is a defect, of ours or of a driver whose
+ * server went away: it is logged, and the process goes on, since a broker or worker that is gone
+ * ends no lease. An exception that nobody caught still ends it.
  */
 export async function runProcess(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
+  process.on("unhandledRejection", (error) => {
+    defects().error("a rejected promise had nobody waiting for it", {}, error);
+  });
   try {
     const service = await start();
     await stopSignal();
@@ -30,3 +37,6 @@ export async function runProcess(start: () => Promise<{ close(): Promise<void> }
 
 const stopSignal = (): Promise<unknown> =>
   Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+
+const defects = (): Log =>
+  createJsonLog({ stream: process.stderr, level: "error", clock: systemClock });
