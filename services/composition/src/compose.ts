@@ -46,7 +46,7 @@ export interface Parts {
   readonly log: Log;
   /** The worker's end of the queue. */
   listenToAlarms(): AlarmListener;
-  /** Closes queue, backends and ledger, in this order. */
+  /** Closes backends, queue and ledger, in this order. */
   close(): Promise<void>;
 }
 
@@ -136,8 +136,9 @@ function partsOver(ledger: Ledger, settings: WorkerSettings, sealer: Sealer, log
     log,
     listenToAlarms: () => createAlarmListener({ config: queue, ports: { clock, log } }),
     close: async () => {
-      await alarm.close();
+      // Wake-ups that the core began need the queue.
       await core.close();
+      await alarm.close();
       await http.close();
       await ledger.close();
     },
