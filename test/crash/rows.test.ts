@@ -4,8 +4,8 @@ import { expect, test } from "vitest";
 import { FAIL_POINTS } from "@mayfly/spec";
 
 /*
- * The table of docs/issue-cycle.md is a promise for each row. Each row with a fail point has to have
- * a test that is named after both.
+ * The table of docs/issue-cycle.md is a promise for each row. Each row with a fail point has to
+ * have a test that is named after both.
  */
 const DOCUMENT = join(import.meta.dirname, "../../docs/issue-cycle.md");
 

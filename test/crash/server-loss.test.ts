@@ -7,6 +7,7 @@ import {
   ConnectionLost,
   grantedOf,
   listAt,
+  pause,
   startInstallation,
   textAt,
   until,
@@ -47,6 +48,7 @@ async function startRestartable(): Promise<Restartable> {
   };
 }
 
+const AGENT_PAUSE_MS = 100;
 const complete = (broker: RunningBroker, granted: Granted) =>
   broker.api.call(granted.taskToken, "POST", `/v1/tasks/${granted.taskId}/complete`, {});
 
@@ -151,7 +153,10 @@ function live(
   const work = async (): Promise<void> => {
     for (let round = 0; !phase.stopped; round++) {
       const reply = await broker.api.exchange(opening(mayfly, `agent-${index}-${round}`));
-      if (reply.status !== 200) continue;
+      if (reply.status !== 200) {
+        await pause(AGENT_PAUSE_MS);
+        continue;
+      }
       const ended = await complete(broker, grantedOf(reply));
       if (ended.status !== 200) continue;
       if (phase.restarted) completed.after++;
