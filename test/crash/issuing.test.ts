@@ -6,6 +6,7 @@ import {
   until,
   type Installation,
   type RunningBroker,
+  textAt,
 } from "../harness/index.ts";
 import {
   AGENT,
@@ -175,10 +176,17 @@ describe.concurrent("a broker killed while it renews", () => {
 
 async function renewAndDie(point: string, ref: string) {
   const broker = await doomed(point);
+  const role = "orders-db/reader";
+  // A declared ttl would bound the renewal: the short one is only of what is drawn.
+  const opened = await survivor.api.exchange({
+    subject: mayfly.svid(AGENT),
+    details: taskDetails(ref, { credentials: [{ role, issue: "later" }] }),
+  });
+  const task = textAt(opened, "task", "id");
   const granted = grantedOf(
     await survivor.api.exchange({
       subject: mayfly.svid(AGENT),
-      details: taskDetails(ref, { credentials: [{ role: "orders-db/reader", ttl: "8s" }] }),
+      details: { type: "mayfly-task", task, credentials: [{ role, ttl: "8s" }] },
     }),
   );
   const { expiresAt: firstExpiry } = await theLease(mayfly, ref);

@@ -105,6 +105,28 @@ describe("a child task", () => {
     expect(child.credentials[0]!.expiresAt).toBeLessThanOrEqual(parent.task.deadlineAt);
   });
 
+  test("carries the lesser of its own declared ttl and its parent's, in what it draws too", async () => {
+    const { world, agent } = await setUp();
+    const later = { role: "orders-db/reader", issue: "later" };
+    const parent = await agent.open({ credentials: [{ ...later, ttl: 30 }] });
+    const child = await agent.child(parent, { credentials: [later] });
+    const wider = await agent.child(parent, { credentials: [{ ...later, ttl: 600 }] });
+    const narrower = await agent.child(wider, { credentials: [{ ...later, ttl: 10 }] });
+    const below = await agent.child(narrower, { credentials: [later] });
+    const declared = [child, wider, narrower, below].map(
+      ({ task }) => task.descriptor.credentials[0]!.ttlSeconds,
+    );
+    expect(declared).toEqual([30, 30, 10, 10]);
+    for (const [task, seconds] of [
+      [child, 30],
+      [below, 10],
+    ] as const) {
+      const draw = { task: task.task.id, credentials: [{ role: "orders-db/reader" }] };
+      const { credentials } = await agent.under(task.taskToken, draw);
+      expect(credentials[0]!.expiresAt).toBe(world.clock.now() + seconds * 1000);
+    }
+  });
+
   test("nests four deep and no deeper", async () => {
     const { agent } = await setUp();
     let task = await agent.open();
@@ -195,4 +217,61 @@ test("a child's authority lies within its parent's, whatever both ask for", asyn
   );
   // Else the property said nothing.
   expect(compared).toBeGreaterThan(5);
+});
+
+test("no credential outlives the ttl that was declared for it, at any depth, drawn or renewed", async () => {
+  const ttl = fc.option(fc.integer({ min: 5, max: 300 }), { nil: undefined });
+  const level = fc.record({
+    ttl,
+    draws: fc.array(fc.record({ ttl, waits: fc.array(fc.nat(40), { maxLength: 3 }) }), {
+      maxLength: 2,
+    }),
+  });
+  const seen = { leases: 0, renewed: 0, atTheBound: 0, inherited: 0 };
+  const property = fc.asyncProperty(
+    fc.array(level, { minLength: 1, maxLength: 4 }),
+    async (levels) => {
+      const { world, core, agent } = await setUp();
+      const role = "orders-db/reader";
+      const chain: Awaited<ReturnType<typeof agent.open>>[] = [];
+      let least = Number.POSITIVE_INFINITY;
+      for (const { ttl: declared, draws } of levels) {
+        const credentials = [
+          { role, issue: "later", ...(declared === undefined ? {} : { ttl: declared }) },
+        ];
+        const above = chain.at(-1);
+        const opened = await (above === undefined
+          ? agent.open({ credentials })
+          : agent.child(above, { credentials }));
+        chain.push(opened);
+        if (declared === undefined && least < Number.POSITIVE_INFINITY) seen.inherited++;
+        least = Math.min(least, declared ?? Number.POSITIVE_INFINITY);
+        for (const { ttl: asked, waits } of draws) {
+          const one = { role, ...(asked === undefined ? {} : { ttl: asked }) };
+          const drawn = await agent.under(opened.taskToken, {
+            task: opened.task.id,
+            credentials: [one],
+          });
+          const leaseId = drawn.credentials[0]!.lease;
+          for (const seconds of waits) {
+            await world.clock.advance(seconds * 1000);
+            const renewal = { leaseId, ttlSeconds: null, task: opened.task };
+            await core.renewLease(renewal, world.context()).then(
+              () => seen.renewed++,
+              () => null,
+            );
+          }
+          const lease = world.ledger.inspect.leases().find(({ id }) => id === leaseId)!;
+          expect(lease.expiresAt - lease.reservedAt).toBeLessThanOrEqual(least * 1000);
+          const made = world.upstream.all().find(({ name }) => name === lease.plan.externalName);
+          expect(made?.expiresAt ?? 0).toBeLessThanOrEqual(lease.expiresAt);
+          seen.leases++;
+          if (lease.expiresAt - lease.reservedAt === least * 1000) seen.atTheBound++;
+        }
+      }
+    },
+  );
+  await fc.assert(property, { numRuns: 100 });
+  // Else the property said nothing.
+  for (const [what, count] of Object.entries(seen)) expect(count, what).toBeGreaterThan(5);
 });

@@ -10,6 +10,9 @@ import {
 } from "@mayfly/testkit";
 import { createCore } from "./create-core.ts";
 
+const READER = "orders-db/reader";
+/** Time passes in these tests, and no worker sweeps. */
+const SELDOM = { settings: { sweepIntervalSeconds: 3600, listingIntervalSeconds: 3600 } };
 const ADMIN = { kind: "administrator", name: "alice" } as const;
 
 async function setUp(options: FakeWorldOptions = {}) {
@@ -17,8 +20,9 @@ async function setUp(options: FakeWorldOptions = {}) {
   const core = createCore(world.ports);
   await furnish(world, core);
   const agent = createFakeAgent(world, core);
-  const credentials = [{ role: "orders-db/reader", ttl: 60 }];
-  const { task, credentials: issued, taskToken } = await agent.open({ credentials });
+  const { task, taskToken } = await agent.open({ credentials: [{ role: READER, issue: "later" }] });
+  const draw = { task: task.id, credentials: [{ role: READER, ttl: 60 }] };
+  const { credentials: issued } = await agent.under(taskToken, draw);
   const leaseId = issued[0]!.lease;
   const renew = (ttl: number | null = 120, by = task) => {
     const ttlSeconds = ttl === null ? null : durationSeconds(ttl);
@@ -47,6 +51,49 @@ describe("renewal", () => {
     expect((await refusalOf(renew(60))).code).toBe("conflict");
     expect((await refusalOf(renew(null))).code).toBe("conflict");
     await world.clock.advance(1);
+  });
+
+  test("goes no further than the declared ttl, counted from the reservation", async () => {
+    const { world, core, agent } = await setUp(SELDOM);
+    const credentials = [{ role: READER, ttl: 90, issue: "later" }];
+    const { task, taskToken } = await agent.open({ credentials });
+    const draw = { task: task.id, credentials: [{ role: READER, ttl: 30 }] };
+    const { credentials: issued } = await agent.under(taskToken, draw);
+    const leaseId = issued[0]!.lease;
+    const lastAt = world.clock.now() + 90_000;
+    const renew = (ttl: number | null) => {
+      const ttlSeconds = ttl === null ? null : durationSeconds(ttl);
+      return core.renewLease({ leaseId, ttlSeconds, task }, world.context());
+    };
+    await world.clock.advance(20_000);
+    expect((await renew(40)).expiresAt).toBe(world.clock.now() + 40_000);
+    await world.clock.advance(20_000);
+    expect((await renew(1200)).expiresAt).toBe(lastAt);
+    const refused = await refusalOf(renew(null));
+    expect(refused).toMatchObject({ code: "conflict", where: "ttl" });
+    expect(refused.message).toContain("declared ttl");
+    await world.clock.advance(20_000);
+    expect((await refusalOf(renew(1200))).code).toBe("conflict");
+  });
+
+  test("by a child goes no further than the ttl that its parent declared", async () => {
+    const { world, core, agent } = await setUp(SELDOM);
+    const parent = await agent.open({ credentials: [{ role: READER, ttl: 90 }] });
+    const child = await agent.child(parent);
+    await world.clock.advance(30_000);
+    const leaseId = child.credentials[0]!.lease;
+    const renewal = { leaseId, ttlSeconds: durationSeconds(1200), task: child.task };
+    expect((await refusalOf(core.renewLease(renewal, world.context()))).code).toBe("conflict");
+  });
+
+  test("goes by the declared credential that covers the lease, not by another's ttl", async () => {
+    const { world, core, agent } = await setUp(SELDOM);
+    const wide = { role: READER, params: { groups: ["read", "list"] }, ttl: 60 };
+    const narrow = { role: READER, params: { groups: ["read"] }, ttl: 600, issue: "later" };
+    const { task, credentials } = await agent.open({ credentials: [wide, narrow] });
+    await world.clock.advance(30_000);
+    const renewal = { leaseId: credentials[0]!.lease, ttlSeconds: durationSeconds(300), task };
+    expect((await refusalOf(core.renewLease(renewal, world.context()))).code).toBe("conflict");
   });
 
   test("is a decision of its own, under today's policy, recorded when it is a denial", async () => {

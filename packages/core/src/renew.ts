@@ -5,6 +5,7 @@ import {
   type DurationSeconds,
   type InstantMs,
   type IssuePlan,
+  type JsonObject,
   type Lease,
   type LeaseId,
   type OpenBackend,
@@ -30,7 +31,7 @@ import { withDeadline } from "./with-deadline.ts";
 
 export interface RenewRequest {
   readonly leaseId: LeaseId;
-  /** Null: as long as role and task allow. */
+  /** Null: as long as role, task and declared `ttl` allow. */
   readonly ttlSeconds: DurationSeconds | null;
   /** The holder, as `authenticateTask` read it. */
   readonly task: Task;
@@ -121,19 +122,21 @@ async function decideAndRecord(
       },
     );
   }
-  const plan: IssuePlan = { ...lease.plan, expiresAt: laterExpiry(target, facts, request, now) };
-  const ttlSeconds = Math.ceil((plan.expiresAt - now) / 1000);
+  const until = laterExpiry(target, facts, request, now);
+  const still = stillGranted(parts, target, facts, lease, until);
+  const plan = still ?? { ...lease.plan, expiresAt: until };
+  const ttlSeconds = Math.max(0, Math.ceil((plan.expiresAt - now) / 1000));
   const base = { id, action: "renew", facts, target, plan, ttlSeconds, now } as const;
   const judged = decide(view, base);
   const decision =
-    judged.verdict.effect === "permit" && !isStillGranted(parts, target, facts, plan)
+    judged.verdict.effect === "permit" && still === null
       ? unknownRole(view, facts, lease, id, now)
       : judged;
   if (decision.verdict.effect === "deny") return deny(parts, facts, lease, decision);
   if (plan.expiresAt <= lease.expiresAt) {
     throw new BrokerError(
       "conflict",
-      `${lease.id} already lives as long as role, task and request allow.`,
+      `${lease.id} already lives as long as role, task, declared ttl and request allow.`,
       { where: "ttl" },
     );
   }
@@ -162,25 +165,44 @@ function laterExpiry(
   return earliest(plusSeconds(now, seconds), facts.deadlineAt);
 }
 
-/** Whether today's role still gives what the lease holds, for some declared parameters. */
-function isStillGranted(
+/**
+ * The plan of the renewed lease: the latest that a declared credential allows, of those for which
+ * today's role still gives what the lease holds; null if there is none. A declared `ttl` is the
+ * longest that one credential lives in all: it counts from the reservation, renewals included.
+ */
+function stillGranted(
   parts: CoreParts,
   target: Target,
   facts: TaskFacts,
+  lease: Lease,
+  until: InstantMs,
+): IssuePlan | null {
+  const declared = facts.descriptor.credentials.filter(({ role }) => role === target.role.name);
+  const plans = declared.flatMap(({ params, ttlSeconds }) => {
+    const expiresAt =
+      ttlSeconds === null ? until : earliest(until, plusSeconds(lease.reservedAt, ttlSeconds));
+    const plan: IssuePlan = { ...lease.plan, expiresAt };
+    return isStillGranted(parts, target, params, plan) ? [plan] : [];
+  });
+  return plans.toSorted((a, b) => b.expiresAt - a.expiresAt)[0] ?? null;
+}
+
+/** Whether today's role still gives what the lease holds, for these declared parameters. */
+function isStillGranted(
+  parts: CoreParts,
+  target: Target,
+  params: JsonObject,
   plan: IssuePlan,
 ): boolean {
   const { installation, clock } = parts.ports;
   const world = { installation, leaseId: plan.leaseId, now: clock.now() };
-  const declared = facts.descriptor.credentials.filter(({ role }) => role === target.role.name);
-  return declared.some(({ params }) => {
-    try {
-      const today = checkedPlan(world, target, target.type.parseParams(params), plan.expiresAt);
-      return target.type.isWithin(plan, today);
-    } catch (error) {
-      if (BrokerError.is(error) && error.code === "invalid_input") return false;
-      throw error;
-    }
-  });
+  try {
+    const today = checkedPlan(world, target, target.type.parseParams(params), plan.expiresAt);
+    return target.type.isWithin(plan, today);
+  } catch (error) {
+    if (BrokerError.is(error) && error.code === "invalid_input") return false;
+    throw error;
+  }
 }
 
 type Decided = ReturnType<typeof decide>;

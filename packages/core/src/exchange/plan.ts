@@ -29,6 +29,8 @@ export interface Planned {
   /** Normal form. */
   readonly params: JsonObject;
   readonly ttlSeconds: number;
+  /** What was asked, cut to what the declared credential it lies within says; null: neither did. */
+  readonly declaredTtlSeconds: DurationSeconds | null;
 }
 
 export interface PlanWorld {
@@ -91,7 +93,12 @@ function planOne(
   try {
     const params = type.parseParams(request.params);
     const plan = checkedPlan(world, target, params, expiresAt);
-    return { plan, params, ttlSeconds: Math.ceil((plan.expiresAt - world.now) / 1000) };
+    return {
+      plan,
+      params,
+      ttlSeconds: Math.ceil((plan.expiresAt - world.now) / 1000),
+      declaredTtlSeconds: request.ttlSeconds,
+    };
   } catch (error) {
     if (!BrokerError.is(error) || error.code !== "invalid_input") throw error;
     throw new BrokerError("invalid_task", `${where}.${error.message}`, {

@@ -1,4 +1,5 @@
 import {
+  BrokerError,
   plusSeconds,
   workloadName,
   type IdempotencyScope,
@@ -73,7 +74,7 @@ function newTask(
   facts: TaskFacts,
   permitted: readonly Permitted[],
 ): Extract<Reservation["task"], { kind: "open" }>["task"] {
-  const params = new Map(permitted.map((one) => [one.wanted.index, one.params]));
+  const planned = new Map(permitted.map((one) => [one.wanted.index, one]));
   return {
     id: mintId("task", ports),
     parentId: ask.parent?.id ?? null,
@@ -81,10 +82,12 @@ function newTask(
     verifiedInitiator: ask.verifiedInitiator,
     descriptor: {
       ...ask.descriptor,
-      credentials: ask.descriptor.credentials.map((request, index) => ({
-        ...request,
-        params: params.get(index) ?? request.params,
-      })),
+      // A child's own descriptor bounds what it draws and renews: it carries its parent's bounds.
+      credentials: ask.descriptor.credentials.map((request, index) => {
+        const one = planned.get(index);
+        if (one === undefined) throw new BrokerError("internal", "a credential was not judged");
+        return { ...request, params: one.params, ttlSeconds: one.declaredTtlSeconds };
+      }),
     },
     deadlineAt: facts.deadlineAt,
   };

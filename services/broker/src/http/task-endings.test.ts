@@ -247,7 +247,7 @@ describe("a lease", () => {
   });
   it("is renewed with the task token, within role and deadline", async () => {
     const bench = await createBrokerBench();
-    const details = readerTask({ deadline: "1h", credentials: [{ role: READER, ttl: "5m" }] });
+    const details = readerTask({ deadline: "1h", credentials: [{ role: READER }] });
     const task = opened(await exchange(bench, bench.identities.svid("bot"), { details }));
     const path = `/v1/leases/${task.leases[0] ?? ""}/renew`;
     await bench.clock.advance(60_000);
@@ -258,6 +258,15 @@ describe("a lease", () => {
       const refused = await bench.call("POST", path, { token, body: { ttl: "2h" } });
       expect(at(refused, "code")).toBe("denied");
     }
+  });
+  it("is renewed no further than the ttl that its task declared", async () => {
+    const bench = await createBrokerBench();
+    const details = readerTask({ deadline: "1h", credentials: [{ role: READER, ttl: "5m" }] });
+    const task = opened(await exchange(bench, bench.identities.svid("bot"), { details }));
+    const path = `/v1/leases/${task.leases[0] ?? ""}/renew`;
+    await bench.clock.advance(60_000);
+    const refused = await bench.call("POST", path, { token: task.token, body: { ttl: "20m" } });
+    expect([refused.status, at(refused, "code")]).toEqual([409, "conflict"]);
   });
   it.each(["", "/end", "/renew"])("%s of somebody else is answered like none", async (suffix) => {
     const { bench, task } = await withTask();
