@@ -9,7 +9,7 @@ import { appendEvents } from "./append-events.ts";
 import { taskEnded } from "./judge-reservation.ts";
 import { leaseColumns, leaseOfRow, type LeaseRow } from "./lease-row.ts";
 import { lockTaskPaths } from "./lock-task-paths.ts";
-import { decisionData, insertDecisions } from "./record-denial.ts";
+import { decisionData, insertDecisions } from "./decision-rows.ts";
 import type { Sql, Transaction } from "./sql.ts";
 
 interface RenewalRow extends LeaseRow {
@@ -84,7 +84,11 @@ async function writeRenewal(
   const { taskId, role, workload } = leaseOfRow(row);
   const actor = { kind: "workload", name: workload ?? "" } as const;
   const ids = { taskId, leaseId, decisionId: decision.id };
-  const denial = { decision: { ...decision, taskId }, workload: workload ?? "", role: role ?? "" };
+  const recorded = {
+    decision: { ...decision, taskId },
+    workload: workload ?? "",
+    role: role ?? "",
+  };
   const [renewed] = await Promise.all([
     sql<LeaseRow[]>`
       UPDATE mayfly.leases AS l
@@ -92,13 +96,13 @@ async function writeRenewal(
         due_at = mayfly.instant(${expiresAt}::float8), version = l.version + 1
       WHERE l.id = ${row.id}::uuid AND l.state = 'active'
       RETURNING ${leaseColumns(sql)}`.execute(),
-    insertDecisions(sql, [denial]),
+    insertDecisions(sql, [recorded]),
     appendEvents(sql, [
       {
         kind: "decision.permitted",
         actor,
         ...ids,
-        data: decisionData(decision, denial.role),
+        data: decisionData(recorded),
       },
       { kind: "lease.renewed", actor, ...ids, data: { from: row.expires_at, expiresAt } },
     ]),

@@ -1,5 +1,6 @@
-import { uuidOfId, type LeaseId, type NewTask, type Reservation } from "@mayfly/spec";
+import { uuidOfId, type LeaseId, type NewTask, type Reservation, type TaskId } from "@mayfly/spec";
 import { appendEvents, type NewEvent } from "./append-events.ts";
+import { decisionData, insertDecisions, type RecordedDecision } from "./decision-rows.ts";
 import type { Accepted } from "./judge-reservation.ts";
 import { idempotencyKey, oneTimeKey } from "./reserve-facts.ts";
 import { outageSoFar } from "./ledger-clock.ts";
@@ -9,8 +10,9 @@ import { taskColumns, type TaskRow } from "./task-row.ts";
 /** How long a key is kept: RFC draft practice is a day, and no issue lives as long. */
 const KEY_HOURS = 24;
 
-export const taskUuidOf = ({ task }: Reservation): string =>
-  uuidOfId(task.kind === "open" ? task.task.id : task.taskId);
+const taskIdOf = ({ task }: Reservation): TaskId =>
+  task.kind === "open" ? task.task.id : task.taskId;
+export const taskUuidOf = (reservation: Reservation): string => uuidOfId(taskIdOf(reservation));
 
 /**
  * Tokens and keys before all rows: who loses the race for one is not written. A token that is
@@ -125,7 +127,7 @@ export async function writeReservations(
   const [, , , , , , tasks] = await Promise.all([
     opened.length > 0 ? insertTasks(sql, opened, outage) : [],
     proven.length > 0 ? proveTasks(sql, proven, outage) : [],
-    decided.length > 0 ? insertDecisions(sql, decided) : [],
+    decided.length > 0 ? insertDecisions(sql, decided.flatMap(recordedDecisions)) : [],
     leases.length > 0 ? insertLeases(sql, leases) : [],
     repeated.length > 0 ? endEarlierGenerations(sql, repeated) : [],
     appendEvents(sql, accepted.flatMap(eventsOf)),
@@ -209,29 +211,13 @@ const proveTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fra
     FROM proof AS p JOIN held USING (id)
     WHERE t.id = p.id`.execute();
 
-const insertDecisions = (sql: Transaction, accepted: readonly Accepted[]) =>
-  sql`
-    INSERT INTO mayfly.decisions
-      (id, task_id, workload, role, effect, request, verdict, policy_digest, decided_at)
-    SELECT id, task_id, workload, role, effect, request, verdict, policy_digest,
-      mayfly.instant(decided_ms)
-    FROM jsonb_to_recordset(${rows(
-      accepted.flatMap(({ reservation, workload }) =>
-        reservation.decisions.map((decision) => ({
-          id: uuidOfId(decision.id),
-          task_id: decision.taskId === null ? taskUuidOf(reservation) : uuidOfId(decision.taskId),
-          workload,
-          role: reservation.leases.find((lease) => lease.decisionId === decision.id)?.role ?? null,
-          effect: decision.verdict.effect,
-          request: decision.request,
-          verdict: decision.verdict,
-          policy_digest: decision.policyDigest,
-          decided_ms: decision.decidedAt,
-        })),
-      ),
-    )}::text::jsonb) AS d (
-      id uuid, task_id uuid, workload text, role text, effect text, request jsonb, verdict jsonb,
-      policy_digest text, decided_ms double precision)`.execute();
+/** Each with its task: a decision that came before the task's id was known gets it here. */
+const recordedDecisions = ({ reservation, workload }: Accepted): RecordedDecision[] =>
+  reservation.decisions.map((decision) => ({
+    decision: { ...decision, taskId: decision.taskId ?? taskIdOf(reservation) },
+    workload,
+    role: reservation.leases.find((lease) => lease.decisionId === decision.id)?.role ?? null,
+  }));
 
 const insertLeases = (sql: Transaction, accepted: readonly Accepted[]) =>
   sql`
@@ -294,10 +280,11 @@ const endEarlierGenerations = (sql: Transaction, accepted: readonly Accepted[]) 
       '{"reason": "superseded by a repeated request"}'
     FROM ended WHERE state = 'ending'`.execute();
 
-function eventsOf({ reservation, standing, workload, generation }: Accepted): NewEvent[] {
+function eventsOf(accepted: Accepted): NewEvent[] {
+  const { reservation, standing, workload, generation } = accepted;
   const { task } = reservation;
   const actor = { kind: "workload", name: workload } as const;
-  const taskId = task.kind === "open" ? task.task.id : task.taskId;
+  const taskId = taskIdOf(reservation);
   const events: NewEvent[] = [];
   if (task.kind === "open") {
     const { identity, descriptor, verifiedInitiator } = task.task;
@@ -321,14 +308,15 @@ function eventsOf({ reservation, standing, workload, generation }: Accepted): Ne
   }
   const leaseOf = (decisionId: string): LeaseId | null =>
     reservation.leases.find((lease) => lease.decisionId === decisionId)?.id ?? null;
-  for (const { id, verdict, policyDigest } of reservation.decisions) {
+  for (const recorded of recordedDecisions(accepted)) {
+    const { id, verdict } = recorded.decision;
     events.push({
       kind: verdict.effect === "permit" ? "decision.permitted" : "decision.denied",
       actor,
       taskId,
       leaseId: leaseOf(id),
       decisionId: id,
-      data: { verdict: { ...verdict }, policyDigest },
+      data: decisionData(recorded),
     });
   }
   for (const { id, decisionId, role, backendId, backendRevision, plan } of reservation.leases) {

@@ -2,6 +2,8 @@ import type { LogVerification } from "@mayfly/spec";
 import { eventOfRow, type EventRow } from "./event-row.ts";
 import { CHAIN_START, chainHash, leafHash } from "./leaf-hash.ts";
 import { hex, type Sql, type Transaction } from "./sql.ts";
+import { findUntoldDecision, verifyDecisions } from "./verify-decisions.ts";
+import { findMisstatedEnd, verifyLeases } from "./verify-leases.ts";
 
 const PAGE = 1000;
 
@@ -59,8 +61,10 @@ export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<Log
     }
     const repeated = await findRepeated(tx, start.next);
     if (repeated !== null) return repeated;
-    const unlogged = from === 0 ? await findUnlogged(tx, end.next) : null;
-    if (unlogged !== null) return unlogged;
+    const altered = (await verifyDecisions(tx, start.next)) ?? (await verifyLeases(tx, start.next));
+    if (altered !== null) return altered;
+    const untold = from === 0 ? await findUntold(tx, end.next) : null;
+    if (untold !== null) return untold;
     return {
       ok: true,
       entries: end.next - start.next,
@@ -140,6 +144,12 @@ async function findRepeated(sql: Transaction, from: number): Promise<Problem | n
   if (row === undefined) return null;
   return problem(row.log_index, `entry ${row.log_index} repeats the event of an earlier one`);
 }
+
+/** What the rows hold and the log does not tell; of no entry, so looked for over the whole alone. */
+const findUntold = async (sql: Transaction, entries: number): Promise<Problem | null> =>
+  (await findUnlogged(sql, entries)) ??
+  (await findUntoldDecision(sql, entries)) ??
+  (await findMisstatedEnd(sql, entries));
 
 /** An event that is neither in the log nor queued for it: somebody took its entry away. */
 async function findUnlogged(sql: Transaction, entries: number): Promise<Problem | null> {
