@@ -52,6 +52,7 @@ describe("listing orphans", () => {
     await core.endTask(end, world.context());
     expect(world.ledger.inspect.leases()).toMatchObject([{ state: "ended" }]);
     expect(world.upstream.live()).toHaveLength(1);
+    await world.clock.advance(1);
 
     const found = await core.listOrphans(ORDERS, world.context());
     expect(found.orphans).toEqual([world.ledger.inspect.leases()[0]!.id]);
@@ -63,9 +64,47 @@ describe("listing orphans", () => {
     ]);
   });
 
+  test("leaves alone what ended between its listing and its look-up; the next finds it gone", async () => {
+    const { world, core, agent } = await setUp();
+    const { task } = await agent.open();
+    await agent.open();
+    const end = {
+      taskId: task.id,
+      by: ADMIN,
+      state: "completed",
+      reason: "",
+      waitSeconds: 5,
+    } as const;
+    const { sweepLedger } = world.ports;
+    let ended = 0;
+    const racing = createCore({
+      ...world.ports,
+      sweepLedger: {
+        ...sweepLedger,
+        adoptOrphans: async (...listed) => {
+          await world.clock.advance(20);
+          const { leases } = await core.endTask(end, world.context());
+          ended += leases.filter(({ outcome }) => outcome === "revoked").length;
+          return sweepLedger.adoptOrphans(...listed);
+        },
+      },
+    });
+    const found = await racing.listOrphans(ORDERS, world.context());
+    expect(ended).toBe(1);
+    expect(found).toMatchObject({ marked: 2, orphans: [] });
+    expect(world.log.messages("error")).toEqual([]);
+    const kinds = world.ledger.inspect.events().map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind === "lease.ended")).toHaveLength(1);
+    expect(kinds).not.toContain("lease.resurfaced");
+    await world.clock.advance(20);
+    const next = await core.listOrphans(ORDERS, world.context());
+    expect(next).toMatchObject({ marked: 1, orphans: [] });
+  });
+
   test("gives a lease to what a restore lost, and ends it", async () => {
     const { world, agent } = await setUp();
     await agent.open();
+    await world.clock.advance(1);
     const restored = createMemoryLedger(world.clock);
     const core = createCore({
       ...world.ports,

@@ -3,6 +3,7 @@ import {
   bindingOf,
   type BackendId,
   type CallContext,
+  type InstantMs,
   type LeaseId,
   type Marked,
   type MarkedPage,
@@ -31,7 +32,8 @@ const PAGES_MAX = 10_000;
 
 /**
  * Lists what bears our mark at one backend and looks each up in the ledger, after its page was
- * listed: whatever has no live lease by then is an orphan.
+ * listed: whatever has no live lease by then, and had none when the listing of its page began, is
+ * an orphan. A lease that ends between the two was live when it was seen.
  */
 export async function listOrphans(
   parts: CoreParts,
@@ -48,11 +50,11 @@ export async function listOrphans(
   await parts.openBackends.use(known.registered, async (open) => {
     if (open.listing.kind === "none") return;
     listed = true;
-    for await (const page of pages(parts, known.registered, open.listing, context)) {
+    for await (const { page, listedAt } of pages(parts, known.registered, open.listing, context)) {
       found.marked += page.marked.length;
       found.foreign += page.marked.filter(({ mark }) => mark.kind === "foreign").length;
       found.unverified += page.marked.filter(({ mark }) => mark.kind === "unverified").length;
-      found.orphans.push(...(await adopt(parts, backendId, page.marked)));
+      found.orphans.push(...(await adopt(parts, backendId, page.marked, listedAt)));
     }
   });
   if (listed) await parts.ports.sweepLedger.recordSweep(backendId);
@@ -65,16 +67,17 @@ async function* pages(
   registered: RegisteredBackend,
   listing: Extract<OpenBackend["listing"], { kind: "marked" }>,
   context: CallContext,
-): AsyncGenerator<MarkedPage> {
-  const { clock } = parts.ports;
+): AsyncGenerator<{ readonly page: MarkedPage; readonly listedAt: InstantMs }> {
+  const { clock, sweepLedger } = parts.ports;
   let after: string | null = null;
   for (let count = 0; count < PAGES_MAX; count++) {
     const from: string | null = after;
+    const listedAt = await sweepLedger.now();
     const page: MarkedPage = await withDeadline(
       { clock, seconds: PAGE_SECONDS_MAX, signal: context.signal, what: `list ${registered.id}` },
       (signal) => listing.list(from, { ...context, signal }),
     );
-    yield page;
+    yield { page, listedAt };
     if (page.next === null) return;
     after = page.next;
   }
@@ -87,6 +90,7 @@ async function adopt(
   parts: CoreParts,
   backendId: BackendId,
   marked: readonly Marked[],
+  listedAt: InstantMs,
 ): Promise<readonly LeaseId[]> {
   const { sealer, sweepLedger } = parts.ports;
   const ours: { mark: Ours; externalName: string; sealedHandle: Uint8Array }[] = [];
@@ -95,7 +99,7 @@ async function adopt(
     const sealedHandle = await sealer.seal(mark.handle, bindingOf.leaseHandle(mark.leaseId));
     ours.push({ mark, externalName, sealedHandle });
   }
-  return ours.length === 0 ? [] : sweepLedger.adoptOrphans(backendId, ours);
+  return ours.length === 0 ? [] : sweepLedger.adoptOrphans(backendId, ours, listedAt);
 }
 
 function report(

@@ -1,8 +1,10 @@
 import {
   BrokerError,
   idFromUuid,
+  instantOfId,
   uuidOfId,
   type BackendId,
+  type InstantMs,
   type LeaseId,
   type SweepLedger,
 } from "@mayfly/spec";
@@ -11,25 +13,39 @@ import { hex, rows, uuids, type Sql, type Transaction } from "./sql.ts";
 
 type Marked = Parameters<SweepLedger["adoptOrphans"]>[1];
 
-/** Called after the backend's listing: what is ours and belongs to no live lease is an orphan. */
+/** The ledger's clock, cut to the millisecond: never later than it is. */
+export async function readClock(sql: Sql): Promise<InstantMs> {
+  const [row] = await sql<{ at: InstantMs }[]>`SELECT clock_timestamp() AS at`;
+  if (row === undefined) throw new BrokerError("internal", "the ledger did not tell the time");
+  return row.at;
+}
+
+/**
+ * Called after the backend's listing: what is ours and belonged to no live lease at `listedAt`,
+ * before that listing, is an orphan. A lease's `ended_at` is the start of a transaction that began
+ * after its credential was destroyed: what was listed after it had come back.
+ */
 export function adoptOrphans(
   sql: Sql,
   backendId: BackendId,
   marked: Marked,
+  listedAt: InstantMs,
 ): Promise<readonly LeaseId[]> {
   const byId = new Map(marked.map((each) => [uuidOfId(each.mark.leaseId), each]));
   if (byId.size === 0) return Promise.resolve([]);
   return sql.begin(async (tx) => {
-    const known = await tx<{ id: string; task_id: string | null; state: string }[]>`
-      SELECT id, task_id, state FROM mayfly.leases
+    const known = await tx<{ id: string; task_id: string | null; is_orphan: boolean }[]>`
+      SELECT id, task_id,
+        state = 'ended' AND ended_at < mayfly.instant(${listedAt}::float8) AS is_orphan
+      FROM mayfly.leases
       WHERE id = ANY (${uuids(byId.keys())}::text::uuid[])
       ORDER BY id FOR NO KEY UPDATE`;
     const knownIds = new Set(known.map((row) => row.id));
-    const ended = new Map(
-      known.filter((row) => row.state === "ended").map((row) => [row.id, row.task_id]),
-    );
+    const ended = new Map(known.filter((row) => row.is_orphan).map((row) => [row.id, row.task_id]));
     const reopened = [...byId].filter(([id]) => ended.has(id)).map(([, each]) => each);
-    const lost = [...byId].filter(([id]) => !knownIds.has(id)).map(([, each]) => each);
+    const lost = [...byId]
+      .filter(([id, { mark }]) => !knownIds.has(id) && instantOfId(mark.leaseId) < listedAt)
+      .map(([, each]) => each);
     if (reopened.length > 0) await reopen(tx, reopened);
     const inserted = lost.length > 0 ? await insertLost(tx, backendId, lost) : new Set<string>();
     const orphans = [...reopened, ...lost.filter((each) => inserted.has(leaseUuid(each)))];

@@ -14,7 +14,7 @@ import {
   type TaskLedger,
 } from "@mayfly/spec";
 import { createActivate } from "./activate.ts";
-import { adoptOrphans } from "./adopt-orphans.ts";
+import { adoptOrphans, readClock } from "./adopt-orphans.ts";
 import { appendLog } from "./append-log.ts";
 import { applyEnd } from "./apply-end.ts";
 import { selectBootstrapTokenSha256 } from "./bootstrap-token.ts";
@@ -229,8 +229,9 @@ function sweepLedger({ ports, commits, statements: sql, ledgerClock }: Parts, lo
     claim: (backendId, limit, seconds) =>
       withRetries(ports, () => claim(sql, backendId, limit, durationSeconds(seconds))),
     settle: (claimed, outcome) => settle.submit({ claim: claimed, outcome }),
-    adoptOrphans: (backendId, marked) =>
-      withRetries(ports, () => adoptOrphans(sql, backendId, marked)),
+    now: () => withRetries(ports, () => readClock(sql)),
+    adoptOrphans: (backendId, marked, listedAt) =>
+      withRetries(ports, () => adoptOrphans(sql, backendId, marked, listedAt)),
     recordSweep: async (backendId) => {
       await withRetries(ports, () => recordSweep(sql, ledgerClock, backendId));
       if (backendId === null) await hourly();

@@ -1,5 +1,6 @@
 import type { Brand } from "./brand.ts";
 import { InvalidInput } from "./errors.ts";
+import { instantMs, type InstantMs } from "./time.ts";
 
 /**
  * Ids carry their kind, sort by time and survive copy and paste: a prefix, then a UUIDv7
@@ -45,6 +46,11 @@ export function idFromUuid<K extends IdKind>(kind: K, uuid: string): IdOf[K] {
 export function uuidOfId(id: TaskId | LeaseId | DecisionId | EventId): string {
   const hex = id.slice(id.indexOf("_") + 1);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** When it was minted, by its process's clock: the time in its UUIDv7. */
+export function instantOfId(id: TaskId | LeaseId | DecisionId | EventId): InstantMs {
+  return instantMs(Number.parseInt(id.slice(id.indexOf("_") + 1).slice(0, 12), 16));
 }
 
 /** A backend's registered name, such as `orders-db`. */

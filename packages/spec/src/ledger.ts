@@ -224,10 +224,17 @@ export interface SweepLedger {
   ): Promise<readonly Claim[]>;
   /** False: the claim was lost, and nothing was written. */
   settle(claim: Claim, outcome: ClaimOutcome): Promise<boolean>;
+  /** The ledger's clock, on the primary, at a time within the call. */
+  now(): Promise<InstantMs>;
   /**
    * For each marked object, after the listing and on the primary: is its lease live? The others
    * are orphans: reopened as `ending` with the note `resurfaced`, or given a lease if the row is
    * lost. Returns the orphans.
+   *
+   * `listedAt` is what {@link SweepLedger.now} said before the page was listed. What was seen at
+   * the backend is an orphan only if its lease had ended before that: one that ended while the page
+   * was on its way was rightly there when it was seen. Likewise a lost row counts only if its id is
+   * older. What is left out is seen again by the next listing.
    */
   adoptOrphans(
     backendId: BackendId,
@@ -236,6 +243,7 @@ export interface SweepLedger {
       readonly externalName: string;
       readonly sealedHandle: Uint8Array;
     }[],
+    listedAt: InstantMs,
   ): Promise<readonly LeaseId[]>;
   /** `backendId` null: a sweep over the ledger's rows; else one listing of that backend. */
   recordSweep(backendId: BackendId | null): Promise<void>;

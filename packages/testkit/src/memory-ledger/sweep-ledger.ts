@@ -1,5 +1,6 @@
 import {
   BrokerError,
+  instantOfId,
   plusSeconds,
   type Actor,
   type BackendId,
@@ -7,6 +8,7 @@ import {
   type ClaimOutcome,
   type DueTask,
   type DurationSeconds,
+  type InstantMs,
   type IssuingHealth,
   type LeaseId,
   type SweepLedger,
@@ -47,8 +49,11 @@ export function createSweepLedger(store: MemoryStore): SweepLedger {
           .map((row) => claim(store, row, claimSeconds));
       }),
     settle: (claimed, outcome) => gate.run("settle", () => settle(store, claimed, outcome)),
-    adoptOrphans: (backendId, marked) =>
-      gate.run("adoptOrphans", () => marked.flatMap((one) => adopt(store, backendId, one) ?? [])),
+    now: () => gate.run("now", () => store.clock.now()),
+    adoptOrphans: (backendId, marked, listedAt) =>
+      gate.run("adoptOrphans", () =>
+        marked.flatMap((one) => adopt(store, backendId, one, listedAt) ?? []),
+      ),
     recordSweep: (backendId) =>
       gate.run("recordSweep", () => {
         store.sweeps.set(backendId, store.clock.now());
@@ -197,11 +202,17 @@ function settle(store: MemoryStore, claimed: Claim, outcome: ClaimOutcome): bool
 
 type MarkedRow = Parameters<SweepLedger["adoptOrphans"]>[1][number];
 
-function adopt(store: MemoryStore, backendId: BackendId, marked: MarkedRow): LeaseId | null {
+function adopt(
+  store: MemoryStore,
+  backendId: BackendId,
+  marked: MarkedRow,
+  listedAt: InstantMs,
+): LeaseId | null {
   const now = store.clock.now();
   const { mark, sealedHandle } = marked;
   const known = store.leases.get(mark.leaseId);
   if (known !== undefined && isLive(known)) return null;
+  if ((known?.endedAt ?? instantOfId(mark.leaseId)) >= listedAt) return null;
   const row = known ?? lostRow(store, backendId, marked);
   row.state = "ending";
   row.outcome = null;

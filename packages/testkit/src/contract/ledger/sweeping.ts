@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { durationSeconds, plusSeconds, type LeaseId } from "@mayfly/spec";
+import { durationSeconds, plusSeconds, type BackendId, type LeaseId } from "@mayfly/spec";
 import {
   activeLease,
   ADMIN,
@@ -240,13 +240,18 @@ export function describeSweeping(ledgerOf: () => LedgerUnderTest): void {
       sealedHandle: Uint8Array.of(4, 2),
     });
 
+    /** As if listed a minute after all that was done before. */
+    const listedLater = (ledger: LedgerUnderTest) => plusSeconds(ledger.now(), 60);
+    const adopt = (ledger: LedgerUnderTest, backendId: BackendId, leaseId: LeaseId) =>
+      ledger.sweep.adoptOrphans(backendId, [marked(leaseId)], listedLater(ledger));
+
     test("what belongs to a live lease is none", async () => {
       const ledger = ledgerOf();
       const backend = await registerBackend(ledger);
       const { task, lease } = await activeLease(ledger, backend);
       const { lease: reserved } = await reserveLease(ledger, backend, { under: task });
       const listed = [marked(lease.id), marked(reserved.id)];
-      expect(await ledger.sweep.adoptOrphans(backend.id, listed)).toEqual([]);
+      expect(await ledger.sweep.adoptOrphans(backend.id, listed, listedLater(ledger))).toEqual([]);
       expect((await ledger.tasks.lease(lease.id))!.state).toBe("active");
     });
 
@@ -255,7 +260,7 @@ export function describeSweeping(ledgerOf: () => LedgerUnderTest): void {
       const backend = await registerBackend(ledger);
       const { lease } = await reserveLease(ledger, backend);
       await ledger.issue.abandon(lease, "thought to have had no effect");
-      expect(await ledger.sweep.adoptOrphans(backend.id, [marked(lease.id)])).toEqual([lease.id]);
+      expect(await adopt(ledger, backend.id, lease.id)).toEqual([lease.id]);
       expect(await ledger.tasks.lease(lease.id)).toMatchObject({
         state: "ending",
         outcome: null,
@@ -265,14 +270,40 @@ export function describeSweeping(ledgerOf: () => LedgerUnderTest): void {
       expect(Uint8Array.from(claim.work.sealedHandle!)).toEqual(Uint8Array.of(4, 2));
       expect(claim.work.kind).toBe("revoke");
       expect(await eventKinds(ledger, { leaseId: lease.id })).toContain("lease.resurfaced");
-      expect(await ledger.sweep.adoptOrphans(backend.id, [marked(lease.id)])).toEqual([]);
+      expect(await adopt(ledger, backend.id, lease.id)).toEqual([]);
+    });
+
+    test("what belongs to a lease that ended after its listing began is none, until the next", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const { lease } = await reserveLease(ledger, backend);
+      const listedAt = await ledger.sweep.now();
+      await ledger.pass(5);
+      await ledger.issue.abandon(lease, "had no effect");
+      const listed = [marked(lease.id)];
+      expect(await ledger.sweep.adoptOrphans(backend.id, listed, listedAt)).toEqual([]);
+      expect((await ledger.tasks.lease(lease.id))!.state).toBe("ended");
+      expect(await eventKinds(ledger, { leaseId: lease.id })).not.toContain("lease.resurfaced");
+      await ledger.pass(5);
+      const next = await ledger.sweep.now();
+      expect(await ledger.sweep.adoptOrphans(backend.id, listed, next)).toEqual([lease.id]);
+    });
+
+    test("what bears an id younger than its listing is none, until the next", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const lost = mintId("lease");
+      const earlier = plusSeconds(ledger.now(), -60);
+      expect(await ledger.sweep.adoptOrphans(backend.id, [marked(lost)], earlier)).toEqual([]);
+      expect(await ledger.tasks.lease(lost)).toBeNull();
+      expect(await adopt(ledger, backend.id, lost)).toEqual([lost]);
     });
 
     test("what belongs to a lost row is given one, of which nothing else is known", async () => {
       const ledger = ledgerOf();
       const backend = await registerBackend(ledger);
       const lost = mintId("lease");
-      expect(await ledger.sweep.adoptOrphans(backend.id, [marked(lost)])).toEqual([lost]);
+      expect(await adopt(ledger, backend.id, lost)).toEqual([lost]);
       expect(await ledger.tasks.lease(lost)).toMatchObject({
         taskId: null,
         role: null,
