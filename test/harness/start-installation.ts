@@ -56,8 +56,9 @@ export interface Installation extends AsyncDisposable {
   register(broker: RunningBroker): Promise<void>;
   /** A JWT-SVID of `spiffe://system.test/agent/<agent>`, good for five minutes. */
   svid(agent: string): string;
-  /** What leaks now, in words; `assertNothingLeaks` throws with it. */
+  /** What leaks now, in words. */
   findLeaks(broker: RunningBroker): Promise<readonly string[]>;
+  /** Throws with every leak, or because a process ended by a failure of its own. */
   assertNothingLeaks(broker: RunningBroker): Promise<void>;
 }
 
@@ -158,9 +159,22 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
     register: ({ api }) => registerOrders(api, orders, trust),
     svid: (agent) => trust.token({ claims: { sub: `spiffe://${TRUST_DOMAIN}/agent/${agent}` } }),
     findLeaks: (broker) => findLeaks(around(broker)),
-    assertNothingLeaks: (broker) => assertNothingLeaks(around(broker)),
+    assertNothingLeaks: async (broker) => {
+      await assertNothingBroke(processes);
+      await assertNothingLeaks(around(broker));
+    },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+}
+
+/** A process is killed or stopped by its test, or it lives: it never ends by a failure of its own. */
+async function assertNothingBroke(processes: readonly ServiceProcess[]): Promise<void> {
+  for (const one of processes.filter((process) => process.hasEnded())) {
+    const { code } = await one.exited;
+    if (code !== null && code !== 0) {
+      throw new Error(`the ${one.service} ended by itself with code ${code}:\n${one.output()}`);
+    }
+  }
 }
 
 const environmentOf =
