@@ -12,10 +12,18 @@ export class PgFailure extends Error {
   override readonly name = "PgFailure";
   readonly kind: "not_sent" | "refused" | "lost";
   readonly sqlstate: string | null;
-  constructor(kind: PgFailure["kind"], message: string, sqlstate: string | null = null) {
+  /** The server hung up where TLS begins. */
+  readonly withoutTls: boolean;
+  constructor(
+    kind: PgFailure["kind"],
+    message: string,
+    sqlstate: string | null = null,
+    withoutTls = false,
+  ) {
     super(message);
     this.kind = kind;
     this.sqlstate = sqlstate;
+    this.withoutTls = withoutTls;
   }
 }
 
@@ -65,11 +73,17 @@ const passing = (failure: PgFailure): boolean =>
   failure.sqlstate === SQLSTATE.pastDeadline ||
   CONNECTION_TROUBLE.test(failure.sqlstate ?? "");
 
+const WITHOUT_TLS =
+  "nothing was sent: the server hung up where TLS begins, as one without TLS does. Turn TLS on " +
+  "there (ssl = on), or set `tls` to unsafe_disable if nobody can listen in between";
+
 /** A name or host in a message of the server stays in the log; the SQLSTATE may be shown. */
 function publicReason(failure: PgFailure): string {
   switch (failure.kind) {
     case "not_sent":
-      return "the server could not be reached, or was too busy; nothing was sent";
+      return failure.withoutTls
+        ? WITHOUT_TLS
+        : "the server could not be reached, or was too busy; nothing was sent";
     case "lost":
       return "no answer came in time, so what was sent may have happened";
     case "refused":
