@@ -7,6 +7,7 @@ export * from "./errors.ts";
 export * from "./identity.ts";
 export * from "./ids.ts";
 export * from "./lease.ts";
+export * from "./ledger-queries.ts";
 export * from "./ledger.ts";
 export * from "./policy.ts";
 export * from "./seal.ts";
