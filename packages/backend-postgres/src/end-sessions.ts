@@ -22,18 +22,26 @@ export async function endSessions(
   const patienceMs = lane.settings.call_seconds_max * 1000;
   const untilMs = Math.min(deadline.byMs, clock.monotonicMs() + patienceMs);
   for (let pauseMs = 5; ; pauseMs = Math.min(200, pauseMs * 2)) {
-    const rows = await endpoint.run(
-      `SELECT count(pg_terminate_backend(pid))::text AS sessions
-       FROM pg_stat_activity WHERE usesysid = ${oidLiteral(oid)}`,
-      deadline,
-    );
-    const [{ sessions }] = counted.parse(rows[0]);
-    if (sessions === "0") return;
+    const sessions = await endSessionsOnce(endpoint, oid, deadline);
+    if (sessions === 0) return;
     if (clock.monotonicMs() >= untilMs) {
-      throw unfinished(
-        `revoke: ${wholeNumber(Number(sessions))} sessions on ${endpoint.label} do not end`,
-      );
+      throw unfinished(`revoke: ${wholeNumber(sessions)} sessions on ${endpoint.label} do not end`);
     }
     await clock.sleep(Math.min(pauseMs, leftMs(deadline, clock)), deadline.signal);
   }
+}
+
+/** Signals each session that there is now, and says how many there were. */
+export async function endSessionsOnce(
+  endpoint: Endpoint,
+  oid: number,
+  deadline: Deadline,
+): Promise<number> {
+  const rows = await endpoint.run(
+    `SELECT count(pg_terminate_backend(pid))::text AS sessions
+     FROM pg_stat_activity WHERE usesysid = ${oidLiteral(oid)}`,
+    deadline,
+  );
+  const [{ sessions }] = counted.parse(rows[0]);
+  return Number(sessions);
 }

@@ -57,6 +57,10 @@ export class Endpoint {
     return `${this.#options.host}:${this.#options.port}/${this.#options.database}`;
   }
 
+  get database(): string {
+    return this.#options.database;
+  }
+
   /** One message on any connection. */
   run(text: string, deadline: Deadline): Promise<Rows> {
     return this.session(deadline, (session) => session.run(text));

@@ -6,7 +6,9 @@ import type { Lane } from "./lane.ts";
 import { readHandle, type LeaseHandle } from "./lease-mark.ts";
 import { doBlock, localTimeouts, raiseIfPast } from "./mint-message.ts";
 import { SQLSTATE, toBackendError } from "./pg-failure.ts";
-import { oidLiteral, quoteIdentifier, quoteLiteral } from "./quote.ts";
+import { oidLiteral, quoteIdentifier, quoteLiteral, wholeNumber } from "./quote.ts";
+
+const LOCK_MS = 1_000;
 
 const extended = z.tuple([z.object({ until_ms: z.string() })]);
 
@@ -56,6 +58,8 @@ function extendMessage(
   const until = quoteLiteral(new Date(expiresAt).toISOString());
   return [
     ...localTimeouts(leftMs),
+    // Nobody but the lease itself, or its end, holds its row for long: no slot waits for that.
+    `SET LOCAL lock_timeout = ${wholeNumber(Math.max(1, Math.min(LOCK_MS, Math.floor(leftMs))))}`,
     doBlock([
       raiseIfPast(issueBy),
       `IF NOT EXISTS (SELECT FROM pg_roles WHERE oid = ${oid}`,

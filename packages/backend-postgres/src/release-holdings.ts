@@ -1,20 +1,25 @@
 import { z } from "zod";
-import type { Deadline, Endpoint } from "./endpoint.ts";
+import type { Deadline } from "./endpoint.ts";
 import type { FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
 import type { LeaseHandle } from "./lease-mark.ts";
-import { doBlock, grantAsMember } from "./mint-message.ts";
-import { PgFailure, SQLSTATE, unfinished } from "./pg-failure.ts";
-import { literals, oidLiteral, quoteIdentifier, quoteLiteral } from "./quote.ts";
+import {
+  inDatabase,
+  joinRole,
+  preparedOf,
+  rollBackPrepared,
+  selectPrepared,
+  type Prepared,
+} from "./prepared.ts";
+import { literals, oidLiteral, quoteIdentifier } from "./quote.ts";
 
 /** What keeps a role from being dropped. */
 export interface Holdings {
-  readonly prepared: readonly { readonly gid: string; readonly database: string }[];
+  readonly prepared: readonly Prepared[];
   /** Databases in which something belongs to the role or was granted to it. */
   readonly databases: readonly string[];
 }
 
-const preparedRows = z.array(z.object({ gid: z.string(), database: z.string() }));
 const databaseRows = z.array(z.object({ datname: z.string() }));
 
 export async function holdingsOf(
@@ -24,8 +29,7 @@ export async function holdingsOf(
 ): Promise<Holdings> {
   // dbid 0 is a shared object, such as a database: those are reassigned from any database.
   const [prepared, databases] = await lane.work.run(
-    `SELECT gid, database::text AS database FROM pg_prepared_xacts
-     WHERE owner = ${quoteLiteral(role.name)};
+    `${selectPrepared(role)};
      SELECT DISTINCT coalesce(d.datname, current_database())::text AS datname
      FROM pg_shdepend s LEFT JOIN pg_database d ON d.oid = s.dbid
      WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = ${oidLiteral(role.oid)}
@@ -33,18 +37,9 @@ export async function holdingsOf(
     deadline,
   );
   return {
-    prepared: preparedRows.parse(prepared),
+    prepared: preparedOf(prepared),
     databases: databaseRows.parse(databases).map(({ datname }) => datname),
   };
-}
-
-/**
- * Membership in the lease's role for ourselves: CREATEROLE alone may neither SET ROLE to it nor
- * give away what it owns. The DROP takes the membership with it.
- */
-async function joinRole(lane: Lane, role: FoundRole, deadline: Deadline): Promise<void> {
-  const grant = `GRANT ${quoteIdentifier(role.name)} TO CURRENT_USER`;
-  await lane.work.run(doBlock([grantAsMember(grant, "INHERIT TRUE, SET TRUE")]), deadline);
 }
 
 export async function releaseHoldings(
@@ -56,34 +51,12 @@ export async function releaseHoldings(
 ): Promise<void> {
   if (holdings.prepared.length === 0 && holdings.databases.length === 0) return;
   await joinRole(lane, role, deadline);
-  for (const { gid, database } of holdings.prepared) {
-    await inDatabase(lane, database, (endpoint) => rollBack(endpoint, role, gid, deadline));
-  }
+  await rollBackPrepared(lane, role, holdings.prepared, deadline);
   if (holdings.databases.length === 0) return;
   const text = await disownStatement(lane, role, handle, deadline);
   for (const database of holdings.databases) {
     await inDatabase(lane, database, (endpoint) => endpoint.run(text, deadline));
   }
-}
-
-/** A prepared transaction may be ended by its owner alone, in its own database. */
-async function rollBack(
-  endpoint: Endpoint,
-  role: FoundRole,
-  gid: string,
-  deadline: Deadline,
-): Promise<void> {
-  await endpoint.session(deadline, async (session) => {
-    await session.run(`SET ROLE ${quoteIdentifier(role.name)}`);
-    try {
-      await session.run(`ROLLBACK PREPARED ${quoteLiteral(gid)}`);
-    } catch (thrown) {
-      const gone = thrown instanceof PgFailure && thrown.sqlstate === SQLSTATE.undefinedObject;
-      if (!gone) throw thrown;
-    } finally {
-      await session.run("RESET ROLE");
-    }
-  });
 }
 
 /**
@@ -121,28 +94,4 @@ async function heirOf(lane: Lane, handle: LeaseHandle, deadline: Deadline): Prom
   );
   const there = nameRows.parse(rows).map(({ rolname }) => rolname);
   return wanted.find((name) => there.includes(name)) ?? username;
-}
-
-async function inDatabase(
-  lane: Lane,
-  name: string,
-  work: (endpoint: Endpoint) => Promise<unknown>,
-): Promise<void> {
-  const endpoint = lane.database(name);
-  try {
-    await work(endpoint);
-  } catch (thrown) {
-    if (thrown instanceof PgFailure && thrown.kind === "not_sent") {
-      lane.host.log.warn("a database that holds a lease's objects cannot be entered", {
-        database: name,
-      });
-      throw unfinished(
-        `revoke: a database in which the lease holds something cannot be entered; grant ` +
-          `${lane.settings.username} CONNECT on it, or let it accept connections`,
-      );
-    }
-    throw thrown;
-  } finally {
-    await endpoint.close();
-  }
 }

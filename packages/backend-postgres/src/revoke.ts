@@ -15,6 +15,7 @@ import {
 } from "./pg-failure.ts";
 import { oidLiteral, quoteIdentifier } from "./quote.ts";
 import { holdingsOf, releaseHoldings } from "./release-holdings.ts";
+import { shutOut } from "./shut-out.ts";
 
 /** Another revoker of the same role, or a holding that appeared: look again, so often. */
 const ROUNDS_MAX = 6;
@@ -76,6 +77,8 @@ const stillHeld = (handle: LeaseHandle): Error =>
 
 const mayPass = (failure: PgFailure): boolean =>
   isConcurrentChange(failure) ||
+  // Held by a lease of ours that came back, or by another process of ours.
+  failure.sqlstate === SQLSTATE.lockTimeout ||
   // Gone between look and statement, or something came to be owned in between.
   failure.sqlstate === SQLSTATE.undefinedObject ||
   failure.sqlstate === SQLSTATE.dependentObjects;
@@ -87,8 +90,7 @@ async function destroyOnce(
   deadline: Deadline,
 ): Promise<void> {
   const name = quoteIdentifier(role.name);
-  if (role.canLogIn) await lane.work.run(`ALTER ROLE ${name} NOLOGIN`, deadline);
-  await endSessions(lane, lane.work, role.oid, deadline);
+  await shutOut(lane, role, deadline);
   await releaseHoldings(lane, role, handle, await holdingsOf(lane, role, deadline), deadline);
   await lane.work.run(`DROP ROLE ${name}`, deadline);
 }

@@ -1,0 +1,193 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemClock, systemRandom } from "@mayfly/host";
+import type { Issued } from "@mayfly/spec";
+import { BackendBench, backendErrorOf, revoking } from "@mayfly/testkit/contract";
+import {
+  accountOf,
+  customerUpstream,
+  startCustomerPostgres,
+  testedPostgresVersions,
+  tryLogin,
+  type CustomerPostgres,
+} from "@mayfly/testkit/vitest";
+import { readHandle } from "./lease-mark.ts";
+import { postgresBackend } from "./postgres-backend.ts";
+
+type Sql = ReturnType<CustomerPostgres["connect"]>;
+
+for (const version of testedPostgresVersions()) {
+  describe(`a lease that does not want to end, on PostgreSQL ${version}`, () => {
+    let customer: CustomerPostgres;
+    let bench: BackendBench;
+    beforeAll(async () => {
+      customer = await startCustomerPostgres({ version });
+      const upstream = customerUpstream(customer, { clock: systemClock, random: systemRandom });
+      bench = new BackendBench({ backend: postgresBackend }, upstream);
+    });
+    afterAll(async () => {
+      await bench.open.close();
+      await customer.stop();
+    });
+    const issue = (): Promise<Issued> => bench.open.issue(bench.plan(), bench.issueCall());
+    const revoke = (issued: Issued, open = bench.open) =>
+      revoking(open).revoke(issued.handle, bench.call());
+    const oidOf = ({ handle }: Issued): number => readHandle(handle).oid;
+    const nameOf = ({ material }: Issued): string => accountOf(material)[0];
+    const traces = async (issued: Issued): Promise<number> => {
+      const oid = oidOf(issued);
+      const [row] = await customer.sql()<{ n: number }[]>`
+        SELECT (SELECT count(*) FROM pg_roles WHERE oid = ${oid})::int
+          + (SELECT count(*) FROM pg_stat_activity WHERE usesysid = ${oid})::int
+          + (SELECT count(*) FROM pg_prepared_xacts WHERE owner = ${nameOf(issued)})::int AS n`;
+      return row?.n ?? -1;
+    };
+    const simple = (sql: Sql, text: string) => sql.unsafe(text).simple();
+    /** Runs it and lets the session stand as it is then, its transaction open. */
+    const holding = async (issued: Issued, text: string): Promise<Sql> => {
+      const sql = customer.connect(...accountOf(issued.material));
+      await simple(sql, text);
+      return sql;
+    };
+    const gone = (sql: Sql): Promise<void> => sql.end({ timeout: 0 });
+    const afterEnd = async (issued: Issued) => ({
+      traces: await traces(issued),
+      login: await tryLogin(customer, issued.material),
+      probe: (await revoking(bench.open).probe(issued.handle, bench.call())).verdict,
+    });
+    const NOTHING = { traces: 0, login: "refused", probe: "refused" };
+
+    test.each([
+      ["changed its password", "ALTER ROLE CURRENT_USER PASSWORD 'x'"],
+      ["changed its settings", "ALTER ROLE CURRENT_USER SET work_mem = '1MB'"],
+    ])("an open transaction that %s does not hold up its end", async (_what, change) => {
+      const issued = await issue();
+      const sql = await holding(issued, `BEGIN; ${change}`);
+      await revoke(issued);
+      expect(await afterEnd(issued)).toEqual(NOTHING);
+      await gone(sql);
+    });
+
+    test("prepared transactions that hold its own role are rolled back", async () => {
+      const issued = await issue();
+      const changes = [
+        "ALTER ROLE CURRENT_USER PASSWORD 'x'",
+        "ALTER ROLE CURRENT_USER SET work_mem = '1MB'",
+      ];
+      for (const [n, change] of changes.entries()) {
+        const sql = await holding(issued, `BEGIN; ${change}; PREPARE TRANSACTION 'kept ''${n}'`);
+        await gone(sql);
+      }
+      await revoke(issued);
+      expect(await afterEnd(issued)).toEqual(NOTHING);
+    });
+
+    test("clients that log in again and again, and lock its role each time, do not win", async () => {
+      const issued = await issue();
+      const [name, password] = accountOf(issued.material);
+      // The same password, so that the next login succeeds whichever change was committed.
+      const change = `ALTER ROLE CURRENT_USER PASSWORD '${password}'`;
+      const stop = new AbortController();
+      let rounds = 0;
+      const again = async (text: (n: number) => string): Promise<void> => {
+        while (!stop.signal.aborted) {
+          const sql = customer.connect(name, password);
+          await simple(sql, text(rounds++)).catch(() => undefined);
+          await simple(sql, "SELECT pg_sleep(10)").catch(() => undefined);
+          await gone(sql);
+        }
+      };
+      const clients = [
+        again(() => `BEGIN; ${change}`),
+        again(() => `${change}; ${change}; BEGIN; ${change}`),
+        again((n) => `BEGIN; ${change}; PREPARE TRANSACTION 'again ${n}'`),
+        again(() => `DO $$ BEGIN LOOP ${change}; COMMIT; END LOOP; END $$`),
+      ];
+      await systemClock.sleep(300);
+      try {
+        await revoke(issued);
+      } finally {
+        stop.abort();
+      }
+      await Promise.all(clients);
+      expect(rounds).toBeGreaterThan(4);
+      expect(await afterEnd(issued)).toEqual(NOTHING);
+    });
+
+    test("a lease may change its password and settings, and nothing else of its role", async () => {
+      const issued = await issue();
+      const sql = customer.connect(...accountOf(issued.material));
+      const role = `"${nameOf(issued)}"`;
+      const refused = [
+        "VALID UNTIL 'infinity'",
+        "LOGIN",
+        "CONNECTION LIMIT 100",
+        "CREATEROLE",
+        "RENAME TO mine",
+      ];
+      for (const clause of refused) {
+        await expect(simple(sql, `ALTER ROLE ${role} ${clause}`)).rejects.toThrow(/denied|renamed/);
+      }
+      await expect(simple(sql, `GRANT ${role} TO mayfly_broker`)).rejects.toThrow(/denied|admin/);
+      await expect(simple(sql, `COMMENT ON ROLE ${role} IS 'x'`)).rejects.toThrow(/must|denied/);
+      await simple(
+        sql,
+        `ALTER ROLE ${role} SET statement_timeout = 1;
+         ALTER ROLE ${role} SET lock_timeout = 1;
+         ALTER ROLE ${role} SET role = 'none';
+         ALTER ROLE ${role} SET search_path = pg_temp;
+         ALTER ROLE ${role} PASSWORD 'another'; ALTER ROLE ${role} PASSWORD NULL`,
+      );
+      await gone(sql);
+      await revoke(issued);
+      expect(await afterEnd(issued)).toEqual(NOTHING);
+    });
+
+    test("an open change of its own role fails its renewal soon, and not its end", async () => {
+      const issued = await issue();
+      const sql = await holding(issued, "BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'");
+      const { renewal } = bench.open;
+      if (renewal.kind === "none") throw new Error("no renewal");
+      const plan = bench.plan();
+      const before = systemClock.monotonicMs();
+      const error = await backendErrorOf(
+        renewal.extend(plan, issued.handle, plan.expiresAt, bench.issueCall({ seconds: 15 })),
+      );
+      expect(error.effect).toBe("none");
+      expect(systemClock.monotonicMs() - before).toBeLessThan(5_000);
+      await revoke(issued);
+      expect(await afterEnd(issued)).toEqual(NOTHING);
+      await gone(sql);
+    });
+
+    test("recover ends what was minted, whatever it holds", async () => {
+      const plan = bench.plan();
+      const issued = await bench.open.issue(plan, bench.issueCall());
+      const sql = await holding(issued, "BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'x'");
+      expect((await bench.recoverUntilSettled(plan)).outcome).toBe("destroyed");
+      expect(await afterEnd(issued)).toEqual(NOTHING);
+      await gone(sql);
+    });
+
+    test("a stranger that locks roles is named and left alone, and the sessions are cut", async () => {
+      const issued = await issue();
+      const sql = await holding(issued, "SELECT 1");
+      const open = bench.openAgain(
+        Object.assign({}, bench.upstream.config, { call_seconds_max: 2 }),
+      );
+      const session = await customer.sql().reserve();
+      const [{ pid }] = await session<[{ pid: number }]>`SELECT pg_backend_pid() AS pid`;
+      await session.unsafe("BEGIN; LOCK TABLE pg_authid IN SHARE ROW EXCLUSIVE MODE").simple();
+      const error = await backendErrorOf(revoke(issued, open));
+      expect(error.message).toContain(`process ${pid} of the role postgres`);
+      const [row] = await customer.sql()`SELECT count(*)::int AS n FROM pg_stat_activity
+        WHERE usesysid = ${oidOf(issued)}`;
+      expect(row).toEqual({ n: 0 });
+      await session.unsafe("ROLLBACK");
+      session.release();
+      await revoke(issued, open);
+      expect(await afterEnd(issued)).toEqual(NOTHING);
+      await gone(sql);
+      await open.close();
+    });
+  });
+}
