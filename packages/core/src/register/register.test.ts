@@ -78,6 +78,21 @@ describe("registering a backend", () => {
     expect(refused.message).toContain("Call heal().");
   });
 
+  test("is refused when its self-check gets no answer: which one, and how long was waited", async () => {
+    const { world, core, register } = await setUp();
+    world.upstream.fail("selfCheck", "hang");
+    const refused = refusalOf(register());
+    await world.clock.advance(30_000);
+    world.upstream.fail("selfCheck", "hang");
+    const tested = refusalOf(core.testBackend(ORDERS, world.context()));
+    await world.clock.advance(30_000);
+    for (const error of [await refused, await tested]) {
+      expect(error.code).toBe("backend_unavailable");
+      expect(error.message).toContain("orders-db");
+      expect(error.message).toContain("no answer within 30 s");
+    }
+  });
+
   test("strictly: unknown type, unknown key, ill-formed name", async () => {
     const { register } = await setUp();
     expect((await refusalOf(register({ type: "oracle" }))).message).toContain("fake, other");
