@@ -83,7 +83,7 @@ test.concurrent("a customer's server that is down: stuck, listed, issuing paused
     granted.map(() => ({ exposure: { kind: "unknown", reason: "stuck" } })),
   );
   const counts = await broker.api.admin("GET", "/v1/ledger/counts");
-  expect(counts.body).toMatchObject({ leasesStuck: 3 });
+  expect(counts.body).toMatchObject({ leases_stuck: 3 });
   const paused = await until("issuing to pause", SETTLE_MS_MAX, async () => {
     const reply = await broker.api.exchange(opening(mayfly, "paused"));
     return codeOf(reply) === "issuing_paused" && reply;

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
+  counts,
   CHILD,
   decision,
   DECISION,
@@ -289,8 +290,7 @@ describe("doctor", () => {
   beforeEach(() => {
     broker.answers.set("GET /healthz", { body: { status: "ok" } });
     broker.answers.set("GET /readyz", { body: { status: "ready" } });
-    const counts = { leasesOverdue: 0, oldestDueSeconds: 0 };
-    broker.answers.set("GET /v1/ledger/counts", { body: counts });
+    broker.answers.set("GET /v1/ledger/counts", { body: counts() });
     broker.answers.set("GET /v1/leases", { body: { items: [], next: null } });
     const policies = { digest: "ab".repeat(32), sources: [], activated_at: NOW };
     broker.answers.set("GET /v1/policies", { body: policies });
@@ -306,7 +306,7 @@ describe("doctor", () => {
   });
 
   test("names a stuck lease, a backend's problem with what mends it, and late ends", async () => {
-    const late = { leasesOverdue: 3, oldestDueSeconds: 600 };
+    const late = counts({ leases_overdue: 3, oldest_due_seconds: 600 });
     broker.answers.set("GET /v1/ledger/counts", { body: late });
     const stuck = lease({ state: "stuck", last_error: "connection refused" });
     broker.answers.set("GET /v1/leases", { body: { items: [stuck], next: null } });
@@ -323,6 +323,21 @@ describe("doctor", () => {
     expect(bad.map(({ check: name }) => name)).toEqual(["leases", "stuck", "backend orders-db"]);
     expect(bad[1]).toMatchObject({ text: `${LEASE} at orders-db: connection refused` });
     expect(bad[2]).toMatchObject({ text: "No pg_signal_backend.", todo: "GRANT …;" });
+  });
+
+  test("tells when sweeps and listings came by, and what is late or never came", async () => {
+    const { out: well } = await run("doctor");
+    expect(well).toMatch(/^✓ sweep +the last sweep finished 4 s ago$/m);
+    expect(well).toMatch(/^✓ listing of orders-db +finished 31 s ago$/m);
+    const backends = [{ backend: "orders-db", leases_stuck: 2, listing_age_seconds: null }];
+    const late = counts({ sweep_age_seconds: 300, backends });
+    broker.answers.set("GET /v1/ledger/counts", { body: late });
+    const { code, out } = await run("doctor");
+    expect(code).toBe(1);
+    expect(out).toMatch(/^✗ sweep +the last sweep finished 5 min ago$/m);
+    expect(out).toMatch(/^✗ listing of orders-db +has never finished.*; 2 stuck leases there$/m);
+    broker.answers.set("GET /v1/ledger/counts", { body: { leasesOverdue: 0 } });
+    expect((await run("doctor")).out).toMatch(/^✗ leases +The broker's answer is not as expected/m);
   });
 
   test("one look that fails hinders no other", async () => {

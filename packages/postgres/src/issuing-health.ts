@@ -3,7 +3,7 @@ import type { LedgerClock } from "./ledger-clock.ts";
 import type { Sql, Statement } from "./sql.ts";
 
 /** The sweep over the ledger's own rows has no backend. */
-const OWN_ROWS = "";
+export const OWN_ROWS = "";
 
 export async function readIssuingHealth(
   sql: Statement,

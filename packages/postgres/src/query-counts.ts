@@ -1,9 +1,10 @@
-import type { Json } from "@mayfly/spec";
+import type { LedgerCounts } from "@mayfly/spec";
+import { OWN_ROWS } from "./issuing-health.ts";
 import type { Statement } from "./sql.ts";
 
 /** For metrics and the operator: how much is live, how much is late, and by how much. */
-export async function queryCounts(sql: Statement): Promise<Readonly<Record<string, Json>>> {
-  const [row] = await sql<Record<string, Json>[]>`
+export async function queryCounts(sql: Statement): Promise<LedgerCounts> {
+  const [row] = await sql<LedgerCounts[]>`
     SELECT
       count(*) FILTER (WHERE l.state = 'reserved')::integer AS "leasesReserved",
       count(*) FILTER (WHERE l.state = 'active')::integer AS "leasesActive",
@@ -20,7 +21,24 @@ export async function queryCounts(sql: Statement): Promise<Readonly<Record<strin
         SELECT FROM mayfly.events_pending LIMIT 100000) AS p) AS "eventsPending",
       (SELECT entries::float8 FROM mayfly.log_head) AS "logEntries",
       (SELECT coalesce(sum(row_count), 0)::integer FROM mayfly.rows_in_default())
-        AS "rowsInDefaultPartitions"
+        AS "rowsInDefaultPartitions",
+      (SELECT extract(epoch FROM now() - finished_at)::float8 FROM mayfly.sweeps
+        WHERE backend_id = ${OWN_ROWS}) AS "sweepAgeSeconds",
+      (SELECT coalesce(jsonb_agg(jsonb_build_object('id', each.id, 'leasesStuck', each.stuck,
+          'listingAgeSeconds', each.listing_age) ORDER BY each.id), '[]')
+        FROM (${backendCounts(sql)}) AS each) AS "backends"
     FROM mayfly.leases AS l WHERE l.state <> 'ended'`;
-  return { ...row };
+  if (row === undefined) throw new Error("a count gave no row");
+  return row;
 }
+
+const backendCounts = (sql: Statement) => sql`
+  SELECT b.id, coalesce(stuck.count, 0) AS stuck,
+    extract(epoch FROM now() - s.finished_at)::float8 AS listing_age
+  FROM mayfly.backends AS b
+  LEFT JOIN mayfly.sweeps AS s ON s.backend_id = b.id
+  LEFT JOIN (
+    SELECT backend_id, count(*)::integer AS count FROM mayfly.leases
+    WHERE state = 'stuck' AND state <> 'ended' GROUP BY backend_id
+  ) AS stuck ON stuck.backend_id = b.id
+  WHERE b.deleted_at IS NULL OR stuck.count > 0`;

@@ -1,4 +1,3 @@
-import type { Json } from "./brand.ts";
 import type { BackendId, DecisionId, LeaseId, RoleName, TaskId } from "./ids.ts";
 import type { Lease, LeaseState } from "./lease.ts";
 import type { EventKind, LedgerEvent } from "./ledger.ts";
@@ -54,8 +53,35 @@ export interface LedgerQueries {
   decision(id: DecisionId): Promise<Decision | null>;
   /** The whole chain of one task and its descendants in one call; bounded, and says if cut. */
   taskChain(id: TaskId): Promise<TaskChain | null>;
-  /** Counts for metrics and the operator: live leases by state, overdue, oldest due. */
-  counts(): Promise<Readonly<Record<string, Json>>>;
+  counts(): Promise<LedgerCounts>;
+}
+/** For metrics and the operator; ages by the ledger's clock, in seconds. */
+export interface LedgerCounts {
+  readonly leasesReserved: number;
+  readonly leasesActive: number;
+  readonly leasesEnding: number;
+  readonly leasesStuck: number;
+  /** Due, and not yet done. */
+  readonly leasesOverdue: number;
+  /** How long the longest overdue one has been due; 0 for none. */
+  readonly oldestDueSeconds: number;
+  readonly tasksActive: number;
+  /** Ends that were requested and not yet applied. */
+  readonly taskEndsOpen: number;
+  /** Not yet in the log. */
+  readonly eventsPending: number;
+  readonly logEntries: number;
+  /** Rows that found no partition of their own: the alarm of the upkeep. */
+  readonly rowsInDefaultPartitions: number;
+  /** Since a sweep over the ledger's rows finished; null: never. */
+  readonly sweepAgeSeconds: number | null;
+  /** Registered ones by id, and others that have a stuck lease. */
+  readonly backends: readonly {
+    readonly id: BackendId;
+    readonly leasesStuck: number;
+    /** Since a listing of it finished; null: never. */
+    readonly listingAgeSeconds: number | null;
+  }[];
 }
 export interface TaskChain {
   readonly task: Task;

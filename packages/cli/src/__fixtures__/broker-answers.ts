@@ -36,6 +36,23 @@ export const lease = (more: JsonObject = {}): JsonObject => ({
   looked: null,
   ...more,
 });
+/** The counts of a ledger that is swept. */
+export const counts = (more: JsonObject = {}): JsonObject => ({
+  leases_reserved: 0,
+  leases_active: 2,
+  leases_ending: 0,
+  leases_stuck: 0,
+  leases_overdue: 0,
+  oldest_due_seconds: 0,
+  tasks_active: 1,
+  task_ends_open: 0,
+  events_pending: 0,
+  log_entries: 12,
+  rows_in_default_partitions: 0,
+  sweep_age_seconds: 4,
+  backends: [{ backend: "orders-db", leases_stuck: 0, listing_age_seconds: 31 }],
+  ...more,
+});
 export const task = (more: JsonObject = {}): JsonObject => ({
   id: TASK,
   state: "active",

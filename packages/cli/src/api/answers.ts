@@ -163,6 +163,19 @@ export const verificationAnswer = z.discriminatedUnion("ok", [
 ]);
 export type VerificationAnswer = z.output<typeof verificationAnswer>;
 
+export const countsAnswer = z.object({
+  leases_overdue: z.number(),
+  oldest_due_seconds: z.number(),
+  sweep_age_seconds: z.number().nullable(),
+  backends: z.array(
+    z.object({
+      backend: text,
+      leases_stuck: z.number(),
+      listing_age_seconds: z.number().nullable(),
+    }),
+  ),
+});
+
 export const pageAnswer = z.object({ items: z.array(z.unknown()), next: textOrNull });
 export const listAnswer = z.object({ items: z.array(z.unknown()) });
 

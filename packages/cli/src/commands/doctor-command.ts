@@ -13,14 +13,16 @@ export const doctorCommand: CommandSet = (program, open) => {
     .addHelpText(
       "after",
       `
-Looks at the broker (--url), with the administrator's token at leases, policies and backends, and
-with MAYFLY_DATABASE_URL at the ledger's server. What it cannot look at, it says.
+Looks at the broker (--url), with the administrator's token at sweeps, leases, policies and
+backends, and with MAYFLY_DATABASE_URL at the ledger's server. What it cannot look at, it says.
 ${examples("mayfly doctor", "mayfly doctor --json | jq 'select(.result == \"bad\")'")}`,
     )
     .action(async (_options: object, command: Command) => {
       const session = open(command);
       const { ledgerFindings } = await import("../doctor/ledger-findings.ts");
-      const findings = [...(await ledgerFindings(session)), ...(await brokerFindings(session))];
+      const broker = await brokerFindings(session);
+      const withSweeps = broker.every(({ check }) => check !== "sweep");
+      const findings = [...(await ledgerFindings(session, withSweeps)), ...broker];
       if (findings.some(({ result }) => result === "bad")) session.found();
       const width = Math.max(...findings.map(({ check }) => check.length));
       for (const finding of findings) show(session, finding, width);

@@ -1,7 +1,7 @@
-import { z } from "zod";
 import {
   backendAnswer,
   checkAnswer,
+  countsAnswer,
   leaseAnswer,
   listAnswer,
   pageAnswer,
@@ -12,6 +12,7 @@ import type { BrokerApi } from "../api/broker-api.ts";
 import { durationText } from "../render/time-text.ts";
 import type { Session } from "../session.ts";
 import { bad, good, looked, skipped, type Finding } from "./finding.ts";
+import { sweepFindings } from "./sweep-findings.ts";
 
 const STUCK_SHOWN_MAX = 20;
 
@@ -43,20 +44,26 @@ export async function brokerFindings(session: Session): Promise<readonly Finding
   return findings;
 }
 
-const countsShape = z.object({ leasesOverdue: z.number(), oldestDueSeconds: z.number() });
-
 async function leaseFindings(api: BrokerApi): Promise<readonly Finding[]> {
-  const counts = countsShape.safeParse(await api.get("/v1/ledger/counts"));
-  const findings: Finding[] = [];
-  if (counts.success) {
-    const { leasesOverdue: overdue, oldestDueSeconds: oldest } = counts.data;
-    const text =
-      overdue === 0
-        ? "none is overdue"
-        : `${overdue} overdue, the oldest by ${durationText(oldest * 1_000)}`;
-    const todo = "Is a worker running? `mayfly lease list --exposed` shows which they are.";
-    findings.push(overdue > 0 && oldest > 60 ? bad("leases", text, todo) : good("leases", text));
-  }
+  const counts = readAnswer(countsAnswer, await api.get("/v1/ledger/counts"));
+  const { leases_overdue: overdue, oldest_due_seconds: oldest } = counts;
+  const rounds = {
+    sweepAgeSeconds: counts.sweep_age_seconds,
+    backends: counts.backends.map((each) => ({
+      id: each.backend,
+      leasesStuck: each.leases_stuck,
+      listingAgeSeconds: each.listing_age_seconds,
+    })),
+  };
+  const text =
+    overdue === 0
+      ? "none is overdue"
+      : `${overdue} overdue, the oldest by ${durationText(oldest * 1_000)}`;
+  const late = "Is a worker running? `mayfly lease list --exposed` shows which they are.";
+  const findings: Finding[] = [
+    ...sweepFindings(rounds),
+    overdue > 0 && oldest > 60 ? bad("leases", text, late) : good("leases", text),
+  ];
   const query = { state: "stuck", limit: String(STUCK_SHOWN_MAX) };
   const page = pageAnswer.parse(await api.get("/v1/leases", query));
   for (const item of page.items) {

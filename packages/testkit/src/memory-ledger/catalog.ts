@@ -34,6 +34,7 @@ export function createMemoryCatalog(store: MemoryStore): Catalog {
     policies: null,
   };
   store.catalogVersion = () => registered.version;
+  store.backendIds = () => [...registered.backends.keys()];
   store.backendFacts = (id) => registered.backends.get(id) ?? null;
   const changed = (kind: EventKind, actor: Actor, data: JsonObject): void => {
     registered.version++;

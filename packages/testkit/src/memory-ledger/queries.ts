@@ -5,6 +5,7 @@ import {
   type InstantMs,
   type Lease,
   type LeaseFilter,
+  type LedgerCounts,
   type LedgerEvent,
   type LedgerQueries,
   type Page,
@@ -12,7 +13,7 @@ import {
   type Task,
   type TaskFilter,
 } from "@mayfly/spec";
-import { below, isLive, leaseOf, taskOf, type MemoryStore } from "./store.ts";
+import { below, isLive, leaseOf, sweepAge, taskOf, type MemoryStore } from "./store.ts";
 
 const PAGE_MAX = 1000;
 const CHAIN_MAX = 10_000;
@@ -68,7 +69,7 @@ export function createQueries(store: MemoryStore): LedgerQueries {
   };
 }
 
-function counts(store: MemoryStore) {
+function counts(store: MemoryStore): LedgerCounts {
   const rows = [...store.leases.values()];
   const inState = (state: Lease["state"]): number =>
     rows.filter((row) => row.state === state).length;
@@ -85,7 +86,21 @@ function counts(store: MemoryStore) {
     leasesOverdue: late.length,
     oldestDueSeconds: Math.max(0, ...late) / 1000,
     tasksActive: [...store.tasks.values()].filter(({ state }) => state === "active").length,
+    taskEndsOpen: [...store.tasks.values()].filter(
+      ({ state, end }) => state === "active" && end !== null,
+    ).length,
     eventsPending: store.events.filter(({ logIndex }) => logIndex === null).length,
+    logEntries: store.events.filter(({ logIndex }) => logIndex !== null).length,
+    rowsInDefaultPartitions: 0,
+    sweepAgeSeconds: sweepAge(store, null),
+    backends: store
+      .backendIds()
+      .toSorted()
+      .map((id) => ({
+        id,
+        leasesStuck: rows.filter((row) => row.backendId === id && row.state === "stuck").length,
+        listingAgeSeconds: sweepAge(store, id),
+      })),
   };
 }
 

@@ -71,6 +71,7 @@ export interface MemoryStore {
   readonly sweeps: Map<BackendId | null, InstantMs>;
   /** Set by the catalog. */
   catalogVersion: () => number;
+  backendIds: () => readonly BackendId[];
   backendFacts: (id: BackendId) => Pick<RegisteredBackend, "type" | "revision" | "enabled"> | null;
   counter: number;
 }
@@ -87,6 +88,7 @@ export function createStore(clock: Clock): MemoryStore {
     oneTime: new Map(),
     sweeps: new Map(),
     catalogVersion: () => 0,
+    backendIds: () => [],
     backendFacts: () => null,
     counter: 0,
   };
@@ -249,3 +251,9 @@ export function proveAgain(row: TaskRow, proof: VerifiedIdentity): void {
 
 export const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 export const EPOCH = instantMs(0);
+
+/** Seconds since the last sweep, or the last listing of this backend; null: never. */
+export function sweepAge(store: MemoryStore, key: BackendId | null): number | null {
+  const at = store.sweeps.get(key);
+  return at === undefined ? null : (store.clock.now() - at) / 1000;
+}

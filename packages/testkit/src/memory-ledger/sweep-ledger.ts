@@ -19,6 +19,7 @@ import {
   leaseEvent,
   lineage,
   markEnding,
+  sweepAge,
   type LeaseRow,
   type MemoryStore,
   type TaskRow,
@@ -62,15 +63,11 @@ export function createSweepLedger(store: MemoryStore): SweepLedger {
 }
 
 export function createIssuingHealth(store: MemoryStore): IssuingHealth {
-  const age = (key: BackendId | null): number | null => {
-    const at = store.sweeps.get(key);
-    return at === undefined ? null : (store.clock.now() - at) / 1000;
-  };
   return {
     read: (backendId) =>
       store.gate.run("health", () => ({
-        sweepAgeSeconds: age(null),
-        listingAgeSeconds: age(backendId),
+        sweepAgeSeconds: sweepAge(store, null),
+        listingAgeSeconds: sweepAge(store, backendId),
         stuck: [...store.leases.values()].filter(
           (row) => row.backendId === backendId && row.state === "stuck",
         ).length,

@@ -1,7 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { instantMs, workloadName, type Page, type PageRequest } from "@mayfly/spec";
+import {
+  durationSeconds,
+  instantMs,
+  workloadName,
+  type BackendId,
+  type Page,
+  type PageRequest,
+} from "@mayfly/spec";
 import {
   activeLease,
+  ADMIN,
+  claimOne,
   endTask,
   identity,
   mintId,
@@ -154,13 +163,39 @@ export function describeQuerying(ledgerOf: () => LedgerUnderTest): void {
       const { task } = await activeLease(ledger, backend);
       await reserveLease(ledger, backend, { under: task });
       const counts = await ledger.queries.counts();
-      expect(counts["leasesActive"]).toBe(Number(before["leasesActive"]) + 1);
-      expect(counts["leasesReserved"]).toBe(Number(before["leasesReserved"]) + 1);
-      expect(counts["tasksActive"]).toBe(Number(before["tasksActive"]) + 1);
+      expect(counts.leasesActive).toBe(before.leasesActive + 1);
+      expect(counts.leasesReserved).toBe(before.leasesReserved + 1);
+      expect(counts.tasksActive).toBe(before.tasksActive + 1);
       await endTask(ledger, task.id);
       const after = await ledger.queries.counts();
-      expect(after["leasesEnding"]).toBe(Number(before["leasesEnding"]) + 1);
-      expect(after["leasesOverdue"]).toBe(Number(counts["leasesOverdue"]) + 1);
+      expect(after.leasesEnding).toBe(before.leasesEnding + 1);
+      expect(after.leasesOverdue).toBe(counts.leasesOverdue + 1);
+    });
+
+    test("counts say when sweeps came by, and of each backend its listing and what is stuck", async () => {
+      const ledger = ledgerOf();
+      const [listed, other] = [await registerBackend(ledger), await registerBackend(ledger)];
+      const { task } = await activeLease(ledger, listed);
+      await endTask(ledger, task.id);
+      await ledger.sweep.settle(await claimOne(ledger, listed), {
+        kind: "failed",
+        error: "the server does not answer",
+        retryInSeconds: durationSeconds(60),
+        stuck: true,
+      });
+      await ledger.sweep.recordSweep(null);
+      await ledger.sweep.recordSweep(listed.id);
+      await ledger.pass(20);
+      const { sweepAgeSeconds, backends } = await ledger.queries.counts();
+      expect(sweepAgeSeconds).toBeGreaterThan(0);
+      expect(sweepAgeSeconds).toBeLessThan(10);
+      const of = (id: BackendId) => backends.find((each) => each.id === id);
+      expect(of(listed.id)).toMatchObject({ leasesStuck: 1 });
+      expect(of(listed.id)?.listingAgeSeconds).toBeLessThan(10);
+      expect(of(other.id)).toEqual({ id: other.id, leasesStuck: 0, listingAgeSeconds: null });
+      await ledger.catalog.deleteRole(other.role, ADMIN);
+      await ledger.catalog.deleteBackend(other.id, ADMIN);
+      expect((await ledger.queries.counts()).backends.map(({ id }) => id)).not.toContain(other.id);
     });
   });
 }

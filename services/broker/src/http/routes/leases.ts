@@ -15,7 +15,7 @@ import type { AppPorts } from "../app.ts";
 import { administratorOf, callerOf, owns, type Caller } from "../caller.ts";
 import { durationSchema, idParam, PAGE_QUERY, pageOf, readJson, readQuery } from "../read-json.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
-import { decisionView, eventView, leaseView } from "../views/json-views.ts";
+import { countsView, decisionView, eventView, leaseView } from "../views/json-views.ts";
 import { timeRange } from "./tasks.ts";
 
 const endSchema = z.strictObject({ reason: z.string().min(1).max(1000).optional() });
@@ -79,7 +79,7 @@ export function ledgerRoutes(app: Hono<Env>, ports: AppPorts): void {
   });
   app.get("/v1/ledger/counts", async (c) => {
     await administratorOf(c, ports);
-    return c.json(await ports.queries.counts());
+    return c.json(countsView(await ports.queries.counts()));
   });
   app.post("/v1/ledger/verify", async (c) => {
     await administratorOf(c, ports);

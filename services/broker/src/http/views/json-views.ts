@@ -6,6 +6,7 @@ import {
   type InstantMs,
   type JsonObject,
   type Lease,
+  type LedgerCounts,
   type LedgerEvent,
   type Role,
   type Task,
@@ -151,5 +152,25 @@ export const explanationView = (explanation: Explanation): JsonObject => ({
             revocation: would.revocation,
             paused_because: would.pausedBecause,
           },
+  })),
+});
+
+export const countsView = (counts: LedgerCounts): JsonObject => ({
+  leases_reserved: counts.leasesReserved,
+  leases_active: counts.leasesActive,
+  leases_ending: counts.leasesEnding,
+  leases_stuck: counts.leasesStuck,
+  leases_overdue: counts.leasesOverdue,
+  oldest_due_seconds: counts.oldestDueSeconds,
+  tasks_active: counts.tasksActive,
+  task_ends_open: counts.taskEndsOpen,
+  events_pending: counts.eventsPending,
+  log_entries: counts.logEntries,
+  rows_in_default_partitions: counts.rowsInDefaultPartitions,
+  sweep_age_seconds: counts.sweepAgeSeconds,
+  backends: counts.backends.map((backend) => ({
+    backend: backend.id,
+    leases_stuck: backend.leasesStuck,
+    listing_age_seconds: backend.listingAgeSeconds,
   })),
 });
