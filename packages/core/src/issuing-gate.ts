@@ -61,9 +61,12 @@ function problemOf(
   settings: CoreSettings,
 ): string | null {
   const sweepSecondsMax = INTERVALS * settings.sweepIntervalSeconds;
-  if (reading.sweepAgeSeconds === null) return "no worker has finished a sweep yet";
+  if (reading.sweepAgeSeconds === null) {
+    return `no worker has finished a sweep yet: ${sweeps(settings)}`;
+  }
   if (reading.sweepAgeSeconds > sweepSecondsMax) {
-    return `the last sweep finished ${Math.round(reading.sweepAgeSeconds)} s ago`;
+    const seconds = Math.round(reading.sweepAgeSeconds);
+    return `the last sweep finished ${seconds} s ago: ${sweeps(settings)}`;
   }
   if (reading.stuck > settings.stuckMax) return `${reading.stuck} of its leases are stuck`;
   if (!type.capabilities.canList) return null;
@@ -71,10 +74,20 @@ function problemOf(
   // One that was registered a moment ago cannot have been listed yet.
   const age = reading.listingAgeSeconds ?? (clock.now() - backend.updatedAt) / 1000;
   if (age <= listingSecondsMax) return null;
-  return reading.listingAgeSeconds === null
-    ? "what it holds of ours has never been listed"
-    : `what it holds of ours was last listed ${Math.round(age)} s ago`;
+  const seen =
+    reading.listingAgeSeconds === null
+      ? "what it holds of ours has never been listed"
+      : `what it holds of ours was last listed ${Math.round(age)} s ago`;
+  return `${seen}: ${lists(settings)}`;
 }
+
+/** The first moments after a start are told from a worker that is missing. */
+const sweeps = ({ sweepIntervalSeconds }: CoreSettings): string =>
+  `a worker sweeps when it starts and every ${sweepIntervalSeconds} s; if this lasts, none is ` +
+  "running or its sweeps fail, which its log says";
+const lists = ({ listingIntervalSeconds }: CoreSettings): string =>
+  `a worker lists it when it starts and every ${listingIntervalSeconds} s; if this lasts, none is ` +
+  "running or the backend does not answer, which its log says";
 
 function paused(id: BackendId, why: string, settings: CoreSettings): BrokerError {
   return new BrokerError("issuing_paused", `Issuing from ${id} is paused: ${why}.`, {

@@ -23,12 +23,14 @@ export interface SweepResult {
 const BATCH = 200;
 const ROUNDS_MAX = 100;
 const ENDS_AT_ONCE = 4;
+const WAIT_OF_INTERVAL = 0.5;
 const SWEEP: Actor = { kind: "system", name: "sweep" };
 
 /**
  * Makes every end certain, whatever the queue lost: ends due tasks, marks strays, starts a pass for
- * each backend that has due rows. Waits for the passes one interval at most: a dead backend delays
- * neither the others nor the next sweep. Throws when the ledger's rows could not be swept.
+ * each backend that has due rows. It is on record before it waits for a pass, and waits half an
+ * interval at most: a dead backend delays neither the others nor the next sweep, and makes no
+ * sweep count as late. Throws when the ledger's rows could not be swept.
  */
 export async function sweep(
   parts: CoreParts,
@@ -39,8 +41,10 @@ export async function sweep(
   const tasksEnded = await endDueTasks(parts, context);
   const strays = await endStrays(parts, context);
   const due = await sweepLedger.dueBackends();
+  // Sent before the passes' own calls, none of which it may wait for.
+  const recorded = sweepLedger.recordSweep(null);
   const running = startPasses(parts, passes, due, context);
-  await sweepLedger.recordSweep(null);
+  await recorded;
   const results = await awaitPasses(parts, running, context);
   const finished = new Set(results.map(({ backendId }) => backendId));
   const stillRunning = due.filter((id) => !finished.has(id) && !running.failed.has(id));
@@ -127,7 +131,7 @@ async function awaitPasses(
   context: CallContext,
 ): Promise<readonly PassResult[]> {
   const { clock, settings, log } = parts.ports;
-  const seconds = settings.sweepIntervalSeconds;
+  const seconds = settings.sweepIntervalSeconds * WAIT_OF_INTERVAL;
   const options = { clock, seconds, signal: context.signal, what: "passes of a sweep" };
   try {
     await withDeadline(options, () => Promise.all(running.all));

@@ -121,7 +121,9 @@ export const ERROR_CODES = {
   issuing_paused: {
     status: 503,
     oauth: "temporarily_unavailable",
-    meaning: "Issuing is paused: sweeps are late, or the backend has too many stuck leases.",
+    meaning:
+      "Issuing is paused: sweeps or the backend's listings are late (also in the first moments " +
+      "after a start), it has too many stuck leases, or it is disabled. The message says which.",
     todo: "Operators: `mayfly doctor`. Agents: try again after the Retry-After time.",
   },
   ledger_unavailable: {

@@ -1,6 +1,7 @@
 import type { Core } from "@mayfly/core";
 import type { AlarmListener, BackendId, CallContext, LogSequencer } from "@mayfly/spec";
 import { runEvery, type Loop, type LoopPorts } from "./loops/every.ts";
+import { runListings } from "./loops/listings.ts";
 
 export interface WorkerPorts extends LoopPorts {
   readonly core: Core;
@@ -22,19 +23,25 @@ const SEQUENCER_BATCH = 1_000;
 
 /**
  * Ends leases: the alarms make it timely, the sweep makes it certain. Every loop is on its own, so
- * that one that hangs delays no other.
+ * that one that hangs delays no other. It sweeps and lists at once: until it has, a broker on a
+ * fresh ledger, or after a pause of all workers, issues nothing.
  */
 export async function startWorker(ports: WorkerPorts): Promise<RunningWorker> {
   const stop = new AbortController();
-  const running = loopsOf(ports).map((loop) => runEvery(loop, ports, stop.signal));
-  await ports.listener.listen((backendId) => wake(ports, backendId, stop.signal));
-  return {
-    close: async () => {
-      stop.abort(new Error("the worker is stopping"));
-      await ports.listener.close();
-      await Promise.all(running);
-    },
+  const loops = loopsOf(ports).map((loop) => runEvery(loop, ports, stop.signal));
+  const running = Promise.all([...loops, runListings(ports, stop.signal)]);
+  const close = async (): Promise<void> => {
+    stop.abort(new Error("the worker is stopping"));
+    await ports.listener.close();
+    await running;
   };
+  try {
+    await ports.listener.listen((backendId) => wake(ports, backendId, stop.signal));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { close };
 }
 
 async function wake(ports: WorkerPorts, backendId: BackendId, signal: AbortSignal): Promise<void> {
@@ -51,36 +58,19 @@ function loopsOf(ports: WorkerPorts): readonly Loop[] {
   return [
     {
       name: "sweep",
+      fields: {},
       intervalMs: settings.sweepIntervalSeconds * 1000,
       pass: async (call) => {
         await core.sweep(call);
       },
     },
     {
-      name: "listing",
-      intervalMs: settings.listingIntervalSeconds * 1000,
-      pass: (call) => listAll(ports, call),
-    },
-    {
       name: "sequencer",
+      fields: {},
       intervalMs: SEQUENCER_INTERVAL_MS,
       pass: () => appendAll(ports.sequencer),
     },
   ];
-}
-
-/** Lists every backend at once: one that hangs must not delay the listing of another. */
-async function listAll(ports: WorkerPorts, call: CallContext): Promise<void> {
-  const { backends } = await ports.core.catalogView();
-  const listings = await Promise.allSettled(
-    backends.map((backend) => ports.core.listOrphans(backend.id, call)),
-  );
-  for (const [index, listing] of listings.entries()) {
-    if (listing.status === "rejected" && !call.signal.aborted) {
-      const backend = backends[index]?.id ?? "";
-      ports.log.warn("listing failed", { backend, trace: call.traceId }, listing.reason);
-    }
-  }
 }
 
 /** Appends until nothing is left, at most a hundred batches in one pass. */

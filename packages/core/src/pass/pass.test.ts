@@ -173,6 +173,22 @@ describe("a pass", () => {
     expect(hung.lastError).toContain("no answer within 10 s");
   });
 
+  test("a sweep is on record before any pass, and waits for one half an interval at most", async () => {
+    const { world, core, agent, end, lease } = await setUp();
+    const { task } = await agent.open();
+    await end(task);
+    world.upstream.fail("revoke", "hang", 100);
+    const { backendId } = lease();
+    await world.clock.advance(19_000);
+    const sweeping = core.sweep(world.context());
+    await world.clock.settle();
+    expect((await world.ledger.health.read(backendId)).sweepAgeSeconds).toBe(0);
+    await world.clock.advance(5000);
+    expect(await sweeping).toMatchObject({ passes: [], stillRunning: [backendId] });
+    await world.clock.advance(10_000);
+    expect(lease()).toMatchObject({ state: "ending", attempts: 1 });
+  });
+
   test("a call that hangs for one lease does not hold the backend's others", async () => {
     const { world, core, agent, end } = await setUp();
     const { task } = await agent.open();

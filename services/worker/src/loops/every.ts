@@ -1,7 +1,9 @@
-import type { CallContext, Clock, Log, Random } from "@mayfly/spec";
+import type { CallContext, Clock, JsonObject, Log, Random } from "@mayfly/spec";
 
 export interface Loop {
   readonly name: string;
+  /** What the log says of it besides its name: the backend of a listing. */
+  readonly fields: JsonObject;
   readonly intervalMs: number;
   /** One bounded pass. Its failure is logged, and the next pass comes all the same. */
   pass(call: CallContext): Promise<void>;
@@ -13,36 +15,59 @@ export interface LoopPorts {
   readonly log: Log;
 }
 
+/** Of an interval: what a loop rests at least, however long its pass took. */
+const REST_MIN = 0.1;
+/** Of an interval: a pass that failed is tried again before what it does counts as late. */
+const RETRY = 0.5;
+
 /**
- * Runs a loop until `signal` is aborted: a pass, then a wait of the interval ± 10 % (so that many
- * workers do not sweep in step). Resolves when the last pass has ended.
+ * Runs a loop until `signal` is aborted: a pass at once, and then one every interval ± 10 % (so
+ * that many workers do not sweep in step), counted from start to start, so that a slow pass does
+ * not put off the next. Resolves when the last pass has ended.
  *
- * A pass that takes longer than ten intervals, and at least 60 s, is aborted: a loop that hangs
- * would be a lost sweep.
+ * A pass that takes longer than ten intervals, and at least 60 s, is aborted and waited for no
+ * more: a loop that hangs would be a lost sweep.
  */
 export async function runEvery(loop: Loop, ports: LoopPorts, signal: AbortSignal): Promise<void> {
-  const passMsMax = Math.max(60_000, loop.intervalMs * 10);
   while (!signal.aborted) {
-    const traceId = Buffer.from(ports.random.bytes(16)).toString("hex");
-    const call: CallContext = {
-      clock: ports.clock,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(passMsMax)]),
-      traceId,
-    };
-    try {
-      await loop.pass(call);
-    } catch (error) {
-      if (!signal.aborted)
-        ports.log.error("loop pass failed", { loop: loop.name, trace: traceId }, error);
-    }
-    await pause(loop.intervalMs, ports, signal);
+    const startedMs = ports.clock.monotonicMs();
+    const succeeded = await runOnce(loop, ports, signal);
+    const everyMs = loop.intervalMs * jitter(ports.random) * (succeeded ? 1 : RETRY);
+    const tookMs = ports.clock.monotonicMs() - startedMs;
+    await pause(Math.max(everyMs - tookMs, loop.intervalMs * REST_MIN), ports, signal);
   }
 }
 
-async function pause(intervalMs: number, ports: LoopPorts, signal: AbortSignal): Promise<void> {
-  const jitter = 0.9 + (0.2 * (ports.random.bytes(1)[0] ?? 128)) / 255;
+async function runOnce(loop: Loop, ports: LoopPorts, signal: AbortSignal): Promise<boolean> {
+  const { clock, log, random } = ports;
+  const traceId = Buffer.from(random.bytes(16)).toString("hex");
+  const late = new AbortController();
+  const done = new AbortController();
+  const tooLate = async (): Promise<never> => {
+    const passMsMax = Math.max(60_000, loop.intervalMs * 10);
+    await clock.sleep(passMsMax, done.signal);
+    const error = new Error(`a pass took longer than ${passMsMax} ms`);
+    late.abort(error);
+    throw error;
+  };
+  const call: CallContext = { clock, signal: AbortSignal.any([signal, late.signal]), traceId };
   try {
-    await ports.clock.sleep(intervalMs * jitter, signal);
+    await Promise.race([loop.pass(call), tooLate()]);
+    return true;
+  } catch (error) {
+    if (!signal.aborted)
+      log.error("loop pass failed", { loop: loop.name, ...loop.fields, trace: traceId }, error);
+    return false;
+  } finally {
+    done.abort();
+  }
+}
+
+const jitter = (random: Random): number => 0.9 + (0.2 * (random.bytes(1)[0] ?? 128)) / 255;
+
+async function pause(ms: number, ports: LoopPorts, signal: AbortSignal): Promise<void> {
+  try {
+    await ports.clock.sleep(ms, signal);
   } catch (error) {
     if (!signal.aborted) throw error;
   }
