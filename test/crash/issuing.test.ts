@@ -3,10 +3,10 @@ import {
   accepted,
   grantedOf,
   startInstallation,
+  textAt,
   until,
   type Installation,
   type RunningBroker,
-  textAt,
 } from "../harness/index.ts";
 import {
   AGENT,
