@@ -91,3 +91,20 @@ export const durationSchema = (min: number, max: number): z.ZodType<DurationSeco
       return z.NEVER;
     }
   });
+
+const REASON_CHARACTERS_MAX = 1000;
+
+/**
+ * Why somebody ends something. Cleaned and never refused for what is in it: control characters and
+ * unpaired surrogates become spaces, what is longer is cut. An end must not fail for its text.
+ */
+export const endReason: z.ZodType<string | undefined> = z
+  .string()
+  .transform((text) =>
+    text
+      .slice(0, REASON_CHARACTERS_MAX)
+      .replaceAll(/[\p{Cc}\p{Cf}\p{Cs}]+/gu, " ")
+      .trim(),
+  )
+  .transform((text) => (text === "" ? undefined : text))
+  .optional();

@@ -43,6 +43,20 @@ describe("ending a task", () => {
       expect(bench.upstream.all()).toEqual([]);
     },
   );
+  it.each([
+    ["control characters", "a\u001b[31m\u0000b\u202ec", "a [31m b c"],
+    ["nothing at all", "", "complete"],
+    ["nothing but spaces", " \n ", "complete"],
+    ["more than is kept", "x".repeat(5000), "x".repeat(1000)],
+  ])("is never refused for its reason: %s", async (_what, reason, kept) => {
+    const { bench, task } = await withTask();
+    const answer = await bench.call("POST", `/v1/tasks/${task.id}/complete`, {
+      token: task.token,
+      body: { reason },
+    });
+    expect(answer.status).toBe(200);
+    expect(at(answer, "task", "end_reason")).toBe(kept);
+  });
   it("without `wait` answers at once, with the exposure that is left", async () => {
     const { bench, task } = await withTask();
     bench.upstream.fail("revoke", "hang", 100);
@@ -146,7 +160,6 @@ describe("ending a task", () => {
     ["a wait past the limit", { wait: "2m" }, "body.wait"],
     ["a wait in no unit", { wait: "5" }, "body.wait"],
     ["a wait that is a flag", { wait: true }, "body.wait"],
-    ["an empty reason", { reason: "" }, "body.reason"],
     ["an unknown member", { force: true }, "body.force"],
     ["a list", [], "body"],
   ])("refuses %s, and the task goes on", async (_what, body, where) => {

@@ -13,12 +13,20 @@ import {
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { administratorOf, callerOf, owns, type Caller } from "../caller.ts";
-import { durationSchema, idParam, PAGE_QUERY, pageOf, readJson, readQuery } from "../read-json.ts";
+import {
+  durationSchema,
+  endReason,
+  idParam,
+  PAGE_QUERY,
+  pageOf,
+  readJson,
+  readQuery,
+} from "../read-json.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import { countsView, decisionView, eventView, leaseView } from "../views/json-views.ts";
 import { timeRange } from "./tasks.ts";
 
-const endSchema = z.strictObject({ reason: z.string().min(1).max(1000).optional() });
+const endSchema = z.strictObject({ reason: endReason });
 const RENEW_SECONDS_MAX = 31 * 86_400;
 const renewSchema = z.strictObject({ ttl: durationSchema(1, RENEW_SECONDS_MAX).optional() });
 

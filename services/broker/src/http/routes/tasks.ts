@@ -11,7 +11,15 @@ import {
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { administratorOf, callerOf, mustOwnTask, presentedBy } from "../caller.ts";
-import { durationSchema, idParam, PAGE_QUERY, pageOf, readJson, readQuery } from "../read-json.ts";
+import {
+  durationSchema,
+  endReason,
+  idParam,
+  PAGE_QUERY,
+  pageOf,
+  readJson,
+  readQuery,
+} from "../read-json.ts";
 import { goneSignal } from "../reply-delivery.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import { secondsLeft } from "../seconds-left.ts";
@@ -21,7 +29,7 @@ import { decisionView, eventView, leaseView, taskView } from "../views/json-view
 const WAIT_SECONDS_MAX = 60;
 
 const endSchema = z.strictObject({
-  reason: z.string().min(1).max(1000).optional(),
+  reason: endReason,
   wait: durationSchema(0, WAIT_SECONDS_MAX).optional(),
 });
 
