@@ -1,3 +1,4 @@
+import { createServer, type AddressInfo } from "node:net";
 import postgres from "postgres";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { freshDatabase, type TestDatabase } from "@mayfly/testkit/vitest";
@@ -74,4 +75,47 @@ test("a reserved connection that is lost refuses, and its pool goes on", async (
   expect(await reserved`SELECT 1`.catch(codeOf)).toMatch(/CONNECTION_CLOSED|57P01/);
   reserved.release();
   expect(await sql`SELECT 2 AS two`).toEqual([{ two: 2 }]);
+});
+
+/** Bytes of the protocol: AuthenticationOk and ReadyForQuery. */
+const READY = Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 0, 0x5a, 0, 0, 0, 5, 0x49]);
+
+test.each([true, false])(
+  "reserving is a new connection's first call, types or not (%s)",
+  async (types) => {
+    const client = postgres(database.url, { max: 1, fetch_types: types });
+    const [first, second] = [client.reserve(), client.reserve()];
+    const one = await first;
+    expect(await one`SELECT 1 AS one`).toEqual([{ one: 1 }]);
+    one.release();
+    const two = await second;
+    expect(await two`SELECT 2 AS two`).toEqual([{ two: 2 }]);
+    two.release();
+    expect(await client`SELECT 3 AS three`).toEqual([{ three: 3 }]);
+    await client.end({ timeout: 1 });
+  },
+);
+
+test.each([
+  ["at once", 0],
+  ["after it let us in", 1],
+])("a server that hangs up %s is an error, and no wait", async (_when, answers) => {
+  const server = createServer((socket) => {
+    let heard = 0;
+    socket.on("error", () => undefined);
+    socket.on("data", () => {
+      if (heard++ < answers) socket.write(READY);
+      else socket.destroy();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const client = postgres({ host: "127.0.0.1", port, max: 1, user: "nobody", database: "none" });
+  try {
+    expect(await client`SELECT 1`.catch(codeOf)).toMatch(/CONNECTION_CLOSED|ECONNRESET/);
+    expect(await client.reserve().catch(codeOf)).toMatch(/CONNECTION_CLOSED|ECONNRESET/);
+  } finally {
+    await client.end({ timeout: 1 });
+    server.close();
+  }
 });
