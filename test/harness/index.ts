@@ -13,6 +13,7 @@ export {
   type Reply,
 } from "./broker-api.ts";
 export { leaseRoleOf, rolesNow } from "./customer-watch.ts";
+export { asSuperuser } from "./ledger-database.ts";
 export { accepted, backendConfig, BACKEND, READER, TRUST_DOMAIN, WRITER } from "./registration.ts";
 export { sharedServer, type ServerAddress } from "./server-address.ts";
 export type { Environment, ServiceProcess } from "./service-process.ts";

@@ -25,8 +25,8 @@ export interface DecisionRow {
 }
 
 /**
- * Hex SHA-256 of the row's canonical JSON (RFC 8785). It stands in the decision's event, so that the
- * log vouches for the row too: the request is in the row alone.
+ * Hex SHA-256 of the row's canonical JSON (RFC 8785). It stands in the decision's event, so that
+ * the log vouches for the row too: the request is in the row alone.
  */
 export function decisionSha256(row: DecisionRow): string {
   const { id, task_id, workload, role, effect, request, verdict, policy_digest, decided_ms } = row;

@@ -35,8 +35,8 @@ const problem = (logIndex: number, text: string): Problem => ({
 const same = (left: Uint8Array, right: Uint8Array): boolean => Buffer.compare(left, right) === 0;
 
 /**
- * Reads all pages in one snapshot, so that what is appended meanwhile does not look wrong; and reads
- * the auditor's views, so that the auditor can.
+ * Reads all pages in one snapshot, so that what is appended meanwhile does not look wrong; and
+ * reads the auditor's views, so that the auditor can.
  */
 export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<LogVerification> {
   return sql.begin("isolation level repeatable read read only", async (tx) => {
@@ -145,7 +145,7 @@ async function findRepeated(sql: Transaction, from: number): Promise<Problem | n
   return problem(row.log_index, `entry ${row.log_index} repeats the event of an earlier one`);
 }
 
-/** What the rows hold and the log does not tell; of no entry, so looked for over the whole alone. */
+/** What rows hold and the log does not tell: of no entry, so looked for over the whole alone. */
 const findUntold = async (sql: Transaction, entries: number): Promise<Problem | null> =>
   (await findUnlogged(sql, entries)) ??
   (await findUntoldDecision(sql, entries)) ??
