@@ -194,10 +194,18 @@ async function startRun() {
       start(core.endTask({ ...end, waitSeconds: 2 }, context));
     } else if (action === "endLease" && first !== undefined) {
       start(core.endLease({ leaseId: first.lease, by: ADMIN, reason: "drill" }, context));
-    } else if (action === "renew" && first !== undefined) {
-      const ttlSeconds = durationSeconds(120);
-      const renewal = core.renewLease({ leaseId: first.lease, ttlSeconds, task }, context);
-      start(renewal.then(() => seen.renewed++));
+    } else if (action === "renew") {
+      const renew = async (leaseId: LeaseId): Promise<void> => {
+        const ttlSeconds = durationSeconds(120);
+        await core.renewLease({ leaseId, ttlSeconds, task }, world.context());
+        seen.renewed++;
+      };
+      if (first !== undefined) start(renew(first.lease));
+      // One that was drawn for less than was declared has something left to be renewed.
+      const credentials = [{ role, ttl: 5 }];
+      const drawn = agent().under(taskToken, { task: task.id, credentials });
+      start(received(drawn));
+      start(drawn.then(({ credentials: [short] }) => short && renew(short.lease)));
     }
   };
 
