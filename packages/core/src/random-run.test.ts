@@ -99,7 +99,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 6,
     arbitrary: fc.record({
-      do: fc.constantFrom("draw", "child", "end", "endLease", "heartbeat", "renew"),
+      do: fc.constantFrom("draw", "child", "end", "endLease", "heartbeat", "renew", "renew"),
       of,
     }),
   },
