@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Deadline } from "./endpoint.ts";
 import type { FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
-import { readLeaseRoleName, readMark } from "./lease-mark.ts";
+import { isLeaseRole } from "./lease-mark.ts";
 import { joinRole, rollBackPrepared } from "./prepared.ts";
 import { oidLiteral, quoteLiteral, wholeNumber } from "./quote.ts";
 
@@ -67,7 +67,7 @@ export async function clearBlockers(
   const sessions = sessionRows.parse(first).filter(({ ours }) => !ours);
   const prepared = preparedRows.parse(second);
   const isLease = (role: (typeof sessions | typeof prepared)[number]): boolean =>
-    role.oid === String(own.oid) || bearsOurMark(lane, role.rolname, role.comment);
+    role.oid === String(own.oid) || isLeaseRole(role.rolname, role.comment, lane.host);
   const cut = sessions.filter(isLease);
   if (cut.length > 0) {
     const pairs = cut.map(({ pid: at, oid }) => `(${wholeNumber(at)}, ${oidLiteral(Number(oid))})`);
@@ -101,11 +101,3 @@ export async function clearBlockers(
 
 const nameOf = (role: string | null): string =>
   role === null ? "the server itself" : `the role ${role}`;
-
-function bearsOurMark(lane: Lane, name: string | null, comment: string | null): boolean {
-  if (name === null) return false;
-  const named = readLeaseRoleName(name);
-  return (
-    named?.installation === lane.host.installation && readMark(comment, name, lane.host) !== null
-  );
-}

@@ -14,6 +14,7 @@ import { readHandle } from "./lease-mark.ts";
 import { postgresBackend } from "./postgres-backend.ts";
 
 type Sql = ReturnType<CustomerPostgres["connect"]>;
+type Sends = Pick<Sql, "unsafe">;
 
 for (const version of testedPostgresVersions()) {
   describe(`a lease that does not want to end, on PostgreSQL ${version}`, () => {
@@ -41,7 +42,7 @@ for (const version of testedPostgresVersions()) {
           + (SELECT count(*) FROM pg_prepared_xacts WHERE owner = ${nameOf(issued)})::int AS n`;
       return row?.n ?? -1;
     };
-    const simple = (sql: Sql, text: string) => sql.unsafe(text).simple();
+    const simple = (sql: Sends, text: string) => sql.unsafe(text).simple();
     /** Runs it and lets the session stand as it is then, its transaction open. */
     const holding = async (issued: Issued, text: string): Promise<Sql> => {
       const sql = customer.connect(...accountOf(issued.material));
@@ -81,7 +82,7 @@ for (const version of testedPostgresVersions()) {
       expect(await afterEnd(issued)).toEqual(NOTHING);
     });
 
-    test("clients that log in again and again, and lock its role each time, do not win", async () => {
+    test("clients that come back again and again to lock its role do not win", async () => {
       const issued = await issue();
       const [name, password] = accountOf(issued.material);
       // The same password, so that the next login succeeds whichever change was committed.
@@ -168,7 +169,7 @@ for (const version of testedPostgresVersions()) {
       await gone(sql);
     });
 
-    test("a stranger that locks roles is named and left alone, and the sessions are cut", async () => {
+    test("a stranger that locks roles is named and left alone; sessions are cut", async () => {
       const issued = await issue();
       const sql = await holding(issued, "SELECT 1");
       const open = bench.openAgain(
@@ -182,6 +183,68 @@ for (const version of testedPostgresVersions()) {
       const [row] = await customer.sql()`SELECT count(*)::int AS n FROM pg_stat_activity
         WHERE usesysid = ${oidOf(issued)}`;
       expect(row).toEqual({ n: 0 });
+      await session.unsafe("ROLLBACK");
+      session.release();
+      await revoke(issued, open);
+      expect(await afterEnd(issued)).toEqual(NOTHING);
+      await gone(sql);
+      await open.close();
+    });
+
+    test.each([
+      [
+        "grants on a table of its own",
+        'CREATE TEMP TABLE t (i int); BEGIN; GRANT SELECT ON t TO "$"',
+      ],
+      [
+        "changes default privileges that name it",
+        `ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO "$"; BEGIN;
+         ALTER DEFAULT PRIVILEGES GRANT INSERT ON TABLES TO PUBLIC`,
+      ],
+    ])("another lease that %s does not hold up its end", async (_what, text) => {
+      const [ending, other] = [await issue(), await issue()];
+      const sql = await holding(other, text.replaceAll("$", nameOf(ending)));
+      await revoke(ending);
+      expect(await afterEnd(ending)).toEqual(NOTHING);
+      // It lost its session, not its lease.
+      expect(await tryLogin(customer, other.material)).toBe("accepted");
+      await revoke(other);
+      await gone(sql);
+    });
+
+    test("what another lease prepared or granted does not hold up its end", async () => {
+      const [ending, other] = [await issue(), await issue()];
+      const role = `"${nameOf(ending)}"`;
+      const sql = await holding(
+        other,
+        `BEGIN; SELECT lo_create(434343); GRANT SELECT ON LARGE OBJECT 434343 TO ${role};
+         PREPARE TRANSACTION 'other'`,
+      );
+      await simple(
+        sql,
+        `CREATE TEMP TABLE t (i int); GRANT SELECT (i), INSERT ON t TO ${role};
+         SELECT lo_create(424242); GRANT SELECT ON LARGE OBJECT 424242 TO ${role}`,
+      );
+      await revoke(ending);
+      expect(await afterEnd(ending)).toEqual(NOTHING);
+      const [row] = await sql`SELECT count(*)::int AS n FROM t`;
+      expect(row).toEqual({ n: 0 });
+      await revoke(other);
+      await gone(sql);
+    });
+
+    test("a stranger's lock on the role is named; login and sessions are gone", async () => {
+      const issued = await issue();
+      const sql = await holding(issued, "SELECT 1");
+      const open = bench.openAgain(
+        Object.assign({}, bench.upstream.config, { call_seconds_max: 2 }),
+      );
+      const session = await customer.sql().reserve();
+      const [{ pid }] = await session<[{ pid: number }]>`SELECT pg_backend_pid() AS pid`;
+      await simple(session, `BEGIN; GRANT SELECT ON notes TO "${nameOf(issued)}"`);
+      const error = await backendErrorOf(revoke(issued, open));
+      expect(error.message).toContain(`process ${pid} of the role postgres`);
+      expect(await afterEnd(issued)).toEqual({ ...NOTHING, traces: 1 });
       await session.unsafe("ROLLBACK");
       session.release();
       await revoke(issued, open);

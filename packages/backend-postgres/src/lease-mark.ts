@@ -68,6 +68,16 @@ export function readMark(comment: string | null, name: string, host: BackendHost
   return host.verifyTag(textOf(parsed.data), parsed.data.tag) ? parsed.data : null;
 }
 
+/** Whether a role is a lease's of this installation: by its name, and by a mark made for it. */
+export function isLeaseRole(
+  name: string | null,
+  comment: string | null,
+  host: BackendHost,
+): name is string {
+  if (name === null || readLeaseRoleName(name)?.installation !== host.installation) return false;
+  return readMark(comment, name, host) !== null;
+}
+
 const handle = z.strictObject({
   v: z.literal(1),
   name: z.string().regex(LEASE_ROLE),

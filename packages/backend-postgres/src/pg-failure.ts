@@ -37,6 +37,8 @@ export const SQLSTATE = {
   lockTimeout: "55P03",
   cancelled: "57014",
   internal: "XX000",
+  /** The server's lock table is full, as a rule. */
+  outOfMemory: "53200",
   /** Ours, raised by our DO blocks: a class that the standard leaves to implementations. */
   pastDeadline: "MF001",
   leaseGone: "MF002",

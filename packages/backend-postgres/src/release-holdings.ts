@@ -1,8 +1,9 @@
 import { z } from "zod";
-import type { Deadline } from "./endpoint.ts";
+import type { Deadline, Endpoint } from "./endpoint.ts";
 import type { FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
-import type { LeaseHandle } from "./lease-mark.ts";
+import { isLeaseRole, LEASE_ROLE_PATTERN, type LeaseHandle } from "./lease-mark.ts";
+import { PgFailure, SQLSTATE, unfinished } from "./pg-failure.ts";
 import {
   inDatabase,
   joinRole,
@@ -11,7 +12,9 @@ import {
   selectPrepared,
   type Prepared,
 } from "./prepared.ts";
-import { literals, oidLiteral, quoteIdentifier } from "./quote.ts";
+import { literals, oidLiteral, quoteIdentifier, quoteLiteral } from "./quote.ts";
+import { releaseLargeObjects } from "./release-large-objects.ts";
+import { runUnhindered } from "./run-unhindered.ts";
 
 /** What keeps a role from being dropped. */
 export interface Holdings {
@@ -53,33 +56,91 @@ export async function releaseHoldings(
   await joinRole(lane, role, deadline);
   await rollBackPrepared(lane, role, holdings.prepared, deadline);
   if (holdings.databases.length === 0) return;
-  const text = await disownStatement(lane, role, handle, deadline);
+  const granters = await joinGranters(lane, role, deadline);
+  const heir =
+    lane.settings.on_owned_objects === "drop" ? null : await heirOf(lane, handle, deadline);
   for (const database of holdings.databases) {
-    await inDatabase(lane, database, (endpoint) => endpoint.run(text, deadline));
+    await inDatabase(lane, database, async (endpoint) => {
+      await releaseLargeObjects(lane, endpoint, { role, heir, granters }, deadline);
+      await disown(lane, endpoint, role, heir, deadline);
+    });
   }
+}
+
+const granterRows = z.array(
+  z.object({ oid: z.string(), rolname: z.string(), comment: z.string().nullable() }),
+);
+
+/**
+ * A lease may grant what it owns, such as a temporary table, to the role of another one, which
+ * DROP OWNED takes back only for a member of the owner. So we join these owners, too.
+ */
+async function joinGranters(
+  lane: Lane,
+  role: FoundRole,
+  deadline: Deadline,
+): Promise<readonly { readonly oid: number }[]> {
+  const [rows] = await lane.work.run(
+    `SELECT DISTINCT r.oid::int8::text AS oid, r.rolname::text AS rolname,
+       shobj_description(r.oid, 'pg_authid') AS comment
+     FROM pg_shdepend a
+       JOIN pg_shdepend o ON o.dbid = a.dbid AND o.classid = a.classid AND o.objid = a.objid
+         AND o.deptype = 'o' AND o.refclassid = 'pg_authid'::regclass
+       JOIN pg_roles r ON r.oid = o.refobjid
+     WHERE a.refclassid = 'pg_authid'::regclass AND a.refobjid = ${oidLiteral(role.oid)}
+       AND a.deptype = 'a' AND r.rolname ~ ${quoteLiteral(LEASE_ROLE_PATTERN)}`,
+    deadline,
+  );
+  const granters = granterRows
+    .parse(rows)
+    .filter(({ rolname, comment }) => isLeaseRole(rolname, comment, lane.host));
+  for (const { rolname } of granters) await joinRole(lane, { name: rolname }, deadline);
+  return granters.map(({ oid }) => ({ oid: Number(oid) }));
 }
 
 /**
  * REASSIGN moves what it owns, DROP OWNED takes what was granted to it and its default privileges,
  * which a lease can change without any right of its own. One message, so one transaction: nothing
  * can come to be owned in between.
+ *
+ * Where that needs more locks than the server has room for, REASSIGN goes first and alone: it
+ * takes fewer, and leaves less to the next one.
  */
-async function disownStatement(
+async function disown(
   lane: Lane,
+  endpoint: Endpoint,
   role: FoundRole,
-  handle: LeaseHandle,
+  heir: string | null,
   deadline: Deadline,
-): Promise<string> {
+): Promise<void> {
   const name = quoteIdentifier(role.name);
-  switch (lane.settings.on_owned_objects) {
-    case "drop":
-      return `DROP OWNED BY ${name}`;
-    case "reassign": {
-      const owner = quoteIdentifier(await heirOf(lane, handle, deadline));
-      return `REASSIGN OWNED BY ${name} TO ${owner}; DROP OWNED BY ${name}`;
+  const run = (text: string) => runUnhindered(lane, endpoint, role, text, deadline);
+  const reassign = heir === null ? null : `REASSIGN OWNED BY ${name} TO ${quoteIdentifier(heir)}`;
+  const both = [...(reassign === null ? [] : [reassign]), `DROP OWNED BY ${name}`].join("; ");
+  try {
+    try {
+      await run(both);
+    } catch (thrown) {
+      if (!isFull(thrown) || reassign === null) throw thrown;
+      await run(reassign);
+      await run(both);
     }
+  } catch (thrown) {
+    throw isFull(thrown) ? tooManyObjects(name, endpoint.database) : thrown;
   }
 }
+
+const isFull = (thrown: unknown): boolean =>
+  thrown instanceof PgFailure && thrown.sqlstate === SQLSTATE.outOfMemory;
+
+/** Objects in another session's temporary schema have no name that we could use singly. */
+const tooManyObjects = (name: string, database: string): Error =>
+  unfinished(
+    `revoke: login and sessions are gone, but the lease left more objects in the database ` +
+      `${database} than the server can lock at once. Its autovacuum drops temporary tables that ` +
+      `were left over; if they stay, raise max_locks_per_transaction, or DROP OWNED BY ${name}`,
+    60,
+  );
 
 const nameRows = z.array(z.object({ rolname: z.string() }));
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { CallContext, Revoked, Secret } from "@mayfly/spec";
 import { deadlineIn, leftMs } from "./call-deadline.ts";
-import { endSessions } from "./end-sessions.ts";
+import { endSessions, endSessionsOnce } from "./end-sessions.ts";
 import type { Deadline, Endpoint } from "./endpoint.ts";
 import { findLeaseRole, type FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
@@ -15,6 +15,7 @@ import {
 } from "./pg-failure.ts";
 import { oidLiteral, quoteIdentifier } from "./quote.ts";
 import { holdingsOf, releaseHoldings } from "./release-holdings.ts";
+import { runUnhindered } from "./run-unhindered.ts";
 import { shutOut } from "./shut-out.ts";
 
 /** Another revoker of the same role, or a holding that appeared: look again, so often. */
@@ -41,25 +42,41 @@ export async function destroyRole(
   handle: LeaseHandle,
   deadline: Deadline,
 ): Promise<void> {
-  for (let round = 1; ; round++) {
-    try {
-      const role = await findLeaseRole(lane, handle, deadline);
-      if (role === null) break;
-      await destroyOnce(lane, role, handle, deadline);
-      break;
-    } catch (thrown) {
-      if (!(thrown instanceof PgFailure) || !mayPass(thrown)) throw thrown;
-      if (round >= ROUNDS_MAX) {
-        throw thrown.sqlstate === SQLSTATE.dependentObjects ? stillHeld(handle) : thrown;
-      }
-      await lane.host.clock.sleep(10 * round, deadline.signal);
-    }
+  try {
+    await destroyOnPrimary(lane, handle, deadline);
+  } catch (thrown) {
+    // Whatever stopped it on the primary: who is in elsewhere shall be out.
+    const cuts = lane.standbys.map((standby) => endSessionsOnce(standby, handle.oid, deadline));
+    await Promise.allSettled(cuts);
+    throw thrown;
   }
   // Again after the DROP: whoever logged in while we looked is still there.
   await endSessions(lane, lane.work, handle.oid, deadline);
   for (const standby of lane.standbys) {
     await endSessions(lane, standby, handle.oid, deadline);
     await awaitReplay(lane, standby, handle, deadline);
+  }
+}
+
+async function destroyOnPrimary(
+  lane: Lane,
+  handle: LeaseHandle,
+  deadline: Deadline,
+): Promise<void> {
+  for (let round = 1; ; round++) {
+    try {
+      const role = await findLeaseRole(lane, handle, deadline);
+      if (role !== null) await destroyOnce(lane, role, handle, deadline);
+      return;
+    } catch (thrown) {
+      if (!(thrown instanceof PgFailure) || !mayPass(thrown)) throw thrown;
+      if (round >= ROUNDS_MAX) {
+        throw thrown.sqlstate === SQLSTATE.dependentObjects ? stillHeld(handle) : thrown;
+      }
+      // Sessions that filled the server's lock table take a moment to end.
+      const pauseMs = thrown.sqlstate === SQLSTATE.outOfMemory ? 100 : 10;
+      await lane.host.clock.sleep(pauseMs * round, deadline.signal);
+    }
   }
 }
 
@@ -79,6 +96,7 @@ const mayPass = (failure: PgFailure): boolean =>
   isConcurrentChange(failure) ||
   // Held by a lease of ours that came back, or by another process of ours.
   failure.sqlstate === SQLSTATE.lockTimeout ||
+  failure.sqlstate === SQLSTATE.outOfMemory ||
   // Gone between look and statement, or something came to be owned in between.
   failure.sqlstate === SQLSTATE.undefinedObject ||
   failure.sqlstate === SQLSTATE.dependentObjects;
@@ -92,7 +110,7 @@ async function destroyOnce(
   const name = quoteIdentifier(role.name);
   await shutOut(lane, role, deadline);
   await releaseHoldings(lane, role, handle, await holdingsOf(lane, role, deadline), deadline);
-  await lane.work.run(`DROP ROLE ${name}`, deadline);
+  await runUnhindered(lane, lane.work, role, `DROP ROLE ${name}`, deadline);
 }
 
 const replayed = z.tuple([z.object({ can_log_in: z.boolean() })]);

@@ -3,7 +3,7 @@ import type { Deadline } from "./endpoint.ts";
 import type { FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
 import { doBlock } from "./mint-message.ts";
-import { isConcurrentChange, PgFailure } from "./pg-failure.ts";
+import { isConcurrentChange, PgFailure, SQLSTATE } from "./pg-failure.ts";
 import { oidLiteral, quoteIdentifier } from "./quote.ts";
 import { isLockTimeout, runWatched, withShortLock } from "./run-unhindered.ts";
 
@@ -32,10 +32,13 @@ async function takeLogin(lane: Lane, role: FoundRole, deadline: Deadline): Promi
   try {
     await lane.work.run(withShortLock(`ALTER ROLE ${name} NOLOGIN`), deadline);
   } catch (thrown) {
-    const contested =
-      isLockTimeout(thrown) || (thrown instanceof PgFailure && isConcurrentChange(thrown));
-    if (!contested) throw thrown;
-    await runWatched(lane, lane.settings.database, role, cutAndLockOut(role), deadline);
+    if (!(thrown instanceof PgFailure)) throw thrown;
+    if (thrown.sqlstate === SQLSTATE.outOfMemory) {
+      // The server's lock table is full, and it lets nobody new in: on a connection that we have.
+      await lane.work.run(cutAndLockOut(role), deadline);
+    } else if (isLockTimeout(thrown) || isConcurrentChange(thrown)) {
+      await runWatched(lane, lane.settings.database, role, cutAndLockOut(role), deadline);
+    } else throw thrown;
   }
 }
 
@@ -56,8 +59,10 @@ const cutAndLockOut = (role: FoundRole): string =>
     "  BEGIN",
     `    ALTER ROLE ${quoteIdentifier(role.name)} NOLOGIN;`,
     "    RETURN;",
-    "  EXCEPTION WHEN internal_error THEN",
+    "  EXCEPTION WHEN internal_error OR out_of_memory THEN",
     `    IF try = ${TRIES} THEN RAISE; END IF;`,
+    // A session that filled the lock table takes a moment to end.
+    "    IF SQLSTATE = '53200' THEN PERFORM pg_sleep(0.005); END IF;",
     "  END;",
     "END LOOP;",
   ]);
