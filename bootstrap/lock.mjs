@@ -41,21 +41,42 @@ async function take(path, mine, { waitMs, onWait }) {
   let told = false;
   for (;;) {
     // link(2) fails when the name exists: of two at once exactly one has the lock.
-    const taken = await link(mine, path).then(
-      () => true,
-      () => false,
-    );
-    if (taken) return;
-    const pid = await holderOf(path);
-    if (pid === undefined) continue;
-    if (!isAlive(pid)) {
-      await takeAway(path, mine, pid);
-      continue;
+    if (await linked(mine, path)) return;
+    const text = await textOf(path);
+    if (text !== undefined) {
+      const pid = Number.parseInt(text, 10);
+      if (isAlive(pid)) {
+        if (!told) onWait(pid);
+        told = true;
+      } else {
+        await takeAway(path, mine, text);
+      }
     }
-    if (!told) onWait(pid);
-    told = true;
-    if (Date.now() > until) throw heldTooLong(path, pid, waitMs);
-    await sleep(POLL_MS);
+    if (Date.now() > until) throw heldTooLong(path, text, waitMs);
+    await sleep(text === undefined || !told ? POLL_MS / 10 : POLL_MS);
+  }
+}
+
+/**
+ * Whether the lock is ours now. Only "it exists" means held; anything else would be waited for in
+ * vain: a file system without hard links, say.
+ *
+ * @param {string} mine
+ * @param {string} path
+ */
+async function linked(mine, path) {
+  try {
+    await link(mine, path);
+    return true;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
+    if (code === "EEXIST") return false;
+    throw new SetUpFailure({
+      what: "The lock of the set-up cannot be taken.",
+      where: path,
+      why: `A hard link to ${mine} cannot be made (${code}).`,
+      toDo: "Use a folder on a file system that has hard links and may be written to.",
+    });
   }
 }
 
@@ -64,31 +85,30 @@ async function take(path, mine, { waitMs, onWait }) {
  *
  * @param {string} path
  * @param {string} mine
- * @param {number} deadPid
+ * @param {string} stale what the lock said
  */
-async function takeAway(path, mine, deadPid) {
+async function takeAway(path, mine, stale) {
   const aside = `${mine}.stale`;
   const moved = await rename(path, aside).then(
     () => true,
     () => false,
   );
   if (!moved) return;
-  if ((await holderOf(aside)) !== deadPid) await link(aside, path).catch(() => {});
+  if ((await textOf(aside)) !== stale) await link(aside, path).catch(() => {});
   await rm(aside, { force: true });
 }
 
 /**
  * @param {string} path
- * @returns {Promise<number | undefined>}
+ * @returns {Promise<string | undefined>} what the lock says; undefined if it is not there, or no file
  */
-async function holderOf(path) {
-  const text = await readFile(path, "utf8").catch(() => undefined);
-  return text === undefined ? undefined : Number.parseInt(text, 10);
+function textOf(path) {
+  return readFile(path, "utf8").catch(() => undefined);
 }
 
 /** @param {number} pid */
 function isAlive(pid) {
-  if (!Number.isInteger(pid)) return false;
+  if (!(Number.isInteger(pid) && pid > 0)) return false;
   try {
     process.kill(pid, 0);
     return true;
@@ -99,14 +119,23 @@ function isAlive(pid) {
 
 /**
  * @param {string} path
- * @param {number} pid
+ * @param {string | undefined} text what the lock says
  * @param {number} waitMs
  */
-function heldTooLong(path, pid, waitMs) {
-  return new SetUpFailure({
-    what: "Another set-up of this folder has not ended.",
-    where: path,
-    why: `Process ${pid} has held the lock for more than ${Math.round(waitMs / 1000)} s.`,
-    toDo: `Wait for process ${pid}, or end it, then run this again.`,
-  });
+function heldTooLong(path, text, waitMs) {
+  const seconds = Math.round(waitMs / 1000);
+  const pid = Number.parseInt(text ?? "", 10);
+  return isAlive(pid)
+    ? new SetUpFailure({
+        what: "Another set-up of this folder has not ended.",
+        where: path,
+        why: `Process ${pid} has held the lock for more than ${seconds} s.`,
+        toDo: `Wait for process ${pid}, or end it, then run this again.`,
+      })
+    : new SetUpFailure({
+        what: "The lock of the set-up cannot be taken.",
+        where: path,
+        why: `What stands at its place is no lock of ours and stayed for more than ${seconds} s.`,
+        toDo: "Remove it, then run this again.",
+      });
 }

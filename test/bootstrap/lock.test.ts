@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -46,4 +46,25 @@ test("a lock whose process lives is waited for, then named", async () => {
   });
   expect(waitedFor).toEqual([process.ppid]);
   expect(await readFile(path, "utf8")).toBe(String(process.ppid));
+});
+
+test.each([
+  ["is empty", ""],
+  ["holds no number", "garbage\n"],
+  ["names process 0", "0"],
+])("a lock that %s is stale and taken over", async (_what, text) => {
+  const path = join(folder, "lock");
+  await writeFile(path, text);
+
+  expect(await withLock(path, options, async () => "done")).toBe("done");
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test("what is no lock at its place is waited for within the bound, then named", async () => {
+  const path = join(folder, "lock");
+  await mkdir(path);
+
+  await expect(withLock(path, options, async () => "never")).rejects.toMatchObject({
+    parts: { where: path, toDo: expect.stringContaining("Remove it") as string },
+  });
 });

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import { jsonText } from "./render/clean-text.ts";
 import { createPaint, type Paint } from "./render/paint.ts";
 import { readClientSettings, type ClientSettings } from "@mayfly/settings";
 import { Secret } from "@mayfly/spec";
@@ -58,7 +59,7 @@ export function createSession(io: Io, ending: Ending, command: Command): Session
     hasTokenFile: options.adminTokenFile !== undefined,
     api: () => openApi(io, options, settings()),
     text: (text) => io.out(text),
-    record: (value) => io.out(`${JSON.stringify(value)}\n`),
+    record: (value) => io.out(`${jsonText(value)}\n`),
     note: (text) => {
       if (!quiet && !json) io.err(`${text}\n`);
     },

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import { usageError } from "../cli-error.ts";
+import { jsonText } from "../render/clean-text.ts";
 import type { Session } from "../session.ts";
 import { pageAnswer, readAnswer } from "./answers.ts";
 import type { BrokerApi, Query } from "./broker-api.ts";
@@ -51,7 +52,7 @@ export async function listAll<T>(
 /** Says how to go on where more is there. */
 export function noteMore(session: Session, next: string | null): void {
   if (next === null) return;
-  if (session.json && !session.quiet) session.io.err(`${JSON.stringify({ next })}\n`);
+  if (session.json && !session.quiet) session.io.err(`${jsonText({ next })}\n`);
   session.note(`More: --after ${next}`);
 }
 

@@ -11,11 +11,12 @@ export interface YamlDocument {
   placeOf(path: readonly (string | number)[]): string;
 }
 
+/** A regular file of at most 1 MiB: a device or a pipe would be read without end. */
 export function readTextFile(path: string): string {
   try {
-    if (statSync(path).size > FILE_BYTES_MAX) {
-      throw configError("The file is larger than 1 MiB.", path);
-    }
+    const stat = statSync(path);
+    if (!stat.isFile()) throw configError("This is no regular file.", path);
+    if (stat.size > FILE_BYTES_MAX) throw configError("The file is larger than 1 MiB.", path);
     return readFileSync(path, "utf8");
   } catch (error) {
     if (!(error instanceof Error) || !("code" in error)) throw error;
@@ -38,9 +39,19 @@ export function parseYaml(text: string, path: string): readonly YamlDocument[] {
       const { line, col } = lines.linePos(error.pos[0]);
       throw configError(`This is no YAML: ${error.message}`, `${path}:${line}:${col}`);
     }
-    const value: unknown = document.toJS({ maxAliasCount: 100 });
+    const value = valueOf(document, path);
     return { value, placeOf: (at) => placeIn(document, lines, path, at) };
   });
+}
+
+/** Aliases are bounded: a hundred lines of them can stand for more than memory holds. */
+function valueOf(document: Document, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : "unknown";
+    throw configError(`This YAML cannot be read: ${why}`, path, "Write it without aliases.");
+  }
 }
 
 function placeIn(

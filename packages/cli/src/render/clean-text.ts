@@ -1,11 +1,19 @@
+/** Controls of terminals (C0, C1), and what is invisible or reorders text around it (bidi). */
+const UNSAFE = /[\p{Cc}\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+
 /**
  * Text from elsewhere without what would move a cursor, change a colour or reorder what is read:
  * a goal is written by an agent, and is shown on an operator's terminal.
  */
 export const cleanText = (text: string): string =>
-  text
-    .replaceAll(/[\n\r\t]+/gu, " ")
-    .replaceAll(/[\p{Cc}\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
+  text.replaceAll(/[\n\r\t]+/gu, " ").replaceAll(UNSAFE, "\ufffd");
+
+/** One line of JSON in which the same characters are escapes: what reads it gets them unchanged. */
+export const jsonText = (value: unknown): string =>
+  JSON.stringify(value).replaceAll(
+    UNSAFE,
+    (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`,
+  );
 
 /** The same for every string in a JSON value, member names included. */
 export function cleanStrings(value: unknown): unknown {

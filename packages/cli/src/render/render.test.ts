@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { cleanStrings, cleanText } from "./clean-text.ts";
+import { cleanStrings, cleanText, jsonText } from "./clean-text.ts";
 import { errorText } from "./error-text.ts";
 import { factsOf, summaryText } from "./fact-lines.ts";
 import { createPaint } from "./paint.ts";
@@ -92,4 +92,12 @@ test("an error lists what the broker added, such as problems with what mends the
     "code   check_failed",
     "",
   ]);
+});
+
+test("JSON output holds no control character, and reads back as it was", () => {
+  const value = { reason: "\u009b2J\u202eevil\u061c\u200b\u007f", plain: "ü – 日本" };
+  const text = jsonText(value);
+  expect(text).not.toMatch(/[\p{Cc}\u061c\u200b-\u200f\u202a-\u202e]/u);
+  expect(text).toContain("ü – 日本");
+  expect(JSON.parse(text)).toEqual(value);
 });
