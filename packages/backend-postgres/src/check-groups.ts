@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { CheckProblem } from "@mayfly/spec";
+import { reachedFrom } from "./check-handing-on.ts";
 import type { Deadline } from "./endpoint.ts";
 import type { Lane } from "./lane.ts";
-import { literals, quoteIdentifier, quoteLiteral } from "./quote.ts";
+import { quoteIdentifier, quoteLiteral } from "./quote.ts";
 
 /** Predefined roles that reach beyond the database, or at other people's sessions. */
 const BEYOND_SCOPE = [
@@ -45,11 +46,7 @@ type Inherited = z.infer<typeof inheritedRows>[number];
 
 /** Each group with every role that it is a member of, however far: a lease inherits them all. */
 const INHERITED = (groups: readonly string[]): string => `
-  WITH RECURSIVE reached(group_role, oid) AS (
-    SELECT rolname, oid FROM pg_roles WHERE rolname IN (${literals(groups)})
-    UNION
-    SELECT r.group_role, m.roleid FROM reached r JOIN pg_auth_members m ON m.member = r.oid
-  )
+  WITH RECURSIVE ${reachedFrom(groups)}
   SELECT e.group_role::text AS group_role, r.rolname::text AS rolname,
     r.rolsuper AS superuser, r.rolcreaterole AS createrole, r.rolcreatedb AS createdb,
     r.rolbypassrls AS bypassrls, r.rolreplication AS replication,

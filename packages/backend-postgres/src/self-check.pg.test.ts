@@ -25,6 +25,23 @@ interface Trouble {
   readonly instead?: string;
 }
 
+/** One of each kind of object; `$` is the grantee. */
+const GRANT_OPTIONS = [
+  "GRANT SELECT, UPDATE ON notes TO $",
+  "GRANT SELECT (body) ON notes TO $",
+  'CREATE TABLE "Odd.name" (i int); GRANT INSERT ON "Odd.name" TO $',
+  "CREATE SEQUENCE numbers; GRANT USAGE ON SEQUENCE numbers TO $",
+  "CREATE FUNCTION twice(i int) RETURNS int LANGUAGE sql AS 'SELECT 2 * i'; GRANT EXECUTE ON FUNCTION twice TO $",
+  "CREATE SCHEMA apart; GRANT USAGE ON SCHEMA apart TO $",
+  "GRANT TEMPORARY ON DATABASE orders TO $",
+  "CREATE TYPE colour AS ENUM ('red'); GRANT USAGE ON TYPE colour TO $",
+  "GRANT USAGE ON LANGUAGE plpgsql TO $",
+  "CREATE FOREIGN DATA WRAPPER wrapper; GRANT USAGE ON FOREIGN DATA WRAPPER wrapper TO $",
+  "CREATE SERVER elsewhere FOREIGN DATA WRAPPER wrapper; GRANT USAGE ON FOREIGN SERVER elsewhere TO $",
+  "SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO $",
+  "GRANT SET ON PARAMETER log_statement TO $",
+] as const;
+
 const TROUBLES: readonly Trouble[] = [
   { code: "createrole_missing", wrong: "ALTER ROLE mayfly_broker NOCREATEROLE" },
   { code: "signal_backend_missing", wrong: "REVOKE pg_signal_backend FROM mayfly_broker" },
@@ -65,6 +82,41 @@ const TROUBLES: readonly Trouble[] = [
   {
     code: "group_role_creates_in_database",
     wrong: "GRANT CREATE ON DATABASE orders TO orders_reader",
+  },
+  {
+    code: "group_role_admin_option",
+    wrong: 'CREATE ROLE "an other"; GRANT "an other" TO orders_reader WITH ADMIN OPTION',
+  },
+  {
+    code: "group_role_admin_option",
+    wrong:
+      "CREATE ROLE far; CREATE ROLE nearer; GRANT far TO nearer WITH ADMIN OPTION; GRANT nearer TO orders_reader",
+  },
+  ...GRANT_OPTIONS.map((grant) => ({
+    code: "group_role_grant_option",
+    wrong: grant.replace("$", "orders_reader WITH GRANT OPTION"),
+  })),
+  {
+    code: "group_role_grant_option",
+    wrong:
+      "ALTER DEFAULT PRIVILEGES FOR ROLE orders_owner GRANT ALL ON SEQUENCES TO orders_reader WITH GRANT OPTION",
+  },
+  {
+    code: "group_role_grant_option",
+    wrong:
+      "ALTER DEFAULT PRIVILEGES FOR ROLE orders_owner IN SCHEMA public GRANT EXECUTE ON ROUTINES TO orders_writer WITH GRANT OPTION",
+  },
+  {
+    code: "group_role_grant_option",
+    wrong:
+      "CREATE ROLE between_two; GRANT SELECT ON notes TO between_two WITH GRANT OPTION; SET ROLE between_two; GRANT SELECT ON notes TO orders_reader WITH GRANT OPTION; RESET ROLE",
+  },
+  { code: "group_role_makes_triggers", wrong: "GRANT TRIGGER ON orders TO orders_reader" },
+  { code: "group_role_makes_triggers", wrong: "GRANT TRIGGER ON orders TO PUBLIC" },
+  { code: "group_role_makes_references", wrong: "GRANT REFERENCES ON notes TO orders_writer" },
+  {
+    code: "group_role_makes_references",
+    wrong: "GRANT REFERENCES (id, body) ON notes TO orders_writer",
   },
   {
     code: "group_role_cannot_connect",

@@ -9,6 +9,7 @@ import {
   VERSION_MIN,
 } from "./check-authority.ts";
 import { checkGroups } from "./check-groups.ts";
+import { checkHandingOn } from "./check-handing-on.ts";
 import { endpointOf } from "./connection-settings.ts";
 import type { Deadline, Endpoint } from "./endpoint.ts";
 import type { Lane } from "./lane.ts";
@@ -48,6 +49,7 @@ async function check(
   const problems: CheckProblem[] = [...checkAuthority(authority)];
   if (authority.version >= VERSION_MIN && !authority.standby) {
     problems.push(...(await checkGroups(lane, groups, deadline)));
+    problems.push(...(await checkHandingOn(lane, groups, deadline)));
     problems.push(...(await checkMemberships(lane, authority, { groups, owners }, deadline)));
     // Where the cause is known by name, the trial could only say it again, worse.
     if (problems.length === 0) problems.push(...(await tryAuthority(lane, groups, deadline)));
