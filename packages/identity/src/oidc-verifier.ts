@@ -52,6 +52,11 @@ export function createOidcVerifier(
         if (!isPlainText(subject) || subject === "") {
           throw new Refusal("subject", "the token's sub is not plain text");
         }
+        // Whoever chooses a sub at an issuer would pass for a workload of a trust domain wherever a
+        // policy, a query or a person looks at the subject alone.
+        if (/^\s*spiffe:/i.test(subject)) {
+          throw new Refusal("subject", "the token's sub looks like a SPIFFE ID");
+        }
         return { kind: "oidc", issuer: config.issuer, subject };
       },
     },

@@ -223,11 +223,26 @@ describe("SPIFFE bundle in the configuration", () => {
     roots.replace([oidc, spiffe]);
     expect((await verify(text, roots)).workload.kind).toBe("spiffe");
     roots.replace([oidc]);
-    expect((await verify(text, roots)).workload).toMatchObject({
-      kind: "oidc",
-      issuer,
-      subject: "spiffe://acme.test/workload",
-    });
+    expect(await outcome(text, roots)).toBe("subject");
+  });
+
+  test.for([
+    "spiffe://acme.test/workload?",
+    "spiffe://acme.test/workload//x",
+    "spiffe://acme.test/workload ",
+    "SPIFFE://acme.test/workload",
+    " spiffe://acme.test/workload",
+    "\u00a0\ufeffSpiffe:workload",
+  ])("an issuer's subject that looks like an id of a trust domain is refused: %j", async (sub) => {
+    const roots = rootsWith();
+    const issuer = "https://oidc.acme.test";
+    const jwks = { keys: [domain.key.publicJwk] };
+    const oidc = roots.parse(parseTrustRootName("oidc", "name"), "oidc", { issuer, jwks });
+    roots.replace([oidc]);
+    const claims = { iss: issuer, iat: now, sub };
+    expect(await outcome(domain.token({ claims }), roots)).toBe("subject");
+    const other = domain.token({ claims: { ...claims, sub: "user-of-spiffe:" } });
+    expect((await verify(other, roots)).workload).toMatchObject({ kind: "oidc", issuer });
   });
 });
 
