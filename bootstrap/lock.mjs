@@ -100,7 +100,7 @@ async function takeAway(path, mine, stale) {
 
 /**
  * @param {string} path
- * @returns {Promise<string | undefined>} what the lock says; undefined if it is not there, or no file
+ * @returns {Promise<string | undefined>} what the lock says; undefined if it is no file
  */
 function textOf(path) {
   return readFile(path, "utf8").catch(() => undefined);

@@ -50,7 +50,8 @@ test("no secret is in a log, a reply, the ledger or the queue; one planted there
     first!.name,
   );
   await mayfly.ledger`
-    UPDATE mayfly.leases SET last_error = ${secret} WHERE id = (SELECT max(id::text)::uuid FROM mayfly.leases)`;
+    UPDATE mayfly.leases SET last_error = ${secret}
+    WHERE id = (SELECT max(id::text)::uuid FROM mayfly.leases)`;
   expect(findCanaries(await dumpDatabase(mayfly.ledger), canaries)).toContain(first!.name);
   const hidden = canary("bytes", "planted as bytes, not as text");
   await mayfly.ledger`

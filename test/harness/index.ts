@@ -6,7 +6,6 @@ export {
   grantedOf,
   listAt,
   textAt,
-  type BrokerApi,
   type Credential,
   type Exchange,
   type Granted,
@@ -14,13 +13,8 @@ export {
 } from "./broker-api.ts";
 export { leaseRoleOf, rolesNow } from "./customer-watch.ts";
 export { asSuperuser } from "./ledger-database.ts";
-export { accepted, backendConfig, BACKEND, READER, TRUST_DOMAIN, WRITER } from "./registration.ts";
+export { accepted, backendConfig, BACKEND, READER, WRITER } from "./registration.ts";
 export { sharedServer, type ServerAddress } from "./server-address.ts";
-export type { Environment, ServiceProcess } from "./service-process.ts";
-export {
-  startInstallation,
-  type Installation,
-  type InstallationOptions,
-  type RunningBroker,
-} from "./start-installation.ts";
+export type { Environment } from "./service-process.ts";
+export { startInstallation, type Installation, type RunningBroker } from "./start-installation.ts";
 export { pause, until } from "./until.ts";

@@ -167,7 +167,7 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
   };
 }
 
-/** A process is killed or stopped by its test, or it lives: it never ends by a failure of its own. */
+/** A process is killed or stopped by its test, or it lives: it never ends by its own failure. */
 async function assertNothingBroke(processes: readonly ServiceProcess[]): Promise<void> {
   for (const one of processes.filter((process) => process.hasEnded())) {
     const { code } = await one.exited;

@@ -59,7 +59,8 @@ export const TEXT_RULES: readonly TextRule[] = [
   {
     name: "lines have at most 100 columns",
     why: "Two files fit beside each other; what cannot be broken, a text or a link, may be longer.",
-    applies: (path) => isSource(path) || path.endsWith(".sql") || path.startsWith(".ci/"),
+    applies: (path) =>
+      isSource(path) || (path.endsWith(".sql") && isText(path)) || path.startsWith(".ci/"),
     problems: (text) =>
       text.split("\n").flatMap((line, i) => {
         const most = mayBeLonger(line) ? MAX_COLUMNS_WITH_TEXT : MAX_COLUMNS;
