@@ -31,13 +31,15 @@ const GRANT_OPTIONS = [
   "GRANT SELECT (body) ON notes TO $",
   'CREATE TABLE "Odd.name" (i int); GRANT INSERT ON "Odd.name" TO $',
   "CREATE SEQUENCE numbers; GRANT USAGE ON SEQUENCE numbers TO $",
-  "CREATE FUNCTION twice(i int) RETURNS int LANGUAGE sql AS 'SELECT 2 * i'; GRANT EXECUTE ON FUNCTION twice TO $",
+  "CREATE FUNCTION twice(i int) RETURNS int LANGUAGE sql AS 'SELECT 2 * i'; " +
+    "GRANT EXECUTE ON FUNCTION twice TO $",
   "CREATE SCHEMA apart; GRANT USAGE ON SCHEMA apart TO $",
   "GRANT TEMPORARY ON DATABASE orders TO $",
   "CREATE TYPE colour AS ENUM ('red'); GRANT USAGE ON TYPE colour TO $",
   "GRANT USAGE ON LANGUAGE plpgsql TO $",
   "CREATE FOREIGN DATA WRAPPER wrapper; GRANT USAGE ON FOREIGN DATA WRAPPER wrapper TO $",
-  "CREATE SERVER elsewhere FOREIGN DATA WRAPPER wrapper; GRANT USAGE ON FOREIGN SERVER elsewhere TO $",
+  "CREATE SERVER elsewhere FOREIGN DATA WRAPPER wrapper; " +
+    "GRANT USAGE ON FOREIGN SERVER elsewhere TO $",
   "SELECT lo_create(4711); GRANT SELECT ON LARGE OBJECT 4711 TO $",
   "GRANT SET ON PARAMETER log_statement TO $",
 ] as const;
@@ -90,7 +92,8 @@ const TROUBLES: readonly Trouble[] = [
   {
     code: "group_role_admin_option",
     wrong:
-      "CREATE ROLE far; CREATE ROLE nearer; GRANT far TO nearer WITH ADMIN OPTION; GRANT nearer TO orders_reader",
+      "CREATE ROLE far; CREATE ROLE nearer; GRANT far TO nearer WITH ADMIN OPTION; " +
+      "GRANT nearer TO orders_reader",
   },
   ...GRANT_OPTIONS.map((grant) => ({
     code: "group_role_grant_option",
@@ -99,17 +102,20 @@ const TROUBLES: readonly Trouble[] = [
   {
     code: "group_role_grant_option",
     wrong:
-      "ALTER DEFAULT PRIVILEGES FOR ROLE orders_owner GRANT ALL ON SEQUENCES TO orders_reader WITH GRANT OPTION",
+      "ALTER DEFAULT PRIVILEGES FOR ROLE orders_owner " +
+      "GRANT ALL ON SEQUENCES TO orders_reader WITH GRANT OPTION",
   },
   {
     code: "group_role_grant_option",
     wrong:
-      "ALTER DEFAULT PRIVILEGES FOR ROLE orders_owner IN SCHEMA public GRANT EXECUTE ON ROUTINES TO orders_writer WITH GRANT OPTION",
+      "ALTER DEFAULT PRIVILEGES FOR ROLE orders_owner IN SCHEMA public " +
+      "GRANT EXECUTE ON ROUTINES TO orders_writer WITH GRANT OPTION",
   },
   {
     code: "group_role_grant_option",
     wrong:
-      "CREATE ROLE between_two; GRANT SELECT ON notes TO between_two WITH GRANT OPTION; SET ROLE between_two; GRANT SELECT ON notes TO orders_reader WITH GRANT OPTION; RESET ROLE",
+      "CREATE ROLE between_two; GRANT SELECT ON notes TO between_two WITH GRANT OPTION; " +
+      "SET ROLE between_two; GRANT SELECT ON notes TO orders_reader WITH GRANT OPTION; RESET ROLE",
   },
   { code: "group_role_makes_triggers", wrong: "GRANT TRIGGER ON orders TO orders_reader" },
   { code: "group_role_makes_triggers", wrong: "GRANT TRIGGER ON orders TO PUBLIC" },
