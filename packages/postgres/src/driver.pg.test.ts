@@ -5,8 +5,8 @@ import { freshDatabase, type TestDatabase } from "@mayfly/testkit/vitest";
 
 /*
  * What we need of postgres.js when a server goes away in the middle, and what its release 3.4.9
- * does only with patches/postgres@3.4.9.patch: without, each of these hangs, ends the process, or writes
- * half a transaction.
+ * does only with patches/postgres@3.4.9.patch: without, most of these hang, end the process, or
+ * write half a transaction.
  */
 let database: TestDatabase;
 let sql: postgres.Sql;
