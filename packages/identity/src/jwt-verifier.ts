@@ -39,6 +39,8 @@ export interface JwtTrust {
   readonly identityMaxAgeSeconds: DurationSeconds;
   /** Whether a token may be used once. */
   readonly oneTime: boolean;
+  /** Whether its identities may be initiators. */
+  readonly mayInitiate: boolean;
   /** A1. On unverified claims. */
   routes(claims: JsonMap): boolean;
   /** On verified claims: whose token it is; throws a Refusal. */
@@ -158,6 +160,7 @@ function vouch(
         }
       : null,
     confirmation: null,
+    mayInitiate: trust.mayInitiate,
   };
 }
 

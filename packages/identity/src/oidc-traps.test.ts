@@ -77,7 +77,9 @@ test("the token that the traps below each change in one way is vouched for", asy
     identityMaxAgeSeconds: 3600,
     oneTime: null,
     confirmation: null,
+    mayInitiate: false,
   });
+  expect((await verify(token(), rootsWith({ initiators: true }))).mayInitiate).toBe(true);
   expect(await outcome(token({ alg: "ES256", kid: "ec" }, {}, ec))).toBe("vouched");
 });
 

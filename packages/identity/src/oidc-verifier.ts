@@ -43,6 +43,7 @@ export function createOidcVerifier(
       requiredClaims: requiredClaimRules(config.required_claims),
       identityMaxAgeSeconds: durationSeconds(config.identity_max_age_seconds),
       oneTime: config.one_time_tokens,
+      mayInitiate: config.initiators,
       routes: (claims) => member(claims, "iss") === config.issuer,
       identify: (claims) => {
         if (member(claims, "iss") !== config.issuer) {

@@ -50,6 +50,7 @@ export function createSpiffeVerifier(
       requiredClaims: requiredClaimRules(config.required_claims),
       identityMaxAgeSeconds: durationSeconds(config.identity_max_age_seconds),
       oneTime: false,
+      mayInitiate: config.initiators,
       routes: (claims) => idOf(claims) !== null,
       identify: (claims) => {
         const id = idOf(claims);

@@ -35,6 +35,7 @@ describe("OIDC trust configuration", () => {
       one_time_tokens: false,
       attributes: {},
       required_claims: {},
+      initiators: false,
       unsafe_allow_private_addresses: false,
       unsafe_allow_other_audiences: false,
     });
@@ -68,6 +69,7 @@ describe("OIDC trust configuration", () => {
       "config.stale_keys_seconds_max",
     ],
     ["text for a boolean", { issuer: ISSUER, one_time_tokens: "true" }, "config.one_time_tokens"],
+    ["a number for initiators", { issuer: ISSUER, initiators: 1 }, "config.initiators"],
   ])("%s is refused by its place", (_name, config, where) => {
     expect(problemAt(() => oidc(config))).toBe(where);
   });

@@ -46,6 +46,11 @@ export const commonMembers = {
   stale_keys_seconds_max: seconds(0, DAY_SECONDS).default(3600),
   attributes: attributes.default({}),
   required_claims: requiredClaims.default({}),
+  /**
+   * Whether its identities may be initiators: for roots at which people log in. Of any other root,
+   * whoever runs a second workload could show it as the person who asked.
+   */
+  initiators: z.boolean().default(false),
   /** Permits http and loopback or private addresses for this root's keys. */
   unsafe_allow_private_addresses: z.boolean().default(false),
   /** Whoever else a token is addressed to could present it here. */

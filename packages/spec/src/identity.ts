@@ -46,6 +46,11 @@ export interface VerifiedIdentity {
   } | null;
   /** RFC 7638 thumbprint of the key that the caller proved, or null for a bearer. */
   readonly confirmation: string | null;
+  /**
+   * Whether the trust root is meant for people (`initiators`): only then may the identity stand as
+   * the initiator of a task that another identity opens.
+   */
+  readonly mayInitiate: boolean;
 }
 
 export type PresentedIdentity =

@@ -38,6 +38,8 @@ export interface FakeTrust {
   readonly identityMaxAgeSeconds?: number;
   /** Default false; then a token needs a `jti`. */
   readonly oneTimeTokens?: boolean;
+  /** Default false. */
+  readonly initiators?: boolean;
 }
 
 /** A token that fake trust roots accept, if its issuer is theirs and its audience the broker. */
@@ -57,6 +59,7 @@ export function fakeTrustRoot(trust: FakeTrust): TrustRoot {
       issuer: trust.issuer,
       identity_max_age_seconds: trust.identityMaxAgeSeconds ?? 3600,
       one_time_tokens: trust.oneTimeTokens ?? false,
+      initiators: trust.initiators ?? false,
     },
     enabled: true,
   };
@@ -77,13 +80,14 @@ export function createFakeTrustRoots(options: {
   replace(options.roots ?? []);
   return {
     parse: (name, kind, config) => {
-      const { issuer, maxAge, oneTime } = readConfig(name, config);
+      const { issuer, maxAge, oneTime, initiators } = readConfig(name, config);
       return fakeTrustRoot({
         name,
         kind,
         issuer,
         identityMaxAgeSeconds: maxAge,
         oneTimeTokens: oneTime,
+        initiators,
       });
     },
     replace,
@@ -125,13 +129,14 @@ interface FakeConfig {
   readonly issuer: string;
   readonly maxAge: number;
   readonly oneTime: boolean;
+  readonly initiators: boolean;
 }
 
 function identityOf(
   root: TrustRoot,
   facts: FakeIdentity,
   text: string,
-  { maxAge, oneTime }: FakeConfig,
+  { maxAge, oneTime, initiators }: FakeConfig,
   { clock }: CallContext,
 ): VerifiedIdentity {
   const expiresAt = instantMs(facts.expiresAt);
@@ -152,6 +157,7 @@ function identityOf(
         ? { issuer: facts.issuer, jti: facts.jti, expiresAt }
         : null,
     confirmation: facts.confirmation ?? null,
+    mayInitiate: initiators,
   };
 }
 
@@ -179,7 +185,7 @@ function readToken(
   }
 }
 
-const FAKE_MEMBERS = ["issuer", "identity_max_age_seconds", "one_time_tokens"];
+const FAKE_MEMBERS = ["issuer", "identity_max_age_seconds", "one_time_tokens", "initiators"];
 
 function readConfig(name: string, config: unknown): FakeConfig {
   const members: Record<string, unknown> = { ...(typeof config === "object" ? config : {}) };
@@ -188,19 +194,21 @@ function readConfig(name: string, config: unknown): FakeConfig {
     issuer,
     identity_max_age_seconds: maxAge = 3600,
     one_time_tokens: oneTime = false,
+    initiators = false,
   } = members;
   if (
     unknown !== undefined ||
     typeof issuer !== "string" ||
     typeof maxAge !== "number" ||
-    typeof oneTime !== "boolean"
+    typeof oneTime !== "boolean" ||
+    typeof initiators !== "boolean"
   ) {
     const where = `config.${unknown ?? "issuer"}`;
     throw new BrokerError("config_invalid", `trust root ${name}: ${where}: is not acceptable`, {
       where,
     });
   }
-  return { issuer, maxAge, oneTime };
+  return { issuer, maxAge, oneTime, initiators };
 }
 
 function signature(body: string, issuer: string): string {

@@ -103,6 +103,7 @@ function inheritedIdentity(caller: Extract<Caller, { kind: "task_token" }>): Ver
     tokenSha256,
     oneTime: null,
     confirmation: task.confirmation,
+    mayInitiate: false,
   };
 }
 

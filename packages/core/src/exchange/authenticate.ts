@@ -1,6 +1,7 @@
 import {
   BrokerError,
   type CallContext,
+  type PresentedIdentity,
   type Task,
   type TaskTokenClaims,
   type VerifiedIdentity,
@@ -38,9 +39,14 @@ export async function authenticate(
   const actor = request.actor === null ? null : await verifyIdentity(parts, request.actor, context);
   switch (subject.kind) {
     case "identity": {
-      const proven = await verifyIdentity(parts, subject.presented, context);
-      if (actor === null) return { kind: "identity", identity: proven, initiator: null };
+      const { presented } = subject;
+      if (actor === null) {
+        const identity = await verifyIdentity(parts, presented, context);
+        return { kind: "identity", identity, initiator: null };
+      }
+      const proven = await verifyInitiator(parts, presented, context);
       requireTwo(actor, proven);
+      requireForInitiators(proven);
       requireOneOneTime(actor, proven);
       return {
         kind: "identity",
@@ -55,6 +61,39 @@ export async function authenticate(
       return { kind: "task_token", task, claims, tokenSha256, actor };
     }
   }
+}
+
+/** A trust root whose setting was changed a moment ago counts, as one that was registered does. */
+async function verifyInitiator(
+  parts: CoreParts,
+  presented: PresentedIdentity,
+  context: CallContext,
+): Promise<VerifiedIdentity> {
+  const before = await parts.catalog.current();
+  const proven = await verifyIdentity(parts, presented, context);
+  if (proven.mayInitiate) return proven;
+  const after = await parts.catalog.fresh();
+  return after.version === before.version ? proven : verifyIdentity(parts, presented, context);
+}
+
+/**
+ * Policies take an initiator for a person. A workload vouches for nobody but itself: else two of
+ * them would make one.
+ */
+function requireForInitiators({ mayInitiate, workload }: VerifiedIdentity): void {
+  if (mayInitiate) return;
+  throw new BrokerError(
+    "invalid_identity",
+    `The subject token is of trust root ${workload.trustRoot}, which is not for initiators.`,
+    {
+      where: "subject_token",
+      public: {
+        hint:
+          "Send the agent's own token alone, as the subject, or the token of the person who asked. " +
+          "An administrator marks the trust roots at which people log in with initiators: true.",
+      },
+    },
+  );
 }
 
 /** Who acts for itself has no initiator: else it would satisfy a policy that asks for one. */

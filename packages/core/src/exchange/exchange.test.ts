@@ -25,6 +25,12 @@ async function setUp(options: FakeWorldOptions = {}, rules?: readonly FakePolicy
   return { world, core, agent: createFakeAgent(world, core) };
 }
 
+const trustRoot = (config: JsonObject) => ({
+  trust: "acme.test",
+  kind: "spiffe" as const,
+  config: { issuer: "spiffe://acme.test", ...config },
+});
+
 const readersOnly: readonly FakePolicyRule[] = [
   { id: "readers", effect: "permit", workload: INVOICE_BOT, role: "orders-db/reader" },
 ];
@@ -160,14 +166,7 @@ describe("the exchange", () => {
 
   test("a task token alone no longer counts when identity was proven too long ago", async () => {
     const { world, core, agent } = await setUp();
-    await core.putTrustRoot(
-      {
-        trust: "acme.test",
-        kind: "spiffe",
-        config: { issuer: "spiffe://acme.test", identity_max_age_seconds: 120 },
-      },
-      ADMIN,
-    );
+    await core.putTrustRoot(trustRoot({ identity_max_age_seconds: 120 }), ADMIN);
     const { taskToken, task } = await agent.open({ deadline: "1h" });
     await world.clock.advance(119_000);
     await agent.under(taskToken, { task: task.id });
@@ -196,10 +195,11 @@ describe("the exchange", () => {
   });
 
   test("an initiator is verified when it came in a token, and policy's workload is the actor's", async () => {
-    const { world, agent } = await setUp({}, [
+    const { world, core, agent } = await setUp({}, [
       { id: "bot", effect: "permit", workload: INVOICE_BOT },
     ]);
     const alice = "spiffe://acme.test/people/alice";
+    await core.putTrustRoot(trustRoot({ initiators: true }), ADMIN);
     const reply = await agent.open(
       { initiator: "bob" },
       { subject: alice, actor: proofOf(world.clock, INVOICE_BOT) },
@@ -209,6 +209,26 @@ describe("the exchange", () => {
       workload: { subject: INVOICE_BOT },
       descriptor: { claimedInitiator: "bob" },
     });
+  });
+
+  test("a workload of a trust root that is not for people makes no initiator", async () => {
+    const { world, core, agent } = await setUp();
+    const opening = () =>
+      agent.open({}, { subject: REPORT_BOT, actor: proofOf(world.clock, INVOICE_BOT) });
+    const refused = await refusalOf(opening());
+    expect(refused).toMatchObject({ code: "invalid_identity", where: "subject_token" });
+    expect(refused.message).toContain("trust root acme.test");
+    expect(refused.public["hint"]).toContain("initiators: true");
+    expect(world.ledger.inspect.leases()).toEqual([]);
+    await core.putTrustRoot(trustRoot({ initiators: true }), ADMIN);
+    const { task } = await opening();
+    expect(task.verifiedInitiator).toBe(REPORT_BOT);
+    await core.putTrustRoot(trustRoot({}), ADMIN);
+    const drawing = agent.prove(
+      { task: task.id },
+      { subject: REPORT_BOT, actor: proofOf(world.clock, INVOICE_BOT) },
+    );
+    expect(await refusalOf(drawing)).toMatchObject({ code: "invalid_identity" });
   });
 });
 

@@ -184,6 +184,19 @@ describe("an initiator", () => {
     const read = await own.call("GET", `/v1/tasks/${task.id}`, { token: task.token });
     expect(read.body).toMatchObject({ initiator: { name: "bob", basis: "claimed" } });
   });
+  it("is nobody's workload: a trust root that is not for people vouches for no initiator", async () => {
+    const actor = bench.identities.svid("bot");
+    const answer = await exchange(bench, bench.identities.svid("other-bot"), { actor });
+    expect(answer.status).toBe(400);
+    expect(answer.body).toMatchObject({
+      error: "invalid_request",
+      code: "invalid_identity",
+      where: "subject_token",
+    });
+    expect(textAt(answer, "error_description")).toContain("not for initiators");
+    expect(textAt(answer, "hint")).toContain("initiators: true");
+    expect(nothingMinted(bench)).toBe(true);
+  });
   it("is not the agent itself, which would satisfy a policy that asks for an initiator", async () => {
     const svid = bench.identities.svid("bot");
     const answer = await exchange(bench, svid, { actor: bench.identities.svid("bot") });

@@ -32,7 +32,7 @@ export async function registerDefaults(bench: BrokerBench): Promise<void> {
   });
   await put("/v1/trust/login", {
     kind: "oidc",
-    config: { issuer: OIDC_ISSUER, jwks: { keys: [oidcKey.publicJwk] } },
+    config: { issuer: OIDC_ISSUER, jwks: { keys: [oidcKey.publicJwk] }, initiators: true },
   });
   await put("/v1/trust/ci", {
     kind: "oidc",

@@ -213,6 +213,7 @@ export function describeEnding(ledgerOf: () => LedgerUnderTest): void {
         tokenSha256: "cd".repeat(32),
         oneTime: null,
         confirmation: null,
+        mayInitiate: false,
       };
       expect(await ledger.tasks.heartbeat(task.id, proof)).toBe("beaten");
       expect((await ledger.tasks.find(task.id))!.identityProvenAt).toBe(provenAt);

@@ -66,6 +66,7 @@ export function identity(ledger: LedgerUnderTest, name = unique("bot")): Verifie
     tokenSha256: sha256(),
     oneTime: null,
     confirmation: null,
+    mayInitiate: false,
   };
 }
 
