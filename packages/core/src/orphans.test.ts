@@ -137,6 +137,20 @@ describe("listing orphans", () => {
     expect(world.upstream.live()).toHaveLength(2);
   });
 
+  test("a mark copied to another backend does not verify there", async () => {
+    const { world, core, agent } = await setUp();
+    const { task } = await agent.open();
+    const made = world.upstream.all()[0]!;
+    const ended = { taskId: task.id, by: ADMIN, state: "completed", reason: "" } as const;
+    await core.endTask({ ...ended, waitSeconds: 5 }, world.context());
+    await world.clock.advance(1);
+    world.otherUpstream.create({ ...made, issueBy: world.clock.now() });
+    const found = await core.listOrphans(parseBackendId("other-db", "id"), world.context());
+    expect(found).toMatchObject({ marked: 1, orphans: [], unverified: 1 });
+    expect(world.ledger.inspect.leases()).toMatchObject([{ state: "ended" }]);
+    expect(world.log.messages("warn").join()).toContain("do not verify");
+  });
+
   test("that fails midway is not recorded as a listing", async () => {
     const { world, core, agent } = await setUp();
     await agent.open();

@@ -1,6 +1,7 @@
 import {
   BrokerError,
   bindingOf,
+  type Adopted,
   type BackendId,
   type CallContext,
   type InstantMs,
@@ -21,7 +22,7 @@ export interface OrphanResult {
   readonly marked: number;
   /** Reopened as `ending`; the pass that was asked for destroys them. */
   readonly orphans: readonly LeaseId[];
-  /** Of another installation, or with a tag that does not verify: reported, never touched. */
+  /** Of another installation; not of this backend, or forged: reported, never touched. */
   readonly foreign: number;
   readonly unverified: number;
 }
@@ -54,7 +55,9 @@ export async function listOrphans(
       found.marked += page.marked.length;
       found.foreign += page.marked.filter(({ mark }) => mark.kind === "foreign").length;
       found.unverified += page.marked.filter(({ mark }) => mark.kind === "unverified").length;
-      found.orphans.push(...(await adopt(parts, backendId, page.marked, listedAt)));
+      const adopted = await adopt(parts, backendId, page.marked, listedAt);
+      found.orphans.push(...adopted.orphans);
+      found.unverified += adopted.unverified.length;
     }
   });
   if (listed) await parts.ports.sweepLedger.recordSweep(backendId);
@@ -91,7 +94,7 @@ async function adopt(
   backendId: BackendId,
   marked: readonly Marked[],
   listedAt: InstantMs,
-): Promise<readonly LeaseId[]> {
+): Promise<Adopted> {
   const { sealer, sweepLedger } = parts.ports;
   const ours: { mark: Ours; externalName: string; sealedHandle: Uint8Array }[] = [];
   for (const { mark, externalName } of marked) {
@@ -99,7 +102,8 @@ async function adopt(
     const sealedHandle = await sealer.seal(mark.handle, bindingOf.leaseHandle(mark.leaseId));
     ours.push({ mark, externalName, sealedHandle });
   }
-  return ours.length === 0 ? [] : sweepLedger.adoptOrphans(backendId, ours, listedAt);
+  if (ours.length === 0) return { orphans: [], unverified: [] };
+  return sweepLedger.adoptOrphans(backendId, ours, listedAt);
 }
 
 function report(

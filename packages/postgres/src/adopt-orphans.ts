@@ -3,14 +3,20 @@ import {
   idFromUuid,
   instantOfId,
   uuidOfId,
+  type Adopted,
   type BackendId,
   type InstantMs,
-  type LeaseId,
   type SweepLedger,
 } from "@mayfly/spec";
 import { appendEvents, WORKER } from "./append-events.ts";
 import { hex, rows, uuids, type Sql, type Transaction } from "./sql.ts";
 
+interface KnownRow {
+  readonly id: string;
+  readonly task_id: string | null;
+  readonly is_here: boolean;
+  readonly is_orphan: boolean;
+}
 type Marked = Parameters<SweepLedger["adoptOrphans"]>[1];
 
 /** The ledger's clock, cut to the millisecond: never later than it is. */
@@ -23,20 +29,21 @@ export async function readClock(sql: Sql): Promise<InstantMs> {
 /**
  * Called after the backend's listing: what is ours and belonged to no live lease at `listedAt`,
  * before that listing, is an orphan. A lease's `ended_at` is the start of a transaction that began
- * after its credential was destroyed: what was listed after it had come back.
+ * after its credential was destroyed: what was listed after it had come back. The handle is the one that
+ * was found: a server that was restored from a dump has given its roles other OIDs.
  */
 export function adoptOrphans(
   sql: Sql,
   backendId: BackendId,
   marked: Marked,
   listedAt: InstantMs,
-): Promise<readonly LeaseId[]> {
+): Promise<Adopted> {
   const byId = new Map(marked.map((each) => [uuidOfId(each.mark.leaseId), each]));
-  if (byId.size === 0) return Promise.resolve([]);
+  if (byId.size === 0) return Promise.resolve({ orphans: [], unverified: [] });
   return sql.begin(async (tx) => {
-    const known = await tx<{ id: string; task_id: string | null; is_orphan: boolean }[]>`
-      SELECT id, task_id,
-        state = 'ended' AND ended_at < mayfly.instant(${listedAt}::float8) AS is_orphan
+    const known = await tx<KnownRow[]>`
+      SELECT id, task_id, backend_id = ${backendId} AS is_here, backend_id = ${backendId}
+        AND state = 'ended' AND ended_at < mayfly.instant(${listedAt}::float8) AS is_orphan
       FROM mayfly.leases
       WHERE id = ANY (${uuids(byId.keys())}::text::uuid[])
       ORDER BY id FOR NO KEY UPDATE`;
@@ -66,7 +73,10 @@ export function adoptOrphans(
         };
       }),
     );
-    return orphans.map((each) => each.mark.leaseId);
+    return {
+      orphans: orphans.map((each) => each.mark.leaseId),
+      unverified: known.filter((row) => !row.is_here).map((row) => idFromUuid("lease", row.id)),
+    };
   });
 }
 

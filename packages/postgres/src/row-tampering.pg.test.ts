@@ -74,7 +74,8 @@ async function liveThrough(): Promise<void> {
     sealedHandle,
   }));
   const listedAt = plusSeconds(await ports.sweep.now(), 60);
-  expect(await ports.sweep.adoptOrphans(backend.id, found, listedAt)).toHaveLength(2);
+  const adopted = await ports.sweep.adoptOrphans(backend.id, found, listedAt);
+  expect(adopted.orphans).toHaveLength(2);
   for (const claim of await ports.sweep.claim(backend.id, 10, durationSeconds(30))) {
     expect(await ports.sweep.settle(claim, revoked)).toBe(true);
   }

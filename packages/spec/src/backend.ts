@@ -72,7 +72,10 @@ export interface BackendHost {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** A keyed tag of this installation over `text`, lowercase hex; put on what the backend makes. */
+  /**
+   * A keyed tag of this installation and this backend over `text`, lowercase hex; put on what the
+   * backend makes. The tag of another backend does not verify.
+   */
   tag(text: string): string;
   /** Constant-time check of {@link tag}. */
   verifyTag(text: string, tag: string): boolean;

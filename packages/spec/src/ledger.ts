@@ -205,6 +205,13 @@ export interface AppliedEnd {
   }[];
 }
 
+/** What became of a listing's marks. Live leases of that backend are in neither list. */
+export interface Adopted {
+  readonly orphans: readonly LeaseId[];
+  /** Leases of another backend, whose marks were found here. */
+  readonly unverified: readonly LeaseId[];
+}
+
 /** What the worker's passes need. */
 export interface SweepLedger {
   /** Tasks past deadline or idle, or with an end request not yet applied; at most `limit`. */
@@ -229,7 +236,8 @@ export interface SweepLedger {
   /**
    * For each marked object, after the listing and on the primary: is its lease live? The others
    * are orphans: reopened as `ending` with the note `resurfaced`, or given a lease if the row is
-   * lost. Returns the orphans.
+   * lost. A mark that names a lease of another backend was copied, and proves nothing: it reopens
+   * nothing, changes nothing, and is returned as `unverified`.
    *
    * `listedAt` is what {@link SweepLedger.now} said before the page was listed. What was seen at
    * the backend is an orphan only if its lease had ended before that: one that ended while the page
@@ -244,7 +252,7 @@ export interface SweepLedger {
       readonly sealedHandle: Uint8Array;
     }[],
     listedAt: InstantMs,
-  ): Promise<readonly LeaseId[]>;
+  ): Promise<Adopted>;
   /** `backendId` null: a sweep over the ledger's rows; else one listing of that backend. */
   recordSweep(backendId: BackendId | null): Promise<void>;
 }

@@ -3,13 +3,15 @@ import type { CorePorts } from "../ports.ts";
 
 /** What an opened backend may touch, of this installation. */
 export function backendHost(ports: CorePorts, id: BackendId): BackendHost {
+  // A tag is of one backend: whoever copies a mark to another one has copied nothing.
+  const ofBackend = (text: string): string => JSON.stringify([id, text]);
   return {
     installation: ports.installation,
     clock: ports.clock,
     random: ports.random,
     log: ports.log.child({ backend: id }),
-    tag: (text) => ports.sealer.tag(text),
-    verifyTag: (text, tag) => ports.sealer.verifyTag(text, tag),
+    tag: (text) => ports.sealer.tag(ofBackend(text)),
+    verifyTag: (text, tag) => ports.sealer.verifyTag(ofBackend(text), tag),
     quarantineSeconds: durationSeconds(ports.settings.quarantineSeconds),
   };
 }

@@ -52,9 +52,13 @@ export function createSweepLedger(store: MemoryStore): SweepLedger {
     settle: (claimed, outcome) => gate.run("settle", () => settle(store, claimed, outcome)),
     now: () => gate.run("now", () => store.clock.now()),
     adoptOrphans: (backendId, marked, listedAt) =>
-      gate.run("adoptOrphans", () =>
-        marked.flatMap((one) => adopt(store, backendId, one, listedAt) ?? []),
-      ),
+      gate.run("adoptOrphans", () => {
+        const [here, elsewhere] = partition(store, backendId, marked);
+        return {
+          orphans: here.flatMap((one) => adopt(store, backendId, one, listedAt) ?? []),
+          unverified: elsewhere.map(({ mark }) => mark.leaseId),
+        };
+      }),
     recordSweep: (backendId) =>
       gate.run("recordSweep", () => {
         store.sweeps.set(backendId, store.clock.now());
@@ -198,6 +202,13 @@ function settle(store: MemoryStore, claimed: Claim, outcome: ClaimOutcome): bool
 }
 
 type MarkedRow = Parameters<SweepLedger["adoptOrphans"]>[1][number];
+
+/** What may be of that backend, and what surely is of another. */
+function partition(store: MemoryStore, backendId: BackendId, marked: readonly MarkedRow[]) {
+  const isHere = ({ mark }: MarkedRow): boolean =>
+    (store.leases.get(mark.leaseId)?.backendId ?? backendId) === backendId;
+  return [marked.filter(isHere), marked.filter((one) => !isHere(one))] as const;
+}
 
 function adopt(
   store: MemoryStore,

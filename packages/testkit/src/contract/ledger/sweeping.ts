@@ -242,8 +242,9 @@ export function describeSweeping(ledgerOf: () => LedgerUnderTest): void {
 
     /** As if listed a minute after all that was done before. */
     const listedLater = (ledger: LedgerUnderTest) => plusSeconds(ledger.now(), 60);
-    const adopt = (ledger: LedgerUnderTest, backendId: BackendId, leaseId: LeaseId) =>
-      ledger.sweep.adoptOrphans(backendId, [marked(leaseId)], listedLater(ledger));
+    const adopt = async (ledger: LedgerUnderTest, backendId: BackendId, leaseId: LeaseId) =>
+      (await ledger.sweep.adoptOrphans(backendId, [marked(leaseId)], listedLater(ledger))).orphans;
+    const NONE = { orphans: [], unverified: [] };
 
     test("what belongs to a live lease is none", async () => {
       const ledger = ledgerOf();
@@ -251,7 +252,9 @@ export function describeSweeping(ledgerOf: () => LedgerUnderTest): void {
       const { task, lease } = await activeLease(ledger, backend);
       const { lease: reserved } = await reserveLease(ledger, backend, { under: task });
       const listed = [marked(lease.id), marked(reserved.id)];
-      expect(await ledger.sweep.adoptOrphans(backend.id, listed, listedLater(ledger))).toEqual([]);
+      expect(await ledger.sweep.adoptOrphans(backend.id, listed, listedLater(ledger))).toEqual(
+        NONE,
+      );
       expect((await ledger.tasks.lease(lease.id))!.state).toBe("active");
     });
 
@@ -281,12 +284,34 @@ export function describeSweeping(ledgerOf: () => LedgerUnderTest): void {
       await ledger.pass(5);
       await ledger.issue.abandon(lease, "had no effect");
       const listed = [marked(lease.id)];
-      expect(await ledger.sweep.adoptOrphans(backend.id, listed, listedAt)).toEqual([]);
+      expect(await ledger.sweep.adoptOrphans(backend.id, listed, listedAt)).toEqual(NONE);
       expect((await ledger.tasks.lease(lease.id))!.state).toBe("ended");
       expect(await eventKinds(ledger, { leaseId: lease.id })).not.toContain("lease.resurfaced");
       await ledger.pass(5);
       const next = await ledger.sweep.now();
-      expect(await ledger.sweep.adoptOrphans(backend.id, listed, next)).toEqual([lease.id]);
+      expect(await ledger.sweep.adoptOrphans(backend.id, listed, next)).toEqual({
+        orphans: [lease.id],
+        unverified: [],
+      });
+    });
+
+    test("a mark of another backend reopens nothing", async () => {
+      const ledger = ledgerOf();
+      const [here, there] = [await registerBackend(ledger), await registerBackend(ledger)];
+      const { lease: gone } = await reserveLease(ledger, here);
+      await ledger.issue.abandon(gone, "had no effect");
+      const { lease: live } = await activeLease(ledger, here);
+      const before = [await ledger.tasks.lease(gone.id), await ledger.tasks.lease(live.id)];
+      const listed = [marked(gone.id), marked(live.id)];
+      const found = await ledger.sweep.adoptOrphans(there.id, listed, listedLater(ledger));
+      expect(found.orphans).toEqual([]);
+      expect(found.unverified.toSorted()).toEqual([gone.id, live.id].toSorted());
+      expect([await ledger.tasks.lease(gone.id), await ledger.tasks.lease(live.id)]).toEqual(
+        before,
+      );
+      expect(await eventKinds(ledger, { leaseId: gone.id })).not.toContain("lease.resurfaced");
+      const due = await ledger.sweep.dueBackends();
+      expect(due.filter((id) => id === here.id || id === there.id)).toEqual([]);
     });
 
     test("what bears an id younger than its listing is none, until the next", async () => {
@@ -294,7 +319,7 @@ export function describeSweeping(ledgerOf: () => LedgerUnderTest): void {
       const backend = await registerBackend(ledger);
       const lost = mintId("lease");
       const earlier = plusSeconds(ledger.now(), -60);
-      expect(await ledger.sweep.adoptOrphans(backend.id, [marked(lost)], earlier)).toEqual([]);
+      expect(await ledger.sweep.adoptOrphans(backend.id, [marked(lost)], earlier)).toEqual(NONE);
       expect(await ledger.tasks.lease(lost)).toBeNull();
       expect(await adopt(ledger, backend.id, lost)).toEqual([lost]);
     });
