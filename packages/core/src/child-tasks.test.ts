@@ -39,6 +39,38 @@ describe("a child task", () => {
     expect(delegated.task.workload.subject).toBe(REPORT_BOT);
   });
 
+  test("handed to another workload neither outlives nor exceeds its parent", async () => {
+    const { world, agent } = await setUp();
+    const parent = await agent.open();
+    const actor = proofOf(world.clock, REPORT_BOT);
+    const wider = agent.child(parent, { credentials: [{ role: "orders-db/writer" }] }, { actor });
+    expect((await refusalOf(wider)).code).toBe("invalid_task");
+    await world.clock.advance(300_000);
+    const later = proofOf(world.clock, REPORT_BOT);
+    const child = await agent.child(parent, {}, { actor: later });
+    expect(child.task.deadlineAt).toBe(parent.task.deadlineAt);
+    expect(child.taskTokenExpiresAt).toBeLessThanOrEqual(parent.task.deadlineAt);
+    expect(child.credentials[0]!.expiresAt).toBeLessThanOrEqual(parent.task.deadlineAt);
+    await world.clock.advance(600_000);
+    const drawing = agent.prove({ task: child.task.id }, { subject: REPORT_BOT });
+    expect((await refusalOf(drawing)).code).toBe("task_ended");
+  });
+
+  test("is handed to nobody once the proof of its parent's identity is too old", async () => {
+    const { world, core, agent } = await setUp();
+    const config = { issuer: "spiffe://acme.test", identity_max_age_seconds: 120 };
+    await core.putTrustRoot({ trust: "acme.test", kind: "spiffe", config }, ADMIN);
+    const parent = await agent.open({ deadline: "1h" });
+    // A verifier that is lax about expiry stands in for a token that outlived its proof.
+    const claims = { ...world.taskTokens.lastClaims!, expiresAt: parent.task.deadlineAt };
+    const taskToken = await world.taskTokens.sign(claims);
+    await world.clock.advance(120_000);
+    const actor = proofOf(world.clock, REPORT_BOT);
+    const refused = await refusalOf(agent.child({ ...parent, taskToken }, {}, { actor }));
+    expect(refused.code).toBe("invalid_identity");
+    expect(refused.public["hint"]).toContain("afresh");
+  });
+
   test("inherits no younger proof of identity than its parent has", async () => {
     const { world, agent } = await setUp();
     const parent = await agent.open();
