@@ -1,9 +1,10 @@
-import { BrokerError, uuidOfId, workloadName, type Reservation } from "@mayfly/spec";
+import { BrokerError, uuidOfId, workloadName, type Reservation, type TokenUse } from "@mayfly/spec";
 import type { LockMode } from "./lock-task-paths.ts";
 import {
   idempotencyKey,
   oneTimeKey,
   standingTask,
+  type OneTimeFacts,
   type ReserveFacts,
   type TaskFacts,
 } from "./reserve-facts.ts";
@@ -93,14 +94,21 @@ function judgeToken(facts: ReserveFacts, { oneTime, idempotency, confirmation }:
   if (oneTime === null) return { kind: "fine", exists: false } as const;
   const row = facts.oneTime.get(oneTimeKey(oneTime));
   if (row === undefined) return { kind: "fine", exists: false } as const;
-  const sameRequest =
-    idempotency !== null &&
-    row.key === idempotency.key &&
-    row.scope_sha256 === idempotency.scopeSha256 &&
-    row.body_sha256 === idempotency.bodySha256 &&
-    row.confirmation === confirmation;
-  return sameRequest ? ({ kind: "fine", exists: true } as const) : refused(replayed());
+  return isUseOf(row, { idempotency, confirmation })
+    ? ({ kind: "fine", exists: true } as const)
+    : refused(replayed());
 }
+
+/** Whether the recorded use is by the very same request; one without a key is never repeated. */
+export const isUseOf = (
+  row: OneTimeFacts,
+  { idempotency, confirmation }: Pick<TokenUse, "idempotency" | "confirmation">,
+): boolean =>
+  idempotency !== null &&
+  row.key === idempotency.key &&
+  row.scope_sha256 === idempotency.scopeSha256 &&
+  row.body_sha256 === idempotency.bodySha256 &&
+  row.confirmation === confirmation;
 
 /** A backend that is not there, is disabled, changing or at another revision: load it again. */
 function catalogIsCurrent(facts: ReserveFacts, reservation: Reservation): boolean {

@@ -21,7 +21,7 @@ interface IdempotencyFacts {
   readonly generation: number;
   readonly expired: boolean;
 }
-interface OneTimeFacts {
+export interface OneTimeFacts {
   readonly issuer: string;
   readonly jti: string;
   readonly scope_sha256: string | null;
@@ -123,7 +123,7 @@ const readKeys = (sql: Transaction, keys: Keys) =>
     FROM jsonb_to_recordset(${keyRows(keys)}::text::jsonb) AS w (scope_sha256 text, key text)
     JOIN mayfly.idempotency_keys AS k USING (scope_sha256, key)`.execute();
 
-const readOneTime = (
+export const readOneTime = (
   sql: Transaction,
   tokens: readonly { readonly issuer: string; readonly jti: string }[],
 ) =>

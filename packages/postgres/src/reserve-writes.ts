@@ -1,4 +1,11 @@
-import { uuidOfId, type LeaseId, type NewTask, type Reservation, type TaskId } from "@mayfly/spec";
+import {
+  uuidOfId,
+  type LeaseId,
+  type NewTask,
+  type Reservation,
+  type TaskId,
+  type TokenUse,
+} from "@mayfly/spec";
 import { appendEvents, type NewEvent } from "./append-events.ts";
 import { decisionData, insertDecisions, type RecordedDecision } from "./decision-rows.ts";
 import type { Accepted } from "./judge-reservation.ts";
@@ -22,7 +29,10 @@ export async function claimTokensAndKeys(
   sql: Transaction,
   accepted: readonly Accepted[],
 ): Promise<readonly (Accepted | RaceLost)[]> {
-  const tokens = accepted.filter((each) => each.reservation.oneTime !== null && !each.tokenExists);
+  const tokens = accepted.flatMap(({ reservation, tokenExists }) => {
+    const { oneTime } = reservation;
+    return oneTime === null || tokenExists ? [] : [{ ...reservation, oneTime }];
+  });
   const gotTokens = tokens.length > 0 ? await insertTokens(sql, tokens) : [];
   const wonTokens = new Set(gotTokens.map(oneTimeKey));
   const left = accepted.map((each) =>
@@ -88,20 +98,20 @@ const updateKeys = (sql: Transaction, accepted: readonly Accepted[]) =>
       scope_sha256 text, key text, body_sha256 text, task_id uuid, generation integer)
     WHERE k.key = w.key AND k.scope_sha256 = w.scope_sha256`.execute();
 
-const insertTokens = (sql: Transaction, accepted: readonly Accepted[]) =>
+export const insertTokens = (sql: Transaction, uses: readonly TokenUse[]) =>
   sql<{ issuer: string; jti: string }[]>`
     INSERT INTO mayfly.one_time_tokens
       (issuer, jti, scope_sha256, key, body_sha256, confirmation, expires_at)
     SELECT issuer, jti, scope_sha256, key, body_sha256, confirmation, mayfly.instant(expires_ms)
     FROM jsonb_to_recordset(${rows(
-      accepted.map(({ reservation }) => ({
-        issuer: reservation.oneTime?.issuer,
-        jti: reservation.oneTime?.jti,
-        scope_sha256: reservation.idempotency?.scopeSha256 ?? null,
-        key: reservation.idempotency?.key ?? null,
-        body_sha256: reservation.idempotency?.bodySha256 ?? null,
-        confirmation: reservation.confirmation,
-        expires_ms: reservation.oneTime?.expiresAt,
+      uses.map(({ oneTime, idempotency, confirmation }) => ({
+        issuer: oneTime.issuer,
+        jti: oneTime.jti,
+        scope_sha256: idempotency?.scopeSha256 ?? null,
+        key: idempotency?.key ?? null,
+        body_sha256: idempotency?.bodySha256 ?? null,
+        confirmation,
+        expires_ms: oneTime.expiresAt,
       })),
     )}::text::jsonb) AS o (
       issuer text, jti text, scope_sha256 text, key text, body_sha256 text, confirmation text,

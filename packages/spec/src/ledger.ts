@@ -52,7 +52,10 @@ export interface IssueLedger {
   activate(lease: LeaseHandle<"reserved">, activation: Activation): Promise<ActivateResult>;
   /** Only for effect `"none"`. Throws `conflict` when the lease is no longer reserved. */
   abandon(lease: LeaseHandle<"reserved">, why: string): Promise<void>;
-  /** Denials are durable before their reply. */
+  /**
+   * Denials are durable before their reply, and so is the use of their one-time token. Throws
+   * `replayed` when another request used it before; the denial is on record all the same.
+   */
   recordDenial(denial: Denial): Promise<void>;
   /**
    * Records the later expiry before the backend is asked. Throws `task_ended`, `not_found`, or
@@ -153,6 +156,15 @@ export interface Denial {
   readonly decision: Decision;
   readonly workload: string;
   readonly role: RoleName;
+  /** The request's one-time token, if it came with one: a denial uses it up too. */
+  readonly tokenUse?: TokenUse;
+}
+
+/** A one-time token and the request that it came with: only that one may present it again. */
+export interface TokenUse {
+  readonly oneTime: NonNullable<VerifiedIdentity["oneTime"]>;
+  readonly idempotency: (IdempotencyScope & { readonly bodySha256: string }) | null;
+  readonly confirmation: string | null;
 }
 
 export interface Renewal {

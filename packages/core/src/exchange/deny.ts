@@ -1,19 +1,24 @@
-import { BrokerError, workloadName, type JsonObject } from "@mayfly/spec";
+import { BrokerError, workloadName, type JsonObject, type TokenUse } from "@mayfly/spec";
 import type { CorePorts } from "../ports.ts";
 import { credentialPath } from "../descriptor/task-details.ts";
 import { publicExplanation } from "./decide.ts";
 import type { Denied } from "./judge.ts";
 import type { TaskFacts } from "./task-facts.ts";
 
-/** Records every denial durably, then throws `denied` for the first. */
+/** Records every denial durably, then throws `denied` for the first, or `replayed`. */
 export async function deny(
   ports: CorePorts,
   facts: TaskFacts,
   denied: readonly [Denied, ...Denied[]],
+  tokenUse: TokenUse | null,
 ): Promise<never> {
   const workload = workloadName(facts.workload);
   for (const { decision, wanted } of denied) {
-    await ports.issueLedger.recordDenial({ decision, workload, role: wanted.request.role });
+    const denial = { decision, workload, role: wanted.request.role };
+    // The first one uses the token; without a key the second would be taken for a replay.
+    const isFirst = decision === denied[0].decision;
+    const use = isFirst && tokenUse !== null ? { tokenUse } : {};
+    await ports.issueLedger.recordDenial({ ...denial, ...use });
   }
   throw denialError(facts, denied[0]);
 }

@@ -16,7 +16,7 @@ import type { Reserved } from "./issue.ts";
 import { judge, type Denied, type Judged, type Permitted } from "./judge.ts";
 import { mintAll } from "./mint-all.ts";
 import { reply } from "./reply.ts";
-import { reserve, scopeOf, type SeenKey } from "./reserve.ts";
+import { reserve, scopeOf, tokenUseOf, type SeenKey } from "./reserve.ts";
 import { factsOf, wantedOf, type TaskFacts } from "./task-facts.ts";
 
 /** How often one exchange begins anew because the catalog or its key changed under it. */
@@ -115,7 +115,7 @@ async function attemptReserve(
   const [denied, ...more] = judged.filter((one): one is Denied => one.kind === "denied");
   if (denied !== undefined) {
     if (await hasMoved()) return { kind: "stale_catalog" };
-    return deny(parts.ports, facts, [denied, ...more]);
+    return deny(parts.ports, facts, [denied, ...more], tokenUseOf(ask, key));
   }
   const permitted = judged.filter((one): one is Permitted => one.kind === "permitted");
   const { result, intents } = await reserve(parts.ports, view, ask, facts, permitted, key);

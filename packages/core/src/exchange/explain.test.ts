@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { INVOICE_BOT, createFakeWorld, furnish, proofOf } from "@mayfly/testkit";
+import { INVOICE_BOT, createFakeWorld, furnish, proofOf, refusalOf } from "@mayfly/testkit";
 import { createCore } from "../create-core.ts";
 
 test("explain says what would be given, or why not, and reserves, mints and records nothing", async () => {
@@ -51,4 +51,28 @@ test("explain says what would be given, or why not, and reserves, mints and reco
   expect(world.ledger.inspect.events()).toHaveLength(before);
   expect(world.ledger.inspect.tasks()).toEqual([]);
   expect(world.upstream.calls.some(({ operation }) => operation === "issue")).toBe(false);
+});
+
+test("explain takes no token that counts once, used or not", async () => {
+  const world = createFakeWorld();
+  const core = createCore(world.ports);
+  await furnish(world, core);
+  const issuer = "https://ci.test";
+  const config = { issuer, one_time_tokens: true };
+  const by = { kind: "administrator", name: "alice" } as const;
+  await core.putTrustRoot({ trust: "ci", kind: "oidc", config }, by);
+  const presented = proofOf(world.clock, "repo:acme/app", { kind: "oidc", issuer, jti: "once" });
+  const details = {
+    type: "mayfly-task",
+    goal: "Look",
+    deadline: "15m",
+    credentials: [{ role: "orders-db/reader" }],
+  };
+  const subject = { kind: "identity", presented } as const;
+  const request = { subject, actor: null, details };
+  const refused = await refusalOf(core.explain(request, world.context()));
+  expect(refused).toMatchObject({ code: "invalid_identity", where: "subject_token" });
+  expect(refused.message).toContain("counts once");
+  const opened = await core.exchange({ ...request, idempotency: null }, world.context());
+  expect(opened.credentials).toHaveLength(1);
 });

@@ -10,6 +10,7 @@ import {
   type Verdict,
 } from "@mayfly/spec";
 import type { CoreParts } from "../core-parts.ts";
+import type { Ask } from "./ask.ts";
 import { publicExplanation } from "./decide.ts";
 import { understand } from "./exchange.ts";
 import type { ExchangeRequest } from "./exchange-request.ts";
@@ -51,6 +52,7 @@ export async function explain(
   // Nothing later would notice that the catalog moved.
   await parts.catalog.fresh();
   const { view, ask } = await understand(parts, request, context);
+  requireRepeatable(ask);
   const facts = factsOf(ask, parts.ports.clock.now());
   const credentials: ExplainedCredential[] = [];
   for (const wanted of wantedOf(ask)) {
@@ -64,6 +66,21 @@ export async function explain(
     policyDigest: view.policyDigest,
     credentials,
   };
+}
+
+/** Nothing is recorded here, so a token that counts once could be shown any number of times. */
+function requireRepeatable(ask: Ask): void {
+  if (ask.identity === null || ask.identity.oneTime === null) return;
+  throw new BrokerError(
+    "invalid_identity",
+    "This token counts once, for a token exchange; nothing is explained to it.",
+    {
+      where: "subject_token",
+      public: {
+        hint: "Exchange it; what is denied names the decision. Or explain with a task token.",
+      },
+    },
+  );
 }
 
 async function explained(

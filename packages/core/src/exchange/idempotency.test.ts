@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { JsonObject } from "@mayfly/spec";
 import {
   REPORT_BOT,
   createFakeAgent,
@@ -103,5 +104,30 @@ describe("an exchange that is repeated with its Idempotency-Key", () => {
     expect((await refusalOf(agent.open({}, { presented }))).code).toBe("replayed");
     const beat = core.heartbeat({ taskId: first.task.id, presented }, world.context());
     expect((await refusalOf(beat)).code).toBe("replayed");
+  });
+
+  test("a one-time token is used up by a denial too", async () => {
+    const { world, core, agent } = await setUp();
+    const config = { issuer: "https://ci.test", one_time_tokens: true };
+    await core.putTrustRoot({ trust: "ci", kind: "oidc", config }, ADMIN);
+    const tokenOf = (jti: string) =>
+      proofOf(world.clock, "repo:acme/app", { kind: "oidc", issuer: "https://ci.test", jti });
+    const codeOf = async (
+      presented: ReturnType<typeof tokenOf>,
+      details: JsonObject,
+      key?: string,
+    ) =>
+      (await refusalOf(agent.open(details, { presented, ...(key === undefined ? {} : { key }) })))
+        .code;
+    const credentials = [{ role: "orders-db/none" }, { role: "orders-db/no-such" }];
+    const plain = tokenOf("plain");
+    expect(await codeOf(plain, { credentials })).toBe("denied");
+    expect(await codeOf(plain, { credentials })).toBe("replayed");
+    expect(await codeOf(plain, {})).toBe("replayed");
+    const keyed = tokenOf("keyed");
+    expect(await codeOf(keyed, { credentials }, "k1")).toBe("denied");
+    expect(await codeOf(keyed, { credentials }, "k1")).toBe("denied");
+    expect(await codeOf(keyed, { credentials }, "k2")).toBe("replayed");
+    expect(world.ledger.inspect.tasks()).toEqual([]);
   });
 });

@@ -6,6 +6,7 @@ import {
   type LeaseIntent,
   type Reservation,
   type ReserveResult,
+  type TokenUse,
 } from "@mayfly/spec";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import { mintId } from "../mint-id.ts";
@@ -35,6 +36,17 @@ export function scopeOf(
   return { scopeSha256: sha256Hex(JSON.stringify(scope)), key: idempotency.key };
 }
 
+/** What a denial uses up, as a reservation would; null where no token counts once. */
+export function tokenUseOf(ask: Ask, key: SeenKey | null): TokenUse | null {
+  const oneTime = ask.identity?.oneTime ?? null;
+  if (oneTime === null) return null;
+  const idempotency = key === null ? null : { ...key.scope, bodySha256: key.bodySha256 };
+  return { oneTime, idempotency, confirmation: confirmationOf(ask) };
+}
+
+const confirmationOf = (ask: Ask): string | null =>
+  ask.kind === "open" ? ask.identity.confirmation : ask.task.confirmation;
+
 /** Step 6: from here on, a crash is the sweep's to clean up. */
 export async function reserve(
   ports: CorePorts,
@@ -58,7 +70,7 @@ export async function reserve(
         ? null
         : { ...key.scope, bodySha256: key.bodySha256, seenGeneration: key.seenGeneration },
     oneTime: ask.identity?.oneTime ?? null,
-    confirmation: ask.kind === "open" ? ask.identity.confirmation : ask.task.confirmation,
+    confirmation: confirmationOf(ask),
     catalogVersion: view.version,
     limits: ports.settings.limits,
   };

@@ -9,6 +9,7 @@ import {
   type Reservation,
   type ReserveResult,
   type Task,
+  type TokenUse,
 } from "@mayfly/spec";
 import {
   append,
@@ -85,7 +86,7 @@ export function createIssueLedger(store: MemoryStore): IssueLedger {
         row.version++;
         leaseEvent(store, row, "lease.abandoned", BROKER, { why });
       }),
-    recordDenial: ({ decision, workload, role }) =>
+    recordDenial: ({ decision, workload, role, tokenUse }) =>
       gate.run("recordDenial", () => {
         store.decisions.set(decision.id, decision);
         append(store, {
@@ -95,6 +96,7 @@ export function createIssueLedger(store: MemoryStore): IssueLedger {
           decisionId: decision.id,
           data: { role },
         });
+        if (tokenUse !== undefined) checkOneTime(store, tokenUse)();
       }),
     recordRenewal: (renewal) =>
       gate.run("recordRenewal", () => {
@@ -155,7 +157,7 @@ function reserve(store: MemoryStore, reservation: Reservation): ReserveResult {
       return { kind: "stale_idempotency" };
   }
   if (!isCatalogCurrent(store, reservation)) return { kind: "stale_catalog" };
-  const useOneTime = checkOneTime(store, reservation, key);
+  const useOneTime = checkOneTime(store, reservation);
   const task = checkTask(store, reservation);
   checkLimits(store, reservation, task);
 
@@ -197,13 +199,12 @@ const isCatalogCurrent = (store: MemoryStore, { catalogVersion, leases }: Reserv
 
 function checkOneTime(
   store: MemoryStore,
-  reservation: Reservation,
-  key: string | null,
+  { oneTime, idempotency, confirmation }: Reservation | TokenUse,
 ): () => void {
-  const { oneTime, idempotency, confirmation } = reservation;
   if (oneTime === null) return () => undefined;
   const token = `${oneTime.issuer} ${oneTime.jti}`;
-  const use = key === null ? null : `${key} ${idempotency?.bodySha256} ${confirmation}`;
+  const use =
+    idempotency === null ? null : `${keyOf(idempotency)} ${idempotency.bodySha256} ${confirmation}`;
   const used = store.oneTime.get(token);
   if (used !== undefined && used !== use) {
     throw new BrokerError("replayed", "This one-time token was presented before.");

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { plusSeconds, type Reservation } from "@mayfly/spec";
+import { plusSeconds, type Reservation, type TokenUse } from "@mayfly/spec";
 import {
   activation,
+  decision,
   openTask,
   refusedWith,
   registerBackend,
@@ -170,6 +171,28 @@ export function describeRepeating(ledgerOf: () => LedgerUnderTest): void {
       await refusedWith("lease_limit", reserve(ledger, refused));
       const again = await reservationOf(ledger, backend, { reservation });
       expect((await reserve(ledger, again)).leases).toHaveLength(1);
+    });
+
+    test("a denied request uses its token up, and only that request may present it again", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const deny = (tokenUse: TokenUse) => {
+        const denied = { decision: decision(ledger, null), workload: "w", role: backend.role };
+        return ledger.issue.recordDenial({ ...denied, tokenUse });
+      };
+      const reserveWith = async (reservation: Partial<Reservation>) =>
+        reserve(ledger, await reservationOf(ledger, backend, { reservation }));
+      const once = { oneTime: newToken(ledger), idempotency: null, confirmation: null };
+      await deny(once);
+      await refusedWith("replayed", reserveWith({ oneTime: once.oneTime }));
+      await refusedWith("replayed", deny(once));
+      const idempotency = newKey();
+      const keyed = { oneTime: newToken(ledger), idempotency, confirmation: null };
+      await deny(keyed);
+      await deny(keyed);
+      await refusedWith("replayed", deny({ ...keyed, idempotency: newKey() }));
+      await refusedWith("replayed", reserveWith({ ...keyed, idempotency: newKey() }));
+      expect((await reserveWith({ ...keyed, idempotency })).leases).toHaveLength(1);
     });
 
     test("of two that present it at once, one wins", async () => {
