@@ -51,7 +51,8 @@ export const scrub = (text: string): string =>
 const CONNECTION_TROUBLE = /^(08|53|57P)/;
 
 /**
- * Two sessions changed one catalog row at the same moment: certainly no effect, and worth another
+ * Two sessions changed one catalog row at the same moment, or autovacuum dropped a temporary table
+ * that was left over: certainly no effect, and worth another
  * try. PostgreSQL has no code of its own for it.
  */
 export const isConcurrentChange = (failure: PgFailure): boolean =>
@@ -59,7 +60,7 @@ export const isConcurrentChange = (failure: PgFailure): boolean =>
   (failure.sqlstate === SQLSTATE.deadlock ||
     failure.sqlstate === SQLSTATE.serialization ||
     (failure.sqlstate === SQLSTATE.internal &&
-      /tuple (concurrently|already)/.test(failure.message)));
+      /tuple (concurrently|already)|could not open relation/.test(failure.message)));
 
 export function pgFailureOf(thrown: unknown): PgFailure {
   return thrown instanceof PgFailure

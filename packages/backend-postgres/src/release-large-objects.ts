@@ -50,12 +50,16 @@ export async function releaseLargeObjects(
       await endpoint.run(releaseStatement(work, objects), deadline);
       last = new Set(objects.map(({ id }) => id));
     } catch (thrown) {
-      const full = thrown instanceof PgFailure && thrown.sqlstate === SQLSTATE.outOfMemory;
-      if (!full || size === 1) throw thrown;
+      if (!isTooMuch(thrown) || size === 1) throw thrown;
       size = Math.ceil(size / 4);
     }
   }
 }
+
+/** More locks than there is room for, or more work than a statement has time for. */
+const isTooMuch = (thrown: unknown): boolean =>
+  thrown instanceof PgFailure &&
+  (thrown.sqlstate === SQLSTATE.outOfMemory || thrown.sqlstate === SQLSTATE.cancelled);
 
 const selectObjects = ({ role, granters }: LargeObjectWork, size: number): string => {
   const owners = granters.map(({ oid }) => oidLiteral(oid)).join(", ");
