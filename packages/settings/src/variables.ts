@@ -31,6 +31,14 @@ export const VARIABLES = {
     default: "127.0.0.1:8420",
     meaning: "Where the broker listens, as host:port. Port 0 takes a free one.",
   }),
+  connectionsMax: number("MAYFLY_CONNECTIONS_MAX", {
+    readers: ["broker"],
+    default: "2000",
+    min: 10,
+    max: 100_000,
+    whole: true,
+    meaning: "Most connections that the broker holds; one more is closed unread.",
+  }),
   databaseUrl: secretText("MAYFLY_DATABASE_URL", {
     readers: [...all, "cli"],
     meaning: "The ledger's PostgreSQL, with the database role of this process.",

@@ -5,7 +5,9 @@ import { composeParts, type Parts } from "@mayfly/composition";
 import type { BrokerSettings } from "@mayfly/settings";
 import { bootstrapAdministrators } from "./administrators.ts";
 import { createApp } from "./http/app.ts";
+import { boundConnections, boundPipelining } from "./http/bound-connections.ts";
 import { every } from "./every.ts";
+import { recentLook } from "./shared-look.ts";
 
 export interface RunningBroker {
   /** Where it listens, for instance `http://127.0.0.1:8420`. */
@@ -17,6 +19,8 @@ export interface RunningBroker {
 const HEADERS_MS_MAX = 10_000;
 const REQUEST_MS_MAX = 30_000;
 const HEADER_BYTES_MAX = 32 * 1024;
+/** How old an answer of `/readyz` may be: it asks the ledger that exchanges need. */
+const READINESS_MS_MAX = 1000;
 const ROTATION_INTERVAL_MS = 60_000;
 
 /** Starts the HTTP API. Throws `config_invalid` or `ledger_unavailable`; then nothing listens. */
@@ -66,20 +70,22 @@ async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
     random: parts.random,
     log: parts.log,
     settings: { issuer: settings.issuer },
-    readiness: () =>
+    readiness: recentLook(parts.clock, READINESS_MS_MAX, () =>
       ledger.catalog.version().then(
         () => true,
         () => false,
       ),
+    ),
   });
   const server = createAdaptorServer({
-    fetch: app.fetch,
+    fetch: boundPipelining(app.fetch),
     serverOptions: {
       headersTimeout: HEADERS_MS_MAX,
       requestTimeout: REQUEST_MS_MAX,
       maxHeaderSize: HEADER_BYTES_MAX,
     },
   }) as Server;
+  boundConnections(server, settings.connectionsMax);
   const { host, port } = settings.listen;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -12,6 +12,7 @@ import {
   type TaskTokens,
 } from "@mayfly/spec";
 import type { Administrators } from "../administrators.ts";
+import { createAdmission, Crowded, type Admission } from "./admission.ts";
 import { issuerPath, pathWithin } from "./issuer-path.ts";
 import { methodsAt } from "./methods-at.ts";
 import { knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.ts";
@@ -44,6 +45,7 @@ export interface AppPorts {
  */
 export function createApp(ports: AppPorts): Hono<Env> {
   const base = issuerPath(ports.settings.issuer);
+  const admission = createAdmission();
   const app = new Hono<Env>({ getPath: (request) => pathWithin(base, request) });
   app.use(async (c, next) => {
     const opened = openCall(ports.clock, ports.random);
@@ -55,6 +57,9 @@ export function createApp(ports: AppPorts): Hono<Env> {
     if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-store");
   });
   app.use(async (c, next) => {
+    using place = placeOf(c, admission);
+    if (!isArriving(c)) place.take();
+    c.set("admit", place.take);
     refuseTwoHosts(c);
     await next();
   });
@@ -70,6 +75,26 @@ export function createApp(ports: AppPorts): Hono<Env> {
   app.onError((error, c) => failed(c, error, ports));
   return app;
 }
+
+/** A request's place among those under way: taken at most once, left when it is answered. */
+function placeOf(c: HttpContext, admission: Admission): Disposable & { readonly take: () => void } {
+  let leave: (() => void) | null = null;
+  return {
+    take: () => {
+      leave ??= admission.enter(c.req.path);
+    },
+    [Symbol.dispose]: () => leave?.(),
+  };
+}
+
+/**
+ * Whether a body is still to come. Until it is there the request holds its connection, no place:
+ * else whoever sends slowly would keep all others out.
+ */
+const isArriving = (c: HttpContext): boolean =>
+  c.env?.incoming?.complete === false &&
+  (c.req.method === "POST" || c.req.method === "PUT") &&
+  (c.req.header("transfer-encoding") !== undefined || Number(c.req.header("content-length")) > 0);
 
 /** RFC 9112 section 3.2. Node takes the first, a proxy before it perhaps the last. */
 function refuseTwoHosts(c: HttpContext): void {
@@ -98,7 +123,11 @@ function noRoute(app: Hono<Env>, c: HttpContext, ports: AppPorts): Response {
 
 function failed(c: HttpContext, error: unknown, ports: AppPorts): Response {
   const { traceId } = c.get("call");
-  const known = knownError(error, ports.log.child({ trace: traceId, path: routeOf(c) }));
+  // Of a flood nothing is logged: each line would cost more than the refusal.
+  const known =
+    error instanceof Crowded
+      ? error
+      : knownError(error, ports.log.child({ trace: traceId, path: routeOf(c) }));
   const answer: Answer =
     c.req.path === "/token" ? oauthAnswer(known, traceId) : problemAnswer(known, traceId);
   return new Response(JSON.stringify(answer.body), {

@@ -1,18 +1,18 @@
 import type { IncomingMessage } from "node:http";
 import { BrokerError } from "@mayfly/spec";
+import type { HttpContext } from "./request-scope.ts";
 
 /**
  * The body as UTF-8 text, never more than `bytesMax` bytes in memory.
  *
  * Reads the Node request directly where there is one: a web stream around it costs several times
  * as much on the hot path. What is not read of one that is too large is left in the socket, so that
- * the answer still gets through; the server drains or cuts it.
+ * the answer still gets through; the server drains or cuts it. From when it was read, the request
+ * needs a place among those under way: throws `busy` where there is none.
  */
-export async function readBody(
-  request: Request,
-  incoming: IncomingMessage | undefined,
-  bytesMax: number,
-): Promise<string> {
+export async function readBody(c: HttpContext, bytesMax: number): Promise<string> {
+  const request = c.req.raw;
+  const incoming = c.env?.incoming;
   const declared = Number(request.headers.get("content-length") ?? "0");
   if (declared > bytesMax) throw tooLarge(bytesMax);
   const chunks: Uint8Array[] = [];
@@ -28,6 +28,7 @@ export async function readBody(
   } catch (error) {
     throw BrokerError.is(error) ? error : cut(error);
   }
+  c.get("admit")();
   return decodeUtf8(Buffer.concat(chunks));
 }
 

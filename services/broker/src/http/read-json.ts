@@ -18,7 +18,7 @@ const JSON_BODY_BYTES_MAX = 1024 * 1024;
 
 /** The JSON body of one of our own APIs, parsed by `schema`; an empty body counts as `{}`. */
 export async function readJson<T>(c: HttpContext, schema: z.ZodType<T>): Promise<T> {
-  const text = await readBody(c.req.raw, c.env?.incoming, JSON_BODY_BYTES_MAX);
+  const text = await readBody(c, JSON_BODY_BYTES_MAX);
   if (text === "") return parsed(schema, {}, "body");
   if (!/^application\/json\s*(?:;\s*charset="?utf-8"?\s*)?$/i.test(contentTypeOf(c))) {
     throw new BrokerError("invalid_request", "The body must be application/json in UTF-8.", {

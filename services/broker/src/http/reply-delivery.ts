@@ -7,7 +7,7 @@ import type { ServerResponse } from "node:http";
  */
 export function whenLost(outgoing: ServerResponse | undefined, lost: () => void): void {
   if (outgoing === undefined) return;
-  if (outgoing.destroyed || outgoing.closed) {
+  if (outgoing.destroyed || outgoing.closed || outgoing.req.socket.destroyed) {
     lost();
     return;
   }

@@ -5,7 +5,11 @@ import type { CallContext, Clock, Random } from "@mayfly/spec";
 /** What the HTTP layer carries along a request. */
 export type Env = {
   Bindings: { readonly incoming?: IncomingMessage; readonly outgoing?: ServerResponse };
-  Variables: { call: CallContext };
+  Variables: {
+    call: CallContext;
+    /** Takes the request's place among those under way, once. Throws `busy`. */
+    admit: () => void;
+  };
 };
 export type HttpContext = Context<Env>;
 

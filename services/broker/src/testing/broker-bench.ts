@@ -29,7 +29,7 @@ import { createApp, type AppPorts } from "../http/app.ts";
 import { registerDefaults } from "./registered.ts";
 import { createTestIdentities, type TestIdentities } from "./test-identities.ts";
 
-export const ADMIN_TOKEN = "mayfly_admin_test_0123456789abcdef";
+export const ADMIN_TOKEN = `mayfly_admin_${"test".padEnd(43, "0")}`;
 export const ISSUER = "https://mayfly.test";
 
 const SETTINGS: Omit<CoreSettings, "issuer"> = {
@@ -93,6 +93,8 @@ export interface BenchOptions {
   readonly capabilities?: Partial<BackendCapabilities>;
   /** Where the core may be held between two steps. Default: nowhere. */
   readonly failPoints?: FailPoints;
+  /** Default: ready. */
+  readonly readiness?: () => Promise<boolean>;
 }
 
 export async function createBrokerBench(options: BenchOptions = {}): Promise<BrokerBench> {
@@ -151,7 +153,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     random,
     log,
     settings: { issuer },
-    readiness: async () => true,
+    readiness: options.readiness ?? (async () => true),
   };
   const bench = benchOf(ports, { clock, log, ledger, upstream, issuer });
   await ledger.sweep.recordSweep(null);

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { Server } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
+import { boundConnections, boundPipelining } from "../http/bound-connections.ts";
 import { createBrokerBench, type BenchOptions, type BrokerBench } from "./broker-bench.ts";
 
 /** The bench behind a real HTTP server, and raw connections to it. */
@@ -25,11 +26,12 @@ export interface RawConnection {
 }
 
 const REQUEST_MS_MAX = 1000;
+export const CONNECTIONS_MAX = 20;
 
 export async function serveBench(options: BenchOptions = {}): Promise<ServedBench> {
   const bench = await createBrokerBench(options);
   const server = createAdaptorServer({
-    fetch: bench.app.fetch,
+    fetch: boundPipelining(bench.app.fetch),
     // Other tests of this process have the platform's own.
     overrideGlobalObjects: false,
     serverOptions: {
@@ -39,6 +41,7 @@ export async function serveBench(options: BenchOptions = {}): Promise<ServedBenc
       maxHeaderSize: 32 * 1024,
     },
   }) as Server;
+  boundConnections(server, CONNECTIONS_MAX);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

@@ -8,7 +8,7 @@ import { aboutSubject, readExchange, TOKEN_BODY_BYTES_MAX } from "./token.ts";
 /** `POST /v1/explain`: the same form as `/token`; says what it would give, and mints nothing. */
 export function explainRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.post("/v1/explain", async (c) => {
-    const body = await readBody(c.req.raw, c.env?.incoming, TOKEN_BODY_BYTES_MAX);
+    const body = await readBody(c, TOKEN_BODY_BYTES_MAX);
     const request = readExchange(c, body, ports.settings.issuer);
     const explanation = await aboutSubject(ports.core.explain(request, c.get("call")));
     return c.json(explanationView(explanation), 200, { "Cache-Control": "no-store" });

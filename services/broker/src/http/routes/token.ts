@@ -36,7 +36,7 @@ const ISSUED_TYPE = `${TYPE}access_token`;
 /** `POST /token`: RFC 8693 token exchange that carries a task (RFC 9396). */
 export function tokenRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.post("/token", async (c) => {
-    const body = await readBody(c.req.raw, c.env?.incoming, TOKEN_BODY_BYTES_MAX);
+    const body = await readBody(c, TOKEN_BODY_BYTES_MAX);
     const request = readExchange(c, body, ports.settings.issuer);
     const call = c.get("call");
     const reply = await aboutSubject(ports.core.exchange(request, call));

@@ -1,0 +1,50 @@
+import type { Server } from "node:http";
+import type { Socket } from "node:net";
+import type { Http2Bindings, HttpBindings } from "@hono/node-server";
+
+/**
+ * Requests of one connection that are not answered yet. Node begins every pipelined request at
+ * once, as many as a chunk of the socket holds.
+ */
+const PIPELINED_MAX = 8;
+/** Requests after which a connection is closed, with its last answer saying so. */
+const REQUESTS_PER_CONNECTION_MAX = 1000;
+
+/** Connections beyond `connectionsMax` are closed at once, unread. */
+export function boundConnections(server: Server, connectionsMax: number): void {
+  server.maxConnections = connectionsMax;
+  server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION_MAX;
+}
+
+type Bindings = HttpBindings | Http2Bindings;
+type Handle = (request: Request, bindings: Bindings) => Response | Promise<Response>;
+
+/**
+ * Cuts a connection that has more than {@link PIPELINED_MAX} requests unanswered; what else it
+ * sent is dropped without work. Its sender may send again what it got no answer to (RFC 9112
+ * section 9.3.2). To stop reading instead would not do: reading a body starts the socket again.
+ */
+export function boundPipelining(handle: Handle): Handle {
+  const unanswered = new WeakMap<Socket, number>();
+  const add = (socket: Socket, change: number): number => {
+    const count = (unanswered.get(socket) ?? 0) + change;
+    unanswered.set(socket, count);
+    return count;
+  };
+  return (request, bindings) => {
+    const { socket } = bindings.incoming;
+    if (socket.destroyed) return unread();
+    if (add(socket, 1) > PIPELINED_MAX) {
+      socket.destroy();
+      return unread();
+    }
+    const answered = (): void => {
+      add(socket, -1);
+    };
+    if ("stream" in bindings.outgoing) bindings.outgoing.once("close", answered);
+    else bindings.outgoing.once("close", answered);
+    return handle(request, bindings);
+  };
+}
+
+const unread = (): Response => new Response(null, { status: 503 });

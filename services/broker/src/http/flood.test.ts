@@ -1,0 +1,113 @@
+import { describe, expect, it, vi } from "vitest";
+import { createFakeClock } from "@mayfly/testkit";
+import { createBrokerBench } from "../testing/broker-bench.ts";
+import { CONNECTIONS_MAX, rawRequest, serveBench, statusOf } from "../testing/served-bench.ts";
+import { exchange, opened, tokenForm } from "../testing/token-form.ts";
+import { recentLook } from "../shared-look.ts";
+
+const FORM = ["Content-Type", "application/x-www-form-urlencoded"] as const;
+
+/** A readiness that nobody answers until it is let go, and how many asked. */
+function heldReadiness() {
+  const letGo = Promise.withResolvers<boolean>();
+  let asked = 0;
+  return {
+    asked: () => asked,
+    letGo: () => letGo.resolve(true),
+    readiness: (): Promise<boolean> => {
+      asked += 1;
+      return letGo.promise;
+    },
+  };
+}
+
+describe("a stranger who sends more than is read", () => {
+  it("is cut with 60,000 requests on one connection, and an exchange is answered", async () => {
+    const held = heldReadiness();
+    await using served = await serveBench({ readiness: held.readiness });
+    const stranger = await served.connect();
+    const closed = new Promise((resolve) => stranger.socket.once("close", resolve));
+    stranger.write("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(60_000));
+    const form = tokenForm(served.bench.identities.svid("bot"));
+    const answer = await served.send(rawRequest("POST", "/token", [FORM], form));
+    expect(statusOf(answer)).toBe(200);
+    await closed;
+    expect(held.asked()).toBe(8);
+    held.letGo();
+  });
+  it("has 8 requests at once answered, in their order", async () => {
+    await using served = await serveBench();
+    const connection = await served.connect();
+    connection.write(rawRequest("GET", "/healthz", []).repeat(8));
+    await vi.waitFor(() => expect(connection.received().split("HTTP/1.1 200")).toHaveLength(9));
+    connection.write(rawRequest("GET", "/readyz", []).repeat(8));
+    await vi.waitFor(() => expect(connection.received().split("HTTP/1.1 200")).toHaveLength(17));
+    connection.socket.destroy();
+  });
+  it("gets no more connections than there may be", async () => {
+    await using served = await serveBench();
+    const connections = await Promise.all(
+      Array.from({ length: CONNECTIONS_MAX }, () => served.connect()),
+    );
+    const oneMore = await served.connect();
+    oneMore.write(rawRequest("GET", "/healthz", []));
+    expect(await oneMore.answered()).toBe("");
+    expect(await served.connections()).toBe(CONNECTIONS_MAX);
+    for (const { socket } of connections) socket.destroy();
+    await vi.waitFor(async () => expect(await served.connections()).toBe(0));
+    expect(statusOf(await served.send(rawRequest("GET", "/healthz", [])))).toBe(200);
+  });
+});
+
+describe("as many requests as there may be under way", () => {
+  it("have the next one refused at once and unlogged, but no end and no heartbeat", async () => {
+    const held = heldReadiness();
+    const bench = await createBrokerBench({ readiness: held.readiness });
+    const task = opened(await exchange(bench, bench.identities.svid("bot")));
+    const flood = Array.from({ length: 384 }, () => bench.call("GET", "/readyz"));
+    await vi.waitFor(() => expect(held.asked()).toBe(384));
+    const refused = await exchange(bench, bench.identities.svid("bot"));
+    expect(refused).toMatchObject({ status: 503, body: { code: "busy" } });
+    expect(refused.headers.get("retry-after")).toBe("1");
+    expect(bench.log.messages()).not.toContain("request failed");
+    const { id, token, leases } = task;
+    const ends = [`tasks/${id}/heartbeat`, `leases/${leases[0]}/end`, `tasks/${id}/complete`];
+    for (const end of ends) {
+      expect((await bench.call("POST", `/v1/${end}`, { token, body: {} })).status).toBe(200);
+    }
+    expect((await bench.call("GET", "/healthz")).status).toBe(200);
+    held.letGo();
+    await Promise.all(flood);
+    expect((await exchange(bench, bench.identities.svid("bot"))).status).toBe(200);
+  });
+  it("are not those whose bodies are still to come", async () => {
+    const held = heldReadiness();
+    await using served = await serveBench({ readiness: held.readiness });
+    const { bench } = served;
+    const slow = await served.connect();
+    const form = tokenForm(bench.identities.svid("bot"));
+    const length = ["Content-Length", String(form.length)] as const;
+    slow.write(rawRequest("POST", "/token", [FORM, length]) + form.slice(0, 100));
+    const flood = Array.from({ length: 384 }, () => bench.call("GET", "/readyz"));
+    await vi.waitFor(() => expect(held.asked()).toBe(384));
+    slow.write(form.slice(100));
+    expect(statusOf(await slow.answered())).toBe(503);
+    slow.socket.destroy();
+    held.letGo();
+    await Promise.all(flood);
+  });
+});
+
+it("readiness is looked at once a second, however many ask", async () => {
+  const clock = createFakeClock();
+  let looks = 0;
+  const readiness = recentLook(clock, 1000, async () => {
+    looks += 1;
+    return looks;
+  });
+  expect(await Promise.all([readiness(), readiness()])).toEqual([1, 1]);
+  await clock.advance(999);
+  expect(await readiness()).toBe(1);
+  await clock.advance(1);
+  expect(await readiness()).toBe(2);
+});
