@@ -56,6 +56,7 @@
 --   policy_digest text NOT NULL
 --   decided_at timestamp with time zone NOT NULL
 --   recorded_at timestamp with time zone NOT NULL DEFAULT now()
+--   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(task_id, id))::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK ((effect = ANY (ARRAY['permit'::text, 'deny'::text])))
 --   PRIMARY KEY (id)
 --   INDEX btree (task_id, id) WHERE (task_id IS NOT NULL)
@@ -71,14 +72,18 @@
 --   lease_id uuid
 --   decision_id uuid
 --   data jsonb NOT NULL
+--   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(task_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(lease_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(decision_id, id))::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK ((at = date_trunc('milliseconds'::text, at)))
+--   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.deleted'::text, 'policies.activated'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text]))) NOT VALID
 --   PRIMARY KEY (id)
 --   INDEX btree (kind, id)
 --   INDEX btree (lease_id, id) WHERE (lease_id IS NOT NULL)
 --   INDEX btree (task_id, id) WHERE (task_id IS NOT NULL)
 --   CREATE TRIGGER events_queued AFTER INSERT ON mayfly.events REFERENCING NEW TABLE AS appended FOR EACH STATEMENT EXECUTE FUNCTION mayfly.queue_events()
---   GRANT INSERT, SELECT TO mayfly_broker
---   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+--   GRANT INSERT (actor, data, decision_id, kind, lease_id, task_id) TO mayfly_broker
+--   GRANT INSERT (actor, data, decision_id, kind, lease_id, task_id) TO mayfly_worker
 -- TABLE mayfly.events_default owner mayfly_migrator
 -- TABLE mayfly.events_pending owner mayfly_migrator
 --   event_id uuid NOT NULL
@@ -139,6 +144,7 @@
 --   last_error text
 --   looked jsonb
 --   exposure jsonb
+--   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(task_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(decision_id, id))::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK (((state <> 'active'::text) OR ((sealed_handle IS NOT NULL) AND (work = 'revoke'::text))))
 --   CHECK (((state = 'ended'::text) = (ended_at IS NOT NULL)))
 --   CHECK (((state = 'ended'::text) = (outcome IS NOT NULL)))
@@ -291,6 +297,7 @@
 --   identity_max_age_seconds double precision NOT NULL
 --   ended_at timestamp with time zone
 --   end_reason text
+--   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(parent_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((root_id)::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK (((state = 'active'::text) = (ended_at IS NULL)))
 --   CHECK ((depth = cardinality(ancestors)))
 --   CHECK ((state = ANY (ARRAY['active'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'expired'::text, 'killed'::text])))

@@ -29,8 +29,8 @@ export async function readClock(sql: Sql): Promise<InstantMs> {
 /**
  * Called after the backend's listing: what is ours and belonged to no live lease at `listedAt`,
  * before that listing, is an orphan. A lease's `ended_at` is the start of a transaction that began
- * after its credential was destroyed: what was listed after it had come back. The handle is the one that
- * was found: a server that was restored from a dump has given its roles other OIDs.
+ * after its credential was destroyed: what was listed after it had come back. The handle is the one
+ * that was found: a server that was restored from a dump has given its roles other OIDs.
  */
 export function adoptOrphans(
   sql: Sql,

@@ -1,5 +1,7 @@
-import { eventOfRow, type EventRow } from "./event-row.ts";
-import { chainHash, leafHash } from "./leaf-hash.ts";
+import type { Log } from "@mayfly/spec";
+import type { EventRow } from "./event-row.ts";
+import { chainHash } from "./leaf-hash.ts";
+import { rawLeaves, rowLeaf } from "./row-leaf.ts";
 import { hex, rows, uuids, type Sql, type Transaction } from "./sql.ts";
 
 export const APPEND_MAX = 1000;
@@ -9,23 +11,42 @@ export const APPEND_MAX = 1000;
  * appends; another one that comes meanwhile finds it locked and appends nothing.
  *
  * The queue is filled in the transaction of the event, so an event with an older id that commits
- * late is found just the same, and gets the next index.
+ * late is found just the same, and gets the next index. One that cannot be read is hashed as the
+ * server writes it, and reported: whoever wrote it got past this package.
  */
-export function appendLog(sql: Sql, limit: number): Promise<number> {
+export async function appendLog(sql: Sql, limit: number, log: Log): Promise<number> {
+  const { appended, unreadable } = await appendPending(sql, limit);
+  if (unreadable.length > 0) {
+    log.error("events that this ledger never writes were put in the log as they are", {
+      count: unreadable.length,
+      some: unreadable.slice(0, 20),
+    });
+  }
+  return appended;
+}
+
+interface Appended {
+  readonly appended: number;
+  /** Their UUIDs. */
+  readonly unreadable: readonly string[];
+}
+const NOTHING: Appended = { appended: 0, unreadable: [] };
+
+function appendPending(sql: Sql, limit: number): Promise<Appended> {
   return sql.begin(async (tx) => {
     const [head] = await tx<{ entries: number; chain_hash: Uint8Array }[]>`
       SELECT entries::float8 AS entries, chain_hash FROM mayfly.log_head
       FOR UPDATE SKIP LOCKED`;
-    if (head === undefined) return 0;
+    if (head === undefined) return NOTHING;
     const pending = await readPending(tx, Math.min(limit, APPEND_MAX));
-    if (pending.length === 0) return 0;
+    if (pending.length === 0) return NOTHING;
+    const { leaves, unreadable } = await leavesOf(tx, pending);
     let chain: Uint8Array = head.chain_hash;
-    const entries = pending.map((row, offset) => {
-      const leaf = leafHash(eventOfRow(row));
+    const entries = leaves.map(({ id, leaf }, offset) => {
       chain = chainHash(chain, leaf);
       return {
         log_index: head.entries + offset,
-        event_id: row.id,
+        event_id: id,
         leaf: hex(leaf),
         chain: hex(chain),
       };
@@ -43,8 +64,19 @@ export function appendLog(sql: Sql, limit: number): Promise<number> {
         UPDATE mayfly.log_head SET entries = ${head.entries + entries.length}::float8::bigint,
           chain_hash = decode(${hex(chain)}, 'hex')`.execute(),
     ]);
-    return entries.length;
+    return { appended: entries.length, unreadable };
   });
+}
+
+async function leavesOf(sql: Transaction, pending: readonly EventRow[]) {
+  const read = pending.map((row) => ({ id: row.id, leaf: rowLeaf(row) }));
+  const unreadable = read.filter(({ leaf }) => leaf === null).map(({ id }) => id);
+  const raw = await rawLeaves(sql, unreadable);
+  const leaves = read.flatMap(({ id, leaf }) => {
+    const found = leaf ?? raw.get(id);
+    return found === undefined ? [] : { id, leaf: found };
+  });
+  return { leaves, unreadable };
 }
 
 const readPending = (sql: Transaction, limit: number) =>

@@ -89,6 +89,22 @@ describe("grants", () => {
     }
   });
 
+  test("nobody chooses the id or the instant of an event", async () => {
+    const rest = `'lease.ended', '{"kind": "system", "name": "worker"}', '{}'`;
+    for (const role of ["mayfly_broker", "mayfly_worker"] as const) {
+      for (const [column, value] of [
+        ["id", "mayfly.uuid7()"],
+        ["at", "date_trunc('second', now())"],
+      ]) {
+        const chosen = `INSERT INTO mayfly.events (${column}, kind, actor, data)
+          VALUES (${value}, ${rest})`;
+        expect([chosen, await attempt(role, chosen)]).toEqual([chosen, REFUSED]);
+      }
+      const given = `INSERT INTO mayfly.events (kind, actor, data) VALUES (${rest})`;
+      expect(await attempt(role, given)).toBe("allowed");
+    }
+  });
+
   test("only the worker appends to the log, and takes from its queue only what is in it", async () => {
     const insert = `INSERT INTO mayfly.log_entries VALUES (1000, gen_random_uuid(),
       decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'))`;

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { EVENT_KINDS } from "@mayfly/spec";
+import { createRecordingLog } from "@mayfly/testkit";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
 import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
@@ -23,6 +25,14 @@ async function tamper(statement: string): Promise<void> {
   const changed = await ledger.superuser.unsafe(statement);
   expect(changed.count).toBeGreaterThan(0);
 }
+/** Who owns the table can; and an installation may hold rows from before there were such checks. */
+const dropChecks = () =>
+  ledger.superuser.unsafe(`
+    DO $$ DECLARE name text; BEGIN
+      FOR name IN SELECT conname FROM pg_constraint
+        WHERE conrelid = 'mayfly.events'::regclass AND contype = 'c'
+      LOOP EXECUTE format('ALTER TABLE mayfly.events DROP CONSTRAINT %I', name); END LOOP;
+    END $$`);
 const verdict = () => ledger.worker.sequencer.verify(0);
 
 describe("tampering with the history shows", () => {
@@ -45,17 +55,13 @@ describe("tampering with the history shows", () => {
     ["data", "jsonb_set(data, '{generation}', '1')"],
     ["data", `'{}'`],
   ])("a changed %s of an event (%s)", async ([column, value]) => {
+    await dropChecks();
     await tamper(`UPDATE mayfly.events SET ${column} = ${value} WHERE id = '${target.id}'`);
     expect(await verdict()).toMatchObject({ ok: false, logIndex: target.index });
   });
 
   test("an instant that was moved by less than is hashed", async () => {
-    await ledger.superuser.unsafe(`
-      DO $$ DECLARE name text; BEGIN
-        FOR name IN SELECT conname FROM pg_constraint
-          WHERE conrelid = 'mayfly.events'::regclass AND contype = 'c'
-        LOOP EXECUTE format('ALTER TABLE mayfly.events DROP CONSTRAINT %I', name); END LOOP;
-      END $$`);
+    await dropChecks();
     await tamper(
       `UPDATE mayfly.events SET at = at + interval '1 microsecond' WHERE id = '${target.id}'`,
     );
@@ -173,5 +179,46 @@ describe("the order of the log", () => {
     await other`ROLLBACK`;
     other.release();
     expect(await worker.sequencer.append(100)).toBe(1);
+  });
+});
+
+describe("an event that cannot be read", () => {
+  const ACTOR = `'{"kind": "system", "name": "worker"}'`;
+  const unreadable = {
+    "an id that is no UUIDv7": `(gen_random_uuid(), 'lease.ended', ${ACTOR}, NULL, '{}')`,
+    "a task's id that is none": `(DEFAULT, 'lease.ended', ${ACTOR}, gen_random_uuid(), '{}')`,
+    "a number that is none in JavaScript": `(DEFAULT, 'lease.ended', ${ACTOR}, NULL,
+      '{"n": 1e400}')`,
+  };
+  const CHECK_VIOLATION = { code: "23514" };
+  const insert = (values: string): Promise<void> =>
+    tamper(`INSERT INTO mayfly.events (id, kind, actor, task_id, data) VALUES ${values}`);
+
+  test.for(Object.keys(unreadable))("with %s stops neither the log nor a page", async (what) => {
+    await dropChecks();
+    await insert(Object.entries(unreadable).find(([name]) => name === what)?.[1] ?? "");
+    const task = await ledgerFixtures.openTask(ledger.ports);
+    const log = createRecordingLog();
+    const worker = await ledger.open("mayfly_worker", { log });
+    expect(await worker.sequencer.append(1000)).toBe(2);
+    expect(log.messages("error").join()).toContain("never writes");
+    expect(await verdict()).toMatchObject({ ok: true, pending: 0 });
+    const page = await ledger.ports.queries.events({}, { limit: 100, after: null });
+    expect(page.items.filter(({ taskId }) => taskId === task.id)).toHaveLength(1);
+    await tamper(`UPDATE mayfly.events SET data = '{"n": 2e400}'
+      WHERE id = (SELECT event_id FROM mayfly.log_entries ORDER BY log_index DESC OFFSET 1 LIMIT 1)
+        OR substring(id::text, 15, 1) <> '7'`);
+    expect(await verdict()).toMatchObject({ ok: false });
+  });
+
+  test("is refused when it is written, and so is a kind that there is not", async () => {
+    for (const name of ["an id that is no UUIDv7", "a task's id that is none"] as const) {
+      await expect(insert(unreadable[name])).rejects.toMatchObject(CHECK_VIOLATION);
+    }
+    const unknown = `(DEFAULT, 'lease.forged', ${ACTOR}, NULL, '{}')`;
+    await expect(insert(unknown)).rejects.toMatchObject(CHECK_VIOLATION);
+    for (const kind of EVENT_KINDS) {
+      await insert(`(DEFAULT, '${kind}', ${ACTOR}, NULL, '{}')`);
+    }
   });
 });

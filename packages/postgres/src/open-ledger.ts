@@ -151,7 +151,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       read: (backendId) => withRetries(ports, () => readIssuingHealth(statements, backendId)),
     },
     sequencer: {
-      append: (limit) => withRetries(ports, () => appendLog(statements, limit)),
+      append: (limit) => withRetries(ports, () => appendLog(statements, limit, log)),
       verify: (from) =>
         withRetries({ ...ports, callMs: VERIFY_MS }, () => verifyLog(statements, from, VERIFY_MS)),
     },

@@ -2,6 +2,7 @@ import { and, desc, asc, eq, gte, inArray, lt, gt, ne, or, sql, type SQL } from 
 import type { PgColumn } from "drizzle-orm/pg-core";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import {
+  BrokerError,
   idFromUuid,
   uuidOfId,
   type Decision,
@@ -107,12 +108,13 @@ function pageOf<Row extends { readonly id: string }, T>(
   list: string,
   { limit }: PageRequest,
   found: readonly Row[],
-  map: (row: Row) => T,
+  map: (row: Row) => T | null,
 ): Page<T> {
   const shown = found.slice(0, limit);
   const last = shown.at(-1);
   const more = found.length > limit && last !== undefined;
-  return { items: shown.map(map), next: more ? encodeCursor(list, last.id) : null };
+  const items = shown.map(map).filter((item) => item !== null);
+  return { items, next: more ? encodeCursor(list, last.id) : null };
 }
 
 /** Newest first. */
@@ -218,9 +220,17 @@ export const selectEvents = (db: Database, where: SQL | undefined, limit: number
     .orderBy(asc(events.id))
     .limit(limit);
 
-export const loggedEventOfRow = (
+/** Null for one that cannot be read: it is left out of its page, and hides no other. */
+export function loggedEventOfRow(
   row: Awaited<ReturnType<typeof selectEvents>>[number],
-): LedgerEvent => ({ ...eventOfRow(row), logIndex: row.log_index });
+): LedgerEvent | null {
+  try {
+    return { ...eventOfRow(row), logIndex: row.log_index };
+  } catch (thrown) {
+    if (thrown instanceof BrokerError) return null;
+    throw thrown;
+  }
+}
 
 export const selectTasks = (db: Database, where: SQL | undefined, limit: number) =>
   db.select(taskFields).from(tasks).where(where).orderBy(asc(tasks.id)).limit(limit);

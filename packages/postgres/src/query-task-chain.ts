@@ -37,7 +37,7 @@ export async function queryTaskChain(db: Database, id: TaskId): Promise<TaskChai
     descendants: descendants.map(taskOfRow),
     decisions: decided.slice(0, CHAIN_MAX.decisions).map(decisionOfRow),
     leases: leased.slice(0, CHAIN_MAX.leases).map(leaseOfRow),
-    events: told.slice(0, CHAIN_MAX.events).map(loggedEventOfRow),
+    events: told.slice(0, CHAIN_MAX.events).flatMap((row) => loggedEventOfRow(row) ?? []),
     truncated:
       below.length > CHAIN_MAX.tasks ||
       decided.length > CHAIN_MAX.decisions ||

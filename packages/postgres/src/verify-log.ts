@@ -1,6 +1,7 @@
 import type { LogVerification } from "@mayfly/spec";
-import { eventOfRow, type EventRow } from "./event-row.ts";
-import { CHAIN_START, chainHash, leafHash } from "./leaf-hash.ts";
+import type { EventRow } from "./event-row.ts";
+import { CHAIN_START, chainHash } from "./leaf-hash.ts";
+import { rawLeaves, rowLeaf } from "./row-leaf.ts";
 import { hex, type Sql, type Transaction } from "./sql.ts";
 import { findUntoldDecision, verifyDecisions } from "./verify-decisions.ts";
 import { findMisstatedEnd, verifyLeases } from "./verify-leases.ts";
@@ -87,8 +88,9 @@ async function verifyEntries(sql: Transaction, start: Position): Promise<Positio
   let at = start;
   for (;;) {
     const page = await readPage(sql, at.next);
+    const leaves = await leavesOf(sql, page);
     for (const entry of page) {
-      const next = verifyEntry(entry, at);
+      const next = verifyEntry(entry, leaves.get(entry.event_id) ?? null, at);
       if ("ok" in next) return next;
       at = next;
     }
@@ -96,17 +98,28 @@ async function verifyEntries(sql: Transaction, start: Position): Promise<Positio
   }
 }
 
-function verifyEntry(entry: EntryRow, { next, chain }: Position): Position | Problem {
+/** By the events' UUIDs; those of events that are there. */
+async function leavesOf(sql: Transaction, page: readonly EntryRow[]) {
+  const read = page.filter(isThere).map((row) => ({ id: row.id, leaf: rowLeaf(row) }));
+  const unreadable = read.filter(({ leaf }) => leaf === null).map(({ id }) => id);
+  const leaves = new Map(await rawLeaves(sql, unreadable));
+  for (const { id, leaf } of read) if (leaf !== null) leaves.set(id, leaf);
+  return leaves;
+}
+
+const isThere = (row: EntryRow): row is EntryRow & EventRow => row.id !== null;
+
+function verifyEntry(
+  entry: EntryRow,
+  leaf: Uint8Array | null,
+  { next, chain }: Position,
+): Position | Problem {
   if (entry.log_index !== next) {
     return entry.log_index < next
       ? problem(entry.log_index, `entry ${entry.log_index} is there twice`)
       : problem(next, `entry ${next} is missing`);
   }
-  const { id, kind, at, actor, data } = entry;
-  if (id === null || kind === null || at === null || actor === null || data === null) {
-    return problem(next, `the event of entry ${next} is missing`);
-  }
-  const leaf = leafOf({ ...entry, id, kind, at, actor, data });
+  if (!isThere(entry)) return problem(next, `the event of entry ${next} is missing`);
   if (leaf === null || entry.at_altered || !same(leaf, entry.leaf_hash)) {
     return problem(next, `entry ${next} and its event differ: one of them was altered`);
   }
@@ -114,15 +127,6 @@ function verifyEntry(entry: EntryRow, { next, chain }: Position): Position | Pro
     return problem(next, `entry ${next} does not follow from the one before it`);
   }
   return { next: next + 1, chain: entry.chain_hash };
-}
-
-/** Null for what this package never writes, such as an id that is no UUIDv7. */
-function leafOf(row: EventRow): Uint8Array | null {
-  try {
-    return leafHash(eventOfRow(row));
-  } catch {
-    return null;
-  }
 }
 
 const readPage = (sql: Transaction, from: number) =>

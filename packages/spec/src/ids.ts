@@ -1,5 +1,5 @@
 import type { Brand } from "./brand.ts";
-import { InvalidInput } from "./errors.ts";
+import { BrokerError, InvalidInput } from "./errors.ts";
 import { instantMs, type InstantMs } from "./time.ts";
 
 /**
@@ -37,9 +37,17 @@ export function parseId<K extends IdKind>(kind: K, input: unknown, where: string
   return input as IdOf[K];
 }
 
-/** The id for a UUIDv7 in its dashed form, as stored. */
+/**
+ * The id for a UUIDv7 in its dashed form, as stored. Throws `internal` for another UUID: whoever
+ * asks did not write it, so it is no fault of the request.
+ */
 export function idFromUuid<K extends IdKind>(kind: K, uuid: string): IdOf[K] {
-  return parseId(kind, ID_PREFIX[kind] + uuid.replaceAll("-", "").toLowerCase(), kind);
+  const id = ID_PREFIX[kind] + uuid.replaceAll("-", "").toLowerCase();
+  try {
+    return parseId(kind, id, kind);
+  } catch (cause) {
+    throw new BrokerError("internal", `A stored ${kind} has an id that is none.`, { cause });
+  }
 }
 
 /** The dashed form of an id's UUID, as stored. */
