@@ -42,13 +42,16 @@ export const oidcConfigSchema = schema.partial({ issuer: true }).extend({
   preset: z.enum(presetNames).optional(),
 });
 
+/** Tokens are compared by their issuer as it stands; here, what means one place is one place. */
+const comparable = (url: string): string => new URL(url).href.replace(/\/+$/, "");
+
 /**
  * Strict. A `preset` is resolved here and not kept: what a registered root trusts never changes
  * with a new version of the presets.
  */
 export function parseOidcConfig(root: string, ownIssuer: string, input: unknown): OidcConfig {
   const config = parseStrictly(schema, root, withPreset(root, input));
-  if (config.issuer === ownIssuer) {
+  if (comparable(config.issuer) === comparable(ownIssuer)) {
     throw configInvalid(root, "issuer", "the broker is no identity provider for itself");
   }
   if (config.jwks !== undefined && config.jwks_uri !== undefined) {

@@ -52,6 +52,13 @@ describe("OIDC trust configuration", () => {
     ["an issuer with a user", { issuer: "https://a:b@idp.test" }, "config.issuer"],
     ["no URL as issuer", { issuer: "kubernetes/serviceaccount" }, "config.issuer"],
     ["the broker itself as issuer", { issuer: BROKER }, "config.issuer"],
+    ["the broker itself, written otherwise", { issuer: `${BROKER}/` }, "config.issuer"],
+    ["NUL in the audience", { issuer: ISSUER, audience: "a\u0000" }, "config.audience"],
+    [
+      "NUL in a required claim",
+      { issuer: ISSUER, required_claims: { ref: "a\u0000" } },
+      "config.required_claims.ref",
+    ],
     ["an http jwks_uri", { issuer: ISSUER, jwks_uri: "http://idp.test/k" }, "config.jwks_uri"],
     ["HMAC", { issuer: ISSUER, algorithms: ["HS256"] }, "config.algorithms.0"],
     ["none", { issuer: ISSUER, algorithms: ["none"] }, "config.algorithms.0"],

@@ -8,10 +8,16 @@ import { isJsonMap } from "./parse-compact-jwt.ts";
 const ATTRIBUTES_MAX = 32;
 const DAY_SECONDS = 86_400;
 
+/** The ledger cannot keep every control character, and no token of use has one. */
+const isPlain = (text: string): boolean => text.isWellFormed() && !/\p{Cc}/u.test(text);
+const plainText = z
+  .string()
+  .refine(isPlain, { message: "has control characters or unpaired surrogates" });
+
 const claimPath = z
   .string()
   .max(512)
-  .refine((text) => parseClaimPath(text) !== null, {
+  .refine((text) => isPlain(text) && parseClaimPath(text) !== null, {
     message: "expected a claim such as repository_id, or a JSON pointer such as /a.b/c",
   });
 
@@ -31,7 +37,7 @@ const attributes = z
   });
 
 const requiredClaims = z
-  .record(claimPath, z.union([z.string().max(1024), z.number().int(), z.boolean()]))
+  .record(claimPath, z.union([plainText.max(1024), z.number().int(), z.boolean()]))
   .refine((record) => Object.keys(record).length <= ATTRIBUTES_MAX, {
     message: `expected at most ${ATTRIBUTES_MAX} claims`,
   });
@@ -41,7 +47,7 @@ export const seconds = (min: number, max: number): z.ZodNumber =>
 
 export const commonMembers = {
   /** Defaults to the broker's issuer. */
-  audience: z.string().min(1).max(2048).optional(),
+  audience: plainText.min(1).max(2048).optional(),
   identity_max_age_seconds: seconds(1, 30 * DAY_SECONDS).default(3600),
   stale_keys_seconds_max: seconds(0, DAY_SECONDS).default(3600),
   attributes: attributes.default({}),

@@ -226,6 +226,24 @@ describe("policies and trust", () => {
     await core.putTrustRoot({ ...root, enabled: false }, ADMIN);
     expect((await refusalOf(agent.open())).code).toBe("invalid_identity");
   });
+
+  test("a second enabled root of one issuer is a conflict that names the first", async () => {
+    const { world, core } = await setUp();
+    const agent = createFakeAgent(world, core);
+    const first = { trust: "acme.test", kind: "spiffe", config: { issuer: "spiffe://acme.test" } };
+    const second = { ...first, trust: "second" };
+    await core.putTrustRoot(first, ADMIN);
+    expect(await refusalOf(core.putTrustRoot(second, ADMIN))).toMatchObject({
+      code: "conflict",
+      where: "trust.config",
+      public: { rival: "acme.test" },
+    });
+    await agent.open();
+    await core.putTrustRoot({ ...second, enabled: false }, ADMIN);
+    await core.putTrustRoot({ ...first, enabled: false }, ADMIN);
+    await core.putTrustRoot(second, ADMIN);
+    await agent.open();
+  });
 });
 
 test("JSON is the same whatever the order of its members", () => {

@@ -1,5 +1,11 @@
 import { z } from "zod";
-import { parseTrustRootName, type Actor, type Put, type TrustRoot } from "@mayfly/spec";
+import {
+  BrokerError,
+  parseTrustRootName,
+  type Actor,
+  type Put,
+  type TrustRoot,
+} from "@mayfly/spec";
 import type { CoreParts } from "../core-parts.ts";
 import { jsonObject } from "../strict/json-object.ts";
 import { parseStrict, parsedBy } from "../strict/parse-strict.ts";
@@ -16,7 +22,10 @@ const FORM = z.strictObject({
   config: jsonObject,
 });
 
-/** Registers a trust root; `config` is the identity package's to parse. Throws `invalid_input`. */
+/**
+ * Registers a trust root; `config` is the identity package's to parse. Throws `invalid_input`, and
+ * `conflict` where another enabled one has its issuer.
+ */
 export async function putTrustRoot(
   parts: CoreParts,
   input: unknown,
@@ -25,7 +34,28 @@ export async function putTrustRoot(
   const form = parseStrict(FORM, input, "invalid_input", "trust");
   const parsed = parts.ports.trustRoots.parse(form.trust, form.kind, form.config);
   const trustRoot: TrustRoot = { ...parsed, enabled: form.enabled ?? true };
+  if (trustRoot.enabled) refuseRival(trustRoot, (await parts.catalog.fresh()).snapshot.trustRoots);
   const put = await parts.ports.catalog.putTrustRoot(trustRoot, actor);
   await parts.catalog.fresh();
   return { put, trustRoot };
 }
+
+/** Two roots that claim the same tokens vouch for none of them: nobody of either gets in. */
+function refuseRival(trustRoot: TrustRoot, others: readonly TrustRoot[]): void {
+  const rival = others.find(
+    (other) =>
+      other.enabled &&
+      other.name !== trustRoot.name &&
+      other.kind === trustRoot.kind &&
+      claimsOf(other) === claimsOf(trustRoot),
+  );
+  if (rival === undefined) return;
+  throw new BrokerError(
+    "conflict",
+    `The enabled trust root ${rival.name} has the same issuer or trust domain: with both, no ` +
+      "token of it would be accepted. Change, disable or delete that one first.",
+    { where: "trust.config", public: { rival: rival.name } },
+  );
+}
+
+const claimsOf = ({ config }: TrustRoot): unknown => config["trust_domain"] ?? config["issuer"];

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ADMIN_TOKEN, createBrokerBench, type BrokerBench } from "../testing/broker-bench.ts";
 import { BACKEND_PASSWORD, READER } from "../testing/registered.ts";
+import { OIDC_ISSUER } from "../testing/test-identities.ts";
 import { at, exchange, listAt, opened, textAt } from "../testing/token-form.ts";
 
 const BACKEND = "/v1/backends/orders-db";
@@ -95,6 +96,12 @@ describe("administration", () => {
   it.each([
     ["a role of a backend that is not there", "/v1/roles/none/x", role(), 404],
     ["a backend of a bad name", "/v1/backends/Orders", backend(), 422],
+    [
+      "a trust root of an issuer that another one has",
+      "/v1/trust/second",
+      { kind: "oidc", config: { issuer: OIDC_ISSUER } },
+      409,
+    ],
     ["a role of a bad name", "/v1/roles/orders-db/A%20b", role(), 422],
     ["a trust root of a bad name", "/v1/trust/UP", { kind: "oidc", config: {} }, 422],
     ["a trust root of another kind", "/v1/trust/x", { kind: "saml", config: {} }, 422],

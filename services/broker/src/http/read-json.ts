@@ -39,6 +39,11 @@ export function readQuery<T>(c: HttpContext, schema: z.ZodType<T>): T {
         where: shownName(name),
       });
     }
+    if (/\p{Cc}/u.test(value)) {
+      throw new InvalidInput("A query parameter has control characters; leave them out.", {
+        where: `query.${shownName(name)}`,
+      });
+    }
     values.set(name, value);
   }
   return parsed(schema, Object.fromEntries(values), "query");

@@ -335,6 +335,7 @@ describe("what the ledger holds", () => {
     ["/v1/leases?sate=active", "query.sate"],
     ["/v1/leases?state=live", "query.state"],
     ["/v1/leases?limit=1001", "query.limit"],
+    ["/v1/leases?workload=a%00b", "query.workload"],
     ["/v1/leases?limit=0", "query.limit"],
     ["/v1/leases?limit=1e3", "query.limit"],
     ["/v1/leases?exposed=yes", "query.exposed"],
