@@ -362,6 +362,8 @@
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.tasks owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
 -- VIEW mayfly_audit.trust_roots owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- FUNCTION mayfly.clear_sequenced(uuid[]) owner mayfly_migrator SECURITY DEFINER

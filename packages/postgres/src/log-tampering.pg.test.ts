@@ -182,6 +182,18 @@ describe("the order of the log", () => {
   });
 });
 
+test("a log that stands still is told, with the age of what waits the longest", async () => {
+  await ledgerFixtures.openTask(ledger.ports);
+  const soon = await verdict();
+  expect(soon).toMatchObject({ ok: true, pending: 1, warning: null });
+  expect(soon.ok ? soon.oldestPendingSeconds : null).toBeLessThan(60);
+  await tamper(`UPDATE mayfly.events SET at = at - interval '11 minutes'
+    WHERE id IN (SELECT event_id FROM mayfly.events_pending)`);
+  const late = await verdict();
+  expect(late.ok ? late.oldestPendingSeconds : null).toBeGreaterThanOrEqual(660);
+  expect(late.ok ? late.warning : null).toContain("stands still");
+});
+
 describe("an event that cannot be read", () => {
   const ACTOR = `'{"kind": "system", "name": "worker"}'`;
   const unreadable = {

@@ -13,6 +13,7 @@ import { idempotencyKey, oneTimeKey } from "./reserve-facts.ts";
 import { outageSoFar } from "./ledger-clock.ts";
 import { rows, uuids, type Fragment, type Transaction } from "./sql.ts";
 import { taskColumns, type TaskRow } from "./task-row.ts";
+import { taskSha256 } from "./task-sha256.ts";
 
 /** How long a key is kept: RFC draft practice is a day, and no issue lives as long. */
 const KEY_HOURS = 24;
@@ -291,13 +292,14 @@ const endEarlierGenerations = (sql: Transaction, accepted: readonly Accepted[]) 
     FROM ended WHERE state = 'ending'`.execute();
 
 function eventsOf(accepted: Accepted): NewEvent[] {
-  const { reservation, standing, workload, generation } = accepted;
+  const { reservation, workload, generation } = accepted;
   const { task } = reservation;
   const actor = { kind: "workload", name: workload } as const;
   const taskId = taskIdOf(reservation);
   const events: NewEvent[] = [];
   if (task.kind === "open") {
     const { identity, descriptor, verifiedInitiator } = task.task;
+    const row = taskRow(task.task, accepted);
     const data = {
       workload,
       trustRoot: identity.workload.trustRoot,
@@ -305,7 +307,8 @@ function eventsOf(accepted: Accepted): NewEvent[] {
       confirmation: reservation.confirmation,
       parentId: task.task.parentId,
       verifiedInitiator,
-      deadlineAt: Math.min(task.task.deadlineAt, standing?.deadline_at ?? task.task.deadlineAt),
+      deadlineAt: row.deadline_ms,
+      taskSha256: taskSha256(row),
       descriptor: {
         ...descriptor,
         credentials: descriptor.credentials.map((each) => ({ ...each })),

@@ -12,7 +12,7 @@ import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
 const { activeLease, claimOne, decision, endTask, mintId, registerBackend, reserveLease } =
   ledgerFixtures;
-const TABLES = ["decisions", "leases"] as const;
+const TABLES = ["tasks", "decisions", "leases"] as const;
 
 let ledger: TestLedger;
 let live: LeaseId;
@@ -105,6 +105,43 @@ const verdict = () => ledger.worker.sequencer.verify(0);
 
 test("what was never tampered with verifies, whatever became of it", async () => {
   expect(await verdict()).toMatchObject({ ok: true, pending: 0 });
+});
+
+describe("tampering with the row of a task shows", () => {
+  const ONE = "id = (SELECT task_id FROM mayfly.leases WHERE id =";
+  test.for<[string, string]>([
+    ["workload", `jsonb_set(workload, '{subject}', '"somebody else"')`],
+    ["workload_name", "'somebody else'"],
+    ["verified_initiator", "'mallory'"],
+    ["claimed_initiator", "'mallory'"],
+    ["ref", "'another ref'"],
+    ["descriptor", `jsonb_set(descriptor, '{goal}', '"another goal"')`],
+    ["parent_id", "mayfly.uuid7()"],
+    ["root_id", "mayfly.uuid7()"],
+    ["confirmation", "'another key'"],
+    ["deadline_at", "deadline_at + interval '1 millisecond'"],
+    ["deadline_at", "deadline_at + interval '1 microsecond'"],
+    ["opened_at", "opened_at - interval '1 hour'"],
+  ])("a changed %s (%s)", async ([column, value]) => {
+    await tamper(`UPDATE mayfly.tasks SET ${column} = ${value} WHERE ${ONE} ${uuidOf(live)})`);
+    const found = await verdict();
+    expect(found).toMatchObject({ ok: false });
+    expect(found.ok ? "" : found.problem).toContain("the task of entry");
+  });
+
+  test("a removed one", async () => {
+    await tamper(`DELETE FROM mayfly.tasks WHERE ${ONE} ${uuidOf(live)})`);
+    const found = await verdict();
+    expect(found.ok ? "" : found.problem).toMatch(/the task of entry \d+ is missing/);
+  });
+
+  test("an added one", async () => {
+    await tamper(`INSERT INTO mayfly.tasks
+      SELECT (jsonb_populate_record(t, jsonb_build_object('id', mayfly.uuid7()))).*
+      FROM mayfly.tasks AS t WHERE ${ONE} ${uuidOf(live)})`);
+    const found = await verdict();
+    expect(found.ok ? "" : found.problem).toContain("no event tells of task");
+  });
 });
 
 describe("tampering with the row of a decision shows", () => {

@@ -4,6 +4,7 @@ import { CHAIN_START, chainHash } from "./leaf-hash.ts";
 import { rawLeaves, rowLeaf } from "./row-leaf.ts";
 import { hex, type Sql, type Transaction } from "./sql.ts";
 import { findUntoldDecision, verifyDecisions } from "./verify-decisions.ts";
+import { findUntoldTask, verifyTasks } from "./verify-tasks.ts";
 import { findMisstatedEnd, verifyLeases } from "./verify-leases.ts";
 
 const PAGE = 1000;
@@ -22,6 +23,22 @@ interface EntryRow extends Omit<EventRow, "id" | "kind" | "at" | "actor" | "data
   /** What the hash cannot see: an instant is hashed in whole milliseconds. */
   readonly at_altered: boolean;
 }
+interface HeadRow {
+  readonly entries: number;
+  readonly chain_hash: Uint8Array;
+  readonly pending: number;
+  readonly oldest_seconds: number | null;
+}
+
+/** A sequencer takes seconds. What waits may be altered before the log vouches for it. */
+const PENDING_SECONDS_MAX = 600;
+
+const warningOf = ({ pending, oldest_seconds: seconds }: HeadRow): string | null =>
+  seconds === null || seconds <= PENDING_SECONDS_MAX
+    ? null
+    : `the log stands still: ${pending} events wait for their place, the oldest for ` +
+      `${Math.floor(seconds / 60)} minutes; see that a worker runs`;
+
 interface Position {
   readonly next: number;
   readonly chain: Uint8Array;
@@ -42,10 +59,13 @@ const same = (left: Uint8Array, right: Uint8Array): boolean => Buffer.compare(le
 export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<LogVerification> {
   return sql.begin("isolation level repeatable read read only", async (tx) => {
     await tx`SELECT set_config('statement_timeout', ${String(withinMs)}, true)`;
-    const [head] = await tx<{ entries: number; chain_hash: Uint8Array; pending: number }[]>`
-      SELECT entries::float8 AS entries, chain_hash,
-        (SELECT count(*)::float8 FROM mayfly_audit.events_pending) AS pending
-      FROM mayfly_audit.log_head`;
+    const [head] = await tx<HeadRow[]>`
+      SELECT h.entries::float8 AS entries, h.chain_hash, p.pending, p.oldest_seconds
+      FROM mayfly_audit.log_head AS h, (
+        SELECT count(*)::float8 AS pending,
+          greatest(0, extract(epoch FROM now() - min(e.at)))::float8 AS oldest_seconds
+        FROM mayfly_audit.events_pending AS q
+        LEFT JOIN mayfly_audit.events AS e ON e.id = q.event_id) AS p`;
     if (head === undefined) return problem(0, "the head of the log is missing");
     const start = await startOf(tx, from);
     if ("ok" in start) return start;
@@ -62,7 +82,10 @@ export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<Log
     }
     const repeated = await findRepeated(tx, start.next);
     if (repeated !== null) return repeated;
-    const altered = (await verifyDecisions(tx, start.next)) ?? (await verifyLeases(tx, start.next));
+    const altered =
+      (await verifyTasks(tx, start.next)) ??
+      (await verifyDecisions(tx, start.next)) ??
+      (await verifyLeases(tx, start.next));
     if (altered !== null) return altered;
     const untold = from === 0 ? await findUntold(tx, end.next) : null;
     if (untold !== null) return untold;
@@ -71,6 +94,8 @@ export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<Log
       entries: end.next - start.next,
       headSha256: hex(end.chain),
       pending: head.pending,
+      oldestPendingSeconds: head.pending === 0 ? null : (head.oldest_seconds ?? 0),
+      warning: warningOf(head),
     };
   });
 }
@@ -152,6 +177,7 @@ async function findRepeated(sql: Transaction, from: number): Promise<Problem | n
 /** What rows hold and the log does not tell: of no entry, so looked for over the whole alone. */
 const findUntold = async (sql: Transaction, entries: number): Promise<Problem | null> =>
   (await findUnlogged(sql, entries)) ??
+  (await findUntoldTask(sql, entries)) ??
   (await findUntoldDecision(sql, entries)) ??
   (await findMisstatedEnd(sql, entries));
 

@@ -383,5 +383,9 @@ export type LogVerification =
       readonly headSha256: string;
       /** Events not yet sequenced. */
       readonly pending: number;
+      /** How long the oldest of them has waited, in seconds; null: none waits. */
+      readonly oldestPendingSeconds: number | null;
+      /** The chain holds, and yet something is wrong: the log stands still. */
+      readonly warning: string | null;
     }
   | { readonly ok: false; readonly logIndex: number; readonly problem: string };

@@ -158,6 +158,8 @@ export const verificationAnswer = z.discriminatedUnion("ok", [
     entries: z.number(),
     headSha256: text,
     pending: z.number(),
+    oldestPendingSeconds: z.number().nullable(),
+    warning: text.nullable(),
   }),
   z.object({ ok: z.literal(false), logIndex: z.number(), problem: text }),
 ]);

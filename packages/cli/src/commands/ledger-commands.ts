@@ -16,7 +16,7 @@ export const ledgerCommands: CommandSet = (program, open) => {
   const ledger = program.command("ledger").description("the evidence");
   ledger
     .command("verify")
-    .description("recompute the log's hash chain from the events; ends with 1 if it is broken")
+    .description("recompute the log's hash chain; ends with 1 if it is broken or stands still")
     .option("--from <n>", "from this entry of the log on", parseIndex, 0)
     .addOption(new Option("--via <way>", "without, the database if its URL is set").choices(WAYS))
     .addHelpText(
@@ -29,7 +29,7 @@ ${examples("mayfly ledger verify", "mayfly ledger verify --from 18201 --via brok
     .action(async (options: VerifyOptions, command: Command) => {
       const session = open(command);
       const result = await verify(session, options);
-      if (!result.ok) session.found();
+      if (!result.ok || result.warning !== null) session.found();
       if (session.json) session.record(result);
       else showResult(session, result, options.from);
     });
@@ -69,6 +69,7 @@ function showResult(session: Session, result: VerificationAnswer, from: number):
   const pending = result.pending === 0 ? "" : `, ${result.pending} events wait for their place`;
   session.text(`${paint.green("✓")} ${entries} entries${range} verified${pending}\n`);
   session.note(`  head ${result.headSha256}`);
+  if (result.warning !== null) session.text(`${paint.red("!")} ${result.warning}\n`);
 }
 
 function parseIndex(text: string): number {

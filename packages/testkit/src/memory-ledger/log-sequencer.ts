@@ -37,11 +37,15 @@ export function createLogSequencer(store: MemoryStore): LogSequencer {
             return { ok: false, logIndex, problem: "the event is not the one that was logged" };
           }
         }
+        const waiting = store.events.filter(({ logIndex }) => logIndex === null);
+        const [oldest] = waiting.map(({ at }) => at).toSorted((a, b) => a - b);
         return {
           ok: true,
           entries: Math.max(0, entries.length - from),
           headSha256: entries.at(-1)?.chain ?? START,
-          pending: store.events.filter(({ logIndex }) => logIndex === null).length,
+          pending: waiting.length,
+          oldestPendingSeconds: oldest === undefined ? null : (store.clock.now() - oldest) / 1000,
+          warning: null,
         };
       }),
   };
