@@ -51,16 +51,16 @@ export const scrub = (text: string): string =>
 const CONNECTION_TROUBLE = /^(08|53|57P)/;
 
 /**
- * Two sessions changed one catalog row at the same moment, or autovacuum dropped a temporary table
- * that was left over: certainly no effect, and worth another
- * try. PostgreSQL has no code of its own for it.
+ * Two sessions changed one catalog row at the same moment, or one dropped what the other looked at:
+ * certainly no effect, and worth another try. PostgreSQL has no code of its own for it: it says
+ * XX000 with texts ("tuple concurrently updated", "could not find tuple for role …", "cache lookup
+ * failed") in the server's language, so every XX000 counts. Tries are bounded by who asks.
  */
 export const isConcurrentChange = (failure: PgFailure): boolean =>
   failure.kind === "refused" &&
   (failure.sqlstate === SQLSTATE.deadlock ||
     failure.sqlstate === SQLSTATE.serialization ||
-    (failure.sqlstate === SQLSTATE.internal &&
-      /tuple (concurrently|already)|could not open relation/.test(failure.message)));
+    failure.sqlstate === SQLSTATE.internal);
 
 export function pgFailureOf(thrown: unknown): PgFailure {
   return thrown instanceof PgFailure
