@@ -1,13 +1,28 @@
 /** `npm run dev`: Mayfly on this machine, on fixed ports, until it is stopped. */
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { runDev } from "./dev/run-dev.ts";
 
-const wanted = process.argv.slice(2);
-const unknown = wanted.filter((argument) => argument !== "--demo-workloads");
-if (unknown.length > 0) {
-  process.stderr.write(
-    `dev: unknown argument ${unknown.join(" ")}\nusage: npm run dev [-- --demo-workloads]\n`,
-  );
-  process.exitCode = 64;
-} else {
-  await runDev(wanted.includes("--demo-workloads"));
+const USAGE = `usage: npm run dev [-- OPTIONS]
+
+  --demo-workloads   register the demo's database and write tokens of demo workloads
+  --folder DIR       where data, keys and tokens are kept (.mayfly/dev of the checkout)
+`;
+const DEFAULT_FOLDER = join(import.meta.dirname, "../../../.mayfly/dev");
+
+function optionsOf(args: readonly string[]) {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: { "demo-workloads": { type: "boolean" }, folder: { type: "string" } },
+    });
+    return { demoWorkloads: values["demo-workloads"] ?? false, folder: values.folder };
+  } catch (error) {
+    process.stderr.write(`dev: ${error instanceof Error ? error.message : "wrong"}\n${USAGE}`);
+    return null;
+  }
 }
+
+const options = optionsOf(process.argv.slice(2));
+if (options === null) process.exitCode = 64;
+else await runDev({ ...options, folder: resolve(options.folder ?? DEFAULT_FOLDER) });

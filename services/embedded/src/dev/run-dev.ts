@@ -12,11 +12,17 @@ const say = (text: string): void => {
 
 const fileOf = (folder: string, name: string): string => join(folder, "workloads", name);
 
+export interface DevOptions {
+  readonly demoWorkloads: boolean;
+  /** Absolute; made if it is not there. */
+  readonly folder: string;
+}
+
 /** Starts everything on fixed ports, says where, and stays until it is told to stop. */
-export async function runDev(demoWorkloads: boolean): Promise<void> {
-  const folder = join(import.meta.dirname, "../../../../.mayfly/dev");
+export async function runDev({ demoWorkloads, folder }: DevOptions): Promise<void> {
   const embedded = await startEmbedded({ folder, ports: PORTS, persistent: true });
   try {
+    await writeFile(join(folder, "postgres-url"), postgresUrl(embedded), { mode: 0o600 });
     if (demoWorkloads) await prepareWorkloads(embedded, folder);
     introduce(embedded, folder, demoWorkloads);
     await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
@@ -24,6 +30,13 @@ export async function runDev(demoWorkloads: boolean): Promise<void> {
   } finally {
     await embedded.close();
   }
+}
+
+/** For databases to play with, beside the ledger: its superuser's login, in a file of mode 0600. */
+function postgresUrl({ ordersSuperuserUrl }: Embedded): string {
+  const url = new URL(ordersSuperuserUrl);
+  url.pathname = "/postgres";
+  return `${url.href}\n`;
 }
 
 /** Registers the demo's orders and writes fresh tokens of demo workloads, readable by us alone. */

@@ -1,0 +1,116 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import postgres from "postgres";
+import { startGuarded } from "@mayfly/embedded";
+import { until } from "../harness/index.ts";
+import { ROOT } from "../tidy/repository.ts";
+
+/** Where a page's commands are typed. */
+export interface Scenario extends AsyncDisposable {
+  /** The reader's checkout: everything of ours is in it by a link, what the page writes is its own. */
+  readonly folder: string;
+  /** For what the test itself needs beside the page. */
+  readonly own: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+export const SCENARIOS = ["dev", "checkout"] as const;
+export type ScenarioName = (typeof SCENARIOS)[number];
+export const isScenario = (name: string): name is ScenarioName =>
+  SCENARIOS.some((known) => known === name);
+
+const START_MS_MAX = 60_000;
+const END_MS_MAX = 30_000;
+/** Not the reader's, and never linked: a page's commands must not reach what is built or kept. */
+const NOT_LINKED = new Set([".git", ".mayfly", ".turbo"]);
+
+/**
+ * `checkout`: a checkout on a machine where the README's line for the PATH was typed.
+ * `dev`: there, `npm run dev -- --demo-workloads` runs as well, and the person has a database `shop`
+ * in its PostgreSQL, whose superuser `psql` logs in as.
+ */
+export async function startScenario(name: ScenarioName): Promise<Scenario> {
+  await using started = new AsyncDisposableStack();
+  const own = await mkdtemp(join(tmpdir(), "mayfly-page-"));
+  started.defer(() => rm(own, { recursive: true, force: true }));
+  const folder = join(own, "mayfly");
+  await linkCheckout(folder);
+  const env = {
+    ...readersEnvironment(),
+    ...(name === "dev" ? await startDev(folder, started) : {}),
+  };
+  const all = started.move();
+  return { folder, own, env, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+async function linkCheckout(folder: string): Promise<void> {
+  await mkdir(folder, { mode: 0o755 });
+  for (const entry of await readdir(ROOT)) {
+    if (!NOT_LINKED.has(entry)) await symlink(join(ROOT, entry), join(folder, entry));
+  }
+}
+
+/** Nothing of the machine's own configuration, and nothing of the test run's. */
+const readersEnvironment = (): NodeJS.ProcessEnv => ({
+  PATH: [join(ROOT, "bin"), process.env["PATH"] ?? ""].join(delimiter),
+  HOME: process.env["HOME"],
+  LANG: "C.UTF-8",
+  TERM: "dumb",
+});
+
+async function startDev(
+  folder: string,
+  started: AsyncDisposableStack,
+): Promise<Record<string, string>> {
+  const data = join(folder, ".mayfly/dev");
+  await mkdir(data, { recursive: true });
+  const lines: string[] = [];
+  const dev = await startGuarded({
+    command: process.execPath,
+    args: [join(ROOT, "services/embedded/src/dev.ts"), "--demo-workloads", "--folder", data],
+    parentDeathSignal: "TERM",
+    user: undefined,
+    env: { PATH: process.env["PATH"] ?? "", NODE_NO_WARNINGS: "1" },
+    input: undefined,
+    log: (line) => lines.push(line),
+  });
+  started.defer(async () => {
+    dev.signal("SIGTERM");
+    await until("the end of npm run dev", END_MS_MAX, async () => dev.hasEnded());
+  });
+  await until("npm run dev to be up", START_MS_MAX, async () => {
+    if (dev.hasEnded()) throw new Error(`npm run dev ended:\n${lines.join("\n")}`);
+    return lines.some((line) => line.includes("Ctrl-C stops everything."));
+  });
+  const url = new URL((await readFile(join(data, "postgres-url"), "utf8")).trim());
+  await createShop(url.href);
+  return {
+    MAYFLY_URL: "http://127.0.0.1:8420",
+    MAYFLY_ADMIN_TOKEN_FILE: join(data, "admin-token"),
+    WORKLOADS: join(data, "workloads"),
+    PGHOST: url.hostname,
+    PGPORT: url.port,
+    PGUSER: decodeURIComponent(url.username),
+    PGPASSWORD: decodeURIComponent(url.password),
+    PGDATABASE: "shop",
+  };
+}
+
+async function createShop(superuserUrl: string): Promise<void> {
+  const server = postgres(superuserUrl, { max: 1, onnotice: () => undefined });
+  try {
+    await server`CREATE DATABASE shop`;
+  } finally {
+    await server.end();
+  }
+  const url = new URL(superuserUrl);
+  url.pathname = "/shop";
+  const shop = postgres(url.href, { max: 1, onnotice: () => undefined });
+  try {
+    await shop`CREATE TABLE article AS SELECT n AS id, 'article ' || n AS name
+               FROM generate_series(1, 100) AS n`;
+  } finally {
+    await shop.end();
+  }
+}
