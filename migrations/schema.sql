@@ -27,6 +27,7 @@
 --   updated_at timestamp with time zone NOT NULL DEFAULT now()
 --   deleted_at timestamp with time zone
 --   closing_until timestamp with time zone
+--   last_check jsonb
 --   PRIMARY KEY (id)
 --   GRANT INSERT, SELECT, UPDATE TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
@@ -228,9 +229,11 @@
 --   definition jsonb NOT NULL
 --   updated_at timestamp with time zone NOT NULL DEFAULT now()
 --   deleted_at timestamp with time zone
+--   revision integer NOT NULL DEFAULT 1
 --   FOREIGN KEY (backend_id) REFERENCES mayfly.backends(id)
 --   PRIMARY KEY (name)
 --   INDEX btree (backend_id) WHERE (deleted_at IS NULL)
+--   CREATE TRIGGER count_revision BEFORE UPDATE ON mayfly.roles FOR EACH ROW EXECUTE FUNCTION mayfly.count_revision()
 --   GRANT INSERT, SELECT, UPDATE TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
 -- TABLE mayfly.schema_versions owner mayfly_migrator
@@ -297,6 +300,7 @@
 --   identity_max_age_seconds double precision NOT NULL
 --   ended_at timestamp with time zone
 --   end_reason text
+--   verified_initiator_trust_root text
 --   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(parent_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((root_id)::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK (((state = 'active'::text) = (ended_at IS NULL)))
 --   CHECK ((depth = cardinality(ancestors)))
@@ -319,7 +323,9 @@
 --   definition jsonb NOT NULL
 --   updated_at timestamp with time zone NOT NULL DEFAULT now()
 --   deleted_at timestamp with time zone
+--   revision integer NOT NULL DEFAULT 1
 --   PRIMARY KEY (name)
+--   CREATE TRIGGER count_revision BEFORE UPDATE ON mayfly.trust_roots FOR EACH ROW EXECUTE FUNCTION mayfly.count_revision()
 --   GRANT INSERT, SELECT, UPDATE TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
 -- VIEW mayfly_audit.backends owner mayfly_migrator
@@ -368,6 +374,7 @@
 --   GRANT SELECT TO mayfly_auditor
 -- FUNCTION mayfly.clear_sequenced(uuid[]) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.count_revision() owner mayfly_migrator
 -- FUNCTION mayfly.ensure_partitions(integer) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.instant(double precision) owner mayfly_migrator

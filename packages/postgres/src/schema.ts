@@ -52,6 +52,7 @@ export const tasks = mayfly.table("tasks", {
   workload: jsonb("workload").$type<Workload>().notNull(),
   workload_name: text("workload_name").notNull(),
   verified_initiator: text("verified_initiator"),
+  verified_initiator_trust_root: text("verified_initiator_trust_root"),
   claimed_initiator: text("claimed_initiator"),
   ref: text("ref"),
   descriptor: jsonb("descriptor").$type<TaskDescriptor>().notNull(),
@@ -158,6 +159,7 @@ export const backends = mayfly.table("backends", {
   updated_at: instant("updated_at").notNull(),
   deleted_at: instant("deleted_at"),
   closing_until: instant("closing_until"),
+  last_check: jsonb("last_check").$type<JsonObject>(),
 });
 
 export const backendRevisions = mayfly.table("backend_revisions", {
@@ -176,6 +178,7 @@ export const roles = mayfly.table("roles", {
   definition: jsonb("definition").$type<Role>().notNull(),
   updated_at: instant("updated_at").notNull(),
   deleted_at: instant("deleted_at"),
+  revision: integer("revision").notNull(),
 });
 
 export const trustRoots = mayfly.table("trust_roots", {
@@ -183,6 +186,7 @@ export const trustRoots = mayfly.table("trust_roots", {
   definition: jsonb("definition").$type<TrustRoot>().notNull(),
   updated_at: instant("updated_at").notNull(),
   deleted_at: instant("deleted_at"),
+  revision: integer("revision").notNull(),
 });
 
 export const policyBundles = mayfly.table("policy_bundles", {
