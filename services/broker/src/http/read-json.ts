@@ -3,6 +3,7 @@ import { parseDuration } from "@mayfly/core";
 import {
   BrokerError,
   InvalidInput,
+  instantMs,
   parseId,
   type DurationSeconds,
   type IdKind,
@@ -96,6 +97,10 @@ export const durationSchema = (min: number, max: number): z.ZodType<DurationSeco
       return z.NEVER;
     }
   });
+
+const instant = z.iso.datetime({ offset: true }).transform((text) => instantMs(Date.parse(text)));
+
+export const timeRange = { from: instant.optional(), until: instant.optional() };
 
 const REASON_CHARACTERS_MAX = 1000;
 

@@ -1,5 +1,4 @@
 import type { Hono } from "hono";
-import { z } from "zod";
 import {
   BrokerError,
   parseBackendId,
@@ -14,32 +13,14 @@ import type { AppPorts } from "../app.ts";
 import { administratorOf } from "../caller.ts";
 import { readJson } from "../read-json.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
+import {
+  backendSchema,
+  nothingSchema,
+  policiesSchema,
+  roleSchema,
+  trustSchema,
+} from "../schemas/administration.ts";
 import { backendView, instantText, roleView } from "../views/json-views.ts";
-
-const backendSchema = z.strictObject({
-  type: z.string().min(1).max(63),
-  config: z.unknown(),
-  enabled: z.boolean().optional(),
-});
-const trustSchema = z.strictObject({
-  kind: z.enum(["oidc", "spiffe"]),
-  config: z.unknown(),
-  enabled: z.boolean().optional(),
-});
-const policiesSchema = z.strictObject({
-  sources: z
-    .array(z.strictObject({ name: z.string().min(1).max(255), text: z.string().max(262_144) }))
-    .min(1)
-    .max(64),
-});
-/** The path names the role; a `role` in the body as well would have two say it. */
-const roleSchema = z
-  .record(z.string(), z.unknown())
-  .refine((input) => !Object.hasOwn(input, "role"), {
-    message: "the path names the role; leave it out",
-    path: ["role"],
-  });
-const nothing = z.strictObject({});
 
 /** What platform teams register. Every answer is without secrets. */
 export function administrationRoutes(app: Hono<Env>, ports: AppPorts): void {
@@ -97,7 +78,7 @@ function backendRoutes(app: Hono<Env>, ports: AppPorts): void {
   });
   app.post("/v1/backends/:backend/test", async (c) => {
     await administratorOf(c, ports);
-    await readJson(c, nothing);
+    await readJson(c, nothingSchema);
     return c.json(checkView(await core.testBackend(backendParam(c), c.get("call"))));
   });
   for (const [verb, enabled] of [
@@ -106,7 +87,7 @@ function backendRoutes(app: Hono<Env>, ports: AppPorts): void {
   ] as const) {
     app.post(`/v1/backends/:backend/${verb}`, async (c) => {
       const actor = await administratorOf(c, ports);
-      await readJson(c, nothing);
+      await readJson(c, nothingSchema);
       await core.setBackendEnabled(backendParam(c), enabled, actor);
       return c.json({ backend: backendParam(c), enabled });
     });

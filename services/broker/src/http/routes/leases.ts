@@ -1,9 +1,7 @@
 import type { Hono } from "hono";
-import { z } from "zod";
+import type { z } from "zod";
 import {
   BrokerError,
-  EVENT_KINDS,
-  LEASE_STATES,
   parseBackendId,
   parseId,
   parseRoleName,
@@ -13,35 +11,29 @@ import {
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { administratorOf, callerOf, owns, type Caller } from "../caller.ts";
-import {
-  durationSchema,
-  endReason,
-  idParam,
-  PAGE_QUERY,
-  pageOf,
-  readJson,
-  readQuery,
-} from "../read-json.ts";
+import { idParam, pageOf, readJson, readQuery } from "../read-json.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
+import {
+  endLeaseSchema,
+  eventsQuery,
+  leasesQuery,
+  renewSchema,
+  verifySchema,
+} from "../schemas/leases.ts";
 import { countsView, decisionView, eventView, leaseView } from "../views/json-views.ts";
-import { timeRange } from "./tasks.ts";
-
-const endSchema = z.strictObject({ reason: endReason });
-const RENEW_SECONDS_MAX = 31 * 86_400;
-const renewSchema = z.strictObject({ ttl: durationSchema(1, RENEW_SECONDS_MAX).optional() });
 
 /** Leases, and what security teams ask of the ledger. */
 export function leaseRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/leases", async (c) => {
     await administratorOf(c, ports);
-    const query = readQuery(c, leaseQuery);
+    const query = readQuery(c, leasesQuery);
     const page = await ports.queries.leases(leaseFilter(query), pageOf(query));
     return c.json({ items: page.items.map(leaseView), next: page.next });
   });
   app.get("/v1/leases/:id", async (c) => c.json(leaseView((await ownLease(c, ports)).lease)));
   app.post("/v1/leases/:id/end", async (c) => {
     const { lease, caller } = await ownLease(c, ports);
-    const input = await readJson(c, endSchema);
+    const input = await readJson(c, endLeaseSchema);
     const by = caller.kind === "administrator" ? "an administrator" : "its holder";
     const ended = await ports.core.endLease(
       { leaseId: lease.id, by: caller.actor, reason: input.reason ?? `ended by ${by}` },
@@ -65,15 +57,11 @@ export function leaseRoutes(app: Hono<Env>, ports: AppPorts): void {
   });
 }
 
-const verifySchema = z.strictObject({
-  from: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
-});
-
 /** Events, decisions and the verification of the log. */
 export function ledgerRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/events", async (c) => {
     await administratorOf(c, ports);
-    const query = readQuery(c, eventQuery);
+    const query = readQuery(c, eventsQuery);
     const page = await ports.queries.events(eventFilter(query), pageOf(query));
     return c.json({ items: page.items.map(eventView), next: page.next });
   });
@@ -116,23 +104,7 @@ async function ownsLease(ports: AppPorts, caller: Caller, lease: Lease): Promise
   return task !== null && owns(ports.tasks, caller, task);
 }
 
-const leaseQuery = z.strictObject({
-  ...PAGE_QUERY,
-  ...timeRange,
-  task: z.string().optional(),
-  workload: z.string().max(2304).optional(),
-  initiator: z.string().max(512).optional(),
-  backend: z.string().optional(),
-  role: z.string().optional(),
-  state: z.enum(LEASE_STATES).optional(),
-  exposed: z.enum(["true", "false"]).optional(),
-  fingerprint: z
-    .string()
-    .regex(/^[0-9a-f]{16,128}$/, "expected lowercase hex")
-    .optional(),
-});
-
-function leaseFilter(query: z.infer<typeof leaseQuery>): LeaseFilter {
+function leaseFilter(query: z.infer<typeof leasesQuery>): LeaseFilter {
   return {
     ...(query.task === undefined ? {} : { taskId: parseId("task", query.task, "query.task") }),
     ...(query.workload === undefined ? {} : { workload: query.workload }),
@@ -149,15 +121,7 @@ function leaseFilter(query: z.infer<typeof leaseQuery>): LeaseFilter {
   };
 }
 
-const eventQuery = z.strictObject({
-  ...PAGE_QUERY,
-  ...timeRange,
-  task: z.string().optional(),
-  lease: z.string().optional(),
-  kind: z.enum(EVENT_KINDS).optional(),
-});
-
-function eventFilter(query: z.infer<typeof eventQuery>): EventFilter {
+function eventFilter(query: z.infer<typeof eventsQuery>): EventFilter {
   return {
     ...(query.task === undefined ? {} : { taskId: parseId("task", query.task, "query.task") }),
     ...(query.lease === undefined ? {} : { leaseId: parseId("lease", query.lease, "query.lease") }),

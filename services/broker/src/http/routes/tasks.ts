@@ -1,37 +1,15 @@
 import type { Hono } from "hono";
-import { z } from "zod";
+import type { z } from "zod";
 import type { EndTaskRequest, HeartbeatProof } from "@mayfly/core";
-import {
-  BrokerError,
-  instantMs,
-  parseId,
-  TASK_STATES,
-  type TaskFilter,
-  type TaskId,
-} from "@mayfly/spec";
+import { BrokerError, parseId, type TaskFilter, type TaskId } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { administratorOf, callerOf, mustOwnTask, presentedBy } from "../caller.ts";
-import {
-  durationSchema,
-  endReason,
-  idParam,
-  PAGE_QUERY,
-  pageOf,
-  readJson,
-  readQuery,
-} from "../read-json.ts";
+import { idParam, pageOf, readJson, readQuery } from "../read-json.ts";
 import { goneSignal } from "../reply-delivery.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
+import { endTaskSchema, heartbeatSchema, tasksQuery } from "../schemas/tasks.ts";
 import { secondsLeft } from "../seconds-left.ts";
 import { decisionView, eventView, leaseView, taskView } from "../views/json-views.ts";
-
-/** The longest that an end may be waited for in one call. */
-const WAIT_SECONDS_MAX = 60;
-
-const endSchema = z.strictObject({
-  reason: endReason,
-  wait: durationSchema(0, WAIT_SECONDS_MAX).optional(),
-});
 
 const ENDINGS = {
   complete: "completed",
@@ -44,7 +22,7 @@ const ENDINGS = {
 export function taskRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/tasks", async (c) => {
     await administratorOf(c, ports);
-    const query = readQuery(c, listSchema);
+    const query = readQuery(c, tasksQuery);
     const page = await ports.queries.tasks(filterOf(query), pageOf(query));
     return c.json({ items: page.items.map(taskView), next: page.next });
   });
@@ -69,7 +47,7 @@ export function taskRoutes(app: Hono<Env>, ports: AppPorts): void {
   });
   app.post("/v1/tasks/:id/heartbeat", async (c) => {
     const proof = await heartbeatProof(c, ports, idParam(c, "task"));
-    await readJson(c, z.strictObject({}));
+    await readJson(c, heartbeatSchema);
     const beat = await ports.core.heartbeat(proof, c.get("call"));
     return c.json({
       task: taskView(beat.task),
@@ -112,7 +90,7 @@ function endRoute(
     const caller = await callerOf(c, ports);
     const id = idParam(c, "task");
     await mustOwnTask(ports.tasks, caller, id);
-    const input = await readJson(c, endSchema);
+    const input = await readJson(c, endTaskSchema);
     const call = c.get("call");
     // Who has gone is waited for no longer; the end itself goes on.
     const signal = AbortSignal.any([call.signal, goneSignal(c.env?.outgoing)]);
@@ -130,21 +108,7 @@ function endRoute(
   });
 }
 
-const instant = z.iso.datetime({ offset: true }).transform((text) => instantMs(Date.parse(text)));
-
-export const timeRange = { from: instant.optional(), until: instant.optional() };
-
-const listSchema = z.strictObject({
-  ...PAGE_QUERY,
-  ...timeRange,
-  workload: z.string().max(2304).optional(),
-  initiator: z.string().max(512).optional(),
-  ref: z.string().max(256).optional(),
-  state: z.enum(TASK_STATES).optional(),
-  parent: z.string().optional(),
-});
-
-function filterOf(query: z.infer<typeof listSchema>): TaskFilter {
+function filterOf(query: z.infer<typeof tasksQuery>): TaskFilter {
   return {
     ...(query.workload === undefined ? {} : { workload: query.workload }),
     ...(query.initiator === undefined ? {} : { initiator: query.initiator }),

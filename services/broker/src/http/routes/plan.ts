@@ -1,0 +1,87 @@
+import type { Hono } from "hono";
+import { z } from "zod";
+import type { Planned } from "@mayfly/core";
+import { BrokerError, type JsonObject } from "@mayfly/spec";
+import type { AppPorts } from "../app.ts";
+import { administratorOf } from "../caller.ts";
+import { knownError, problemAnswer } from "../problem.ts";
+import { readJson } from "../read-json.ts";
+import type { Env, HttpContext } from "../request-scope.ts";
+import { policiesSchema } from "./administration.ts";
+
+/** One backend at a time: a plan connects to it. */
+const planSchema = z.strictObject({
+  trust: z.array(z.unknown()).max(200).default([]),
+  backend: z
+    .strictObject({
+      backend: z.string().min(1).max(255),
+      type: z.string().min(1).max(63),
+      config: z.unknown(),
+      enabled: z.boolean().optional(),
+    })
+    .optional(),
+  roles: z.array(z.unknown()).max(200).default([]),
+  policies: policiesSchema.optional(),
+});
+
+/**
+ * `POST /v1/plan`: what registering these objects would change, field by field, or why each would
+ * be refused. It makes the self-checks of registering and writes nothing. A secret is compared
+ * here, and answered as changed or not: never its text.
+ */
+export function planRoutes(app: Hono<Env>, ports: AppPorts): void {
+  const { core } = ports;
+  app.post("/v1/plan", async (c) => {
+    await administratorOf(c, ports);
+    const { trust, backend, roles, policies } = await readJson(c, planSchema);
+    const objects: JsonObject[] = [];
+    for (const planned of await core.planTrustRoots(trust)) {
+      objects.push(plannedView("trust", planned, c, ports));
+    }
+    if (backend !== undefined || roles.length > 0) {
+      const registration =
+        backend === undefined
+          ? null
+          : {
+              id: backend.backend,
+              type: backend.type,
+              config: backend.config,
+              ...(backend.enabled === undefined ? {} : { enabled: backend.enabled }),
+            };
+      const plan = await core.planBackend({ backend: registration, roles }, c.get("call"));
+      if (plan.backend !== null) objects.push(plannedView("backend", plan.backend, c, ports));
+      for (const role of plan.roles) objects.push(plannedView("role", role, c, ports));
+    }
+    if (policies !== undefined) objects.push(await policiesView(c, ports, policies.sources));
+    return c.json({ objects });
+  });
+}
+
+async function policiesView(
+  c: HttpContext,
+  ports: AppPorts,
+  sources: z.infer<typeof policiesSchema>["sources"],
+): Promise<JsonObject> {
+  const name = "policies";
+  try {
+    const { put, digest } = await ports.core.planPolicies(sources);
+    const before = (await ports.core.catalogView()).policies?.digest ?? null;
+    const changes =
+      put === "unchanged" ? [] : [{ path: "digest", from: before, to: digest, secret: false }];
+    return plannedView("policies", { name, put, changes }, c, ports);
+  } catch (error) {
+    if (!BrokerError.is(error)) throw error;
+    return plannedView("policies", { name, refused: error }, c, ports);
+  }
+}
+
+function plannedView(kind: string, planned: Planned, c: HttpContext, ports: AppPorts): JsonObject {
+  const { name } = planned;
+  if ("refused" in planned) {
+    const { traceId } = c.get("call");
+    const error = knownError(planned.refused, ports.log.child({ trace: traceId }));
+    return { kind, name, result: "refused", changes: [], error: problemAnswer(error, traceId).body };
+  }
+  const changes = planned.changes.map(({ path, from, to, secret }) => ({ path, from, to, secret }));
+  return { kind, name, result: planned.put, changes, error: null };
+}
