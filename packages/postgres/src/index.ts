@@ -12,3 +12,9 @@ export {
   type LedgerOptions,
 } from "./open-ledger.ts";
 export type { Upkeep } from "./upkeep.ts";
+export {
+  verifyExport,
+  type ExportedLine,
+  type ExportVerification,
+  type KnownHashes,
+} from "./verify-export.ts";

@@ -7,6 +7,7 @@ import {
   type IssuingHealth,
   type LedgerQueries,
   type Log,
+  type LogExporter,
   type LogSequencer,
   type Random,
   type SigningKeyStore,
@@ -38,6 +39,7 @@ import { heartbeat } from "./heartbeat.ts";
 import { selectInstallation, type Installation } from "./installation.ts";
 import { readIssuingHealth, recordSweep } from "./issuing-health.ts";
 import { createLedgerClock, type LedgerClock } from "./ledger-clock.ts";
+import { createLogExporter } from "./log-exporter.ts";
 import { migrationsDirectory, readMigrations } from "./migration-files.ts";
 import { queryCounts } from "./query-counts.ts";
 import { queryTaskChain } from "./query-task-chain.ts";
@@ -96,6 +98,7 @@ export interface Ledger {
   readonly sweep: SweepLedger;
   readonly health: IssuingHealth;
   readonly sequencer: LogSequencer;
+  readonly exporter: LogExporter;
   readonly queries: LedgerQueries;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
@@ -116,6 +119,11 @@ interface Parts {
   readonly ledgerClock: LedgerClock;
 }
 
+interface OpenedSchema {
+  readonly installation: Installation;
+  readonly version: number;
+}
+
 /**
  * Opens a migrated ledger. Throws `config_invalid` when its schema is not the one that this version
  * works with, `ledger_unavailable` when it cannot be reached.
@@ -126,7 +134,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const limits = { ...CONNECTION_LIMITS, ...options.limits };
   const statements = connect(url, applicationName, max.statements, limits);
   const ports = { clock, random, callMs: limits.callMs, databaseRole: databaseRoleOf(url) };
-  const installation = await withRetries(ports, () => checkSchema(statements)).catch(
+  const opened = await withRetries(ports, () => checkSchema(statements)).catch(
     async (error: unknown) => {
       await statements.end({ timeout: 1 });
       throw error;
@@ -155,6 +163,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       verify: (from) =>
         withRetries({ ...ports, callMs: VERIFY_MS }, () => verifyLog(statements, from, VERIFY_MS)),
     },
+    exporter: createLogExporter(statements, ports, opened),
     queries: ledgerQueries(parts),
     catalog: catalogOf(parts),
     signingKeys: {
@@ -163,7 +172,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
         withRetries(ports, () => addSigningKey(statements, key, expected, oldVerifyFor)),
     },
     upkeep: sweeping.upkeep,
-    installation,
+    installation: opened.installation,
     bootstrapTokenSha256: () => withRetries(ports, () => selectBootstrapTokenSha256(statements)),
     close: async () => {
       await Promise.all([issuing.idle(), sweeping.idle()]);
@@ -172,12 +181,13 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   };
 }
 
-async function checkSchema(sql: Sql): Promise<Installation> {
+async function checkSchema(sql: Sql): Promise<OpenedSchema> {
   const schema = await readableSchema(sql);
-  checkCurrent(await readMigrations(migrationsDirectory()), await readApplied(sql, schema));
+  const applied = await readApplied(sql, schema);
+  checkCurrent(await readMigrations(migrationsDirectory()), applied);
   const installation = await selectInstallation(sql, schema);
   if (installation === null) throw new Error("the ledger has no installation");
-  return installation;
+  return { installation, version: applied.at(-1)?.version ?? 0 };
 }
 
 function issueLedger({ ports, commits, statements, ledgerClock }: Parts) {

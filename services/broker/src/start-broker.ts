@@ -64,6 +64,7 @@ async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
     tasks: ledger.tasks,
     queries: ledger.queries,
     sequencer: ledger.sequencer,
+    exporter: ledger.exporter,
     taskTokens: parts.taskTokens,
     administrators: bootstrapAdministrators(() => ledger.bootstrapTokenSha256()),
     clock: parts.clock,

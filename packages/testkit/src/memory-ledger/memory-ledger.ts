@@ -6,6 +6,7 @@ import type {
   Lease,
   LedgerEvent,
   LedgerQueries,
+  LogExporter,
   LogSequencer,
   SigningKeyStore,
   SweepLedger,
@@ -15,7 +16,7 @@ import type {
 import { createMemoryCatalog } from "./catalog.ts";
 import type { MemoryLedgerFaults } from "./faults.ts";
 import { createIssueLedger } from "./issue-ledger.ts";
-import { createLogSequencer } from "./log-sequencer.ts";
+import { createMemoryLog } from "./memory-log.ts";
 import { createQueries } from "./queries.ts";
 import { createSigningKeys } from "./signing-keys.ts";
 import { createStore, leaseOf, taskOf } from "./store.ts";
@@ -29,6 +30,7 @@ export interface MemoryLedger {
   readonly sweep: SweepLedger;
   readonly health: IssuingHealth;
   readonly sequencer: LogSequencer;
+  readonly exporter: LogExporter;
   readonly queries: LedgerQueries;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
@@ -52,7 +54,7 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
     tasks: createTaskLedger(store),
     sweep: createSweepLedger(store),
     health: createIssuingHealth(store),
-    sequencer: createLogSequencer(store),
+    ...createMemoryLog(store),
     queries: createQueries(store),
     catalog: createMemoryCatalog(store),
     signingKeys: createSigningKeys(store),

@@ -6,6 +6,7 @@ import {
   type Clock,
   type LedgerQueries,
   type Log,
+  type LogExporter,
   type LogSequencer,
   type Random,
   type TaskLedger,
@@ -21,6 +22,7 @@ import { administrationRoutes } from "./routes/administration.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { leaseRoutes, ledgerRoutes } from "./routes/leases.ts";
+import { ledgerExportRoutes } from "./routes/ledger-export.ts";
 import { metadataRoutes } from "./routes/metadata.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/token.ts";
@@ -30,6 +32,7 @@ export interface AppPorts {
   readonly tasks: TaskLedger;
   readonly queries: LedgerQueries;
   readonly sequencer: Pick<LogSequencer, "verify">;
+  readonly exporter: LogExporter;
   readonly taskTokens: TaskTokens;
   readonly administrators: Administrators;
   readonly clock: Clock;
@@ -68,6 +71,7 @@ export function createApp(ports: AppPorts): Hono<Env> {
   taskRoutes(app, ports);
   leaseRoutes(app, ports);
   ledgerRoutes(app, ports);
+  ledgerExportRoutes(app, ports);
   administrationRoutes(app, ports);
   metadataRoutes(app, ports);
   healthRoutes(app, ports);

@@ -145,6 +145,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     tasks: ledger.tasks,
     queries: ledger.queries,
     sequencer: ledger.sequencer,
+    exporter: ledger.exporter,
     taskTokens,
     administrators: bootstrapAdministrators(async () =>
       createHash("sha256").update(ADMIN_TOKEN).digest("hex"),

@@ -1,0 +1,53 @@
+import canonicalize from "canonicalize";
+import type { EventId } from "@mayfly/spec";
+import type { LoggedEvent } from "./leaf-hash.ts";
+
+/** Raised when a reader of the version before would misread what is written now. */
+export const EXPORT_VERSION = 1;
+
+/** The line before the entries of a range: `until` is the first entry that is not in it. */
+export interface ExportHeader {
+  readonly mayfly_ledger_export: number;
+  readonly installation: string;
+  readonly schema_version: number;
+  readonly from: number;
+  readonly until: number;
+  /** Chain hash before entry `from`. */
+  readonly before_hash: string;
+  /** Chain hash of entry `until - 1`; of an empty range `before_hash`. */
+  readonly head_hash: string;
+  /** How many entries the log had. */
+  readonly log_entries: number;
+  /** RFC 3339, UTC. */
+  readonly exported_at: string;
+}
+
+interface EntryPlace {
+  readonly log_index: number;
+  readonly leaf_hash: string;
+  readonly chain_hash: string;
+}
+/** One entry, with all that its hashes are made of. */
+export type ExportEntry =
+  | (EntryPlace & { readonly event_id: EventId; readonly event: LoggedEvent })
+  /** An event that this ledger never writes: its row's text, and its UUID as it is. */
+  | (EntryPlace & { readonly event_id: string; readonly raw: string });
+
+export const HEADER_MEMBERS = [
+  "mayfly_ledger_export",
+  "installation",
+  "schema_version",
+  "from",
+  "until",
+  "before_hash",
+  "head_hash",
+  "log_entries",
+  "exported_at",
+] as const satisfies readonly (keyof ExportHeader)[];
+
+/** Canonical JSON (RFC 8785), so that the bytes of `event` are those that its leaf is made of. */
+export function exportLine(line: ExportHeader | ExportEntry): string {
+  const text = canonicalize(line);
+  if (text === undefined) throw new Error("a line of an export has no canonical form");
+  return `${text}\n`;
+}

@@ -1,0 +1,227 @@
+import type { ExportEntry, ExportHeader } from "./export-line.ts";
+import { CHAIN_START, chainHash, leafHash } from "./leaf-hash.ts";
+import { parseExportLine, type ParsedLine } from "./parse-export-line.ts";
+import { hashRaw } from "./row-leaf.ts";
+import { hex } from "./sql.ts";
+
+/** One line of one of the files, in their order. */
+export interface ExportedLine {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  readonly text: string;
+  /** Whether a line feed ends it; the last one of a file that was cut has none. */
+  readonly ended: boolean;
+}
+
+/** What the reader knows already, from elsewhere: without these, the files say it themselves. */
+export interface KnownHashes {
+  /** Chain hash before the first entry. */
+  readonly before: string | null;
+  /** Chain hash of the last one. */
+  readonly head: string | null;
+}
+
+export type ExportVerification =
+  | {
+      readonly ok: true;
+      readonly installation: string;
+      readonly from: number;
+      /** The first entry that is not in the files: where the next export begins. */
+      readonly until: number;
+      readonly beforeSha256: string;
+      readonly headSha256: string;
+    }
+  | {
+      readonly ok: false;
+      readonly file: string;
+      readonly line: number;
+      /** The entry that is missing or wrong; null where the line belongs to none. */
+      readonly logIndex: number | null;
+      readonly problem: string;
+    };
+
+interface Place {
+  readonly file: string;
+  readonly line: number;
+}
+interface State {
+  readonly installation: string;
+  readonly from: number;
+  readonly before: string;
+  readonly next: number;
+  readonly chain: string;
+  /** Of the range that is being read. */
+  readonly header: ExportHeader;
+  readonly place: Place;
+}
+type Wrong = Extract<ExportVerification, { ok: false }>;
+
+const START = hex(CHAIN_START);
+
+const wrong = (place: Place, logIndex: number | null, problem: string): Wrong => ({
+  ok: false,
+  file: place.file,
+  line: place.line,
+  logIndex,
+  problem,
+});
+
+/**
+ * Recomputes leaves and chain from exported lines alone: no database, no broker, one line in memory.
+ * A file may go on where the one before it ends, whether that was whole or cut between two lines.
+ */
+export async function verifyExport(
+  lines: AsyncIterable<ExportedLine>,
+  known: KnownHashes,
+): Promise<ExportVerification> {
+  let state: State | null = null;
+  let ahead: Ahead | null = null;
+  let last: Place = { file: "", line: 0 };
+  for await (const each of lines) {
+    last = each;
+    const parsed = each.ended ? parseExportLine(each.text) : CUT;
+    if (ahead !== null) return explainGap(ahead, parsed, each);
+    const next = take(state, parsed, each, known);
+    if ("ok" in next) return next;
+    if ("gap" in next) ahead = next;
+    else state = next;
+  }
+  if (ahead !== null) return ahead.gap;
+  if (state === null) return wrong(last, null, "there is no line: it is no export");
+  return verdict(state, known, last);
+}
+
+const CUT: ParsedLine = { kind: "wrong", problem: "it was cut: no line feed ends it" };
+
+/** An entry came too early: the next line says whether two lines changed places. */
+interface Ahead {
+  readonly gap: Wrong;
+  readonly expected: number;
+  readonly found: number;
+}
+
+function explainGap({ gap, expected, found }: Ahead, parsed: ParsedLine, place: Place): Wrong {
+  if (parsed.kind !== "entry" || parsed.entry.log_index !== expected) return gap;
+  const lines = `lines ${gap.line} and ${place.line}`;
+  return { ...gap, problem: `${lines} changed places: entry ${expected} comes after ${found}` };
+}
+
+function take(
+  state: State | null,
+  parsed: ParsedLine,
+  place: Place,
+  known: KnownHashes,
+): State | Wrong | Ahead {
+  switch (parsed.kind) {
+    case "wrong":
+      return wrong(place, state?.next ?? null, parsed.problem);
+    case "header":
+      return state === null
+        ? begin(parsed.header, place, known)
+        : goOn(state, parsed.header, place);
+    case "entry":
+      if (state !== null) return takeEntry(state, parsed.entry, place);
+      return wrong(place, null, "the header is missing: an export begins with one");
+  }
+}
+
+function begin(header: ExportHeader, place: Place, known: KnownHashes): State | Wrong {
+  const { from, installation, before_hash: before } = header;
+  if (header.until < from) return wrong(place, null, "its range ends before it begins");
+  if (from === 0 && before !== START) {
+    return wrong(place, 0, "before entry 0 there is nothing, and `before_hash` says otherwise");
+  }
+  if (known.before !== null && known.before !== before) {
+    return wrong(place, from, `the hash before entry ${from} is not the one that was given`);
+  }
+  return { installation, from, before, next: from, chain: before, header, place };
+}
+
+/** The header of the next range, in this file or the next one. */
+function goOn(state: State, header: ExportHeader, place: Place): State | Wrong {
+  const { next } = state;
+  if (header.installation !== state.installation) {
+    const both = `${state.installation} before, ${header.installation} here`;
+    return wrong(place, null, `the files are of two installations: ${both}`);
+  }
+  if (header.until < header.from) return wrong(place, null, "its range ends before it begins");
+  if (header.from > next) {
+    const last = header.from - 1;
+    const missing = last === next ? `entry ${next} is` : `entries ${next} to ${last} are`;
+    return wrong(place, next, `${missing} missing: this range begins at ${header.from}`);
+  }
+  if (header.from < next) {
+    return wrong(place, header.from, `entry ${header.from} is there already: the ranges overlap`);
+  }
+  if (header.before_hash !== state.chain) {
+    return wrong(place, next, "this range does not follow from the one before: a hash was altered");
+  }
+  const ended = endOfRange(state);
+  return ended ?? { ...state, header, place };
+}
+
+/** Null unless the range was read to its end and its header has another hash there. */
+function endOfRange({ next, chain, header, place }: State): Wrong | null {
+  if (next < header.until || chain === header.head_hash) return null;
+  return wrong(place, next === 0 ? null : next - 1, "`head_hash` is not that of its last entry");
+}
+
+function takeEntry(state: State, entry: ExportEntry, place: Place): State | Wrong | Ahead {
+  const { next } = state;
+  const index = entry.log_index;
+  if (index < next) return wrong(place, index, `entry ${index} is there already`);
+  if (index > next) {
+    const missing = index - 1 === next ? `entry ${next} is` : `entries ${next} to ${index - 1} are`;
+    const gap = wrong(place, next, `${missing} missing: this is entry ${index}`);
+    return { gap, expected: next, found: index };
+  }
+  if (next >= state.header.until) {
+    return wrong(place, next, `the range ends before entry ${next}, says its header`);
+  }
+  const problem = entryProblem(state, entry);
+  if (problem !== null) return wrong(place, next, problem);
+  return { ...state, next: next + 1, chain: entry.chain_hash };
+}
+
+function entryProblem({ chain, next }: State, entry: ExportEntry): string | null {
+  const leaf = leafOf(entry);
+  if (leaf === null) return `the event of entry ${next} has no canonical form: it was altered`;
+  if (hex(leaf) === entry.leaf_hash) {
+    return follows(chain, entry.leaf_hash, entry)
+      ? null
+      : `entry ${next} does not follow from ` +
+          "the one before it: `chain_hash` was altered, here or there";
+  }
+  if (follows(chain, hex(leaf), entry)) return `\`leaf_hash\` of entry ${next} was altered`;
+  return follows(chain, entry.leaf_hash, entry)
+    ? `the event of entry ${next} was altered`
+    : `entry ${next} was altered: neither its event nor its hashes fit`;
+}
+
+const leafOf = (entry: ExportEntry): Uint8Array | null => {
+  if ("raw" in entry) return hashRaw(entry.raw);
+  try {
+    return leafHash(entry.event);
+  } catch {
+    return null;
+  }
+};
+
+const follows = (chain: string, leaf: string, entry: ExportEntry): boolean =>
+  hex(chainHash(Buffer.from(chain, "hex"), Buffer.from(leaf, "hex"))) === entry.chain_hash;
+
+function verdict(state: State, known: KnownHashes, last: Place): ExportVerification {
+  const { next, header, place, chain } = state;
+  if (next < header.until) {
+    const promise = `the header of line ${place.line} promises entries to ${header.until - 1}`;
+    return wrong(last, next, `entry ${next} is missing: the files end here, and ${promise}`);
+  }
+  const ended = endOfRange(state);
+  if (ended !== null) return ended;
+  if (known.head !== null && known.head !== chain) {
+    return wrong(place, Math.max(0, next - 1), "the last hash is not the one that was given");
+  }
+  const { installation, from, before: beforeSha256 } = state;
+  return { ok: true, installation, from, until: next, beforeSha256, headSha256: chain };
+}
