@@ -34,7 +34,10 @@ import {
   type BackendRegistered,
   type BackendRegistration,
 } from "./register/backends.ts";
-import { activatePolicies, type PoliciesActivated } from "./register/policies.ts";
+import { planBackend, type BackendPlan, type BackendPlanRequest } from "./register/plan-backend.ts";
+import type { Planned } from "./register/plan-backend.ts";
+import { planTrustRoots } from "./register/plan-trust-roots.ts";
+import { activatePolicies, planPolicies, type PoliciesActivated } from "./register/policies.ts";
 import { putRole, type RolePut } from "./register/roles.ts";
 import { putTrustRoot, type TrustRootPut } from "./register/trust-roots.ts";
 import { renewLease, type RenewRequest } from "./renew.ts";
@@ -77,6 +80,10 @@ export interface Core {
   putTrustRoot(input: unknown, actor: Actor): Promise<TrustRootPut>;
   deleteTrustRoot(name: TrustRootName, actor: Actor): Promise<void>;
   activatePolicies(sources: readonly PolicySource[], actor: Actor): Promise<PoliciesActivated>;
+  /** Each answers what its counterpart above would change or refuse, and writes nothing. */
+  planBackend(request: BackendPlanRequest, context: CallContext): Promise<BackendPlan>;
+  planTrustRoots(inputs: readonly unknown[]): Promise<readonly Planned[]>;
+  planPolicies(sources: readonly PolicySource[]): Promise<PoliciesActivated>;
   catalogView(): Promise<DescribedCatalog>;
   /** Stops passes, waits for what was started in the background, closes opened backends. */
   close(): Promise<void>;
@@ -126,6 +133,9 @@ export function createCore(ports: CorePorts): Core {
     putTrustRoot: (input, actor) => putTrustRoot(parts, input, actor),
     deleteTrustRoot: (name, actor) => changed(ports.catalog.deleteTrustRoot(name, actor)),
     activatePolicies: (sources, actor) => activatePolicies(parts, sources, actor),
+    planBackend: (request, context) => planBackend(parts, request, context),
+    planTrustRoots: (inputs) => planTrustRoots(parts, inputs),
+    planPolicies: (sources) => planPolicies(parts, sources),
     catalogView: async () => describeCatalog(await catalog.fresh()),
     close: async () => {
       passes.stop();

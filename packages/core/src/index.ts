@@ -21,6 +21,7 @@ export type {
   BackendRegistration,
   DescribedBackend,
 } from "./register/backends.ts";
+export type { BackendPlan, BackendPlanRequest, Planned } from "./register/plan-backend.ts";
 export type { PoliciesActivated } from "./register/policies.ts";
 export type { RolePut } from "./register/roles.ts";
 export type { TrustRootPut } from "./register/trust-roots.ts";

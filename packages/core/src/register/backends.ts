@@ -59,13 +59,7 @@ export async function registerBackend(
   const config = type.parseConfig(registration.config);
   const view = await parts.catalog.fresh();
   const existing = view.backends.get(id)?.registered ?? null;
-  if (existing !== null && existing.type !== type.type) {
-    throw new BrokerError(
-      "conflict",
-      `backend ${id} is of type ${existing.type}; register one of another type under another name`,
-      { where: "type" },
-    );
-  }
+  refuseOtherType(id, existing, type);
   const check = await checkConfig(parts, id, type, config, view, context);
   requireSound(id, check);
   const enabled = registration.enabled ?? existing?.enabled ?? true;
@@ -129,7 +123,20 @@ export const describe = (backend: RegisteredBackend): DescribedBackend => ({
   updatedAt: backend.updatedAt,
 });
 
-function knownType(parts: CoreParts, type: string): CredentialBackend {
+export function refuseOtherType(
+  id: BackendId,
+  existing: RegisteredBackend | null,
+  type: CredentialBackend,
+): void {
+  if (existing === null || existing.type === type.type) return;
+  throw new BrokerError(
+    "conflict",
+    `backend ${id} is of type ${existing.type}; register one of another type under another name`,
+    { where: "type" },
+  );
+}
+
+export function knownType(parts: CoreParts, type: string): CredentialBackend {
   const known = parts.ports.backendTypes.get(type);
   if (known !== undefined) return known;
   const names = [...parts.ports.backendTypes.keys()].toSorted().join(", ");
@@ -155,7 +162,7 @@ async function checkConfig(
   }
 }
 
-const settingsOf = (view: CatalogView, id: BackendId): readonly JsonObject[] =>
+export const settingsOf = (view: CatalogView, id: BackendId): readonly JsonObject[] =>
   [...view.roles.values()].filter((role) => role.backendId === id).map((role) => role.settings);
 
 /** Compared in the clear: sealing the same text twice gives different bytes. */

@@ -31,6 +31,19 @@ export async function activatePolicies(
   return { put, digest, policyIds };
 }
 
+/** What activating these would do; throws what it would throw. Writes nothing. */
+export async function planPolicies(
+  parts: CoreParts,
+  sources: readonly PolicySource[],
+): Promise<PoliciesActivated> {
+  const compiled = parts.ports.policyCompiler.compile(sources);
+  if (!compiled.ok) throw notCompiled(compiled.problems);
+  const { digest, policyIds } = compiled.engine;
+  const active = (await parts.catalog.fresh()).snapshot.policies;
+  const put = active === null ? "created" : active.digest === digest ? "unchanged" : "updated";
+  return { put, digest, policyIds };
+}
+
 type Problems = Extract<
   ReturnType<CoreParts["ports"]["policyCompiler"]["compile"]>,
   { ok: false }

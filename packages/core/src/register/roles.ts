@@ -5,6 +5,7 @@ import {
   backendOfRole,
   durationSeconds,
   type Actor,
+  type BackendId,
   type CallContext,
   type CredentialBackend,
   type Json,
@@ -36,22 +37,20 @@ export async function putRole(
   actor: Actor,
   context: CallContext,
 ): Promise<RolePut> {
-  const { common, settings } = split(input);
-  const form = parseStrict(COMMON, common, "invalid_input", "role");
+  const { form, settings } = parseRoleForm(input);
   const view = await parts.catalog.fresh();
   const backendId = backendOfRole(form.role);
   const known = view.backends.get(backendId);
-  if (known === undefined || known.type === null) {
-    throw new BrokerError("not_found", `role.role: there is no backend ${backendId}`, {
-      where: "role.role",
-    });
-  }
+  if (known === undefined || known.type === null) throw noBackendOfRole(backendId);
   const role = roleOf(form, known.type, settings);
   await checkSettings(parts, known, role.settings, context);
   const put = await parts.ports.catalog.putRole(role, actor);
   await parts.catalog.fresh();
   return { put, role };
 }
+
+export const noBackendOfRole = (id: BackendId): BrokerError =>
+  new BrokerError("not_found", `role.role: there is no backend ${id}`, { where: "role.role" });
 
 const COMMON = z.strictObject({
   role: parsedBy(parseRoleName),
@@ -68,6 +67,17 @@ const COMMON_KEYS: ReadonlySet<string> = new Set(Object.keys(COMMON.shape));
 /** Of a role that names no `ttl_max`, where its backend's type allows that long. */
 const DEFAULT_TTL_SECONDS = 3600;
 
+export interface RoleForm {
+  readonly form: z.infer<typeof COMMON>;
+  /** What stands beside it: the type's to parse. */
+  readonly settings: JsonObject;
+}
+
+export function parseRoleForm(input: unknown): RoleForm {
+  const { common, settings } = split(input);
+  return { form: parseStrict(COMMON, common, "invalid_input", "role"), settings };
+}
+
 function split(input: unknown): { readonly common: JsonObject; readonly settings: JsonObject } {
   const members = Object.entries(parseStrict(jsonObject, input, "invalid_input", "role"));
   const pick = (isCommon: boolean): { readonly [key: string]: Json } =>
@@ -75,7 +85,11 @@ function split(input: unknown): { readonly common: JsonObject; readonly settings
   return { common: pick(true), settings: pick(false) };
 }
 
-function roleOf(form: z.infer<typeof COMMON>, type: CredentialBackend, settings: JsonObject): Role {
+export function roleOf(
+  form: RoleForm["form"],
+  type: CredentialBackend,
+  settings: JsonObject,
+): Role {
   const { ttlSecondsMin, ttlSecondsMax } = type.capabilities;
   const asked = form.ttl_max ?? null;
   if (asked !== null && (asked > ttlSecondsMax || asked < ttlSecondsMin)) {

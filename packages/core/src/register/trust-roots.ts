@@ -31,17 +31,22 @@ export async function putTrustRoot(
   input: unknown,
   actor: Actor,
 ): Promise<TrustRootPut> {
-  const form = parseStrict(FORM, input, "invalid_input", "trust");
-  const parsed = parts.ports.trustRoots.parse(form.trust, form.kind, form.config);
-  const trustRoot: TrustRoot = { ...parsed, enabled: form.enabled ?? true };
+  const trustRoot = parseTrustRoot(parts, input);
   if (trustRoot.enabled) refuseRival(trustRoot, (await parts.catalog.fresh()).snapshot.trustRoots);
   const put = await parts.ports.catalog.putTrustRoot(trustRoot, actor);
   await parts.catalog.fresh();
   return { put, trustRoot };
 }
 
+/** The root that a file describes. Asks nobody. */
+export function parseTrustRoot(parts: CoreParts, input: unknown): TrustRoot {
+  const form = parseStrict(FORM, input, "invalid_input", "trust");
+  const parsed = parts.ports.trustRoots.parse(form.trust, form.kind, form.config);
+  return { ...parsed, enabled: form.enabled ?? true };
+}
+
 /** Two roots that claim the same tokens vouch for none of them: nobody of either gets in. */
-function refuseRival(trustRoot: TrustRoot, others: readonly TrustRoot[]): void {
+export function refuseRival(trustRoot: TrustRoot, others: readonly TrustRoot[]): void {
   const rival = others.find(
     (other) =>
       other.enabled &&

@@ -24,6 +24,7 @@ import { healthRoutes } from "./routes/health.ts";
 import { leaseRoutes, ledgerRoutes } from "./routes/leases.ts";
 import { ledgerExportRoutes } from "./routes/ledger-export.ts";
 import { metadataRoutes } from "./routes/metadata.ts";
+import { planRoutes } from "./routes/plan.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/token.ts";
 
@@ -73,6 +74,7 @@ export function createApp(ports: AppPorts): Hono<Env> {
   ledgerRoutes(app, ports);
   ledgerExportRoutes(app, ports);
   administrationRoutes(app, ports);
+  planRoutes(app, ports);
   metadataRoutes(app, ports);
   healthRoutes(app, ports);
   app.notFound((c) => noRoute(app, c, ports));

@@ -1,5 +1,5 @@
 import type { Hono } from "hono";
-import { z } from "zod";
+import type { z } from "zod";
 import type { Planned } from "@mayfly/core";
 import { BrokerError, type JsonObject } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
@@ -7,22 +7,8 @@ import { administratorOf } from "../caller.ts";
 import { knownError, problemAnswer } from "../problem.ts";
 import { readJson } from "../read-json.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
-import { policiesSchema } from "./administration.ts";
-
-/** One backend at a time: a plan connects to it. */
-const planSchema = z.strictObject({
-  trust: z.array(z.unknown()).max(200).default([]),
-  backend: z
-    .strictObject({
-      backend: z.string().min(1).max(255),
-      type: z.string().min(1).max(63),
-      config: z.unknown(),
-      enabled: z.boolean().optional(),
-    })
-    .optional(),
-  roles: z.array(z.unknown()).max(200).default([]),
-  policies: policiesSchema.optional(),
-});
+import type { policiesSchema } from "../schemas/administration.ts";
+import { planSchema } from "../schemas/plan.ts";
 
 /**
  * `POST /v1/plan`: what registering these objects would change, field by field, or why each would
@@ -80,7 +66,13 @@ function plannedView(kind: string, planned: Planned, c: HttpContext, ports: AppP
   if ("refused" in planned) {
     const { traceId } = c.get("call");
     const error = knownError(planned.refused, ports.log.child({ trace: traceId }));
-    return { kind, name, result: "refused", changes: [], error: problemAnswer(error, traceId).body };
+    return {
+      kind,
+      name,
+      result: "refused",
+      changes: [],
+      error: problemAnswer(error, traceId).body,
+    };
   }
   const changes = planned.changes.map(({ path, from, to, secret }) => ({ path, from, to, secret }));
   return { kind, name, result: planned.put, changes, error: null };
