@@ -61,6 +61,8 @@
 --   CHECK ((effect = ANY (ARRAY['permit'::text, 'deny'::text])))
 --   PRIMARY KEY (id)
 --   INDEX btree (task_id, id) WHERE (task_id IS NOT NULL)
+--   INDEX btree (workload, id)
+--   INDEX btree (workload, id) WHERE (effect = 'deny'::text)
 --   GRANT INSERT, SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
 -- TABLE mayfly.decisions_default owner mayfly_migrator
@@ -75,8 +77,9 @@
 --   data jsonb NOT NULL
 --   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(task_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(lease_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(decision_id, id))::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK ((at = date_trunc('milliseconds'::text, at)))
---   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.deleted'::text, 'policies.activated'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text]))) NOT VALID
+--   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.deleted'::text, 'policies.activated'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text]))) NOT VALID
 --   PRIMARY KEY (id)
+--   INDEX btree (id) WHERE (split_part(kind, '.'::text, 1) <> ALL (ARRAY['task'::text, 'lease'::text, 'decision'::text]))
 --   INDEX btree (kind, id)
 --   INDEX btree (lease_id, id) WHERE (lease_id IS NOT NULL)
 --   INDEX btree (task_id, id) WHERE (task_id IS NOT NULL)
@@ -156,6 +159,11 @@
 --   PRIMARY KEY (id)
 --   INDEX btree (backend_id, due_at) WHERE (state <> 'ended'::text)
 --   INDEX btree (fingerprint) WHERE (fingerprint IS NOT NULL)
+--   INDEX btree (id) WHERE ((state = 'ended'::text) AND ((ended_at -
+CASE
+    WHEN (activated_at IS NULL) THEN settle_by
+    ELSE LEAST(expires_at, COALESCE(end_requested_at, expires_at))
+END) > '00:00:01'::interval))
 --   INDEX btree (idempotency_key, idempotency_scope) WHERE ((state <> 'ended'::text) AND (idempotency_key IS NOT NULL))
 --   INDEX btree (role) WHERE (state <> 'ended'::text)
 --   INDEX btree (role, id)
@@ -223,6 +231,25 @@
 --   PRIMARY KEY (digest)
 --   GRANT INSERT, SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.policy_use owner mayfly_migrator
+--   policy_digest text NOT NULL
+--   policy_id text NOT NULL
+--   permits bigint NOT NULL DEFAULT 0
+--   denials bigint NOT NULL DEFAULT 0
+--   first_at timestamp with time zone NOT NULL
+--   last_at timestamp with time zone NOT NULL
+--   PRIMARY KEY (policy_id, policy_digest)
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT SELECT TO mayfly_broker
+--   GRANT UPDATE (denials, first_at, last_at, permits) TO mayfly_worker
+-- TABLE mayfly.policy_use_head owner mayfly_migrator
+--   singleton boolean NOT NULL DEFAULT true
+--   log_index bigint NOT NULL
+--   CHECK (singleton)
+--   PRIMARY KEY (singleton)
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+--   GRANT UPDATE (log_index) TO mayfly_worker
 -- TABLE mayfly.roles owner mayfly_migrator
 --   name text NOT NULL
 --   backend_id text NOT NULL
@@ -245,6 +272,40 @@
 --   PRIMARY KEY (version)
 --   GRANT SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.selector_end_members owner mayfly_migrator
+--   end_id uuid NOT NULL
+--   kind text NOT NULL
+--   member_id uuid NOT NULL
+--   appeared boolean NOT NULL
+--   pending boolean NOT NULL
+--   CHECK ((kind = ANY (ARRAY['task'::text, 'lease'::text])))
+--   PRIMARY KEY (end_id, kind, member_id)
+--   INDEX btree (end_id, kind, member_id) WHERE pending
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT UPDATE (pending) TO mayfly_broker
+--   GRANT UPDATE (pending) TO mayfly_worker
+-- TABLE mayfly.selector_ends owner mayfly_migrator
+--   id uuid NOT NULL DEFAULT mayfly.uuid7()
+--   target text NOT NULL
+--   selector jsonb NOT NULL
+--   actor jsonb NOT NULL
+--   reason text NOT NULL
+--   requested_at timestamp with time zone NOT NULL DEFAULT now()
+--   look_until timestamp with time zone NOT NULL
+--   touched_at timestamp with time zone NOT NULL DEFAULT now()
+--   looks integer NOT NULL DEFAULT 0
+--   finished_at timestamp with time zone
+--   result text
+--   CHECK (((finished_at IS NULL) = (result IS NULL)))
+--   CHECK ((result = ANY (ARRAY['none_left'::text, 'still_appearing'::text])))
+--   CHECK ((target = ANY (ARRAY['leases'::text, 'tasks'::text])))
+--   PRIMARY KEY (id)
+--   INDEX btree (touched_at) WHERE (finished_at IS NULL)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT UPDATE (finished_at, looks, result, touched_at) TO mayfly_broker
+--   GRANT UPDATE (finished_at, looks, result, touched_at) TO mayfly_worker
 -- TABLE mayfly.signing_keys owner mayfly_migrator
 --   kid text NOT NULL
 --   public_jwk jsonb NOT NULL
@@ -328,6 +389,10 @@
 --   CREATE TRIGGER count_revision BEFORE UPDATE ON mayfly.trust_roots FOR EACH ROW EXECUTE FUNCTION mayfly.count_revision()
 --   GRANT INSERT, SELECT, UPDATE TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
+-- VIEW mayfly_audit.active_policy_use owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.administration owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.backends owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.decisions owner mayfly_migrator
@@ -342,7 +407,15 @@
 --   GRANT SELECT TO mayfly_auditor
 --   GRANT SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
+-- VIEW mayfly_audit.exposed_leases owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- VIEW mayfly_audit.holders owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.installation owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.late_ends owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.leases owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
@@ -358,9 +431,15 @@
 --   GRANT SELECT TO mayfly_worker
 -- VIEW mayfly_audit.policy_bundles owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.policy_use owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.roles owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.schema_versions owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.selector_end_members owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.selector_ends owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.signing_keys owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
@@ -370,6 +449,8 @@
 --   GRANT SELECT TO mayfly_auditor
 --   GRANT SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
+-- VIEW mayfly_audit.touched owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.trust_roots owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- FUNCTION mayfly.clear_sequenced(uuid[]) owner mayfly_migrator SECURITY DEFINER

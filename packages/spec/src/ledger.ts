@@ -350,6 +350,8 @@ export const EVENT_KINDS = [
   "signing_key.retired",
   "admin_token.created",
   "admin_token.replaced",
+  "selector_end.requested",
+  "selector_end.finished",
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
