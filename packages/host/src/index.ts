@@ -5,3 +5,4 @@ export { inertFailPoints } from "./inert-fail-points.ts";
 export { createJsonLog, LOG_LEVELS, type JsonLogOptions, type LogLevel } from "./json-log.ts";
 export { systemClock } from "./system-clock.ts";
 export { systemRandom } from "./system-random.ts";
+export { createTraceScope, scopedTracer, type TraceScope } from "./trace-scope.ts";

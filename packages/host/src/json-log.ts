@@ -15,12 +15,15 @@ export interface JsonLogOptions {
   readonly clock: Clock;
   /** On every line, for instance `{ service: "broker" }`. */
   readonly fields?: JsonObject;
+  /** The trace that the writing code belongs to, or null; on every line, as `trace`. */
+  readonly currentTrace?: () => string | null;
 }
 
 /**
  * The structured log. Each line is one object: `level` (a word), `at` (RFC 3339, UTC), the bound
- * fields (`traceId` among them, by `child`), the call's own fields, `error`, `message`. A field
- * cannot overwrite those of the line itself: it is renamed with a leading underscore.
+ * fields, `trace` inside a request or a pass, the call's own fields, `error`, `message`. A field
+ * cannot overwrite those of the line itself: it is renamed with a leading underscore. A `trace`
+ * that the call names itself stands.
  */
 export function createJsonLog(options: JsonLogOptions): Log {
   const { clock } = options;
@@ -38,15 +41,19 @@ export function createJsonLog(options: JsonLogOptions): Log {
       },
     },
   );
-  return logOver(logger.child(safe(options.fields ?? {})));
+  const { currentTrace = () => null } = options;
+  return logOver(logger.child(safe(options.fields ?? {})), currentTrace, false);
 }
 
-function logOver(logger: Logger): Log {
+/** `bound`: a `trace` is among the bound fields already. */
+function logOver(logger: Logger, currentTrace: () => string | null, bound: boolean): Log {
   const write =
     (level: Exclude<LogLevel, "silent">) =>
     (message: string, fields: JsonObject = {}, error?: unknown): void => {
       if (!logger.isLevelEnabled(level)) return;
+      const trace = bound ? null : currentTrace();
       const shown = {
+        ...(trace === null ? {} : { trace }),
         ...safe(fields),
         ...(error === undefined ? {} : { error: describeError(error) }),
       };
@@ -57,7 +64,8 @@ function logOver(logger: Logger): Log {
     info: write("info"),
     warn: write("warn"),
     error: write("error"),
-    child: (fields) => logOver(logger.child(safe(fields))),
+    child: (fields) =>
+      logOver(logger.child(safe(fields)), currentTrace, bound || "trace" in fields),
   };
 }
 
