@@ -7,13 +7,34 @@ const OVERFLOW = "context.ttl_seconds * 9007199254740991 * 9007199254740991 > 0"
 function cedarText(rule: FakePolicyRule): string {
   const is = (name: string, type: string, id: string | undefined): string =>
     id === undefined ? name : `${name} == ${type}::${JSON.stringify(id)}`;
+  const [onType, onId] = administered(rule.on ?? "");
   const scope = [
     is("principal", "Workload", rule.workload),
-    is("action", "Action", rule.action),
-    is("resource", "Role", rule.role),
+    rule.administer === "anything"
+      ? 'action in Action::"administer"'
+      : is("action", "Action", rule.action ?? rule.administer),
+    rule.on === undefined ? is("resource", "Role", rule.role) : is("resource", onType, onId),
   ];
   const clause = rule.fails === true ? ` when { ${OVERFLOW} }` : "";
   return `@id("${rule.id}") ${rule.effect} (${scope.join(", ")})${clause};`;
+}
+
+const TYPES: Readonly<Record<string, readonly [type: string, id?: string]>> = {
+  catalog: ["Catalog", "catalog"],
+  ledger: ["Ledger", "ledger"],
+  policies: ["PolicySet", "active"],
+  backend: ["Backend"],
+  role: ["Role"],
+  trust: ["TrustRoot"],
+  task: ["Task"],
+  lease: ["Lease"],
+};
+
+/** `backend orders-db` in Cedar's terms. */
+function administered(name: string): readonly [type: string, id: string] {
+  const [word = "", given = ""] = name.split(" ");
+  const [type, id] = TYPES[word] ?? ["", ""];
+  return [type, id ?? given];
 }
 
 describePolicyContract({

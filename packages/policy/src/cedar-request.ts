@@ -20,7 +20,7 @@ export interface CedarRequest {
  */
 export function cedarRequest(request: AccessRequest): CedarRequest {
   const { workload, task, role, plan } = request;
-  const principal = { type: "Workload", id: text(workloadName(workload), "workload's name") };
+  const principal = principalOf(workload);
   const resource = { type: "Role", id: text(role.name, "role") };
   const backend = { type: "Backend", id: text(role.backendId, "backend") };
   const backendType = text(role.backendType, "backend type");
@@ -44,17 +44,7 @@ export function cedarRequest(request: AccessRequest): CedarRequest {
       grant: [...grantLines(plan.grant)],
     },
     entities: [
-      {
-        uid: principal,
-        attrs: {
-          issuer: text(workload.issuer, "issuer"),
-          subject: text(workload.subject, "subject"),
-          kind: workload.kind,
-          trust_root: text(workload.trustRoot, "trust root"),
-        },
-        parents: [],
-        tags: tagsOf(workload),
-      },
+      workloadEntity(workload),
       {
         uid: resource,
         attrs: {
@@ -70,6 +60,23 @@ export function cedarRequest(request: AccessRequest): CedarRequest {
     ],
   };
 }
+
+export const principalOf = (workload: Workload): TypeAndId => ({
+  type: "Workload",
+  id: text(workloadName(workload), "workload's name"),
+});
+
+export const workloadEntity = (workload: Workload): Entities[number] => ({
+  uid: principalOf(workload),
+  attrs: {
+    issuer: text(workload.issuer, "issuer"),
+    subject: text(workload.subject, "subject"),
+    kind: workload.kind,
+    trust_root: text(workload.trustRoot, "trust root"),
+  },
+  parents: [],
+  tags: tagsOf(workload),
+});
 
 function tagsOf(workload: Workload): Record<string, CedarValueJson> {
   const attributes = Object.entries(workload.attributes);
@@ -91,7 +98,7 @@ function tagsOf(workload: Workload): Record<string, CedarValueJson> {
 }
 
 /** Cedar's Long has 64 bits, a JavaScript number 53: what both hold exactly, or nothing. */
-function whole(value: number, what: string): number {
+export function whole(value: number, what: string): number {
   if (!Number.isSafeInteger(value) || value < 0) {
     throw new InvalidInput(`its ${what} is not a whole number from 0 to 2^53 - 1`);
   }
@@ -99,7 +106,7 @@ function whole(value: number, what: string): number {
 }
 
 /** Lone surrogates would all become U+FFFD on the way to Cedar, and so equal. */
-function text(value: string, what: string): string {
+export function text(value: string, what: string): string {
   if (typeof value !== "string" || value.length > REQUEST_LIMITS.textLength) {
     throw new InvalidInput(`its ${what} is longer than ${REQUEST_LIMITS.textLength} characters`);
   }

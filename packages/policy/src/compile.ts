@@ -16,8 +16,9 @@ import { createCedarPolicyEngine, type CedarPolicyEngine } from "./cedar-policy-
 import { parseExpression, ShapeProblem } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
 import type { ParsedPolicy } from "./parsed-policy.ts";
+import { policySide } from "./policy-side.ts";
 import { presenceProblems } from "./presence-rule.ts";
-import { POLICY_SCHEMA } from "./schema.ts";
+import { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
 import { newlines, splitSource, type PolicyText } from "./split-source.ts";
 import { vocabularyProblems } from "./vocabulary-rule.ts";
 
@@ -138,7 +139,9 @@ function parsePolicy(place: PolicyText): ParseResult {
     ];
     const problems = messages.map((message) => ({ source, policyId: id, message, line }));
     const description = json.annotations?.["description"] ?? null;
-    return { policy: { ...place, id, description, json, clauses }, problems };
+    const side = policySide(json, clauses);
+    if (typeof side === "object") return fail(side.problem, null, id);
+    return { policy: { ...place, id, description, json, clauses, side }, problems };
   } catch (error) {
     if (error instanceof ShapeProblem) return fail(error.message, null, id);
     throw error;
@@ -206,11 +209,27 @@ function repeatedIds(policies: readonly ParsedPolicy[]): readonly PolicyProblem[
  * two with the same id the last is looked at; that they have it is a problem already.
  */
 function validationProblems(policies: readonly ParsedPolicy[]): readonly PolicyProblem[] {
+  return [
+    ...problemsUnder(
+      POLICY_SCHEMA,
+      policies.filter(({ side }) => side !== "administration"),
+    ),
+    ...problemsUnder(
+      ADMINISTRATION_SCHEMA,
+      policies.filter(({ side }) => side !== "credentials"),
+    ),
+  ];
+}
+
+function problemsUnder(
+  schema: string,
+  policies: readonly ParsedPolicy[],
+): readonly PolicyProblem[] {
   const byId = new Map<string, ParsedPolicy>(policies.map((policy) => [policy.id, policy]));
   const texts = [...byId].map(([id, policy]) => [id, policy.text] as const);
   try {
     const answer = validate({
-      schema: POLICY_SCHEMA,
+      schema,
       validationSettings: { mode: "strict" },
       policies: { staticPolicies: Object.fromEntries(texts) },
     });

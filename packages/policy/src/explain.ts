@@ -4,10 +4,9 @@ import {
   type Clause,
   type PolicyJson,
 } from "@cedar-policy/cedar-wasm/nodejs";
-import { type AccessRequest, type PolicyId, type Verdict } from "@mayfly/spec";
-import { cedarRequest, type CedarRequest } from "./cedar-request.ts";
+import type { PolicyId, Verdict } from "@mayfly/spec";
+import type { CedarRequest } from "./cedar-request.ts";
 import type { ParsedPolicy } from "./parsed-policy.ts";
-import { POLICY_SCHEMA } from "./schema.ts";
 
 /** What one policy made of a request. */
 export interface PolicyOutcome {
@@ -43,18 +42,19 @@ export interface PolicyExplanation {
  */
 export function explain(
   policies: readonly ParsedPolicy[],
-  request: AccessRequest,
+  schema: string,
+  factsOf: () => CedarRequest,
 ): readonly PolicyOutcome[] {
   let facts: CedarRequest;
   try {
-    facts = cedarRequest(request);
+    facts = factsOf();
   } catch {
     return [];
   }
   const scopes = policies.flatMap(({ id, json }) =>
     PARTS.map((part) => [key(id, part), { ...permit([]), [part]: json[part] }] as const),
   );
-  const matched = ask(facts, scopes);
+  const matched = ask(facts, schema, scopes);
   if (matched === null) return [];
   const mismatchedOf = ({ id }: ParsedPolicy): readonly ScopePart[] =>
     PARTS.filter((part) => !matched.held.has(key(id, part)));
@@ -64,7 +64,7 @@ export function explain(
       [key(id, "all"), permit(json.conditions)] as const,
       ...json.conditions.map((clause, at) => [key(id, String(at)), permit([clause])] as const),
     ]);
-  const answer = ask(facts, conditions);
+  const answer = ask(facts, schema, conditions);
   if (answer === null) return [];
   return policies.map((policy) => outcomeOf(policy, mismatchedOf(policy), answer));
 }
@@ -101,12 +101,13 @@ function outcomeOf(
 
 function ask(
   facts: CedarRequest,
+  schema: string,
   variants: readonly (readonly [string, PolicyJson])[],
 ): Answer | null {
   try {
     const answer = isAuthorized({
       ...facts,
-      schema: POLICY_SCHEMA,
+      schema,
       validateRequest: true,
       policies: { staticPolicies: Object.fromEntries(variants) },
     });

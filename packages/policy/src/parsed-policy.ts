@@ -14,4 +14,6 @@ export interface ParsedPolicy extends PolicyText {
   readonly description: string | null;
   readonly json: PolicyJson;
   readonly clauses: readonly ParsedClause[];
+  /** What it is about. Only a forbid on who asks alone is about both. */
+  readonly side: "credentials" | "administration" | "both";
 }

@@ -1,5 +1,5 @@
 import { preparsePolicySet, preparseSchema } from "@cedar-policy/cedar-wasm/nodejs";
-import { POLICY_SCHEMA } from "./schema.ts";
+import { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
 
 /**
  * Policy sets that Cedar keeps parsed.
@@ -17,7 +17,9 @@ export interface PreparedPolicies {
 
 export const PREPARED_SETS_MAX = 1_024;
 export const PREPARED_POLICIES_MAX = 20_000;
+/** Cedar's names of the prepared schemas. */
 export const PREPARED_SCHEMA = "mayfly";
+export const PREPARED_ADMINISTRATION = "mayfly-administration";
 
 const names = new Map<PreparedPolicies, string>();
 const spare: string[] = [];
@@ -67,9 +69,13 @@ function makeRoom(count: number): void {
 
 function ensureSchema(): void {
   if (state.schemaReady) return;
-  const answer = preparseSchema(PREPARED_SCHEMA, POLICY_SCHEMA);
-  if (answer.type === "failure") {
-    throw new Error(`the policy schema is ill-formed: ${answer.errors[0]?.message ?? "unknown"}`);
+  for (const [name, schema] of [
+    [PREPARED_SCHEMA, POLICY_SCHEMA],
+    [PREPARED_ADMINISTRATION, ADMINISTRATION_SCHEMA],
+  ] as const) {
+    const answer = preparseSchema(name, schema);
+    if (answer.type === "success") continue;
+    throw new Error(`the schema ${name} is ill-formed: ${answer.errors[0]?.message ?? "unknown"}`);
   }
   state.schemaReady = true;
 }

@@ -1,4 +1,10 @@
-import type { DataClass, Reversibility } from "@mayfly/spec";
+import {
+  ADMINISTRATIVE_ACTIONS,
+  LEASE_STATES,
+  TASK_STATES,
+  type DataClass,
+  type Reversibility,
+} from "@mayfly/spec";
 
 /**
  * What policies are written against, in Cedar's own schema language; `docs/policies.md` says for
@@ -63,6 +69,98 @@ action "issue", "renew" in ["credential"] appliesTo {
 };
 `;
 
+/**
+ * What policies on administration are written against: a schema of its own, so that no permit for
+ * credentials reaches administration, whatever it leaves open, and the reverse. May be absent: a
+ * tag of the workload, a task's `initiator`, a lease's `workload`.
+ */
+export const ADMINISTRATION_SCHEMA = `
+// All that is registered. Id: "catalog".
+entity Catalog;
+
+// All that is recorded. Id: "ledger".
+entity Ledger;
+
+// The policies that decide. Id: "active".
+entity PolicySet in [Catalog];
+
+// Id: the backend's name.
+entity Backend in [Catalog] = {
+  "type": String,
+};
+
+// Id: "<backend>/<shape>".
+entity Role in [Backend, Catalog] = {
+  "backend": Backend,
+  "backend_type": String,
+  "data_class": String,
+  "reversibility": String,
+  "environment": String,
+};
+
+// Id: the trust root's name.
+entity TrustRoot in [Catalog] = {
+  "kind": String,
+  // The OIDC issuer, or "spiffe://<trust domain>".
+  "issuer": String,
+  // Whether its identities may administer, and be initiators.
+  "administrators": Bool,
+  "initiators": Bool,
+};
+
+// Id: "task_…".
+entity Task in [Ledger] = {
+  // Its workload's name.
+  "workload": String,
+  "state": String,
+  "depth": Long,
+  "initiator"?: String,
+};
+
+// Id: "lease_…". Without a task and a role only where a restore lost its row.
+entity Lease in [Task, Role, Backend, Ledger] = {
+  "workload"?: String,
+  "state": String,
+};
+
+// As for credentials.
+entity Workload = {
+  "issuer": String,
+  "subject": String,
+  "kind": String,
+  "trust_root": String,
+} tags String;
+
+action "administer";
+action "inspect", "manage", "stop" in ["administer"];
+action "read" in ["inspect"] appliesTo {
+  principal: [Workload],
+  resource: [Catalog, Ledger, PolicySet, Backend, Role, TrustRoot, Task, Lease],
+};
+action "verify" in ["inspect"] appliesTo { principal: [Workload], resource: [Ledger] };
+action "register", "test", "enable", "delete" in ["manage"] appliesTo {
+  principal: [Workload],
+  resource: [Backend, Role, TrustRoot],
+};
+action "disable" in ["manage", "stop"] appliesTo {
+  principal: [Workload],
+  resource: [Backend, Role, TrustRoot],
+};
+action "activate" in ["administer"] appliesTo { principal: [Workload], resource: [PolicySet] };
+action "end" in ["stop"] appliesTo { principal: [Workload], resource: [Task, Lease] };
+action "kill" in ["stop"] appliesTo { principal: [Workload], resource: [Task] };
+`;
+
+/** Names in either schema that `Action::"…"` may have. */
+export const CREDENTIAL_ACTIONS: ReadonlySet<string> = new Set(["credential", "issue", "renew"]);
+export const ADMINISTRATION_ACTIONS: ReadonlySet<string> = new Set([
+  ...ADMINISTRATIVE_ACTIONS,
+  "administer",
+  "inspect",
+  "manage",
+  "stop",
+]);
+
 const dataClasses = [
   "public",
   "internal",
@@ -83,6 +181,8 @@ export const CLOSED_ATTRIBUTES: Readonly<Record<string, readonly string[]>> = {
   "resource.data_class": dataClasses,
   "resource.reversibility": reversibilities,
   "principal.kind": ["spiffe", "oidc"],
+  "resource.kind": ["spiffe", "oidc"],
+  "resource.state": [...new Set([...TASK_STATES, ...LEASE_STATES])],
 };
 
 /** Prefix of the tag of an attribute that its holder, or a stranger, could come to bear. */

@@ -37,7 +37,7 @@ function roleInScope({ json }: ParsedPolicy): string | null {
   return entity.type === "Role" ? entity.id : null;
 }
 
-const prepared = (policies: readonly ParsedPolicy[]): PreparedPolicies => ({
+export const prepared = (policies: readonly ParsedPolicy[]): PreparedPolicies => ({
   policies: Object.fromEntries(policies.map(({ id, text }) => [id, text])),
   count: policies.length,
 });

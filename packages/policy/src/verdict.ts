@@ -1,4 +1,4 @@
-import { workloadName, type AccessRequest, type PolicyId, type Verdict } from "@mayfly/spec";
+import type { PolicyId, Verdict } from "@mayfly/spec";
 
 /** How many policies an explanation names; the verdict's `determining` has them all. */
 const NAMED_MAX = 5;
@@ -22,35 +22,36 @@ const descriptions = (policies: readonly PolicyWords[]): string =>
     .slice(0, NAMED_MAX)
     .flatMap(({ description }) => (description === null ? [] : [` ${sentence(description)}`]))
     .join("");
-const about = (request: AccessRequest): string =>
-  `${request.role.name} for ${workloadName(request.workload)}`;
 const verb = (policies: readonly PolicyWords[], one: string, many: string): string =>
   policies.length === 1 ? one : many;
 const ids = (policies: readonly PolicyWords[]): readonly PolicyId[] => policies.map(({ id }) => id);
 
-/** Verdicts in words: who, what, which policy; never another policy or role. */
+/**
+ * Verdicts in words: who, what, which policy; never another policy or role. `about` is what is
+ * asked and for whom: "orders-db/reader for spiffe://…".
+ */
 export const verdict = {
-  permitted(request: AccessRequest, by: readonly [PolicyWords, ...PolicyWords[]]): Verdict {
+  permitted(about: string, by: readonly [PolicyWords, ...PolicyWords[]]): Verdict {
     const [first, ...rest] = by;
     return {
       effect: "permit",
       determining: [first.id, ...ids(rest)],
-      explanation: `${quoted(by)} ${verb(by, "permits", "permit")} ${about(request)}.`,
+      explanation: `${quoted(by)} ${verb(by, "permits", "permit")} ${about}.`,
     };
   },
-  notPermitted(request: AccessRequest): Verdict {
-    const explanation = `No policy permits ${about(request)}.`;
+  notPermitted(about: string): Verdict {
+    const explanation = `No policy permits ${about}.`;
     return { effect: "deny", why: "no_permit", determining: [], explanation };
   },
-  forbidden(request: AccessRequest, by: readonly PolicyWords[]): Verdict {
+  forbidden(about: string, by: readonly PolicyWords[]): Verdict {
     const explanation =
-      `${quoted(by)} ${verb(by, "forbids", "forbid")} ${about(request)}.` + descriptions(by);
+      `${quoted(by)} ${verb(by, "forbids", "forbid")} ${about}.` + descriptions(by);
     return { effect: "deny", why: "forbidden", determining: ids(by), explanation };
   },
-  failed(request: AccessRequest, by: readonly PolicyWords[]): Verdict {
+  failed(about: string, by: readonly PolicyWords[]): Verdict {
     const what = by.length === 0 ? "The policies" : quoted(by);
     const explanation =
-      `${what} could not be evaluated on ${about(request)}, which counts as a forbid. ` +
+      `${what} could not be evaluated on ${about}, which counts as a forbid. ` +
       "The owner of the policy has to correct it.";
     return { effect: "deny", why: "evaluation_error", determining: ids(by), explanation };
   },

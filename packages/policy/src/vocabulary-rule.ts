@@ -1,4 +1,4 @@
-import { parseBackendId, parseRoleName } from "@mayfly/spec";
+import { parseBackendId, parseId, parseRoleName, parseTrustRootName } from "@mayfly/spec";
 import type { Expression } from "./expression.ts";
 import { everyPart } from "./expression.ts";
 import type { ParsedClause } from "./parsed-policy.ts";
@@ -47,14 +47,44 @@ function entitiesIn(value: unknown): readonly EntityName[] {
   return Object.values(value).flatMap(entitiesIn);
 }
 
+const ONLY_ID: Readonly<Record<string, string>> = {
+  Catalog: "catalog",
+  Ledger: "ledger",
+  PolicySet: "active",
+};
+
+interface IdForm {
+  readonly what: string;
+  readonly example: string;
+  parse(id: string, shown: string): unknown;
+}
+const ID_FORMS: Readonly<Record<string, IdForm>> = {
+  Role: {
+    what: "role",
+    example: "<backend>/<shape>, as in orders-db/reader",
+    parse: parseRoleName,
+  },
+  Backend: { what: "backend", example: "as in orders-db", parse: parseBackendId },
+  TrustRoot: { what: "trust root", example: "as in acme.test", parse: parseTrustRootName },
+  Task: { what: "task", example: "as in task_0199…", parse: (id, at) => parseId("task", id, at) },
+  Lease: {
+    what: "lease",
+    example: "as in lease_0199…",
+    parse: (id, at) => parseId("lease", id, at),
+  },
+};
+
 function idProblem({ type, id }: EntityName): string | null {
   const shown = `${type}::${JSON.stringify(id)}`;
+  const only = ONLY_ID[type];
+  if (only !== undefined && id !== only) {
+    return `${shown} does not exist: there is one, ${type}::"${only}".`;
+  }
+  const form = ID_FORMS[type];
   try {
-    if (type === "Role") parseRoleName(id, shown);
-    if (type === "Backend") parseBackendId(id, shown);
+    form?.parse(id, shown);
   } catch {
-    const form = type === "Role" ? "<backend>/<shape>, as in orders-db/reader" : "as in orders-db";
-    return `${shown} names no ${type.toLowerCase()} that could exist: write ${form}.`;
+    return `${shown} names no ${form?.what} that could exist: write ${form?.example}.`;
   }
   if (type === "Workload" && !/^(?:spiffe:\/\/[^/?#]+\/[^?#]+|[^#]+#.+)$/u.test(id)) {
     return `${shown} names no workload that could exist: write a SPIFFE ID, or <issuer>#<subject>.`;

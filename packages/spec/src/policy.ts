@@ -1,7 +1,17 @@
-import type { JsonObject } from "./brand.ts";
-import type { BackendId, DecisionId, PolicyId, RoleName, TaskId } from "./ids.ts";
-import type { Workload } from "./identity.ts";
+import { unreachable, type JsonObject } from "./brand.ts";
+import type {
+  BackendId,
+  DecisionId,
+  LeaseId,
+  PolicyId,
+  RoleName,
+  TaskId,
+  TrustRootName,
+} from "./ids.ts";
+import type { TrustRoot, Workload } from "./identity.ts";
 import type { IssuePlan } from "./backend.ts";
+import type { LeaseState } from "./lease.ts";
+import type { TaskState } from "./task.ts";
 import type { InstantMs } from "./time.ts";
 
 export type DataClass = "public" | "internal" | "confidential" | "restricted";
@@ -33,6 +43,102 @@ export interface AccessRequest {
   readonly ttlSeconds: number;
 }
 
+/** What an administrator may be permitted; the policy schema groups them. */
+export const ADMINISTRATIVE_ACTIONS = [
+  "read",
+  "register",
+  "test",
+  "enable",
+  "disable",
+  "delete",
+  "activate",
+  "end",
+  "kill",
+  "verify",
+] as const;
+export type AdministrativeAction = (typeof ADMINISTRATIVE_ACTIONS)[number];
+
+/**
+ * What is administered, with the facts that policies may ask about it: registered or recorded ones.
+ * `catalog` is the whole of what is registered, `ledger` the whole of what is recorded.
+ */
+export type AdministeredResource =
+  | { readonly kind: "catalog" }
+  | { readonly kind: "ledger" }
+  | { readonly kind: "policies" }
+  | { readonly kind: "backend"; readonly id: BackendId; readonly type: string }
+  | {
+      readonly kind: "role";
+      readonly name: RoleName;
+      readonly backendId: BackendId;
+      readonly backendType: string;
+      readonly dataClass: DataClass | "";
+      readonly reversibility: Reversibility | "";
+      readonly environment: string;
+    }
+  | {
+      readonly kind: "trust_root";
+      readonly name: TrustRootName;
+      readonly trustKind: TrustRoot["kind"] | "";
+      /** The OIDC issuer, or `spiffe://<trust domain>`. */
+      readonly issuer: string;
+      /** Whether its identities may administer, and be initiators. */
+      readonly administrators: boolean;
+      readonly initiators: boolean;
+    }
+  | {
+      readonly kind: "task";
+      readonly id: TaskId;
+      /** Name of its workload. */
+      readonly workload: string;
+      readonly state: TaskState | "";
+      readonly depth: number;
+      readonly verifiedInitiator: string | null;
+    }
+  | {
+      readonly kind: "lease";
+      readonly id: LeaseId;
+      /** Null where the lease's row was lost (a restore). */
+      readonly taskId: TaskId | null;
+      readonly role: RoleName | null;
+      readonly workload: string | null;
+      readonly backendId: BackendId | null;
+      readonly state: LeaseState | "";
+    };
+
+/** May this identity administer this? Decided apart from issuing: neither permits the other. */
+export interface AdministrationRequest {
+  readonly action: AdministrativeAction;
+  readonly workload: Workload;
+  readonly resource: AdministeredResource;
+}
+
+/** How verdicts, policy tests and people name what is administered: `backend orders-db`. */
+export function administeredName(resource: AdministeredResource): string {
+  switch (resource.kind) {
+    case "catalog":
+    case "ledger":
+    case "policies":
+      return resource.kind;
+    case "backend":
+      return `backend ${resource.id}`;
+    case "role":
+      return `role ${resource.name}`;
+    case "trust_root":
+      return `trust ${resource.name}`;
+    case "task":
+    case "lease":
+      return `${resource.kind} ${resource.id}`;
+    default:
+      return unreachable(resource);
+  }
+}
+
+/** What is asked, as a verdict's explanation has it: `'register' on backend orders-db`. */
+export const administrationText = (
+  request: Pick<AdministrationRequest, "action" | "resource">,
+): string => `'${request.action}' on ${administeredName(request.resource)}`;
+
 export type Verdict =
   | {
       readonly effect: "permit";
@@ -59,13 +165,15 @@ export interface Decision {
 
 /**
  * D1. Pure and total: no I/O, clock or randomness; never throws. D2. Deny by default. D3. A policy
- * that fails to evaluate counts as a forbid. D4. Answers yes or no and never edits a plan.
+ * that fails to evaluate counts as a forbid. D4. Answers yes or no and never edits a plan. D5. A
+ * permit for issuing never permits administering, and the reverse.
  */
 export interface PolicyEngine {
   /** Hex SHA-256 of the policy set in normal form. */
   readonly digest: string;
   readonly policyIds: readonly PolicyId[];
   decide(request: AccessRequest): Verdict;
+  administer(request: AdministrationRequest): Verdict;
 }
 
 /** One source file of policies, as uploaded. */

@@ -1,14 +1,21 @@
 import { createHash } from "node:crypto";
 import {
+  administeredName,
+  administrationText,
   parsePolicyId,
   workloadName,
   type AccessRequest,
+  type AdministrationRequest,
+  type AdministrativeAction,
   type PolicyEngine,
   type PolicyId,
   type Verdict,
 } from "@mayfly/spec";
 
-/** One line of the fake's permit list. A member that is left out matches everything. */
+/**
+ * One line of the fake's permit list. A member that is left out matches everything of its side: a
+ * rule with `administer` is about administration, any other about credentials.
+ */
 export interface FakePolicyRule {
   readonly id: string;
   readonly effect: "permit" | "forbid";
@@ -16,6 +23,9 @@ export interface FakePolicyRule {
   readonly workload?: string;
   readonly role?: string;
   readonly action?: AccessRequest["action"];
+  readonly administer?: AdministrativeAction | "anything";
+  /** As `administeredName` gives it. */
+  readonly on?: string;
   /** Stands for a policy whose evaluation fails wherever it matches. */
   readonly fails?: true;
 }
@@ -39,11 +49,14 @@ export function createFakePolicyEngine(rules: readonly FakePolicyRule[]): Policy
     rule.role ?? null,
     rule.action ?? null,
     rule.fails ?? false,
+    rule.administer ?? null,
+    rule.on ?? null,
   ]);
   return {
     digest: createHash("sha256").update(JSON.stringify(normal)).digest("hex"),
     policyIds,
     decide: (request) => decide(list, request),
+    administer: (request) => administer(list, request),
   };
 }
 
@@ -64,10 +77,36 @@ function decide(rules: readonly Rule[], request: AccessRequest): Verdict {
   }
   const matching = rules.filter(
     (rule) =>
+      rule.administer === undefined &&
       (rule.workload === undefined || rule.workload === who) &&
       (rule.role === undefined || rule.role === what) &&
       (rule.action === undefined || rule.action === request.action),
   );
+  return verdictOf(matching, what, who);
+}
+
+/** As in the real one, a forbid that names but a workload is about both sides. */
+const isAbout = (rule: Rule, action: AdministrativeAction): boolean =>
+  rule.administer === undefined
+    ? rule.effect === "forbid" &&
+      rule.action === undefined &&
+      rule.role === undefined &&
+      !rule.fails
+    : rule.administer === "anything" || rule.administer === action;
+
+function administer(rules: readonly Rule[], request: AdministrationRequest): Verdict {
+  const who = workloadName(request.workload);
+  const on = administeredName(request.resource);
+  const matching = rules.filter(
+    (rule) =>
+      isAbout(rule, request.action) &&
+      (rule.workload === undefined || rule.workload === who) &&
+      (rule.on === undefined || rule.on === on),
+  );
+  return verdictOf(matching, administrationText(request), who);
+}
+
+function verdictOf(matching: readonly Rule[], what: string, who: string): Verdict {
   const ids = (wanted: (rule: Rule) => boolean) => matching.filter(wanted).map((rule) => rule.id);
   const failed = ids((rule) => rule.fails === true);
   if (failed.length > 0) {

@@ -1,3 +1,4 @@
+export * from "./administration-request.ts";
 export {
   ARBITRARY_ROLES,
   ARBITRARY_TAGS,

@@ -1,5 +1,6 @@
 import type {
   AccessRequest,
+  AdministrationRequest,
   BackendId,
   CatalogSnapshot,
   CredentialBackend,
@@ -26,14 +27,14 @@ export interface CatalogView {
   readonly roles: ReadonlyMap<RoleName, Role>;
   readonly policyDigest: string;
   decide(request: AccessRequest): Verdict;
+  administer(request: AdministrationRequest): Verdict;
 }
 
 /** Decides while no policy is active, or the active ones do not compile: nobody gets a thing. */
-const denyAll = (why: "no_permit" | "evaluation_error", explanation: string): PolicyEngine => ({
-  digest: sha256Hex(""),
-  policyIds: [],
-  decide: () => ({ effect: "deny", why, determining: [], explanation }),
-});
+const denyAll = (why: "no_permit" | "evaluation_error", explanation: string): PolicyEngine => {
+  const deny = (): Verdict => ({ effect: "deny", why, determining: [], explanation });
+  return { digest: sha256Hex(""), policyIds: [], decide: deny, administer: deny };
+};
 
 const NO_POLICIES = denyAll("no_permit", "No policies are active.");
 
@@ -62,6 +63,7 @@ export function createCatalogView(
     roles: new Map(snapshot.roles.map((role) => [role.name, role])),
     policyDigest: snapshot.policies?.digest ?? NO_POLICIES.digest,
     decide: (request) => engine.decide(request),
+    administer: (request) => engine.administer(request),
   };
   return { view, compiled };
 }

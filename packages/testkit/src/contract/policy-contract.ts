@@ -1,12 +1,24 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { AccessRequest, PolicyEngine } from "@mayfly/spec";
+import {
+  administeredName,
+  workloadName,
+  type AccessRequest,
+  type PolicyEngine,
+} from "@mayfly/spec";
 import {
   ARBITRARY_ROLES,
   ARBITRARY_WORKLOADS,
   accessRequest,
   arbitraryAccessRequest,
 } from "../access-request.ts";
+import {
+  administration,
+  administratorName,
+  ADMINISTERED,
+  ADMINISTRATIVE_PAIRS,
+  arbitraryAdministration,
+} from "../administration-request.ts";
 import type { FakePolicyRule } from "../fake-policy.ts";
 
 /** How the suite makes an engine: the subject writes each rule in its own language. */
@@ -51,6 +63,7 @@ export function describePolicyContract(subject: PolicyContractSubject): void {
     describePurity(subject);
     describeDenials(subject);
     describeIdentity(subject);
+    describeAdministering(subject);
   });
 }
 
@@ -181,6 +194,128 @@ function describeIdentity(subject: PolicyContractSubject): void {
     for (let turn = 0; turn < 3; turn += 1) {
       expect(old.decide(accessRequest()).effect).toBe("permit");
       expect(next.decide(accessRequest()).effect).toBe("deny");
+    }
+  });
+}
+
+const ALICE = administratorName("alice");
+const ADMINISTERS: FakePolicyRule = {
+  id: "alice-administers",
+  effect: "permit",
+  workload: ALICE,
+  administer: "anything",
+};
+const arbitraryAdministrativeRules = fc.uniqueArray(
+  fc.record(
+    {
+      id: fc.stringMatching(/^[a-z][a-z0-9-]{0,5}$/),
+      effect: fc.constantFrom("permit" as const, "permit" as const, "forbid" as const),
+      administer: fc.constantFrom("anything" as const, "read", "register", "disable", "kill"),
+      workload: fc.constantFrom(ALICE, administratorName("bob")),
+    },
+    { requiredKeys: ["id", "effect", "administer"] },
+  ),
+  { maxLength: 6, selector: (rule) => rule.id },
+);
+
+function describeAdministering(subject: PolicyContractSubject): void {
+  test("D2. nobody administers anything without a permitting policy", () => {
+    fc.assert(
+      fc.property(arbitraryAdministrativeRules, arbitraryAdministration, (rules, request) => {
+        const verdict = subject.engineOf(rules).administer(request);
+        const who = workloadName(request.workload);
+        const isMet = ({ administer, workload }: FakePolicyRule): boolean =>
+          (administer === "anything" || administer === request.action) &&
+          (workload === undefined || workload === who);
+        const met = rules.filter(isMet);
+        const permits = met.filter(({ effect }) => effect === "permit");
+        const forbids = met.filter(({ effect }) => effect === "forbid");
+        const ids = (some: readonly FakePolicyRule[]) => some.map(({ id }) => id).toSorted();
+        if (forbids.length === 0 && permits.length > 0) {
+          expect(verdict).toMatchObject({ effect: "permit", determining: ids(permits) });
+        } else {
+          expect(verdict).toMatchObject({ effect: "deny", determining: ids(forbids) });
+        }
+      }),
+      { numRuns: 80 },
+    );
+  });
+
+  test("D2. a permit for anything reaches every action on all that there is, for its holder", () => {
+    const engine = subject.engineOf([ADMINISTERS]);
+    for (const pair of ADMINISTRATIVE_PAIRS) {
+      expect(engine.administer(administration(pair))).toMatchObject({ effect: "permit" });
+      const other = engine.administer(administration({ ...pair, subject: "bob" }));
+      expect(other).toMatchObject({ effect: "deny", why: "no_permit", determining: [] });
+    }
+  });
+
+  test("a permit for one action on one thing permits no other", () => {
+    for (const wanted of ADMINISTRATIVE_PAIRS) {
+      const rule: FakePolicyRule = {
+        id: "one",
+        effect: "permit",
+        administer: wanted.action,
+        on: administeredName(wanted.resource),
+      };
+      const engine = subject.engineOf([rule]);
+      for (const pair of ADMINISTRATIVE_PAIRS) {
+        const isWanted =
+          pair.action === wanted.action && administeredName(pair.resource) === rule.on;
+        const { effect } = engine.administer(administration(pair));
+        expect([effect, pair.action, pair.resource]).toEqual([
+          isWanted ? "permit" : "deny",
+          pair.action,
+          pair.resource,
+        ]);
+      }
+    }
+  });
+
+  test("D5. a permit for issuing never permits administering, and the reverse", () => {
+    fc.assert(
+      fc.property(
+        arbitraryRules.map((rules) => rules.filter(({ effect }) => effect === "permit")),
+        arbitraryAccessRequest,
+        arbitraryAdministration,
+        (rules, access, request) => {
+          const everything: FakePolicyRule = { id: "everything.issued", effect: "permit" };
+          const issuing = subject.engineOf([...rules, everything]);
+          expect(issuing.administer(request)).toMatchObject({ effect: "deny", why: "no_permit" });
+          const anything = { id: "x", effect: "permit", administer: "anything" } as const;
+          const administering = subject.engineOf([anything]);
+          expect(administering.administer(request).effect).toBe("permit");
+          expect(administering.decide(access)).toMatchObject({ effect: "deny", why: "no_permit" });
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  test("D5. a forbid that is about somebody alone forbids both", () => {
+    const never: FakePolicyRule = { id: "never", effect: "forbid", workload: ALICE };
+    const engine = subject.engineOf([ADMINISTERS, never]);
+    expect(engine.administer(administration())).toMatchObject({
+      effect: "deny",
+      why: "forbidden",
+      determining: ["never"],
+    });
+    const others = subject.engineOf([ADMINISTERS, { ...never, role: READER }]);
+    expect(others.administer(administration()).effect).toBe("permit");
+  });
+
+  test("the words of a denial name who, what and on what, and no policy that does not apply", () => {
+    const verdict = subject.engineOf([ADMINISTERS]).administer(administration({ subject: "bob" }));
+    expect(verdict.explanation).toBe(
+      `No policy permits 'register' on backend orders-db for ${administratorName("bob")}.`,
+    );
+  });
+
+  test("D1. administering decides on frozen requests, the same each time", () => {
+    for (const resource of ADMINISTERED) {
+      const request = deepFreeze(administration({ action: "read", resource }));
+      const engine = subject.engineOf([ADMINISTERS]);
+      expect(engine.administer(request)).toEqual(engine.administer(request));
     }
   });
 }
