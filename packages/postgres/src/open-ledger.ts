@@ -19,6 +19,7 @@ import { adoptOrphans, readClock } from "./adopt-orphans.ts";
 import { appendLog } from "./append-log.ts";
 import { applyEnd } from "./apply-end.ts";
 import { selectBootstrapTokenSha256 } from "./bootstrap-token.ts";
+import { countPolicyUse } from "./count-policy-use.ts";
 import { deleteBackend, putBackend, setBackendEnabled } from "./catalog-backends.ts";
 import {
   activatePolicies,
@@ -47,6 +48,7 @@ import { queryDecision, queryEvents, queryLeases, queryTasks, type Database } fr
 import { readIdempotent } from "./read-idempotent.ts";
 import { createRecordDenial } from "./record-denial.ts";
 import { recordRenewal } from "./record-renewal.ts";
+import { securityQueries } from "./security-queries.ts";
 import { requestEnd } from "./request-end.ts";
 import { createReserve } from "./reserve.ts";
 import { withRetries, type RetryPorts } from "./retry.ts";
@@ -162,6 +164,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       append: (limit) => withRetries(ports, () => appendLog(statements, limit, log)),
       verify: (from) =>
         withRetries({ ...ports, callMs: VERIFY_MS }, () => verifyLog(statements, from, VERIFY_MS)),
+      countPolicyUse: (limit) => withRetries(ports, () => countPolicyUse(statements, limit)),
     },
     exporter: createLogExporter(statements, ports, opened),
     queries: ledgerQueries(parts),
@@ -258,6 +261,7 @@ function ledgerQueries({ ports, db, statements }: Parts): LedgerQueries {
     decision: (id) => withRetries(ports, () => queryDecision(db, id)),
     taskChain: (id) => withRetries(ports, () => queryTaskChain(db, id)),
     counts: () => withRetries(ports, () => queryCounts(statements)),
+    ...securityQueries(ports, db, statements),
   };
 }
 

@@ -29,7 +29,7 @@ export type Database = PostgresJsDatabase;
 const CLOCK_MARGIN_MS = 24 * 3600 * 1000;
 
 /** Prunes partitions; the exact condition is on the instant itself. */
-const idWithin = (id: PgColumn, from: InstantMs | undefined, until: InstantMs | undefined) =>
+export const idWithin = (id: PgColumn, from: InstantMs | undefined, until: InstantMs | undefined) =>
   and(
     from === undefined
       ? undefined
@@ -62,7 +62,7 @@ const taskFields = {
     WHERE r.task_id = ANY (${tasks.ancestors} || ${tasks.id}))`,
 };
 
-const leaseFields = {
+export const leaseFields = {
   id: leases.id,
   task_id: leases.task_id,
   workload: leases.workload,
@@ -92,7 +92,7 @@ const leaseFields = {
   past_expiry: sql<boolean>`${leases.expires_at} <= now()`,
 };
 
-const eventFields = {
+export const eventFields = {
   id: events.id,
   kind: events.kind,
   at: events.at,
@@ -104,7 +104,7 @@ const eventFields = {
   log_index: logEntries.log_index,
 };
 
-function pageOf<Row extends { readonly id: string }, T>(
+export function pageOf<Row extends { readonly id: string }, T>(
   list: string,
   { limit }: PageRequest,
   found: readonly Row[],
@@ -133,7 +133,7 @@ export async function queryLeases(
   return pageOf("leases", page, found, leaseOfRow);
 }
 
-function leaseConditions(filter: LeaseFilter): SQL | undefined {
+export function leaseConditions(filter: LeaseFilter): SQL | undefined {
   const { taskId, workload, initiator, backendId, role, state, exposed, fingerprint } = filter;
   // A lease whose lost row an orphan brought back has an old id and is reserved now.
   const live = exposed === true || (state !== undefined && state !== "ended");

@@ -19,12 +19,17 @@ export async function queryCounts(sql: Statement): Promise<LedgerCounts> {
         AS "taskEndsOpen",
       (SELECT count(*)::integer FROM (
         SELECT FROM mayfly.events_pending LIMIT 100000) AS p) AS "eventsPending",
+      coalesce((SELECT greatest(0, extract(epoch FROM now() - e.at))
+        FROM (SELECT event_id FROM mayfly.events_pending ORDER BY event_id LIMIT 1) AS p
+        JOIN mayfly.events AS e ON e.id = p.event_id), 0)::float8 AS "oldestPendingSeconds",
       (SELECT entries::float8 FROM mayfly.log_head) AS "logEntries",
       (SELECT coalesce(sum(row_count), 0)::integer FROM mayfly.rows_in_default())
         AS "rowsInDefaultPartitions",
       (SELECT extract(epoch FROM now() - finished_at)::float8 FROM mayfly.sweeps
         WHERE backend_id = ${OWN_ROWS}) AS "sweepAgeSeconds",
-      (SELECT coalesce(jsonb_agg(jsonb_build_object('id', each.id, 'leasesStuck', each.stuck,
+      (SELECT coalesce(jsonb_agg(jsonb_build_object('id', each.id,
+          'leasesReserved', each.reserved, 'leasesActive', each.active,
+          'leasesEnding', each.ending, 'leasesStuck', each.stuck,
           'listingAgeSeconds', each.listing_age) ORDER BY each.id), '[]')
         FROM (${backendCounts(sql)}) AS each) AS "backends"
     FROM mayfly.leases AS l WHERE l.state <> 'ended'`;
@@ -33,12 +38,17 @@ export async function queryCounts(sql: Statement): Promise<LedgerCounts> {
 }
 
 const backendCounts = (sql: Statement) => sql`
-  SELECT b.id, coalesce(stuck.count, 0) AS stuck,
+  SELECT b.id, coalesce(live.reserved, 0) AS reserved, coalesce(live.active, 0) AS active,
+    coalesce(live.ending, 0) AS ending, coalesce(live.stuck, 0) AS stuck,
     extract(epoch FROM now() - s.finished_at)::float8 AS listing_age
   FROM mayfly.backends AS b
   LEFT JOIN mayfly.sweeps AS s ON s.backend_id = b.id
   LEFT JOIN (
-    SELECT backend_id, count(*)::integer AS count FROM mayfly.leases
-    WHERE state = 'stuck' AND state <> 'ended' GROUP BY backend_id
-  ) AS stuck ON stuck.backend_id = b.id
-  WHERE b.deleted_at IS NULL OR stuck.count > 0`;
+    SELECT backend_id,
+      count(*) FILTER (WHERE state = 'reserved')::integer AS reserved,
+      count(*) FILTER (WHERE state = 'active')::integer AS active,
+      count(*) FILTER (WHERE state = 'ending')::integer AS ending,
+      count(*) FILTER (WHERE state = 'stuck')::integer AS stuck
+    FROM mayfly.leases WHERE state <> 'ended' GROUP BY backend_id
+  ) AS live ON live.backend_id = b.id
+  WHERE b.deleted_at IS NULL OR live.backend_id IS NOT NULL`;

@@ -10,17 +10,28 @@ export type TaskId = Brand<`task_${string}`, "TaskId">;
 export type LeaseId = Brand<`lease_${string}`, "LeaseId">;
 export type DecisionId = Brand<`dec_${string}`, "DecisionId">;
 export type EventId = Brand<`evt_${string}`, "EventId">;
+/** Of an end by selector. */
+export type SelectorEndId = Brand<`end_${string}`, "SelectorEndId">;
 
 export const ID_PREFIX = {
   task: "task_",
   lease: "lease_",
   decision: "dec_",
   event: "evt_",
+  selectorEnd: "end_",
 } as const;
 export type IdKind = keyof typeof ID_PREFIX;
-export type IdOf = { task: TaskId; lease: LeaseId; decision: DecisionId; event: EventId };
+export type IdOf = {
+  task: TaskId;
+  lease: LeaseId;
+  decision: DecisionId;
+  event: EventId;
+  selectorEnd: SelectorEndId;
+};
 
 const HEX_32 = /^[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}$/;
+/** What {@link parseId} takes, for JSON Schemas. */
+export const idPattern = (kind: IdKind): string => `^${ID_PREFIX[kind]}${HEX_32.source.slice(1)}`;
 
 /** Throws {@link InvalidInput} that names `where`, unless `input` is a well-formed id of `kind`. */
 export function parseId<K extends IdKind>(kind: K, input: unknown, where: string): IdOf[K] {
@@ -51,13 +62,13 @@ export function idFromUuid<K extends IdKind>(kind: K, uuid: string): IdOf[K] {
 }
 
 /** The dashed form of an id's UUID, as stored. */
-export function uuidOfId(id: TaskId | LeaseId | DecisionId | EventId): string {
+export function uuidOfId(id: IdOf[IdKind]): string {
   const hex = id.slice(id.indexOf("_") + 1);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
 /** When it was minted, by its process's clock: the time in its UUIDv7. */
-export function instantOfId(id: TaskId | LeaseId | DecisionId | EventId): InstantMs {
+export function instantOfId(id: IdOf[IdKind]): InstantMs {
   return instantMs(Number.parseInt(id.slice(id.indexOf("_") + 1).slice(0, 12), 16));
 }
 
@@ -104,6 +115,12 @@ export const parseInstallationId = (input: unknown, where: string): Installation
 const ROLE = /^([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)\/[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/;
 export const parseRoleName = (input: unknown, where: string): RoleName =>
   parsePattern(ROLE, input, where, "a role name like orders-db/reader");
+/** What the parsers above take, for JSON Schemas. */
+export const NAME_PATTERNS = {
+  backend: SLUG.source,
+  trust: DOTTED_SLUG.source,
+  role: ROLE.source.replaceAll(String.raw`\/`, "/"),
+} as const;
 /** The backend that a role belongs to: what stands before the slash. */
 export const backendOfRole = (role: RoleName): BackendId =>
   role.slice(0, role.indexOf("/")) as BackendId;

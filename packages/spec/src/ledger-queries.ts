@@ -2,6 +2,7 @@ import type { BackendId, DecisionId, LeaseId, RoleName, TaskId } from "./ids.ts"
 import type { Lease, LeaseState } from "./lease.ts";
 import type { EventKind, LedgerEvent } from "./ledger.ts";
 import type { Decision } from "./policy.ts";
+import type { SecurityQueries } from "./security-queries.ts";
 import type { Task, TaskState } from "./task.ts";
 import type { InstantMs } from "./time.ts";
 
@@ -46,7 +47,7 @@ export interface EventFilter {
 }
 
 /** Leases and tasks come newest first, events in the order in which they happened. */
-export interface LedgerQueries {
+export interface LedgerQueries extends SecurityQueries {
   leases(filter: LeaseFilter, page: PageRequest): Promise<Page<Lease>>;
   tasks(filter: TaskFilter, page: PageRequest): Promise<Page<Task>>;
   events(filter: EventFilter, page: PageRequest): Promise<Page<LedgerEvent>>;
@@ -70,14 +71,19 @@ export interface LedgerCounts {
   readonly taskEndsOpen: number;
   /** Not yet in the log. */
   readonly eventsPending: number;
+  /** Age of the oldest event that is not yet in the log; 0 for none. */
+  readonly oldestPendingSeconds: number;
   readonly logEntries: number;
   /** Rows that found no partition of their own: the alarm of the upkeep. */
   readonly rowsInDefaultPartitions: number;
   /** Since a sweep over the ledger's rows finished; null: never. */
   readonly sweepAgeSeconds: number | null;
-  /** Registered ones by id, and others that have a stuck lease. */
+  /** Registered ones by id, and others that have a lease which has not ended. */
   readonly backends: readonly {
     readonly id: BackendId;
+    readonly leasesReserved: number;
+    readonly leasesActive: number;
+    readonly leasesEnding: number;
     readonly leasesStuck: number;
     /** Since a listing of it finished; null: never. */
     readonly listingAgeSeconds: number | null;

@@ -282,6 +282,11 @@ export interface Claim {
   readonly attempts: number;
   readonly plan: IssuePlan;
   readonly expiresAt: InstantMs;
+  /**
+   * How long ago its end was asked for or came due, by the ledger's clock; null for one that
+   * resurfaced, whose end was long ago.
+   */
+  readonly dueForSeconds: number | null;
   readonly work:
     | { readonly kind: "revoke"; readonly sealedHandle: Uint8Array }
     /** `sealedHandle`: the last checkpoint, or null. */
@@ -372,6 +377,11 @@ export interface LedgerEvent {
 export interface LogSequencer {
   /** Returns how many it appended, at most `limit`. */
   append(limit: number): Promise<number>;
+  /**
+   * Counts what at most `limit` further entries of the log say of the use of policies; returns how
+   * many it went through. One runs at a time, and each entry counts once.
+   */
+  countPolicyUse(limit: number): Promise<number>;
   /**
    * Recomputes leaf and chain hashes from the events, from log index `from` on (0: all), and finds
    * any entry altered, missing, repeated or out of order.

@@ -20,6 +20,8 @@ export interface RunningWorker {
 
 const SEQUENCER_INTERVAL_MS = 250;
 const SEQUENCER_BATCH = 1_000;
+const POLICY_USE_INTERVAL_MS = 1_000;
+const POLICY_USE_BATCH = 5_000;
 
 /**
  * Ends leases: the alarms make it timely, the sweep makes it certain. Every loop is on its own, so
@@ -70,6 +72,12 @@ function loopsOf(ports: WorkerPorts): readonly Loop[] {
       intervalMs: SEQUENCER_INTERVAL_MS,
       pass: () => appendAll(ports.sequencer),
     },
+    {
+      name: "policy use",
+      fields: {},
+      intervalMs: POLICY_USE_INTERVAL_MS,
+      pass: () => countAll(ports.sequencer),
+    },
   ];
 }
 
@@ -77,5 +85,12 @@ function loopsOf(ports: WorkerPorts): readonly Loop[] {
 async function appendAll(sequencer: LogSequencer): Promise<void> {
   for (let batch = 0; batch < 100; batch += 1) {
     if ((await sequencer.append(SEQUENCER_BATCH)) < SEQUENCER_BATCH) return;
+  }
+}
+
+/** Counts the use of policies until all of the log is counted, at most a hundred batches. */
+async function countAll(sequencer: LogSequencer): Promise<void> {
+  for (let batch = 0; batch < 100; batch += 1) {
+    if ((await sequencer.countPolicyUse(POLICY_USE_BATCH)) < POLICY_USE_BATCH) return;
   }
 }

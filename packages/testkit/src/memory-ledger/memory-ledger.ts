@@ -18,6 +18,7 @@ import type { MemoryLedgerFaults } from "./faults.ts";
 import { createIssueLedger } from "./issue-ledger.ts";
 import { createMemoryLog } from "./memory-log.ts";
 import { createQueries } from "./queries.ts";
+import { createSecurityQueries } from "./security-queries.ts";
 import { createSigningKeys } from "./signing-keys.ts";
 import { createStore, leaseOf, taskOf } from "./store.ts";
 import { createIssuingHealth, createSweepLedger } from "./sweep-ledger.ts";
@@ -55,7 +56,7 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
     sweep: createSweepLedger(store),
     health: createIssuingHealth(store),
     ...createMemoryLog(store),
-    queries: createQueries(store),
+    queries: { ...createQueries(store), ...createSecurityQueries(store) },
     catalog: createMemoryCatalog(store),
     signingKeys: createSigningKeys(store),
     faults: store.gate,

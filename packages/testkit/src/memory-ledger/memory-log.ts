@@ -84,6 +84,8 @@ function sequencerOf(store: MemoryStore, entries: Entry[]): LogSequencer {
         }
         return next.length;
       }),
+    // `policyUse` counts as it reads.
+    countPolicyUse: () => store.gate.run("countPolicyUse", () => 0),
     verify: (from) =>
       store.gate.run("verify", () => {
         const byIndex = new Map(store.events.map((event) => [event.logIndex, event]));

@@ -10,6 +10,7 @@ import {
   type LedgerQueries,
   type Page,
   type PageRequest,
+  type SecurityQueries,
   type Task,
   type TaskFilter,
 } from "@mayfly/spec";
@@ -18,7 +19,7 @@ import { below, isLive, leaseOf, sweepAge, taskOf, type MemoryStore } from "./st
 const PAGE_MAX = 1000;
 const CHAIN_MAX = 10_000;
 
-export function createQueries(store: MemoryStore): LedgerQueries {
+export function createQueries(store: MemoryStore): Omit<LedgerQueries, keyof SecurityQueries> {
   const { gate } = store;
   const leases = (): Lease[] => [...store.leases.values()].map((row) => leaseOf(store, row));
   const tasks = (): Task[] => [...store.tasks.values()].map((row) => taskOf(store, row));
@@ -73,6 +74,8 @@ function counts(store: MemoryStore): LedgerCounts {
   const rows = [...store.leases.values()];
   const inState = (state: Lease["state"]): number =>
     rows.filter((row) => row.state === state).length;
+  const inStateAt = (id: BackendId, state: Lease["state"]): number =>
+    rows.filter((row) => row.backendId === id && row.state === state).length;
   const now = store.clock.now();
   const late = rows.flatMap((row) => {
     const at = row.state === "active" ? row.expiresAt : (row.nextAttemptAt ?? row.settleBy);
@@ -90,6 +93,10 @@ function counts(store: MemoryStore): LedgerCounts {
       ({ state, end }) => state === "active" && end !== null,
     ).length,
     eventsPending: store.events.filter(({ logIndex }) => logIndex === null).length,
+    oldestPendingSeconds: Math.max(
+      0,
+      ...store.events.flatMap(({ logIndex, at }) => (logIndex === null ? [(now - at) / 1000] : [])),
+    ),
     logEntries: store.events.filter(({ logIndex }) => logIndex !== null).length,
     rowsInDefaultPartitions: 0,
     sweepAgeSeconds: sweepAge(store, null),
@@ -98,17 +105,20 @@ function counts(store: MemoryStore): LedgerCounts {
       .toSorted()
       .map((id) => ({
         id,
-        leasesStuck: rows.filter((row) => row.backendId === id && row.state === "stuck").length,
+        leasesReserved: inStateAt(id, "reserved"),
+        leasesActive: inStateAt(id, "active"),
+        leasesEnding: inStateAt(id, "ending"),
+        leasesStuck: inStateAt(id, "stuck"),
         listingAgeSeconds: sweepAge(store, id),
       })),
   };
 }
 
-const newestFirst = <T extends { readonly id: string }>(items: readonly T[]): readonly T[] =>
+export const newestFirst = <T extends { readonly id: string }>(items: readonly T[]): readonly T[] =>
   items.toSorted((a, b) => (a.id < b.id ? 1 : -1));
 
 /** In the order given, after the item that the cursor names. */
-function paged<T extends { readonly id: string }>(
+export function paged<T extends { readonly id: string }>(
   list: string,
   items: readonly T[],
   { limit, after }: PageRequest,
@@ -133,14 +143,17 @@ function cursorId(list: string, cursor: string): string {
   throw new InvalidInput("after: expected the `next` of the page before", { where: "after" });
 }
 
-const isIn = (at: InstantMs, filter: { readonly from?: InstantMs; readonly until?: InstantMs }) =>
+export const isIn = (
+  at: InstantMs,
+  filter: { readonly from?: InstantMs; readonly until?: InstantMs },
+) =>
   (filter.from === undefined || at >= filter.from) &&
   (filter.until === undefined || at < filter.until);
 
 const isSame = (wanted: unknown, actual: unknown): boolean =>
   wanted === undefined || wanted === actual;
 
-function isLeaseWanted(store: MemoryStore, filter: LeaseFilter, lease: Lease): boolean {
+export function isLeaseWanted(store: MemoryStore, filter: LeaseFilter, lease: Lease): boolean {
   const task = lease.taskId === null ? undefined : store.tasks.get(lease.taskId);
   return (
     isSame(filter.taskId, lease.taskId) &&
