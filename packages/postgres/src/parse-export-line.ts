@@ -107,7 +107,10 @@ const notAnIndex = (value: JsonObject, name: string): string | null => {
   const fits = typeof number === "number" && Number.isSafeInteger(number) && number >= 0;
   return fits ? null : `\`${name}\` is no whole number from 0: it was altered`;
 };
-const notAHash = (value: JsonObject, name: string): string | null =>
-  HASH.test(String(value[name])) ? null : `\`${name}\` is no SHA-256 in hex: it was altered`;
+const notAHash = (value: JsonObject, name: string): string | null => {
+  const hash = value[name];
+  const fits = typeof hash === "string" && HASH.test(hash);
+  return fits ? null : `\`${name}\` is no SHA-256 in hex: it was altered`;
+};
 const notAText = (value: JsonObject, name: string): string | null =>
   typeof value[name] === "string" ? null : `\`${name}\` is no text: it was altered`;

@@ -13,6 +13,8 @@ export interface BrokerApi {
   get(path: string, query?: Query): Promise<unknown>;
   /** Null where the broker answers without a body. */
   send(method: "POST" | "PUT" | "DELETE", path: string, body?: JsonObject): Promise<unknown>;
+  /** The body piece by piece, as the broker sends it. */
+  stream(path: string, query: Query): AsyncIterable<Uint8Array>;
   /** The status alone, without a token; null when nobody answers. */
   probe(path: string): Promise<number | null>;
 }
@@ -27,6 +29,8 @@ export interface BrokerApiOptions {
 
 /** Above the longest that the broker itself waits (60 s for the end of a task). */
 const CALL_MS_MAX = 90_000;
+/** Of a stream in all; the broker cuts off who takes nothing for 30 s. */
+const STREAM_MS_MAX = 60 * 60_000;
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
 export function createBrokerApi(options: BrokerApiOptions): BrokerApi {
@@ -49,6 +53,23 @@ export function createBrokerApi(options: BrokerApiOptions): BrokerApi {
     url: base,
     get: (path, query = {}) => call("GET", `${path}${queryText(query)}`),
     send: (method, path, body) => call(method, path, body ?? (method === "POST" ? {} : undefined)),
+    stream: async function* (path, query) {
+      const url = `${base}${path}${queryText(query)}`;
+      const authorization = `Bearer ${tokenFor(options).expose("upstream")}`;
+      const init = { method: "GET", headers: { authorization } };
+      const response = await sendCall(options, url, init, STREAM_MS_MAX);
+      if (!response.ok) {
+        throw problemError(response.status, parseAnswer(await readBounded(response), base), base);
+      }
+      try {
+        for await (const piece of response.body ?? []) {
+          const bytes: unknown = piece;
+          if (bytes instanceof Uint8Array) yield bytes;
+        }
+      } catch (error) {
+        throw cutOff(base, error);
+      }
+    },
     probe: async (path) => {
       try {
         const response = await sendCall(options, `${base}${path}`, { method: "GET" });
@@ -97,13 +118,14 @@ async function sendCall(
   options: BrokerApiOptions,
   url: string,
   init: RequestInit,
+  withinMs: number = CALL_MS_MAX,
 ): Promise<Response> {
   try {
     return await options.fetch(url, {
       ...init,
       // A redirect would carry the token to somebody else.
       redirect: "error",
-      signal: AbortSignal.timeout(CALL_MS_MAX),
+      signal: AbortSignal.timeout(withinMs),
     });
   } catch (error) {
     throw new CliError(
@@ -119,6 +141,19 @@ async function sendCall(
     );
   }
 }
+
+const cutOff = (url: string, error: unknown): CliError =>
+  new CliError(
+    {
+      code: "broker_unreachable",
+      what: "The broker's answer was cut off.",
+      where: url,
+      why: reasonOf(error),
+      todo: "Go on from where it ended.",
+      exit: EXIT.unavailable,
+    },
+    error,
+  );
 
 /** `fetch failed` hides what failed in its cause. */
 function reasonOf(error: unknown): string {

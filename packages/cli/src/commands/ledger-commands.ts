@@ -1,56 +1,192 @@
 import { Option, type Command } from "commander";
+import type { ExportVerification } from "@mayfly/postgres";
 import { readAnswer, verificationAnswer, type VerificationAnswer } from "../api/answers.ts";
-import { usageError } from "../cli-error.ts";
+import type { Secret } from "@mayfly/spec";
+import { usageError, type CliError } from "../cli-error.ts";
 import type { Session } from "../session.ts";
 import type { CommandSet } from "./command-set.ts";
+import { cleanText } from "../render/clean-text.ts";
+import { exportedLines } from "../ledger-files/exported-lines.ts";
+import {
+  brokerSource,
+  databaseSource,
+  exportLog,
+  type Exported,
+  type ExportOptions,
+} from "../ledger-files/export-log.ts";
 import { examples } from "./examples.ts";
 
 const WAYS = ["database", "broker"] as const;
 
+type Way = (typeof WAYS)[number];
 interface VerifyOptions {
+  readonly from?: number;
+  readonly via?: Way;
+  readonly fromHead?: string;
+  readonly toHead?: string;
+}
+interface ExportFlags {
   readonly from: number;
-  readonly via?: (typeof WAYS)[number];
+  readonly limit?: number;
+  readonly output?: string;
+  readonly via?: Way;
 }
 
 export const ledgerCommands: CommandSet = (program, open) => {
   const ledger = program.command("ledger").description("the evidence");
   ledger
-    .command("verify")
-    .description("recompute the log's hash chain; ends with 1 if it is broken or stands still")
-    .option("--from <n>", "from this entry of the log on", parseIndex, 0)
-    .addOption(new Option("--via <way>", "without, the database if its URL is set").choices(WAYS))
+    .command("verify [files...]")
+    .description("recompute the log's hash chain, or that of exported files; ends with 1 if broken")
+    .option("--from <n>", "from this entry of the log on", parseIndex)
+    .addOption(viaOption())
+    .option("--from-head <sha256>", "of files: the hash before their first entry", parseHash)
+    .option("--to-head <sha256>", "of files: the hash of their last entry", parseHash)
     .addHelpText(
       "after",
       `
 With MAYFLY_DATABASE_URL it reads the database itself and trusts no broker; the URL may be that of
-mayfly_auditor, mayfly_broker or mayfly_worker. Otherwise the broker verifies.
-${examples("mayfly ledger verify", "mayfly ledger verify --from 18201 --via broker --json")}`,
+mayfly_auditor, mayfly_broker or mayfly_worker. Otherwise the broker verifies. With files (or - for
+standard input) it needs neither: they are read in the order given, as one log.
+${examples(
+  "mayfly ledger verify",
+  "mayfly ledger verify --from 18201 --via broker --json",
+  "mayfly ledger verify october.ndjson november.ndjson",
+)}`,
     )
-    .action(async (options: VerifyOptions, command: Command) => {
+    .action(async (files: readonly string[], options: VerifyOptions, command: Command) => {
       const session = open(command);
-      const result = await verify(session, options);
+      if (files.length > 0) return verifyFiles(session, files, options);
+      if (options.fromHead !== undefined || options.toHead !== undefined) {
+        const todo = "Name the exported files, or leave the hash out.";
+        throw usageError("A hash to compare with is for exported files.", todo, "--from-head");
+      }
+      const from = options.from ?? 0;
+      const result = await verify(session, { ...options, from });
       if (!result.ok || result.warning !== null) session.found();
       if (session.json) session.record(result);
-      else showResult(session, result, options.from);
+      else showResult(session, result, from);
+    });
+  ledger
+    .command("export")
+    .description("the log as newline-delimited JSON, with all that it takes to verify it offline")
+    .option("--from <n>", "from this entry on: where an earlier export ended", parseIndex, 0)
+    .option("--limit <n>", "at most so many entries", parseLimit)
+    .option("--output <file>", "a new file, mode 0600; without, standard output")
+    .addOption(viaOption())
+    .addHelpText(
+      "after",
+      `
+With MAYFLY_DATABASE_URL it reads the database, as mayfly_auditor for instance; otherwise the broker
+exports. It ends where the log ended when it began. The format: docs/ledger-export.md.
+${examples(
+  "mayfly ledger export --output 2026-11.ndjson",
+  "mayfly ledger export --from 18201 | gzip > rest.ndjson.gz",
+)}`,
+    )
+    .action(async (flags: ExportFlags, command: Command) => {
+      const session = open(command);
+      const { from, limit = null, output = null } = flags;
+      const exported = await runExport(session, { from, limit, output }, flags.via);
+      if (output !== null && session.json) session.record({ ...exported });
+      session.note(exportedText(exported));
     });
 };
 
-async function verify(session: Session, options: VerifyOptions): Promise<VerificationAnswer> {
-  const { databaseUrl } = session.settings();
-  const via = options.via ?? (databaseUrl === null ? "broker" : "database");
-  switch (via) {
+const viaOption = (): Option =>
+  new Option("--via <way>", "without, the database if its URL is set").choices(WAYS);
+
+/** The database if its URL is set, unless it was said. */
+function wayOf(session: Session, via: Way | undefined): { way: Way; url: Secret | null } {
+  const { databaseUrl: url } = session.settings();
+  return { way: via ?? (url === null ? "broker" : "database"), url };
+}
+
+const noUrl = (): CliError =>
+  usageError(
+    "The database's URL is not set.",
+    "Set MAYFLY_DATABASE_URL, or give --via broker.",
+    "MAYFLY_DATABASE_URL",
+  );
+
+async function runExport(
+  session: Session,
+  options: ExportOptions,
+  via: Way | undefined,
+): Promise<Exported> {
+  const { way, url } = wayOf(session, via);
+  switch (way) {
+    case "broker":
+      return exportLog(session, brokerSource(session), options);
+    case "database": {
+      if (url === null) throw noUrl();
+      const { withLedger } = await import("../local/with-ledger.ts");
+      return withLedger(session, url.expose("upstream"), (ledger) =>
+        exportLog(session, databaseSource(ledger.exporter), options),
+      );
+    }
+  }
+}
+
+const exportedText = ({ from, until, head_hash: head }: Exported): string => {
+  const entries =
+    until === from ? `no entry from ${from} on` : `entries ${from} to ${until - 1} exported`;
+  return `${entries}\n  head ${head}\n  go on with: mayfly ledger export --from ${until}`;
+};
+
+async function verifyFiles(
+  session: Session,
+  files: readonly string[],
+  options: VerifyOptions,
+): Promise<void> {
+  if (options.from !== undefined || options.via !== undefined) {
+    const todo = "Leave --from and --via out, or the files.";
+    throw usageError("Files say themselves where they begin.", todo, files.join(" "));
+  }
+  const { verifyExport } = await import("@mayfly/postgres");
+  const result = await verifyExport(exportedLines(files), {
+    before: options.fromHead ?? null,
+    head: options.toHead ?? null,
+  });
+  if (!result.ok) session.found();
+  if (session.json) return session.record(result);
+  showFiles(session, result, options.fromHead !== undefined);
+}
+
+function showFiles(session: Session, result: ExportVerification, isAnchored: boolean): void {
+  const { paint } = session;
+  if (!result.ok) {
+    const place = cleanText(`${result.file}:${result.line}`);
+    session.text(`${paint.red("✗")} ${place}  ${cleanText(result.problem)}\n`);
+    session.note("Keep the file as it is, and export the same entries again to compare.");
+    return;
+  }
+  const { from, until, installation, headSha256, beforeSha256 } = result;
+  const range = until === from ? `none from ${from} on` : `${from} to ${until - 1}`;
+  session.text(
+    `${paint.green("✓")} ${(until - from).toLocaleString("en-US")} entries verified: ${range}, ` +
+      `of installation ${cleanText(installation)}\n`,
+  );
+  session.note(`  head ${headSha256}`);
+  if (from > 0 && !isAnchored) {
+    session.note(`  before them ${beforeSha256}, as the file says: compare it with --from-head`);
+  }
+}
+
+async function verify(
+  session: Session,
+  options: { readonly from: number; readonly via?: Way },
+): Promise<VerificationAnswer> {
+  const { way, url } = wayOf(session, options.via);
+  switch (way) {
     case "broker": {
       const body = { from: options.from };
       const answer = await session.api().send("POST", "/v1/ledger/verify", body);
       return readAnswer(verificationAnswer, answer);
     }
     case "database": {
-      if (databaseUrl === null) {
-        const todo = "Set MAYFLY_DATABASE_URL, or give --via broker.";
-        throw usageError("The database's URL is not set.", todo, "MAYFLY_DATABASE_URL");
-      }
+      if (url === null) throw noUrl();
       const { withLedger } = await import("../local/with-ledger.ts");
-      return withLedger(session, databaseUrl.expose("upstream"), (ledger) =>
+      return withLedger(session, url.expose("upstream"), (ledger) =>
         ledger.sequencer.verify(options.from),
       );
     }
@@ -76,4 +212,15 @@ function parseIndex(text: string): number {
   const index = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isSafeInteger(index)) return index;
   throw usageError("--from takes the number of an entry, from 0.", "Give a whole number.", text);
+}
+
+function parseLimit(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+  throw usageError("--limit takes a number of entries, from 1.", "Give a whole number.", text);
+}
+
+function parseHash(text: string): string {
+  if (/^[0-9a-f]{64}$/.test(text)) return text;
+  const todo = "Give the `head` that an earlier verification or export showed.";
+  throw usageError("That is no SHA-256: 64 lowercase hex digits.", todo, text);
 }
