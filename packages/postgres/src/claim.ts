@@ -27,6 +27,7 @@ interface ClaimRow {
   readonly attempts: number;
   readonly plan: IssuePlan;
   readonly expires_at: InstantMs;
+  readonly due_for_seconds: number | null;
   readonly work: "revoke" | "recover";
   readonly sealed_handle: Uint8Array | null;
 }
@@ -43,7 +44,11 @@ export async function claim(
 ): Promise<readonly Claim[]> {
   const claimed = await sql<ClaimRow[]>`
     WITH due AS MATERIALIZED (
-      SELECT l.id, l.state AS was FROM mayfly.leases AS l
+      SELECT l.id, l.state AS was,
+        CASE WHEN l.end_reason = 'resurfaced' THEN NULL
+          ELSE greatest(0, extract(epoch FROM now() - coalesce(l.end_requested_at, l.due_at)))
+          END::float8 AS due_for_seconds
+      FROM mayfly.leases AS l
       WHERE l.backend_id = ${backendId} AND l.state <> 'ended' AND l.due_at <= now()
         AND (l.claimed_until IS NULL OR l.claimed_until <= now())
       ORDER BY l.due_at LIMIT ${Math.min(limit, CLAIM_MAX)}::integer
@@ -59,7 +64,8 @@ export async function claim(
         claimed_until = now() + make_interval(secs => ${claimSeconds}::float8)
       FROM due WHERE l.id = due.id
       RETURNING l.id, l.task_id, l.backend_id, l.backend_revision, l.claim_token, l.attempts,
-        l.plan, l.expires_at, l.work, l.sealed_handle, l.due_at, due.was, l.end_reason
+        l.plan, l.expires_at, l.work, l.sealed_handle, l.due_at, due.was, l.end_reason,
+        due.due_for_seconds
     ), told AS (
       INSERT INTO mayfly.events (kind, actor, task_id, lease_id, data)
       SELECT CASE was WHEN 'active' THEN 'lease.ending' ELSE 'lease.recovering' END,
@@ -68,7 +74,7 @@ export async function claim(
       FROM claimed WHERE was IN ('active', 'reserved')
     )
     SELECT id, task_id, backend_id, backend_revision, claim_token, attempts, plan, expires_at,
-      work, sealed_handle
+      due_for_seconds, work, sealed_handle
     FROM claimed ORDER BY due_at`;
   return claimed.map(claimOfRow);
 }
@@ -83,6 +89,7 @@ function claimOfRow(row: ClaimRow): Claim {
     attempts: row.attempts,
     plan: row.plan,
     expiresAt: row.expires_at,
+    dueForSeconds: row.due_for_seconds,
     work: workOf(row),
   };
 }

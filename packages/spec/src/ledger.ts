@@ -54,7 +54,8 @@ export interface IssueLedger {
   abandon(lease: LeaseHandle<"reserved">, why: string): Promise<void>;
   /**
    * Denials are durable before their reply, and so is the use of their one-time token. Throws
-   * `replayed` when another request used it before; the denial is on record all the same.
+   * `replayed` when another request used it before; the denial is on record all the same. A permit
+   * to administer goes on record by it too, before the change.
    */
   recordDenial(denial: Denial): Promise<void>;
   /**
@@ -155,7 +156,8 @@ export interface Denial {
   /** `taskId` is null when the denied request would have opened a task. */
   readonly decision: Decision;
   readonly workload: string;
-  readonly role: RoleName;
+  /** Null for a decision on administration. */
+  readonly role: RoleName | null;
   /** The request's one-time token, if it came with one: a denial uses it up too. */
   readonly tokenUse?: TokenUse;
 }
@@ -197,7 +199,12 @@ export interface TaskLedger {
    */
   applyEnd(id: TaskId): Promise<AppliedEnd>;
   /** Makes one lease `ending` (or to be withheld). Returns what it now is; null if unknown. */
-  endLease(id: LeaseId, actor: Actor, reason: string): Promise<Lease | null>;
+  endLease(
+    id: LeaseId,
+    actor: Actor,
+    reason: string,
+    decisionId?: DecisionId | null,
+  ): Promise<Lease | null>;
   /** Leases of the task and all its descendants, newest id first, at most `limit`. */
   leasesBelow(id: TaskId, limit: number): Promise<readonly Lease[]>;
   lease(id: LeaseId): Promise<Lease | null>;
@@ -207,6 +214,8 @@ export interface EndRequest {
   readonly state: EndedTaskState;
   readonly actor: Actor;
   readonly reason: string;
+  /** By which an administrator may end it; owners need none. */
+  readonly decisionId?: DecisionId | null;
 }
 export interface AppliedEnd {
   readonly ended: readonly TaskId[];
@@ -347,8 +356,12 @@ export const EVENT_KINDS = [
   "backend.disabled",
   "backend.deleted",
   "role.put",
+  "role.enabled",
+  "role.disabled",
   "role.deleted",
   "trust.put",
+  "trust.enabled",
+  "trust.disabled",
   "trust.deleted",
   "policies.activated",
   "signing_key.created",

@@ -1,6 +1,7 @@
 import {
   InvalidInput,
   workloadName,
+  type BackendId,
   type EventFilter,
   type InstantMs,
   type Lease,

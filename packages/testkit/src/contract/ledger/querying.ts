@@ -192,7 +192,14 @@ export function describeQuerying(ledgerOf: () => LedgerUnderTest): void {
       const of = (id: BackendId) => backends.find((each) => each.id === id);
       expect(of(listed.id)).toMatchObject({ leasesStuck: 1 });
       expect(of(listed.id)?.listingAgeSeconds).toBeLessThan(10);
-      expect(of(other.id)).toEqual({ id: other.id, leasesStuck: 0, listingAgeSeconds: null });
+      expect(of(other.id)).toEqual({
+        id: other.id,
+        leasesReserved: 0,
+        leasesActive: 0,
+        leasesEnding: 0,
+        leasesStuck: 0,
+        listingAgeSeconds: null,
+      });
       await ledger.catalog.deleteRole(other.role, ADMIN);
       await ledger.catalog.deleteBackend(other.id, ADMIN);
       expect((await ledger.queries.counts()).backends.map(({ id }) => id)).not.toContain(other.id);

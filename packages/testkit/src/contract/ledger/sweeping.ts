@@ -81,6 +81,8 @@ export function describeSweeping(ledgerOf: () => LedgerUnderTest): void {
         plan: { leaseId: lease.id },
         work: { kind: "revoke" },
       });
+      expect(claim.dueForSeconds).toBeGreaterThanOrEqual(0);
+      expect(claim.dueForSeconds).toBeLessThan(60);
       expect(Uint8Array.from(claim.work.sealedHandle!)).toEqual(handle);
       expect(await ledger.tasks.lease(lease.id)).toMatchObject({
         state: "ending",
