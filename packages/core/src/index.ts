@@ -1,7 +1,7 @@
 export type { AuthenticatedTask } from "./authenticate-task.ts";
 export { createCore, type Core } from "./create-core.ts";
 export type { DescribedCatalog } from "./described-catalog.ts";
-export { CREDENTIALS_MAX } from "./descriptor/task-details.ts";
+export { CREDENTIALS_MAX, taskDetailsForms } from "./descriptor/task-details.ts";
 export type { EndLeaseRequest } from "./end-lease.ts";
 export type { EndTaskReply, EndTaskRequest } from "./end-task.ts";
 export type {
@@ -23,7 +23,7 @@ export type {
 } from "./register/backends.ts";
 export type { BackendPlan, BackendPlanRequest, Planned } from "./register/plan-backend.ts";
 export type { PoliciesActivated } from "./register/policies.ts";
-export type { RolePut } from "./register/roles.ts";
+export { ROLE_MEMBERS_SCHEMA, type RolePut } from "./register/roles.ts";
 export type { TrustRootPut } from "./register/trust-roots.ts";
 export type { RenewRequest } from "./renew.ts";
 export type { CoreSettings } from "./settings.ts";

@@ -1,13 +1,12 @@
 /** Who calls: verifiers of workload identity, one per trust root, and the broker's task tokens. */
-export { oidcConfigSchema } from "./oidc-config.ts";
 export { presetNames, presets, type Preset, type PresetName } from "./presets/presets.ts";
 export { Refusal, REFUSAL_REASONS, type RefusalReason } from "./refusal.ts";
-export { spiffeConfigSchema } from "./spiffe-config.ts";
 export {
   createTrustRoots,
   defaultTrustRootsSettings,
   type TrustRootsOptions,
   type TrustRootsSettings,
 } from "./trust-roots.ts";
+export { TRUST_CONFIG_SCHEMAS } from "./trust-config-schemas.ts";
 export { createTaskTokens, type TaskTokensOptions } from "./task-tokens.ts";
 export { defaultTaskTokensSettings, type TaskTokensSettings } from "./task-tokens-settings.ts";

@@ -6,8 +6,8 @@ export {
 } from "./compile.ts";
 export type { PolicyExplanation, PolicyOutcome } from "./explain.ts";
 export { grantLines } from "./grant-lines.ts";
-export { POLICY_SCHEMA } from "./schema.ts";
-export { parsePolicyTests, type PolicyTest } from "./parse-policy-tests.ts";
+export { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
+export { parsePolicyTests, POLICY_TESTS_SCHEMA, type PolicyTest } from "./parse-policy-tests.ts";
 export {
   runPolicyTests,
   type PolicyTestCatalogue,

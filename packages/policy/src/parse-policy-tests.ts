@@ -6,6 +6,7 @@ import {
   parseTrustRootName,
   type AccessRequest,
   type JsonObject,
+  type JsonSchema,
   type PolicyId,
   type RoleName,
   type Workload,
@@ -73,6 +74,10 @@ const testShape = z.strictObject({
   because: list.optional(),
 });
 const fileShape = z.array(testShape).max(TESTS_MAX);
+/** Of a `*.test.yaml` file, for editors. */
+export const POLICY_TESTS_SCHEMA: JsonSchema = z
+  .record(z.string(), z.json())
+  .parse(z.toJSONSchema(fileShape, { io: "input" }));
 
 /**
  * Reads what stands in a policy test file, already parsed from YAML or JSON. Strict: an unknown

@@ -1,7 +1,7 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
-import { composeParts, type Parts } from "@mayfly/composition";
+import { BACKEND_TYPES, composeParts, fileSchemas, type Parts } from "@mayfly/composition";
 import type { BrokerSettings } from "@mayfly/settings";
 import { bootstrapAdministrators } from "./administrators.ts";
 import { createApp } from "./http/app.ts";
@@ -71,6 +71,7 @@ async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
     random: parts.random,
     log: parts.log,
     settings: { issuer: settings.issuer },
+    fileSchemas: fileSchemas(BACKEND_TYPES),
     readiness: recentLook(parts.clock, READINESS_MS_MAX, () =>
       ledger.catalog.version().then(
         () => true,

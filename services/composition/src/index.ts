@@ -1,3 +1,4 @@
 export { BACKEND_TYPES, composeParts, type Parts, type ProcessOptions } from "./compose.ts";
+export { fileSchemas } from "./file-schemas.ts";
 export { QUEUE_SCHEMA } from "./queue-config.ts";
 export { runProcess } from "./run-process.ts";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import {
   BrokerError,
+  NAME_PATTERNS,
   parseRoleName,
   backendOfRole,
   durationSeconds,
@@ -10,6 +11,7 @@ import {
   type CredentialBackend,
   type Json,
   type JsonObject,
+  type JsonSchema,
   type Put,
   type Role,
 } from "@mayfly/spec";
@@ -53,15 +55,30 @@ export const noBackendOfRole = (id: BackendId): BrokerError =>
   new BrokerError("not_found", `role.role: there is no backend ${id}`, { where: "role.role" });
 
 const COMMON = z.strictObject({
-  role: parsedBy(parseRoleName),
-  description: shownText(500).optional(),
-  ttl_max: duration(1, 31 * 86_400).optional(),
-  data_class: z.enum(["public", "internal", "confidential", "restricted"]),
-  reversibility: z.enum(["read_only", "reversible", "irreversible"]),
+  role: parsedBy(parseRoleName, {
+    type: "string",
+    pattern: NAME_PATTERNS.role,
+    description: "Its backend and its own name: orders-db/reader.",
+  }),
+  description: shownText(500).optional().describe("For people; policies do not see it."),
+  ttl_max: duration(1, 31 * 86_400)
+    .optional()
+    .describe("The longest that one credential lives without renewal: 30m, 2h, or seconds."),
+  data_class: z
+    .enum(["public", "internal", "confidential", "restricted"])
+    .describe("What its credentials can reach; policies see it."),
+  reversibility: z
+    .enum(["read_only", "reversible", "irreversible"])
+    .describe("What can be undone of what its credentials do; policies see it."),
   environment: z
     .string()
-    .regex(/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/, { error: "expected a name like prod" }),
+    .regex(/^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/, { error: "expected a name like prod" })
+    .describe("prod, staging, dev: policies see it."),
 });
+/** The members that every role's file has; those of its backend's type stand beside them. */
+export const ROLE_MEMBERS_SCHEMA: JsonSchema = jsonObject.parse(
+  z.toJSONSchema(COMMON, { io: "input" }),
+);
 const COMMON_KEYS: ReadonlySet<string> = new Set(Object.keys(COMMON.shape));
 
 /** Of a role that names no `ttl_max`, where its backend's type allows that long. */

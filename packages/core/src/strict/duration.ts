@@ -39,4 +39,9 @@ function secondsOf(input: unknown): number | null {
 }
 
 export const duration = (min: number, max: number): z.ZodType<DurationSeconds> =>
-  parsedBy((input, where) => parseDuration(input, where, { min, max }));
+  parsedBy((input, where) => parseDuration(input, where, { min, max }), {
+    anyOf: [
+      { type: "integer", minimum: min, maximum: max },
+      { type: "string", pattern: "^(0|[1-9][0-9]{0,8})[smhd]$" },
+    ],
+  });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BrokerError, type ErrorCode } from "@mayfly/spec";
+import { BrokerError, type ErrorCode, type JsonSchema } from "@mayfly/spec";
 
 /**
  * Parses with a closed-world schema. The first problem is thrown as `code`, naming the path of the
@@ -33,9 +33,16 @@ function pathText(root: string, path: readonly PropertyKey[]): string {
   return root === "" ? text.replace(/^\./, "") : text;
 }
 
-/** A schema of a spec `parse*` function, whose message is kept without its own place. */
-export function parsedBy<T>(parse: (input: unknown, where: string) => T): z.ZodType<T> {
-  return z.unknown().transform((input, context): T => {
+/**
+ * A schema of a spec `parse*` function, whose message is kept without its own place. `described`
+ * is what its input is in a JSON Schema, where nobody can call the function.
+ */
+export function parsedBy<T>(
+  parse: (input: unknown, where: string) => T,
+  described: JsonSchema = {},
+): z.ZodType<T> {
+  const input = z.unknown().meta(described);
+  return input.transform((input, context): T => {
     try {
       return parse(input, "");
     } catch (error) {

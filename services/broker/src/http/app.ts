@@ -4,6 +4,7 @@ import type { Core } from "@mayfly/core";
 import {
   BrokerError,
   type Clock,
+  type JsonSchema,
   type LedgerQueries,
   type Log,
   type LogExporter,
@@ -25,6 +26,7 @@ import { leaseRoutes, ledgerRoutes } from "./routes/leases.ts";
 import { ledgerExportRoutes } from "./routes/ledger-export.ts";
 import { metadataRoutes } from "./routes/metadata.ts";
 import { planRoutes } from "./routes/plan.ts";
+import { schemaRoutes } from "./routes/schemas.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/token.ts";
 
@@ -40,6 +42,8 @@ export interface AppPorts {
   readonly random: Random;
   readonly log: Log;
   readonly settings: { readonly issuer: string };
+  /** Of the files that platform teams write, by name: `backend.postgres.json`. */
+  readonly fileSchemas: ReadonlyMap<string, JsonSchema>;
   readiness(): Promise<boolean>;
 }
 
@@ -76,6 +80,7 @@ export function createApp(ports: AppPorts): Hono<Env> {
   administrationRoutes(app, ports);
   planRoutes(app, ports);
   metadataRoutes(app, ports);
+  schemaRoutes(app, ports);
   healthRoutes(app, ports);
   app.notFound((c) => noRoute(app, c, ports));
   app.onError((error, c) => failed(c, error, ports));

@@ -143,3 +143,16 @@ describe("POST /v1/plan", () => {
     expect(trusted).toMatchObject([{ kind: "trust", result: "refused" }]);
   });
 });
+
+it("GET /schemas/NAME answers anybody how a file is written, a secret only as a reference", async () => {
+  const bench = await createBrokerBench({ registered: false });
+  const names = await bench.call("GET", "/schemas");
+  expect(names.body).toMatchObject({ items: expect.arrayContaining(["backend.fake.json"]) });
+  const schema = await bench.call("GET", "/schemas/backend.fake.json");
+  expect(schema.body).toMatchObject({
+    properties: {
+      config: { properties: { password: { $ref: "#/$defs/reference", writeOnly: true } } },
+    },
+  });
+  expect((await bench.call("GET", "/schemas/backend.none.json")).status).toBe(404);
+});

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { fileSchemas } from "@mayfly/composition";
 import { createCore, type Core, type CoreSettings } from "@mayfly/core";
 import { createTaskTokens, createTrustRoots, defaultTaskTokensSettings } from "@mayfly/identity";
 import { createPolicyCompiler } from "@mayfly/policy";
@@ -154,6 +155,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     random,
     log,
     settings: { issuer },
+    fileSchemas: fileSchemas([fake]),
     readiness: options.readiness ?? (async () => true),
   };
   const bench = benchOf(ports, { clock, log, ledger, upstream, issuer });
