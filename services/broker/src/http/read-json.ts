@@ -1,11 +1,9 @@
 import { z } from "zod";
-import { parseDuration } from "@mayfly/core";
 import {
   BrokerError,
   InvalidInput,
   instantMs,
   parseId,
-  type DurationSeconds,
   type IdKind,
   type IdOf,
   type PageRequest,
@@ -71,14 +69,26 @@ const shown = (part: PropertyKey): string => shownName(String(part));
 export const idParam = <K extends IdKind>(c: HttpContext, kind: K): IdOf[K] =>
   parseId(kind, c.req.param("id"), "id");
 
+/** A whole number in a query, written without sign, fraction or leading zeros. */
+export const wholeNumber = (min: number, max: number): z.ZodType<number> =>
+  z
+    .unknown()
+    .meta({ type: "integer", minimum: min, maximum: max })
+    .transform((text, context): number => {
+      const value = /^(?:0|[1-9]\d{0,14})$/.test(String(text)) ? Number(text) : Number.NaN;
+      if (value >= min && value <= max) return value;
+      const message = `expected a whole number from ${min} to ${max}`;
+      context.addIssue({ code: "custom", message });
+      return z.NEVER;
+    });
+
 export const PAGE_QUERY = {
-  limit: z
+  limit: wholeNumber(1, 1000).optional().meta({ description: "Items in one answer; 100." }),
+  after: z
     .string()
-    .regex(/^[1-9]\d{0,3}$/, "expected a whole number from 1 to 1000")
-    .transform(Number)
-    .refine((limit) => limit <= 1000, "expected a whole number from 1 to 1000")
-    .optional(),
-  after: z.string().max(512).optional(),
+    .max(512)
+    .optional()
+    .meta({ description: "`next` of the page before; with the same other parameters." }),
 };
 
 export const pageOf = (query: {
@@ -87,16 +97,7 @@ export const pageOf = (query: {
 }): PageRequest => ({ limit: query.limit ?? 100, after: query.after ?? null });
 
 /** `15m`, `90s`, `2h`, `1d`, or whole seconds: the same words as in a task descriptor. */
-export const durationSchema = (min: number, max: number): z.ZodType<DurationSeconds> =>
-  z.unknown().transform((input, context): DurationSeconds => {
-    try {
-      return parseDuration(input, "", { min, max });
-    } catch (error) {
-      const message = BrokerError.is(error) ? error.message.replace(/^: /, "") : "not acceptable";
-      context.addIssue({ code: "custom", message });
-      return z.NEVER;
-    }
-  });
+export { duration as durationSchema } from "@mayfly/core";
 
 const instant = z.iso.datetime({ offset: true }).transform((text) => instantMs(Date.parse(text)));
 

@@ -5,7 +5,7 @@ import { administratorOf } from "../caller.ts";
 import { pacedStream } from "../paced-stream.ts";
 import { readQuery } from "../read-json.ts";
 import type { Env } from "../request-scope.ts";
-import { ENTRIES_MAX, exportQuery } from "../schemas/ledger-export.ts";
+import { EXPORT_ENTRIES_MAX, exportQuery } from "../schemas/ledger-export.ts";
 
 /** Exports of one process at once: each reads the ledger as fast as its reader takes it. */
 const EXPORTS_MAX = 2;
@@ -26,7 +26,7 @@ export function ledgerExportRoutes(app: Hono<Env>, ports: AppPorts): void {
       underWay -= 1;
     };
     try {
-      const range = await ports.exporter.open(query.from ?? 0, query.limit ?? ENTRIES_MAX);
+      const range = await ports.exporter.open(query.from ?? 0, query.limit ?? EXPORT_ENTRIES_MAX);
       const body = pacedStream({
         clock: ports.clock,
         pieces: range.pages(),
