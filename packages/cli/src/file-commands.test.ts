@@ -87,7 +87,7 @@ describe("policy test", () => {
     expect(code).toBe(1);
     expect(err).toContain("1 passed, 1 failed");
     expect(out).toMatch(
-      /✗ nobody else does +\S+invoices\.test\.yaml:6\n +Expected permit, got deny/,
+      /✗ nobody else does +\S+invoices\.test\.yaml:6:3\n +Expected permit, got deny/,
     );
     const json = await run("policy test DIR/mayfly --json");
     expect(json.out.trim().split("\n")).toHaveLength(2);

@@ -39,8 +39,12 @@ export function readRegisteredFile<T>(
     const parsed = shape.safeParse(document.value);
     if (parsed.success) return { object: parsed.data, document };
     const [issue] = parsed.error.issues;
-    const at = (issue?.path ?? []).map((part) => (typeof part === "number" ? part : String(part)));
+    const unknown = issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
+    const at = [...(issue?.path ?? []), ...unknown].map((part) =>
+      typeof part === "number" ? part : String(part),
+    );
+    const what = unknown.length > 0 ? "unknown key; leave it out" : issue?.message;
     const name = at.length === 0 ? "" : `${at.join(".")}: `;
-    throw configError(`${name}${issue?.message ?? "not acceptable"}`, document.placeOf(at));
+    throw configError(`${name}${what ?? "not acceptable"}`, document.placeOf(at));
   });
 }

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { LineCounter, parseAllDocuments, type Document } from "yaml";
+import { isMap, isScalar, LineCounter, parseAllDocuments, type Document } from "yaml";
 import { configError } from "../cli-error.ts";
 
 const FILE_BYTES_MAX = 1024 * 1024;
@@ -7,7 +7,7 @@ const FILE_BYTES_MAX = 1024 * 1024;
 /** One document of a YAML file, and where its parts stand. */
 export interface YamlDocument {
   readonly value: unknown;
-  /** `file:line` of the member at `path`, or of the nearest thing above it. */
+  /** `file:line:column` of the member at `path`, or of the nearest thing above it. */
   placeOf(path: readonly (string | number)[]): string;
 }
 
@@ -61,12 +61,22 @@ function placeIn(
   path: readonly (string | number)[],
 ): string {
   for (let length = path.length; length >= 0; length--) {
-    const node: unknown =
-      length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
-    const start = startOf(node);
-    if (start !== null) return `${file}:${lines.linePos(start).line}`;
+    const start = startOf(nodeAt(document, path.slice(0, length)));
+    if (start === null) continue;
+    const { line, col } = lines.linePos(start);
+    return `${file}:${line}:${col}`;
   }
   return file;
+}
+
+/** The key of a member, where there is one: a complaint about a member starts there. */
+function nodeAt(document: Document, path: readonly (string | number)[]): unknown {
+  const name = path.at(-1);
+  if (name === undefined) return document.contents;
+  const above: unknown =
+    path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
+  if (!isMap(above)) return document.getIn(path, true);
+  return above.items.find(({ key }) => isScalar(key) && String(key.value) === String(name))?.key;
 }
 
 function startOf(node: unknown): number | null {

@@ -2,9 +2,10 @@ import {
   parsePolicyTests,
   runPolicyTests,
   type PolicyTest,
+  type PolicyTestCatalogue,
   type PolicyTestResult,
 } from "@mayfly/policy";
-import { BrokerError } from "@mayfly/spec";
+import { BrokerError, type PolicyEngine } from "@mayfly/spec";
 import { configError, usageError } from "../cli-error.ts";
 import { findPolicyFiles } from "../files/policy-files.ts";
 import { testCatalogue } from "../files/test-catalogue.ts";
@@ -13,10 +14,10 @@ import { cleanText } from "../render/clean-text.ts";
 import type { Session } from "../session.ts";
 import { compilePolicies } from "./check-policies.ts";
 
-interface TestFile {
+export interface TestFile {
   readonly file: string;
   readonly tests: readonly PolicyTest[];
-  /** `file:line` of each. */
+  /** `file:line:column` of each. */
   readonly places: readonly string[];
 }
 
@@ -39,19 +40,34 @@ export function testPolicies(
   if (engine === null) return;
   const all = tested.flatMap(({ tests }) => tests);
   const catalogue = testCatalogue([...files.roles, ...roles], files.backends, all);
-  let [passed, failed] = [0, 0];
-  for (const { file, tests, places } of tested) {
-    for (const [at, result] of runPolicyTests(engine, tests, catalogue).entries()) {
-      if (result.passed) passed++;
-      else failed++;
-      report(session, file, places[at] ?? file, result);
-    }
-  }
+  const judged = judgeTests(engine, tested, catalogue);
+  for (const each of judged) report(session, each);
+  const failed = judged.filter(({ result }) => !result.passed).length;
   if (failed > 0) session.found();
-  session.note(`${passed} passed, ${failed} failed`);
+  session.note(`${judged.length - failed} passed, ${failed} failed`);
 }
 
-function readTests(file: string): TestFile {
+export interface JudgedTest {
+  readonly file: string;
+  /** `file:line:column` */
+  readonly place: string;
+  readonly result: PolicyTestResult;
+}
+
+export const judgeTests = (
+  engine: PolicyEngine,
+  files: readonly TestFile[],
+  catalogue: PolicyTestCatalogue,
+): readonly JudgedTest[] =>
+  files.flatMap(({ file, tests, places }) =>
+    runPolicyTests(engine, tests, catalogue).map((result, at) => ({
+      file,
+      place: places[at] ?? file,
+      result,
+    })),
+  );
+
+export function readTests(file: string): TestFile {
   const [document, ...more] = readYamlFile(file);
   if (document === undefined) return { file, tests: [], places: [] };
   if (more.length > 0) throw configError("A test file holds one list of tests.", file);
@@ -65,7 +81,7 @@ function readTests(file: string): TestFile {
   }
 }
 
-function report(session: Session, file: string, place: string, result: PolicyTestResult): void {
+function report(session: Session, { file, place, result }: JudgedTest): void {
   const { name, passed, differences, verdict } = result;
   if (session.json) return session.record({ file, name, passed, differences, verdict });
   const { paint } = session;
