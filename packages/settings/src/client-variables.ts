@@ -1,4 +1,4 @@
-import { issuerUrl, secretText, type Variable } from "./variable.ts";
+import { httpUrl, secretText, type Variable } from "./variable.ts";
 import { VARIABLES } from "./variables.ts";
 
 const readers = ["cli"] as const;
@@ -9,7 +9,7 @@ const optional = <T>(variable: Variable<T>): Variable<T | null> => ({
 
 /** What only the `mayfly` command reads. The services know the names, and leave them alone. */
 export const CLIENT_VARIABLES = {
-  url: issuerUrl("MAYFLY_URL", {
+  url: httpUrl("MAYFLY_URL", {
     readers,
     default: "http://127.0.0.1:8420",
     meaning: "The broker that the `mayfly` command talks to.",

@@ -91,7 +91,7 @@ export const flag = (name: `MAYFLY_${string}`, options: Options): Variable<boole
   });
 
 /** An absolute http(s) URL without query or fragment and without a trailing slash. */
-export const issuerUrl = (name: `MAYFLY_${string}`, options: Options): Variable<string> =>
+export const httpUrl = (name: `MAYFLY_${string}`, options: Options): Variable<string> =>
   variable(name, options, (value) => {
     const url = URL.canParse(value) ? new URL(value) : null;
     const plain = url !== null && url.search === "" && url.hash === "" && url.username === "";

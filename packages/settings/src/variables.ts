@@ -1,6 +1,6 @@
 import {
   flag,
-  issuerUrl,
+  httpUrl,
   listenAddress,
   number,
   oneOf,
@@ -22,7 +22,7 @@ const optional = <T>(variable: Variable<T>): Variable<T | null> => ({
  * setting is warned of at each start.
  */
 export const VARIABLES = {
-  issuer: issuerUrl("MAYFLY_ISSUER", {
+  issuer: httpUrl("MAYFLY_ISSUER", {
     readers: both,
     meaning: "The broker's public URL: its OAuth issuer, and the only audience that it accepts.",
   }),
@@ -92,6 +92,35 @@ export const VARIABLES = {
     readers: both,
     default: "info",
     meaning: "Least level that is logged, as JSON lines on standard error.",
+  }),
+  metricsListen: optional(
+    listenAddress("MAYFLY_METRICS_LISTEN", {
+      readers: both,
+      meaning:
+        "Where Prometheus metrics are served, as host:port, at /metrics; nowhere if not set. They " +
+        "ask for no credential: use loopback, or a network of the scraper's own.",
+    }),
+  ),
+  tracesUrl: optional(
+    httpUrl("MAYFLY_TRACES_URL", {
+      readers: both,
+      meaning:
+        "Where spans are sent as OTLP over HTTP, with its path: http://collector:4318/v1/traces. " +
+        "No spans are made if not set.",
+    }),
+  ),
+  tracesHeaders: optional(
+    secretText("MAYFLY_TRACES_HEADERS", {
+      readers: both,
+      meaning: "Headers for the collector, such as its token: `name=value`, separated by commas.",
+    }),
+  ),
+  tracesRatio: number("MAYFLY_TRACES_RATIO", {
+    readers: both,
+    default: "1",
+    min: 0,
+    max: 1,
+    meaning: "Share of traces that are recorded, where the caller's own `traceparent` says nothing.",
   }),
   issueSeconds: number("MAYFLY_ISSUE_SECONDS", {
     readers: both,

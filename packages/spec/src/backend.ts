@@ -1,6 +1,6 @@
 import type { Json, JsonObject, JsonSchema } from "./brand.ts";
 import type { CallContext, IssueContext, Log } from "./context.ts";
-import type { InstallationId, LeaseId } from "./ids.ts";
+import type { BackendId, InstallationId, LeaseId } from "./ids.ts";
 import type { Secret } from "./secret.ts";
 import type { Clock, DurationSeconds, InstantMs, Random } from "./time.ts";
 
@@ -69,6 +69,8 @@ export interface BackendCapabilities {
 /** All that a backend may touch besides its own driver. */
 export interface BackendHost {
   readonly installation: InstallationId;
+  /** As registered. */
+  readonly backendId: BackendId;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

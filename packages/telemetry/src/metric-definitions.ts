@@ -142,9 +142,9 @@ export const METRICS = [
   {
     kind: "counter",
     name: "mayfly_decisions_total",
-    labels: labelNames("action", "effect"),
+    labels: labelNames("effect"),
     unit: "decisions",
-    meaning: "Decisions put on record.",
+    meaning: "Decisions put on record, of issuing and renewing: `permit` or `deny`.",
   },
   {
     kind: "counter",

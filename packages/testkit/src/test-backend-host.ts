@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import {
   durationSeconds,
+  parseBackendId,
   parseInstallationId,
   type BackendHost,
   type Clock,
@@ -25,6 +26,7 @@ export function createTestBackendHost(options: TestHostOptions): BackendHost {
     createHmac("sha256", `key of ${installation}`).update(text).digest("hex");
   return {
     installation,
+    backendId: parseBackendId("tested-backend", "backend"),
     clock: options.clock,
     random: options.random,
     log: options.log,

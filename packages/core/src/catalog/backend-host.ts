@@ -7,6 +7,7 @@ export function backendHost(ports: CorePorts, id: BackendId): BackendHost {
   const ofBackend = (text: string): string => JSON.stringify([id, text]);
   return {
     installation: ports.installation,
+    backendId: id,
     clock: ports.clock,
     random: ports.random,
     log: ports.log.child({ backend: id }),
