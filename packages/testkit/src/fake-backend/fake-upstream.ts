@@ -201,6 +201,10 @@ export class FakeUpstream {
     return true;
   }
 
+  /** Removes it at once, whatever its revocation takes, as no backend would. */
+  forget(name: string): void {
+    this.#credentials.delete(name);
+  }
   /** As somebody would who makes a look-alike. */
   forgeTag(name: string): void {
     const credential = this.#credentials.get(name);

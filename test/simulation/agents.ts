@@ -1,0 +1,290 @@
+import type { ExchangeReply } from "@mayfly/core";
+import { BrokerError, type LeaseId, type PresentedIdentity, type TaskId } from "@mayfly/spec";
+import { loginOf, proofOf } from "@mayfly/testkit";
+import type { Draw } from "./draw.ts";
+import { BACKENDS, type Service, type SimulatedInstallation } from "./installation.ts";
+
+/** A credential that reached an agent, with what the ledger said at that instant. */
+export interface Delivered {
+  readonly lease: LeaseId;
+  readonly task: TaskId;
+  readonly backend: string;
+  readonly username: string;
+  readonly password: string;
+  /** The Idempotency-Key that brought it. */
+  readonly key: string;
+  readonly activatedBefore: boolean;
+}
+
+/** What agents saw of the system, from outside. */
+export interface AgentsLog {
+  readonly delivered: Delivered[];
+  /** Tasks whose end an agent was told to be done. */
+  readonly ended: TaskId[];
+  /** What was opened under what, as asked for. */
+  readonly children: { readonly child: TaskId; readonly parent: TaskId }[];
+  /** Refusals whose reason was not true. */
+  readonly misled: string[];
+}
+
+interface Surroundings {
+  readonly installation: SimulatedInstallation;
+  brokers(): readonly Service[];
+  readonly seen: AgentsLog;
+}
+
+const PATIENCE_MS = 12_000;
+const TRIES_MAX = 4;
+
+/** The client saw no answer: the broker died, or took too long. */
+class NoAnswer extends Error {
+  override readonly name = "NoAnswer";
+}
+
+/** One workload, which works on its tasks as agents do: eagerly, carelessly, in parallel. */
+export async function runAgent(name: string, draw: Draw, around: Surroundings): Promise<void> {
+  const { clock } = around.installation;
+  await clock.sleep(draw.between(0, 4_000));
+  const tasks = draw.whole(1, 3);
+  for (let count = 0; count < tasks; count++) {
+    await workOnTask(`${name}/${count}`, draw, around, null, 0);
+    await clock.sleep(draw.between(0, 3_000));
+  }
+}
+
+type Parent = Pick<ExchangeReply, "taskToken"> & { readonly id: TaskId };
+
+async function workOnTask(
+  name: string,
+  draw: Draw,
+  around: Surroundings,
+  parent: Parent | null,
+  depth: number,
+): Promise<void> {
+  const { clock } = around.installation;
+  const opened = await open(name, draw, around, parent);
+  if (opened === null) return;
+  if (parent !== null) around.seen.children.push({ child: opened.task.id, parent: parent.id });
+  const children: Promise<void>[] = [];
+  const steps = draw.whole(0, 5);
+  for (let step = 0; step < steps; step++) {
+    await clock.sleep(draw.between(0, 5_000));
+    const wantsChild = depth < 2 && draw.chance(0.25);
+    if (wantsChild) {
+      const its: Parent = { id: opened.task.id, taskToken: opened.taskToken };
+      children.push(workOnTask(`${name}/child${step}`, draw.fork(name), around, its, depth + 1));
+    } else await act(`${name}#${step}`, draw, around, opened);
+  }
+  // Some wait for their children, some end above them.
+  if (draw.chance(0.5)) await Promise.all(children);
+  await end(draw, around, opened.task.id);
+  await Promise.all(children);
+}
+
+const subjectOf = (name: string): string => `spiffe://acme.test/agent/${name.split("/")[0]}`;
+
+async function open(
+  name: string,
+  draw: Draw,
+  around: Surroundings,
+  parent: Parent | null,
+): Promise<ExchangeReply | null> {
+  const wanted = draw.whole(parent === null ? 1 : 0, 3);
+  const details = {
+    type: "mayfly-task",
+    goal: name,
+    deadline: `${draw.whole(5, 60)}s`,
+    idle_timeout: `${draw.whole(4, 25)}s`,
+    credentials: Array.from({ length: wanted }, () => ({ role: roleFrom(draw) })),
+    ...(parent === null ? {} : { parent: parent.id }),
+  };
+  const subject = (presented: PresentedIdentity) =>
+    parent === null
+      ? ({ kind: "identity", presented } as const)
+      : ({ kind: "task_token", token: parent.taskToken } as const);
+  return exchange(name, draw, around, details, subject, null);
+}
+
+const roleFrom = (draw: Draw): string => {
+  const [first, ...rest] = BACKENDS.map(({ id }) => id);
+  return `${draw.of([first ?? "", ...rest])}/${draw.of(["wide", "narrow"])}`;
+};
+
+/** Repeats a request whose reply was lost, with its key, at whichever broker is there. */
+async function exchange(
+  key: string,
+  draw: Draw,
+  around: Surroundings,
+  details: Readonly<Record<string, unknown>>,
+  subjectOfCall: (
+    presented: PresentedIdentity,
+  ) => Parameters<Service["core"]["exchange"]>[0]["subject"],
+  actor: PresentedIdentity | null,
+): Promise<ExchangeReply | null> {
+  const { clock, ledger } = around.installation;
+  const name = key.split("#")[0] ?? key;
+  const hasKey = draw.chance(0.8);
+  for (let attempt = 0; attempt < TRIES_MAX; attempt++) {
+    try {
+      const reply = await ask(draw, around, (broker) =>
+        broker.core.exchange(
+          {
+            subject: subjectOfCall(proofOf(clock, subjectOf(name))),
+            actor,
+            details,
+            idempotency: hasKey ? { key, bodySha256: JSON.stringify(details) } : null,
+          },
+          broker.context(),
+        ),
+      );
+      deliver(around, reply, hasKey ? key : `${key}@${attempt}`, ledger);
+      return reply;
+    } catch (error) {
+      if (!(error instanceof NoAnswer) && !isWorthRepeating(error)) {
+        checkReason(around, error, details);
+        return null;
+      }
+      await clock.sleep(draw.between(100, 3_000));
+    }
+  }
+  return null;
+}
+
+const isWorthRepeating = (error: unknown): boolean => {
+  if (!BrokerError.is(error)) throw error;
+  return ["ledger_unavailable", "backend_unavailable", "busy", "issuing_paused"].includes(
+    error.code,
+  );
+};
+
+/** A task that lives and is to live is not refused as an ended one. */
+function checkReason(
+  { installation, seen }: Surroundings,
+  error: unknown,
+  details: Readonly<Record<string, unknown>>,
+): void {
+  if (!BrokerError.is(error) || error.code !== "task_ended") return;
+  const { clock, ledger } = installation;
+  const task = ledger.inspect
+    .tasks()
+    .find(({ id }) => id === (details["task"] ?? details["parent"]));
+  const lives = task?.state === "active" && !task.endRequested;
+  if (task !== undefined && lives && task.deadlineAt > clock.now() + SKEW_MS) {
+    seen.misled.push(`${task.id} was refused as ended and is active`);
+  }
+}
+const SKEW_MS = 1_000;
+
+function deliver(
+  around: Surroundings,
+  reply: ExchangeReply,
+  key: string,
+  ledger: SimulatedInstallation["ledger"],
+): void {
+  const leases = new Map(ledger.inspect.leases().map((lease) => [lease.id, lease]));
+  for (const credential of reply.credentials) {
+    const { username, password } = loginOf(credential);
+    around.seen.delivered.push({
+      lease: credential.lease,
+      task: reply.task.id,
+      backend: credential.role.split("/")[0] ?? "",
+      username,
+      password: password.expose("reply"),
+      key,
+      activatedBefore: (leases.get(credential.lease)?.activatedAt ?? null) !== null,
+    });
+  }
+}
+
+async function act(
+  key: string,
+  draw: Draw,
+  around: Surroundings,
+  opened: ExchangeReply,
+): Promise<void> {
+  const { clock } = around.installation;
+  const task = opened.task.id;
+  const token = opened.taskToken;
+  const held = around.seen.delivered.filter((one) => one.task === task);
+  const one = held[draw.whole(0, Math.max(0, held.length - 1))];
+  const what = draw.of(["draw", "beat", "beat", "prove", "renew", "end_lease", "wait"]);
+  const [declared] = opened.task.descriptor.credentials;
+  if (what === "draw" && declared !== undefined) {
+    const details = { type: "mayfly-task", task, credentials: [{ role: declared.role }] };
+    await exchange(key, draw, around, details, () => ({ kind: "task_token", token }), null);
+  } else if (what === "beat") {
+    await quietly(ask(draw, around, ({ core, context }) => core.heartbeat({ token }, context())));
+  } else if (what === "prove") {
+    const presented = proofOf(clock, opened.task.workload.subject);
+    await quietly(
+      ask(draw, around, ({ core, context }) =>
+        core.heartbeat({ taskId: task, presented }, context()),
+      ),
+    );
+  } else if (what === "renew" && one !== undefined) {
+    await quietly(
+      ask(draw, around, async ({ core, context }) => {
+        const held = await core.authenticateTask(token, context());
+        const request = { leaseId: one.lease, ttlSeconds: null, task: held.task };
+        return core.renewLease(request, context());
+      }),
+    );
+  } else if (what === "end_lease" && one !== undefined) {
+    const by = { kind: "workload", name: opened.task.workload.subject } as const;
+    const request = { leaseId: one.lease, by, reason: "no longer needed" };
+    await quietly(ask(draw, around, ({ core, context }) => core.endLease(request, context())));
+  }
+}
+
+async function end(draw: Draw, around: Surroundings, taskId: TaskId): Promise<void> {
+  const state = draw.of(["completed", "completed", "failed", "cancelled", "killed", "forgotten"]);
+  if (state === "forgotten") return;
+  const by = { kind: "administrator", name: "simulation" } as const;
+  const waitSeconds = draw.of([0, 5]);
+  const request = { taskId, by, state, reason: "simulated", waitSeconds } as const;
+  // Two at once, now and then: the second changes nothing.
+  const times = draw.chance(0.15) ? 2 : 1;
+  await Promise.all(
+    Array.from({ length: times }, async () => {
+      const done = await quietly(
+        ask(draw, around, ({ core, context }) => core.endTask(request, context())),
+      );
+      if (done) around.seen.ended.push(taskId);
+    }),
+  );
+}
+
+/** True when it succeeded. Refusals are the system's right; anything else is a defect of it. */
+async function quietly(request: Promise<unknown>): Promise<boolean> {
+  try {
+    await request;
+    return true;
+  } catch (error) {
+    if (error instanceof NoAnswer || BrokerError.is(error)) return false;
+    throw error;
+  }
+}
+
+/** Asks some broker that runs, and waits no longer than a client does. */
+async function ask<T>(
+  draw: Draw,
+  { installation, brokers }: Surroundings,
+  request: (broker: Service) => Promise<T>,
+): Promise<T> {
+  const [first, ...rest] = brokers();
+  if (first === undefined) throw new NoAnswer("no broker runs");
+  const broker = draw.of([first, ...rest]);
+  const stop = new AbortController();
+  const patience = installation.clock.sleep(PATIENCE_MS, stop.signal).then(
+    () => Promise.reject(new NoAnswer("no answer in time")),
+    () => new Promise<never>(() => undefined),
+  );
+  const died = new Promise<never>((_resolve, reject) => {
+    broker.process.onDeath(() => reject(new NoAnswer("connection lost")));
+  });
+  try {
+    return await Promise.race([request(broker), patience, died]);
+  } finally {
+    stop.abort();
+  }
+}

@@ -1,0 +1,212 @@
+import type { CorePorts } from "@mayfly/core";
+import {
+  instantMs,
+  type CredentialBackend,
+  type LeaseIntent,
+  type OpenBackend,
+  type Reservation,
+} from "@mayfly/spec";
+import type { FakeUpstream, MemoryLedger } from "@mayfly/testkit";
+import type { Machine } from "./simulated-process.ts";
+
+interface Surroundings {
+  readonly machine: Machine;
+  readonly ledger: MemoryLedger;
+  readonly upstreams: ReadonlyMap<string, FakeUpstream>;
+}
+
+/** A mistake that somebody could make in Mayfly, made on purpose at the edge of the core. */
+export interface Defect {
+  readonly name: string;
+  spoil(ports: CorePorts, around: Surroundings): CorePorts;
+}
+
+const withReserve = (
+  ports: CorePorts,
+  change: (reservation: Reservation) => Reservation,
+): CorePorts => ({
+  ...ports,
+  issueLedger: spread(ports.issueLedger, {
+    reserve: (reservation) => ports.issueLedger.reserve(change(reservation)),
+  }),
+});
+
+/** Ports may be proxies: nothing of theirs is copied. */
+const spread = <T extends object>(target: T, changed: Partial<T>): T =>
+  new Proxy(target, {
+    get: (_target, name) => {
+      const own: unknown = Reflect.get(changed, name);
+      return own ?? Reflect.get(target, name);
+    },
+  });
+
+const withBackends = (
+  ports: CorePorts,
+  change: (open: OpenBackend, type: CredentialBackend) => OpenBackend,
+): CorePorts => ({
+  ...ports,
+  backendTypes: new Map(
+    [...ports.backendTypes].map(([name, type]) => [
+      name,
+      { ...type, open: (config, host) => change(type.open(config, host), type) },
+    ]),
+  ),
+});
+
+const activateBeforeCommit: Defect = {
+  name: "activate before the commit",
+  spoil: (ports, { machine }) => ({
+    ...ports,
+    issueLedger: spread(ports.issueLedger, {
+      activate: async (lease, activation) => {
+        machine.clock
+          .sleep(300)
+          .then(() => ports.issueLedger.activate(lease, activation))
+          .catch(() => undefined);
+        return { kind: "active", lease: { id: lease.id, state: "active", version: -1 } };
+      },
+    }),
+  }),
+};
+
+const noReservation: Defect = {
+  name: "mint before the reservation",
+  spoil: (ports, { upstreams }) => {
+    const mint = ({ backendId, plan, issueBy }: LeaseIntent): void => {
+      const { externalName: name, expiresAt } = plan;
+      const request = {
+        name,
+        password: "too early",
+        groups: ["read"],
+        tag: "",
+        expiresAt,
+        issueBy,
+      };
+      upstreams.get(backendId)?.create(request);
+    };
+    const early = withReserve(ports, (reservation) => {
+      for (const intent of reservation.leases) mint(intent);
+      return reservation;
+    });
+    return withBackends(early, (open, type) => ({
+      ...open,
+      issue: (plan, context) => {
+        const upstream = upstreams.get(type.type);
+        const tooEarly = upstream?.find(plan.externalName) ?? null;
+        if (tooEarly !== null) upstream?.forget(tooEarly.name);
+        return open.issue(plan, context);
+      },
+    }));
+  },
+};
+
+const scheduleWithoutSweep: Defect = {
+  name: "schedule without sweep",
+  spoil: (ports) => ({
+    ...ports,
+    sweepLedger: spread(ports.sweepLedger, {
+      dueBackends: async () => [],
+      endStrays: async () => 0,
+    }),
+  }),
+};
+
+const lyingProbe: Defect = {
+  name: "a probe that lies",
+  spoil: (ports) =>
+    withBackends(ports, (open) =>
+      open.revocation === "none"
+        ? open
+        : { ...open, probe: async () => ({ verdict: "refused", looked: {} }) },
+    ),
+};
+
+const outlivingChild: Defect = {
+  name: "a child that outlives its parent",
+  spoil: (ports) =>
+    withReserve(ports, (reservation) =>
+      reservation.task.kind === "open"
+        ? {
+            ...reservation,
+            task: { kind: "open", task: { ...reservation.task.task, parentId: null } },
+          }
+        : reservation,
+    ),
+};
+
+const earlyRecover: Defect = {
+  name: "recover before settleBy",
+  spoil: (ports, { machine }) =>
+    withReserve(ports, (reservation) => ({
+      ...reservation,
+      leases: reservation.leases.map((intent) => ({
+        ...intent,
+        settleBy: instantMs(machine.clock.now()),
+      })),
+    })),
+};
+
+const ledgerFirst: Defect = {
+  name: "an orphan sweep that reads the ledger first",
+  spoil: (ports, { ledger }) => {
+    let known = new Set<string>();
+    const live = (): Set<string> =>
+      new Set(
+        ledger.inspect
+          .leases()
+          .filter(({ state }) => state !== "ended")
+          .map(({ id }) => id),
+      );
+    return {
+      ...ports,
+      sweepLedger: spread(ports.sweepLedger, {
+        now: async () => {
+          known = live();
+          return ports.sweepLedger.now();
+        },
+        adoptOrphans: async (_backendId, marked) => {
+          const orphans = marked.map(({ mark }) => mark.leaseId).filter((id) => !known.has(id));
+          for (const id of orphans) {
+            const sweep = { kind: "system", name: "sweep" } as const;
+            await ports.taskLedger.endLease(id, sweep, "resurfaced");
+          }
+          return { orphans, unverified: [] };
+        },
+      }),
+    };
+  },
+};
+
+const wholeBatchFails: Defect = {
+  name: "a batch that fails whole",
+  spoil: (ports, { machine }) => {
+    let batch: Promise<unknown>[] = [];
+    return {
+      ...ports,
+      issueLedger: spread(ports.issueLedger, {
+        reserve: async (reservation) => {
+          const own = ports.issueLedger.reserve(reservation);
+          own.catch(() => undefined);
+          batch.push(own);
+          const together = batch;
+          await machine.clock.sleep(400);
+          batch = [];
+          await Promise.all(together);
+          return own;
+        },
+      }),
+    };
+  },
+};
+
+/** Each must be found, or the simulator proves nothing. */
+export const DEFECTS: readonly Defect[] = [
+  activateBeforeCommit,
+  noReservation,
+  scheduleWithoutSweep,
+  lyingProbe,
+  outlivingChild,
+  earlyRecover,
+  ledgerFirst,
+  wholeBatchFails,
+];

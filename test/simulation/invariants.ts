@@ -1,0 +1,176 @@
+import type { Lease, LedgerEvent, Task, TaskId } from "@mayfly/spec";
+import type { FakeCredential } from "@mayfly/testkit";
+import type { AgentsLog } from "./agents.ts";
+import { BACKENDS, TIMES, type SimulatedInstallation } from "./installation.ts";
+
+/**
+ * What must hold, by the numbers of docs/invariants.md, told from outside: from what backends
+ * accept, what agents were handed, and the rows. It knows nothing of how the core does it.
+ */
+export interface Violation {
+  readonly invariant: number;
+  readonly what: string;
+}
+
+interface Seen {
+  readonly leases: ReadonlyMap<string, Lease>;
+  readonly tasks: ReadonlyMap<TaskId, Task>;
+  readonly now: number;
+}
+
+const LIVE_STATES = new Set(["reserved", "active", "ending", "stuck"]);
+
+const see = ({ ledger, clock }: SimulatedInstallation): Seen => ({
+  leases: new Map(ledger.inspect.leases().map((lease) => [lease.plan.externalName, lease])),
+  tasks: new Map(ledger.inspect.tasks().map((task) => [task.id, task])),
+  now: clock.now(),
+});
+
+/** Looks at one instant. Cheap enough to be done again and again while a history runs. */
+export function lookNow(
+  installation: SimulatedInstallation,
+  agents: AgentsLog,
+): readonly Violation[] {
+  const seen = see(installation);
+  const found: Violation[] = [];
+  for (const { id } of BACKENDS) {
+    for (const credential of installation.upstreams.get(id)?.live() ?? []) {
+      found.push(...ofLiveCredential(seen, credential));
+    }
+  }
+  for (const { child, parent } of agents.children) found.push(...ofChild(seen, child, parent));
+  for (const lease of seen.leases.values()) {
+    // Either it really had come back, or it never was away: both are defects.
+    if (lease.endReason === "resurfaced") {
+      found.push({ invariant: 1, what: `${lease.id} was taken for an orphan` });
+    }
+  }
+  for (const what of agents.misled) found.push({ invariant: 9, what });
+  return found;
+}
+
+function ofLiveCredential(seen: Seen, { name, groups }: FakeCredential): readonly Violation[] {
+  const lease = seen.leases.get(name);
+  if (lease === undefined) return [{ invariant: 1, what: `${name} lives and no row knows it` }];
+  const found: Violation[] = [];
+  if (!LIVE_STATES.has(lease.state)) {
+    const ended = `${lease.state} as ${lease.outcome ?? "nothing"}`;
+    found.push({ invariant: 1, what: `${lease.id} lives, and its row says ${ended}` });
+  }
+  if (lease.decisionId === null) {
+    found.push({ invariant: 3, what: `${lease.id} lives, and nothing decided it` });
+  }
+  const { exposure } = lease;
+  if (exposure.kind === "none") {
+    found.push({ invariant: 4, what: `${lease.id} lives, and is said to expose nothing` });
+  } else if (exposure.kind === "until" && seen.now > exposure.until + MARGIN_MS) {
+    const late = Math.round(seen.now - exposure.until);
+    found.push({ invariant: 4, what: `${lease.id} lives ${late} ms past what it says` });
+  }
+  const granted = lease.plan.grant["groups"];
+  if (Array.isArray(granted) && groups.some((group) => !granted.includes(group))) {
+    found.push({ invariant: 5, what: `${lease.id} can do more than was decided` });
+  }
+  return found;
+}
+/** The row's own clock against the backend's. */
+const MARGIN_MS = 2 * TIMES.clockSkewSecondsMax * 1000;
+
+function ofChild(seen: Seen, childId: TaskId, parentId: TaskId): readonly Violation[] {
+  const [task, parent] = [seen.tasks.get(childId), seen.tasks.get(parentId)];
+  if (task === undefined || parent === undefined) return [];
+  const found: Violation[] = [];
+  if (task.deadlineAt > parent.deadlineAt) {
+    found.push({ invariant: 5, what: `${task.id} may last longer than its parent` });
+  }
+  if (task.state === "active" && parent.state !== "active") {
+    // One statement ends both: there is no instant between them.
+    found.push({ invariant: 5, what: `${task.id} is active under a parent that is not` });
+  }
+  const declared = new Set(parent.descriptor.credentials.map(({ role }) => role));
+  const extra = task.descriptor.credentials.find(({ role }) => !declared.has(role));
+  if (extra !== undefined) {
+    found.push({ invariant: 5, what: `${task.id} declares ${extra.role}, its parent does not` });
+  }
+  return found;
+}
+
+/** What must hold when nothing goes wrong any more and time enough has passed. */
+export function lookAtRest(
+  installation: SimulatedInstallation,
+  agents: AgentsLog,
+): readonly Violation[] {
+  const seen = see(installation);
+  const found = [...lookNow(installation, agents)];
+  for (const lease of seen.leases.values()) {
+    if (lease.state !== "ended") {
+      const why = lease.lastError ?? "never tried";
+      found.push({ invariant: 10, what: `${lease.id} is still ${lease.state}: ${why}` });
+    }
+  }
+  for (const task of seen.tasks.values()) {
+    if (task.state === "active") {
+      found.push({ invariant: 10, what: `${task.id} is still active after its deadline` });
+    }
+  }
+  for (const { id } of BACKENDS) {
+    for (const { name } of installation.upstreams.get(id)?.live() ?? []) {
+      found.push({ invariant: 1, what: `${name} still lives at ${id}` });
+    }
+  }
+  return [...found, ...ofDeliveries(installation, agents), ...ofSecrets(installation, agents)];
+}
+
+function ofDeliveries(
+  installation: SimulatedInstallation,
+  { delivered }: AgentsLog,
+): readonly Violation[] {
+  const found: Violation[] = [];
+  const secrets = new Map<string, string>();
+  for (const one of delivered) {
+    if (!one.activatedBefore) {
+      found.push({ invariant: 2, what: `${one.lease} was handed out before it was durable` });
+    }
+    const earlier = secrets.get(one.password);
+    if (earlier !== undefined) {
+      found.push({ invariant: 2, what: `${one.lease} and ${earlier} were the same secret` });
+    }
+    secrets.set(one.password, one.lease);
+    const upstream = installation.upstreams.get(one.backend);
+    if (upstream?.logIn(one.username, one.password) === "accepted") {
+      found.push({ invariant: 4, what: `${one.lease} still logs in` });
+    }
+  }
+  return found;
+}
+
+function ofSecrets(
+  { ledger, log }: SimulatedInstallation,
+  { delivered }: AgentsLog,
+): readonly Violation[] {
+  const written = JSON.stringify([
+    ledger.inspect.leases(),
+    ledger.inspect.tasks(),
+    ledger.inspect.events(),
+    log.entries,
+  ]);
+  return delivered
+    .filter(({ password }) => written.includes(password))
+    .map(({ lease }) => ({ invariant: 8, what: `the secret of ${lease} is in the ledger or log` }));
+}
+
+/** Watches that the record of what happened only ever grows. */
+export function watchEvents(installation: SimulatedInstallation): () => readonly Violation[] {
+  const known: string[] = [];
+  const text = ({ id, kind, at, data }: LedgerEvent): string =>
+    JSON.stringify([id, kind, at, data]);
+  return () => {
+    const events = installation.ledger.inspect.events();
+    const changed = known.findIndex((one, index) => {
+      const event = events[index];
+      return event === undefined || text(event) !== one;
+    });
+    for (const event of events.slice(known.length)) known.push(text(event));
+    return changed < 0 ? [] : [{ invariant: 7, what: `event ${changed} was altered or lost` }];
+  };
+}
