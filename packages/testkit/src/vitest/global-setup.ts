@@ -15,6 +15,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   if (process.env[EXPLAINED] === undefined) {
     process.env[EXPLAINED] = "yes";
     await requireOrExplain("redis");
+    await requireOrExplain("python");
   }
   const server = await startPostgres({
     unsafeNoFsync: true,
