@@ -112,6 +112,7 @@ describe("metadata", () => {
       token_endpoint_auth_methods_supported: ["none"],
       authorization_details_types_supported: ["mayfly-task"],
       response_types_supported: [],
+      service_documentation: "https://mayfly.test/docs",
     });
     const other = await bench.call("GET", "/.well-known/oauth-authorization-server/other");
     expect(other.status).toBe(404);

@@ -50,12 +50,15 @@ const OAUTH_STATUS: Partial<Record<ErrorCode, number>> = {
   internal: 500,
 };
 
+/** The status at the token endpoint. */
+export const oauthStatus = (code: ErrorCode): number => OAUTH_STATUS[code] ?? 400;
+
 /** An OAuth error answer (RFC 6749 section 5.2) with our code and members beside it. */
 export function oauthAnswer(error: BrokerError, traceId: string): Answer {
   const entry = ERROR_CODES[error.code];
   const { hint, ...rest } = error.public;
   return {
-    status: OAUTH_STATUS[error.code] ?? 400,
+    status: oauthStatus(error.code),
     headers: { ...NO_STORE, "Content-Type": "application/json", ...retryAfter(error) },
     body: {
       ...rest,

@@ -27,6 +27,7 @@ import {
 } from "@mayfly/testkit";
 import { bootstrapAdministrators } from "../administrators.ts";
 import { createApp, type AppPorts } from "../http/app.ts";
+import { checkAnswers } from "./check-answers.ts";
 import { registerDefaults } from "./registered.ts";
 import { createTestIdentities, type TestIdentities } from "./test-identities.ts";
 
@@ -169,6 +170,7 @@ function benchOf(
   rest: Pick<BrokerBench, "clock" | "log" | "ledger" | "upstream" | "issuer">,
 ): BrokerBench {
   const app = createApp(ports);
+  checkAnswers(app);
   const call: BrokerBench["call"] = async (method, path, options = {}) => {
     const { token, headers, body } = options;
     const text = body === undefined || typeof body === "string" ? body : JSON.stringify(body);

@@ -20,6 +20,7 @@ export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {
     authorization_details_types_supported: ["mayfly-task"],
     // Required by RFC 8414 section 2 even for a server without an authorization endpoint.
     response_types_supported: [],
+    service_documentation: `${issuer}/docs`,
   };
   // Section 3.1: the well-known part stands before the issuer's path.
   const path = `${WELL_KNOWN}${issuerPath(issuer)}`;

@@ -4,20 +4,33 @@ import {
   type Decision,
   type Exposure,
   type InstantMs,
-  type JsonObject,
   type Lease,
   type LedgerCounts,
   type LedgerEvent,
   type Role,
   type Task,
 } from "@mayfly/spec";
+import type {
+  backendAnswer,
+  explanationAnswer,
+  roleAnswer,
+} from "../schemas/answers-administration.ts";
+import type {
+  countsAnswer,
+  decisionAnswer,
+  eventAnswer,
+  exposureAnswer,
+  leaseAnswer,
+  taskAnswer,
+} from "../schemas/answers.ts";
+import type { View } from "../schemas/view.ts";
 
 /** An instant as people and other programs read it: RFC 3339, UTC, milliseconds. */
 export const instantText = (at: InstantMs): string => new Date(at).toISOString();
 const instantOrNull = (at: InstantMs | null): string | null =>
   at === null ? null : instantText(at);
 
-export const taskView = (task: Task): JsonObject => ({
+export const taskView = (task: Task): View<typeof taskAnswer> => ({
   id: task.id,
   state: task.state,
   end_requested: task.endRequested,
@@ -48,7 +61,7 @@ export const taskView = (task: Task): JsonObject => ({
   end_reason: task.endReason,
 });
 
-export const exposureView = (exposure: Exposure): JsonObject => {
+export const exposureView = (exposure: Exposure): View<typeof exposureAnswer> => {
   switch (exposure.kind) {
     case "none":
       return { kind: "none" };
@@ -59,7 +72,7 @@ export const exposureView = (exposure: Exposure): JsonObject => {
   }
 };
 
-export const leaseView = (lease: Lease): JsonObject => ({
+export const leaseView = (lease: Lease): View<typeof leaseAnswer> => ({
   id: lease.id,
   task: lease.taskId,
   role: lease.role,
@@ -86,7 +99,7 @@ export const leaseView = (lease: Lease): JsonObject => ({
   looked: lease.looked,
 });
 
-export const decisionView = (decision: Decision): JsonObject => ({
+export const decisionView = (decision: Decision): View<typeof decisionAnswer> => ({
   id: decision.id,
   task: decision.taskId,
   effect: decision.verdict.effect,
@@ -98,7 +111,7 @@ export const decisionView = (decision: Decision): JsonObject => ({
   decided_at: instantText(decision.decidedAt),
 });
 
-export const eventView = (event: LedgerEvent): JsonObject => ({
+export const eventView = (event: LedgerEvent): View<typeof eventAnswer> => ({
   id: event.id,
   kind: event.kind,
   at: instantText(event.at),
@@ -110,7 +123,7 @@ export const eventView = (event: LedgerEvent): JsonObject => ({
   log_index: event.logIndex,
 });
 
-export const backendView = (backend: DescribedBackend): JsonObject => ({
+export const backendView = (backend: DescribedBackend): View<typeof backendAnswer> => ({
   id: backend.id,
   type: backend.type,
   revision: backend.revision,
@@ -120,7 +133,7 @@ export const backendView = (backend: DescribedBackend): JsonObject => ({
   updated_at: instantText(backend.updatedAt),
 });
 
-export const roleView = (role: Role): JsonObject => ({
+export const roleView = (role: Role): View<typeof roleAnswer> => ({
   ...role.settings,
   role: role.name,
   backend: role.backendId,
@@ -131,7 +144,7 @@ export const roleView = (role: Role): JsonObject => ({
   environment: role.environment,
 });
 
-export const explanationView = (explanation: Explanation): JsonObject => ({
+export const explanationView = (explanation: Explanation): View<typeof explanationAnswer> => ({
   workload: explanation.workload,
   task: explanation.taskId,
   deadline: instantText(explanation.deadlineAt),
@@ -155,7 +168,7 @@ export const explanationView = (explanation: Explanation): JsonObject => ({
   })),
 });
 
-export const countsView = (counts: LedgerCounts): JsonObject => ({
+export const countsView = (counts: LedgerCounts): View<typeof countsAnswer> => ({
   leases_reserved: counts.leasesReserved,
   leases_active: counts.leasesActive,
   leases_ending: counts.leasesEnding,

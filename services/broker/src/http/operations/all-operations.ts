@@ -1,0 +1,16 @@
+import type { Operation } from "../openapi/operation.ts";
+import { ADMINISTRATION_OPERATIONS } from "./administration.ts";
+import { LEASE_OPERATIONS, LEDGER_OPERATIONS } from "./leases.ts";
+import { METADATA_OPERATIONS } from "./metadata.ts";
+import { TASK_OPERATIONS } from "./tasks.ts";
+import { TOKEN_OPERATIONS } from "./token.ts";
+
+/** Every route of the broker, in the order of the reference page. */
+export const ALL_OPERATIONS: readonly Operation[] = [
+  ...TOKEN_OPERATIONS,
+  ...TASK_OPERATIONS,
+  ...LEASE_OPERATIONS,
+  ...LEDGER_OPERATIONS,
+  ...ADMINISTRATION_OPERATIONS,
+  ...METADATA_OPERATIONS,
+];

@@ -1,0 +1,66 @@
+import { z } from "zod";
+import { json, type Operation } from "../openapi/operation.ts";
+import {
+  aliveAnswer,
+  fileSchemasAnswer,
+  jwksAnswer,
+  readinessAnswer,
+  serverMetadataAnswer,
+} from "../schemas/answers-metadata.ts";
+import { objectShape } from "../schemas/shapes.ts";
+
+const by = { method: "get", tag: "metadata", caller: "anyone" } as const;
+
+export const METADATA_OPERATIONS: readonly Operation[] = [
+  {
+    ...by,
+    path: "/.well-known/oauth-authorization-server/*",
+    id: "serverMetadata",
+    summary: "Where the token endpoint is and what it offers",
+    description: "The issuer's path, if it has one, stands at the end (RFC 8414 section 3.1).",
+    answers: { 200: json("The metadata.", serverMetadataAnswer) },
+    errors: ["not_found"],
+  },
+  {
+    ...by,
+    path: "/jwks",
+    id: "signingKeys",
+    summary: "The keys that sign task tokens",
+    answers: { 200: json("The public keys.", jwksAnswer) },
+  },
+  {
+    ...by,
+    path: "/schemas",
+    id: "listFileSchemas",
+    summary: "The JSON Schemas of a platform team's files",
+    answers: { 200: json("Their names.", fileSchemasAnswer) },
+  },
+  {
+    ...by,
+    path: "/schemas/:name",
+    id: "fileSchema",
+    summary: "One of these schemas",
+    params: { name: z.string() },
+    answers: { 200: json("The schema.", objectShape) },
+    errors: ["not_found"],
+  },
+  {
+    ...by,
+    path: "/healthz",
+    id: "alive",
+    summary: "Whether the process runs",
+    answers: { 200: json("It runs.", aliveAnswer) },
+  },
+  {
+    ...by,
+    path: "/readyz",
+    id: "ready",
+    summary: "Whether requests should come here",
+    description: "With an administrator's token, the answer says what holds and what does not.",
+    answers: {
+      200: json("They should.", readinessAnswer),
+      503: json("They should not, now.", readinessAnswer),
+    },
+    errors: ["unauthenticated", "denied", "ledger_unavailable"],
+  },
+];
