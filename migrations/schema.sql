@@ -18,6 +18,7 @@
 --   PRIMARY KEY (backend_id, revision)
 --   GRANT INSERT, SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
+--   GRANT UPDATE (sealed_config) TO mayfly_broker
 -- TABLE mayfly.backends owner mayfly_migrator
 --   id text NOT NULL
 --   type text NOT NULL
@@ -77,7 +78,7 @@
 --   data jsonb NOT NULL
 --   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(task_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(lease_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(decision_id, id))::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK ((at = date_trunc('milliseconds'::text, at)))
---   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.deleted'::text, 'policies.activated'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text]))) NOT VALID
+--   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.enabled'::text, 'role.disabled'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.enabled'::text, 'trust.disabled'::text, 'trust.deleted'::text, 'policies.activated'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text, 'sealing.resealed'::text]))) NOT VALID
 --   PRIMARY KEY (id)
 --   INDEX btree (id) WHERE (split_part(kind, '.'::text, 1) <> ALL (ARRAY['task'::text, 'lease'::text, 'decision'::text]))
 --   INDEX btree (kind, id)
@@ -223,7 +224,6 @@ END) > '00:00:01'::interval))
 --   PRIMARY KEY (issuer, jti)
 --   INDEX btree (expires_at)
 --   GRANT INSERT, SELECT TO mayfly_broker
---   GRANT UPDATE (expires_at) TO mayfly_broker
 -- TABLE mayfly.policy_bundles owner mayfly_migrator
 --   digest text NOT NULL
 --   sources jsonb NOT NULL
@@ -316,7 +316,7 @@ END) > '00:00:01'::interval))
 --   added integer NOT NULL
 --   PRIMARY KEY (kid)
 --   GRANT INSERT, SELECT TO mayfly_broker
---   GRANT UPDATE (verifies_until_at) TO mayfly_broker
+--   GRANT UPDATE (sealed_private_jwk, verifies_until_at) TO mayfly_broker
 -- TABLE mayfly.sweeps owner mayfly_migrator
 --   backend_id text NOT NULL
 --   finished_at timestamp with time zone NOT NULL
