@@ -115,6 +115,14 @@ export default {
       to: { path: [...ANY_ADAPTER, DATABASE_DRIVER] },
     },
     {
+      name: "client-imports-nothing-of-ours",
+      comment:
+        "The SDK is published alone: what it imported of the workspace nobody could install.",
+      severity: "error",
+      from: { path: "^packages/client/", pathNot: TEST_FILE },
+      to: { path: "^(packages|services)/", pathNot: "^packages/client/" },
+    },
+    {
       name: "cli-imports-few-adapters",
       comment:
         "The command is a client of the API; only migrate, verify and policy test run locally.",
@@ -167,7 +175,7 @@ export default {
       comment: "What is published or put in an image is installed without devDependencies.",
       severity: "error",
       from: { path: "^(packages|services)/", pathNot: [TEST_FILE, "^packages/testkit/"] },
-      to: { dependencyTypes: ["npm-dev"], dependencyTypesNot: ["type-only"] },
+      to: { dependencyTypes: ["npm-dev"], dependencyTypesNot: ["type-only", "npm-peer"] },
     },
     {
       name: "no-undeclared-dependency",

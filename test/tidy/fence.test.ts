@@ -45,6 +45,11 @@ const SEEDS: readonly Seed[] = [
     "services/broker/src/http/knows-driver.ts",
     `export * from "postgres";`,
   ),
+  seed(
+    "client-imports-nothing-of-ours",
+    "packages/client/src/knows-spec.ts",
+    `export * from "@mayfly/spec";`,
+  ),
   seed("cli-imports-few-adapters", "packages/cli/src/core.ts", `export * from "@mayfly/core";`),
   seed(
     "services-import-no-service",

@@ -19,6 +19,7 @@ const PACKAGES = [
   "testkit",
   "embedded",
   "cli",
+  "client",
 ];
 const SERVICES = ["broker", "worker", "composition"];
 const LIBRARIES = ["zod", "postgres", "only-for-tests", "of-the-root"];

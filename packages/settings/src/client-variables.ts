@@ -1,4 +1,4 @@
-import { httpUrl, secretText, type Variable } from "./variable.ts";
+import { httpUrl, secretText, text, type Variable } from "./variable.ts";
 import { VARIABLES } from "./variables.ts";
 
 const readers = ["cli"] as const;
@@ -12,12 +12,33 @@ export const CLIENT_VARIABLES = {
   url: httpUrl("MAYFLY_URL", {
     readers,
     default: "http://127.0.0.1:8420",
-    meaning: "The broker that the `mayfly` command talks to.",
+    meaning: "The broker that the `mayfly` command and the SDKs talk to.",
   }),
   adminToken: optional(
     secretText("MAYFLY_ADMIN_TOKEN", {
       readers,
       meaning: "The administrator's token that the `mayfly` command presents to the broker.",
+    }),
+  ),
+  identitySource: optional(
+    text("MAYFLY_IDENTITY_SOURCE", {
+      readers,
+      meaning:
+        "Where `mayfly exec` and the SDKs get their proof of identity: `file`, `environment`, " +
+        "`spiffe`, `kubernetes`, `github-actions`, `aws` or `gcp`. Not set: the first that serves.",
+    }),
+  ),
+  identityFile: optional(
+    text("MAYFLY_IDENTITY_FILE", {
+      readers,
+      meaning: "A file with the workload's JWT, read anew for each proof of identity.",
+    }),
+  ),
+  identityToken: optional(
+    secretText("MAYFLY_IDENTITY_TOKEN", {
+      readers,
+      fileForm: false,
+      meaning: "The workload's JWT itself, for want of anything that can be renewed.",
     }),
   ),
 } as const;

@@ -7,6 +7,6 @@ export const ALL_VARIABLES = [...Object.values(VARIABLES), ...Object.values(CLIE
 /** All names that the environment may hold, `_FILE` forms of secrets included. */
 export const VARIABLE_NAMES: ReadonlySet<string> = new Set(
   ALL_VARIABLES.flatMap((variable) =>
-    variable.secret ? [variable.name, `${variable.name}_FILE`] : [variable.name],
+    variable.fileForm ? [variable.name, `${variable.name}_FILE`] : [variable.name],
   ),
 );

@@ -1,0 +1,105 @@
+import { createBrokerHttp, type BrokerHttp } from "./broker-http.ts";
+import { invalidOption, MayflyError } from "./mayfly-error.ts";
+import { textOf } from "./read-answer.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+export interface ConnectionOptions {
+  /** The broker. Default: MAYFLY_URL. */
+  readonly url?: string;
+  /**
+   * The broker's issuer, where it is reached under another name than its own: identity tokens are
+   * made for it. Default: `url`.
+   */
+  readonly issuer?: string;
+  /** Lets tokens and credentials travel over plain http to another machine. */
+  readonly unsafePlainHttp?: boolean;
+}
+
+export interface Connection {
+  readonly http: BrokerHttp;
+  /** The audience of every identity token; the broker itself said so, and it is as expected. */
+  readonly issuer: string;
+}
+
+const WELL_KNOWN = "/.well-known/oauth-authorization-server";
+const DISCOVERY_TIMEOUT_MS = 10_000;
+const DISCOVERY_WITHIN_MS = 30_000;
+
+/** Finds the broker and asks it who it is (RFC 8414). Throws {@link MayflyError}. */
+export async function connect(
+  options: ConnectionOptions,
+  around: Surroundings,
+  signal: AbortSignal | undefined,
+): Promise<Connection> {
+  const url = brokerUrl(options, around);
+  const http = createBrokerHttp(url, around);
+  const expected = options.issuer ?? url.href.replace(/\/$/, "");
+  const issuerPath = new URL(expected).pathname.replace(/\/$/, "");
+  const root = createBrokerHttp(new URL(url.origin), around);
+  const metadata = await root.send({
+    method: "GET",
+    // RFC 8414 section 3.1: the well-known part stands before the issuer's path.
+    path: `${WELL_KNOWN}${issuerPath}`,
+    repeatable: true,
+    timeoutMs: DISCOVERY_TIMEOUT_MS,
+    withinMs: DISCOVERY_WITHIN_MS,
+    signal,
+  });
+  const issuer = textOf(metadata, "issuer");
+  // Section 3.3. Else who answers here could have us make a token for another broker, and use it.
+  if (issuer === expected) return { http, issuer };
+  throw new MayflyError({
+    code: "not_a_broker",
+    what: `The broker at ${url.href} says that it is ${issuer}, which was not expected.`,
+    where: "MAYFLY_URL",
+    hint: `Use ${issuer} as the URL; if it is reached under another name, give the issuer too.`,
+  });
+}
+
+function brokerUrl(options: ConnectionOptions, around: Surroundings): URL {
+  const where = options.url === undefined ? "MAYFLY_URL" : "url";
+  const text = options.url ?? around.variable("MAYFLY_URL") ?? "";
+  if (text === "") {
+    throw invalidOption(
+      "The broker's URL is not given: set MAYFLY_URL or the option `url`.",
+      where,
+    );
+  }
+  const url = parsedUrl(text);
+  if (url === null || url.username !== "" || url.search !== "" || url.hash !== "") {
+    throw invalidOption(
+      "Not the URL of a broker: expected https://host, no user, no query.",
+      where,
+    );
+  }
+  if (options.issuer !== undefined && parsedUrl(options.issuer) === null) {
+    throw invalidOption("Not the URL of an issuer.", "issuer");
+  }
+  if (
+    url.protocol === "http:" &&
+    !isThisMachine(url.hostname) &&
+    options.unsafePlainHttp !== true
+  ) {
+    throw invalidOption(
+      `Tokens and credentials do not travel over plain http to ${url.host}. ` +
+        "Use https, or unsafePlainHttp where the network itself is trusted.",
+      where,
+    );
+  }
+  return url;
+}
+
+function parsedUrl(text: string): URL | null {
+  try {
+    const url = new URL(text);
+    return url.protocol === "https:" || url.protocol === "http:" ? url : null;
+  } catch {
+    return null;
+  }
+}
+
+const isThisMachine = (host: string): boolean =>
+  host === "localhost" ||
+  host.endsWith(".localhost") ||
+  host === "[::1]" ||
+  /^127(?:\.\d{1,3}){3}$/.test(host);

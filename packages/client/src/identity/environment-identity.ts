@@ -1,0 +1,18 @@
+import { SourceFailure, tokenIn, type IdentitySource } from "./identity-source.ts";
+
+/**
+ * A JWT in an environment variable. It cannot be rotated: the task lives no longer than the trust
+ * root's `identity_max_age` after the token was made, and other processes may read it.
+ */
+export function environmentIdentity(variable = "MAYFLY_IDENTITY_TOKEN"): IdentitySource {
+  return {
+    kind: "environment",
+    whyNot: async (around) =>
+      (around.variable(variable) ?? "") === "" ? `${variable} is not set` : null,
+    token: async (_audience, around) => {
+      const text = around.variable(variable);
+      if (text === undefined) throw new SourceFailure(`${variable} is not set`);
+      return tokenIn(text, variable);
+    },
+  };
+}

@@ -1,0 +1,26 @@
+import type { IdentitySource } from "./identity-source.ts";
+import { readToken } from "./file-identity.ts";
+
+/** Where the volume is mounted, unless another path is given. */
+const PATH = "/var/run/secrets/mayfly/token";
+
+/**
+ * A projected service account token (Kubernetes, `serviceAccountToken` volume) whose `audience` is
+ * the broker's issuer. The kubelet rotates it, so it is read anew for each proof. The token that
+ * every pod has under `/var/run/secrets/kubernetes.io` is for the API server, and of no use here.
+ */
+export function kubernetesIdentity(options: { readonly path?: string } = {}): IdentitySource {
+  const path = options.path ?? PATH;
+  return {
+    kind: "kubernetes",
+    whyNot: async (around) => {
+      try {
+        await readToken(path, around);
+        return null;
+      } catch {
+        return `there is no projected token at ${path}`;
+      }
+    },
+    token: (_audience, around) => readToken(path, around),
+  };
+}

@@ -1,0 +1,68 @@
+import { MayflyError } from "./mayfly-error.ts";
+import type { Surroundings } from "./surroundings.ts";
+import type { TaskConduct } from "./task-options.ts";
+import type { Task } from "./task.ts";
+
+/**
+ * Runs `run` and ends the task whatever comes of it: completed when it returns, failed when it
+ * throws. What `run` answered or threw is what the caller gets; an end that was not confirmed is a
+ * warning, since the broker ends the task by its idle timeout all the same.
+ */
+export async function runInTask<T>(
+  task: Task,
+  conduct: TaskConduct,
+  around: Surroundings,
+  run: (task: Task) => Promise<T> | T,
+): Promise<T> {
+  let result: T;
+  try {
+    result = await run(task);
+  } catch (error) {
+    await settled(task, around, () => task.fail(reasonOf(error, conduct)));
+    throw error;
+  }
+  const wasOpen = task.isOpen;
+  await settled(task, around, async () => {
+    const { state } = await task.complete();
+    if (wasOpen && state !== "completed") around.warn(endedElsewhere(task.id, state));
+  });
+  if (task.lost !== null) around.warn(task.lost);
+  return result;
+}
+
+async function settled(
+  task: Task,
+  around: Surroundings,
+  end: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await end();
+  } catch (error) {
+    around.warn(unconfirmed(task.id, error));
+  }
+}
+
+/** The class of an error, never its text unless it is asked for: a text may hold anything. */
+function reasonOf(error: unknown, { reportErrorText }: TaskConduct): string {
+  if (!(error instanceof Error)) return "something was thrown";
+  const name = MayflyError.is(error) ? `${error.name} ${error.code}` : error.name;
+  return reportErrorText === true ? `${name}: ${error.message}` : name;
+}
+
+export const unconfirmed = (id: string, cause: unknown): MayflyError =>
+  new MayflyError({
+    code: "end_unconfirmed",
+    what:
+      `The end of ${id} was not confirmed: ` +
+      `${MayflyError.is(cause) ? cause.what : "it failed"} ` +
+      "Its credentials live until its idle timeout has passed.",
+    hint: `Look with: mayfly task show ${id}`,
+    cause,
+  });
+
+const endedElsewhere = (id: string, state: string): MayflyError =>
+  new MayflyError({
+    code: "task_lost",
+    what: `The task ${id} was not completed: before it was said to be done it was ${state}.`,
+    hint: `Look with: mayfly task show ${id}`,
+  });

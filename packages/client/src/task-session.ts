@@ -1,0 +1,115 @@
+import type { Connection } from "./connection.ts";
+import { parseTaskToken, type Exchanged, type Presented, type TaskToken } from "./exchange.ts";
+import type { IdentitySource } from "./identity/identity-source.ts";
+import { presentIdentity } from "./identity/present-identity.ts";
+import { MayflyError } from "./mayfly-error.ts";
+import type { Fields } from "./read-answer.ts";
+import type { Secret } from "./secret.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** Codes that say that a token is no longer good enough, where a fresh proof may be. */
+const NEEDS_PROOF = new Set(["unauthenticated", "invalid_identity"]);
+const CALL_TIMEOUT_MS = 20_000;
+const CALL_WITHIN_MS = 45_000;
+const BEAT_TIMEOUT_MS = 10_000;
+
+/** What a task holds to speak with the broker: its task token, and whoever can prove it anew. */
+export class TaskSession {
+  readonly connection: Connection;
+  readonly around: Surroundings;
+  readonly source: IdentitySource;
+  readonly id: string;
+  readonly deadline: Date;
+  readonly #longestLifeMs: number;
+  #taskToken: TaskToken;
+
+  constructor(
+    connection: Connection,
+    source: IdentitySource,
+    opened: Exchanged,
+    around: Surroundings,
+  ) {
+    this.connection = connection;
+    this.source = source;
+    this.around = around;
+    this.id = opened.id;
+    this.deadline = opened.deadline;
+    this.#taskToken = opened.taskToken;
+    this.#longestLifeMs = opened.taskToken.lifeMs;
+  }
+
+  /** Until the task token expires. */
+  leftMs(): number {
+    return this.#taskToken.expiresAtMs - this.around.clock.monotonicMs();
+  }
+
+  /**
+   * Whether the token grows shorter with each heartbeat although the deadline is far: then the last
+   * proof of identity bounds it, and only a new one helps. From half its life on, so that there is
+   * time for the source of the identity to come back.
+   */
+  needsProof(): boolean {
+    const toDeadlineMs = this.deadline.getTime() - this.around.clock.now();
+    return this.leftMs() < Math.min(this.#longestLifeMs, toDeadlineMs) / 2;
+  }
+
+  /** What the token endpoint takes for this task: its token, renewed by a proof if it must be. */
+  async presented(signal: AbortSignal | undefined): Promise<Presented> {
+    if (this.leftMs() <= 0) await this.beat("proof", signal);
+    return { subject: this.#taskToken.token, subjectIs: "task_token", actor: null };
+  }
+
+  /** One heartbeat, by the task token or by a fresh proof. The new token is kept. */
+  async beat(by: "token" | "proof", signal: AbortSignal | undefined): Promise<void> {
+    const token = by === "token" ? this.#taskToken.token : await this.#proof(signal);
+    const answer = await this.connection.http.send({
+      method: "POST",
+      path: `/v1/tasks/${this.id}/heartbeat`,
+      token,
+      json: {},
+      // A proof may count once: sent again it would be refused for that.
+      repeatable: false,
+      timeoutMs: BEAT_TIMEOUT_MS,
+      withinMs: BEAT_TIMEOUT_MS,
+      signal,
+    });
+    this.#taskToken = parseTaskToken(answer, this.around);
+  }
+
+  /**
+   * A call of the task's own, which the broker may take `waitMs` to answer. If its token no longer
+   * counts, once more after a fresh proof.
+   */
+  async call(
+    path: string,
+    json: Readonly<Record<string, unknown>>,
+    withinMs: number = CALL_WITHIN_MS,
+    waitMs = 0,
+  ): Promise<Fields> {
+    const send = (): Promise<Fields> =>
+      this.connection.http.send({
+        method: "POST",
+        path,
+        token: this.#taskToken.token,
+        json,
+        repeatable: true,
+        timeoutMs: Math.min(withinMs, CALL_TIMEOUT_MS) + waitMs,
+        withinMs: withinMs + waitMs,
+      });
+    try {
+      return await send();
+    } catch (error) {
+      if (!isRefusedToken(error)) throw error;
+      await this.beat("proof", undefined);
+      return await send();
+    }
+  }
+
+  #proof(signal: AbortSignal | undefined): Promise<Secret> {
+    return presentIdentity(this.source, this.connection.issuer, this.around, signal);
+  }
+}
+
+/** Whether a fresh proof of identity may help. */
+export const isRefusedToken = (error: unknown): boolean =>
+  MayflyError.is(error) && NEEDS_PROOF.has(error.code);
