@@ -122,6 +122,7 @@ describe("tampering with the row of a task shows", () => {
     ["deadline_at", "deadline_at + interval '1 millisecond'"],
     ["deadline_at", "deadline_at + interval '1 microsecond'"],
     ["opened_at", "opened_at - interval '1 hour'"],
+    ["idle_timeout_seconds", "idle_timeout_seconds + 3600"],
   ])("a changed %s (%s)", async ([column, value]) => {
     await tamper(`UPDATE mayfly.tasks SET ${column} = ${value} WHERE ${ONE} ${uuidOf(live)})`);
     const found = await verdict();
@@ -237,5 +238,31 @@ describe("tampering with the row of a lease shows", () => {
       await ledger.superuser.unsafe(`DELETE FROM mayfly.leases;
         INSERT INTO mayfly.leases SELECT * FROM public.leases`);
     }
+  });
+
+  const LIVE = "state = 'active' AND";
+  const DYING = "state = 'ending' AND sealed_handle IS NOT NULL AND";
+  test.for<[string, string, string]>([
+    ["expiry", `expires_at = expires_at + interval '1 hour' WHERE ${LIVE}`, "of a live lease"],
+    [
+      "expiry",
+      "expires_at = expires_at - interval '1 hour' WHERE state = 'ended' AND",
+      "an old one",
+    ],
+    ["next look", `due_at = expires_at + interval '1 second' WHERE ${LIVE}`, "of a live lease"],
+    ["next look", `due_at = now() + interval '1 day' WHERE ${DYING}`, "of a lease that ends"],
+    [
+      "next look",
+      "due_at = settle_by + interval '1 day' WHERE state = 'reserved' AND",
+      "unsettled",
+    ],
+    ["handle", `work = 'recover', sealed_handle = NULL WHERE ${DYING}`, "taken away"],
+  ])("another %s (%s)", async ([what, change]) => {
+    const first = "SELECT min(id::text)::uuid FROM mayfly.leases WHERE";
+    const [assignments = "", condition = ""] = change.split(" WHERE ");
+    await tamper(`UPDATE mayfly.leases SET ${assignments}
+      WHERE id = (${first} ${condition} true)`);
+    const found = await verdict();
+    expect(found.ok ? "" : found.problem).toContain(`the ${what} of lease`);
   });
 });

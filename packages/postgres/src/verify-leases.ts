@@ -1,13 +1,11 @@
-import type { LogVerification } from "@mayfly/spec";
+import type { LogProblem } from "./compare-told-rows.ts";
 import type { Transaction } from "./sql.ts";
-
-type Problem = Extract<LogVerification, { ok: false }>;
 
 /**
  * What a lease is was written once, and stands in the events of its reservation and its
  * activation: whoever changes one of the two is found, from log index `from` on.
  */
-export async function verifyLeases(sql: Transaction, from: number): Promise<Problem | null> {
+export async function verifyLeases(sql: Transaction, from: number): Promise<LogProblem | null> {
   const [row] = await sql<{ log_index: number; missing: boolean }[]>`
     SELECT entry.log_index::float8 AS log_index, l.id IS NULL AS missing
     FROM mayfly_audit.log_entries AS entry
@@ -37,7 +35,10 @@ export async function verifyLeases(sql: Transaction, from: number): Promise<Prob
  * A lease is ended if, and only if, it ended once more than it resurfaced, and its outcome is one
  * that an event names. `entries` stands for a lease of which no entry of the log tells.
  */
-export async function findMisstatedEnd(sql: Transaction, entries: number): Promise<Problem | null> {
+export async function findMisstatedEnd(
+  sql: Transaction,
+  entries: number,
+): Promise<LogProblem | null> {
   const [row] = await sql<{ id: string; state: string; log_index: number | null }[]>`
     WITH told AS (
       SELECT lease_id,

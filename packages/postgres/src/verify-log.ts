@@ -1,10 +1,12 @@
 import type { LogVerification } from "@mayfly/spec";
+import type { LogProblem } from "./compare-told-rows.ts";
 import type { EventRow } from "./event-row.ts";
 import { CHAIN_START, chainHash } from "./leaf-hash.ts";
 import { rawLeaves, rowLeaf } from "./row-leaf.ts";
 import { hex, type Sql, type Transaction } from "./sql.ts";
 import { findUntoldDecision, verifyDecisions } from "./verify-decisions.ts";
 import { findUntoldTask, verifyTasks } from "./verify-tasks.ts";
+import { findMisstatedTimes } from "./verify-lease-times.ts";
 import { findMisstatedEnd, verifyLeases } from "./verify-leases.ts";
 
 const PAGE = 1000;
@@ -43,9 +45,7 @@ interface Position {
   readonly next: number;
   readonly chain: Uint8Array;
 }
-type Problem = Extract<LogVerification, { ok: false }>;
-
-const problem = (logIndex: number, text: string): Problem => ({
+const problem = (logIndex: number, text: string): LogProblem => ({
   ok: false,
   logIndex,
   problem: text,
@@ -101,7 +101,7 @@ export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<Log
 }
 
 /** The chain hash before entry `from` is taken as it stands; from 0 on, nothing is. */
-async function startOf(sql: Transaction, from: number): Promise<Position | Problem> {
+async function startOf(sql: Transaction, from: number): Promise<Position | LogProblem> {
   if (from === 0) return { next: 0, chain: CHAIN_START };
   const [before] = await sql<{ chain_hash: Uint8Array }[]>`
     SELECT chain_hash FROM mayfly_audit.log_entries WHERE log_index = ${from - 1}::float8::bigint`;
@@ -109,7 +109,7 @@ async function startOf(sql: Transaction, from: number): Promise<Position | Probl
   return { next: from, chain: before.chain_hash };
 }
 
-async function verifyEntries(sql: Transaction, start: Position): Promise<Position | Problem> {
+async function verifyEntries(sql: Transaction, start: Position): Promise<Position | LogProblem> {
   let at = start;
   for (;;) {
     const page = await readPage(sql, at.next);
@@ -138,7 +138,7 @@ function verifyEntry(
   entry: EntryRow,
   leaf: Uint8Array | null,
   { next, chain }: Position,
-): Position | Problem {
+): Position | LogProblem {
   if (entry.log_index !== next) {
     return entry.log_index < next
       ? problem(entry.log_index, `entry ${entry.log_index} is there twice`)
@@ -165,7 +165,7 @@ const readPage = (sql: Transaction, from: number) =>
     LEFT JOIN mayfly_audit.events AS e ON e.id = l.event_id
     ORDER BY l.log_index`;
 
-async function findRepeated(sql: Transaction, from: number): Promise<Problem | null> {
+async function findRepeated(sql: Transaction, from: number): Promise<LogProblem | null> {
   const [row] = await sql<{ log_index: number }[]>`
     SELECT max(log_index)::float8 AS log_index FROM mayfly_audit.log_entries
     WHERE log_index >= ${from}::float8::bigint
@@ -175,14 +175,15 @@ async function findRepeated(sql: Transaction, from: number): Promise<Problem | n
 }
 
 /** What rows hold and the log does not tell: of no entry, so looked for over the whole alone. */
-const findUntold = async (sql: Transaction, entries: number): Promise<Problem | null> =>
+const findUntold = async (sql: Transaction, entries: number): Promise<LogProblem | null> =>
   (await findUnlogged(sql, entries)) ??
   (await findUntoldTask(sql, entries)) ??
   (await findUntoldDecision(sql, entries)) ??
-  (await findMisstatedEnd(sql, entries));
+  (await findMisstatedEnd(sql, entries)) ??
+  (await findMisstatedTimes(sql, entries));
 
 /** An event that is neither in the log nor queued for it: somebody took its entry away. */
-async function findUnlogged(sql: Transaction, entries: number): Promise<Problem | null> {
+async function findUnlogged(sql: Transaction, entries: number): Promise<LogProblem | null> {
   const [row] = await sql<{ id: string }[]>`
     SELECT e.id FROM mayfly_audit.events AS e
     WHERE NOT EXISTS (SELECT FROM mayfly_audit.log_entries AS l WHERE l.event_id = e.id)

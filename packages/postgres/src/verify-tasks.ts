@@ -1,49 +1,23 @@
-import type { InstantMs, LogVerification } from "@mayfly/spec";
+import type { InstantMs } from "@mayfly/spec";
+import { compareToldRows, TOLD_PAGE, type LogProblem, type Told } from "./compare-told-rows.ts";
 import type { Transaction } from "./sql.ts";
 import { taskSha256, type OpenedRow } from "./task-sha256.ts";
 
-const PAGE = 1000;
-
-type Problem = Extract<LogVerification, { ok: false }>;
-
-interface ToldRow extends Omit<OpenedRow, "id" | "deadline_ms"> {
-  readonly log_index: number;
+interface ToldRow extends Omit<OpenedRow, "id" | "deadline_ms">, Told {
   readonly sha256: string;
-  /** Null when the task's row is gone. */
-  readonly id: string | null;
   readonly deadline_at: InstantMs;
-  /** What the hash cannot see: less than a millisecond, and when the task was opened. */
-  readonly at_altered: boolean;
 }
 
 /**
  * Compares what each task's row says of its opening with the hash in its event, from log index
  * `from` on. An event that is older than this hash has none. State and end are not in it: they
- * change.
+ * change. The idle timeout stands in the descriptor too, which is in it.
  */
-export async function verifyTasks(sql: Transaction, from: number): Promise<Problem | null> {
-  let next = from;
-  for (;;) {
-    const page = await readPage(sql, next);
-    for (const row of page) {
-      if (row.id === null) return problem(row, "is missing");
-      if (row.at_altered || !isTold(row, row.id)) {
-        return problem(row, "is not what was recorded: it was altered");
-      }
-      next = row.log_index + 1;
-    }
-    if (page.length < PAGE) return null;
-  }
-}
+export const verifyTasks = (sql: Transaction, from: number): Promise<LogProblem | null> =>
+  compareToldRows("task", from, (next) => readPage(sql, next), isTold);
 
 const isTold = ({ sha256, deadline_at, ...row }: ToldRow, id: string): boolean =>
   taskSha256({ ...row, id, deadline_ms: deadline_at }) === sha256;
-
-const problem = ({ log_index: logIndex }: ToldRow, what: string): Problem => ({
-  ok: false,
-  logIndex,
-  problem: `the task of entry ${logIndex} ${what}`,
-});
 
 const readPage = (sql: Transaction, from: number) =>
   sql<ToldRow[]>`
@@ -51,16 +25,20 @@ const readPage = (sql: Transaction, from: number) =>
       t.root_id, t.ancestors, t.depth, t.workload, t.workload_name, t.verified_initiator,
       t.claimed_initiator, t.ref, t.descriptor, t.confirmation, t.deadline_at,
       t.deadline_at <> date_trunc('milliseconds', t.deadline_at)
-        OR date_trunc('milliseconds', t.opened_at) <> e.at AS at_altered
+        OR date_trunc('milliseconds', t.opened_at) <> e.at
+        OR to_jsonb(t.idle_timeout_seconds) <> t.descriptor -> 'idleTimeoutSeconds' AS is_altered
     FROM mayfly_audit.log_entries AS l
     JOIN mayfly_audit.events AS e ON e.id = l.event_id
     LEFT JOIN mayfly_audit.tasks AS t ON t.id = e.task_id
     WHERE l.log_index >= ${from}::float8::bigint
       AND e.kind = 'task.opened' AND e.data ? 'taskSha256'
-    ORDER BY l.log_index LIMIT ${PAGE}::integer`;
+    ORDER BY l.log_index LIMIT ${TOLD_PAGE}::integer`;
 
 /** A task of whose opening no event tells: somebody added it. `entries` is where it would stand. */
-export async function findUntoldTask(sql: Transaction, entries: number): Promise<Problem | null> {
+export async function findUntoldTask(
+  sql: Transaction,
+  entries: number,
+): Promise<LogProblem | null> {
   const [row] = await sql<{ id: string }[]>`
     SELECT t.id FROM mayfly_audit.tasks AS t
     WHERE NOT EXISTS (
