@@ -263,8 +263,8 @@ export const METRICS = [
     labels: labelNames("part"),
     unit: "failures",
     meaning:
-      "Failures to load configuration from the ledger: `catalog`, `policies`, or the stored " +
-      "configuration of a `backend`.",
+      "Failures to load configuration from the ledger: the `catalog`, or the stored configuration " +
+      "of a `backend`.",
   },
   {
     kind: "histogram",

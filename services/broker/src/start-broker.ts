@@ -7,6 +7,7 @@ import { bootstrapAdministrators } from "./administrators.ts";
 import { createApp } from "./http/app.ts";
 import { boundConnections, boundPipelining } from "./http/bound-connections.ts";
 import { every } from "./every.ts";
+import { countConnections, requestMeter } from "./start-metering.ts";
 import { recentLook } from "./shared-look.ts";
 
 export interface RunningBroker {
@@ -70,6 +71,8 @@ async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
     clock: parts.clock,
     random: parts.random,
     log: parts.log,
+    tracer: parts.tracer,
+    meter: requestMeter(parts.metrics),
     settings: { issuer: settings.issuer },
     fileSchemas: fileSchemas(BACKEND_TYPES),
     readiness: recentLook(parts.clock, READINESS_MS_MAX, () =>
@@ -88,6 +91,7 @@ async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
     },
   }) as Server;
   boundConnections(server, settings.connectionsMax);
+  countConnections(server, parts.metrics);
   const { host, port } = settings.listen;
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

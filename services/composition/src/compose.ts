@@ -17,7 +17,7 @@ import { createOutboundHttp } from "@mayfly/net";
 import { createPolicyCompiler } from "@mayfly/policy";
 import { checkServer, openLedger, type Ledger, type LedgerConnections } from "@mayfly/postgres";
 import { createAlarmClock, createAlarmListener } from "@mayfly/queue";
-import { createSealer, readKeyRing } from "@mayfly/seal";
+import { createSealer, readKeyRing, type KeyRing } from "@mayfly/seal";
 import { unsafeSettings, type WorkerSettings } from "@mayfly/settings";
 import {
   BrokerError,
@@ -29,8 +29,12 @@ import {
   type Random,
   type Sealer,
   type TaskTokens,
+  type Tracer,
 } from "@mayfly/spec";
+import type { Metrics } from "@mayfly/telemetry";
 import { coreSettings } from "./core-settings.ts";
+import { observers } from "./observed/observers.ts";
+import { openTelemetry, type Telemetry } from "./open-telemetry.ts";
 import { queueConfig } from "./queue-config.ts";
 
 /** The backend types that this installation offers. Adding one is a package and a line here. */
@@ -44,6 +48,9 @@ export interface Parts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly tracer: Tracer;
+  /** Null where nobody asked for them. */
+  readonly metrics: Metrics | null;
   /** The worker's end of the queue. */
   listenToAlarms(): AlarmListener;
   /** Closes backends, queue and ledger, in this order. */
@@ -61,11 +68,13 @@ export async function composeParts(
   settings: WorkerSettings,
   options: ProcessOptions,
 ): Promise<Parts> {
+  const telemetry = openTelemetry(settings, options.name);
   const log = createJsonLog({
     stream: options.logTo,
     level: settings.logLevel,
     clock: systemClock,
     fields: { service: options.name },
+    currentTrace: () => telemetry.scope.current(),
   });
   for (const name of unsafeSettings(settings)) log.warn("unsafe setting", { name });
   const ledger = await openLedger({
@@ -80,14 +89,32 @@ export async function composeParts(
   try {
     checkInstallation(settings, ledger.installation.id);
     await warnOfServer(settings, systemClock, log);
-    return partsOver(ledger, settings, await openSealer(settings, systemRandom), log);
+    const keys = await readSealingKeys(settings);
+    telemetry.metrics?.set("mayfly_sealing_keys", {}, keys.sealing.length);
+    const sealer = createSealer({ keys, random: systemRandom });
+    const parts = partsOver(ledger, settings, { sealer, log, telemetry });
+    await telemetry.serve(log);
+    return parts;
   } catch (error) {
+    await telemetry.close();
     await ledger.close();
     throw error;
   }
 }
 
-function partsOver(ledger: Ledger, settings: WorkerSettings, sealer: Sealer, log: Log): Parts {
+interface Shared {
+  readonly sealer: Sealer;
+  readonly log: Log;
+  readonly telemetry: Telemetry;
+}
+
+function partsOver(
+  opened: Ledger,
+  settings: WorkerSettings,
+  { sealer, log, telemetry }: Shared,
+): Parts {
+  const observe = observers(telemetry.observing);
+  const ledger = observe.ledger(opened);
   const clock = systemClock;
   const random = systemRandom;
   const queue = queueConfig(settings, ledger.installation.id);
@@ -102,13 +129,13 @@ function partsOver(ledger: Ledger, settings: WorkerSettings, sealer: Sealer, log
   });
   const http = createOutboundHttp();
   const trustRoots = createTrustRoots({
-    http,
+    http: observe.http(http),
     issuer: settings.issuer,
     settings: { ...defaultTrustRootsSettings, skewSeconds },
     log,
   });
   const alarm = createAlarmClock({ config: queue, ports: { clock, log, random } });
-  const core = createCore({
+  const unobserved = createCore({
     clock,
     random,
     log,
@@ -116,17 +143,20 @@ function partsOver(ledger: Ledger, settings: WorkerSettings, sealer: Sealer, log
     installation: ledger.installation.id,
     issueLedger: ledger.issue,
     taskLedger: ledger.tasks,
+    selectorEnds: ledger.selectorEnds,
     sweepLedger: ledger.sweep,
     health: ledger.health,
     catalog: ledger.catalog,
     sealer,
-    alarm,
+    alarm: observe.alarm(alarm),
     trustRoots,
     taskTokens,
     policyCompiler: createPolicyCompiler(),
-    backendTypes: new Map(BACKEND_TYPES.map((backend) => [backend.type, backend])),
+    backendTypes: new Map(BACKEND_TYPES.map((each) => [each.type, observe.backend(each)])),
     settings: coreSettings(settings),
   });
+  const core = observe.core(unobserved);
+  telemetry.watchLedger(opened);
   return {
     core,
     ledger,
@@ -134,13 +164,17 @@ function partsOver(ledger: Ledger, settings: WorkerSettings, sealer: Sealer, log
     clock,
     random,
     log,
-    listenToAlarms: () => createAlarmListener({ config: queue, ports: { clock, log } }),
+    tracer: telemetry.tracer,
+    metrics: telemetry.metrics,
+    listenToAlarms: () =>
+      observe.listener(createAlarmListener({ config: queue, ports: { clock, log } })),
     close: async () => {
       // Wake-ups that the core began need the queue.
       await core.close();
       await alarm.close();
       await http.close();
       await ledger.close();
+      await telemetry.close();
     },
   };
 }
@@ -168,18 +202,10 @@ function connectionsOf(total: number): LedgerConnections {
   return { commits, queries, statements: Math.max(4, total - commits - queries) };
 }
 
-async function openSealer(settings: WorkerSettings, random: Random): Promise<Sealer> {
-  const { sealingKeyFile, sealingKeys } = settings;
-  const source =
-    sealingKeyFile !== null
-      ? { file: sealingKeyFile }
-      : sealingKeys !== null
-        ? { value: sealingKeys }
-        : null;
-  if (source === null) {
-    throw new BrokerError("config_invalid", "MAYFLY_SEALING_KEY_FILE: it is required.");
-  }
-  return createSealer({ keys: await readKeyRing(source), random });
+function readSealingKeys({ sealingKeyFile, sealingKeys }: WorkerSettings): Promise<KeyRing> {
+  if (sealingKeyFile !== null) return readKeyRing({ file: sealingKeyFile });
+  if (sealingKeys !== null) return readKeyRing({ value: sealingKeys });
+  throw new BrokerError("config_invalid", "MAYFLY_SEALING_KEY_FILE: it is required.");
 }
 
 const failPointsOf = (settings: WorkerSettings): FailPoints =>

@@ -9,11 +9,12 @@ export async function startWorkerProcess(
 ): Promise<RunningWorker> {
   const parts = await composeParts(settings, { name: "worker", logTo });
   try {
-    const { clock, log, random, core, ledger } = parts;
+    const { clock, log, random, tracer, core, ledger } = parts;
     const worker = await startWorker({
       clock,
       log,
       random,
+      tracer,
       core,
       listener: parts.listenToAlarms(),
       sequencer: ledger.sequencer,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createCore } from "@mayfly/core";
-import { parseBackendId, parseRoleName } from "@mayfly/spec";
+import { parseBackendId, parseRoleName, untraced } from "@mayfly/spec";
 import {
   createFakeAgent,
   createFakeWorld,
@@ -33,6 +33,7 @@ async function setUp(settings: Intervals) {
       clock: world.clock,
       random: world.ports.random,
       log: world.log,
+      tracer: untraced,
       core: createCore(world.ports),
       listener: world.alarm.listener,
       sequencer: world.ledger.sequencer,
@@ -111,6 +112,7 @@ describe("a worker", () => {
     Object.assign(world.ports, {
       issueLedger: fresh.issue,
       taskLedger: fresh.tasks,
+      selectorEnds: fresh.selectorEnds,
       sweepLedger: fresh.sweep,
       health: fresh.health,
       catalog: fresh.catalog,

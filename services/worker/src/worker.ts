@@ -52,7 +52,12 @@ async function wake(ports: WorkerPorts, backendId: BackendId, signal: AbortSigna
     signal,
     traceId: Buffer.from(ports.random.bytes(16)).toString("hex"),
   };
-  await ports.core.runPass(backendId, call);
+  const { traceId } = call;
+  const attributes = { "mayfly.backend.id": backendId };
+  const start = { name: "wake-up", kind: "internal", traceId, parent: null, attributes } as const;
+  await ports.tracer.trace(start, async () => {
+    await ports.core.runPass(backendId, call);
+  });
 }
 
 function loopsOf(ports: WorkerPorts): readonly Loop[] {
@@ -61,6 +66,8 @@ function loopsOf(ports: WorkerPorts): readonly Loop[] {
     {
       name: "sweep",
       fields: {},
+      attributes: {},
+      traced: true,
       intervalMs: settings.sweepIntervalSeconds * 1000,
       pass: async (call) => {
         await core.sweep(call);
@@ -69,12 +76,16 @@ function loopsOf(ports: WorkerPorts): readonly Loop[] {
     {
       name: "sequencer",
       fields: {},
+      attributes: {},
+      traced: false,
       intervalMs: SEQUENCER_INTERVAL_MS,
       pass: () => appendAll(ports.sequencer),
     },
     {
       name: "policy use",
       fields: {},
+      attributes: {},
+      traced: false,
       intervalMs: POLICY_USE_INTERVAL_MS,
       pass: () => countAll(ports.sequencer),
     },

@@ -10,14 +10,17 @@ import {
   type LogExporter,
   type LogSequencer,
   type Random,
+  type RemoteSpan,
   type TaskLedger,
   type TaskTokens,
+  type Tracer,
 } from "@mayfly/spec";
 import type { Administrators } from "../administrators.ts";
 import { createAdmission, Crowded, type Admission } from "./admission.ts";
 import { issuerPath, pathWithin } from "./issuer-path.ts";
 import { methodsAt } from "./methods-at.ts";
 import { knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.ts";
+import { knownMethod, type RequestMeter } from "./request-meter.ts";
 import { openCall, type Env, type HttpContext } from "./request-scope.ts";
 import { administrationRoutes } from "./routes/administration.ts";
 import { explainRoutes } from "./routes/explain.ts";
@@ -26,9 +29,11 @@ import { leaseRoutes, ledgerRoutes } from "./routes/leases.ts";
 import { ledgerExportRoutes } from "./routes/ledger-export.ts";
 import { metadataRoutes } from "./routes/metadata.ts";
 import { planRoutes } from "./routes/plan.ts";
+import { referenceRoutes } from "./routes/reference.ts";
 import { schemaRoutes } from "./routes/schemas.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/token.ts";
+import { parseTraceparent } from "./traceparent.ts";
 
 export interface AppPorts {
   readonly core: Core;
@@ -41,6 +46,8 @@ export interface AppPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly tracer: Tracer;
+  readonly meter: RequestMeter;
   readonly settings: { readonly issuer: string };
   /** Of the files that platform teams write, by name: `backend.postgres.json`. */
   readonly fileSchemas: ReadonlyMap<string, JsonSchema>;
@@ -56,10 +63,11 @@ export function createApp(ports: AppPorts): Hono<Env> {
   const admission = createAdmission();
   const app = new Hono<Env>({ getPath: (request) => pathWithin(base, request) });
   app.use(async (c, next) => {
-    const opened = openCall(ports.clock, ports.random);
+    const parent = parseTraceparent(c.req.header("traceparent"));
+    const opened = openCall(ports.clock, ports.random, parent);
     c.set("call", opened.call);
     // A failure further in has become an answer by then.
-    await next();
+    await watched(c, ports, parent, next);
     opened.finish();
     c.header("Mayfly-Trace", opened.call.traceId);
     if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-store");
@@ -83,10 +91,36 @@ export function createApp(ports: AppPorts): Hono<Env> {
   planRoutes(app, ports);
   metadataRoutes(app, ports);
   schemaRoutes(app, ports);
+  referenceRoutes(app, ports);
   healthRoutes(app, ports);
   app.notFound((c) => noRoute(app, c, ports));
   app.onError((error, c) => failed(c, error, ports));
   return app;
+}
+
+/** The request as a trace, or as a part of its caller's; and as a number among others. */
+async function watched(
+  c: HttpContext,
+  ports: Pick<AppPorts, "clock" | "tracer" | "meter">,
+  parent: RemoteSpan | null,
+  next: () => Promise<void>,
+): Promise<void> {
+  const answered = ports.meter.began();
+  const startedMs = ports.clock.monotonicMs();
+  const method = knownMethod(c.req.method);
+  const { traceId } = c.get("call");
+  const start = { name: "request", kind: "server", traceId, parent } as const;
+  const attributes = { "http.request.method": method };
+  await ports.tracer.trace({ ...start, attributes }, async (span) => {
+    await next();
+    const pattern = routeOf(c);
+    const route = pattern === "/*" ? "none" : pattern;
+    const { status } = c.res;
+    span.set({ "http.route": route, "http.response.status_code": status });
+    if (status >= 500) span.fail(String(status));
+    const seconds = (ports.clock.monotonicMs() - startedMs) / 1000;
+    answered({ method, route, status, seconds });
+  });
 }
 
 /** A request's place among those under way: taken at most once, left when it is answered. */
@@ -142,7 +176,9 @@ function failed(c: HttpContext, error: unknown, ports: AppPorts): Response {
       ? error
       : knownError(error, ports.log.child({ trace: traceId, path: routeOf(c) }));
   const answer: Answer =
-    c.req.path === "/token" ? oauthAnswer(known, traceId) : problemAnswer(known, traceId);
+    c.req.path === "/token"
+      ? oauthAnswer(known, traceId)
+      : problemAnswer(known, traceId, ports.settings.issuer);
   return new Response(JSON.stringify(answer.body), {
     status: answer.status,
     headers: { ...answer.headers },

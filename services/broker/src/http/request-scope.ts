@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context } from "hono";
-import type { CallContext, Clock, Random } from "@mayfly/spec";
+import type { CallContext, Clock, Random, RemoteSpan } from "@mayfly/spec";
 
 /** What the HTTP layer carries along a request. */
 export type Env = {
@@ -17,13 +17,14 @@ export type HttpContext = Context<Env>;
 const REQUEST_MS_MAX = 90_000;
 
 /**
- * The call context of one request: its trace id, and a signal that is aborted at its deadline. Not
+ * The call context of one request: its trace id, the caller's where it sent one; and a signal that is aborted at its deadline. Not
  * when the client goes: what was begun is brought to its end, and then ended. `finish` lets the
  * deadline go.
  */
 export function openCall(
   clock: Clock,
   random: Random,
+  parent: RemoteSpan | null,
 ): { readonly call: CallContext; finish(): void } {
   const late = new AbortController();
   const done = new AbortController();
@@ -31,6 +32,6 @@ export function openCall(
     () => late.abort(new Error("the request took too long")),
     () => undefined,
   );
-  const traceId = Buffer.from(random.bytes(16)).toString("hex");
+  const traceId = parent?.traceId ?? Buffer.from(random.bytes(16)).toString("hex");
   return { call: { clock, signal: late.signal, traceId }, finish: () => done.abort() };
 }

@@ -6,6 +6,7 @@ import { createPolicyCompiler } from "@mayfly/policy";
 import {
   parseBackendId,
   parseInstallationId,
+  untraced,
   type BackendCapabilities,
   type BackendId,
   type CallContext,
@@ -27,6 +28,7 @@ import {
 } from "@mayfly/testkit";
 import { bootstrapAdministrators } from "../administrators.ts";
 import { createApp, type AppPorts } from "../http/app.ts";
+import { unmetered } from "../http/request-meter.ts";
 import { checkAnswers } from "./check-answers.ts";
 import { registerDefaults } from "./registered.ts";
 import { createTestIdentities, type TestIdentities } from "./test-identities.ts";
@@ -131,6 +133,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     installation: parseInstallationId("testtest", "installation"),
     issueLedger: ledger.issue,
     taskLedger: ledger.tasks,
+    selectorEnds: ledger.selectorEnds,
     sweepLedger: ledger.sweep,
     health: ledger.health,
     catalog: ledger.catalog,
@@ -155,6 +158,8 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     clock,
     random,
     log,
+    tracer: untraced,
+    meter: unmetered,
     settings: { issuer },
     fileSchemas: fileSchemas([fake]),
     readiness: options.readiness ?? (async () => true),

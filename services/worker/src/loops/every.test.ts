@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { CallContext, Random } from "@mayfly/spec";
+import { untraced, type CallContext, type Random } from "@mayfly/spec";
 import { createFakeClock, createRecordingLog } from "@mayfly/testkit";
 import { runEvery } from "./every.ts";
 
@@ -16,13 +16,15 @@ function startLoop(pass: (call: CallContext) => Promise<void>, random = STEADY) 
   const loop = {
     name: "test",
     fields: { backend: "orders-db" },
+    attributes: {},
+    traced: true,
     intervalMs: 1000,
     pass: (call: CallContext) => {
       startedMs.push(clock.monotonicMs());
       return pass(call);
     },
   };
-  const ended = runEvery(loop, { clock, random, log }, stop.signal);
+  const ended = runEvery(loop, { clock, random, log, tracer: untraced }, stop.signal);
   const gaps = (): readonly number[] =>
     startedMs.slice(1).map((at, index) => Math.round(at - (startedMs[index] ?? 0)));
   return { clock, log, stop, startedMs, gaps, ended };

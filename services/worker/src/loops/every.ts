@@ -1,10 +1,22 @@
-import type { CallContext, Clock, JsonObject, Log, Random } from "@mayfly/spec";
+import type {
+  CallContext,
+  Clock,
+  JsonObject,
+  Log,
+  Random,
+  SpanAttributes,
+  Tracer,
+} from "@mayfly/spec";
 
 export interface Loop {
   readonly name: string;
   /** What the log says of it besides its name: the backend of a listing. */
   readonly fields: JsonObject;
+  /** What its traces say of it, likewise. */
+  readonly attributes: SpanAttributes;
   readonly intervalMs: number;
+  /** Whether each pass is a trace: not of one that mostly finds nothing to do, many times a minute. */
+  readonly traced: boolean;
   /** One bounded pass. Its failure is logged, and the next pass comes all the same. */
   pass(call: CallContext): Promise<void>;
 }
@@ -13,6 +25,7 @@ export interface LoopPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly tracer: Tracer;
 }
 
 /** Of an interval: what a loop rests at least, however long its pass took. */
@@ -52,7 +65,7 @@ async function runOnce(loop: Loop, ports: LoopPorts, signal: AbortSignal): Promi
   };
   const call: CallContext = { clock, signal: AbortSignal.any([signal, late.signal]), traceId };
   try {
-    await Promise.race([loop.pass(call), tooLate()]);
+    await Promise.race([tracedPass(loop, ports, call), tooLate()]);
     return true;
   } catch (error) {
     if (!signal.aborted)
@@ -61,6 +74,13 @@ async function runOnce(loop: Loop, ports: LoopPorts, signal: AbortSignal): Promi
   } finally {
     done.abort();
   }
+}
+
+function tracedPass(loop: Loop, { tracer }: LoopPorts, call: CallContext): Promise<void> {
+  if (!loop.traced) return loop.pass(call);
+  const { traceId } = call;
+  const start = { name: loop.name, kind: "internal", traceId, parent: null } as const;
+  return tracer.trace({ ...start, attributes: loop.attributes }, () => loop.pass(call));
 }
 
 const jitter = (random: Random): number => 0.9 + (0.2 * (random.bytes(1)[0] ?? 128)) / 255;

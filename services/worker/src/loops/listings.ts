@@ -36,6 +36,8 @@ export async function runListings(ports: ListingPorts, signal: AbortSignal): Pro
     const loop = {
       name: "listing",
       fields: { backend: id },
+      attributes: { "mayfly.backend.id": id },
+      traced: true,
       intervalMs: settings.listingIntervalSeconds * 1000,
       pass: async (call) => {
         await slots.run(() => core.listOrphans(id, call));
@@ -57,6 +59,7 @@ export async function runListings(ports: ListingPorts, signal: AbortSignal): Pro
 
   const { sweepIntervalSeconds, listingIntervalSeconds } = settings;
   const intervalMs = Math.min(sweepIntervalSeconds, listingIntervalSeconds) * 1000;
-  await runEvery({ name: "listings", fields: {}, intervalMs, pass: keepUp }, ports, signal);
+  const loop = { name: "listings", fields: {}, attributes: {}, traced: false, intervalMs };
+  await runEvery({ ...loop, pass: keepUp }, ports, signal);
   await Promise.all([...running.values()].map(({ ended }) => ended));
 }

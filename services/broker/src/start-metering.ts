@@ -1,0 +1,39 @@
+import type { Server } from "node:http";
+import type { Parts } from "@mayfly/composition";
+import { unmetered, type RequestMeter } from "./http/request-meter.ts";
+
+type Metrics = Parts["metrics"];
+
+export const requestMeter = (metrics: Metrics): RequestMeter =>
+  metrics === null
+    ? unmetered
+    : {
+        began: () => {
+          metrics.change("mayfly_http_requests_in_flight", {}, 1);
+          return ({ method, route, status, seconds }) => {
+            metrics.change("mayfly_http_requests_in_flight", {}, -1);
+            const labels = { method, route, status: String(status) };
+            metrics.add("mayfly_http_requests_total", labels);
+            metrics.observe("mayfly_http_request_seconds", { route }, seconds);
+          };
+        },
+      };
+
+export function countConnections(server: Server, metrics: Metrics): void {
+  if (metrics === null) return;
+  metrics.add("mayfly_http_connections_refused_total", {}, 0);
+  server.on("drop", () => metrics.add("mayfly_http_connections_refused_total", {}));
+  metrics.beforeScrape(
+    () =>
+      new Promise((resolve, reject) => {
+        server.getConnections((error, count) => {
+          if (error !== null) {
+            reject(error);
+            return;
+          }
+          metrics.set("mayfly_http_connections", {}, count);
+          resolve();
+        });
+      }),
+  );
+}
