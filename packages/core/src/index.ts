@@ -27,5 +27,5 @@ export { ROLE_MEMBERS_SCHEMA, type RolePut } from "./register/roles.ts";
 export type { TrustRootPut } from "./register/trust-roots.ts";
 export type { RenewRequest } from "./renew.ts";
 export type { CoreSettings } from "./settings.ts";
-export { parseDuration } from "./strict/duration.ts";
+export { duration } from "./strict/duration.ts";
 export type { SweepResult } from "./sweep.ts";

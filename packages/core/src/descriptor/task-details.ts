@@ -1,6 +1,8 @@
 import { z } from "zod";
 import {
   durationSeconds,
+  idPattern,
+  NAME_PATTERNS,
   parseId,
   parseRoleName,
   type CredentialRequest,
@@ -46,8 +48,17 @@ export function parseTaskDetails(input: unknown, limits: DescriptorLimits): Task
   return { kind: "open", descriptor };
 }
 
-const roleName = parsedBy(parseRoleName);
-const taskId = parsedBy((input, where) => parseId("task", input, where));
+/** The two forms as schemas, from which the API's document is generated. */
+export const taskDetailsForms = (limits: DescriptorLimits) => ({
+  open: openForm(limits),
+  continue: continueForm(limits),
+});
+
+const roleName = parsedBy(parseRoleName, { type: "string", pattern: NAME_PATTERNS.role });
+const taskId = parsedBy((input, where) => parseId("task", input, where), {
+  type: "string",
+  pattern: idPattern("task"),
+});
 const type = z.literal("mayfly-task", { error: 'expected "mayfly-task"' });
 
 const drawn = ({ taskSecondsMax }: DescriptorLimits) =>
@@ -95,7 +106,7 @@ const continueForm = (limits: DescriptorLimits) =>
 const target = z
   .string()
   .max(256)
-  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?:[\u{21}-\u{7e}]+$/u, {
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?:[\x21-\x7e]+$/u, {
     error: "expected <backend>:<what>, printable and without spaces, at most 256 characters",
   });
 

@@ -6,10 +6,17 @@ const isClean = (text: string): boolean =>
   !/[^\P{Cc}\n\t]/u.test(text) &&
   !/[\u{202a}-\u{202e}\u{2066}-\u{2069}]/u.test(text);
 
-/** Text of people, 1 to `max` UTF-16 units, shown and recorded but never trusted. */
+/** What {@link isClean} lets through, for JSON Schemas. */
+const CLEAN_PATTERN =
+  "^[^\\u0000-\\u0008\\u000B-\\u001F\\u007F-\\u009F\\u202A-\\u202E\\u2066-\\u2069\\uD800-\\uDFFF]*$";
+
+/** Text of people, 1 to `max` characters (code points), shown and recorded but never trusted. */
 export const shownText = (max: number): z.ZodType<string> =>
   z
     .string()
     .min(1)
-    .max(max)
-    .refine(isClean, "has control characters or unpaired surrogates; leave them out");
+    .refine((text) => text.length <= max || [...text].length <= max, {
+      error: `expected at most ${max} characters`,
+    })
+    .refine(isClean, "has control characters or unpaired surrogates; leave them out")
+    .meta({ maxLength: max, pattern: CLEAN_PATTERN });
