@@ -2,6 +2,7 @@ export type { AuthenticatedTask } from "./authenticate-task.ts";
 export { createCore, type Core } from "./create-core.ts";
 export type { DescribedCatalog } from "./described-catalog.ts";
 export { CREDENTIALS_MAX, taskDetailsForms } from "./descriptor/task-details.ts";
+export { LOOK_SECONDS_MAX, type EndBySelectorRequest } from "./end-by-selector.ts";
 export type { EndLeaseRequest } from "./end-lease.ts";
 export type { EndTaskReply, EndTaskRequest } from "./end-task.ts";
 export type {
@@ -29,3 +30,19 @@ export type { RenewRequest } from "./renew.ts";
 export type { CoreSettings } from "./settings.ts";
 export { duration } from "./strict/duration.ts";
 export type { SweepResult } from "./sweep.ts";
+export type { Administration } from "./administer/administration.ts";
+export {
+  authorOfIdentity,
+  type Author,
+  type Authority,
+  type IdentityAuthor,
+} from "./administer/author.ts";
+export type { ReadableCatalog } from "./administer/readable.ts";
+export {
+  backendResource,
+  leaseResource,
+  roleResource,
+  taskResource,
+  trustRootResource,
+} from "./administer/resources.ts";
+export type { RoleTest } from "./register/test-role.ts";

@@ -110,6 +110,7 @@ describe("listing orphans", () => {
       ...world.ports,
       issueLedger: restored.issue,
       taskLedger: restored.tasks,
+      selectorEnds: restored.selectorEnds,
       sweepLedger: restored.sweep,
       health: restored.health,
       catalog: restored.catalog,

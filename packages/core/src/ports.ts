@@ -11,6 +11,7 @@ import type {
   PolicyCompiler,
   Random,
   Sealer,
+  SelectorEndLedger,
   SweepLedger,
   TaskLedger,
   TaskTokens,
@@ -27,6 +28,7 @@ export interface CorePorts {
   readonly installation: InstallationId;
   readonly issueLedger: IssueLedger;
   readonly taskLedger: TaskLedger;
+  readonly selectorEnds: SelectorEndLedger;
   readonly sweepLedger: SweepLedger;
   readonly health: IssuingHealth;
   readonly catalog: Catalog;

@@ -6,6 +6,7 @@ import {
   type DueTask,
 } from "@mayfly/spec";
 import type { CoreParts } from "./core-parts.ts";
+import { goOnWithSelectorEnds } from "./end-by-selector.ts";
 import { mapBounded } from "./map-bounded.ts";
 import type { Passes } from "./pass/passes.ts";
 import type { PassResult } from "./pass/run-pass.ts";
@@ -38,6 +39,7 @@ export async function sweep(
   context: CallContext,
 ): Promise<SweepResult> {
   const { sweepLedger } = parts.ports;
+  await goOnWithSelectorEnds(parts, context);
   const tasksEnded = await endDueTasks(parts, context);
   const strays = await endStrays(parts, context);
   const due = await sweepLedger.dueBackends();

@@ -10,6 +10,7 @@ import {
   type LogExporter,
   type LogSequencer,
   type Random,
+  type SelectorEndLedger,
   type SigningKeyStore,
   type SweepLedger,
   type TaskLedger,
@@ -49,6 +50,7 @@ import { readIdempotent } from "./read-idempotent.ts";
 import { createRecordDenial } from "./record-denial.ts";
 import { recordRenewal } from "./record-renewal.ts";
 import { securityQueries } from "./security-queries.ts";
+import { selectorEndLedger } from "./selector-ends.ts";
 import { requestEnd } from "./request-end.ts";
 import { createReserve } from "./reserve.ts";
 import { withRetries, type RetryPorts } from "./retry.ts";
@@ -102,6 +104,7 @@ export interface Ledger {
   readonly sequencer: LogSequencer;
   readonly exporter: LogExporter;
   readonly queries: LedgerQueries;
+  readonly selectorEnds: SelectorEndLedger;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
   /** Runs by itself with the sweep, at most once an hour; needs the worker's rights. */
@@ -168,6 +171,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
     exporter: createLogExporter(statements, ports, opened),
     queries: ledgerQueries(parts),
+    selectorEnds: selectorEndLedger(ports, statements),
     catalog: catalogOf(parts),
     signingKeys: {
       list: () => withRetries(ports, () => listSigningKeys(statements)),

@@ -53,6 +53,8 @@ export const FAIL_POINTS = [
   "renew.after",
   "end.requested",
   "end.marked",
+  "selector_end.requested",
+  "selector_end.marked",
   "revoke.before",
   "revoke.after",
   "settle.after",

@@ -127,6 +127,7 @@ export function createFakeWorld(options: FakeWorldOptions = {}) {
     installation: parseInstallationId("testaaaa", "installation"),
     issueLedger: ledger.issue,
     taskLedger: ledger.tasks,
+    selectorEnds: ledger.selectorEnds,
     sweepLedger: ledger.sweep,
     health: ledger.health,
     catalog: ledger.catalog,

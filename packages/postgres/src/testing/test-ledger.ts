@@ -73,6 +73,7 @@ export async function createTestLedger(
     health: broker.health,
     sequencer: worker.sequencer,
     queries: broker.queries,
+    selectorEnds: broker.selectorEnds,
     catalog: broker.catalog,
     signingKeys: broker.signingKeys,
     now: () => systemClock.now(),

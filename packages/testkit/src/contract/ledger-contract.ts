@@ -1,16 +1,18 @@
 import { afterAll, beforeAll, describe } from "vitest";
+import { describeAsking } from "./ledger/asking.ts";
 import { describeCataloguing } from "./ledger/cataloguing.ts";
 import { describeEnding } from "./ledger/ending.ts";
 import { describeIssuing } from "./ledger/issuing.ts";
 import { describeLogging } from "./ledger/logging.ts";
 import { describeQuerying } from "./ledger/querying.ts";
 import { describeRepeating } from "./ledger/repeating.ts";
+import { describeSelecting } from "./ledger/selecting.ts";
 import type { LedgerContractSubject, LedgerUnderTest } from "./ledger/subject.ts";
 import { describeSweeping } from "./ledger/sweeping.ts";
 
 /**
- * The obligations of a ledger, G1 to G8 and K1 to K4, for every implementation. One ledger serves
- * all tests, which therefore look only at what they made themselves.
+ * The obligations of a ledger, G1 to G8, K1 to K4 and B1 to B5, for every implementation. One ledger
+ * serves all tests, which therefore look only at what they made themselves.
  */
 export function describeLedgerContract(subject: LedgerContractSubject): void {
   describe(`ledger contract: ${subject.name}`, () => {
@@ -25,6 +27,8 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     describeEnding(ledgerOf);
     describeSweeping(ledgerOf);
     describeQuerying(ledgerOf);
+    describeAsking(ledgerOf);
+    describeSelecting(ledgerOf);
     describeCataloguing(ledgerOf);
     describeLogging(ledgerOf);
   });

@@ -8,6 +8,7 @@ import type {
   LedgerQueries,
   LogExporter,
   LogSequencer,
+  SelectorEndLedger,
   SigningKeyStore,
   SweepLedger,
   Task,
@@ -18,6 +19,7 @@ import type { MemoryLedgerFaults } from "./faults.ts";
 import { createIssueLedger } from "./issue-ledger.ts";
 import { createMemoryLog } from "./memory-log.ts";
 import { createQueries } from "./queries.ts";
+import { createSelectorEnds } from "./selector-ends.ts";
 import { createSecurityQueries } from "./security-queries.ts";
 import { createSigningKeys } from "./signing-keys.ts";
 import { createStore, leaseOf, taskOf } from "./store.ts";
@@ -33,6 +35,7 @@ export interface MemoryLedger {
   readonly sequencer: LogSequencer;
   readonly exporter: LogExporter;
   readonly queries: LedgerQueries;
+  readonly selectorEnds: SelectorEndLedger;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
   readonly faults: MemoryLedgerFaults;
@@ -56,6 +59,7 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
     sweep: createSweepLedger(store),
     health: createIssuingHealth(store),
     ...createMemoryLog(store),
+    selectorEnds: createSelectorEnds(store),
     queries: { ...createQueries(store), ...createSecurityQueries(store) },
     catalog: createMemoryCatalog(store),
     signingKeys: createSigningKeys(store),

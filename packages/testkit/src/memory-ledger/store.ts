@@ -19,6 +19,8 @@ import {
   type LeaseId,
   type LedgerEvent,
   type RegisteredBackend,
+  type SelectorEnd,
+  type SelectorEndId,
   type Task,
   type TaskId,
   type VerifiedIdentity,
@@ -58,6 +60,18 @@ export interface KeyRow {
   readonly recordedAt: InstantMs;
 }
 
+/** An end by selector, with what it found: by id, whether it appeared since, and is still to end. */
+export interface SelectorEndRow {
+  end: SelectorEnd;
+  touchedAt: InstantMs;
+  readonly tasks: Map<TaskId, SelectorMember>;
+  readonly leases: Map<LeaseId, SelectorMember>;
+}
+export interface SelectorMember {
+  readonly appeared: boolean;
+  pending: boolean;
+}
+
 /** Everything that the ledger in memory remembers, shared by its ports. */
 export interface MemoryStore {
   readonly clock: Clock;
@@ -69,6 +83,7 @@ export interface MemoryStore {
   readonly keys: Map<string, KeyRow>;
   readonly oneTime: Map<string, string>;
   readonly sweeps: Map<BackendId | null, InstantMs>;
+  readonly selectorEnds: Map<SelectorEndId, SelectorEndRow>;
   /** Set by the catalog. */
   catalogVersion: () => number;
   backendIds: () => readonly BackendId[];
@@ -87,6 +102,7 @@ export function createStore(clock: Clock): MemoryStore {
     keys: new Map(),
     oneTime: new Map(),
     sweeps: new Map(),
+    selectorEnds: new Map(),
     catalogVersion: () => 0,
     backendIds: () => [],
     backendFacts: () => null,

@@ -5,6 +5,7 @@ import type {
   IssuingHealth,
   LedgerQueries,
   LogSequencer,
+  SelectorEndLedger,
   SigningKeyStore,
   SweepLedger,
   TaskLedger,
@@ -18,6 +19,7 @@ export interface LedgerUnderTest {
   readonly health: IssuingHealth;
   readonly sequencer: LogSequencer;
   readonly queries: LedgerQueries;
+  readonly selectorEnds: SelectorEndLedger;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
   /** What the ledger's clock shows, to within some milliseconds. */
