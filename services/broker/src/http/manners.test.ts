@@ -49,7 +49,7 @@ describe("an answer of our own APIs", () => {
     const answer = await bench.admin("GET", "/v1/leases?limit=none");
     const trace = textAt(answer, "trace");
     expect(answer.body).toMatchObject({
-      type: "https://mayfly.dev/errors#invalid_input",
+      type: "https://mayfly.test/errors/invalid_input",
       status: 422,
       code: "invalid_input",
       where: "query.limit",

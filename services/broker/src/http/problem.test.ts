@@ -11,9 +11,11 @@ const silent: Log = {
 };
 const codes = Object.keys(ERROR_CODES) as ErrorCode[];
 
+const ISSUER = "https://mayfly.test";
+
 describe("an error answer", () => {
   it.each(codes)("for %s is a problem with its status, code and what to do", (code) => {
-    const answer = problemAnswer(new BrokerError(code, "Why.", { where: "body.x" }), "trace-1");
+    const answer = problemAnswer(new BrokerError(code, "Why.", { where: "body.x" }), "trace-1", ISSUER);
     expect(answer.status).toBe(ERROR_CODES[code].status);
     expect(answer.headers["Content-Type"]).toBe("application/problem+json");
     expect(answer.headers["Cache-Control"]).toBe("no-store");
@@ -44,13 +46,13 @@ describe("an error answer", () => {
     ).toHaveProperty("Retry-After", "1");
   });
   it("with 401 challenges on our own APIs", () => {
-    expect(problemAnswer(new BrokerError("unauthenticated", "x"), "t").headers).toHaveProperty(
+    expect(problemAnswer(new BrokerError("unauthenticated", "x"), "t", ISSUER).headers).toHaveProperty(
       "WWW-Authenticate",
     );
   });
   it("of a defect says nothing of it", () => {
     const known = knownError(new TypeError("password=hunter2"), silent);
-    expect(JSON.stringify(problemAnswer(known, "t").body)).not.toContain("hunter2");
+    expect(JSON.stringify(problemAnswer(known, "t", ISSUER).body)).not.toContain("hunter2");
     expect(known.code).toBe("internal");
   });
   it("never carries the cause", () => {

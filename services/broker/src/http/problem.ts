@@ -8,8 +8,11 @@ export interface Answer {
 
 const NO_STORE = { "Cache-Control": "no-store" } as const;
 
-/** RFC 9457 problem details: `title` says what, `where` where, `detail` why, `todo` what to do. */
-export function problemAnswer(error: BrokerError, traceId: string): Answer {
+/**
+ * RFC 9457 problem details: `title` says what, `where` where, `detail` why, `todo` what to do. Its
+ * `type` is a page that the broker at `issuer` serves.
+ */
+export function problemAnswer(error: BrokerError, traceId: string, issuer: string): Answer {
   const entry = ERROR_CODES[error.code];
   return {
     status: entry.status,
@@ -21,7 +24,7 @@ export function problemAnswer(error: BrokerError, traceId: string): Answer {
     },
     body: {
       ...error.public,
-      type: `https://mayfly.dev/errors#${error.code}`,
+      type: `${issuer}/errors/${error.code}`,
       title: entry.meaning,
       status: entry.status,
       detail: error.message,

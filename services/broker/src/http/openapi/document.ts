@@ -45,6 +45,9 @@ export function openApiDocument(
   };
 }
 
+/** Of the API, not of the release: grows with each change of what is answered or accepted. */
+export const API_VERSION = "1.0.0";
+
 const DESCRIPTION =
   "The HTTP API of one broker. Members of JSON are snake_case, instants RFC 3339 in UTC, durations " +
   "`15m` or whole seconds in requests and seconds in answers. Requests are closed-world: an " +
@@ -86,7 +89,7 @@ export const documentPath = (path: string): string =>
 
 function described(operation: Operation, schemas: JsonSchemas): JsonObject {
   const { id, tag, summary, description, caller } = operation;
-  const parameters = parametersOf(operation, schemas);
+  const parameters = operationParameters(operation, schemas);
   return {
     operationId: id,
     tags: [tag],
@@ -99,24 +102,36 @@ function described(operation: Operation, schemas: JsonSchemas): JsonObject {
   };
 }
 
-function parametersOf(operation: Operation, schemas: JsonSchemas): readonly JsonObject[] {
+/** A parameter object of the document. */
+export interface Parameter {
+  readonly name: string;
+  readonly in: "path" | "query" | "header";
+  readonly required: boolean;
+  readonly schema: JsonObject;
+  readonly description?: string;
+}
+
+export function operationParameters(
+  operation: Operation,
+  schemas: JsonSchemas,
+): readonly (Parameter & JsonObject)[] {
   const shape = operation.query?.shape ?? {};
   return [
     ...Object.entries(operation.params ?? {}).map(([name, schema]) => ({
       name,
-      in: "path",
+      in: "path" as const,
       required: true,
       schema: schemas.request(schema),
     })),
     ...Object.entries(shape).map(([name, schema]) => ({
       name,
-      in: "query",
+      in: "query" as const,
       required: !isOptional(schema),
       schema: schemas.request(schema),
     })),
     ...(operation.headers ?? []).map(({ name, description, schema }) => ({
       name,
-      in: "header",
+      in: "header" as const,
       description,
       required: false,
       schema: schemas.request(schema),

@@ -1,8 +1,9 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { ALL_OPERATIONS } from "../operations/all-operations.ts";
 import { createBrokerBench } from "../../testing/broker-bench.ts";
-import { openApiDocument } from "./document.ts";
+import { API_VERSION, openApiDocument } from "./document.ts";
 import { routeName } from "./operation.ts";
 
 const HOW =
@@ -29,6 +30,16 @@ describe("the API's document", () => {
       const named = [...operation.path.matchAll(/:(\w+)/g)].map(([, name]) => name);
       expect(Object.keys(operation.params ?? {}), routeName(operation)).toEqual(named);
     }
+  });
+  it("is docs/openapi.json too, as write-document.ts writes it", () => {
+    const issuer = "http://127.0.0.1:8420";
+    const document = openApiDocument(ALL_OPERATIONS, { issuer, version: API_VERSION });
+    const file = readFileSync(new URL("../../../../../docs/openapi.json", import.meta.url), "utf8");
+    const written: unknown = JSON.parse(file);
+    expect(
+      written,
+      "run: node services/broker/src/http/openapi/write-document.ts && pnpm exec oxfmt docs/openapi.json",
+    ).toEqual(document);
   });
   it("is valid by the official schema of OpenAPI 3.1", async () => {
     const document = openApiDocument(ALL_OPERATIONS, { issuer: "https://a.test", version: "1" });

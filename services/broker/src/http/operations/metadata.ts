@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { json, type Operation } from "../openapi/operation.ts";
+import { empty, json, text, type Operation } from "../openapi/operation.ts";
 import {
   aliveAnswer,
   fileSchemasAnswer,
@@ -9,6 +9,7 @@ import {
 } from "../schemas/answers-metadata.ts";
 import { objectShape } from "../schemas/shapes.ts";
 
+const UNCHANGED = empty("What you have, by its ETag, is still so.");
 const by = { method: "get", tag: "metadata", caller: "anyone" } as const;
 
 export const METADATA_OPERATIONS: readonly Operation[] = [
@@ -42,6 +43,37 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
     summary: "One of these schemas",
     params: { name: z.string() },
     answers: { 200: json("The schema.", objectShape) },
+    errors: ["not_found"],
+  },
+  {
+    ...by,
+    path: "/openapi.json",
+    id: "openApiDocument",
+    summary: "This reference as an OpenAPI 3.1 document",
+    answers: { 200: json("The document.", objectShape), 304: UNCHANGED },
+  },
+  {
+    ...by,
+    path: "/docs",
+    id: "reference",
+    summary: "This reference as a page",
+    answers: { 200: text("The page.", "text/html"), 304: UNCHANGED },
+  },
+  {
+    ...by,
+    path: "/errors",
+    id: "errors",
+    summary: "All error codes as a page",
+    answers: { 200: text("The page.", "text/html"), 304: UNCHANGED },
+  },
+  {
+    ...by,
+    path: "/errors/:code",
+    id: "errorPage",
+    summary: "What an error code means and what to do",
+    description: "The `type` of each problem leads here.",
+    params: { code: z.string() },
+    answers: { 200: text("The page.", "text/html") },
     errors: ["not_found"],
   },
   {

@@ -71,7 +71,7 @@ function plannedView(kind: string, planned: Planned, c: HttpContext, ports: AppP
       name,
       result: "refused",
       changes: [],
-      error: problemAnswer(error, traceId).body,
+      error: problemAnswer(error, traceId, ports.settings.issuer).body,
     };
   }
   const changes = planned.changes.map(({ path, from, to, secret }) => ({ path, from, to, secret }));
