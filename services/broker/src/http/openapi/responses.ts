@@ -1,4 +1,4 @@
-import { ERROR_CODES, type ErrorCode, type JsonObject } from "@mayfly/spec";
+import type { ErrorCode, JsonObject } from "@mayfly/spec";
 import { oauthErrorSchema, problemSchema } from "../schemas/problems.ts";
 import { answersOauth, errorCodesOf, statusOf } from "./error-codes.ts";
 import type { JsonSchemas } from "./json-schemas.ts";
@@ -79,7 +79,7 @@ function refusalOf(
   const base = schemas.answer(isOauth ? oauthErrorSchema : problemSchema);
   const waits = status === 503 || status === 429;
   return {
-    description: codes.map((code) => `\`${code}\`: ${ERROR_CODES[code].meaning}`).join("\n\n"),
+    description: `${codes.map((code) => `\`${code}\``).join(", ")}.`,
     headers: {
       "Mayfly-Trace": header("Mayfly-Trace"),
       ...(waits ? { "Retry-After": header("Retry-After") } : {}),
