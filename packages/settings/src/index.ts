@@ -10,4 +10,4 @@ export {
   type MigrateSettings,
   type WorkerSettings,
 } from "./process-settings.ts";
-export type { ListenAddress } from "./variable.ts";
+export type { AddressRange, ListenAddress } from "./variable.ts";

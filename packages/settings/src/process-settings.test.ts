@@ -99,6 +99,24 @@ describe("the configuration", () => {
     expect(settings.adminToken?.expose("upstream")).toBe("mayfly_admin_x");
     expect(JSON.stringify(settings)).not.toContain("mayfly_admin_x");
   });
+  it("reads the ranges of trusted proxies, and refuses what is none", () => {
+    const read = (value: string) =>
+      readBrokerSettings({ ...least, MAYFLY_TRUSTED_PROXIES: value }, noFile).trustedProxies;
+    expect(read("10.0.0.0/8, 192.0.2.7,fd00::/8")).toEqual([
+      { address: "10.0.0.0", family: "ipv4", prefix: 8 },
+      { address: "192.0.2.7", family: "ipv4", prefix: 32 },
+      { address: "fd00::", family: "ipv6", prefix: 8 },
+    ]);
+    expect(read("none")).toEqual([]);
+    for (const wrong of ["10.0.0.0/33", "10.0.0/8", "proxy", "10.0.0.0/8/8", "::/129", "*", "/8"]) {
+      expect(problemsOf({ ...least, MAYFLY_TRUSTED_PROXIES: wrong })).toContain("address ranges");
+    }
+  });
+  it("wants the certificate and its key, or neither", () => {
+    for (const name of ["MAYFLY_TLS_CERT_FILE", "MAYFLY_TLS_KEY_FILE"]) {
+      expect(problemsOf({ ...least, [name]: "/x" })).toContain("set it and MAYFLY_TLS_KEY_FILE");
+    }
+  });
   it("is documented by a page that is generated from the same table", () => {
     const page = readFileSync(new URL("../../../docs/config.md", import.meta.url), "utf8");
     expect(page).toBe(configPage());

@@ -16,7 +16,13 @@ export type ClientSettings = Settings<typeof CLIENT_SETTINGS>;
 type ReadFile = (path: string) => string;
 
 export function readBrokerSettings(environment: Environment, readFile: ReadFile): BrokerSettings {
-  return checked(readSettings(VARIABLES, VARIABLE_NAMES, "broker", environment, readFile));
+  const settings = checked(
+    readSettings(VARIABLES, VARIABLE_NAMES, "broker", environment, readFile),
+  );
+  if ((settings.tlsCertFile === null) !== (settings.tlsKeyFile === null)) {
+    throw configInvalid("MAYFLY_TLS_CERT_FILE: set it and MAYFLY_TLS_KEY_FILE, or neither");
+  }
+  return settings;
 }
 export function readWorkerSettings(environment: Environment, readFile: ReadFile): WorkerSettings {
   return checked(readSettings(VARIABLES, VARIABLE_NAMES, "worker", environment, readFile));

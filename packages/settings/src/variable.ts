@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { BrokerError, Secret } from "@mayfly/spec";
 
 /** Which process reads a variable. */
@@ -119,6 +120,37 @@ export const listenAddress = (
     }
     return { host: match[1].replace(/^\[|\]$/g, ""), port };
   });
+
+/** Address ranges, as `10.0.0.0/8,fd00::/8`; a single address is a range of its own. */
+export const addressRanges = (
+  name: `MAYFLY_${string}`,
+  options: Options,
+): Variable<readonly AddressRange[]> =>
+  variable(name, options, (value) =>
+    (value === "none" ? "" : value)
+      .split(",")
+      .map((part) => part.trim())
+      .filter((part) => part !== "")
+      .map(addressRange),
+  );
+
+export interface AddressRange {
+  readonly address: string;
+  readonly family: "ipv4" | "ipv6";
+  readonly prefix: number;
+}
+
+function addressRange(text: string): AddressRange {
+  const [address = "", prefixText, ...rest] = text.split("/");
+  const version = isIP(address);
+  const bits = version === 6 ? 128 : 32;
+  const prefix =
+    prefixText === undefined ? bits : /^\d{1,3}$/.test(prefixText) ? Number(prefixText) : -1;
+  if (version === 0 || rest.length > 0 || prefix < 0 || prefix > bits) {
+    throw new SettingProblem("expected address ranges, such as 10.0.0.0/8,fd00::/8");
+  }
+  return { address, family: version === 6 ? "ipv6" : "ipv4", prefix };
+}
 
 export const configInvalid = (message: string): BrokerError =>
   new BrokerError("config_invalid", message);

@@ -1,4 +1,5 @@
 import {
+  addressRanges,
   flag,
   httpUrl,
   listenAddress,
@@ -30,6 +31,53 @@ export const VARIABLES = {
     readers: ["broker"],
     default: "127.0.0.1:8420",
     meaning: "Where the broker listens, as host:port. Port 0 takes a free one.",
+  }),
+  tlsCertFile: optional(
+    text("MAYFLY_TLS_CERT_FILE", {
+      readers: ["broker"],
+      meaning:
+        "PEM file with the broker's certificate and those above it: with it the broker serves " +
+        "HTTPS. Read again when it changes, without a restart.",
+    }),
+  ),
+  tlsKeyFile: optional(
+    text("MAYFLY_TLS_KEY_FILE", {
+      readers: ["broker"],
+      meaning:
+        "PEM file with the private key of MAYFLY_TLS_CERT_FILE, readable by its owner alone.",
+    }),
+  ),
+  trustedProxies: addressRanges("MAYFLY_TRUSTED_PROXIES", {
+    readers: ["broker"],
+    default: "none",
+    meaning:
+      "Address ranges of the proxies in front, comma separated. Only from these the header of " +
+      "MAYFLY_TRUSTED_PROXY_HEADER says who called.",
+  }),
+  trustedProxyHeader: oneOf("MAYFLY_TRUSTED_PROXY_HEADER", ["x-forwarded-for", "forwarded"], {
+    readers: ["broker"],
+    default: "x-forwarded-for",
+    meaning:
+      "The header that the trusted proxies write (`forwarded` is RFC 7239). The other one is never " +
+      "read: a caller could send it through them.",
+  }),
+  drainSeconds: number("MAYFLY_DRAIN_SECONDS", {
+    readers: ["broker"],
+    default: "0",
+    min: 0,
+    max: 300,
+    meaning:
+      "How long a broker that was told to stop goes on taking requests, with `/readyz` saying no, " +
+      "until load balancers have noticed.",
+  }),
+  stopSeconds: number("MAYFLY_STOP_SECONDS", {
+    readers: both,
+    default: "20",
+    min: 1,
+    max: 600,
+    meaning:
+      "How long what is under way may take once the process stops (for a broker, after the drain). " +
+      "Then it is cut, and the exit code is 1.",
   }),
   connectionsMax: number("MAYFLY_CONNECTIONS_MAX", {
     readers: ["broker"],
@@ -120,7 +168,8 @@ export const VARIABLES = {
     default: "1",
     min: 0,
     max: 1,
-    meaning: "Share of traces that are recorded, where the caller's own `traceparent` says nothing.",
+    meaning:
+      "Share of traces that are recorded, where the caller's own `traceparent` says nothing.",
   }),
   issueSeconds: number("MAYFLY_ISSUE_SECONDS", {
     readers: both,
