@@ -112,6 +112,18 @@ export const ERROR_CODES = {
     meaning: "The request is larger than the broker reads.",
     todo: "Send less: the message names the limit.",
   },
+  headers_too_large: {
+    status: 431,
+    oauth: "invalid_request",
+    meaning: "The head of the request is larger than the broker reads.",
+    todo: "Send fewer or shorter headers, or a shorter path.",
+  },
+  request_timeout: {
+    status: 408,
+    oauth: "invalid_request",
+    meaning: "The request did not arrive in time.",
+    todo: "Send it again, on a faster or a new connection.",
+  },
   busy: {
     status: 503,
     oauth: "temporarily_unavailable",
