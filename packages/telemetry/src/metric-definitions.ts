@@ -114,7 +114,7 @@ export const METRICS = [
     name: "mayfly_signing_key_age_seconds",
     labels: labelNames(),
     unit: "seconds",
-    meaning: "Age of the newest key that signs task tokens. From the ledger.",
+    meaning: "Age of the newest key that signs task tokens. From the ledger; broker only.",
   },
   {
     kind: "gauge",

@@ -23,6 +23,17 @@ export interface Metrics {
   text(): Promise<string>;
 }
 
+/** Counts nothing. */
+export const unmeasured: Metrics = {
+  add: () => undefined,
+  observe: () => undefined,
+  set: () => undefined,
+  change: () => undefined,
+  forget: () => undefined,
+  beforeScrape: () => undefined,
+  text: () => Promise.resolve(""),
+};
+
 /**
  * Distinct values of one label: backends are registered by administrators, and a platform with more
  * of them than this sees the rest as `other`.
@@ -52,8 +63,15 @@ export function createMetrics(): Metrics {
     }
   }
   collectDefaultMetrics({ register: registry });
-  // A gauge or counter without labels starts at 0; an unread one is to be left out.
-  for (const gauge of gauges.values()) gauge.remove();
+  const forget = (name: string): void => {
+    const gauge = gauges.get(name);
+    gauge?.reset();
+    if (METRICS.some((metric) => metric.name === name && metric.labels.length === 0)) {
+      gauge?.remove();
+    }
+  };
+  // A gauge without labels starts at 0; what was not read yet is to be left out.
+  for (const name of gauges.keys()) forget(name);
   const bounded = createLabelBounds();
   const reads: (() => Promise<void>)[] = [];
   return {
@@ -62,11 +80,7 @@ export function createMetrics(): Metrics {
     set: (name, labels, value) => gauges.get(name)?.set(bounded(labels), value),
     change: (name, labels, by) => gauges.get(name)?.inc(bounded(labels), by),
     forget: (names) => {
-      for (const name of names) {
-        const gauge = gauges.get(name);
-        gauge?.reset();
-        gauge?.remove();
-      }
+      for (const name of names) forget(name);
     },
     beforeScrape: (read) => {
       reads.push(read);

@@ -1,5 +1,5 @@
 import { postgresBackend } from "@mayfly/backend-postgres";
-import { createCore, type Core } from "@mayfly/core";
+import { createCore, createSealing, type Core, type Sealing } from "@mayfly/core";
 import {
   configuredFailPoints,
   createJsonLog,
@@ -8,6 +8,7 @@ import {
   systemRandom,
 } from "@mayfly/host";
 import {
+  createSigningKeyAdministration,
   createTaskTokens,
   createTrustRoots,
   defaultTaskTokensSettings,
@@ -28,6 +29,7 @@ import {
   type Log,
   type Random,
   type Sealer,
+  type SigningKeyAdministration,
   type TaskTokens,
   type Tracer,
 } from "@mayfly/spec";
@@ -45,6 +47,8 @@ export interface Parts {
   readonly core: Core;
   readonly ledger: Ledger;
   readonly taskTokens: TaskTokens;
+  readonly signingKeys: SigningKeyAdministration;
+  readonly sealing: Sealing;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -68,14 +72,16 @@ export async function composeParts(
   settings: WorkerSettings,
   options: ProcessOptions,
 ): Promise<Parts> {
-  const telemetry = openTelemetry(settings, options.name);
-  const log = createJsonLog({
-    stream: options.logTo,
-    level: settings.logLevel,
-    clock: systemClock,
-    fields: { service: options.name },
-    currentTrace: () => telemetry.scope.current(),
-  });
+  const telemetry = await openTelemetry(settings, options.name, (scope) =>
+    createJsonLog({
+      stream: options.logTo,
+      level: settings.logLevel,
+      clock: systemClock,
+      fields: { service: options.name },
+      currentTrace: () => scope.current(),
+    }),
+  );
+  const { log } = telemetry;
   for (const name of unsafeSettings(settings)) log.warn("unsafe setting", { name });
   const ledger = await openLedger({
     url: settings.databaseUrl.expose("upstream"),
@@ -93,7 +99,7 @@ export async function composeParts(
     telemetry.metrics?.set("mayfly_sealing_keys", {}, keys.sealing.length);
     const sealer = createSealer({ keys, random: systemRandom });
     const parts = partsOver(ledger, settings, { sealer, log, telemetry });
-    await telemetry.serve(log);
+    await telemetry.serve();
     return parts;
   } catch (error) {
     await telemetry.close();
@@ -119,14 +125,15 @@ function partsOver(
   const random = systemRandom;
   const queue = queueConfig(settings, ledger.installation.id);
   const skewSeconds = settings.unsafeClockSkewSeconds;
-  const taskTokens = createTaskTokens({
+  const tokenOptions = {
     issuer: settings.issuer,
     store: ledger.signingKeys,
     sealer,
     clock,
     random,
     settings: { ...defaultTaskTokensSettings, skewSeconds },
-  });
+  };
+  const taskTokens = createTaskTokens(tokenOptions);
   const http = createOutboundHttp();
   const trustRoots = createTrustRoots({
     http: observe.http(http),
@@ -161,6 +168,8 @@ function partsOver(
     core,
     ledger,
     taskTokens,
+    signingKeys: createSigningKeyAdministration(tokenOptions),
+    sealing: createSealing({ sealed: ledger.sealed, sealer }),
     clock,
     random,
     log,

@@ -1,15 +1,21 @@
+import { randomUUID } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { createTraceScope, scopedTracer, systemClock, type TraceScope } from "@mayfly/host";
 import type { WorkerSettings } from "@mayfly/settings";
 import { BrokerError, type Clock, type Log, type Tracer } from "@mayfly/spec";
 import type { Ledger } from "@mayfly/postgres";
-import { createMetrics, serveMetrics, type Metrics } from "@mayfly/telemetry";
+import { createMetrics, serveMetrics, unmeasured, type Metrics } from "@mayfly/telemetry";
+import type { OtlpTracer } from "@mayfly/telemetry/traces";
 import { readLedgerBeforeScrapes } from "./observed/ledger-readings.ts";
 import type { Observing } from "./observed/observe.ts";
 
+/** Of the workspace, whose packages are not published one by one. */
+const VERSION = "0.0.0";
+
 /** What watches a process. Metrics and spans are made only where somebody asked for them. */
 export interface Telemetry {
-  readonly scope: TraceScope;
+  /** Its lines bear the trace that they were written in. */
+  readonly log: Log;
   readonly tracer: Tracer;
   /** Null: not served, so not counted. */
   readonly metrics: Metrics | null;
@@ -18,37 +24,85 @@ export interface Telemetry {
   /** Its counts are read before each scrape. */
   watchLedger(ledger: Pick<Ledger, "queries" | "signingKeys">): void;
   /** Serves what is counted, if it is to be served. */
-  serve(log: Log): Promise<void>;
+  serve(): Promise<void>;
   close(): Promise<void>;
 }
 
-export function openTelemetry(settings: WorkerSettings, service: "broker" | "worker"): Telemetry {
+export async function openTelemetry(
+  settings: WorkerSettings,
+  service: "broker" | "worker",
+  logTo: (scope: TraceScope) => Log,
+): Promise<Telemetry> {
   const scope = createTraceScope();
+  const log = logTo(scope);
   const closing = new AsyncDisposableStack();
-  const tracer = scopedTracer(scope);
+  const traces = await openTraces(settings, { service, scope, log });
+  if (traces !== null) closing.defer(() => traces.close());
+  const tracer = traces ?? scopedTracer(scope);
   const { metricsListen } = settings;
   const metrics = metricsListen === null ? null : createMetrics();
-  metrics?.set("mayfly_build_info", { service, version: "0.0.0", node: process.version }, 1);
+  metrics?.set("mayfly_build_info", { service, version: VERSION, node: process.version }, 1);
   metrics?.set("mayfly_ledger_connections_max", {}, settings.databaseConnections);
   if (metrics !== null) watchKeyFile(metrics, settings.sealingKeyFile, systemClock);
+  const watched = metrics !== null || traces !== null;
   return {
-    scope,
+    log,
     tracer,
     metrics,
-    observing: metrics === null ? null : { metrics, tracer, clock: systemClock },
+    observing: watched ? { metrics: metrics ?? unmeasured, tracer, clock: systemClock } : null,
     watchLedger: (ledger) => {
       if (metrics === null) return;
-      const { signingKeys, queries } = ledger;
-      const counts = () => queries.counts();
+      const signingKeys = service === "broker" ? ledger.signingKeys : null;
+      const counts = () => ledger.queries.counts();
       readLedgerBeforeScrapes({ metrics, clock: systemClock, counts, signingKeys });
     },
-    serve: async (log) => {
+    serve: async () => {
       if (metrics === null || metricsListen === null) return;
       const listener = await serveMetrics(metricsListen, metrics, log).catch(cannotListen);
       closing.defer(() => listener.close());
     },
     close: () => closing.disposeAsync(),
   };
+}
+
+interface TracedProcess {
+  readonly service: "broker" | "worker";
+  readonly scope: TraceScope;
+  readonly log: Log;
+}
+
+/** The library is loaded only where spans are sent. */
+async function openTraces(
+  { tracesUrl, tracesHeaders, tracesRatio }: WorkerSettings,
+  { service, scope, log }: TracedProcess,
+): Promise<OtlpTracer | null> {
+  if (tracesUrl === null) return null;
+  const { createOtlpTracer } = await import("@mayfly/telemetry/traces");
+  return createOtlpTracer({
+    url: tracesUrl,
+    headers: tracesHeaders === null ? {} : headersOf(tracesHeaders.expose("upstream")),
+    ratio: tracesRatio,
+    resource: {
+      "service.name": `mayfly-${service}`,
+      "service.namespace": "mayfly",
+      "service.version": VERSION,
+      "service.instance.id": randomUUID(),
+    },
+    scope,
+    clock: systemClock,
+    log,
+  });
+}
+
+/** `name=value,name=value`; the message never shows a value. */
+function headersOf(text: string): Readonly<Record<string, string>> {
+  const pairs = text.split(",").map((pair): readonly [string, string] => {
+    const [, name, value] = /^\s*([A-Za-z0-9-]+)=([\x21-\x7e][\x20-\x7e]*?)\s*$/.exec(pair) ?? [];
+    if (name !== undefined && value !== undefined) return [name, value];
+    const what = "MAYFLY_TRACES_HEADERS: expected name=value, separated by commas.";
+    throw new BrokerError("config_invalid", what, { where: "MAYFLY_TRACES_HEADERS" });
+  });
+  return Object.fromEntries(pairs);
 }
 
 function cannotListen(cause: unknown): never {

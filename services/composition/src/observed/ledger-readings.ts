@@ -26,7 +26,8 @@ export interface ReadingPorts {
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly counts: () => Promise<LedgerCounts>;
-  readonly signingKeys: Pick<SigningKeyStore, "list">;
+  /** Null for the worker, whose database role may not read them. */
+  readonly signingKeys: Pick<SigningKeyStore, "list"> | null;
 }
 
 interface Reading {
@@ -69,7 +70,7 @@ export function readLedgerBeforeScrapes(ports: ReadingPorts): void {
 
 async function take({ counts, signingKeys, clock }: ReadingPorts): Promise<Reading> {
   const readMs = clock.monotonicMs();
-  const [counted, keys] = await Promise.all([counts(), signingKeys.list()]);
+  const [counted, keys] = await Promise.all([counts(), signingKeys?.list() ?? []]);
   const now = clock.now();
   const signing = keys.find((key) => key.signsFromAt <= now);
   const signingKeyAgeSeconds = signing === undefined ? null : (now - signing.signsFromAt) / 1000;

@@ -1,0 +1,125 @@
+import { expect, test } from "vitest";
+import { startTcpFaultProxy } from "@mayfly/testkit";
+import {
+  BACKEND,
+  grantedOf,
+  READER,
+  sharedServer,
+  startInstallation,
+  until,
+} from "../harness/index.ts";
+import { METRICS, metricsUrlOf, samplesOf, scrape, type Samples } from "./scrape.ts";
+
+const details = {
+  type: "mayfly-task",
+  goal: "be counted",
+  deadline: "10m",
+  credentials: [{ role: READER, ttl: "5m" }],
+};
+const ours = (samples: Samples): readonly string[] =>
+  [...samples.keys()].filter((series) => series.startsWith("mayfly_"));
+
+test("broker and worker tell in metrics what happened, and a stranger adds no series", async () => {
+  const server = sharedServer();
+  const proxy = await startTcpFaultProxy({ host: server.host, port: server.port });
+  await using mayfly = await startInstallation({ settings: METRICS });
+  const throughProxy = new URL(mayfly.ledgerDatabase.brokerUrl);
+  throughProxy.port = String(proxy.port);
+  const broker = await mayfly.startBroker({ MAYFLY_DATABASE_URL: throughProxy.href });
+  await mayfly.register(broker);
+  const worker = await mayfly.startWorker();
+  const [brokerUrl, workerUrl] = [await metricsUrlOf(broker), await metricsUrlOf(worker)];
+  expect((await fetch(new URL("/", brokerUrl))).status).toBe(404);
+  expect((await fetch(`${broker.api.url}/metrics`)).status).toBe(404);
+
+  const reply = await broker.api.exchange({ subject: mayfly.svid("counted"), details });
+  const { taskToken, taskId } = grantedOf(reply);
+  await broker.api.exchange({
+    subject: mayfly.svid("counted"),
+    details: { ...details, credentials: [{ role: "orders-db/none" }] },
+  });
+  await until("the lease in the gauges", 15_000, async () => {
+    const now = await scrape(brokerUrl);
+    return now.get(`mayfly_leases{backend="${BACKEND}",state="active"}`) === 1;
+  });
+  const done = await broker.api.call(taskToken, "POST", `/v1/tasks/${taskId}/complete`, {});
+  expect(done.status).toBe(200);
+
+  const ended = `mayfly_lease_ends_total{backend="${BACKEND}",outcome="revoked"}`;
+  const seen = await until("the revocation", 15_000, async () => {
+    const [a, b] = [await scrape(brokerUrl), await scrape(workerUrl)];
+    return (a.get(ended) ?? 0) + (b.get(ended) ?? 0) === 1 ? { a, b } : undefined;
+  });
+  const revoked = seen.a.has(ended) ? seen.a : seen.b;
+  expect(revoked.get(`mayfly_revoke_seconds_count{backend="${BACKEND}"}`)).toBe(1);
+  expect(revoked.get(`mayfly_revoke_seconds_sum{backend="${BACKEND}"}`)).toBeLessThan(20);
+  expect(seen.a.get('mayfly_exchange_seconds_count{outcome="issued"}')).toBe(1);
+  expect(seen.a.get('mayfly_exchange_seconds_count{outcome="denied"}')).toBe(1);
+  expect(seen.a.get('mayfly_decisions_total{effect="permit"}')).toBe(1);
+  const denials = [...seen.a].filter(([series]) => series.startsWith("mayfly_denials_total{"));
+  expect(denials.map(([, count]) => count)).toEqual([1]);
+  expect(seen.a.get('mayfly_decisions_total{effect="deny"}')).toBe(1);
+  expect(seen.a.get('mayfly_http_requests_total{method="POST",route="/token",status="200"}')).toBe(
+    1,
+  );
+  expect(seen.a.get("mayfly_ledger_up")).toBe(1);
+  expect(seen.a.get("mayfly_sealing_keys")).toBe(1);
+  expect(seen.a.get("mayfly_signing_key_age_seconds")).toBeGreaterThanOrEqual(0);
+  expect(seen.b.get("mayfly_sweep_age_seconds")).toBeLessThan(30);
+  expect(seen.b.get('mayfly_sweep_seconds_count{outcome="ok"}')).toBeGreaterThan(0);
+
+  await hammer(broker.api.url);
+  const before = ours(await scrape(brokerUrl)).length;
+  await hammer(broker.api.url);
+  expect(ours(await scrape(brokerUrl))).toHaveLength(before);
+
+  // The ledger hangs: a scrape is answered all the same, and says so.
+  proxy.hold();
+  const down = await until("a scrape without the ledger", 30_000, async () => {
+    const startedMs = performance.now();
+    const samples = await scrape(brokerUrl);
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    return samples.get("mayfly_ledger_up") === 0 ? samples : undefined;
+  });
+  expect([...down.keys()].filter((series) => series.startsWith("mayfly_leases"))).toEqual([]);
+  proxy.release();
+  await until("the ledger's return", 30_000, async () => {
+    return (await scrape(brokerUrl)).get("mayfly_ledger_up") === 1;
+  });
+  await proxy.stop();
+});
+
+/** Random paths, methods, roles, trace headers: all that a stranger can make up. */
+async function hammer(url: string): Promise<void> {
+  const requests = Array.from({ length: 60 }, async (_, n) => {
+    const made = `${n}-${Math.floor(performance.now() * 1000)}`;
+    await fetch(`${url}/v1/tasks/task_${made}/complete`, { method: "POST" });
+    await fetch(`${url}/${made}/${made}`, { headers: { traceparent: made } });
+    await fetch(`${url}/token`, {
+      method: "POST",
+      body: new URLSearchParams({ grant_type: made, subject_token: made }),
+    });
+  });
+  await Promise.all(requests);
+}
+
+test("the format is the scraper's choice, and each is whole", async () => {
+  await using mayfly = await startInstallation({ settings: METRICS });
+  const broker = await mayfly.startBroker();
+  const url = await metricsUrlOf(broker);
+  const open = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5";
+  const asked = await fetch(url, { headers: { accept: open } });
+  expect(asked.headers.get("content-type")).toMatch(/^application\/openmetrics-text/);
+  const text = await asked.text();
+  expect(text).toMatch(/\n# EOF\n$/);
+  expect(text).toContain("# TYPE mayfly_http_connections_refused counter");
+  expect(text).toContain("mayfly_http_connections_refused_total 0");
+  expect(text).not.toContain("\n\n");
+  const plain = await fetch(url, { headers: { accept: "text/plain" } });
+  expect(plain.headers.get("content-type")).toMatch(/^text\/plain; version=0\.0\.4/);
+  const samples = samplesOf(await plain.text());
+  expect(samples.get("mayfly_http_connections_refused_total")).toBe(0);
+  // Node's own, of the library.
+  expect(samples.get("process_resident_memory_bytes")).toBeGreaterThan(0);
+  expect([...samples.keys()].some((key) => key.startsWith("nodejs_eventloop_lag"))).toBe(true);
+});
