@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { adminTokenCommands } from "./commands/admin-token-commands.ts";
+import { applyCommand } from "./commands/apply-command.ts";
 import { backendCommands } from "./commands/backend-commands.ts";
 import { sessionOpener } from "./commands/command-set.ts";
 import { doctorCommand } from "./commands/doctor-command.ts";
@@ -21,6 +22,7 @@ const COMMAND_SETS = [
   leaseCommands,
   eventCommands,
   ledgerCommands,
+  applyCommand,
   policyCommands,
   backendCommands,
   roleCommands,

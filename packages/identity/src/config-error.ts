@@ -18,10 +18,13 @@ export function parseStrictly<T extends z.ZodType>(
   const result = schema.safeParse(config);
   if (result.success) return result.data;
   const [first, ...rest] = result.error.issues.slice(0, ISSUES_SHOWN_MAX);
-  const also = rest.map((issue) => `; config.${issue.path.join(".")}: ${issue.message}`).join("");
-  throw configInvalid(
-    root,
-    first?.path.join(".") ?? "",
-    `${first?.message ?? "is not acceptable"}${also}`,
-  );
+  const also = rest.map((issue) => `; config.${placeOf(issue)}: ${issue.message}`).join("");
+  const place = first === undefined ? "" : placeOf(first);
+  throw configInvalid(root, place, `${first?.message ?? "is not acceptable"}${also}`);
 }
+
+/** An unknown key is its own place, not the object that has it. */
+const placeOf = (issue: z.core.$ZodIssue): string =>
+  [...issue.path, ...(issue.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [])]
+    .map(String)
+    .join(".");

@@ -44,7 +44,7 @@ describe("OIDC trust configuration", () => {
   test.each([
     ["no issuer", {}, "config.issuer"],
     ["not an object", [], "config"],
-    ["an unknown member", { issuer: ISSUER, jwks_url: "x" }, "config"],
+    ["an unknown member", { issuer: ISSUER, jwks_url: "x" }, "config.jwks_url"],
     ["an http issuer", { issuer: "http://idp.test" }, "config.issuer"],
     ["a template as issuer", { issuer: "https://idp.test/{tenantid}" }, "config.issuer"],
     ["an issuer with a query", { issuer: "https://idp.test?x" }, "config.issuer"],
@@ -92,7 +92,7 @@ describe("OIDC trust configuration", () => {
       "config.attributes.a.stability",
     );
     expect(problemAt(withAttribute({ claim: "a", stability: "mutable", x: 1 }))).toBe(
-      "config.attributes.a",
+      "config.attributes.a.x",
     );
     expect(
       problemAt(() =>
@@ -162,7 +162,11 @@ describe("SPIFFE trust configuration", () => {
       "config.bundle_endpoint.profile",
     ],
     ["EdDSA", { trust_domain: "a", bundle, algorithms: ["EdDSA"] }, "config.algorithms.0"],
-    ["one-time tokens", { trust_domain: "a", bundle, one_time_tokens: true }, "config"],
+    [
+      "one-time tokens",
+      { trust_domain: "a", bundle, one_time_tokens: true },
+      "config.one_time_tokens",
+    ],
     ["a bundle map", { trust_domain: "a", bundle: { trust_domains: {} } }, "config.bundle.keys"],
     [
       "a private key",

@@ -40,6 +40,24 @@ export async function resolveReferences(
   return resolveMembers(config, []);
 }
 
+/** Where each reference stands below the configuration, and what it names: `password`, `env:X`. */
+export function referencesOf(config: JsonObject): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  const look = (value: Json, path: string): void => {
+    const parsed = reference.safeParse(value);
+    if (parsed.success) {
+      found.set(path, parsed.data.from);
+      return;
+    }
+    if (typeof value !== "object" || value === null) return;
+    for (const [name, member] of Object.entries(value)) {
+      look(member, path === "" ? name : `${path}.${name}`);
+    }
+  };
+  for (const [name, member] of Object.entries(config)) look(member, name);
+  return found;
+}
+
 const isList = (value: Json): value is readonly Json[] => Array.isArray(value);
 
 async function read(

@@ -1,0 +1,114 @@
+import { z } from "zod";
+import { backendOfRole, parseRoleName, type Json, type JsonObject } from "@mayfly/spec";
+import { problemError } from "../api/problem-error.ts";
+import { readAnswer } from "../api/answers.ts";
+import type { BrokerApi } from "../api/broker-api.ts";
+import type { CliError } from "../cli-error.ts";
+import { pathOfPlace, type YamlDocument } from "../files/yaml-file.ts";
+import { atPlace } from "./at-place.ts";
+import type { DesiredObject } from "./desired-objects.ts";
+
+const plannedAnswer = z.object({
+  kind: z.string(),
+  name: z.string(),
+  result: z.enum(["created", "updated", "unchanged", "refused"]),
+  changes: z.array(
+    z.object({ path: z.string(), from: z.json(), to: z.json(), secret: z.boolean() }),
+  ),
+  error: z.record(z.string(), z.unknown()).nullable(),
+});
+const planAnswer = z.object({ objects: z.array(plannedAnswer) });
+type PlannedAnswer = z.output<typeof plannedAnswer>;
+
+export interface FieldChange {
+  readonly path: string;
+  readonly from: Json;
+  readonly to: Json;
+  readonly secret: boolean;
+  /** Where a text comes from that a file names by reference: `env:NAME`. */
+  readonly reference: string | null;
+}
+
+/** What the broker says that putting one object would do. */
+export interface PlannedPut {
+  readonly desired: DesiredObject;
+  readonly result: "created" | "updated" | "unchanged" | "refused";
+  readonly changes: readonly FieldChange[];
+  readonly error: CliError | null;
+}
+
+/** Of one call: each connects to a backend at most a few times, and a call is bounded in time. */
+const ROLES_A_CALL = 20;
+const TRUST_A_CALL = 100;
+
+/** Asks the broker what would change, object by object. Nothing is written. */
+export async function planObjects(
+  api: Pick<BrokerApi, "send" | "url">,
+  objects: ReadonlyMap<DesiredObject, JsonObject>,
+): Promise<readonly PlannedPut[]> {
+  const of = (kind: DesiredObject["kind"]): readonly DesiredObject[] =>
+    [...objects.keys()].filter((each) => each.kind === kind);
+  const bodies = (some: readonly DesiredObject[]): readonly JsonObject[] =>
+    some.map((each) => objects.get(each) ?? {});
+  const planned: PlannedPut[] = [];
+  for (const some of chunks(of("trust"), TRUST_A_CALL)) {
+    planned.push(...(await ask(api, some, { trust: bodies(some) })));
+  }
+  const roles = Map.groupBy(of("role"), ({ name, place }) =>
+    backendOfRole(parseRoleName(name, place)),
+  );
+  const names = new Set<string>([...of("backend").map(({ name }) => name), ...roles.keys()]);
+  for (const name of names) {
+    const backend = of("backend").find((each) => each.name === name);
+    const own = [...roles].find(([id]) => id === name)?.[1] ?? [];
+    const parts = own.length === 0 ? [[]] : chunks(own, ROLES_A_CALL);
+    for (const [part, some] of parts.entries()) {
+      const with_ = backend === undefined ? [] : [backend];
+      const body = {
+        ...(backend === undefined ? {} : { backend: objects.get(backend) ?? {} }),
+        roles: bodies(some),
+      };
+      const answers = await ask(api, [...with_, ...some], body);
+      planned.push(...(part === 0 ? answers : answers.slice(with_.length)));
+    }
+  }
+  const order = ["trust", "backend", "role"];
+  return planned.toSorted((a, b) => order.indexOf(a.desired.kind) - order.indexOf(b.desired.kind));
+}
+
+function chunks<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
+  const parts: T[][] = [];
+  for (let at = 0; at < items.length; at += size) parts.push(items.slice(at, at + size));
+  return parts;
+}
+
+/** The answer has the objects in the order of the question. */
+async function ask(
+  api: Pick<BrokerApi, "send" | "url">,
+  objects: readonly DesiredObject[],
+  body: JsonObject,
+): Promise<readonly PlannedPut[]> {
+  const answer = readAnswer(planAnswer, await api.send("POST", "/v1/plan", body));
+  return objects.map((desired, at): PlannedPut => {
+    const planned = answer.objects[at];
+    if (planned === undefined) return readAnswer(z.never(), answer);
+    return {
+      desired,
+      result: planned.result,
+      changes: planned.changes.map((change) => ({
+        ...change,
+        reference: desired.references.get(change.path.replace(/^config\./, "")) ?? null,
+      })),
+      error: errorOf(planned, desired.document, api.url),
+    };
+  });
+}
+
+/** The broker's words, with file, line and column of what it complains about. */
+function errorOf(planned: PlannedAnswer, document: YamlDocument, url: string): CliError | null {
+  if (planned.error === null) return null;
+  const status = planned.error["status"];
+  const error = problemError(typeof status === "number" ? status : 422, planned.error, url);
+  const where = (error.parts.where ?? "").replace(/^(role|trust|body)\./, "");
+  return atPlace(error, document.placeOf(pathOfPlace(where)));
+}

@@ -1,0 +1,119 @@
+import { z } from "zod";
+import { readAnswer, pageAnswer } from "../api/answers.ts";
+import type { BrokerApi } from "../api/broker-api.ts";
+import type { DesiredObject } from "./desired-objects.ts";
+import type { ApplyFiles } from "./find-apply-files.ts";
+
+/** What is registered; only what pruning and tests need of it. */
+export interface Registered {
+  readonly backends: readonly { readonly id: string }[];
+  readonly roles: readonly { readonly role: string; readonly backend: string }[];
+  readonly trust: readonly {
+    readonly name: string;
+    readonly enabled: boolean;
+    readonly config: Readonly<Record<string, unknown>>;
+  }[];
+}
+
+export const registeredShapes = {
+  backend: z.looseObject({ id: z.string() }),
+  role: z.looseObject({ role: z.string(), backend: z.string() }),
+  trust: z.looseObject({
+    name: z.string(),
+    enabled: z.boolean(),
+    config: z.record(z.string(), z.unknown()),
+  }),
+} as const;
+
+export interface PlannedDeletion {
+  readonly kind: "role" | "backend" | "trust";
+  readonly name: string;
+  readonly action: "delete" | "keep";
+  /** What to know before saying yes, or why it stays. */
+  readonly note: string | null;
+}
+
+/**
+ * What is registered and in no file, in the order in which it would go: roles, backends, trust.
+ * Only of kinds whose folder is there. A backend with live leases stays, with its reason.
+ */
+export async function planPrune(
+  api: Pick<BrokerApi, "get">,
+  files: ApplyFiles,
+  desired: readonly DesiredObject[],
+  registered: Registered,
+): Promise<readonly PlannedDeletion[]> {
+  const wanted = new Set(desired.map(({ kind, name }) => `${kind} ${name}`));
+  const deletions: PlannedDeletion[] = [];
+  if (files.kinds.has("role")) {
+    for (const { role } of registered.roles.filter((each) => !wanted.has(`role ${each.role}`))) {
+      deletions.push({ kind: "role", name: role, action: "delete", note: null });
+    }
+  }
+  if (files.kinds.has("backend")) {
+    for (const { id } of registered.backends.filter((each) => !wanted.has(`backend ${each.id}`))) {
+      deletions.push(await backendDeletion(api, id, deletions, desired, registered));
+    }
+  }
+  if (files.kinds.has("trust")) {
+    const gone = registered.trust.filter((each) => !wanted.has(`trust ${each.name}`));
+    for (const root of gone) {
+      const note = trustNote(root, gone, desired, registered);
+      deletions.push({ kind: "trust", name: root.name, action: "delete", note });
+    }
+  }
+  return deletions;
+}
+
+async function backendDeletion(
+  api: Pick<BrokerApi, "get">,
+  id: string,
+  deletions: readonly PlannedDeletion[],
+  desired: readonly DesiredObject[],
+  registered: Registered,
+): Promise<PlannedDeletion> {
+  const query = { backend: id, exposed: "true", limit: "1" };
+  const { items } = readAnswer(pageAnswer, await api.get("/v1/leases", query));
+  const keep = (note: string): PlannedDeletion => ({
+    kind: "backend",
+    name: id,
+    action: "keep",
+    note,
+  });
+  if (items.length > 0) {
+    return keep(`it has live leases; see: mayfly lease list --backend ${id} --exposed`);
+  }
+  const going = new Set(deletions.filter(({ kind }) => kind === "role").map(({ name }) => name));
+  const role =
+    registered.roles.find((each) => each.backend === id && !going.has(each.role))?.role ??
+    desired.find((each) => each.kind === "role" && each.name.startsWith(`${id}/`))?.name;
+  if (role !== undefined) return keep(`role ${role} is on it, and stays`);
+  return { kind: "backend", name: id, action: "delete", note: null };
+}
+
+/** Whoever administers by this root's tokens would be locked out, the one who runs this included. */
+function trustNote(
+  root: Registered["trust"][number],
+  gone: Registered["trust"],
+  desired: readonly DesiredObject[],
+  registered: Registered,
+): string {
+  const stays = registered.trust.filter((each) => !gone.includes(each));
+  const isAdministrators = (config: unknown): boolean =>
+    typeof config === "object" &&
+    config !== null &&
+    "administrators" in config &&
+    config.administrators === true;
+  const planned = desired
+    .filter(({ kind }) => kind === "trust")
+    .map(({ members }) => members["config"]);
+  const left = [...stays.filter(({ enabled }) => enabled).map(({ config }) => config), ...planned];
+  if (isAdministrators(root.config) && !left.some(isAdministrators)) {
+    return (
+      "WARNING: it is the last trust root of administrators. Nobody can administer any more but " +
+      "with the bootstrap token."
+    );
+  }
+  if (left.length === 0) return "WARNING: it is the last trust root. No identity is accepted then.";
+  return "its identities are refused from then on";
+}

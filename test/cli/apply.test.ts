@@ -1,0 +1,221 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import {
+  accepted,
+  startInstallation,
+  type Installation,
+  type RunningBroker,
+} from "../harness/index.ts";
+import { runMayfly, writeFiles, type Ran } from "./run-mayfly.ts";
+
+let installation: Installation;
+let broker: RunningBroker;
+let folder: string;
+let files: Record<string, string>;
+
+beforeAll(async () => {
+  installation = await startInstallation();
+  await installation.startWorker();
+  broker = await installation.startBroker();
+  folder = await mkdtemp(join(tmpdir(), "mayfly-apply-"));
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true });
+  await installation[Symbol.asyncDispose]();
+});
+
+const role = (shape: string, group: string, more = ""): string => `role: orders-db/${shape}
+member_of: ${group}
+owner: app_owner
+ttl_max: 30m
+data_class: confidential
+reversibility: read_only
+environment: test
+${more}`;
+const POLICY = `@id("agents-read")
+permit (principal, action in Action::"credential", resource == Role::"orders-db/reader");
+`;
+const TESTS = `- name: an agent reads
+  workload: spiffe://system.test/agent/any
+  issue: orders-db/reader
+  expect: permit
+- name: nobody writes
+  workload: spiffe://system.test/agent/any
+  issue: orders-db/writer
+  expect: deny
+`;
+
+beforeEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+  const { orders, trust } = installation;
+  files = {
+    "trust/system.yaml": `trust: system.test
+kind: spiffe
+config:
+  trust_domain: system.test
+  bundle: ${JSON.stringify(trust.bundle())}
+`,
+    "backends/orders.yaml": `backend: orders-db
+type: postgres
+config:
+  host: ${orders.host}
+  port: ${orders.port}
+  database: ${orders.database}
+  username: ${orders.username}
+  password: { from: env:ORDERS_PASSWORD }
+  tls: unsafe_disable
+`,
+    "roles/orders.yaml": `${role("reader", "app_reader")}---\n${role("writer", "app_writer")}`,
+    "policies/sub/orders.cedar": POLICY,
+    "policies/orders.test.yaml": TESTS,
+    "policies/README.md": "not read",
+  };
+  await writeFiles(folder, files);
+});
+
+const apply = (...more: readonly string[]): Promise<Ran> => mayfly("apply", "-f", folder, ...more);
+const mayfly = (...argv: readonly string[]): Promise<Ran> =>
+  runMayfly(argv, {
+    environment: {
+      MAYFLY_URL: broker.api.url,
+      MAYFLY_ADMIN_TOKEN: installation.adminToken,
+      ORDERS_PASSWORD: installation.orders.password,
+    },
+  });
+const change = (name: string, from: string, to: string): Promise<void> =>
+  writeFiles(folder, { [name]: (files[name] ?? "").replace(from, to) });
+
+describe("mayfly apply, on a real installation", () => {
+  test("a dry run shows all that would be made and makes nothing; the run does exactly that", async () => {
+    const dry = await apply("--dry-run");
+    expect(dry.code, dry.err).toBe(0);
+    for (const line of [
+      "+ trust   system.test",
+      "+ backend orders-db",
+      "+ role    orders-db/reader",
+    ]) {
+      expect(dry.out).toContain(line);
+    }
+    expect(dry.out).toContain("+ policy  sub/orders.cedar");
+    expect(dry.out).toMatch(/config\.password +from env:ORDERS_PASSWORD/);
+    expect(dry.out + dry.err).not.toContain(installation.orders.password);
+    expect(dry.out).toMatch(/5 to create\n$/);
+    expect((await mayfly("backend", "list", "-q")).out).toBe("");
+    expect((await apply("--dry-run", "--exit-code")).code).toBe(1);
+
+    const done = await apply();
+    expect(done.code, done.err).toBe(0);
+    const order = ["trust system", "backend orders-db", "role orders-db/reader", "policies"];
+    const places = order.map((text) => done.err.indexOf(text));
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+    expect(Math.min(...places)).toBeGreaterThan(-1);
+    expect(done.out).toMatch(/5 created\n$/);
+  });
+
+  test("a second run changes nothing, and says so", async () => {
+    const before = await installation.ledger`SELECT count(*) AS n FROM mayfly.events`;
+    const again = await apply();
+    expect(again).toMatchObject({ code: 0, out: "0 changes, 5 unchanged\n" });
+    expect((await apply("--dry-run", "--exit-code")).code).toBe(0);
+    expect(await installation.ledger`SELECT count(*) AS n FROM mayfly.events`).toEqual(before);
+  });
+
+  test("what changes is shown as old and new; a secret only as differing", async () => {
+    await change("roles/orders.yaml", "ttl_max: 30m", "ttl_max: 20m");
+    await change("policies/sub/orders.cedar", "principal,", "principal is Workload,");
+    const dry = await apply("--dry-run");
+    expect(dry.out).toMatch(/^~ role {4}orders-db\/reader\n {4}ttl_max_seconds +1800 → 1200$/m);
+    expect(dry.out).toMatch(/^ {4}-permit \(principal, /m);
+    expect(dry.out).toMatch(/^ {4}\+permit \(principal is Workload, /m);
+    const json = JSON.parse((await apply("--dry-run", "--json")).out) as {
+      readonly summary: unknown;
+    };
+    expect(json.summary).toEqual({
+      create: 0,
+      update: 2,
+      delete: 0,
+      unchanged: 3,
+      keep: 0,
+      refused: 0,
+    });
+    const wrong = await runMayfly(["apply", "-f", folder, "--dry-run"], {
+      environment: {
+        MAYFLY_URL: broker.api.url,
+        MAYFLY_ADMIN_TOKEN: installation.adminToken,
+        ORDERS_PASSWORD: "not-the-password",
+      },
+    });
+    expect(wrong.code).toBe(5);
+    expect(wrong.out).toMatch(/^! backend orders-db$/m);
+    expect(wrong.out + wrong.err).not.toContain("not-the-password");
+  });
+
+  test("policy tests are run first: one that fails stops everything", async () => {
+    await change("policies/orders.test.yaml", "expect: deny", "expect: permit");
+    await change("roles/orders.yaml", "ttl_max: 30m", "ttl_max: 20m");
+    const failed = await apply();
+    expect(failed.code).toBe(1);
+    expect(failed.out).toMatch(/✗ nobody writes +\S+orders\.test\.yaml:5:3/);
+    expect((await mayfly("role", "list", "--json")).out).not.toContain("1200");
+  });
+
+  test("an unknown key names file, line and column, whoever found it", async () => {
+    await change("backends/orders.yaml", "tls: unsafe_disable", "tlss: unsafe_disable");
+    const config = await apply();
+    expect(config.code).toBe(3);
+    expect(config.err).toMatch(/where +\S+backends\/orders\.yaml:9:3/);
+    await writeFiles(folder, files);
+    await change("roles/orders.yaml", "environment: test", "enviroment: test");
+    const shape = await apply();
+    expect(shape.code).toBe(3);
+    expect(shape.err).toMatch(/where +\S+roles\/orders\.yaml:\d+:1/);
+    await writeFiles(folder, files);
+    await change("trust/system.yaml", "  trust_domain:", "  domain: x\n  trust_domain:");
+    expect((await apply()).err).toMatch(/where +\S+trust\/system\.yaml:4:3/);
+  });
+
+  test("a literal secret is refused before anything is sent", async () => {
+    await change("backends/orders.yaml", "{ from: env:ORDERS_PASSWORD }", "hunter2-literal");
+    const refused = await apply();
+    expect(refused.code).toBe(3);
+    expect(refused.err).toMatch(/where +\S+backends\/orders\.yaml:8:3/);
+    expect(refused.out + refused.err).not.toContain("hunter2-literal");
+  });
+
+  test("pruning shows what goes, needs --yes, and keeps a backend with live leases", async () => {
+    const details = {
+      type: "mayfly-task",
+      goal: "read orders",
+      deadline: "10m",
+      credentials: [{ role: "orders-db/reader" }],
+    };
+    const opened = await broker.api.exchange({ subject: installation.svid("bot"), details });
+    accepted(opened, "an exchange");
+    await rm(join(folder, "backends/orders.yaml"));
+    await rm(join(folder, "roles/orders.yaml"));
+    await rm(join(folder, "policies/orders.test.yaml"));
+    const dry = await apply("--prune", "--dry-run");
+    expect(dry.out).toMatch(/^- role {4}orders-db\/reader$/m);
+    expect(dry.out).toMatch(/^= backend orders-db\n {4}stays: it has live leases/m);
+    const asked = await apply("--prune");
+    expect(asked.code).toBe(2);
+    expect(asked.err).toContain("deletes role orders-db/reader");
+    expect((await mayfly("role", "list", "-q")).out).toBe("orders-db/reader\norders-db/writer\n");
+    const pruned = await apply("--prune", "--yes");
+    expect(pruned.code, pruned.err).toBe(1);
+    expect(pruned.out).toMatch(/2 deleted, 2 unchanged, 1 kept\n$/);
+    expect((await mayfly("backend", "list", "-q")).out).toBe("orders-db\n");
+  });
+
+  test("an empty folder of a kind prunes all of it, a missing one nothing", async () => {
+    await writeFiles(folder, files);
+    expect((await apply()).code).toBe(0);
+    await rm(join(folder, "trust"), { recursive: true });
+    expect((await apply("--prune", "--dry-run")).out).toBe("0 changes, 4 unchanged\n");
+    await writeFiles(folder, { "trust/README.md": "none" });
+    const dry = await apply("--prune", "--dry-run");
+    expect(dry.out).toMatch(/- trust {3}system\.test\n {4}WARNING: it is the last trust root/);
+  });
+});
