@@ -27,6 +27,7 @@ export type { PoliciesActivated } from "./register/policies.ts";
 export { ROLE_MEMBERS_SCHEMA, type RolePut } from "./register/roles.ts";
 export type { TrustRootPut } from "./register/trust-roots.ts";
 export type { RenewRequest } from "./renew.ts";
+export { createSealing, type Resealed, type Sealing, type SealingStatus } from "./sealing.ts";
 export type { CoreSettings } from "./settings.ts";
 export { duration } from "./strict/duration.ts";
 export type { SweepResult } from "./sweep.ts";

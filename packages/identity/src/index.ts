@@ -8,5 +8,6 @@ export {
   type TrustRootsSettings,
 } from "./trust-roots.ts";
 export { TRUST_CONFIG_SCHEMAS } from "./trust-config-schemas.ts";
+export { createSigningKeyAdministration } from "./signing-key-administration.ts";
 export { createTaskTokens, type TaskTokensOptions } from "./task-tokens.ts";
 export { defaultTaskTokensSettings, type TaskTokensSettings } from "./task-tokens-settings.ts";

@@ -12,13 +12,11 @@ import {
   type SigningKeyStore,
   type StoredSigningKey,
 } from "@mayfly/spec";
-import { generateSigningKey } from "./signing-key.ts";
+import { makeSigningKey } from "./make-signing-key.ts";
 import type { TaskTokensSettings } from "./task-tokens-settings.ts";
 
-/** Keys that no process has seen sign must not be needed: re-read at least this often. */
-export const RELOAD_SECONDS = 60;
-/** After a token with an unknown key id, the store is read again at most this often. */
-const UNKNOWN_KID_RELOAD_SECONDS = 5;
+/** A key that was retired because it leaked is trusted by no broker for longer than this. */
+const RELOAD_SECONDS = 5;
 const RACES_MAX = 4;
 
 export interface SigningKeysOptions {
@@ -42,7 +40,7 @@ interface Loaded {
   readonly atMs: number;
 }
 
-/** Cache of the stored keys: re-read by age and, at a bounded rate, for an unknown key id. */
+/** Cache of the stored keys, re-read by age: at most every few seconds, whoever asks for what. */
 export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   const { store, clock, settings } = options;
   const opened = new Map<string, KeyObject>();
@@ -84,9 +82,6 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     },
     verifier: async (kid, now) => {
       await reloadIfOlderThan(RELOAD_SECONDS);
-      if (!loaded.keys.some((key) => key.kid === kid)) {
-        await reloadIfOlderThan(UNKNOWN_KID_RELOAD_SECONDS);
-      }
       const key = loaded.keys.find((each) => each.kid === kid);
       if (key === undefined || !verifies(key, now)) return null;
       const known = publicKeys.get(kid) ?? importPublic(key.publicJwk);
@@ -99,7 +94,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       // Whoever loses the race to add a key reads again, and mostly finds nothing left to do.
       for (let races = 0; races < RACES_MAX; races++) {
         await reload();
-        const newest = loaded.keys.at(-1) ?? null;
+        const newest = newestOf(loaded.keys);
         if (newest !== null && now < nextKeyDueAt(newest, settings)) return;
         const added = await addKey(options, newest, now);
         if (added) {
@@ -115,32 +110,30 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
 const verifies = (key: StoredSigningKey, now: InstantMs): boolean =>
   key.verifiesUntilAt === null || now < key.verifiesUntilAt;
 
+/** The one that no other follows yet; one that was retired before it signed is not it. */
+export const newestOf = (keys: readonly StoredSigningKey[]): StoredSigningKey | null =>
+  keys.find(({ verifiesUntilAt }) => verifiesUntilAt === null) ?? null;
+
+/**
+ * Once the next one signs, the last token of an old one lives its life; a process with another clock
+ * may have signed it a little later, and one with yet another may look a little later.
+ */
+export const oldVerifySeconds = (settings: TaskTokensSettings): number =>
+  settings.tokenSecondsMax + 2 * settings.skewSeconds;
+
 const nextKeyDueAt = (newest: StoredSigningKey, settings: TaskTokensSettings): InstantMs =>
   plusSeconds(newest.signsFromAt, settings.keySignsSeconds - settings.publishAheadSeconds);
 
 async function addKey(
-  { store, sealer, random, settings }: SigningKeysOptions,
+  options: SigningKeysOptions,
   newest: StoredSigningKey | null,
   now: InstantMs,
 ): Promise<boolean> {
-  const made = generateSigningKey(random);
-  const sealed = await sealer.seal(
-    Secret.of(JSON.stringify(made.privateJwk)),
-    bindingOf.signingKey(made.kid),
-  );
-  const key: StoredSigningKey = {
-    kid: made.kid,
-    publicJwk: made.publicJwk,
-    sealedPrivateJwk: sealed,
-    createdAt: now,
-    // The very first has nobody's cache to wait for.
-    signsFromAt: newest === null ? now : plusSeconds(now, settings.publishAheadSeconds),
-    verifiesUntilAt: null,
-  };
-  // Once the new one signs, the last token of the old one lives its life; a process with another
-  // clock may have signed it a little later, and one with yet another may look a little later.
-  const oldVerifyFor = settings.tokenSecondsMax + 2 * settings.skewSeconds;
-  return store.add(key, newest?.kid ?? null, durationSeconds(oldVerifyFor));
+  const { store, settings } = options;
+  // The very first has nobody's cache to wait for.
+  const from = newest === null ? now : plusSeconds(now, settings.publishAheadSeconds);
+  const key = await makeSigningKey(options, now, from);
+  return store.add(key, newest?.kid ?? null, durationSeconds(oldVerifySeconds(settings)));
 }
 
 function forgetOthers(cache: Map<string, unknown>, keys: readonly StoredSigningKey[]): void {

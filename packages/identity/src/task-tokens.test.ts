@@ -84,7 +84,10 @@ describe("task token", () => {
     const claims = claimsAt(clock, { confirmation: THUMBPRINT });
     const first = await tokens.verify(await tokens.sign(claims), clock.now());
     const second = await tokens.verify(await tokens.sign(claims), clock.now());
-    expect(first).toEqual({ ...claims, jti: expect.stringMatching(/^[\w-]{22}$/) as string });
+    expect(first).toEqual({
+      ...claims,
+      jti: expect.stringMatching(/^[0-9a-f]{32}\.[\w-]{22}$/) as string,
+    });
     expect(second.jti).not.toBe(first.jti);
   });
 
@@ -149,6 +152,7 @@ describe("a task token that is not ours", () => {
         },
       ],
       add: async () => false,
+      retire: async () => false,
     };
     const tokens = processOn(store, clock);
     const header = { alg: "ES256", kid: "k1", typ: "at+jwt" };

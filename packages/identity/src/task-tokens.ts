@@ -23,7 +23,7 @@ import {
   type JsonMap,
 } from "./parse-compact-jwt.ts";
 import { Refusal } from "./refusal.ts";
-import { createSigningKeys, RELOAD_SECONDS, type SigningKeys } from "./signing-keys.ts";
+import { createSigningKeys, type SigningKeys } from "./signing-keys.ts";
 import type { TaskTokensSettings } from "./task-tokens-settings.ts";
 
 export interface TaskTokensOptions {
@@ -35,6 +35,8 @@ export interface TaskTokensOptions {
   readonly settings: TaskTokensSettings;
 }
 
+/** Many times what a process goes without reading the keys; an older version reads every minute. */
+const PUBLISH_AHEAD_SECONDS_MIN = 120;
 const TYPE = "at+jwt";
 const HEADER_RULES = {
   algorithms: ["ES256"],
@@ -62,11 +64,11 @@ const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
  */
 export function createTaskTokens(options: TaskTokensOptions): TaskTokens {
   const { issuer, clock, random, settings } = options;
-  if (settings.publishAheadSeconds < 2 * RELOAD_SECONDS) {
+  if (settings.publishAheadSeconds < PUBLISH_AHEAD_SECONDS_MIN) {
     // Below it, a process could verify with keys read before a key was added that signs by now.
     throw new BrokerError(
       "config_invalid",
-      `publishAheadSeconds: expected at least ${2 * RELOAD_SECONDS}`,
+      `publishAheadSeconds: expected at least ${PUBLISH_AHEAD_SECONDS_MIN}`,
     );
   }
   if (settings.keySignsSeconds <= settings.publishAheadSeconds) {

@@ -11,6 +11,7 @@ import {
   type LogSequencer,
   type Random,
   type SelectorEndLedger,
+  type SealedValues,
   type SigningKeyStore,
   type SweepLedger,
   type TaskLedger,
@@ -56,7 +57,8 @@ import { createReserve } from "./reserve.ts";
 import { withRetries, type RetryPorts } from "./retry.ts";
 import { checkCurrent, readableSchema, readApplied } from "./schema-version.ts";
 import { createSettle } from "./settle.ts";
-import { addSigningKey, listSigningKeys } from "./signing-keys.ts";
+import { readSealedPage, replaceSealed } from "./sealed-values.ts";
+import { addSigningKey, listSigningKeys, retireSigningKey } from "./signing-keys.ts";
 import {
   connect,
   CONNECTION_LIMITS,
@@ -107,6 +109,7 @@ export interface Ledger {
   readonly selectorEnds: SelectorEndLedger;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
+  readonly sealed: SealedValues;
   /** Runs by itself with the sweep, at most once an hour; needs the worker's rights. */
   readonly upkeep: Upkeep;
   readonly installation: Installation;
@@ -175,8 +178,12 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     catalog: catalogOf(parts),
     signingKeys: {
       list: () => withRetries(ports, () => listSigningKeys(statements)),
-      add: (key, expected, oldVerifyFor) =>
-        withRetries(ports, () => addSigningKey(statements, key, expected, oldVerifyFor)),
+      add: (...added) => withRetries(ports, () => addSigningKey(statements, ...added)),
+      retire: (...retired) => withRetries(ports, () => retireSigningKey(statements, ...retired)),
+    },
+    sealed: {
+      page: (after, limit) => withRetries(ports, () => readSealedPage(statements, after, limit)),
+      replace: (...resealed) => withRetries(ports, () => replaceSealed(statements, ...resealed)),
     },
     upkeep: sweeping.upkeep,
     installation: opened.installation,

@@ -1,4 +1,5 @@
 import type {
+  Actor,
   DurationSeconds,
   InstantMs,
   JsonObject,
@@ -6,7 +7,7 @@ import type {
   StoredSigningKey,
 } from "@mayfly/spec";
 import { appendEvents, BROKER, type NewEvent } from "./append-events.ts";
-import { hex, json, type Sql, type Statement } from "./sql.ts";
+import { hex, json, type Sql, type Statement, type Transaction } from "./sql.ts";
 
 const LIST_MAX = 100;
 
@@ -41,37 +42,78 @@ export function addSigningKey(
   key: StoredSigningKey,
   expectedNewestKid: string | null,
   oldVerifyFor: DurationSeconds,
+  actor: Actor = BROKER,
 ): ReturnType<SigningKeyStore["add"]> {
   return sql.begin(async (tx) => {
-    const [newest] = await tx`
-      SELECT FROM mayfly.newest_signing_key WHERE kid IS NOT DISTINCT FROM ${expectedNewestKid}
-      FOR UPDATE`;
-    if (newest === undefined) return false;
-    const retired = await tx<{ kid: string; verifies_until_at: InstantMs }[]>`
+    if (!(await lockNewest(tx, expectedNewestKid))) return false;
+    const retired = await tx<RetiredRow[]>`
       UPDATE mayfly.signing_keys
       SET verifies_until_at = mayfly.instant(${key.signsFromAt}::float8)
         + make_interval(secs => ${oldVerifyFor}::float8)
       WHERE verifies_until_at IS NULL RETURNING kid, verifies_until_at`;
-    await tx`
-      INSERT INTO mayfly.signing_keys
-        (kid, public_jwk, sealed_private_jwk, created_at, signs_from_at, verifies_until_at)
-      VALUES (${key.kid}, ${json(key.publicJwk)}::text::jsonb,
-        decode(${hex(key.sealedPrivateJwk)}, 'hex'), mayfly.instant(${key.createdAt}::float8),
-        mayfly.instant(${key.signsFromAt}::float8),
-        mayfly.instant(${key.verifiesUntilAt}::float8))`;
-    await tx`UPDATE mayfly.newest_signing_key SET kid = ${key.kid}`;
+    await insertNewest(tx, key);
+    await appendEvents(tx, [...retired.map((row) => retiredBy(actor, row)), createdBy(actor, key)]);
+    return true;
+  });
+}
+
+/**
+ * At once and by the server's clock. A key that has not begun to sign goes too, for nothing depends
+ * on it, and the next one after it would otherwise be a month away.
+ */
+export function retireSigningKey(
+  sql: Sql,
+  ...[kid, replacement, expectedNewestKid, oldVerifyFor, actor]: Parameters<
+    SigningKeyStore["retire"]
+  >
+): Promise<boolean> {
+  return sql.begin(async (tx) => {
+    if (!(await lockNewest(tx, expectedNewestKid))) return false;
+    const retired = await tx<RetiredRow[]>`
+      UPDATE mayfly.signing_keys
+      SET verifies_until_at = least(verifies_until_at, now() + make_interval(
+        secs => CASE WHEN kid = ${kid} OR signs_from_at > now() THEN 0
+          ELSE ${oldVerifyFor}::float8 END))
+      WHERE verifies_until_at IS NULL OR verifies_until_at > now()
+      RETURNING kid, verifies_until_at`;
+    await insertNewest(tx, replacement);
     await appendEvents(tx, [
-      ...retired.map((row): NewEvent => ({
-        kind: "signing_key.retired",
-        actor: BROKER,
-        data: { kid: row.kid, verifiesUntilAt: row.verifies_until_at },
-      })),
-      {
-        kind: "signing_key.created",
-        actor: BROKER,
-        data: { kid: key.kid, signsFromAt: key.signsFromAt, publicJwk: key.publicJwk },
-      },
+      ...retired.map((row) => retiredBy(actor, row)),
+      createdBy(actor, replacement),
     ]);
     return true;
   });
 }
+
+interface RetiredRow {
+  readonly kid: string;
+  readonly verifies_until_at: InstantMs;
+}
+
+async function lockNewest(sql: Transaction, expected: string | null): Promise<boolean> {
+  const [newest] = await sql`
+    SELECT FROM mayfly.newest_signing_key WHERE kid IS NOT DISTINCT FROM ${expected} FOR UPDATE`;
+  return newest !== undefined;
+}
+
+async function insertNewest(sql: Transaction, key: StoredSigningKey): Promise<void> {
+  await sql`
+    INSERT INTO mayfly.signing_keys
+      (kid, public_jwk, sealed_private_jwk, created_at, signs_from_at, verifies_until_at)
+    VALUES (${key.kid}, ${json(key.publicJwk)}::text::jsonb,
+      decode(${hex(key.sealedPrivateJwk)}, 'hex'), mayfly.instant(${key.createdAt}::float8),
+      mayfly.instant(${key.signsFromAt}::float8), mayfly.instant(${key.verifiesUntilAt}::float8))`;
+  await sql`UPDATE mayfly.newest_signing_key SET kid = ${key.kid}`;
+}
+
+const retiredBy = (actor: Actor, row: RetiredRow): NewEvent => ({
+  kind: "signing_key.retired",
+  actor,
+  data: { kid: row.kid, verifiesUntilAt: row.verifies_until_at },
+});
+
+const createdBy = (actor: Actor, key: StoredSigningKey): NewEvent => ({
+  kind: "signing_key.created",
+  actor,
+  data: { kid: key.kid, signsFromAt: key.signsFromAt, publicJwk: key.publicJwk },
+});

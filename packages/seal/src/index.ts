@@ -2,4 +2,4 @@
 export { createKeyFile } from "./create-key-file.ts";
 export { formatKeyRing, parseKeyRing, type KeyRing, type RingKey } from "./key-ring.ts";
 export { readKeyRing, type KeyRingSource } from "./read-key-ring.ts";
-export { createSealer, type RingSealer } from "./sealer.ts";
+export { createSealer } from "./sealer.ts";

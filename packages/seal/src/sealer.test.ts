@@ -1,11 +1,11 @@
 import { createSecretKey } from "node:crypto";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { bindingOf, Secret } from "@mayfly/spec";
+import { bindingOf, Secret, type Sealer } from "@mayfly/spec";
 import { seededRandom } from "@mayfly/testkit";
 import { describeSealContract } from "@mayfly/testkit/contract";
 import type { KeyRing, RingKey } from "./key-ring.ts";
-import { createSealer, type RingSealer } from "./sealer.ts";
+import { createSealer } from "./sealer.ts";
 
 function keyNamed(id: string): RingKey {
   return { id, key: createSecretKey(Buffer.from(seededRandom(id).bytes(32))) };
@@ -21,20 +21,21 @@ function ringOf(
   };
 }
 
-function sealerOf(...ring: Parameters<typeof ringOf>): RingSealer {
+function sealerOf(...ring: Parameters<typeof ringOf>): Sealer {
   return createSealer({ keys: ringOf(...ring), random: seededRandom(ring[0].join()) });
 }
 
 describeSealContract("@mayfly/seal", { createSealer: (keyNames) => sealerOf(keyNames) });
 
 describe("rotation", () => {
-  test("says what is left to reseal, until it was resealed", async () => {
+  test("says under which key a value is, until it was resealed under the next", async () => {
     const binding = bindingOf.leaseHandle("lease_1");
     const old = await sealerOf(["k1"]).seal(Secret.of("handle"), binding);
     const during = sealerOf(["k2", "k1"]);
-    expect(during.needsResealing(old)).toBe(true);
+    expect(during.keyIds).toEqual(["k2", "k1"]);
+    expect(during.keyIdOf(old)).toBe("k1");
     const fresh = await during.seal(await during.open(old, binding), binding);
-    expect(during.needsResealing(fresh)).toBe(false);
+    expect(during.keyIdOf(fresh)).toBe("k2");
     expect((await sealerOf(["k2"]).open(fresh, binding)).expose("crypto")).toBe("handle");
   });
 
@@ -59,10 +60,10 @@ describe("rotation", () => {
   });
 });
 
-test("what is not a sealed value needs no resealing: it is an error", () => {
+test("what is not a sealed value has no key: it is an error", () => {
   const sealer = sealerOf(["k1"]);
-  expect(() => sealer.needsResealing(new Uint8Array(0))).toThrow("cannot be opened");
-  expect(() => sealer.needsResealing(new Uint8Array(200))).toThrow("cannot be opened");
+  expect(() => sealer.keyIdOf(new Uint8Array(0))).toThrow("cannot be opened");
+  expect(() => sealer.keyIdOf(new Uint8Array(200))).toThrow("cannot be opened");
 });
 
 test("a sealer and a ring show no key", () => {

@@ -17,12 +17,6 @@ import {
   TAG_BYTES,
 } from "./sealed-value.ts";
 
-/** A sealer that can say what a rotation has left to do. */
-export interface RingSealer extends Sealer {
-  /** Whether it was sealed under another key than the current one. Throws if it is not sealed. */
-  needsResealing(sealed: Uint8Array): boolean;
-}
-
 const CIPHER = "aes-256-gcm";
 /** Safe because each key encrypts one message; see the layout in `sealed-value.ts`. */
 const NONCE = Buffer.alloc(12);
@@ -39,17 +33,15 @@ type Purpose = (typeof PURPOSE)[keyof typeof PURPOSE];
  * for that key under a key derived (HKDF-SHA-256, RFC 5869) from the sealing key. Both are bound to
  * purpose, key id and `binding`, so that a value moved to another row does not open.
  */
-export function createSealer(options: {
-  readonly keys: KeyRing;
-  readonly random: Random;
-}): RingSealer {
+export function createSealer(options: { readonly keys: KeyRing; readonly random: Random }): Sealer {
   const { keys, random } = options;
   const byId = new Map(keys.sealing.map((key) => [key.id, key]));
   const [current] = keys.sealing;
-  const fingerprintKey = derive(keys.root[0].key, PURPOSE.fingerprint);
+  const fingerprintKeys = keys.root.map(({ key }) => derive(key, PURPOSE.fingerprint));
   const tagKeys = keys.root.map(({ key }) => derive(key, PURPOSE.tag));
   const [tagKey] = tagKeys;
-  if (tagKey === undefined) throw new Error("a key ring has at least one root key");
+  const [fingerprintKey] = fingerprintKeys;
+  if (tagKey === undefined || fingerprintKey === undefined) throw new Error("a key ring has at least one root key");
 
   return {
     seal: async (plain, binding) => sealUnder(current, plain, binding, random),
@@ -59,8 +51,11 @@ export function createSealer(options: {
       if (key === undefined) throw cannotOpen();
       return openUnder(key, sealed, binding);
     },
-    needsResealing: (sealed) => parseSealedValue(sealed).keyId !== current.id,
+    keyIds: [current.id, ...keys.sealing.slice(1).map(({ id }) => id)],
+    keyIdOf: (sealed) => parseSealedValue(sealed).keyId,
     fingerprint: (secret) => hmac(fingerprintKey, secret.expose("crypto")).toString("hex"),
+    fingerprints: (secret) =>
+      fingerprintKeys.map((key) => hmac(key, secret.expose("crypto")).toString("hex")),
     tag: (text) => hmac(tagKey, text).toString("hex"),
     verifyTag: (text, tag) => {
       if (!/^[0-9a-f]{64}$/.test(tag)) return false;

@@ -12,6 +12,7 @@ export * from "./ledger.ts";
 export * from "./log-exporter.ts";
 export * from "./policy.ts";
 export * from "./seal.ts";
+export * from "./sealed-values.ts";
 export * from "./secret.ts";
 export * from "./security-queries.ts";
 export * from "./selector-end.ts";

@@ -370,6 +370,7 @@ export const EVENT_KINDS = [
   "admin_token.replaced",
   "selector_end.requested",
   "selector_end.finished",
+  "sealing.resealed",
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 

@@ -14,6 +14,10 @@ export interface Sealer {
   /** Lowercase hex; keyed and domain-separated from {@link fingerprint}. */
   tag(text: string): string;
   verifyTag(text: string, tag: string): boolean;
+  /** Names of the sealing keys: the first seals, all of them open. */
+  readonly keyIds: readonly [string, ...string[]];
+  /** Under which key it was sealed, whether that is at hand or not. Throws if it is not sealed. */
+  keyIdOf(sealed: Uint8Array): string;
 }
 
 /** The binding of each thing that is sealed. */

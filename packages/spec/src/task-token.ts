@@ -1,6 +1,7 @@
 import type { JsonObject } from "./brand.ts";
 import type { TaskId } from "./ids.ts";
 import type { Secret } from "./secret.ts";
+import type { Actor } from "./task.ts";
 import type { DurationSeconds, InstantMs } from "./time.ts";
 
 /**
@@ -51,5 +52,54 @@ export interface SigningKeyStore {
     key: StoredSigningKey,
     expectedNewestKid: string | null,
     oldVerifyFor: DurationSeconds,
+    /** Left out: the broker itself. */
+    actor?: Actor,
   ): Promise<boolean>;
+  /**
+   * From its commit on `kid` verifies no more, nor does any key that has not begun to sign;
+   * `replacement` signs, and what else still verifies does so for `oldVerifyFor` at most. False when
+   * another process was first.
+   */
+  retire(
+    kid: string,
+    replacement: StoredSigningKey,
+    expectedNewestKid: string | null,
+    oldVerifyFor: DurationSeconds,
+    actor: Actor,
+  ): Promise<boolean>;
+}
+
+export type SigningKeyState = "next" | "signs" | "verifies" | "retired";
+export interface SigningKeyView {
+  readonly kid: string;
+  readonly state: SigningKeyState;
+  readonly createdAt: InstantMs;
+  readonly signsFromAt: InstantMs;
+  readonly verifiesUntilAt: InstantMs | null;
+}
+
+/** The keys of task tokens, for administrators. */
+export interface SigningKeyAdministration {
+  /** Newest first. */
+  list(): Promise<readonly SigningKeyView[]>;
+  /** Publishes the next key now instead of when it is due; no valid token is refused. */
+  rotate(actor: Actor): Promise<{
+    /** `already`: a next key was published before and has not begun to sign. */
+    readonly kind: "added" | "already";
+    readonly kid: string;
+    readonly signsFromAt: InstantMs;
+  }>;
+  /**
+   * For a key that leaked: no token that it signed is trusted any more, and another one signs from
+   * now on. Throws `not_found`.
+   */
+  retire(
+    kid: string,
+    actor: Actor,
+  ): Promise<{
+    /** `already`: it was not trusted before. */
+    readonly kind: "retired" | "already";
+    readonly kid: string;
+    readonly replacedBy: string | null;
+  }>;
 }

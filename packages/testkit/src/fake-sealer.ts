@@ -44,6 +44,13 @@ export function createFakeSealer(keyNames: readonly [string, ...string[]] = ["fa
         throw cannotOpen();
       }
     },
+    keyIds: keyNames,
+    keyIdOf: (sealed) => {
+      const mark = Buffer.from(sealed).toString("hex", 0, 8);
+      const known = keys.get(mark);
+      if (sealed.length < 36) throw cannotOpen();
+      return known ?? mark;
+    },
     fingerprint: (secret) => hmac("fingerprint", secret.expose("crypto")).toString("hex"),
     tag: (text) => hmac("tag", text).toString("hex"),
     verifyTag: (text, tag) =>

@@ -1,4 +1,5 @@
 import { plusSeconds, type SigningKeyStore, type StoredSigningKey } from "@mayfly/spec";
+import { retiredKeys } from "./retired-keys.ts";
 
 export interface FakeSigningKeyStore extends SigningKeyStore {
   /** Calls of `list` so far. */
@@ -19,12 +20,19 @@ export function createFakeSigningKeyStore(): FakeSigningKeyStore {
     },
     add: async (key, expectedNewestKid, oldVerifyFor) => {
       adds++;
-      if ((keys.at(-1)?.kid ?? null) !== expectedNewestKid) return false;
+      const newest = keys.find(({ verifiesUntilAt }) => verifiesUntilAt === null);
+      if ((newest?.kid ?? null) !== expectedNewestKid) return false;
       const until = plusSeconds(key.signsFromAt, oldVerifyFor);
       keys = [
         ...keys.map((old) => ({ ...old, verifiesUntilAt: old.verifiesUntilAt ?? until })),
         key,
       ];
+      return true;
+    },
+    retire: async (kid, replacement, expectedNewestKid, oldVerifyFor) => {
+      const newest = keys.find(({ verifiesUntilAt }) => verifiesUntilAt === null);
+      if ((newest?.kid ?? null) !== expectedNewestKid) return false;
+      keys = [...retiredKeys(keys, kid, replacement, oldVerifyFor), replacement];
       return true;
     },
     get lists() {

@@ -27,6 +27,7 @@ export {
   type FakeAnswer,
   type FakeOutboundHttp,
 } from "./fake-outbound-http.ts";
+export { createFakeSealedValues, type FakeSealedValues } from "./fake-sealed-values.ts";
 export { createFakeSigningKeyStore, type FakeSigningKeyStore } from "./fake-signing-key-store.ts";
 export {
   createFakeTrustRoots,

@@ -67,6 +67,8 @@ async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
     sequencer: ledger.sequencer,
     exporter: ledger.exporter,
     taskTokens: parts.taskTokens,
+    signingKeys: parts.signingKeys,
+    sealing: parts.sealing,
     administrators: bootstrapAdministrators(() => ledger.bootstrapTokenSha256()),
     clock: parts.clock,
     random: parts.random,

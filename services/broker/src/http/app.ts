@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { routePath } from "hono/route";
-import type { Core } from "@mayfly/core";
+import type { Core, Sealing } from "@mayfly/core";
 import {
   BrokerError,
   type Clock,
@@ -11,6 +11,7 @@ import {
   type LogSequencer,
   type Random,
   type RemoteSpan,
+  type SigningKeyAdministration,
   type TaskLedger,
   type TaskTokens,
   type Tracer,
@@ -25,6 +26,7 @@ import { openCall, type Env, type HttpContext } from "./request-scope.ts";
 import { administrationRoutes } from "./routes/administration.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { keyRoutes } from "./routes/keys.ts";
 import { leaseRoutes, ledgerRoutes } from "./routes/leases.ts";
 import { ledgerExportRoutes } from "./routes/ledger-export.ts";
 import { metadataRoutes } from "./routes/metadata.ts";
@@ -42,6 +44,8 @@ export interface AppPorts {
   readonly sequencer: Pick<LogSequencer, "verify">;
   readonly exporter: LogExporter;
   readonly taskTokens: TaskTokens;
+  readonly signingKeys: SigningKeyAdministration;
+  readonly sealing: Sealing;
   readonly administrators: Administrators;
   readonly clock: Clock;
   readonly random: Random;
@@ -88,6 +92,7 @@ export function createApp(ports: AppPorts): Hono<Env> {
   ledgerRoutes(app, ports);
   ledgerExportRoutes(app, ports);
   administrationRoutes(app, ports);
+  keyRoutes(app, ports);
   planRoutes(app, ports);
   metadataRoutes(app, ports);
   schemaRoutes(app, ports);

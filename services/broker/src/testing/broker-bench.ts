@@ -1,7 +1,12 @@
 import { createHash } from "node:crypto";
 import { fileSchemas } from "@mayfly/composition";
-import { createCore, type Core, type CoreSettings } from "@mayfly/core";
-import { createTaskTokens, createTrustRoots, defaultTaskTokensSettings } from "@mayfly/identity";
+import { createCore, createSealing, type Core, type CoreSettings } from "@mayfly/core";
+import {
+  createSigningKeyAdministration,
+  createTaskTokens,
+  createTrustRoots,
+  defaultTaskTokensSettings,
+} from "@mayfly/identity";
 import { createPolicyCompiler } from "@mayfly/policy";
 import {
   parseBackendId,
@@ -17,6 +22,7 @@ import {
   createFakeBackend,
   createFakeClock,
   createFakeOutboundHttp,
+  createFakeSealedValues,
   createFakeSealer,
   createMemoryLedger,
   createRecordingLog,
@@ -109,14 +115,16 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
   const ledger = createMemoryLedger(clock);
   const upstream = new FakeUpstream({ clock });
   const sealer = createFakeSealer();
-  const taskTokens = createTaskTokens({
+  const tokenOptions = {
     issuer,
     store: ledger.signingKeys,
     sealer,
     clock,
     random,
     settings: { ...defaultTaskTokensSettings, skewSeconds: 1 },
-  });
+  };
+  const taskTokens = createTaskTokens(tokenOptions);
+  const sealed = createFakeSealedValues();
   await taskTokens.rotate(clock.now());
   const trustRoots = createTrustRoots({
     http: createFakeOutboundHttp(),
@@ -152,6 +160,8 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     sequencer: ledger.sequencer,
     exporter: ledger.exporter,
     taskTokens,
+    signingKeys: createSigningKeyAdministration(tokenOptions),
+    sealing: createSealing({ sealed, sealer }),
     administrators: bootstrapAdministrators(async () =>
       createHash("sha256").update(ADMIN_TOKEN).digest("hex"),
     ),

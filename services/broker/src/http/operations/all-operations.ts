@@ -1,5 +1,6 @@
 import type { Operation } from "../openapi/operation.ts";
 import { ADMINISTRATION_OPERATIONS } from "./administration.ts";
+import { KEY_OPERATIONS } from "./keys.ts";
 import { LEASE_OPERATIONS, LEDGER_OPERATIONS } from "./leases.ts";
 import { METADATA_OPERATIONS } from "./metadata.ts";
 import { TASK_OPERATIONS } from "./tasks.ts";
@@ -12,5 +13,6 @@ export const ALL_OPERATIONS: readonly Operation[] = [
   ...LEASE_OPERATIONS,
   ...LEDGER_OPERATIONS,
   ...ADMINISTRATION_OPERATIONS,
+  ...KEY_OPERATIONS,
   ...METADATA_OPERATIONS,
 ];

@@ -1,0 +1,16 @@
+import { instantMs, plusSeconds, type DurationSeconds, type StoredSigningKey } from "@mayfly/spec";
+
+/** What `retire` of a store makes of the keys before `replacement`, whose creation is "now". */
+export function retiredKeys(
+  keys: readonly StoredSigningKey[],
+  kid: string,
+  { createdAt: now }: StoredSigningKey,
+  oldVerifyFor: DurationSeconds,
+): readonly StoredSigningKey[] {
+  const last = plusSeconds(now, oldVerifyFor);
+  return keys.map((key) => {
+    const until = key.kid === kid || key.signsFromAt > now ? now : last;
+    const before = key.verifiesUntilAt ?? until;
+    return { ...key, verifiesUntilAt: instantMs(Math.min(before, until)) };
+  });
+}
