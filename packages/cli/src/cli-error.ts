@@ -1,3 +1,4 @@
+import { MayflyError } from "@mayfly/client";
 import { BrokerError, ERROR_CODES, type JsonObject } from "@mayfly/spec";
 import { EXIT, type ExitCode } from "./exit-codes.ts";
 
@@ -37,6 +38,7 @@ export const configError = (
 /** Any failure as a {@link CliError}; what is none of ours is a defect and shows its text. */
 export function toCliError(error: unknown): CliError {
   if (error instanceof CliError) return error;
+  if (MayflyError.is(error)) return fromSdk(error);
   if (BrokerError.is(error)) {
     const entry = ERROR_CODES[error.code];
     return new CliError(
@@ -61,6 +63,32 @@ export function toCliError(error: unknown): CliError {
     },
     error,
   );
+}
+
+/** What the SDK says, and the broker through it. */
+function fromSdk(error: MayflyError): CliError {
+  const { code, what, where, hint, trace, decision, determiningPolicies } = error;
+  return new CliError(
+    {
+      code,
+      what,
+      where,
+      todo: hint ?? "Read the message.",
+      exit: exitOfSdk(error),
+      trace,
+      more: {
+        ...(decision === null ? {} : { decision }),
+        ...(determiningPolicies.length === 0 ? {} : { determining_policies: determiningPolicies }),
+      },
+    },
+    error,
+  );
+}
+
+function exitOfSdk({ code, status }: MayflyError): ExitCode {
+  if (["invalid_option", "no_identity", "identity_unavailable"].includes(code)) return EXIT.config;
+  if (code === "broker_unreachable" || code === "not_a_broker") return EXIT.unavailable;
+  return status !== null && (status >= 500 || status === 429) ? EXIT.unavailable : EXIT.refused;
 }
 
 function exitOf(error: BrokerError): ExitCode {

@@ -5,6 +5,7 @@ import { backendCommands } from "./commands/backend-commands.ts";
 import { sessionOpener } from "./commands/command-set.ts";
 import { doctorCommand } from "./commands/doctor-command.ts";
 import { eventCommands } from "./commands/event-commands.ts";
+import { execCommand } from "./commands/exec-command.ts";
 import { examples } from "./commands/examples.ts";
 import { leaseCommands } from "./commands/lease-commands.ts";
 import { ledgerCommands } from "./commands/ledger-commands.ts";
@@ -18,6 +19,7 @@ import type { Ending } from "./session.ts";
 
 /** In the order of the help. */
 const COMMAND_SETS = [
+  execCommand,
   taskCommands,
   leaseCommands,
   eventCommands,

@@ -1,14 +1,14 @@
 import { CommanderError, type Command } from "commander";
 import { createPaint } from "./render/paint.ts";
 import { toCliError, usageError, type CliError } from "./cli-error.ts";
-import { EXIT, type ExitCode } from "./exit-codes.ts";
+import { EXIT } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { createProgram } from "./program.ts";
 import { errorJson, errorText } from "./render/error-text.ts";
 import type { Ending } from "./session.ts";
 
 /** Runs one command line (without node and script) and answers how the process has to end. */
-export async function runCli(argv: readonly string[], io: Io, version: string): Promise<ExitCode> {
+export async function runCli(argv: readonly string[], io: Io, version: string): Promise<number> {
   const ending: Ending = { code: EXIT.done };
   const program = createProgram(io, ending, version);
   try {
@@ -17,7 +17,9 @@ export async function runCli(argv: readonly string[], io: Io, version: string): 
   } catch (error) {
     const failure = asFailure(error, program, argv);
     if (failure === null) return EXIT.done;
-    if (argv.includes("--json")) io.err(`${errorJson(failure.parts)}\n`);
+    // What stands after `--` is another command's.
+    const own = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : argv.length);
+    if (own.includes("--json")) io.err(`${errorJson(failure.parts)}\n`);
     else io.err(errorText(failure.parts, createPaint(io.colours.err)));
     return failure.parts.exit;
   }

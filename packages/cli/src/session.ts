@@ -6,7 +6,7 @@ import { readClientSettings, type ClientSettings } from "@mayfly/settings";
 import { Secret } from "@mayfly/spec";
 import { createBrokerApi, type BrokerApi } from "./api/broker-api.ts";
 import { configError, usageError } from "./cli-error.ts";
-import { EXIT, type ExitCode } from "./exit-codes.ts";
+import { EXIT } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 
 /** Options that every command takes. */
@@ -20,7 +20,8 @@ export interface GlobalOptions {
 
 /** How the process will end; commands that check something set it. */
 export interface Ending {
-  code: ExitCode;
+  /** One of `EXIT`; after `exec` whatever the command ended with. */
+  code: number;
 }
 
 /** One run of one command: where it prints, and whom it talks to. */
@@ -41,6 +42,8 @@ export interface Session {
   note(text: string): void;
   /** What was checked is not in order. */
   found(): void;
+  /** What was run for the user ended so. */
+  endWith(exitCode: number): void;
   /** Asks before something that cannot be undone. Throws unless the answer is yes. */
   confirm(plan: readonly string[], yes: boolean): Promise<void>;
 }
@@ -65,6 +68,9 @@ export function createSession(io: Io, ending: Ending, command: Command): Session
     },
     found: () => {
       ending.code = EXIT.found;
+    },
+    endWith: (exitCode) => {
+      ending.code = exitCode;
     },
     confirm: (plan, yes) => confirm(io, plan, yes),
   };

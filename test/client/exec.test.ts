@@ -1,0 +1,220 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { openSync, closeSync } from "node:fs";
+import { chmod, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import postgres from "postgres";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { READER, until, WRITER } from "../harness/index.ts";
+import { startClientWorld, type ClientWorld } from "./client-world.ts";
+
+const MAIN = join(import.meta.dirname, "../../packages/cli/src/main.ts");
+
+let world: ClientWorld;
+let tokenFile = "";
+beforeAll(async () => {
+  world = await startClientWorld();
+  tokenFile = await world.tokenFile("bot");
+});
+afterAll(() => world[Symbol.asyncDispose]());
+
+interface Exec {
+  readonly process: ChildProcess;
+  readonly ended: Promise<number | NodeJS.Signals | null>;
+  output(): string;
+  errors(): string;
+}
+
+function exec(words: readonly string[], more: Readonly<Record<string, string>> = {}): Exec {
+  const { url, issuer } = world.reach;
+  const child = spawn(process.execPath, [MAIN, "exec", "--issuer", issuer, ...words], {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      MAYFLY_URL: url,
+      MAYFLY_IDENTITY_FILE: tokenFile,
+      ...more,
+    },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  let [out, err] = ["", ""];
+  child.stdout.on("data", (data: Buffer) => (out += data.toString()));
+  child.stderr.on("data", (data: Buffer) => (err += data.toString()));
+  const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
+    child.once("close", (code, signal) => resolve(signal ?? code));
+  });
+  return { process: child, ended, output: () => out, errors: () => err };
+}
+
+async function ran(words: readonly string[], more: Readonly<Record<string, string>> = {}) {
+  const started = exec(words, more);
+  const code = await started.ended;
+  return { code, out: started.output(), err: started.errors() };
+}
+
+/** A program of our own in place of psql: prints what it was given, and what the server says. */
+const SHOW = `process.stdout.write(JSON.stringify(process.env) + "\\n")`;
+const show = (then = ""): readonly string[] => ["--", process.execPath, "-e", `${SHOW};${then}`];
+
+type Shown = Readonly<Record<string, string>>;
+const shownBy = (text: string): Shown => JSON.parse(text.split("\n")[0] ?? "") as Shown;
+
+async function accepts(url: string): Promise<boolean> {
+  const sql = postgres(url, { max: 1, connect_timeout: 5, fetch_types: false });
+  try {
+    await sql`SELECT count(*) FROM orders`;
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+/** Runs until told to stop, and shows its login first. */
+async function running(words: readonly string[]): Promise<Exec & { readonly url: string }> {
+  const started = exec([...words, ...show("setInterval(() => undefined, 1000)")]);
+  const line = await until("the command's first line", 30_000, async () => {
+    if (started.process.exitCode !== null) throw new Error(started.errors());
+    return started.output().includes("\n") ? started.output() : undefined;
+  });
+  const url = shownBy(line)["DATABASE_URL"] ?? "";
+  expect(await accepts(url)).toBe(true);
+  return { ...started, url };
+}
+
+describe("the command's environment", () => {
+  test("has libpq's variables and DATABASE_URL, and nothing of ours", async () => {
+    const { code, out, err } = await ran(["--role", READER, ...show()], {
+      SPIFFE_ENDPOINT_SOCKET: "unix:///nowhere",
+      PGHOSTADDR: "192.0.2.1",
+      PGSERVICE: "other",
+      KEPT: "yes",
+    });
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    const seen = shownBy(out);
+    expect(seen).toMatchObject({ PGDATABASE: "orders", PGSSLMODE: "disable", KEPT: "yes" });
+    expect(seen["DATABASE_URL"]).toContain(`${seen["PGUSER"]}:${seen["PGPASSWORD"]}@`);
+    const ours = Object.keys(seen).filter((name) =>
+      /^(MAYFLY_|SPIFFE_|PGHOSTADDR|PGSERV)/.test(name),
+    );
+    expect(ours).toEqual([]);
+    expect(await accepts(seen["DATABASE_URL"] ?? "")).toBe(false);
+  });
+
+  test("has a prefix for each of several roles, and what is ambiguous mints nothing", async () => {
+    const both = await ran(["--role", READER, "--role", `${WRITER}=TO`, ...show()]);
+    const seen = shownBy(both.out);
+    expect(seen["ORDERS_DB_READER_PGUSER"]).not.toBe(seen["TO_PGUSER"]);
+    expect([seen["PGUSER"], seen["DATABASE_URL"]]).toEqual([undefined, undefined]);
+    const before = await world.installation.ledger`SELECT count(*)::int AS n FROM mayfly.tasks`;
+    const clash = await ran(["--role", `${READER}=X`, "--role", `${WRITER}=X`, ...show()]);
+    expect([clash.code, clash.out]).toEqual([2, ""]);
+    expect(clash.err).toContain(WRITER);
+    const after = await world.installation.ledger`SELECT count(*)::int AS n FROM mayfly.tasks`;
+    expect(after).toEqual(before);
+  });
+});
+
+describe("the end", () => {
+  test.each([
+    ["exit code", ["sh", "-c", "exit 7"], 7],
+    ["signal", ["sh", "-c", "kill -TERM $$"], 143],
+    ["not found", ["no-such-program"], 127],
+  ])("%s comes out, and the task is failed", async (_name, command, expected) => {
+    const facts = join(world.folder, `facts-${expected}.jsonl`);
+    const { code, out } = await ran(["--role", READER, "--json-to", facts, "--", ...command]);
+    expect([code, out]).toEqual([expected, ""]);
+    const lines = (await readFile(facts, "utf8")).trim().split("\n");
+    const [opened, ended] = [lines[0], lines.at(-1)].map((line) => JSON.parse(line ?? "") as Shown);
+    expect(opened).toMatchObject({ fact: "task_opened", idle_timeout_seconds: 15 });
+    expect(ended).toMatchObject({ fact: "task_ended", state: "failed", exit_code: expected });
+    expect(JSON.stringify(ended)).toContain('"outcome":"revoked"');
+  });
+
+  test("what cannot be run is 126, with the task ended", async () => {
+    const file = join(world.folder, "not-executable");
+    await writeFile(file, "text");
+    await chmod(file, 0o600);
+    const { code, err } = await ran(["--role", READER, "--", file]);
+    expect(code).toBe(126);
+    expect(err).toContain("not executable");
+    expect(await world.installation.findLeaks(world.broker)).toEqual([]);
+  });
+
+  test("SIGTERM is passed on, and the login is refused at once", async () => {
+    const one = await running(["--role", READER]);
+    one.process.kill("SIGTERM");
+    expect(await one.ended).toBe(143);
+    expect(await accepts(one.url)).toBe(false);
+  });
+
+  test("after SIGKILL the login is refused when the idle timeout has passed", async () => {
+    const one = await running(["--role", READER, "--idle-timeout", "2s"]);
+    one.process.kill("SIGKILL");
+    const from = performance.now();
+    await until("the refusal", 15_000, async () => !(await accepts(one.url)));
+    expect(performance.now() - from).toBeGreaterThan(500);
+  });
+
+  test("of the task before the command's is told, and ends the command if that is wanted", async () => {
+    const facts = join(world.folder, "facts-lost.jsonl");
+    const words = ["--role", READER, "--idle-timeout", "3s", "--terminate-when-lost"];
+    const one = await running([...words, "--json-to", facts]);
+    const [opened] = (await readFile(facts, "utf8")).split("\n");
+    await world.kill((JSON.parse(opened ?? "") as Shown)["task"] ?? "");
+    expect(await one.ended).toBe(143);
+    expect(one.errors()).toContain("is over");
+  });
+});
+
+test("facts go to a file descriptor, and nothing of them to the command's output", async () => {
+  const path = join(world.folder, "facts-fd.jsonl");
+  const fd = openSync(path, "w");
+  const { url, issuer } = world.reach;
+  const child = spawn(
+    process.execPath,
+    [
+      MAIN,
+      "--json",
+      "exec",
+      "--issuer",
+      issuer,
+      "--role",
+      READER,
+      "--json-to",
+      "3",
+      "--",
+      "echo",
+      "--json",
+    ],
+    {
+      env: { PATH: process.env["PATH"] ?? "", MAYFLY_URL: url, MAYFLY_IDENTITY_FILE: tokenFile },
+      stdio: ["ignore", "pipe", "inherit", fd],
+    },
+  );
+  closeSync(fd);
+  let out = "";
+  child.stdout?.on("data", (data: Buffer) => (out += data.toString()));
+  await new Promise((resolve) => child.once("close", resolve));
+  expect(out).toBe("--json\n");
+  expect((await readFile(path, "utf8")).trim().split("\n")).toHaveLength(3);
+});
+
+test("no error shows a token, and a denial names its policy", async () => {
+  const mallory = await world.tokenFile("mallory");
+  const token = (await readFile(mallory, "utf8")).trim();
+  const denied = await ran(["--role", READER, "--", "true"], { MAYFLY_IDENTITY_FILE: mallory });
+  expect(denied.code).toBe(4);
+  expect(denied.err).toContain("mallory-gets-nothing");
+  const nobody = await ran(["--role", READER, "--", "true"], {
+    MAYFLY_IDENTITY_FILE: "",
+    MAYFLY_IDENTITY_SOURCE: "",
+    GCE_METADATA_HOST: "127.0.0.1:1",
+  });
+  expect(nobody.code).toBe(3);
+  expect(nobody.err).toContain("SPIFFE_ENDPOINT_SOCKET is not set");
+  const bad = await ran(["--role", READER, "--", "true"], {
+    MAYFLY_IDENTITY_FILE: "",
+    MAYFLY_IDENTITY_TOKEN: token.slice(0, -9),
+  });
+  for (const { err } of [denied, nobody, bad]) expect(err).not.toContain(token.slice(20, 60));
+});
