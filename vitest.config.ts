@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config";
  *
  * | project     | files                                       | process                           |
  * | ----------- | ------------------------------------------- | --------------------------------- |
- * | unit        | beside their source, no server              | shared, no isolation (20x faster) |
+ * | unit        | beside their source; simulation: no server  | shared, no isolation (20x faster) |
  * | integration | `*.pg.test.ts`, `*.redis.test.ts`           | one each, real servers            |
  * | system      | `test/` without tidy                        | the same, one file at a time      |
  * | tidy        | `test/tidy`: rules of the repository        | one each, they start linters      |
@@ -32,7 +32,11 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["packages/*/src/**/*.test.ts", "services/*/src/**/*.test.ts"],
+          include: [
+            "packages/*/src/**/*.test.ts",
+            "services/*/src/**/*.test.ts",
+            "test/simulation/**/*.test.ts",
+          ],
           exclude: [...never, ...servers],
           isolate: false,
           pool: "forks",
@@ -57,7 +61,7 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["test/**/*.test.ts"],
-          exclude: [...never, "test/tidy/**"],
+          exclude: [...never, "test/tidy/**", "test/simulation/**"],
           pool: "forks",
           globalSetup: onePostgres,
           // Whole processes are started, killed and timed here: never two files at once.

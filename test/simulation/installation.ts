@@ -36,7 +36,8 @@ import { createSimulatedQueue, type SimulatedQueue } from "./simulated-queue.ts"
 export const TIMES = {
   issueSeconds: 2,
   clockSkewSecondsMax: 1,
-  quarantineSeconds: 3,
+  // Shorter than a late mint may take: nothing but `settleBy` may keep `recover` safe.
+  quarantineSeconds: 0.5,
   sweepIntervalSeconds: 2,
   listingIntervalSeconds: 5,
   claimSeconds: 5,
@@ -82,7 +83,7 @@ export const BACKENDS = [
 export interface Service {
   readonly process: SimulatedProcess;
   readonly core: Core;
-  context(): CallContext;
+  readonly context: () => CallContext;
 }
 
 export interface SimulatedInstallation extends Machine {

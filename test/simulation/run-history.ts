@@ -81,8 +81,8 @@ async function live(
     ),
   ).catch((error: unknown) => failures.push(error));
   const misfortune = bringMisfortune(installation, draw.fork("misfortune"), services);
-  const unaltered = watchEvents(installation);
-  const watch = (): readonly Violation[] => [...lookNow(installation, seen), ...unaltered()];
+  const events = watchEvents(installation);
+  const watch = (): readonly Violation[] => [...lookNow(installation, seen), ...events.look()];
 
   const busy = await turnUntil(installation, Promise.all([working, misfortune]), watch);
   if (busy.length > 0) return busy;
@@ -90,7 +90,8 @@ async function live(
     return [{ invariant: 0, what: `an agent failed: ${textOf(failures[0])}` }];
   calmDown(installation);
   const resting = await turnUntil(installation, installation.clock.sleep(REST_MS), watch);
-  return resting.length > 0 ? resting : lookAtRest(installation, seen);
+  if (resting.length > 0) return resting;
+  return [...lookAtRest(installation, seen), ...events.lookAtAll()];
 }
 
 const textOf = (error: unknown): string =>

@@ -43,7 +43,11 @@ export class SimulatedProcess {
       now: () => instantMs(Math.round(clock.now() + this.#skewMs)),
       monotonicMs: () => clock.monotonicMs(),
       sleep: async (ms, signal) => {
-        await clock.sleep(ms, signal).finally(() => this.#goOn());
+        try {
+          await clock.sleep(ms, signal);
+        } finally {
+          await this.#goOn();
+        }
       },
     };
   }
@@ -51,8 +55,10 @@ export class SimulatedProcess {
   get isAlive(): boolean {
     return this.#isAlive;
   }
+  /** At once, if it is dead already. */
   onDeath(act: () => void): void {
-    this.#onDeath.push(act);
+    if (this.#isAlive) this.#onDeath.push(act);
+    else act();
   }
   kill(): void {
     if (!this.#isAlive) return;

@@ -9,6 +9,9 @@ export interface DeadlineOptions {
   readonly what: string;
 }
 
+/** One for all: the exception that `abort()` would make for each call is dear, and nobody sees it. */
+const DONE = new Error("the call has ended");
+
 /** What was waited for did not come. Whether it still happens is not known. */
 export class DeadlineExceeded extends BrokerError {
   override readonly name = "DeadlineExceeded";
@@ -40,6 +43,6 @@ export async function withDeadline<T>(
   try {
     return await Promise.race([call(AbortSignal.any([options.signal, late.signal])), exceeded()]);
   } finally {
-    done.abort();
+    done.abort(DONE);
   }
 }

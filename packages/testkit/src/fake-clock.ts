@@ -30,8 +30,17 @@ export function createFakeClock(startAt: number = START_MS): FakeClock {
   let order = 0;
   const sleepers = new Set<Sleeper>();
 
-  const next = (): Sleeper | undefined =>
-    [...sleepers].toSorted((a, b) => a.dueMs - b.dueMs || a.order - b.order)[0];
+  const next = (): Sleeper | undefined => {
+    let first: Sleeper | undefined;
+    for (const one of sleepers) {
+      const isSooner =
+        first === undefined ||
+        one.dueMs < first.dueMs ||
+        (one.dueMs === first.dueMs && one.order < first.order);
+      if (isSooner) first = one;
+    }
+    return first;
+  };
 
   const wakeNext = async (notAfterMs: number): Promise<boolean> => {
     const sleeper = next();

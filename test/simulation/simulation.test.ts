@@ -1,0 +1,57 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { NO_FAULTS, type FaultRates } from "./faults.ts";
+import { runHistory, type History } from "./run-history.ts";
+import { runMany } from "./run-many.ts";
+import { shrink } from "./shrink.ts";
+
+/** Of each run of the suite; the seed is new each time and printed when it fails. */
+const LIFECYCLES = 20_000;
+const LONG_MS = 900_000;
+
+interface Regression {
+  readonly seed: string;
+  readonly agents: number;
+  readonly rates: FaultRates;
+  readonly found: string;
+}
+const regressions: readonly Regression[] = JSON.parse(
+  readFileSync(join(import.meta.dirname, "regressions.json"), "utf8"),
+) as readonly Regression[];
+
+const told = ({ seed, agents, rates, violations }: History): string =>
+  JSON.stringify({ seed, agents, rates, violations }, null, 1);
+
+describe("the simulator", () => {
+  test("finds nothing wrong with Mayfly", { timeout: LONG_MS }, async () => {
+    const seed = new Date().toISOString();
+    const { lifecycles, failed } = await runMany(seed, LIFECYCLES);
+    if (failed !== null) expect.fail(`seed ${seed}\n${told(await shrink(failed))}`);
+    expect(lifecycles).toBeGreaterThanOrEqual(LIFECYCLES);
+  });
+
+  test("repeats a history exactly from its seed", async () => {
+    const [first, second] = [
+      await runHistory({ seed: "again" }),
+      await runHistory({ seed: "again" }),
+    ];
+    expect(first.lifecycles).toBeGreaterThan(0);
+    expect(second.digest).toBe(first.digest);
+    expect((await runHistory({ seed: "another" })).digest).not.toBe(first.digest);
+  });
+
+  test("has quiet histories too, in which every credential is handed out and ended", async () => {
+    const history = await runHistory({ seed: "quiet", rates: NO_FAULTS, agents: 3 });
+    expect(history.violations).toEqual([]);
+    expect(history.strikes.entries()).toEqual([]);
+    expect(history.lifecycles).toBeGreaterThan(3);
+  });
+
+  test("finds nothing any more where it once did", async () => {
+    for (const { seed, agents, rates, found } of regressions) {
+      const { violations } = await runHistory({ seed, agents, rates });
+      expect(violations, found).toEqual([]);
+    }
+  });
+});
