@@ -1,0 +1,90 @@
+import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { RequestError } from "@hono/node-server";
+import { BrokerError, type Random } from "@mayfly/spec";
+import { problemAnswer } from "./problem.ts";
+
+export interface RefusalPorts {
+  readonly random: Random;
+  readonly issuer: string;
+}
+
+/**
+ * Answers what never becomes a request of the application: a head that cannot be parsed, is too
+ * large or too slow, `CONNECT`, and an expectation that nobody here meets. Each gets a problem with
+ * a trace id, as everything else does, and its connection is closed.
+ */
+export function refuseEarly(server: Server, ports: RefusalPorts): void {
+  const latest = new WeakMap<Duplex, ServerResponse>();
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
+    latest.set(request.socket, response);
+  });
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+    // In the middle of an answer, a second one would be read as part of the first.
+    const answering = latest.get(socket);
+    const isMidAnswer = answering?.headersSent === true && !answering.writableFinished;
+    if (!socket.writable || isMidAnswer || error.code === "ECONNRESET") {
+      socket.destroy();
+      return;
+    }
+    endWith(socket, refusalOf(error), ports);
+  });
+  server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
+    endWith(socket, new BrokerError("method_not_allowed", "This is no proxy."), ports);
+  });
+  server.on("checkExpectation", (_request: IncomingMessage, response: ServerResponse) => {
+    const error = new BrokerError("invalid_request", "Only 100-continue can be expected here.", {
+      where: "Expect",
+    });
+    const { status, headers, body } = problemOf(error, ports);
+    response.writeHead(status, { ...headers, Connection: "close" });
+    response.end(body);
+  });
+}
+
+/** For what the adapter could make no request of (a bad Host), or got no answer to. */
+export function unanswerable(error: unknown, ports: RefusalPorts): Response {
+  const isRequest = error instanceof RequestError;
+  const known = isRequest
+    ? new BrokerError("invalid_request", "The Host header or the path is malformed.")
+    : new BrokerError("internal", "The broker failed; nothing more is said here.");
+  const { status, headers, body } = problemOf(known, ports);
+  return new Response(body, { status, headers });
+}
+
+function refusalOf(error: NodeJS.ErrnoException): BrokerError {
+  switch (error.code) {
+    case "HPE_HEADER_OVERFLOW":
+      return new BrokerError("headers_too_large", "The head of the request is too large.");
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return new BrokerError("request_timeout", "The request was not here in time.");
+    case "HPE_CHUNK_EXTENSIONS_OVERFLOW":
+      return new BrokerError("too_large", "The chunk extensions are too large.");
+    default:
+      return new BrokerError("invalid_request", "This is no HTTP/1.1 request.");
+  }
+}
+
+interface Written {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+function problemOf(error: BrokerError, { random, issuer }: RefusalPorts): Written {
+  const trace = Buffer.from(random.bytes(16)).toString("hex");
+  const { status, headers, body } = problemAnswer(error, trace, issuer);
+  return { status, headers: { ...headers, "Mayfly-Trace": trace }, body: JSON.stringify(body) };
+}
+
+function endWith(socket: Duplex, error: BrokerError, ports: RefusalPorts): void {
+  const { status, headers, body } = problemOf(error, ports);
+  const length = Buffer.byteLength(body);
+  const head = Object.entries({ ...headers, "Content-Length": String(length), Connection: "close" })
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join("");
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${head}\r\n${body}`);
+  // Whoever does not read the answer holds the connection no longer.
+  if (socket instanceof Socket) socket.destroySoon();
+}
