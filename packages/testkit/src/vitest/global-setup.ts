@@ -1,4 +1,4 @@
-import { requireOrExplain, startPostgres } from "@mayfly/embedded";
+import { clientRuntimes, requireOrExplain, startPostgres } from "@mayfly/embedded";
 import type { TestProject } from "vitest/node";
 import type {} from "./provided.ts";
 
@@ -16,6 +16,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     process.env[EXPLAINED] = "yes";
     await requireOrExplain("redis");
     await requireOrExplain("python");
+    for (const name of clientRuntimes) await requireOrExplain(name);
   }
   const server = await startPostgres({
     unsafeNoFsync: true,
