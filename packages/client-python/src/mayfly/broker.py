@@ -1,0 +1,72 @@
+"""Which broker, and as whom."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from .errors import MayflyError, Problem
+from .identity import Identity, IdentitySource, find_identity
+
+_WELL_KNOWN = "/.well-known/oauth-authorization-server"
+
+
+@dataclass(frozen=True)
+class Broker:
+    url: str
+    """Where it is reached, without a trailing slash."""
+    issuer: str
+    """What it calls itself: the audience that a proof of identity is addressed to."""
+    identity: Identity
+
+    @property
+    def metadata_url(self) -> str:
+        """RFC 8414 section 3.1: the well-known part stands before the issuer's path."""
+        reached = urlsplit(self.url)
+        path = urlsplit(self.issuer).path.rstrip("/")
+        return f"{reached.scheme}://{reached.netloc}{_WELL_KNOWN}{path}"
+
+
+def find_broker(
+    url: str | None,
+    issuer: str | None,
+    identity: str | IdentitySource | Callable[[str], str] | None,
+    unsafe_plain_http: bool,
+    environ: Mapping[str, str] = os.environ,
+) -> Broker:
+    """What was passed, else ``MAYFLY_URL``, ``MAYFLY_ISSUER`` and what identity is found."""
+    address = (url or environ.get("MAYFLY_URL") or "").rstrip("/")
+    if address == "":
+        raise _refused("No broker is named.", "MAYFLY_URL", "Set it to the broker's URL.")
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise _refused(
+            "The broker's URL is not usable.",
+            "MAYFLY_URL",
+            "Give it as https://host or http://127.0.0.1:8420, without a user.",
+        )
+    if parts.scheme == "http" and not unsafe_plain_http and not _is_this_machine(parts.hostname):
+        raise _refused(
+            f"A proof of identity is not sent over plain http to {parts.hostname}.",
+            "MAYFLY_URL",
+            "Use https, or pass unsafe_plain_http=True where the network itself is trusted.",
+        )
+    named = (issuer or environ.get("MAYFLY_ISSUER") or address).rstrip("/")
+    return Broker(url=address, issuer=named, identity=find_identity(identity, environ))
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refused(message: str, where: str, hint: str) -> MayflyError:
+    problem = Problem(code="invalid_option", message=message, where=where, hint=hint)
+    return MayflyError(problem)

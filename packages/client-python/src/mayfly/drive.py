@@ -1,0 +1,120 @@
+"""Does a flow's steps on the calling thread."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+
+from .errors import MayflyError, Problem, Unreachable
+from .identity import Identity
+from .steps import Answer, Flow, Given, Pause, Prove, Send, Step
+
+ANSWER_BYTES_MAX = 4 * 1024 * 1024
+T = TypeVar("T")
+
+
+class Driver:
+    """One HTTP client. Safe to use from several threads."""
+
+    def __init__(self, identity: Identity, audience: str) -> None:
+        self._identity = identity
+        self._audience = audience
+        self._client = httpx.Client(follow_redirects=False)
+
+    def run(self, flow: Flow[T], sleep: Callable[[float], None] = time.sleep) -> T:
+        given: Given = None
+        failed: MayflyError | None = None
+        while True:
+            try:
+                step = flow.send(given) if failed is None else flow.throw(failed)
+            except StopIteration as done:
+                value: T = done.value
+                return value
+            given, failed = None, None
+            try:
+                given = self._do(step, sleep)
+            except MayflyError as error:
+                failed = error
+
+    def _do(self, step: Step, sleep: Callable[[float], None]) -> Given:
+        match step:
+            case Send():
+                return self._send(step)
+            case Prove():
+                return self._identity.prove(self._audience)
+            case Pause():
+                sleep(step.seconds)
+                return None
+
+    def _send(self, step: Send) -> Answer:
+        until = time.monotonic() + step.seconds_max
+        try:
+            request = self._client.build_request(
+                step.method,
+                step.url,
+                headers=dict(step.headers),
+                content=step.content or None,
+                timeout=step.seconds_max,
+            )
+            response = self._client.send(request, stream=True)
+            try:
+                body = bytearray()
+                for part in response.iter_bytes():
+                    take(body, part, until, step.url)
+            finally:
+                response.close()
+        except httpx.HTTPError as error:
+            raise unreachable(step, error) from None
+        return answer_of(response, bytes(body))
+
+    def close(self) -> None:
+        self._client.close()
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def take(body: bytearray, part: bytes, until: float, url: str) -> None:
+    """Adds a part; the answer as a whole has a size and a time."""
+    body += part
+    if len(body) > ANSWER_BYTES_MAX:
+        raise MayflyError(
+            Problem(code="bad_answer", message="The answer is larger than any of a broker.")
+        )
+    if time.monotonic() > until:
+        raise Unreachable(
+            Problem(code="broker_unreachable", message=f"{url} did not finish its answer in time.")
+        )
+
+
+def answer_of(response: httpx.Response, body: bytes) -> Answer:
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        value = None
+    return Answer(response.status_code, dict(response.headers), value)
+
+
+def unreachable(step: Send, error: httpx.HTTPError) -> Unreachable:
+    """Says what went wrong by its class alone: texts of a transport may hold what was sent."""
+    return Unreachable(
+        Problem(
+            code="broker_unreachable",
+            message=f"{step.url} gave no answer ({type(error).__name__}).",
+            where="MAYFLY_URL",
+            hint="Check the URL, the network and that the broker runs.",
+        )
+    )

@@ -1,0 +1,75 @@
+"""Does a flow's steps on asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TypeVar
+
+import httpx
+
+from .drive import answer_of, take, unreachable
+from .errors import MayflyError
+from .identity import Identity
+from .steps import Answer, Flow, Given, Pause, Prove, Send, Step
+
+T = TypeVar("T")
+
+
+class AsyncDriver:
+    """One HTTP client of one event loop."""
+
+    def __init__(self, identity: Identity, audience: str) -> None:
+        self._identity = identity
+        self._audience = audience
+        self._client = httpx.AsyncClient(follow_redirects=False)
+
+    async def run(self, flow: Flow[T]) -> T:
+        given: Given = None
+        failed: MayflyError | None = None
+        while True:
+            try:
+                step = flow.send(given) if failed is None else flow.throw(failed)
+            except StopIteration as done:
+                value: T = done.value
+                return value
+            given, failed = None, None
+            try:
+                given = await self._do(step)
+            except MayflyError as error:
+                failed = error
+
+    async def _do(self, step: Step) -> Given:
+        match step:
+            case Send():
+                return await self._send(step)
+            case Prove():
+                # Sources block: a socket, a metadata server, a library of a cloud.
+                return await asyncio.to_thread(self._identity.prove, self._audience)
+            case Pause():
+                await asyncio.sleep(step.seconds)
+                return None
+
+    async def _send(self, step: Send) -> Answer:
+        until = time.monotonic() + step.seconds_max
+        try:
+            request = self._client.build_request(
+                step.method,
+                step.url,
+                headers=dict(step.headers),
+                content=step.content or None,
+                timeout=step.seconds_max,
+            )
+            response = await self._client.send(request, stream=True)
+            try:
+                body = bytearray()
+                async for part in response.aiter_bytes():
+                    take(body, part, until, step.url)
+            finally:
+                await response.aclose()
+        except httpx.HTTPError as error:
+            raise unreachable(step, error) from None
+        return answer_of(response, bytes(body))
+
+    async def close(self) -> None:
+        await self._client.aclose()

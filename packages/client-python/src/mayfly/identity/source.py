@@ -1,0 +1,54 @@
+"""What a source of identity is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Protocol
+
+
+class IdentitySource(Protocol):
+    """Gives a token that proves who this workload is. May block, for seconds; is called again
+    whenever a fresh proof is needed, from any thread."""
+
+    @property
+    def name(self) -> str:
+        """For messages: ``file``."""
+        ...
+
+    def token(self, audience: str) -> str:
+        """A JWT addressed to ``audience``, the broker's issuer. Raises :class:`NotSetUp` where
+        this source is not meant here, :class:`SourceFailed` where it is and fails."""
+        ...
+
+
+class NotSetUp(Exception):
+    """Nothing here points to this source. The message says what would."""
+
+
+class SourceFailed(Exception):
+    """This source is set up and gave no token. The message says why, and holds no token."""
+
+
+def check_audience(token: str, audience: str, fix: str) -> str:
+    """The token, if it is addressed to the broker. One that is another server's is not sent."""
+    audiences = audiences_of(token)
+    if audience in audiences:
+        return token
+    seen = ", ".join(audiences) or "nobody"
+    raise SourceFailed(f"its token is addressed to {seen}, not to {audience}; {fix}")
+
+
+def audiences_of(token: str) -> list[str]:
+    """What ``aud`` says, unverified: that is the broker's to do."""
+    parts = token.split(".")
+    try:
+        padded = parts[1] + "=" * (-len(parts[1]) % 4)
+        claims = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        audience = claims.get("aud")
+    except (IndexError, ValueError, binascii.Error, AttributeError, RecursionError):
+        raise SourceFailed("what it holds is no JWT") from None
+    if isinstance(audience, str):
+        return [audience]
+    return [one for one in audience if isinstance(one, str)] if isinstance(audience, list) else []

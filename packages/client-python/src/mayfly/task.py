@@ -1,0 +1,232 @@
+"""A task, on threads."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import overload
+
+from . import flows, process
+from .credential import Credential, PostgresPassword
+from .descriptor import Descriptor, Duration, Wanted
+from .drive import Driver
+from .ending import Verb, end_task
+from .errors import MayflyError, TaskLost
+from .holding import (
+    END_WAIT_SECONDS,
+    IDLE_TIMEOUT,
+    OPEN_SECONDS_MAX,
+    C,
+    Ending,
+    as_kind,
+    held,
+    raise_loss,
+)
+from .identity import Identity, IdentitySource, find_identity
+from .secret import Secret
+from .state import EndedTask, TaskState
+from .steps import Flow
+
+log = logging.getLogger("mayfly")
+_JOIN_SECONDS_MAX = 1.0
+
+
+class _Stopped(Exception):
+    """The heartbeat is not needed any more."""
+
+
+class Task:
+    """An open task. Made by ``with mayfly.task(…) as task``; safe to use from several threads."""
+
+    def __init__(self, state: TaskState, driver: Driver) -> None:
+        self._state = state
+        self._driver = driver
+        self._ended = threading.Event()
+        self._ending = threading.Lock()
+        self.lost = threading.Event()
+        """Set when the task is over and this program did not end it; see :attr:`lost_error`."""
+        state.on_lost.append(self.lost.set)
+        # No lock is shared with a fork's child: it only reads.
+        self._beating = threading.Thread(
+            target=self._keep_alive, name=f"mayfly-heartbeat-{state.id}", daemon=True
+        )
+        process.register(state)
+        self._beating.start()
+
+    @property
+    def id(self) -> str:
+        return self._state.id
+
+    @property
+    def deadline(self) -> datetime:
+        return self._state.deadline
+
+    @property
+    def idle_timeout_seconds(self) -> int:
+        return self._state.idle_timeout_seconds
+
+    @property
+    def token(self) -> Secret:
+        """The task token as it is now: for a program that continues this task over HTTP."""
+        return self._state.token.secret
+
+    @property
+    def credentials(self) -> tuple[Credential, ...]:
+        """All that were drawn and not ended, oldest first."""
+        return tuple(self._state.credentials.values())
+
+    @property
+    def ended(self) -> EndedTask | None:
+        """After the end: what became of each lease. None while it is open, or when the broker
+        could not be told (then its idle timeout ends it)."""
+        return self._state.ended
+
+    @property
+    def lost_error(self) -> TaskLost | None:
+        return self._state.lost
+
+    def check(self) -> None:
+        """Raises :class:`~mayfly.TaskLost` if the task is over: for a loop between two steps."""
+        self._state.require_usable()
+
+    @overload
+    def credential(self, role: str) -> PostgresPassword: ...
+    @overload
+    def credential(self, role: str, kind: type[C]) -> C: ...
+    def credential(self, role: str, kind: type[Credential] = PostgresPassword) -> Credential:
+        """The newest credential of that role, as a PostgreSQL login or the kind that you name
+        (``mayfly.Credential``: any). Raises an error that says what the task holds instead."""
+        return held(self._state, role, kind)
+
+    @overload
+    def draw(self, wanted: Wanted) -> PostgresPassword: ...
+    @overload
+    def draw(self, wanted: Wanted, kind: type[C]) -> C: ...
+    def draw(self, wanted: Wanted, kind: type[Credential] = PostgresPassword) -> Credential:
+        """One more credential of a role that the task declared."""
+        drawn = self._driver.run(flows.draw(self._state, wanted, OPEN_SECONDS_MAX))
+        return as_kind(drawn, kind)
+
+    def renew(self, credential: C, ttl: Duration | None = None) -> C:
+        """Moves the expiry later, as far as role, task and today's policy allow. The secret stays
+        the same; the answer has the new ``expires_at``."""
+        return self._driver.run(flows.renew(self._state, credential, ttl))
+
+    def end_credential(self, credential: Credential) -> None:
+        """Ends one credential now, and not with the task."""
+        self._driver.run(flows.end_lease(self._state, credential))
+
+    def child(
+        self,
+        *,
+        goal: str,
+        deadline: Duration,
+        credentials: Sequence[Wanted] = (),
+        idle_timeout: Duration = IDLE_TIMEOUT,
+        ref: str | None = None,
+        targets: Sequence[str] = (),
+        identity: str | IdentitySource | Callable[[str], str] | None = None,
+        end_wait: float = END_WAIT_SECONDS,
+        tell_error: bool = False,
+    ) -> OpeningTask:
+        """A task within this one: it can only narrow, and ends when this one does. With
+        ``identity`` it is another workload's."""
+        descriptor = Descriptor(goal, deadline, credentials, idle_timeout, ref, targets, None)
+        own = None if identity is None else find_identity(identity)
+
+        def opening() -> Flow[TaskState]:
+            return flows.open_child(self._state, descriptor, own, OPEN_SECONDS_MAX)
+
+        broker = self._state.broker
+        prover = own or broker.identity
+        return OpeningTask(opening, prover, broker.issuer, end_wait, tell_error)
+
+    def complete(self, reason: str | None = None, wait: float = END_WAIT_SECONDS) -> EndedTask:
+        """Ends the task before the block does."""
+        return self._end("complete", reason, wait)
+
+    def fail(self, reason: str | None = None, wait: float = END_WAIT_SECONDS) -> EndedTask:
+        return self._end("fail", reason, wait)
+
+    def cancel(self, reason: str | None = None, wait: float = 0) -> EndedTask:
+        return self._end("cancel", reason, wait)
+
+    def _keep_alive(self) -> None:
+        def sleep(seconds: float) -> None:
+            if self._ended.wait(seconds):
+                raise _Stopped
+
+        with contextlib.suppress(_Stopped):
+            self._driver.run(flows.keep_alive(self._state), sleep)
+            self._driver.run(flows.describe_loss(self._state))
+
+    def _end(self, verb: Verb, reason: str | None, wait: float) -> EndedTask:
+        with self._ending:
+            if self._state.ended is not None:
+                return self._state.ended
+            # It beats on until the broker has heard of the end.
+            return self._driver.run(end_task(self._state, verb, reason, wait))
+
+    def _leave(self) -> None:
+        process.unregister(self._state)
+        self._ended.set()
+        if threading.current_thread() is not self._beating:
+            self._beating.join(_JOIN_SECONDS_MAX)
+        self._driver.close()
+
+
+class OpeningTask:
+    """What ``mayfly.task`` gives: entered, it opens the task; left, it ends it."""
+
+    def __init__(
+        self,
+        opening: Callable[[], Flow[TaskState]],
+        identity: Identity,
+        audience: str,
+        end_wait: float,
+        tell_error: bool,
+    ) -> None:
+        self._opening = opening
+        self._identity = identity
+        self._audience = audience
+        self._end_wait = end_wait
+        self._tell_error = tell_error
+        self._task: Task | None = None
+
+    def __enter__(self) -> Task:
+        if self._task is not None:
+            raise RuntimeError("a task is opened once; call mayfly.task again for another")
+        driver = Driver(self._identity, self._audience)
+        try:
+            self._task = Task(driver.run(self._opening()), driver)
+        except BaseException:
+            driver.close()
+            raise
+        return self._task
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        task = self._task
+        if task is None or not task._state.is_here():
+            # A forked child leaves its parent's block: nothing here is its to end.
+            return
+        ending = Ending.of(error, self._end_wait, self._tell_error)
+        try:
+            task._end(ending.verb, ending.reason, ending.wait_seconds)
+        except MayflyError as failed:
+            log.warning(
+                "task %s: the broker could not be told of its end, its idle timeout ends it: %s",
+                task.id,
+                failed,
+            )
+        finally:
+            task._leave()
+        raise_loss(task._state, error)
