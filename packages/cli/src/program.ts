@@ -12,6 +12,8 @@ import { ledgerCommands } from "./commands/ledger-commands.ts";
 import { migrateCommand } from "./commands/migrate-command.ts";
 import { policyCommands } from "./commands/policy-commands.ts";
 import { roleCommands } from "./commands/role-commands.ts";
+import { sealingCommands } from "./commands/sealing-commands.ts";
+import { signingKeyCommands } from "./commands/signing-key-commands.ts";
 import { taskCommands } from "./commands/task-commands.ts";
 import { trustCommands } from "./commands/trust-commands.ts";
 import type { Io } from "./io.ts";
@@ -32,6 +34,8 @@ const COMMAND_SETS = [
   doctorCommand,
   migrateCommand,
   adminTokenCommands,
+  sealingCommands,
+  signingKeyCommands,
 ] as const;
 
 /** The whole `mayfly` command. It throws instead of ending the process. */
