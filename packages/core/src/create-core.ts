@@ -7,12 +7,14 @@ import type {
   PresentedIdentity,
   RoleName,
   Secret,
+  SecurityQueries,
   SelectorEndReport,
   SelfCheck,
   TrustRootName,
   VerifiedIdentity,
 } from "@mayfly/spec";
 import { createAdministration, type Administration } from "./administer/administration.ts";
+import { activePolicies, type ActivePolicies } from "./active-policies.ts";
 import { authenticateTask, type AuthenticatedTask } from "./authenticate-task.ts";
 import { createBackground } from "./background.ts";
 import { createCatalogCache } from "./catalog/catalog-cache.ts";
@@ -32,6 +34,7 @@ import type { PassResult } from "./pass/run-pass.ts";
 import type { CorePorts } from "./ports.ts";
 import { renewLease, type RenewRequest } from "./renew.ts";
 import { sweep, type SweepResult } from "./sweep.ts";
+import { trace, type TraceReply } from "./trace/trace.ts";
 import { verifyIdentity } from "./verify-identity.ts";
 
 /** The use cases. Every failure is a `BrokerError`, or a defect. */
@@ -53,6 +56,12 @@ export interface Core extends Administration {
   endLease(request: EndLeaseRequest, context: CallContext): Promise<Lease>;
   endBySelector(request: EndBySelectorRequest, context: CallContext): Promise<SelectorEndReport>;
   renewLease(request: RenewRequest, context: CallContext): Promise<Lease>;
+  // Security teams.
+  activePolicies(): Promise<ActivePolicies | null>;
+  trace(
+    queries: Pick<SecurityQueries, "byFingerprint" | "byLeaseId">,
+    text: Secret,
+  ): Promise<TraceReply>;
   // The worker.
   runPass(backendId: BackendId, context: CallContext): Promise<PassResult>;
   sweep(context: CallContext): Promise<SweepResult>;
@@ -86,6 +95,8 @@ export function createCore(ports: CorePorts): Core {
     endLease: (request, context) => endLease(parts, request, context),
     endBySelector: (request, context) => endBySelector(parts, passes, request, context),
     renewLease: (request, context) => renewLease(parts, request, context),
+    activePolicies: () => activePolicies(parts),
+    trace: (queries, text) => trace(parts, queries, text),
     runPass: (backendId, context) => passes.run(backendId, context),
     sweep: (context) => sweep(parts, passes, context),
     listOrphans: (backendId, context) => listOrphans(parts, backendId, context),

@@ -21,6 +21,7 @@ async function setUp(settings: Parameters<typeof createFakeWorld>[0] = {}) {
         target: "tasks",
         selector,
         by: ADMIN,
+        decisionId: null,
         reason: "the agent is compromised",
         waitSeconds: 0,
         lookSeconds: 0,

@@ -53,15 +53,16 @@ export async function endBySelector(
   context: CallContext,
 ): Promise<SelectorEndReport> {
   const { selectorEnds, failPoints, log } = parts.ports;
-  const { by: actor, waitSeconds, limit, target, selector, reason, expectDigest } = request;
+  const { by: actor, decisionId, waitSeconds, limit, target, selector, reason } = request;
   const lookSeconds = durationSeconds(Math.min(request.lookSeconds, LOOK_SECONDS_MAX));
   const end = await selectorEnds.request({
     target,
     selector,
     actor,
+    decisionId,
     reason,
     lookSeconds,
-    expectDigest,
+    expectDigest: request.expectDigest,
   });
   await failPoints.reached("selector_end.requested");
   const workSeconds = Math.max(WORK_SECONDS_MAX, Math.min(lookSeconds, WAIT_SECONDS_MAX));

@@ -84,7 +84,9 @@ export function createTaskTokens(options: TaskTokensOptions): TaskTokens {
         throw new Error("a task token would outlive the key that signs it");
       }
       const { kid, key } = await keys.signer(clock.now());
-      const jti = Buffer.from(random.bytes(16)).toString("base64url");
+      // Begins with the task's id, so that a log of jtis alone leads back to the task.
+      const own = Buffer.from(random.bytes(16)).toString("base64url");
+      const jti = `${claims.taskId.slice("task_".length)}.${own}`;
       const text = await new SignJWT(payloadOf(claims, issuer, jti))
         .setProtectedHeader({ alg: "ES256", kid, typ: TYPE })
         .sign(key);

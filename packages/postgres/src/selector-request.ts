@@ -53,7 +53,7 @@ const selectorEndOf = (row: SelectorEndRow): SelectorEnd => ({
 
 /** The request, its event and what it finds, in one transaction: before anything has ended. */
 export function requestSelectorEnd(sql: Sql, request: EndRequestBySelector): Promise<SelectorEnd> {
-  const { target, selector, actor, reason, lookSeconds, expectDigest } = request;
+  const { target, selector, actor, decisionId, reason, lookSeconds, expectDigest } = request;
   mustSelect(selector);
   return sql.begin(async (tx) => {
     const [row] = await tx<SelectorEndRow[]>`
@@ -66,8 +66,9 @@ export function requestSelectorEnd(sql: Sql, request: EndRequestBySelector): Pro
     await lookFor(tx, row);
     if (expectDigest !== null) await mustBeTheSame(tx, row, expectDigest);
     await tx`
-      INSERT INTO mayfly.events (kind, actor, data)
+      INSERT INTO mayfly.events (kind, actor, decision_id, data)
       VALUES ('selector_end.requested', ${json(actor)}::text::jsonb,
+        ${decisionId === null ? null : uuidOfId(decisionId)}::uuid,
         ${json({ end: end.id, target, selector, reason })}::text::jsonb)`;
     return end;
   });

@@ -11,6 +11,8 @@ export interface Sealer {
   open(sealed: Uint8Array, binding: string): Promise<Secret>;
   /** Lowercase hex; keyed and domain-separated: a leaked credential can be traced, not guessed. */
   fingerprint(secret: Secret): string;
+  /** {@link fingerprint} under each key that is configured, the one in use first: to search by. */
+  fingerprints(secret: Secret): readonly string[];
   /** Lowercase hex; keyed and domain-separated from {@link fingerprint}. */
   tag(text: string): string;
   verifyTag(text: string, tag: string): boolean;

@@ -1,4 +1,4 @@
-import type { BackendId, LeaseId, RoleName, SelectorEndId, TaskId, TrustRootName } from "./ids.ts";
+import type { BackendId, DecisionId, LeaseId, RoleName, SelectorEndId, TaskId, TrustRootName } from "./ids.ts";
 import type { Lease, LeaseOutcome, LeaseState } from "./lease.ts";
 import type { Page, PageRequest } from "./ledger-queries.ts";
 import type { Actor } from "./task.ts";
@@ -51,6 +51,8 @@ export interface EndRequestBySelector {
   readonly target: EndTarget;
   readonly selector: EndSelector;
   readonly actor: Actor;
+  /** By which it may be asked for; null: policy was not asked. */
+  readonly decisionId: DecisionId | null;
   readonly reason: string;
   /** How long to look for new ones after the request; 0: until a look finds none. */
   readonly lookSeconds: DurationSeconds;

@@ -52,6 +52,7 @@ export function createFakeSealer(keyNames: readonly [string, ...string[]] = ["fa
       return known ?? mark;
     },
     fingerprint: (secret) => hmac("fingerprint", secret.expose("crypto")).toString("hex"),
+    fingerprints: (secret) => [hmac("fingerprint", secret.expose("crypto")).toString("hex")],
     tag: (text) => hmac("tag", text).toString("hex"),
     verifyTag: (text, tag) =>
       /^[0-9a-f]{64}$/.test(tag) && timingSafeEqual(Buffer.from(tag, "hex"), hmac("tag", text)),

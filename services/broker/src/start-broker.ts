@@ -64,6 +64,7 @@ async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
     core: parts.core,
     tasks: ledger.tasks,
     queries: ledger.queries,
+    selectorEnds: ledger.selectorEnds,
     sequencer: ledger.sequencer,
     exporter: ledger.exporter,
     taskTokens: parts.taskTokens,

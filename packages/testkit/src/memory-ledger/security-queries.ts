@@ -199,8 +199,8 @@ function lateEndOf(store: MemoryStore, row: LeaseRow): LateEnd {
 
 /** Here the log is counted as it is read, so that nothing is ever left to count. */
 function policyUse(store: MemoryStore, digest: string, ids: readonly PolicyId[]): PolicyUse {
-  const counted = store.events.flatMap(({ decisionId, logIndex }) => {
-    if (decisionId === null || logIndex === null) return [];
+  const counted = store.events.flatMap(({ kind, decisionId, logIndex }) => {
+    if (decisionId === null || logIndex === null || !kind.startsWith("decision.")) return [];
     return store.decisions.get(decisionId) ?? [];
   });
   const policies = ids.map((id) => {

@@ -184,7 +184,7 @@ function preview(
 }
 
 function requestEnd(store: MemoryStore, request: EndRequestBySelector): SelectorEnd {
-  const { target, selector, actor, reason, lookSeconds, expectDigest } = request;
+  const { target, selector, actor, decisionId, reason, lookSeconds, expectDigest } = request;
   if (expectDigest !== null && preview(store, target, selector, 1).digest !== expectDigest) {
     throw new BrokerError("conflict", "The set that would end is not the one that was looked at.", {
       where: "expect",
@@ -208,7 +208,7 @@ function requestEnd(store: MemoryStore, request: EndRequestBySelector): Selector
   store.selectorEnds.set(end.id, row);
   look(store, row);
   const data = { end: end.id, target, selector: { ...selector }, reason };
-  append(store, { kind: "selector_end.requested", actor, data });
+  append(store, { kind: "selector_end.requested", actor, decisionId, data });
   return end;
 }
 

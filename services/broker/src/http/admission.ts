@@ -5,7 +5,8 @@ const UNDER_WAY_MAX = 512;
 /** Of these, how many are kept for ends and heartbeats. */
 const KEPT_FOR_ENDS = 128;
 
-const ENDS = /^\/v1\/(?:tasks\/[^/]+\/(?:complete|fail|cancel|kill|heartbeat)|leases\/[^/]+\/end)$/;
+const ENDS =
+  /^\/v1\/(?:tasks\/(?:kill|[^/]+\/(?:complete|fail|cancel|kill|heartbeat))|leases\/(?:[^/]+\/)?end)$/;
 /** Says only that the process runs, and costs nothing. */
 const FREE = "/healthz";
 

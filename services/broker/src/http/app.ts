@@ -10,6 +10,7 @@ import {
   type LogExporter,
   type LogSequencer,
   type Random,
+  type SelectorEndLedger,
   type RemoteSpan,
   type SigningKeyAdministration,
   type TaskLedger,
@@ -33,14 +34,18 @@ import { metadataRoutes } from "./routes/metadata.ts";
 import { planRoutes } from "./routes/plan.ts";
 import { referenceRoutes } from "./routes/reference.ts";
 import { schemaRoutes } from "./routes/schemas.ts";
+import { questionRoutes } from "./routes/questions.ts";
+import { selectorEndRoutes } from "./routes/selector-ends.ts";
 import { taskRoutes } from "./routes/tasks.ts";
 import { tokenRoutes } from "./routes/token.ts";
+import { traceRoutes } from "./routes/trace.ts";
 import { parseTraceparent } from "./traceparent.ts";
 
 export interface AppPorts {
   readonly core: Core;
   readonly tasks: TaskLedger;
   readonly queries: LedgerQueries;
+  readonly selectorEnds: SelectorEndLedger;
   readonly sequencer: Pick<LogSequencer, "verify">;
   readonly exporter: LogExporter;
   readonly taskTokens: TaskTokens;
@@ -90,6 +95,9 @@ export function createApp(ports: AppPorts): Hono<Env> {
   taskRoutes(app, ports);
   leaseRoutes(app, ports);
   ledgerRoutes(app, ports);
+  questionRoutes(app, ports);
+  selectorEndRoutes(app, ports);
+  traceRoutes(app, ports);
   ledgerExportRoutes(app, ports);
   administrationRoutes(app, ports);
   keyRoutes(app, ports);

@@ -157,6 +157,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     core,
     tasks: ledger.tasks,
     queries: ledger.queries,
+    selectorEnds: ledger.selectorEnds,
     sequencer: ledger.sequencer,
     exporter: ledger.exporter,
     taskTokens,

@@ -25,13 +25,17 @@ import type { LedgerUnderTest } from "./subject.ts";
 
 const FIRST: PageRequest = { limit: 100, after: null };
 
-const denied = (ledger: LedgerUnderTest, more: Partial<Decision> = {}): Decision => ({
+const denied = (
+  ledger: LedgerUnderTest,
+  more: Partial<Decision> = {},
+  policy = "no-prod-writes",
+): Decision => ({
   ...decision(ledger, null),
   verdict: {
     effect: "deny",
     why: "forbidden",
-    determining: [parsePolicyId("no-prod-writes", "policy")],
-    explanation: "Policy 'no-prod-writes' forbids it.",
+    determining: [parsePolicyId(policy, "policy")],
+    explanation: `Policy '${policy}' forbids it.`,
   },
   ...more,
 });
@@ -191,15 +195,11 @@ export function describeAsking(ledgerOf: () => LedgerUnderTest): void {
         policyDigest: digest,
         verdict: { effect: "permit", determining: [used!], explanation: "yes" },
       };
-      const refused = denied(ledger, { policyDigest: digest });
+      const refused = denied(ledger, { policyDigest: digest }, forbids);
       const old = { ...permitted, ...decision(ledger, null), verdict: permitted.verdict };
       const backend = await registerBackend(ledger);
       const workload = unique("bot");
-      for (const one of [
-        permitted,
-        old,
-        { ...refused, verdict: { ...refused.verdict, determining: [forbids] } },
-      ]) {
+      for (const one of [permitted, old, refused]) {
         await ledger.issue.recordDenial({ decision: one, workload, role: backend.role });
       }
       const countAll = async () => {

@@ -34,6 +34,7 @@ const request = (
     target,
     selector,
     actor: ADMIN,
+    decisionId: null,
     reason: "the agent is compromised",
     lookSeconds: durationSeconds(0),
     expectDigest: null,

@@ -7,6 +7,7 @@ export const TAGS = {
   tasks: "Read tasks, keep them alive, end them.",
   leases: "The life of each credential.",
   ledger: "What happened, and the proof that nothing was changed since.",
+  security: "What security teams ask, and how they end what they find.",
   administration: "Backends, roles, trust and policies.",
   metadata: "What clients and probes read without a credential.",
 } as const;

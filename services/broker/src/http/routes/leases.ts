@@ -104,7 +104,11 @@ async function ownsLease(ports: AppPorts, caller: Caller, lease: Lease): Promise
   return task !== null && owns(ports.tasks, caller, task);
 }
 
-function leaseFilter(query: z.infer<typeof leasesQuery>): LeaseFilter {
+export function leaseFilter(
+  query: Omit<z.infer<typeof leasesQuery>, "fingerprint"> & {
+    readonly fingerprint?: string | undefined;
+  },
+): LeaseFilter {
   return {
     ...(query.task === undefined ? {} : { taskId: parseId("task", query.task, "query.task") }),
     ...(query.workload === undefined ? {} : { workload: query.workload }),
