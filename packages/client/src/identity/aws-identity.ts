@@ -32,7 +32,7 @@ export function awsIdentity(options: AwsIdentityOptions = {}): IdentitySource {
       HINTS.some((name) => (around.variable(name) ?? "") !== "")
         ? null
         : "no variable of the environment speaks of AWS credentials",
-    token: async (audience) => {
+    prove: async (audience) => {
       const sdk = await loadSdk();
       const settings = options.region === undefined ? {} : { region: options.region };
       try {

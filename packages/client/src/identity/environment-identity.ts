@@ -9,7 +9,7 @@ export function environmentIdentity(variable = "MAYFLY_IDENTITY_TOKEN"): Identit
     kind: "environment",
     whyNot: async (around) =>
       (around.variable(variable) ?? "") === "" ? `${variable} is not set` : null,
-    token: async (_audience, around) => {
+    prove: async (_audience, around) => {
       const text = around.variable(variable);
       if (text === undefined) throw new SourceFailure(`${variable} is not set`);
       return tokenIn(text, variable);

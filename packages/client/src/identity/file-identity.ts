@@ -9,7 +9,7 @@ export function fileIdentity(path?: string): IdentitySource {
     kind: "file",
     whyNot: async (around) =>
       (path ?? around.variable(VARIABLE) ?? "") === "" ? `${VARIABLE} is not set` : null,
-    token: async (_audience, around) => {
+    prove: async (_audience, around) => {
       const from = path ?? around.variable(VARIABLE) ?? "";
       if (from === "") throw new SourceFailure(`${VARIABLE} is not set`);
       return readToken(from, around);

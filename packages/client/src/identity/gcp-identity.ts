@@ -28,7 +28,7 @@ export function gcpIdentity(options: GcpIdentityOptions = {}): IdentitySource {
         return "no metadata server answers";
       }
     },
-    token: async (audience, around, signal) => {
+    prove: async (audience, around, signal) => {
       const query = new URLSearchParams({ audience, format: "full" }).toString();
       const path = `computeMetadata/v1/instance/service-accounts/${account}/identity?${query}`;
       const url = `${root(around)}${path}`;

@@ -16,7 +16,7 @@ export function githubActionsIdentity(): IdentitySource {
         ? `${URL_VARIABLE} is not set: the workflow needs permissions: id-token: write`
         : `${URL_VARIABLE} is not set`;
     },
-    token: async (audience, around, signal) => {
+    prove: async (audience, around, signal) => {
       const base = around.variable(URL_VARIABLE) ?? "";
       const bearer = around.variable(TOKEN_VARIABLE) ?? "";
       if (base === "" || bearer === "") {

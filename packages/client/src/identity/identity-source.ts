@@ -9,7 +9,7 @@ export interface IdentitySource {
    */
   whyNot(around: Surroundings, signal: AbortSignal | undefined): Promise<string | null>;
   /** A fresh token, at each call. Throws; an error's text never has the token. */
-  token(audience: string, around: Surroundings, signal?: AbortSignal): Promise<string>;
+  prove(audience: string, around: Surroundings, signal?: AbortSignal): Promise<string>;
 }
 
 /** A source of your own: anything that makes a JWT for an audience. */
@@ -26,7 +26,7 @@ export class SourceFailure extends Error {
 export const custom = (own: CustomIdentity): IdentitySource => ({
   kind: own.kind,
   whyNot: () => Promise.resolve(null),
-  token: async (audience) => own.token(audience),
+  prove: async (audience) => own.token(audience),
 });
 
 /** Text of a file or variable that should be a token: one line. */

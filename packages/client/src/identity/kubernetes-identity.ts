@@ -21,6 +21,6 @@ export function kubernetesIdentity(options: { readonly path?: string } = {}): Id
         return `there is no projected token at ${path}`;
       }
     },
-    token: (_audience, around) => readToken(path, around),
+    prove: (_audience, around) => readToken(path, around),
   };
 }

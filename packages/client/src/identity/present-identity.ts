@@ -77,7 +77,7 @@ export async function presentIdentity(
 ): Promise<Secret> {
   let token: string;
   try {
-    token = await source.token(issuer, around, signal);
+    token = await source.prove(issuer, around, signal);
   } catch (error) {
     // A source of one's own may put anything in its error: only ours are known to be safe.
     const why = error instanceof SourceFailure ? error.message : nameOf(error);

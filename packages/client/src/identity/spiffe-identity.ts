@@ -23,7 +23,7 @@ export function spiffeIdentity(options: SpiffeIdentityOptions = {}): IdentitySou
     kind: "spiffe",
     whyNot: async (around) =>
       (options.socket ?? around.variable(VARIABLE) ?? "") === "" ? `${VARIABLE} is not set` : null,
-    token: async (audience, around, signal) => {
+    prove: async (audience, around, signal) => {
       const socket = options.socket ?? around.variable(VARIABLE) ?? "";
       if (socket === "") throw new SourceFailure(`${VARIABLE} is not set`);
       const request = encodeJwtSvidRequest(audience, options.spiffeId ?? null);
