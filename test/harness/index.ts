@@ -3,9 +3,11 @@ export {
   at,
   codeOf,
   ConnectionLost,
+  createBrokerApi,
   grantedOf,
   listAt,
   textAt,
+  type BrokerApi,
   type Credential,
   type Exchange,
   type Granted,
@@ -13,7 +15,16 @@ export {
 } from "./broker-api.ts";
 export { leaseRoleOf, rolesNow } from "./customer-watch.ts";
 export { asSuperuser } from "./ledger-database.ts";
-export { accepted, backendConfig, BACKEND, READER, WRITER } from "./registration.ts";
+export {
+  accepted,
+  backendConfig,
+  BACKEND,
+  READER,
+  registerOrders,
+  TRUST_DOMAIN,
+  WRITER,
+} from "./registration.ts";
+export { startRestartable, type Restartable } from "./restartable-server.ts";
 export { sharedServer, type ServerAddress } from "./server-address.ts";
 export type { Environment } from "./service-process.ts";
 export { startInstallation, type Installation, type RunningBroker } from "./start-installation.ts";
