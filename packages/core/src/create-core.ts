@@ -1,16 +1,11 @@
 import type {
-  Actor,
   BackendId,
   CallContext,
   Lease,
-  PolicySource,
   PresentedIdentity,
-  RoleName,
   Secret,
   SecurityQueries,
   SelectorEndReport,
-  SelfCheck,
-  TrustRootName,
   VerifiedIdentity,
 } from "@mayfly/spec";
 import { createAdministration, type Administration } from "./administer/administration.ts";

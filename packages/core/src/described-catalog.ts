@@ -1,4 +1,4 @@
-import type { PolicyBundle, Role, TrustRoot } from "@mayfly/spec";
+import type { PolicyBundle, RegisteredRole, RegisteredTrustRoot } from "@mayfly/spec";
 import type { CatalogView } from "./catalog/catalog-view.ts";
 import { describe, type DescribedBackend } from "./register/backends.ts";
 
@@ -6,8 +6,8 @@ import { describe, type DescribedBackend } from "./register/backends.ts";
 export interface DescribedCatalog {
   readonly version: number;
   readonly backends: readonly DescribedBackend[];
-  readonly roles: readonly Role[];
-  readonly trustRoots: readonly TrustRoot[];
+  readonly roles: readonly RegisteredRole[];
+  readonly trustRoots: readonly RegisteredTrustRoot[];
   readonly policies: PolicyBundle | null;
 }
 

@@ -1,4 +1,11 @@
-import { BrokerError, type Actor, type CallContext, type Lease, type LeaseId } from "@mayfly/spec";
+import {
+  BrokerError,
+  type Actor,
+  type CallContext,
+  type DecisionId,
+  type Lease,
+  type LeaseId,
+} from "@mayfly/spec";
 import type { CoreParts } from "./core-parts.ts";
 import { wakeNow } from "./wake.ts";
 
@@ -6,6 +13,8 @@ export interface EndLeaseRequest {
   readonly leaseId: LeaseId;
   readonly by: Actor;
   readonly reason: string;
+  /** By which an administrator may; owners need none. */
+  readonly decisionId?: DecisionId | null;
 }
 
 /** Ends one lease; its task goes on. Throws `not_found`. */
@@ -14,8 +23,8 @@ export async function endLease(
   request: EndLeaseRequest,
   _context: CallContext,
 ): Promise<Lease> {
-  const { leaseId, by, reason } = request;
-  const lease = await parts.ports.taskLedger.endLease(leaseId, by, reason);
+  const { leaseId, by, reason, decisionId = null } = request;
+  const lease = await parts.ports.taskLedger.endLease(leaseId, by, reason, decisionId);
   if (lease === null) {
     throw new BrokerError("not_found", `There is no lease ${leaseId}.`, { where: "lease" });
   }

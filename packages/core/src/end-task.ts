@@ -1,6 +1,7 @@
 import {
   type Actor,
   type CallContext,
+  type DecisionId,
   type EndedTaskState,
   type Lease,
   type Task,
@@ -15,6 +16,8 @@ import { wakeNow } from "./wake.ts";
 export interface EndTaskRequest {
   readonly taskId: TaskId;
   readonly by: Actor;
+  /** By which an administrator may; owners need none. */
+  readonly decisionId?: DecisionId | null;
   readonly state: Exclude<EndedTaskState, "expired">;
   readonly reason: string;
   /** 0: do not wait. At most 60 s. */
@@ -41,8 +44,8 @@ export async function endTask(
   context: CallContext,
 ): Promise<EndTaskReply> {
   const { taskLedger, failPoints } = parts.ports;
-  const { taskId, by: actor, state, reason } = request;
-  await taskLedger.requestEnd({ taskId, state, actor, reason });
+  const { taskId, by: actor, state, reason, decisionId = null } = request;
+  await taskLedger.requestEnd({ taskId, state, actor, reason, decisionId });
   await failPoints.reached("end.requested");
   const applied = await taskLedger.applyEnd(taskId);
   await failPoints.reached("end.marked");

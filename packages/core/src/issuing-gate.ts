@@ -6,6 +6,7 @@ import {
   type IssuingHealth,
   type IssuingHealthReading,
   type RegisteredBackend,
+  type Role,
 } from "@mayfly/spec";
 import type { CoreSettings } from "./settings.ts";
 
@@ -13,6 +14,14 @@ import type { CoreSettings } from "./settings.ts";
 export interface IssuingGate {
   /** Throws `issuing_paused`, with what an operator can look at. */
   check(backend: RegisteredBackend, type: CredentialBackend): Promise<void>;
+}
+
+/** Throws `issuing_paused` for a role that is disabled. What it has issued ends as ever. */
+export function requireRoleEnabled(role: Role): void {
+  if (role.enabled) return;
+  throw new BrokerError("issuing_paused", `Issuing from ${role.name} is paused: it is disabled.`, {
+    where: role.name,
+  });
 }
 
 const CACHE_MS = 1000;

@@ -21,6 +21,7 @@ import { requireActive, requireRecentProof } from "./authenticate-task.ts";
 import type { CatalogView } from "./catalog/catalog-view.ts";
 import { installedType } from "./catalog/open-backends.ts";
 import type { CoreParts } from "./core-parts.ts";
+import { requireRoleEnabled } from "./issuing-gate.ts";
 import { decide, decideUnknownRole, publicExplanation } from "./exchange/decide.ts";
 import { checkedPlan, type Target } from "./exchange/plan.ts";
 import { factsOfTask, type TaskFacts } from "./exchange/task-facts.ts";
@@ -140,6 +141,7 @@ async function decideAndRecord(
       { where: "ttl" },
     );
   }
+  requireRoleEnabled(target.role);
   await parts.gate.check(target.registered, target.type);
   const { expiresAt } = plan;
   const catalogVersion = view.version;

@@ -41,6 +41,8 @@ export interface JwtTrust {
   readonly oneTime: boolean;
   /** Whether its identities may be initiators. */
   readonly mayInitiate: boolean;
+  /** Whether its identities may administer, where policies permit. */
+  readonly mayAdminister: boolean;
   /** A1. On unverified claims. */
   routes(claims: JsonMap): boolean;
   /** On verified claims: whose token it is; throws a Refusal. */
@@ -161,6 +163,7 @@ function vouch(
       : null,
     confirmation: null,
     mayInitiate: trust.mayInitiate,
+    mayAdminister: trust.mayAdminister,
   };
 }
 

@@ -62,6 +62,9 @@ export function parseOidcConfig(root: string, ownIssuer: string, input: unknown)
     const where = config.jwks_uri === undefined ? "issuer" : "jwks_uri";
     throw configInvalid(root, where, "expected https; http needs unsafe_allow_private_addresses");
   }
+  if (config.administrators === true && config.one_time_tokens) {
+    throw configInvalid(root, "administrators", "an administrator shows one token for many calls");
+  }
   checkInlineKeys(root, config);
   checkCallerChosenClaims(root, config);
   return config;

@@ -5,7 +5,7 @@ import { createJwtVerifier, type RootVerifier } from "./jwt-verifier.ts";
 import { inlineKeys, type KeySource } from "./key-source.ts";
 import type { OidcConfig } from "./oidc-config.ts";
 import { isJsonMap, member } from "./parse-compact-jwt.ts";
-import { parseJwkSet } from "./parse-jwk-set.ts";
+import { parseJwkSet, type JwkSetRules } from "./parse-jwk-set.ts";
 import { isPlainText } from "./read-attributes.ts";
 import { Refusal } from "./refusal.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
@@ -44,6 +44,7 @@ export function createOidcVerifier(
       identityMaxAgeSeconds: durationSeconds(config.identity_max_age_seconds),
       oneTime: config.one_time_tokens,
       mayInitiate: config.initiators,
+      mayAdminister: config.administrators === true,
       routes: (claims) => member(claims, "iss") === config.issuer,
       identify: (claims) => {
         if (member(claims, "iss") !== config.issuer) {
@@ -66,20 +67,32 @@ export function createOidcVerifier(
 }
 
 function keySource(name: TrustRootName, config: OidcConfig, parts: VerifierParts): KeySource {
-  const rules = { algorithms: config.algorithms, profile: "oidc" } as const;
-  if (config.jwks !== undefined) return inlineKeys(parseJwkSet(config.jwks, rules));
-  const limits = { unsafeAllowPrivate: config.unsafe_allow_private_addresses };
+  const { jwks } = config;
+  if (jwks !== undefined) return inlineKeys(parseJwkSet(jwks, oidcKeysRules(config)));
   return createRemoteKeys({
-    fetch: async (context): Promise<FetchedKeys> => {
-      const uri = config.jwks_uri ?? (await discover(config.issuer, parts.http, limits, context));
-      const { body, maxAgeSeconds } = await fetchDocument(parts.http, uri, limits, context);
-      return { keys: parseJwkSet(body, rules), maxAgeSeconds };
-    },
+    fetch: (context) => fetchOidcKeys(config, parts.http, context),
     ageSecondsMin: AGE_SECONDS_MIN,
     ageSecondsDefault: AGE_SECONDS_DEFAULT,
     staleSecondsMax: config.stale_keys_seconds_max,
     log: parts.log.child({ trustRoot: name }),
   });
+}
+
+export const oidcKeysRules = ({ algorithms }: OidcConfig): JwkSetRules => ({
+  algorithms,
+  profile: "oidc",
+});
+
+/** One look at the issuer: discovery, unless the configuration names the keys' address, and keys. */
+export async function fetchOidcKeys(
+  config: OidcConfig,
+  http: OutboundHttp,
+  context: CallContext,
+): Promise<FetchedKeys> {
+  const limits = { unsafeAllowPrivate: config.unsafe_allow_private_addresses };
+  const uri = config.jwks_uri ?? (await discover(config.issuer, http, limits, context));
+  const { body, maxAgeSeconds } = await fetchDocument(http, uri, limits, context);
+  return { keys: parseJwkSet(body, oidcKeysRules(config)), maxAgeSeconds };
 }
 
 /** OpenID Connect Discovery section 4.3: the document must name the issuer that was asked for. */

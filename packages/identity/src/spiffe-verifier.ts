@@ -1,9 +1,15 @@
-import { durationSeconds, type Log, type TrustRootName } from "@mayfly/spec";
+import {
+  durationSeconds,
+  type CallContext,
+  type Log,
+  type OutboundHttp,
+  type TrustRootName,
+} from "@mayfly/spec";
 import { fetchDocument } from "./fetch-document.ts";
 import { createJwtVerifier, type RootVerifier } from "./jwt-verifier.ts";
 import { inlineKeys, type KeySource } from "./key-source.ts";
 import { isJsonMap, member, type JsonMap } from "./parse-compact-jwt.ts";
-import { parseJwkSet } from "./parse-jwk-set.ts";
+import { parseJwkSet, type JwkSetRules } from "./parse-jwk-set.ts";
 import { Refusal } from "./refusal.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
 import type { SpiffeConfig } from "./spiffe-config.ts";
@@ -51,6 +57,7 @@ export function createSpiffeVerifier(
       identityMaxAgeSeconds: durationSeconds(config.identity_max_age_seconds),
       oneTime: false,
       mayInitiate: config.initiators,
+      mayAdminister: config.administrators === true,
       routes: (claims) => idOf(claims) !== null,
       identify: (claims) => {
         const id = idOf(claims);
@@ -65,26 +72,44 @@ export function createSpiffeVerifier(
 }
 
 function keySource(name: TrustRootName, config: SpiffeConfig, parts: VerifierParts): KeySource {
-  const rules = { algorithms: config.algorithms, profile: "spiffe" } as const;
   const endpoint = config.bundle_endpoint;
-  if (endpoint === undefined) return inlineKeys(parseJwkSet(config.bundle, rules));
+  if (endpoint === undefined) {
+    return inlineKeys(parseJwkSet(config.bundle, spiffeKeysRules(config)));
+  }
   const log = parts.log.child({ trustRoot: name });
-  const limits = { unsafeAllowPrivate: config.unsafe_allow_private_addresses };
   let newestSequence: number | null = null;
   return createRemoteKeys({
     fetch: async (context): Promise<FetchedKeys> => {
-      const { body } = await fetchDocument(parts.http, endpoint.url, limits, context);
-      const keys = parseJwkSet(body, rules);
-      const sequence = numberIn(body, "spiffe_sequence");
+      const { url } = endpoint;
+      const { fetched, sequence } = await fetchSpiffeBundle(config, url, parts.http, context);
       refuseRollback(sequence, newestSequence, log);
       newestSequence = sequence ?? newestSequence;
-      return { keys, maxAgeSeconds: numberIn(body, "spiffe_refresh_hint") };
+      return fetched;
     },
     ageSecondsMin: AGE_SECONDS_MIN,
     ageSecondsDefault: REFRESH_SECONDS_DEFAULT,
     staleSecondsMax: config.stale_keys_seconds_max,
     log,
   });
+}
+
+export const spiffeKeysRules = ({ algorithms }: SpiffeConfig): JwkSetRules => ({
+  algorithms,
+  profile: "spiffe",
+});
+
+/** One look at the bundle endpoint. */
+export async function fetchSpiffeBundle(
+  config: SpiffeConfig,
+  url: string,
+  http: OutboundHttp,
+  context: CallContext,
+): Promise<{ readonly fetched: FetchedKeys; readonly sequence: number | null }> {
+  const limits = { unsafeAllowPrivate: config.unsafe_allow_private_addresses };
+  const { body } = await fetchDocument(http, url, limits, context);
+  const keys = parseJwkSet(body, spiffeKeysRules(config));
+  const maxAgeSeconds = numberIn(body, "spiffe_refresh_hint");
+  return { fetched: { keys, maxAgeSeconds }, sequence: numberIn(body, "spiffe_sequence") };
 }
 
 /** An older bundle could bring back a key that was taken out because it leaked. */

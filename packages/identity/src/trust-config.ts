@@ -57,6 +57,12 @@ export const commonMembers = {
    * whoever runs a second workload could show it as the person who asked.
    */
   initiators: z.boolean().default(false),
+  /**
+   * Whether its identities may call the administration and query APIs. What they may do there,
+   * policies say: without one, nothing. Stored only if given: the version before knows no such
+   * member.
+   */
+  administrators: z.boolean().optional(),
   /** Permits http and loopback or private addresses for this root's keys. */
   unsafe_allow_private_addresses: z.boolean().default(false),
   /** Whoever else a token is addressed to could present it here. */

@@ -10,6 +10,7 @@ import {
 import { configInvalid } from "./config-error.ts";
 import { SKEW_SECONDS_MAX } from "./check-times.ts";
 import { parsePresented, type RootVerifier } from "./jwt-verifier.ts";
+import { lookAtKeys } from "./look-at-keys.ts";
 import { createOidcVerifier } from "./oidc-verifier.ts";
 import { parseOidcConfig } from "./oidc-config.ts";
 import type { CompactJwt } from "./parse-compact-jwt.ts";
@@ -82,6 +83,7 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
       loaded = next;
       verified.clear();
     },
+    look: (root, context) => lookAtKeys(root, parts, context),
     verify: async (presented, context) => {
       try {
         const jwt = parsePresented(presented);

@@ -147,8 +147,9 @@ action "disable" in ["manage", "stop"] appliesTo {
   resource: [Backend, Role, TrustRoot],
 };
 action "activate" in ["administer"] appliesTo { principal: [Workload], resource: [PolicySet] };
-action "end" in ["stop"] appliesTo { principal: [Workload], resource: [Task, Lease] };
-action "kill" in ["stop"] appliesTo { principal: [Workload], resource: [Task] };
+// Of the ledger: by selector, whatever it names.
+action "end" in ["stop"] appliesTo { principal: [Workload], resource: [Task, Lease, Ledger] };
+action "kill" in ["stop"] appliesTo { principal: [Workload], resource: [Task, Ledger] };
 `;
 
 /** Names in either schema that `Action::"…"` may have. */

@@ -1,8 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import {
   BrokerError,
+  NO_TERMS,
+  requirePrecondition,
+  tagOf,
   type Actor,
   type BackendId,
+  type ChangeTerms,
   type InstantMs,
   type JsonObject,
   type Put,
@@ -40,23 +44,37 @@ const readCurrent = async (sql: Statement, id: BackendId): Promise<BackendRow | 
   return row ?? null;
 };
 
-export async function putBackend(sql: Sql, backend: NewBackend, actor: Actor): Promise<Put> {
-  const put = (): Promise<Put> => changeCatalog(sql, actor, (tx) => applyBackend(tx, backend));
+const currentTag = (current: BackendRow | null): string | null =>
+  current === null || current.deleted ? null : tagOf(current);
+
+export async function putBackend(
+  sql: Sql,
+  backend: NewBackend,
+  actor: Actor,
+  terms: ChangeTerms = NO_TERMS,
+): Promise<Put> {
+  const put = (): Promise<Put> =>
+    changeCatalog(sql, actor, terms, (tx) => applyBackend(tx, backend, terms));
   const current = await readCurrent(sql, backend.id);
   const moves =
     current !== null && !current.deleted && current.upstream_identity !== backend.upstreamIdentity;
   return moves ? whileNothingLives(sql, backend.id, put) : put();
 }
 
-async function applyBackend(sql: Transaction, backend: NewBackend): Promise<Change> {
+async function applyBackend(
+  sql: Transaction,
+  backend: NewBackend,
+  { precondition }: ChangeTerms,
+): Promise<Change> {
   const current = await readCurrent(sql, backend.id);
+  requirePrecondition(precondition, currentTag(current), `backend ${backend.id}`);
   if (current !== null && !current.deleted && isSame(current, backend)) return UNCHANGED;
   const next = (current?.revision ?? 0) + 1;
   if (backend.revision !== next) {
     const message = `The next revision of this backend is ${next}, not ${backend.revision}.`;
     throw new BrokerError("conflict", message, {
       where: backend.id,
-      public: { nextRevision: next },
+      public: { next_revision: next },
     });
   }
   const created = current === null || current.deleted;
@@ -73,7 +91,15 @@ async function applyBackend(sql: Transaction, backend: NewBackend): Promise<Chan
     put: created ? "created" : "updated",
     event: {
       kind: created ? "backend.registered" : "backend.updated",
-      data: { id, type, revision, enabled, describedConfig, upstreamIdentity },
+      data: {
+        id,
+        type,
+        revision,
+        before: created ? null : current.revision,
+        enabled,
+        describedConfig,
+        upstreamIdentity,
+      },
     },
   };
 }
@@ -108,21 +134,29 @@ export async function setBackendEnabled(
   id: BackendId,
   enabled: boolean,
   actor: Actor,
+  terms: ChangeTerms = NO_TERMS,
 ): Promise<void> {
-  await changeCatalog(sql, actor, async (tx) => {
+  await changeCatalog(sql, actor, terms, async (tx) => {
     const current = await readCurrent(tx, id);
+    requirePrecondition(terms.precondition, currentTag(current), `backend ${id}`);
     if (current === null || current.deleted) throw noBackend(id);
     if (current.enabled === enabled) return UNCHANGED;
     await tx`UPDATE mayfly.backends SET enabled = ${enabled}, updated_at = now() WHERE id = ${id}`;
     const kind = enabled ? "backend.enabled" : "backend.disabled";
-    return { put: "updated", event: { kind, data: { id } } };
+    return { put: "updated", event: { kind, data: { id, revision: current.revision } } };
   });
 }
 
-export async function deleteBackend(sql: Sql, id: BackendId, actor: Actor): Promise<void> {
+export async function deleteBackend(
+  sql: Sql,
+  id: BackendId,
+  actor: Actor,
+  terms: ChangeTerms = NO_TERMS,
+): Promise<void> {
   await whileNothingLives(sql, id, () =>
-    changeCatalog(sql, actor, async (tx) => {
+    changeCatalog(sql, actor, terms, async (tx) => {
       const current = await readCurrent(tx, id);
+      requirePrecondition(terms.precondition, currentTag(current), `backend ${id}`);
       if (current === null || current.deleted) throw noBackend(id);
       await refuseIfLeasesLive(tx, id, "A backend is not deleted");
       const [role] = await tx<{ name: string }[]>`
@@ -134,7 +168,10 @@ export async function deleteBackend(sql: Sql, id: BackendId, actor: Actor): Prom
       await tx`
         UPDATE mayfly.backends SET deleted_at = now(), enabled = false, updated_at = now()
         WHERE id = ${id}`;
-      return { put: "updated", event: { kind: "backend.deleted", data: { id } } };
+      return {
+        put: "updated",
+        event: { kind: "backend.deleted", data: { id, before: current.revision } },
+      };
     }),
   );
 }

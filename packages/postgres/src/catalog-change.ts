@@ -2,6 +2,7 @@ import {
   BrokerError,
   type Actor,
   type BackendId,
+  type ChangeTerms,
   type EventKind,
   type JsonObject,
   type Put,
@@ -16,10 +17,14 @@ export interface Change {
 }
 export const UNCHANGED: Change = { put: "unchanged", event: null };
 
-/** Changes come one after the other, each raising the version and leaving its event. */
+/**
+ * Changes come one after the other, each raising the version and leaving its event, which names the
+ * decision that permitted it.
+ */
 export function changeCatalog(
   sql: Sql,
   actor: Actor,
+  { decisionId }: Pick<ChangeTerms, "decisionId">,
   change: (tx: Transaction) => Promise<Change>,
 ): Promise<Put> {
   return sql.begin(async (tx) => {
@@ -27,7 +32,7 @@ export function changeCatalog(
     const { put, event } = await change(tx);
     if (event === null) return put;
     await tx`UPDATE mayfly.catalog_version SET version = version + 1`;
-    await appendEvents(tx, [{ ...event, actor }]);
+    await appendEvents(tx, [{ ...event, actor, decisionId }]);
     return put;
   });
 }
@@ -68,5 +73,5 @@ export async function refuseIfLeasesLive(
   const live = row?.live ?? 0;
   if (live === 0) return;
   const message = `${what} while ${live} of its leases live. End them, or disable it and wait.`;
-  throw new BrokerError("conflict", message, { where: backendId, public: { liveLeases: live } });
+  throw new BrokerError("conflict", message, { where: backendId, public: { live_leases: live } });
 }

@@ -5,6 +5,7 @@ import {
   type CatalogSnapshot,
   type RegisteredBackend,
 } from "@mayfly/spec";
+import { roleOfStored } from "./catalog-roles.ts";
 import type { Database } from "./queries.ts";
 import {
   activePolicies,
@@ -55,12 +56,20 @@ export function readCatalog(db: Database): Promise<CatalogSnapshot> {
         .where(isNull(backends.deleted_at))
         .orderBy(asc(backends.id));
       const defined = await tx
-        .select({ definition: roles.definition })
+        .select({
+          definition: roles.definition,
+          revision: roles.revision,
+          updatedAt: roles.updated_at,
+        })
         .from(roles)
         .where(isNull(roles.deleted_at))
         .orderBy(asc(roles.name));
       const trusted = await tx
-        .select({ definition: trustRoots.definition })
+        .select({
+          definition: trustRoots.definition,
+          revision: trustRoots.revision,
+          updatedAt: trustRoots.updated_at,
+        })
         .from(trustRoots)
         .where(isNull(trustRoots.deleted_at))
         .orderBy(asc(trustRoots.name));
@@ -75,8 +84,8 @@ export function readCatalog(db: Database): Promise<CatalogSnapshot> {
       return {
         version,
         backends: registered.map(withId),
-        roles: defined.map((row) => row.definition),
-        trustRoots: trusted.map((row) => row.definition),
+        roles: defined.map(({ definition, ...row }) => ({ ...roleOfStored(definition), ...row })),
+        trustRoots: trusted.map(({ definition, ...row }) => ({ ...definition, ...row })),
         policies:
           bundle === undefined || bundle.activatedAt === null
             ? null

@@ -1,4 +1,4 @@
-import { uuidOfId, type Actor, type Lease, type LeaseId } from "@mayfly/spec";
+import { uuidOfId, type Actor, type DecisionId, type Lease, type LeaseId } from "@mayfly/spec";
 import { findLease } from "./find-lease.ts";
 import { json, type Sql } from "./sql.ts";
 
@@ -8,7 +8,9 @@ export function endLease(
   id: LeaseId,
   actor: Actor,
   reason: string,
+  decisionId: DecisionId | null = null,
 ): Promise<Lease | null> {
+  const decision = decisionId === null ? null : uuidOfId(decisionId);
   return sql.begin(async (tx) => {
     await tx`
       WITH ended AS (
@@ -21,8 +23,8 @@ export function endLease(
         WHERE l.id = ${uuidOfId(id)}::uuid AND l.state IN ('reserved', 'active')
         RETURNING l.id, l.task_id, l.state
       )
-      INSERT INTO mayfly.events (kind, actor, task_id, lease_id, data)
-      SELECT 'lease.ending', ${json(actor)}::text::jsonb, task_id, id,
+      INSERT INTO mayfly.events (kind, actor, task_id, lease_id, decision_id, data)
+      SELECT 'lease.ending', ${json(actor)}::text::jsonb, task_id, id, ${decision}::uuid,
         jsonb_build_object('reason', ${reason}::text)
       FROM ended WHERE state = 'ending'`;
     return findLease(tx, id);

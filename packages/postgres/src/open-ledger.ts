@@ -20,17 +20,14 @@ import { createActivate } from "./activate.ts";
 import { adoptOrphans, readClock } from "./adopt-orphans.ts";
 import { appendLog } from "./append-log.ts";
 import { applyEnd } from "./apply-end.ts";
+import { readChecks, recordCheck } from "./backend-checks.ts";
 import { selectBootstrapTokenSha256 } from "./bootstrap-token.ts";
 import { countPolicyUse } from "./count-policy-use.ts";
 import { deleteBackend, putBackend, setBackendEnabled } from "./catalog-backends.ts";
-import {
-  activatePolicies,
-  deleteRole,
-  deleteTrustRoot,
-  putRole,
-  putTrustRoot,
-} from "./catalog-entries.ts";
+import { activatePolicies, readPolicyHistory, readPolicySources } from "./catalog-policies.ts";
 import { readBackendAt, readCatalog, readCatalogVersion } from "./catalog-reads.ts";
+import { deleteRole, putRole, setRoleEnabled } from "./catalog-roles.ts";
+import { deleteTrustRoot, putTrustRoot, setTrustRootEnabled } from "./catalog-trust-roots.ts";
 import { abandon, checkpoint } from "./checkpoint.ts";
 import { claim, dueBackends } from "./claim.ts";
 import { DUE_TASKS_MAX, dueTasks } from "./due-tasks.ts";
@@ -113,6 +110,11 @@ export interface Ledger {
   /** Runs by itself with the sweep, at most once an hour; needs the worker's rights. */
   readonly upkeep: Upkeep;
   readonly installation: Installation;
+  /**
+   * Throws `config_invalid` when the schema is one that this version works with no more, and
+   * `ledger_unavailable`.
+   */
+  checkSchema(): Promise<void>;
   /** Hex SHA-256 of the bootstrap administrator's token; null before one was made. */
   bootstrapTokenSha256(): Promise<string | null>;
   /** Lets what is under way finish, then closes all connections; every later call rejects. */
@@ -187,6 +189,9 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
     upkeep: sweeping.upkeep,
     installation: opened.installation,
+    checkSchema: async () => {
+      await withRetries(ports, () => checkSchema(statements));
+    },
     bootstrapTokenSha256: () => withRetries(ports, () => selectBootstrapTokenSha256(statements)),
     close: async () => {
       await Promise.all([issuing.idle(), sweeping.idle()]);
@@ -234,7 +239,7 @@ function taskLedger({ ports, statements: sql, ledgerClock }: Parts): TaskLedger 
       }),
     requestEnd: (end) => withRetries(ports, () => requestEnd(sql, end)),
     applyEnd: (id) => withRetries(ports, () => applyEnd(sql, id)),
-    endLease: (id, actor, reason) => withRetries(ports, () => endLease(sql, id, actor, reason)),
+    endLease: (...end) => withRetries(ports, () => endLease(sql, ...end)),
     leasesBelow: (id, limit) => withRetries(ports, () => leasesBelow(sql, id, limit)),
     lease: (id) => withRetries(ports, () => findLease(sql, id)),
   };
@@ -281,15 +286,19 @@ function catalogOf({ ports, db, statements: sql }: Parts): Catalog {
     version: () => withRetries(ports, () => readCatalogVersion(db)),
     snapshot: () => withRetries(ports, () => readCatalog(db)),
     backendAt: (id, revision) => withRetries(ports, () => readBackendAt(db, id, revision)),
-    putBackend: (backend, actor) => withRetries(ports, () => putBackend(sql, backend, actor)),
-    setBackendEnabled: (id, enabled, actor) =>
-      withRetries(ports, () => setBackendEnabled(sql, id, enabled, actor)),
-    deleteBackend: (id, actor) => withRetries(ports, () => deleteBackend(sql, id, actor)),
-    putRole: (role, actor) => withRetries(ports, () => putRole(sql, role, actor)),
-    deleteRole: (name, actor) => withRetries(ports, () => deleteRole(sql, name, actor)),
-    putTrustRoot: (root, actor) => withRetries(ports, () => putTrustRoot(sql, root, actor)),
-    deleteTrustRoot: (name, actor) => withRetries(ports, () => deleteTrustRoot(sql, name, actor)),
-    activatePolicies: (bundle, actor) =>
-      withRetries(ports, () => activatePolicies(sql, bundle, actor)),
+    putBackend: (...put) => withRetries(ports, () => putBackend(sql, ...put)),
+    setBackendEnabled: (...set) => withRetries(ports, () => setBackendEnabled(sql, ...set)),
+    deleteBackend: (...gone) => withRetries(ports, () => deleteBackend(sql, ...gone)),
+    putRole: (...put) => withRetries(ports, () => putRole(sql, ...put)),
+    setRoleEnabled: (...set) => withRetries(ports, () => setRoleEnabled(sql, ...set)),
+    deleteRole: (...gone) => withRetries(ports, () => deleteRole(sql, ...gone)),
+    putTrustRoot: (...put) => withRetries(ports, () => putTrustRoot(sql, ...put)),
+    setTrustRootEnabled: (...set) => withRetries(ports, () => setTrustRootEnabled(sql, ...set)),
+    deleteTrustRoot: (...gone) => withRetries(ports, () => deleteTrustRoot(sql, ...gone)),
+    activatePolicies: (...put) => withRetries(ports, () => activatePolicies(sql, ...put)),
+    policyHistory: (limit) => withRetries(ports, () => readPolicyHistory(sql, limit)),
+    policySources: (digest) => withRetries(ports, () => readPolicySources(sql, digest)),
+    recordCheck: (id, check) => withRetries(ports, () => recordCheck(sql, id, check)),
+    checks: () => withRetries(ports, () => readChecks(sql)),
   };
 }

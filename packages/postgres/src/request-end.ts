@@ -4,9 +4,10 @@ import { json, type Statement } from "./sql.ts";
 /** The first of the two commits of an end. Locks nothing, so nobody's exchange can delay it. */
 export async function requestEnd(
   sql: Statement,
-  { taskId, state, actor, reason }: EndRequest,
+  { taskId, state, actor, reason, decisionId = null }: EndRequest,
 ): Promise<"requested" | "already"> {
   const task = uuidOfId(taskId);
+  const decision = decisionId === null ? null : uuidOfId(decisionId);
   const [row] = await sql<{ known: boolean; requested: boolean }[]>`
     WITH requested AS (
       INSERT INTO mayfly.task_end_requests (task_id, state, actor, reason)
@@ -15,8 +16,8 @@ export async function requestEnd(
       ON CONFLICT DO NOTHING
       RETURNING task_id
     ), told AS (
-      INSERT INTO mayfly.events (kind, actor, task_id, data)
-      SELECT 'task.end_requested', ${json(actor)}::text::jsonb, r.task_id,
+      INSERT INTO mayfly.events (kind, actor, task_id, decision_id, data)
+      SELECT 'task.end_requested', ${json(actor)}::text::jsonb, r.task_id, ${decision}::uuid,
         ${json({ state, reason })}::text::jsonb
       FROM requested AS r
     )

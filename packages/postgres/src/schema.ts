@@ -19,13 +19,13 @@ import type {
   JsonObject,
   LeaseOutcome,
   LeaseState,
-  Role,
   TaskDescriptor,
   TaskState,
   TrustRoot,
   Verdict,
   Workload,
 } from "@mayfly/spec";
+import type { StoredRole } from "./catalog-roles.ts";
 import { parseInstant } from "./sql.ts";
 
 /**
@@ -175,7 +175,7 @@ export const backendRevisions = mayfly.table("backend_revisions", {
 export const roles = mayfly.table("roles", {
   name: text("name").primaryKey(),
   backend_id: text("backend_id").notNull(),
-  definition: jsonb("definition").$type<Role>().notNull(),
+  definition: jsonb("definition").$type<StoredRole>().notNull(),
   updated_at: instant("updated_at").notNull(),
   deleted_at: instant("deleted_at"),
   revision: integer("revision").notNull(),

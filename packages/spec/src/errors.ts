@@ -82,6 +82,12 @@ export const ERROR_CODES = {
     meaning: "The object has changed, or is in a state that does not allow this.",
     todo: "Read the object again and decide anew.",
   },
+  precondition_failed: {
+    status: 412,
+    oauth: "invalid_request",
+    meaning: "The object is not the one that If-Match or If-None-Match names: somebody changed it.",
+    todo: "Read the object again, look at what changed, and send the change with its new ETag.",
+  },
   idempotency_mismatch: {
     status: 409,
     oauth: "invalid_request",

@@ -51,6 +51,8 @@ export interface VerifiedIdentity {
    * the initiator of a task that another identity opens.
    */
   readonly mayInitiate: boolean;
+  /** Whether the trust root is one of administrators (`administrators`): policies say of what. */
+  readonly mayAdminister: boolean;
 }
 
 export type PresentedIdentity =
@@ -78,11 +80,29 @@ export interface TrustRoot {
   readonly enabled: boolean;
 }
 
+/** What a look at a trust root's keys saw. */
+export interface TrustRootLook {
+  /** Where the keys come from: an address, or "configuration". */
+  readonly source: string;
+  readonly fetched: boolean;
+  /** Those that can verify a token. */
+  readonly keys: readonly { readonly kid: string | null; readonly algorithms: readonly string[] }[];
+  /** How long their publisher lets them be kept; null: it does not say. */
+  readonly maxAgeSeconds: number | null;
+  /** Why no token of it can be verified now, or null. Public text. */
+  readonly problem: string | null;
+}
+
 /** What the identity package offers: strict parsing of trust configuration, and verification. */
 export interface TrustRoots {
   parse(name: TrustRootName, kind: TrustRoot["kind"], config: unknown): TrustRoot;
   /** A4. Replaces all verifiers at once; keys of removed roots are forgotten. */
   replace(roots: readonly TrustRoot[]): void;
+  /**
+   * A6. Looks for the keys of a root as if for the first time, enabled or not, and forgets them: no
+   * token counts or ceases to count by it. What fails is a problem in the answer.
+   */
+  look(root: TrustRoot, context: CallContext): Promise<TrustRootLook>;
   /** A5. An identity that no enabled root claims is refused before any fetch. */
   verify(presented: PresentedIdentity, context: CallContext): Promise<VerifiedIdentity>;
 }

@@ -40,6 +40,8 @@ export interface FakeTrust {
   readonly oneTimeTokens?: boolean;
   /** Default false. */
   readonly initiators?: boolean;
+  /** Default false. */
+  readonly administrators?: boolean;
 }
 
 /** A token that fake trust roots accept, if its issuer is theirs and its audience the broker. */
@@ -60,6 +62,7 @@ export function fakeTrustRoot(trust: FakeTrust): TrustRoot {
       identity_max_age_seconds: trust.identityMaxAgeSeconds ?? 3600,
       one_time_tokens: trust.oneTimeTokens ?? false,
       initiators: trust.initiators ?? false,
+      administrators: trust.administrators ?? false,
     },
     enabled: true,
   };
@@ -80,7 +83,7 @@ export function createFakeTrustRoots(options: {
   replace(options.roots ?? []);
   return {
     parse: (name, kind, config) => {
-      const { issuer, maxAge, oneTime, initiators } = readConfig(name, config);
+      const { issuer, maxAge, oneTime, initiators, administrators } = readConfig(name, config);
       return fakeTrustRoot({
         name,
         kind,
@@ -88,9 +91,15 @@ export function createFakeTrustRoots(options: {
         identityMaxAgeSeconds: maxAge,
         oneTimeTokens: oneTime,
         initiators,
+        administrators,
       });
     },
     replace,
+    look: async (root) => {
+      const { issuer } = readConfig(root.name, root.config);
+      const keys = [{ kid: issuer, algorithms: ["fake"] }];
+      return { source: "configuration", fetched: false, keys, maxAgeSeconds: null, problem: null };
+    },
     verify: async (presented, context) => {
       const claiming = verifiers.filter((verifier) => verifier.claims(presented));
       const [only] = claiming;
@@ -130,13 +139,14 @@ interface FakeConfig {
   readonly maxAge: number;
   readonly oneTime: boolean;
   readonly initiators: boolean;
+  readonly administrators: boolean;
 }
 
 function identityOf(
   root: TrustRoot,
   facts: FakeIdentity,
   text: string,
-  { maxAge, oneTime, initiators }: FakeConfig,
+  { maxAge, oneTime, initiators, administrators }: FakeConfig,
   { clock }: CallContext,
 ): VerifiedIdentity {
   const expiresAt = instantMs(facts.expiresAt);
@@ -158,6 +168,7 @@ function identityOf(
         : null,
     confirmation: facts.confirmation ?? null,
     mayInitiate: initiators,
+    mayAdminister: administrators,
   };
 }
 
@@ -185,7 +196,13 @@ function readToken(
   }
 }
 
-const FAKE_MEMBERS = ["issuer", "identity_max_age_seconds", "one_time_tokens", "initiators"];
+const FAKE_MEMBERS = [
+  "issuer",
+  "identity_max_age_seconds",
+  "one_time_tokens",
+  "initiators",
+  "administrators",
+];
 
 function readConfig(name: string, config: unknown): FakeConfig {
   const members: Record<string, unknown> = { ...(typeof config === "object" ? config : {}) };
@@ -195,20 +212,22 @@ function readConfig(name: string, config: unknown): FakeConfig {
     identity_max_age_seconds: maxAge = 3600,
     one_time_tokens: oneTime = false,
     initiators = false,
+    administrators = false,
   } = members;
   if (
     unknown !== undefined ||
     typeof issuer !== "string" ||
     typeof maxAge !== "number" ||
     typeof oneTime !== "boolean" ||
-    typeof initiators !== "boolean"
+    typeof initiators !== "boolean" ||
+    typeof administrators !== "boolean"
   ) {
     const where = `config.${unknown ?? "issuer"}`;
     throw new BrokerError("config_invalid", `trust root ${name}: ${where}: is not acceptable`, {
       where,
     });
   }
-  return { issuer, maxAge, oneTime, initiators };
+  return { issuer, maxAge, oneTime, initiators, administrators };
 }
 
 function signature(body: string, issuer: string): string {

@@ -6,7 +6,7 @@ import type {
   CredentialBackend,
   PolicyEngine,
   RegisteredBackend,
-  Role,
+  RegisteredRole,
   RoleName,
   Verdict,
 } from "@mayfly/spec";
@@ -24,7 +24,7 @@ export interface CatalogView {
   readonly version: number;
   readonly snapshot: CatalogSnapshot;
   readonly backends: ReadonlyMap<BackendId, KnownBackend>;
-  readonly roles: ReadonlyMap<RoleName, Role>;
+  readonly roles: ReadonlyMap<RoleName, RegisteredRole>;
   readonly policyDigest: string;
   decide(request: AccessRequest): Verdict;
   administer(request: AdministrationRequest): Verdict;

@@ -104,6 +104,7 @@ function inheritedIdentity(caller: Extract<Caller, { kind: "task_token" }>): Ver
     oneTime: null,
     confirmation: task.confirmation,
     mayInitiate: false,
+    mayAdminister: false,
   };
 }
 

@@ -102,7 +102,7 @@ export function publicExplanation(
   return verdict.why === "no_permit" ? noPermitText(facts, role) : verdict.explanation;
 }
 
-function workloadJson({ workload }: Pick<TaskFacts, "workload">): JsonObject {
+export function workloadJson({ workload }: Pick<TaskFacts, "workload">): JsonObject {
   const attributes = Object.entries(workload.attributes).map(
     ([name, { value, stability }]): [string, JsonObject] => [name, { value, stability }],
   );

@@ -7,6 +7,7 @@ import {
 } from "@mayfly/spec";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
+import { requireRoleEnabled } from "../issuing-gate.ts";
 import { parseTaskDetails } from "../descriptor/task-details.ts";
 import { repeatOpening, resolveAsk, type Ask } from "./ask.ts";
 import { authenticate } from "./authenticate.ts";
@@ -133,6 +134,7 @@ async function judgeAll(
   if (judged.some(({ kind }) => kind === "denied")) return judged;
   for (const one of judged) {
     if (one.kind === "permitted" && one.wanted.mint) {
+      requireRoleEnabled(one.target.role);
       await parts.gate.check(one.target.registered, one.target.type);
     }
   }

@@ -10,6 +10,7 @@ import {
   type Verdict,
 } from "@mayfly/spec";
 import type { CoreParts } from "../core-parts.ts";
+import { requireRoleEnabled } from "../issuing-gate.ts";
 import type { Ask } from "./ask.ts";
 import { publicExplanation } from "./decide.ts";
 import { understand } from "./exchange.ts";
@@ -112,6 +113,7 @@ async function pausedBecause(
   target: Extract<Judged, { kind: "permitted" }>["target"],
 ): Promise<string | null> {
   try {
+    requireRoleEnabled(target.role);
     await parts.gate.check(target.registered, target.type);
     return null;
   } catch (error) {

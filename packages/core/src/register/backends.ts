@@ -1,18 +1,25 @@
 import {
   BrokerError,
+  NO_TERMS,
   Secret,
   bindingOf,
   parseBackendId,
-  type Actor,
+  requirePrecondition,
+  tagOf,
+  type BackendCheck,
   type BackendId,
   type CallContext,
   type CredentialBackend,
   type InstantMs,
   type JsonObject,
+  type Precondition,
   type Put,
   type RegisteredBackend,
   type SelfCheck,
 } from "@mayfly/spec";
+import { authorise, stillAuthorised, type Ask } from "../administer/authorise.ts";
+import type { Author } from "../administer/author.ts";
+import { backendResource } from "../administer/resources.ts";
 import { backendHost } from "../catalog/backend-host.ts";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
@@ -50,8 +57,9 @@ export interface BackendRegistered {
 export async function registerBackend(
   parts: CoreParts,
   registration: BackendRegistration,
-  actor: Actor,
+  by: Author,
   context: CallContext,
+  precondition: Precondition = NO_TERMS.precondition,
 ): Promise<BackendRegistered> {
   const { ports } = parts;
   const id = parseBackendId(registration.id, "backend");
@@ -59,12 +67,20 @@ export async function registerBackend(
   const config = type.parseConfig(registration.config);
   const view = await parts.catalog.fresh();
   const existing = view.backends.get(id)?.registered ?? null;
+  const ask = askToRegisterBackend(id, type, existing);
+  const { actor, decisionId } = await authorise(parts, by, ask);
+  // Before anything is asked of the upstream; it is looked at again when the change is made.
+  requirePrecondition(precondition, existing === null ? null : tagOf(existing), `backend ${id}`);
   refuseOtherType(id, existing, type);
   const check = await checkConfig(parts, id, type, config, view, context);
   requireSound(id, check);
+  await stillAuthorised(parts, by, ask);
   const enabled = registration.enabled ?? existing?.enabled ?? true;
   const isSame = existing !== null && (await isUnchanged(parts, existing, config, enabled, check));
-  if (isSame) return { put: "unchanged", backend: describe(existing), selfCheck: check };
+  if (isSame) {
+    await keepCheck(parts, id, existing.revision, { kind: "answered", check });
+    return { put: "unchanged", backend: describe(existing), selfCheck: check };
+  }
   const plain = Secret.of(JSON.stringify(config));
   const putAt = async (revision: number): Promise<Put> => {
     const backend: Omit<RegisteredBackend, "updatedAt"> = {
@@ -76,13 +92,29 @@ export async function registerBackend(
       describedConfig: type.describeConfig(config),
       upstreamIdentity: check.upstreamIdentity,
     };
-    return ports.catalog.putBackend(backend, actor);
+    return ports.catalog.putBackend(backend, actor, { precondition, decisionId });
   };
   const put = await (existing === null ? putAsNew(putAt) : putAt(existing.revision + 1));
   const registered = (await parts.catalog.fresh()).backends.get(id)?.registered;
-  if (registered !== undefined) return { put, backend: describe(registered), selfCheck: check };
+  if (registered !== undefined) {
+    await keepCheck(parts, id, registered.revision, { kind: "answered", check });
+    return { put, backend: describe(registered), selfCheck: check };
+  }
   throw new BrokerError("conflict", `backend ${id} was deleted as soon as it was registered`);
 }
+
+/** Both as it would be and as it is. */
+export const askToRegisterBackend = (
+  id: BackendId,
+  type: CredentialBackend,
+  existing: RegisteredBackend | null,
+): Ask => ({
+  action: "register",
+  resources: [
+    backendResource(id, type.type),
+    ...(existing === null ? [] : [backendResource(id, existing.type)]),
+  ],
+});
 
 /** A name that was registered and deleted before goes on counting its revisions. */
 async function putAsNew(putAt: (revision: number) => Promise<Put>): Promise<Put> {
@@ -90,9 +122,23 @@ async function putAsNew(putAt: (revision: number) => Promise<Put>): Promise<Put>
     return await putAt(1);
   } catch (error) {
     const isCounted = BrokerError.is(error) && error.code === "conflict";
-    const next = isCounted ? error.public["nextRevision"] : undefined;
+    const next = isCounted ? error.public["next_revision"] : undefined;
     if (typeof next !== "number" || next <= 1) throw error;
     return putAt(next);
+  }
+}
+
+/** Best effort: what was found is answered, whether or not it could be kept. */
+export async function keepCheck(
+  parts: CoreParts,
+  id: BackendId,
+  revision: number,
+  outcome: BackendCheck["outcome"],
+): Promise<void> {
+  try {
+    await parts.ports.catalog.recordCheck(id, { revision, outcome });
+  } catch (error) {
+    parts.ports.log.warn("the result of a self-check was not kept", { backend: id }, error);
   }
 }
 
@@ -100,18 +146,30 @@ async function putAsNew(putAt: (revision: number) => Promise<Put>): Promise<Put>
 export async function testBackend(
   parts: CoreParts,
   id: BackendId,
+  by: Author,
   context: CallContext,
 ): Promise<SelfCheck> {
   const view = await parts.catalog.fresh();
-  const known = view.backends.get(id);
-  if (known === undefined) {
-    throw new BrokerError("not_found", `There is no backend ${id}.`, { where: "backend" });
-  }
+  const known = view.backends.get(id)?.registered ?? null;
+  const resources = [backendResource(id, known?.type ?? null)] as const;
+  await authorise(parts, by, { action: "test", resources });
+  if (known === null) throw noBackend(id);
   const { clock } = parts.ports;
-  return parts.openBackends.use(known.registered, (open) =>
-    selfCheck(clock, id, open, settingsOf(view, id), context),
-  );
+  try {
+    const check = await parts.openBackends.use(known, (open) =>
+      selfCheck(clock, id, open, settingsOf(view, id), context),
+    );
+    await keepCheck(parts, id, known.revision, { kind: "answered", check });
+    return check;
+  } catch (error) {
+    const said = BrokerError.is(error) ? error.message : "it failed by a defect";
+    await keepCheck(parts, id, known.revision, { kind: "failed", error: said });
+    throw error;
+  }
 }
+
+export const noBackend = (id: BackendId): BrokerError =>
+  new BrokerError("not_found", `There is no backend ${id}.`, { where: "backend" });
 
 export const describe = (backend: RegisteredBackend): DescribedBackend => ({
   id: backend.id,

@@ -11,12 +11,20 @@ import {
   type RegisteredBackend,
   type Role,
 } from "@mayfly/spec";
+import { stillAuthorised } from "../administer/authorise.ts";
+import type { Author } from "../administer/author.ts";
 import { backendHost } from "../catalog/backend-host.ts";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
-import { knownType, refuseOtherType, settingsOf, type BackendRegistration } from "./backends.ts";
+import {
+  askToRegisterBackend,
+  knownType,
+  refuseOtherType,
+  settingsOf,
+  type BackendRegistration,
+} from "./backends.ts";
 import { changedFields, type FieldChange } from "./changed-fields.ts";
-import { noBackendOfRole, parseRoleForm, roleOf } from "./roles.ts";
+import { askToRegister, noBackendOfRole, parseRoleForm, roleOf } from "./roles.ts";
 import { isSameJson } from "./same-json.ts";
 import { requireSound, selfCheck } from "./self-check.ts";
 
@@ -54,17 +62,18 @@ interface Target {
 export async function planBackend(
   parts: CoreParts,
   request: BackendPlanRequest,
+  by: Author,
   context: CallContext,
 ): Promise<BackendPlan> {
   const view = await parts.catalog.fresh();
   if (request.backend === null) {
-    return { backend: null, roles: await planRoles(parts, view, request, null, context) };
+    return { backend: null, roles: await planRoles(parts, view, request, null, by, context) };
   }
   const { id: name } = request.backend;
   try {
-    const { planned, target } = await planOne(parts, view, request.backend, context);
+    const { planned, target } = await planOne(parts, view, request.backend, by, context);
     try {
-      const roles = await planRoles(parts, view, request, { id: name, target }, context);
+      const roles = await planRoles(parts, view, request, { id: name, target }, by, context);
       return { backend: planned, roles };
     } finally {
       target.close();
@@ -99,12 +108,14 @@ async function planOne(
   parts: CoreParts,
   view: CatalogView,
   registration: BackendRegistration,
+  by: Author,
   context: CallContext,
 ): Promise<{ readonly planned: Planned; readonly target: Target }> {
   const id = parseBackendId(registration.id, "backend");
   const type = knownType(parts, registration.type);
   const config = type.parseConfig(registration.config);
   const existing = view.backends.get(id)?.registered ?? null;
+  await stillAuthorised(parts, by, askToRegisterBackend(id, type, existing));
   refuseOtherType(id, existing, type);
   const enabled = registration.enabled ?? existing?.enabled ?? true;
   const before = existing === null ? null : await readShown(parts, existing);
@@ -184,12 +195,13 @@ async function planRoles(
   view: CatalogView,
   request: BackendPlanRequest,
   planned: { readonly id: string; readonly target: Target } | null,
+  by: Author,
   context: CallContext,
 ): Promise<readonly Planned[]> {
   const roles: Planned[] = [];
   for (const input of request.roles) {
     try {
-      roles.push(await planRole(parts, view, input, planned, context));
+      roles.push(await planRole(parts, view, input, planned, by, context));
     } catch (error) {
       roles.push(refusal(nameOf(input), error));
     }
@@ -202,13 +214,15 @@ async function planRole(
   view: CatalogView,
   input: unknown,
   planned: { readonly id: string; readonly target: Target } | null,
+  by: Author,
   context: CallContext,
 ): Promise<Planned> {
   const { form, settings } = parseRoleForm(input);
+  const existing = view.roles.get(form.role) ?? null;
+  await stillAuthorised(parts, by, askToRegister(view, form, existing));
   const id = backendOfRole(form.role);
   const target = planned?.id === id ? planned.target : registeredTarget(parts, view, id);
-  const role = roleOf(form, target.type, settings);
-  const existing = view.roles.get(role.name) ?? null;
+  const role = roleOf(form, target.type, settings, existing);
   const [from, to] = [existing === null ? {} : roleMembers(existing), roleMembers(role)];
   const changes = changedFields({ plain: from, shown: from }, { plain: to, shown: to });
   const put = existing === null ? "created" : isSameJson(from, to) ? "unchanged" : "updated";
@@ -230,6 +244,7 @@ function registeredTarget(parts: CoreParts, view: CatalogView, id: BackendId): T
 /** Under the names that its file and the API give them. */
 const roleMembers = (role: Role): JsonObject => ({
   ...role.settings,
+  enabled: role.enabled,
   description: role.description,
   ttl_max_seconds: role.ttlSecondsMax,
   data_class: role.dataClass,

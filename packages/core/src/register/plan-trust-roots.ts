@@ -1,31 +1,46 @@
-import { BrokerError, type JsonObject, type TrustRoot } from "@mayfly/spec";
+import { BrokerError, refuseRivalTrustRoot, type JsonObject, type TrustRoot } from "@mayfly/spec";
+import { stillAuthorised } from "../administer/authorise.ts";
+import type { Author } from "../administer/author.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { changedFields } from "./changed-fields.ts";
 import type { Planned } from "./plan-backend.ts";
-import { parseTrustRoot, refuseRival } from "./trust-roots.ts";
+import { askToRegisterTrust, parseTrustRoot } from "./trust-roots.ts";
 
 /** What registering these trust roots, in this order, would change or refuse. Writes nothing. */
 export async function planTrustRoots(
   parts: CoreParts,
   inputs: readonly unknown[],
+  by: Author,
 ): Promise<readonly Planned[]> {
   const { trustRoots } = (await parts.catalog.fresh()).snapshot;
-  const roots = new Map(trustRoots.map((root) => [root.name, root]));
-  return inputs.map((input): Planned => {
+  const roots = new Map<string, TrustRoot>(trustRoots.map((root) => [root.name, root]));
+  const planned: Planned[] = [];
+  for (const input of inputs) {
     try {
-      const root = parseTrustRoot(parts, input);
-      if (root.enabled) refuseRival(root, [...roots.values()]);
-      const existing = roots.get(root.name);
-      roots.set(root.name, root);
-      const [from, to] = [existing === undefined ? {} : membersOf(existing), membersOf(root)];
-      const changes = changedFields({ plain: from, shown: from }, { plain: to, shown: to });
-      if (existing === undefined) return { name: root.name, put: "created", changes };
-      return { name: root.name, put: changes.length === 0 ? "unchanged" : "updated", changes };
+      planned.push(await planOne(parts, roots, input, by));
     } catch (error) {
-      if (BrokerError.is(error)) return { name: nameOf(input), refused: error };
-      throw error;
+      if (!BrokerError.is(error)) throw error;
+      planned.push({ name: nameOf(input), refused: error });
     }
-  });
+  }
+  return planned;
+}
+
+async function planOne(
+  parts: CoreParts,
+  roots: Map<string, TrustRoot>,
+  input: unknown,
+  by: Author,
+): Promise<Planned> {
+  const root = parseTrustRoot(parts, [...roots.values()], input);
+  const existing = roots.get(root.name);
+  await stillAuthorised(parts, by, askToRegisterTrust(root, existing ?? null));
+  refuseRivalTrustRoot(root, [...roots.values()]);
+  roots.set(root.name, root);
+  const [from, to] = [existing === undefined ? {} : membersOf(existing), membersOf(root)];
+  const changes = changedFields({ plain: from, shown: from }, { plain: to, shown: to });
+  if (existing === undefined) return { name: root.name, put: "created", changes };
+  return { name: root.name, put: changes.length === 0 ? "unchanged" : "updated", changes };
 }
 
 const membersOf = ({ kind, enabled, config }: TrustRoot): JsonObject => ({ kind, enabled, config });

@@ -1,11 +1,14 @@
 import {
   BrokerError,
-  type Actor,
+  NO_TERMS,
   type JsonObject,
   type PolicyId,
   type PolicySource,
+  type Precondition,
   type Put,
 } from "@mayfly/spec";
+import { authorise, stillAuthorised, type Ask } from "../administer/authorise.ts";
+import type { Author, Authority } from "../administer/author.ts";
 import type { CoreParts } from "../core-parts.ts";
 
 export interface PoliciesActivated {
@@ -21,21 +24,57 @@ export interface PoliciesActivated {
 export async function activatePolicies(
   parts: CoreParts,
   sources: readonly PolicySource[],
-  actor: Actor,
+  by: Author,
+  precondition: Precondition = NO_TERMS.precondition,
+): Promise<PoliciesActivated> {
+  return activate(parts, await authorise(parts, by, ACTIVATE), sources, precondition);
+}
+
+const ACTIVATE: Ask = { action: "activate", resources: [{ kind: "policies" }] };
+
+async function activate(
+  parts: CoreParts,
+  { actor, decisionId }: Authority,
+  sources: readonly PolicySource[],
+  precondition: Precondition,
 ): Promise<PoliciesActivated> {
   const compiled = parts.ports.policyCompiler.compile(sources);
   if (!compiled.ok) throw notCompiled(compiled.problems);
   const { digest, policyIds } = compiled.engine;
-  const put = await parts.ports.catalog.activatePolicies({ digest, sources }, actor);
+  const terms = { precondition, decisionId };
+  const put = await parts.ports.catalog.activatePolicies({ digest, sources }, actor, terms);
   await parts.catalog.fresh();
   return { put, digest, policyIds };
 }
+
+/**
+ * Activates again what was active before, as its sources compile today. Throws `not_found`, and
+ * `config_invalid` where this version reads them no longer.
+ */
+export async function rollBackPolicies(
+  parts: CoreParts,
+  digest: string,
+  by: Author,
+  precondition: Precondition = NO_TERMS.precondition,
+): Promise<PoliciesActivated> {
+  const authority = await authorise(parts, by, ACTIVATE);
+  const sources = await parts.ports.catalog.policySources(digest);
+  if (sources === null) throw noPolicies(digest);
+  return activate(parts, authority, sources, precondition);
+}
+
+export const noPolicies = (digest: string): BrokerError =>
+  new BrokerError("not_found", `No policies with the digest ${digest} were ever active.`, {
+    where: "digest",
+  });
 
 /** What activating these would do; throws what it would throw. Writes nothing. */
 export async function planPolicies(
   parts: CoreParts,
   sources: readonly PolicySource[],
+  by: Author,
 ): Promise<PoliciesActivated> {
+  await stillAuthorised(parts, by, ACTIVATE);
   const compiled = parts.ports.policyCompiler.compile(sources);
   if (!compiled.ok) throw notCompiled(compiled.problems);
   const { digest, policyIds } = compiled.engine;

@@ -84,7 +84,7 @@ describe("registering a backend", () => {
     const refused = refusalOf(register());
     await world.clock.advance(30_000);
     world.upstream.fail("selfCheck", "hang");
-    const tested = refusalOf(core.testBackend(ORDERS, world.context()));
+    const tested = refusalOf(core.testBackend(ORDERS, ADMIN, world.context()));
     await world.clock.advance(30_000);
     for (const error of [await refused, await tested]) {
       expect(error.code).toBe("backend_unavailable");
@@ -121,14 +121,14 @@ describe("registering a backend", () => {
   test("again is the way out when the stored configuration can no longer be unsealed", async () => {
     const { world } = await setUp();
     const core = createCore({ ...world.ports, sealer: createFakeSealer(["another"]) });
-    const broken = await refusalOf(core.testBackend(ORDERS, world.context()));
+    const broken = await refusalOf(core.testBackend(ORDERS, ADMIN, world.context()));
     expect(broken).toMatchObject({ code: "config_invalid" });
     expect(broken.message).toContain("sealing keys");
     const config = { address: "orders.test", password: WORLD_PASSWORDS[0] };
     const registration = { id: "orders-db", type: "fake", config };
     const { put } = await core.registerBackend(registration, ADMIN, world.context());
     expect(put).toBe("updated");
-    expect((await core.testBackend(ORDERS, world.context())).problems).toEqual([]);
+    expect((await core.testBackend(ORDERS, ADMIN, world.context())).problems).toEqual([]);
   });
 
   test("under a name that was deleted goes on counting its revisions", async () => {
@@ -241,7 +241,7 @@ describe("policies and trust", () => {
     await agent.open();
     await core.putTrustRoot({ ...second, enabled: false }, ADMIN);
     await core.putTrustRoot({ ...first, enabled: false }, ADMIN);
-    await core.putTrustRoot(second, ADMIN);
+    await core.putTrustRoot({ ...second, enabled: true }, ADMIN);
     await agent.open();
   });
 });

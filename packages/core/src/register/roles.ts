@@ -5,17 +5,24 @@ import {
   parseRoleName,
   backendOfRole,
   durationSeconds,
-  type Actor,
+  NO_TERMS,
+  requirePrecondition,
+  tagOf,
   type BackendId,
   type CallContext,
   type CredentialBackend,
   type Json,
   type JsonObject,
   type JsonSchema,
+  type Precondition,
   type Put,
+  type RegisteredRole,
   type Role,
 } from "@mayfly/spec";
-import type { KnownBackend } from "../catalog/catalog-view.ts";
+import { authorise, stillAuthorised, type Ask } from "../administer/authorise.ts";
+import type { Author } from "../administer/author.ts";
+import { roleResource } from "../administer/resources.ts";
+import type { CatalogView, KnownBackend } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { duration } from "../strict/duration.ts";
 import { jsonObject } from "../strict/json-object.ts";
@@ -25,7 +32,7 @@ import { requireSound, selfCheck } from "./self-check.ts";
 
 export interface RolePut {
   readonly put: Put;
-  readonly role: Role;
+  readonly role: RegisteredRole;
 }
 
 /**
@@ -36,19 +43,44 @@ export interface RolePut {
 export async function putRole(
   parts: CoreParts,
   input: unknown,
-  actor: Actor,
+  by: Author,
   context: CallContext,
+  precondition: Precondition = NO_TERMS.precondition,
 ): Promise<RolePut> {
   const { form, settings } = parseRoleForm(input);
   const view = await parts.catalog.fresh();
+  const existing = view.roles.get(form.role) ?? null;
+  const ask = askToRegister(view, form, existing);
+  const { actor, decisionId } = await authorise(parts, by, ask);
+  const where = `role ${form.role}`;
+  requirePrecondition(precondition, existing === null ? null : tagOf(existing), where);
   const backendId = backendOfRole(form.role);
   const known = view.backends.get(backendId);
   if (known === undefined || known.type === null) throw noBackendOfRole(backendId);
-  const role = roleOf(form, known.type, settings);
+  const role = roleOf(form, known.type, settings, existing);
   await checkSettings(parts, known, role.settings, context);
-  const put = await parts.ports.catalog.putRole(role, actor);
-  await parts.catalog.fresh();
-  return { put, role };
+  await stillAuthorised(parts, by, ask);
+  const put = await parts.ports.catalog.putRole(role, actor, { precondition, decisionId });
+  const registered = (await parts.catalog.fresh()).roles.get(role.name);
+  if (registered !== undefined) return { put, role: registered };
+  throw new BrokerError("conflict", `role ${role.name} was deleted as soon as it was registered`);
+}
+
+/** Both as it would be and as it is: else whoever may change one kind could take over another. */
+export function askToRegister(
+  view: CatalogView,
+  form: RoleForm["form"],
+  existing: Role | null,
+): Ask {
+  const { role: name, data_class: dataClass, reversibility, environment } = form;
+  const asked = roleResource(view, name, existing);
+  return {
+    action: "register",
+    resources: [
+      { ...asked, dataClass, reversibility, environment },
+      ...(existing === null ? [] : [asked]),
+    ],
+  };
 }
 
 export const noBackendOfRole = (id: BackendId): BrokerError =>
@@ -60,6 +92,7 @@ const COMMON = z.strictObject({
     pattern: NAME_PATTERNS.role,
     description: "Its backend and its own name: orders-db/reader.",
   }),
+  enabled: z.boolean().optional().describe("Whether it issues; as it is, unless given."),
   description: shownText(500).optional().describe("For people; policies do not see it."),
   ttl_max: duration(1, 31 * 86_400)
     .optional()
@@ -106,6 +139,7 @@ export function roleOf(
   form: RoleForm["form"],
   type: CredentialBackend,
   settings: JsonObject,
+  existing: Role | null,
 ): Role {
   const { ttlSecondsMin, ttlSecondsMax } = type.capabilities;
   const asked = form.ttl_max ?? null;
@@ -119,6 +153,7 @@ export function roleOf(
   return {
     name: form.role,
     backendId: backendOfRole(form.role),
+    enabled: form.enabled ?? existing?.enabled ?? true,
     description: form.description ?? "",
     ttlSecondsMax: asked ?? defaultTtl(type),
     dataClass: form.data_class,

@@ -1,18 +1,27 @@
 import { z } from "zod";
 import {
   BrokerError,
+  NO_TERMS,
   parseTrustRootName,
-  type Actor,
+  type CallContext,
+  type Precondition,
   type Put,
+  type RegisteredTrustRoot,
   type TrustRoot,
+  type TrustRootLook,
+  type TrustRootName,
 } from "@mayfly/spec";
+import { authorise, type Ask } from "../administer/authorise.ts";
+import type { Author } from "../administer/author.ts";
+import { trustRootResource } from "../administer/resources.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { jsonObject } from "../strict/json-object.ts";
 import { parseStrict, parsedBy } from "../strict/parse-strict.ts";
+import { withDeadline } from "../with-deadline.ts";
 
 export interface TrustRootPut {
   readonly put: Put;
-  readonly trustRoot: TrustRoot;
+  readonly trustRoot: RegisteredTrustRoot;
 }
 
 const FORM = z.strictObject({
@@ -29,38 +38,71 @@ const FORM = z.strictObject({
 export async function putTrustRoot(
   parts: CoreParts,
   input: unknown,
-  actor: Actor,
+  by: Author,
+  precondition: Precondition = NO_TERMS.precondition,
 ): Promise<TrustRootPut> {
-  const trustRoot = parseTrustRoot(parts, input);
-  if (trustRoot.enabled) refuseRival(trustRoot, (await parts.catalog.fresh()).snapshot.trustRoots);
-  const put = await parts.ports.catalog.putTrustRoot(trustRoot, actor);
-  await parts.catalog.fresh();
-  return { put, trustRoot };
-}
-
-/** The root that a file describes. Asks nobody. */
-export function parseTrustRoot(parts: CoreParts, input: unknown): TrustRoot {
-  const form = parseStrict(FORM, input, "invalid_input", "trust");
-  const parsed = parts.ports.trustRoots.parse(form.trust, form.kind, form.config);
-  return { ...parsed, enabled: form.enabled ?? true };
-}
-
-/** Two roots that claim the same tokens vouch for none of them: nobody of either gets in. */
-export function refuseRival(trustRoot: TrustRoot, others: readonly TrustRoot[]): void {
-  const rival = others.find(
-    (other) =>
-      other.enabled &&
-      other.name !== trustRoot.name &&
-      other.kind === trustRoot.kind &&
-      claimsOf(other) === claimsOf(trustRoot),
-  );
-  if (rival === undefined) return;
+  const { trustRoots } = (await parts.catalog.fresh()).snapshot;
+  const trustRoot = parseTrustRoot(parts, trustRoots, input);
+  const existing = findTrustRoot(trustRoots, trustRoot.name);
+  const { actor, decisionId } = await authorise(parts, by, askToRegisterTrust(trustRoot, existing));
+  const put = await parts.ports.catalog.putTrustRoot(trustRoot, actor, {
+    precondition,
+    decisionId,
+  });
+  const after = (await parts.catalog.fresh()).snapshot.trustRoots;
+  const registered = findTrustRoot(after, trustRoot.name);
+  if (registered !== null) return { put, trustRoot: registered };
   throw new BrokerError(
     "conflict",
-    `The enabled trust root ${rival.name} has the same issuer or trust domain: with both, no ` +
-      "token of it would be accepted. Change, disable or delete that one first.",
-    { where: "trust.config", public: { rival: rival.name } },
+    `trust ${trustRoot.name} was deleted as soon as it was registered`,
   );
 }
 
-const claimsOf = ({ config }: TrustRoot): unknown => config["trust_domain"] ?? config["issuer"];
+export const findTrustRoot = <T extends TrustRoot>(
+  roots: readonly T[],
+  name: TrustRootName,
+): T | null => roots.find((root) => root.name === name) ?? null;
+
+export const noTrustRoot = (name: TrustRootName): BrokerError =>
+  new BrokerError("not_found", `There is no trust root ${name}.`, { where: "name" });
+
+/** What its keys look like now. Looks, and changes nothing; bounded. */
+export async function testTrustRoot(
+  parts: CoreParts,
+  name: TrustRootName,
+  by: Author,
+  context: CallContext,
+): Promise<TrustRootLook> {
+  const root = findTrustRoot((await parts.catalog.fresh()).snapshot.trustRoots, name);
+  await authorise(parts, by, { action: "test", resources: [trustRootResource(name, root)] });
+  if (root === null) throw noTrustRoot(name);
+  const { clock, trustRoots } = parts.ports;
+  return withDeadline(
+    { clock, seconds: LOOK_SECONDS_MAX, signal: context.signal, what: `look at trust ${name}` },
+    (signal) => trustRoots.look(root, { ...context, signal }),
+  );
+}
+
+/** Discovery and keys are two fetches of at most five seconds each. */
+const LOOK_SECONDS_MAX = 15;
+
+/** Both as it would be and as it is. */
+export const askToRegisterTrust = (root: TrustRoot, existing: TrustRoot | null): Ask => ({
+  action: "register",
+  resources: [
+    trustRootResource(root.name, root),
+    ...(existing === null ? [] : [trustRootResource(root.name, existing)]),
+  ],
+});
+
+/** The root that a file describes; one that does not say stays enabled or not, as it is. */
+export function parseTrustRoot(
+  parts: CoreParts,
+  registered: readonly TrustRoot[],
+  input: unknown,
+): TrustRoot {
+  const form = parseStrict(FORM, input, "invalid_input", "trust");
+  const parsed = parts.ports.trustRoots.parse(form.trust, form.kind, form.config);
+  const existing = findTrustRoot(registered, form.trust);
+  return { ...parsed, enabled: form.enabled ?? existing?.enabled ?? true };
+}

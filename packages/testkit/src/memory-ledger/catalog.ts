@@ -1,12 +1,21 @@
 import { isDeepStrictEqual } from "node:util";
 import {
   BrokerError,
+  NO_TERMS,
+  refuseRivalTrustRoot,
+  requirePrecondition,
+  tagOf,
   type Actor,
+  type BackendCheck,
   type BackendId,
   type Catalog,
+  type ChangeTerms,
   type EventKind,
+  type InstantMs,
   type JsonObject,
+  type PolicyActivation,
   type PolicyBundle,
+  type PolicySource,
   type Put,
   type RegisteredBackend,
   type Role,
@@ -14,31 +23,48 @@ import {
 } from "@mayfly/spec";
 import { append, isLive, type MemoryStore } from "./store.ts";
 
+/** What is there, or was: a revision is never used again. */
+interface Entry<T> {
+  readonly entry: T;
+  readonly revision: number;
+  readonly updatedAt: InstantMs;
+  readonly deleted: boolean;
+}
+type Entries<T> = Map<string, Entry<T>>;
+
 interface Registered {
   version: number;
   readonly backends: Map<BackendId, RegisteredBackend>;
   /** Every revision there ever was. */
   readonly revisions: Map<string, RegisteredBackend>;
-  readonly roles: Map<string, Role>;
-  readonly trustRoots: Map<string, TrustRoot>;
+  readonly checks: Map<BackendId, BackendCheck>;
+  readonly roles: Entries<Role>;
+  readonly trustRoots: Entries<TrustRoot>;
   policies: PolicyBundle | null;
+  readonly sources: Map<string, readonly PolicySource[]>;
+  readonly history: PolicyActivation[];
 }
+
+type Changed = (kind: EventKind, actor: Actor, terms: ChangeTerms, data: JsonObject) => void;
 
 export function createMemoryCatalog(store: MemoryStore): Catalog {
   const registered: Registered = {
     version: 1,
     backends: new Map(),
     revisions: new Map(),
+    checks: new Map(),
     roles: new Map(),
     trustRoots: new Map(),
     policies: null,
+    sources: new Map(),
+    history: [],
   };
   store.catalogVersion = () => registered.version;
   store.backendIds = () => [...registered.backends.keys()];
   store.backendFacts = (id) => registered.backends.get(id) ?? null;
-  const changed = (kind: EventKind, actor: Actor, data: JsonObject): void => {
+  const changed: Changed = (kind, actor, { decisionId }, data) => {
     registered.version++;
-    append(store, { kind, actor, data });
+    append(store, { kind, actor, decisionId, data });
   };
   const { gate } = store;
   return {
@@ -47,47 +73,80 @@ export function createMemoryCatalog(store: MemoryStore): Catalog {
       gate.run("snapshot", () => ({
         version: registered.version,
         backends: [...registered.backends.values()],
-        roles: [...registered.roles.values()],
-        trustRoots: [...registered.trustRoots.values()],
+        roles: shown(registered.roles),
+        trustRoots: shown(registered.trustRoots),
         policies: registered.policies,
       })),
     backendAt: (id, revision) =>
       gate.run("backendAt", () => registered.revisions.get(`${id}@${revision}`) ?? null),
-    putBackend: (backend, actor) =>
-      gate.run("putBackend", () => putBackend(store, registered, backend, actor, changed)),
-    setBackendEnabled: (id, enabled, actor) =>
-      gate.run("setBackendEnabled", () => {
-        const current = registered.backends.get(id);
-        if (current === undefined) throw notFound("backend", id);
-        if (current.enabled === enabled) return;
-        registered.backends.set(id, { ...current, enabled, updatedAt: store.clock.now() });
-        changed(enabled ? "backend.enabled" : "backend.disabled", actor, { id });
+    ...backendChanges(store, registered, changed),
+    ...roleChanges(store, registered, changed),
+    ...trustChanges(store, registered, changed),
+    ...policyChanges(store, registered, changed),
+    recordCheck: (id, check) =>
+      gate.run("recordCheck", () => {
+        if (!registered.backends.has(id)) return;
+        registered.checks.set(id, { ...check, checkedAt: store.clock.now() });
       }),
-    deleteBackend: (id, actor) =>
-      gate.run("deleteBackend", () => {
-        if (!registered.backends.has(id)) throw notFound("backend", id);
-        refuseIfLive(store, id);
-        if ([...registered.roles.values()].some((role) => role.backendId === id)) {
-          throw new BrokerError("conflict", "A backend is not deleted while it has roles.");
-        }
-        registered.backends.delete(id);
-        changed("backend.deleted", actor, { id });
-      }),
-    ...entries(store, registered, changed),
+    checks: () => gate.run("checks", () => new Map(registered.checks)),
   };
 }
 
-type Changed = (kind: EventKind, actor: Actor, data: JsonObject) => void;
+const shown = <T extends object>(entries: Entries<T>) =>
+  [...entries.values()]
+    .filter(({ deleted }) => !deleted)
+    .map(({ entry, revision, updatedAt }) => ({ ...entry, revision, updatedAt }));
+
+function backendChanges(store: MemoryStore, registered: Registered, changed: Changed) {
+  const { gate } = store;
+  const changes: Pick<Catalog, "putBackend" | "setBackendEnabled" | "deleteBackend"> = {
+    putBackend: (backend, actor, terms = NO_TERMS) =>
+      gate.run("putBackend", () => putBackend(store, registered, backend, actor, terms, changed)),
+    setBackendEnabled: (id, enabled, actor, terms = NO_TERMS) =>
+      gate.run("setBackendEnabled", () => {
+        const current = existing(registered, id, terms);
+        if (current === undefined) throw notFound("backend", id);
+        if (current.enabled === enabled) return;
+        registered.backends.set(id, { ...current, enabled, updatedAt: store.clock.now() });
+        const data = { id, revision: current.revision };
+        changed(enabled ? "backend.enabled" : "backend.disabled", actor, terms, data);
+      }),
+    deleteBackend: (id, actor, terms = NO_TERMS) =>
+      gate.run("deleteBackend", () => {
+        const current = existing(registered, id, terms);
+        if (current === undefined) throw notFound("backend", id);
+        refuseIfLive(store, id);
+        if (shown(registered.roles).some((role) => role.backendId === id)) {
+          throw new BrokerError("conflict", "A backend is not deleted while it has roles.");
+        }
+        registered.backends.delete(id);
+        registered.checks.delete(id);
+        changed("backend.deleted", actor, terms, { id, before: current.revision });
+      }),
+  };
+  return changes;
+}
+
+function existing(
+  registered: Registered,
+  id: BackendId,
+  { precondition }: ChangeTerms,
+): RegisteredBackend | undefined {
+  const current = registered.backends.get(id);
+  requirePrecondition(precondition, current === undefined ? null : tagOf(current), `backend ${id}`);
+  return current;
+}
 
 function putBackend(
   store: MemoryStore,
   registered: Registered,
   backend: Omit<RegisteredBackend, "updatedAt">,
   actor: Actor,
+  terms: ChangeTerms,
   changed: Changed,
 ): Put {
   const { id, revision, upstreamIdentity } = backend;
-  const current = registered.backends.get(id);
+  const current = existing(registered, id, terms);
   if (current !== undefined) {
     const { updatedAt } = current;
     if (isDeepStrictEqual(current, { ...backend, updatedAt })) return "unchanged";
@@ -96,7 +155,7 @@ function putBackend(
   if (revision !== known + 1) {
     throw new BrokerError("conflict", `The next revision of ${id} is ${known + 1}.`, {
       where: id,
-      public: { nextRevision: known + 1 },
+      public: { next_revision: known + 1 },
     });
   }
   if (current !== undefined && current.type !== backend.type) {
@@ -109,55 +168,132 @@ function putBackend(
   registered.backends.set(id, row);
   registered.revisions.set(`${id}@${revision}`, row);
   const put = current === undefined ? "created" : "updated";
-  changed(put === "created" ? "backend.registered" : "backend.updated", actor, {
+  changed(put === "created" ? "backend.registered" : "backend.updated", actor, terms, {
     id,
     revision,
+    before: current?.revision ?? null,
     upstreamIdentity,
   });
   return put;
 }
 
-function entries(store: MemoryStore, registered: Registered, changed: Changed) {
+/** Writes it at the next revision, and answers what was there before. */
+function write<T>(store: MemoryStore, entries: Entries<T>, name: string, entry: T): number {
+  const revision = (entries.get(name)?.revision ?? 0) + 1;
+  entries.set(name, { entry, revision, updatedAt: store.clock.now(), deleted: false });
+  return revision;
+}
+
+function live<T extends { readonly enabled: boolean }>(
+  entries: Entries<T>,
+  name: string,
+  { precondition }: ChangeTerms,
+  what: string,
+): Entry<T> | null {
+  const known = entries.get(name);
+  const current = known === undefined || known.deleted ? null : known;
+  const tag =
+    current === null ? null : tagOf({ revision: current.revision, enabled: current.entry.enabled });
+  requirePrecondition(precondition, tag, `${what} ${name}`);
+  return current;
+}
+
+function gone<T>(store: MemoryStore, entries: Entries<T>, name: string, current: Entry<T>): void {
+  const revision = current.revision + 1;
+  entries.set(name, { ...current, revision, updatedAt: store.clock.now(), deleted: true });
+}
+
+function roleChanges(store: MemoryStore, { roles, backends }: Registered, changed: Changed) {
   const { gate } = store;
-  const put = <T>(map: Map<string, T>, name: string, entry: T): Put => {
-    const current = map.get(name);
-    if (current !== undefined && isDeepStrictEqual(current, entry)) return "unchanged";
-    map.set(name, entry);
-    return current === undefined ? "created" : "updated";
-  };
-  return {
-    putRole: (role: Role, actor: Actor) =>
+  const changes: Pick<Catalog, "putRole" | "setRoleEnabled" | "deleteRole"> = {
+    putRole: (role, actor, terms = NO_TERMS) =>
       gate.run("putRole", () => {
-        if (!registered.backends.has(role.backendId)) throw notFound("backend", role.backendId);
-        const done = put(registered.roles, role.name, role);
-        if (done !== "unchanged") changed("role.put", actor, { name: role.name });
-        return done;
+        const current = live(roles, role.name, terms, "role");
+        if (!backends.has(role.backendId)) throw notFound("backend", role.backendId);
+        if (current !== null && isDeepStrictEqual(current.entry, role)) return "unchanged";
+        const revision = write(store, roles, role.name, role);
+        const data = { name: role.name, revision, before: current?.revision ?? null };
+        changed("role.put", actor, terms, data);
+        return current === null ? "created" : "updated";
       }),
-    deleteRole: (name: Role["name"], actor: Actor) =>
+    setRoleEnabled: (name, enabled, actor, terms = NO_TERMS) =>
+      gate.run("setRoleEnabled", () => {
+        const current = live(roles, name, terms, "role");
+        if (current === null) throw notFound("role", name);
+        if (current.entry.enabled === enabled) return;
+        const revision = write(store, roles, name, { ...current.entry, enabled });
+        const data = { name, revision, before: current.revision };
+        changed(enabled ? "role.enabled" : "role.disabled", actor, terms, data);
+      }),
+    deleteRole: (name, actor, terms = NO_TERMS) =>
       gate.run("deleteRole", () => {
-        if (!registered.roles.delete(name)) throw notFound("role", name);
-        changed("role.deleted", actor, { name });
+        const current = live(roles, name, terms, "role");
+        if (current === null) throw notFound("role", name);
+        gone(store, roles, name, current);
+        changed("role.deleted", actor, terms, { name, before: current.revision });
       }),
-    putTrustRoot: (root: TrustRoot, actor: Actor) =>
+  };
+  return changes;
+}
+
+function trustChanges(store: MemoryStore, { trustRoots }: Registered, changed: Changed) {
+  const { gate } = store;
+  const changes: Pick<Catalog, "putTrustRoot" | "setTrustRootEnabled" | "deleteTrustRoot"> = {
+    putTrustRoot: (root, actor, terms = NO_TERMS) =>
       gate.run("putTrustRoot", () => {
-        const done = put(registered.trustRoots, root.name, root);
-        if (done !== "unchanged") changed("trust.put", actor, { name: root.name });
-        return done;
+        const current = live(trustRoots, root.name, terms, "trust");
+        if (current !== null && isDeepStrictEqual(current.entry, root)) return "unchanged";
+        refuseRivalTrustRoot(root, shown(trustRoots));
+        const revision = write(store, trustRoots, root.name, root);
+        const data = { name: root.name, revision, before: current?.revision ?? null };
+        changed("trust.put", actor, terms, data);
+        return current === null ? "created" : "updated";
       }),
-    deleteTrustRoot: (name: TrustRoot["name"], actor: Actor) =>
+    setTrustRootEnabled: (name, enabled, actor, terms = NO_TERMS) =>
+      gate.run("setTrustRootEnabled", () => {
+        const current = live(trustRoots, name, terms, "trust");
+        if (current === null) throw notFound("trust root", name);
+        if (current.entry.enabled === enabled) return;
+        const root = { ...current.entry, enabled };
+        refuseRivalTrustRoot(root, shown(trustRoots));
+        const revision = write(store, trustRoots, name, root);
+        const data = { name, revision, before: current.revision };
+        changed(enabled ? "trust.enabled" : "trust.disabled", actor, terms, data);
+      }),
+    deleteTrustRoot: (name, actor, terms = NO_TERMS) =>
       gate.run("deleteTrustRoot", () => {
-        if (!registered.trustRoots.delete(name)) throw notFound("trust root", name);
-        changed("trust.deleted", actor, { name });
+        const current = live(trustRoots, name, terms, "trust");
+        if (current === null) throw notFound("trust root", name);
+        gone(store, trustRoots, name, current);
+        changed("trust.deleted", actor, terms, { name, before: current.revision });
       }),
-    activatePolicies: (bundle: Omit<PolicyBundle, "activatedAt">, actor: Actor) =>
+  };
+  return changes;
+}
+
+function policyChanges(store: MemoryStore, registered: Registered, changed: Changed) {
+  const { gate } = store;
+  const changes: Pick<Catalog, "activatePolicies" | "policyHistory" | "policySources"> = {
+    activatePolicies: (bundle, actor, terms = NO_TERMS) =>
       gate.run("activatePolicies", (): Put => {
-        const before = registered.policies;
-        if (before?.digest === bundle.digest) return "unchanged";
-        registered.policies = { ...bundle, activatedAt: store.clock.now() };
-        changed("policies.activated", actor, { digest: bundle.digest });
+        const { digest, sources } = bundle;
+        const before = registered.policies?.digest ?? null;
+        requirePrecondition(terms.precondition, before, "policies");
+        if (before === digest) return "unchanged";
+        const at = store.clock.now();
+        registered.policies = { ...bundle, activatedAt: at };
+        if (!registered.sources.has(digest)) registered.sources.set(digest, sources);
+        const { decisionId } = terms;
+        registered.history.push({ digest, before, at, actor, decisionId });
+        changed("policies.activated", actor, terms, { digest, before });
         return before === null ? "created" : "updated";
       }),
+    policyHistory: (limit) =>
+      gate.run("policyHistory", () => registered.history.toReversed().slice(0, limit)),
+    policySources: (digest) =>
+      gate.run("policySources", () => registered.sources.get(digest) ?? null),
   };
+  return changes;
 }
 
 function refuseIfLive(store: MemoryStore, id: BackendId): void {

@@ -90,7 +90,7 @@ export function createIssueLedger(store: MemoryStore): IssueLedger {
       gate.run("recordDenial", () => {
         store.decisions.set(decision.id, decision);
         append(store, {
-          kind: "decision.denied",
+          kind: decision.verdict.effect === "permit" ? "decision.permitted" : "decision.denied",
           actor: { kind: "workload", name: workload },
           taskId: decision.taskId,
           decisionId: decision.id,

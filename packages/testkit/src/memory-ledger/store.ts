@@ -239,7 +239,13 @@ export const isOpen = (store: MemoryStore, row: TaskRow): boolean =>
 export const below = (store: MemoryStore, id: TaskId): readonly TaskRow[] =>
   [...store.tasks.values()].filter((row) => row.id === id || row.ancestors.includes(id));
 
-export function markEnding(store: MemoryStore, row: LeaseRow, actor: Actor, reason: string): void {
+export function markEnding(
+  store: MemoryStore,
+  row: LeaseRow,
+  actor: Actor,
+  reason: string,
+  decisionId: DecisionId | null = null,
+): void {
   const now = store.clock.now();
   if (row.state !== "active" && row.state !== "reserved") return;
   if (row.endRequestedAt === null) {
@@ -250,7 +256,8 @@ export function markEnding(store: MemoryStore, row: LeaseRow, actor: Actor, reas
   row.state = "ending";
   row.version++;
   row.nextAttemptAt = now;
-  leaseEvent(store, row, "lease.ending", actor, { reason });
+  const { id: leaseId, taskId } = row;
+  append(store, { kind: "lease.ending", actor, taskId, leaseId, decisionId, data: { reason } });
 }
 
 export function requireTask(store: MemoryStore, id: TaskId): TaskRow {

@@ -40,20 +40,21 @@ export function createTaskLedger(store: MemoryStore): TaskLedger {
         }
         return "beaten";
       }),
-    requestEnd: ({ taskId, state, actor, reason }) =>
+    requestEnd: ({ taskId, state, actor, reason, decisionId = null }) =>
       gate.run("requestEnd", () => {
         const row = requireTask(store, taskId);
         if (row.state !== "active" || row.end !== null) return "already";
         row.end = { state, actor, reason };
-        append(store, { kind: "task.end_requested", actor, taskId, data: { state, reason } });
+        const data = { state, reason };
+        append(store, { kind: "task.end_requested", actor, taskId, decisionId, data });
         return "requested";
       }),
     applyEnd: (id) => gate.run("applyEnd", () => applyEnd(store, id)),
-    endLease: (id, actor, reason) =>
+    endLease: (id, actor, reason, decisionId = null) =>
       gate.run("endLease", () => {
         const row = store.leases.get(id);
         if (row === undefined) return null;
-        markEnding(store, row, actor, reason);
+        markEnding(store, row, actor, reason, decisionId);
         return leaseOf(store, row);
       }),
     leasesBelow: (id, limit) =>

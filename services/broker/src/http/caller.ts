@@ -6,7 +6,6 @@ import {
   type Actor,
   type CallContext,
   type Task,
-  type TaskId,
   type TaskLedger,
   type VerifiedIdentity,
   type Workload,
@@ -45,10 +44,11 @@ export function bearerOf(header: string | null | undefined): Secret {
 export const callerOf = (c: HttpContext, ports: CallerPorts): Promise<Caller> =>
   authenticateCaller(ports, c.req.header("authorization"), c.get("call"));
 
+/** The bootstrap administrator alone. What policies decide on goes through `author.ts`. */
 export const administratorOf = async (c: HttpContext, ports: CallerPorts): Promise<Actor> => {
   const caller = await callerOf(c, ports);
   if (caller.kind === "administrator") return caller.actor;
-  throw new BrokerError("denied", "Only an administrator may do this.");
+  throw new BrokerError("denied", "Only the bootstrap administrator may do this.");
 };
 
 /** What the Authorization header holds, told apart by its looks alone: nothing is verified. */
@@ -106,21 +106,9 @@ function looksLikeTaskToken(token: Secret): boolean {
 }
 
 /**
- * The task, if the caller may see and end it: its holder, the same subject freshly proven, the
- * owner of a task above it, an administrator. Others learn nothing, not even that it exists.
+ * Whether the task is the caller's to see and end: its holder's, the same subject's freshly proven,
+ * the owner's of a task above it, the bootstrap administrator's.
  */
-export async function mustOwnTask(
-  tasks: Pick<TaskLedger, "find">,
-  caller: Caller,
-  id: TaskId,
-): Promise<Task> {
-  const task = await tasks.find(id);
-  if (task !== null && (await owns(tasks, caller, task))) return task;
-  throw new BrokerError("not_found", `There is no task ${id} that this caller may see.`, {
-    where: "id",
-  });
-}
-
 export async function owns(
   tasks: Pick<TaskLedger, "find">,
   caller: Caller,

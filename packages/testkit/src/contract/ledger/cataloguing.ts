@@ -1,12 +1,16 @@
 import { describe, expect, test } from "vitest";
 import {
+  BrokerError,
   durationSeconds,
   instantMs,
+  NO_TERMS,
   parseBackendId,
   parseRoleName,
   parseTrustRootName,
   plusSeconds,
+  type ChangeTerms,
   type StoredSigningKey,
+  type TrustRoot,
 } from "@mayfly/spec";
 import {
   activeLease,
@@ -15,6 +19,7 @@ import {
   claimOne,
   endTask,
   eventKinds,
+  mintId,
   refusedWith,
   registerBackend,
   reservationOf,
@@ -23,6 +28,11 @@ import {
   unique,
 } from "./fixtures.ts";
 import type { LedgerUnderTest } from "./subject.ts";
+
+const unchanged = (tag: string): ChangeTerms => ({
+  ...NO_TERMS,
+  precondition: { kind: "unchanged", tags: [tag] },
+});
 
 /** What platform teams register, and our signing keys. */
 export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
@@ -40,7 +50,7 @@ export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
       const root = {
         name: parseTrustRootName(unique("acme"), "name"),
         kind: "spiffe" as const,
-        config: { trust_domain: "acme.test" },
+        config: { trust_domain: `${unique("acme")}.test` },
         enabled: true,
       };
       const { catalog } = ledger;
@@ -51,7 +61,9 @@ export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
         () => catalog.setBackendEnabled(id, true, ADMIN),
         () => catalog.putRole(role, ADMIN),
         () => catalog.putRole({ ...role, description: "Read orders and invoices" }, ADMIN),
+        () => catalog.setRoleEnabled(role.name, false, ADMIN),
         () => catalog.putTrustRoot(root, ADMIN),
+        () => catalog.setTrustRootEnabled(root.name, false, ADMIN),
         () => catalog.activatePolicies(bundle, ADMIN),
         () => catalog.deleteTrustRoot(root.name, ADMIN),
         () => catalog.deleteRole(role.name, ADMIN),
@@ -102,9 +114,10 @@ export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
       const { sealedConfig: given, ...expected } = backendRecord(backend.id);
       expect(rest).toMatchObject(expected);
       expect(Uint8Array.from(sealedConfig)).toEqual(given);
-      expect(snapshot.roles.find((each) => each.name === backend.role)).toEqual(
-        roleRecord(backend.role, backend.id),
-      );
+      expect(snapshot.roles.find((each) => each.name === backend.role)).toMatchObject({
+        ...roleRecord(backend.role, backend.id),
+        revision: 1,
+      });
       expect(snapshot.policies).toMatchObject({ digest, sources });
     });
 
@@ -121,12 +134,12 @@ export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
       expect(await catalog.backendAt(id, 3)).toBeNull();
       const skipped = backendRecord(id, { revision: 5 });
       const refused = await refusedWith("conflict", catalog.putBackend(skipped, ADMIN));
-      expect(refused.public).toMatchObject({ nextRevision: 3 });
+      expect(refused.public).toMatchObject({ next_revision: 3 });
       await catalog.deleteRole(parseRoleName(`${id}/reader`, "role"), ADMIN);
       await catalog.deleteBackend(id, ADMIN);
       expect(await at(2)).toEqual(Uint8Array.of(2));
       const anew = await refusedWith("conflict", catalog.putBackend(backendRecord(id), ADMIN));
-      expect(anew.public).toMatchObject({ nextRevision: 3 });
+      expect(anew.public).toMatchObject({ next_revision: 3 });
       expect(await catalog.putBackend(backendRecord(id, { revision: 3 }), ADMIN)).toBe("created");
     });
 
@@ -167,6 +180,161 @@ export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
       expect(await ledger.issue.reserve(reservation)).toEqual({ kind: "stale_catalog" });
     });
 
+    test("K1. the event names who, the decision, and from which revision to which", async () => {
+      const ledger = ledgerOf();
+      const { catalog } = ledger;
+      const { id, role: name } = await registerBackend(ledger);
+      const decisionId = mintId("decision");
+      const terms = { ...NO_TERMS, decisionId };
+      const actor = { kind: "administrator", name: "https://login.test#alice" } as const;
+      await catalog.putRole({ ...roleRecord(name, id), description: "Other" }, actor, terms);
+      await catalog.setRoleEnabled(name, false, actor, terms);
+      const page = await ledger.queries.events({ kind: "role.put" }, { limit: 1000, after: null });
+      const [change] = page.items.filter(({ decisionId: by }) => by === decisionId);
+      expect(change).toMatchObject({ actor, data: { revision: 2, before: 1 } });
+      const switches = await ledger.queries.events(
+        { kind: "role.disabled" },
+        { limit: 1000, after: null },
+      );
+      expect(switches.items.find(({ decisionId: by }) => by === decisionId)).toMatchObject({
+        actor,
+        data: { name, revision: 3, before: 2 },
+      });
+    });
+
+    test("K5. of two rival trust roots that come at once one is a conflict, and not both", async () => {
+      const { catalog } = ledgerOf();
+      const domain = `${unique("rival")}.test`;
+      const rootOf = (name: string): TrustRoot => ({
+        name: parseTrustRootName(name, "name"),
+        kind: "spiffe",
+        config: { trust_domain: domain },
+        enabled: true,
+      });
+      const roots = Array.from({ length: 6 }, () => rootOf(unique("root")));
+      const done = await Promise.allSettled(roots.map((root) => catalog.putTrustRoot(root, ADMIN)));
+      const refused = done.filter((one) => one.status === "rejected");
+      expect(refused.map(({ reason }) => BrokerError.is(reason) && reason.code)).toEqual(
+        Array.from({ length: 5 }, () => "conflict"),
+      );
+      const winner = roots[done.findIndex(({ status }) => status === "fulfilled")]!;
+      const other = { ...rootOf(unique("root")), enabled: false };
+      await catalog.putTrustRoot(other, ADMIN);
+      await refusedWith("conflict", catalog.setTrustRootEnabled(other.name, true, ADMIN));
+      await catalog.setTrustRootEnabled(winner.name, false, ADMIN);
+      await catalog.setTrustRootEnabled(other.name, true, ADMIN);
+    });
+
+    test("K6. of many changes of one revision that come at once one is made", async () => {
+      const ledger = ledgerOf();
+      const { catalog } = ledger;
+      const { id, role: name } = await registerBackend(ledger);
+      const before = await catalog.version();
+      const change = (n: number) =>
+        catalog.putRole({ ...roleRecord(name, id), description: `By ${n}` }, ADMIN, unchanged("1"));
+      const done = await Promise.allSettled([0, 1, 2, 3].map(change));
+      const refused = done.filter((one) => one.status === "rejected");
+      expect(refused.map(({ reason }) => BrokerError.is(reason) && reason.code)).toEqual(
+        Array.from({ length: 3 }, () => "precondition_failed"),
+      );
+      expect(refused[0]?.reason).toMatchObject({ public: { current_tag: "2" } });
+      expect(await catalog.version()).toBe(before + 1);
+    });
+
+    test("K6. a precondition that does not hold changes nothing, whatever is changed", async () => {
+      const ledger = ledgerOf();
+      const { catalog } = ledger;
+      const { id, role: name } = await registerBackend(ledger);
+      const root: TrustRoot = {
+        name: parseTrustRootName(unique("acme"), "name"),
+        kind: "spiffe",
+        config: { trust_domain: `${unique("acme")}.test` },
+        enabled: true,
+      };
+      const absent = { ...NO_TERMS, precondition: { kind: "absent" } } as const;
+      const present = { ...NO_TERMS, precondition: { kind: "present" } } as const;
+      await refusedWith("precondition_failed", catalog.putTrustRoot(root, ADMIN, present));
+      await catalog.putTrustRoot(root, ADMIN, absent);
+      const bundle = { digest: sha256(), sources: [{ name: "a.cedar", text: "// nothing" }] };
+      await catalog.activatePolicies(bundle, ADMIN);
+      const stale = unchanged("7");
+      const before = await changes(ledger);
+      const role = roleRecord(name, id);
+      const second = backendRecord(id, { revision: 2 });
+      const other = { ...bundle, digest: sha256() };
+      for (const attempt of [
+        () => catalog.putBackend(second, ADMIN, stale),
+        () => catalog.putBackend(second, ADMIN, absent),
+        () => catalog.setBackendEnabled(id, false, ADMIN, stale),
+        () => catalog.deleteBackend(id, ADMIN, stale),
+        () => catalog.putRole({ ...role, description: "x" }, ADMIN, absent),
+        () => catalog.setRoleEnabled(name, false, ADMIN, stale),
+        () => catalog.deleteRole(name, ADMIN, stale),
+        () => catalog.putTrustRoot({ ...root, enabled: false }, ADMIN, absent),
+        () => catalog.setTrustRootEnabled(root.name, false, ADMIN, stale),
+        () => catalog.deleteTrustRoot(root.name, ADMIN, stale),
+        () => catalog.activatePolicies(other, ADMIN, unchanged(sha256())),
+      ]) {
+        await refusedWith("precondition_failed", attempt());
+      }
+      expect(await changes(ledger)).toEqual(before);
+      await catalog.setBackendEnabled(id, false, ADMIN, unchanged("1"));
+      await refusedWith("precondition_failed", catalog.putBackend(second, ADMIN, unchanged("1")));
+      await catalog.putBackend(second, ADMIN, unchanged("1-disabled"));
+      await catalog.activatePolicies(other, ADMIN, unchanged(bundle.digest));
+      await catalog.deleteTrustRoot(root.name, ADMIN, unchanged("1"));
+      expect(await catalog.putTrustRoot(root, ADMIN, absent)).toBe("created");
+      const again = (await catalog.snapshot()).trustRoots.find((each) => each.name === root.name);
+      expect(again?.revision).toBeGreaterThan(1);
+    });
+
+    test("policies have a history, and what was active before can be read", async () => {
+      const { catalog } = ledgerOf();
+      const bundle = (text: string) => ({ digest: sha256(), sources: [{ name: "a.cedar", text }] });
+      const [first, second] = [bundle("// one"), bundle("// two")];
+      const decisionId = mintId("decision");
+      await catalog.activatePolicies(first, ADMIN);
+      await catalog.activatePolicies(second, ADMIN, { ...NO_TERMS, decisionId });
+      await catalog.activatePolicies(first, ADMIN);
+      const history = await catalog.policyHistory(3);
+      expect(history.map(({ digest }) => digest)).toEqual([
+        first.digest,
+        second.digest,
+        first.digest,
+      ]);
+      expect(history[1]).toMatchObject({ before: first.digest, actor: ADMIN, decisionId });
+      expect(await catalog.policySources(second.digest)).toEqual(second.sources);
+      expect(await catalog.policySources(sha256())).toBeNull();
+    });
+
+    test("the last self-check of a backend is kept beside it, without being a change", async () => {
+      const ledger = ledgerOf();
+      const { catalog } = ledger;
+      const { id } = await registerBackend(ledger);
+      expect((await catalog.checks()).get(id)).toBeUndefined();
+      const before = await changes(ledger);
+      const problems = [{ code: "no_right", what: "It lacks a right.", fix: "Grant it." }];
+      const check = {
+        upstreamIdentity: "system-7",
+        clockSkewMs: 3,
+        facts: { major: 18 },
+        problems,
+      };
+      await catalog.recordCheck(id, { revision: 1, outcome: { kind: "answered", check } });
+      expect((await catalog.checks()).get(id)).toMatchObject({
+        revision: 1,
+        outcome: { kind: "answered", check },
+      });
+      await catalog.recordCheck(id, { revision: 1, outcome: { kind: "failed", error: "No." } });
+      const last = (await catalog.checks()).get(id);
+      expect(last?.outcome).toEqual({ kind: "failed", error: "No." });
+      expect(Math.abs(Number(last?.checkedAt) - ledger.now())).toBeLessThan(60_000);
+      expect(await changes(ledger)).toEqual(before);
+      const unknown = parseBackendId(unique("db"), "id");
+      await catalog.recordCheck(unknown, { revision: 1, outcome: { kind: "failed", error: "" } });
+      expect((await catalog.checks()).get(unknown)).toBeUndefined();
+    });
+
     test("what is not there is not found", async () => {
       const { catalog } = ledgerOf();
       const id = parseBackendId(unique("db"), "id");
@@ -177,6 +345,8 @@ export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
       await refusedWith("not_found", catalog.setBackendEnabled(id, true, ADMIN));
       const root = parseTrustRootName(unique("acme"), "name");
       await refusedWith("not_found", catalog.deleteTrustRoot(root, ADMIN));
+      await refusedWith("not_found", catalog.setRoleEnabled(name, true, ADMIN));
+      await refusedWith("not_found", catalog.setTrustRootEnabled(root, true, ADMIN));
       expect(await catalog.backendAt(id, 1)).toBeNull();
     });
   });

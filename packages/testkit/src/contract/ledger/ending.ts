@@ -214,6 +214,7 @@ export function describeEnding(ledgerOf: () => LedgerUnderTest): void {
         oneTime: null,
         confirmation: null,
         mayInitiate: false,
+        mayAdminister: false,
       };
       expect(await ledger.tasks.heartbeat(task.id, proof)).toBe("beaten");
       expect((await ledger.tasks.find(task.id))!.identityProvenAt).toBe(provenAt);

@@ -67,6 +67,7 @@ export function identity(ledger: LedgerUnderTest, name = unique("bot")): Verifie
     oneTime: null,
     confirmation: null,
     mayInitiate: false,
+    mayAdminister: false,
   };
 }
 
@@ -128,6 +129,7 @@ export function roleRecord(name: RoleName, backendId: BackendId): Role {
   return {
     name,
     backendId,
+    enabled: true,
     description: "Read orders",
     ttlSecondsMax: durationSeconds(1800),
     dataClass: "confidential",

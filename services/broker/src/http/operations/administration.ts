@@ -1,9 +1,12 @@
+import { z } from "zod";
 import { empty, json, jsonBody, type Operation } from "../openapi/operation.ts";
 import {
   backendSchema,
   nothingSchema,
   policiesSchema,
+  policyHistoryQuery,
   roleSchema,
+  rollBackSchema,
   trustSchema,
 } from "../schemas/administration.ts";
 import {
@@ -15,10 +18,18 @@ import {
   planAnswer,
   policiesAnswer,
   policiesPutAnswer,
+  policyHistoryAnswer,
+  policySourcesAnswer,
+  roleAnswer,
   rolePutAnswer,
   rolesAnswer,
+  roleSwitchAnswer,
+  roleTestAnswer,
+  trustAnswer,
   trustListAnswer,
   trustPutAnswer,
+  trustSwitchAnswer,
+  trustTestAnswer,
 } from "../schemas/answers-administration.ts";
 import { planSchema } from "../schemas/plan.ts";
 import { nameShape, roleOwnNameShape } from "../schemas/shapes.ts";
@@ -29,6 +40,20 @@ const rolePath = {
   params: { backend: nameShape("backend"), shape: roleOwnNameShape },
 };
 const trustPath = { path: "/v1/trust/:name", params: { name: nameShape("trust") } };
+const tagHeader = z.string().max(2048);
+/** RFC 9110 section 13.1. */
+const PRECONDITION = [
+  {
+    name: "If-Match",
+    description: "The ETag of what the change was made from; 412 if it is another by now.",
+    schema: tagHeader,
+  },
+  {
+    name: "If-None-Match",
+    description: "`*`: to create only.",
+    schema: z.literal("*"),
+  },
+] as const;
 const by = { tag: "administration", caller: "administrator" } as const;
 
 const BACKENDS: readonly Operation[] = [
@@ -46,7 +71,7 @@ const BACKENDS: readonly Operation[] = [
     id: "showBackend",
     ...by,
     summary: "Show a backend",
-    answers: { 200: json("The backend, without secrets.", backendAnswer) },
+    answers: { 200: json("The backend, without secrets; its ETag.", backendAnswer) },
     errors: ["not_found"],
   },
   {
@@ -58,12 +83,19 @@ const BACKENDS: readonly Operation[] = [
     description:
       "Checks first that the backend allows all that Mayfly needs. What is already registered so " +
       "changes nothing.",
+    headers: PRECONDITION,
     body: jsonBody(backendSchema),
     answers: {
       200: json("It was there; `result` says whether it changed.", backendPutAnswer),
       201: json("It was not there before.", backendPutAnswer),
     },
-    errors: ["conflict", "config_invalid", "check_failed", "backend_rejected"],
+    errors: [
+      "conflict",
+      "precondition_failed",
+      "config_invalid",
+      "check_failed",
+      "backend_rejected",
+    ],
   },
   {
     method: "post",
@@ -84,9 +116,10 @@ const BACKENDS: readonly Operation[] = [
     ...by,
     summary: verb === "enable" ? "Let a backend issue again" : "Stop a backend's issuing",
     description: "Ending goes on either way.",
+    headers: PRECONDITION,
     body: jsonBody(nothingSchema),
     answers: { 200: json("What it is now.", backendSwitchAnswer) },
-    errors: ["not_found"],
+    errors: ["not_found", "precondition_failed"],
   })),
   {
     method: "delete",
@@ -94,8 +127,9 @@ const BACKENDS: readonly Operation[] = [
     id: "deleteBackend",
     ...by,
     summary: "Delete a backend that has neither live leases nor roles",
+    headers: PRECONDITION,
     answers: { 204: empty("It is gone.") },
-    errors: ["not_found", "conflict"],
+    errors: ["not_found", "conflict", "precondition_failed"],
   },
 ];
 
@@ -106,20 +140,62 @@ const ROLES: readonly Operation[] = [
     id: "listRoles",
     ...by,
     summary: "List roles",
-    answers: { 200: json("All that are registered.", rolesAnswer) },
+    answers: { 200: json("All that the caller may read.", rolesAnswer) },
   },
+  {
+    method: "get",
+    ...rolePath,
+    id: "showRole",
+    ...by,
+    summary: "Show a role",
+    answers: { 200: json("The role; its ETag.", roleAnswer) },
+    errors: ["not_found"],
+  },
+  {
+    method: "post",
+    path: `${rolePath.path}/test`,
+    params: rolePath.params,
+    id: "testRole",
+    ...by,
+    summary: "Check a role, and plan a sample of what it gives",
+    description: "Mints nothing, and asks no policy whether anybody may have it.",
+    body: jsonBody(nothingSchema),
+    answers: { 200: json("What would be asked, and what was found.", roleTestAnswer) },
+    errors: ["not_found", "config_invalid", "backend_rejected"],
+  },
+  ...(["enable", "disable"] as const).map((verb): Operation => ({
+    method: "post",
+    path: `${rolePath.path}/${verb}`,
+    params: rolePath.params,
+    id: `${verb}Role`,
+    ...by,
+    summary: verb === "enable" ? "Issue from a role again" : "Issue from a role no more",
+    description: "Ending goes on either way.",
+    headers: PRECONDITION,
+    body: jsonBody(nothingSchema),
+    answers: { 200: json("What it is now.", roleSwitchAnswer) },
+    errors: ["not_found", "precondition_failed"],
+  })),
   {
     method: "put",
     ...rolePath,
     id: "putRole",
     ...by,
     summary: "Register or change a role",
+    headers: PRECONDITION,
     body: jsonBody(roleSchema),
     answers: {
       200: json("It was there; `result` says whether it changed.", rolePutAnswer),
       201: json("It was not there before.", rolePutAnswer),
     },
-    errors: ["not_found", "config_invalid", "check_failed", "backend_rejected", "conflict"],
+    errors: [
+      "not_found",
+      "precondition_failed",
+      "config_invalid",
+      "check_failed",
+      "backend_rejected",
+      "conflict",
+    ],
   },
   {
     method: "delete",
@@ -127,8 +203,9 @@ const ROLES: readonly Operation[] = [
     id: "deleteRole",
     ...by,
     summary: "Delete a role",
+    headers: PRECONDITION,
     answers: { 204: empty("It is gone.") },
-    errors: ["not_found", "conflict"],
+    errors: ["not_found", "conflict", "precondition_failed"],
   },
 ];
 
@@ -139,20 +216,55 @@ const TRUST_AND_POLICIES: readonly Operation[] = [
     id: "listTrust",
     ...by,
     summary: "List trust roots",
-    answers: { 200: json("All that are registered.", trustListAnswer) },
+    answers: { 200: json("All that the caller may read.", trustListAnswer) },
   },
+  {
+    method: "get",
+    ...trustPath,
+    id: "showTrust",
+    ...by,
+    summary: "Show a trust root",
+    answers: { 200: json("The trust root; its ETag.", trustAnswer) },
+    errors: ["not_found"],
+  },
+  {
+    method: "post",
+    path: `${trustPath.path}/test`,
+    params: trustPath.params,
+    id: "testTrust",
+    ...by,
+    summary: "Look at the keys of a trust root",
+    description:
+      "Fetches discovery and keys anew, or reads the bundle; what it sees counts for no token.",
+    body: jsonBody(nothingSchema),
+    answers: { 200: json("What was seen.", trustTestAnswer) },
+    errors: ["not_found"],
+  },
+  ...(["enable", "disable"] as const).map((verb): Operation => ({
+    method: "post",
+    path: `${trustPath.path}/${verb}`,
+    params: trustPath.params,
+    id: `${verb}Trust`,
+    ...by,
+    summary: verb === "enable" ? "Accept its identities again" : "Accept its identities no more",
+    headers: PRECONDITION,
+    body: jsonBody(nothingSchema),
+    answers: { 200: json("What it is now.", trustSwitchAnswer) },
+    errors: ["not_found", "conflict", "precondition_failed"],
+  })),
   {
     method: "put",
     ...trustPath,
     id: "putTrust",
     ...by,
     summary: "Register or change a trust root",
+    headers: PRECONDITION,
     body: jsonBody(trustSchema),
     answers: {
       200: json("It was there; `result` says whether it changed.", trustPutAnswer),
       201: json("It was not there before.", trustPutAnswer),
     },
-    errors: ["conflict", "config_invalid"],
+    errors: ["conflict", "precondition_failed", "config_invalid"],
   },
   {
     method: "delete",
@@ -160,8 +272,9 @@ const TRUST_AND_POLICIES: readonly Operation[] = [
     id: "deleteTrust",
     ...by,
     summary: "Delete a trust root",
+    headers: PRECONDITION,
     answers: { 204: empty("It is gone.") },
-    errors: ["not_found", "conflict"],
+    errors: ["not_found", "conflict", "precondition_failed"],
   },
   {
     method: "get",
@@ -177,9 +290,40 @@ const TRUST_AND_POLICIES: readonly Operation[] = [
     id: "putPolicies",
     ...by,
     summary: "Put a set of policies in force",
+    headers: PRECONDITION,
     body: jsonBody(policiesSchema),
     answers: { 200: json("Whether it changed, and its digest.", policiesPutAnswer) },
-    errors: ["conflict", "config_invalid"],
+    errors: ["conflict", "precondition_failed", "config_invalid"],
+  },
+  {
+    method: "get",
+    path: "/v1/policies/history",
+    id: "policyHistory",
+    ...by,
+    summary: "List what decided, when, and by whom it was activated",
+    query: policyHistoryQuery,
+    answers: { 200: json("Newest first.", policyHistoryAnswer) },
+  },
+  {
+    method: "get",
+    path: "/v1/policies/:digest",
+    params: { digest: rollBackSchema.shape.digest },
+    id: "showPolicySources",
+    ...by,
+    summary: "Show the sources of a set that is or was in force",
+    answers: { 200: json("The sources.", policySourcesAnswer) },
+    errors: ["not_found"],
+  },
+  {
+    method: "post",
+    path: "/v1/policies/rollback",
+    id: "rollBackPolicies",
+    ...by,
+    summary: "Put an earlier set of policies in force again",
+    headers: PRECONDITION,
+    body: jsonBody(rollBackSchema),
+    answers: { 200: json("Whether it changed, and its digest.", policiesPutAnswer) },
+    errors: ["not_found", "conflict", "precondition_failed", "config_invalid"],
   },
   {
     method: "post",

@@ -6,13 +6,12 @@ import {
   parseId,
   parseRoleName,
   type EventFilter,
-  type Lease,
   type LeaseFilter,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { administratorOf, callerOf, owns, type Caller } from "../caller.ts";
+import { authorityOf, leaseFor, LEDGER } from "../author.ts";
 import { idParam, pageOf, readJson, readQuery } from "../read-json.ts";
-import type { Env, HttpContext } from "../request-scope.ts";
+import type { Env } from "../request-scope.ts";
 import {
   endLeaseSchema,
   eventsQuery,
@@ -25,24 +24,28 @@ import { countsView, decisionView, eventView, leaseView } from "../views/json-vi
 /** Leases, and what security teams ask of the ledger. */
 export function leaseRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/leases", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, leasesQuery);
     const page = await ports.queries.leases(leaseFilter(query), pageOf(query));
     return c.json({ items: page.items.map(leaseView), next: page.next });
   });
-  app.get("/v1/leases/:id", async (c) => c.json(leaseView((await ownLease(c, ports)).lease)));
+  app.get("/v1/leases/:id", async (c) => {
+    const { lease } = await leaseFor(c, ports, idParam(c, "lease"), "read");
+    return c.json(leaseView(lease));
+  });
   app.post("/v1/leases/:id/end", async (c) => {
-    const { lease, caller } = await ownLease(c, ports);
+    const { lease, caller, ...authority } = await leaseFor(c, ports, idParam(c, "lease"), "end");
     const input = await readJson(c, endLeaseSchema);
-    const by = caller.kind === "administrator" ? "an administrator" : "its holder";
+    const { actor, decisionId } = authority;
+    const by = actor.kind === "administrator" ? "an administrator" : "its holder";
     const ended = await ports.core.endLease(
-      { leaseId: lease.id, by: caller.actor, reason: input.reason ?? `ended by ${by}` },
+      { leaseId: lease.id, by: actor, reason: input.reason ?? `ended by ${by}`, decisionId },
       c.get("call"),
     );
     return c.json(leaseView(ended));
   });
   app.post("/v1/leases/:id/renew", async (c) => {
-    const { lease, caller } = await ownLease(c, ports);
+    const { lease, caller } = await leaseFor(c, ports, idParam(c, "lease"), "read");
     const input = await readJson(c, renewSchema);
     if (caller.kind !== "task" || caller.task.id !== lease.taskId) {
       throw new BrokerError("denied", "A renewal needs the task's own token.", {
@@ -60,13 +63,13 @@ export function leaseRoutes(app: Hono<Env>, ports: AppPorts): void {
 /** Events, decisions and the verification of the log. */
 export function ledgerRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/events", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, eventsQuery);
     const page = await ports.queries.events(eventFilter(query), pageOf(query));
     return c.json({ items: page.items.map(eventView), next: page.next });
   });
   app.get("/v1/decisions/:id", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const id = idParam(c, "decision");
     const decision = await ports.queries.decision(id);
     if (decision === null)
@@ -74,34 +77,14 @@ export function ledgerRoutes(app: Hono<Env>, ports: AppPorts): void {
     return c.json(decisionView(decision));
   });
   app.get("/v1/ledger/counts", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     return c.json(countsView(await ports.queries.counts()));
   });
   app.post("/v1/ledger/verify", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "verify", LEDGER);
     const input = await readJson(c, verifySchema);
     return c.json(await ports.sequencer.verify(input.from ?? 0));
   });
-}
-
-/** The lease, if the caller may see its task. Without one (a restore), it is an administrator's. */
-async function ownLease(
-  c: HttpContext,
-  ports: AppPorts,
-): Promise<{ readonly lease: Lease; readonly caller: Caller }> {
-  const caller = await callerOf(c, ports);
-  const id = idParam(c, "lease");
-  const lease = await ports.tasks.lease(id);
-  if (lease !== null && (await ownsLease(ports, caller, lease))) return { lease, caller };
-  throw new BrokerError("not_found", `There is no lease ${id} that this caller may see.`, {
-    where: "id",
-  });
-}
-
-async function ownsLease(ports: AppPorts, caller: Caller, lease: Lease): Promise<boolean> {
-  if (caller.kind === "administrator") return true;
-  const task = lease.taskId === null ? null : await ports.tasks.find(lease.taskId);
-  return task !== null && owns(ports.tasks, caller, task);
 }
 
 export function leaseFilter(

@@ -1,7 +1,7 @@
 import type { Hono } from "hono";
 import { BrokerError } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { administratorOf } from "../caller.ts";
+import { authorityOf, LEDGER } from "../author.ts";
 import { pacedStream } from "../paced-stream.ts";
 import { readQuery } from "../read-json.ts";
 import type { Env } from "../request-scope.ts";
@@ -14,7 +14,7 @@ const EXPORTS_MAX = 2;
 export function ledgerExportRoutes(app: Hono<Env>, ports: AppPorts): void {
   let underWay = 0;
   app.get("/v1/ledger/export", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, exportQuery);
     if (underWay >= EXPORTS_MAX) {
       throw new BrokerError("busy", `There are ${EXPORTS_MAX} exports under way already.`, {

@@ -1,9 +1,9 @@
 import type { Hono } from "hono";
 import type { z } from "zod";
-import type { Planned } from "@mayfly/core";
+import type { Author, Planned } from "@mayfly/core";
 import { BrokerError, type JsonObject } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { administratorOf } from "../caller.ts";
+import { authorOf } from "../author.ts";
 import { knownError, problemAnswer } from "../problem.ts";
 import { readJson } from "../read-json.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
@@ -18,10 +18,10 @@ import { planSchema } from "../schemas/plan.ts";
 export function planRoutes(app: Hono<Env>, ports: AppPorts): void {
   const { core } = ports;
   app.post("/v1/plan", async (c) => {
-    await administratorOf(c, ports);
+    const by = await authorOf(c, ports);
     const { trust, backend, roles, policies } = await readJson(c, planSchema);
     const objects: JsonObject[] = [];
-    for (const planned of await core.planTrustRoots(trust)) {
+    for (const planned of await core.planTrustRoots(trust, by)) {
       objects.push(plannedView("trust", planned, c, ports));
     }
     if (backend !== undefined || roles.length > 0) {
@@ -34,11 +34,11 @@ export function planRoutes(app: Hono<Env>, ports: AppPorts): void {
               config: backend.config,
               ...(backend.enabled === undefined ? {} : { enabled: backend.enabled }),
             };
-      const plan = await core.planBackend({ backend: registration, roles }, c.get("call"));
+      const plan = await core.planBackend({ backend: registration, roles }, by, c.get("call"));
       if (plan.backend !== null) objects.push(plannedView("backend", plan.backend, c, ports));
       for (const role of plan.roles) objects.push(plannedView("role", role, c, ports));
     }
-    if (policies !== undefined) objects.push(await policiesView(c, ports, policies.sources));
+    if (policies !== undefined) objects.push(await policiesView(c, ports, policies.sources, by));
     return c.json({ objects });
   });
 }
@@ -47,10 +47,11 @@ async function policiesView(
   c: HttpContext,
   ports: AppPorts,
   sources: z.infer<typeof policiesSchema>["sources"],
+  by: Author,
 ): Promise<JsonObject> {
   const name = "policies";
   try {
-    const { put, digest } = await ports.core.planPolicies(sources);
+    const { put, digest } = await ports.core.planPolicies(sources, by);
     const before = (await ports.core.catalogView()).policies?.digest ?? null;
     const changes =
       put === "unchanged" ? [] : [{ path: "digest", from: before, to: digest, secret: false }];

@@ -3,7 +3,8 @@ import type { z } from "zod";
 import type { EndTaskRequest, HeartbeatProof } from "@mayfly/core";
 import { BrokerError, parseId, type TaskFilter, type TaskId } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { administratorOf, callerOf, mustOwnTask, presentedBy } from "../caller.ts";
+import { authorityOf, LEDGER, taskFor } from "../author.ts";
+import { callerOf, presentedBy } from "../caller.ts";
 import { idParam, pageOf, readJson, readQuery } from "../read-json.ts";
 import { goneSignal } from "../reply-delivery.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
@@ -21,19 +22,18 @@ const ENDINGS = {
 /** Tasks: read, heartbeat, end. Ending consults no policy. */
 export function taskRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/tasks", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, tasksQuery);
     const page = await ports.queries.tasks(filterOf(query), pageOf(query));
     return c.json({ items: page.items.map(taskView), next: page.next });
   });
   app.get("/v1/tasks/:id", async (c) => {
-    const caller = await callerOf(c, ports);
-    return c.json(taskView(await mustOwnTask(ports.tasks, caller, idParam(c, "task"))));
+    const { task } = await taskFor(c, ports, idParam(c, "task"), "read");
+    return c.json(taskView(task));
   });
   app.get("/v1/tasks/:id/chain", async (c) => {
-    const caller = await callerOf(c, ports);
     const id = idParam(c, "task");
-    await mustOwnTask(ports.tasks, caller, id);
+    await taskFor(c, ports, id, "read");
     const chain = await ports.queries.taskChain(id);
     if (chain === null) throw new BrokerError("not_found", `There is no task ${id}.`);
     return c.json({
@@ -87,9 +87,9 @@ function endRoute(
   state: EndTaskRequest["state"],
 ): void {
   app.post(`/v1/tasks/:id/${verb}`, async (c) => {
-    const caller = await callerOf(c, ports);
     const id = idParam(c, "task");
-    await mustOwnTask(ports.tasks, caller, id);
+    const action = state === "killed" ? "kill" : "end";
+    const { actor, decisionId } = await taskFor(c, ports, id, action);
     const input = await readJson(c, endTaskSchema);
     const call = c.get("call");
     // Who has gone is waited for no longer; the end itself goes on.
@@ -97,7 +97,8 @@ function endRoute(
     const ended = await ports.core.endTask(
       {
         taskId: id,
-        by: caller.actor,
+        by: actor,
+        decisionId,
         state,
         reason: input.reason ?? verb,
         waitSeconds: input.wait ?? 0,

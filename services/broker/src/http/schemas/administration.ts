@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PAGE_QUERY } from "../read-json.ts";
 
 /** What `routes/administration.ts` reads. */
 export const backendSchema = z.strictObject({
@@ -25,3 +26,8 @@ export const roleSchema = z
     path: ["role"],
   });
 export const nothingSchema = z.strictObject({});
+
+export const policyHistoryQuery = z.strictObject({ limit: PAGE_QUERY.limit });
+export const rollBackSchema = z.strictObject({
+  digest: z.string().regex(/^[0-9a-f]{64}$/, "expected 64 hex digits"),
+});

@@ -7,6 +7,21 @@ import { countShape, idShape, instantShape, nameShape, objectShape } from "./sha
 const putAnswer = z.enum(["created", "updated", "unchanged"]);
 const namedList = <S extends z.ZodType>(item: S) => z.strictObject({ items: z.array(item) });
 
+export const checkAnswer = z
+  .strictObject({
+    upstream_identity: z.string(),
+    clock_skew_ms: z.number().nullable(),
+    facts: objectShape,
+    problems: z.array(z.strictObject({ code: z.string(), what: z.string(), fix: z.string() })),
+  })
+  .meta({ id: "SelfCheck", description: "What the backend was seen to allow, and what it lacks." });
+export const lastCheckAnswer = z.strictObject({
+  checked_at: instantShape,
+  revision: countShape.meta({ description: "Of the configuration that was checked." }),
+  result: z.enum(["sound", "problems", "failed"]),
+  check: checkAnswer.nullable(),
+  error: z.string().nullable().meta({ description: "Why there was no answer." }),
+});
 export const backendAnswer = z
   .strictObject({
     id: nameShape("backend"),
@@ -16,16 +31,9 @@ export const backendAnswer = z
     config: objectShape.meta({ description: "As registered, without secrets." }),
     upstream_identity: z.string(),
     updated_at: instantShape,
+    last_check: lastCheckAnswer.nullable(),
   })
   .meta({ id: "Backend" });
-export const checkAnswer = z
-  .strictObject({
-    upstream_identity: z.string(),
-    clock_skew_ms: z.number().nullable(),
-    facts: objectShape,
-    problems: z.array(z.strictObject({ code: z.string(), what: z.string(), fix: z.string() })),
-  })
-  .meta({ id: "SelfCheck", description: "What the backend was seen to allow, and what it lacks." });
 export const backendsAnswer = namedList(backendAnswer);
 export const backendPutAnswer = z.strictObject({
   result: putAnswer,
@@ -41,32 +49,72 @@ export const roleAnswer = z
   .looseObject({
     role: nameShape("role"),
     backend: nameShape("backend"),
+    revision: countShape,
+    enabled: z.boolean(),
     description: z.string(),
     ttl_max_seconds: z.number(),
     data_class: z.enum(["public", "internal", "confidential", "restricted"]),
     reversibility: z.enum(["read_only", "reversible", "irreversible"]),
     environment: z.string(),
+    updated_at: instantShape,
   })
   .meta({ id: "Role", description: "Beside these, the members of its backend's type." });
 export const rolesAnswer = namedList(roleAnswer);
 export const rolePutAnswer = z.strictObject({ result: putAnswer, role: roleAnswer });
 
+export const roleSwitchAnswer = z.strictObject({ role: nameShape("role"), enabled: z.boolean() });
+export const sampleAnswer = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("planned"),
+    grant: objectShape.meta({ description: "What would be asked of the backend." }),
+    ttl_seconds: z.number(),
+  }),
+  z.strictObject({ kind: z.literal("needs_params"), why: z.string() }),
+]);
+export const roleTestAnswer = z.strictObject({ check: checkAnswer, sample: sampleAnswer });
+
 export const trustAnswer = z
   .strictObject({
     name: nameShape("trust"),
     kind: z.enum(["oidc", "spiffe"]),
+    revision: countShape,
     enabled: z.boolean(),
     config: objectShape,
+    updated_at: instantShape,
   })
   .meta({ id: "TrustRoot" });
 export const trustListAnswer = namedList(trustAnswer);
-export const trustPutAnswer = z.strictObject({ result: putAnswer, name: nameShape("trust") });
+export const trustPutAnswer = z.strictObject({
+  result: putAnswer,
+  name: nameShape("trust"),
+  revision: countShape,
+});
+export const trustSwitchAnswer = z.strictObject({ name: nameShape("trust"), enabled: z.boolean() });
+export const trustTestAnswer = z.strictObject({
+  source: z.string().meta({ description: "Where its keys come from." }),
+  fetched: z.boolean().meta({ description: "Whether they were fetched for this answer." }),
+  keys: z.array(z.strictObject({ kid: z.string().nullable(), algorithms: z.array(z.string()) })),
+  max_age_seconds: z.number().nullable(),
+  problem: z.string().nullable().meta({ description: "Null: its tokens can be verified." }),
+});
 
 export const policiesAnswer = z.strictObject({
   digest: z.string().nullable(),
   sources: z.array(z.strictObject({ name: z.string(), text: z.string() })),
   activated_at: instantShape.nullable(),
 });
+export const policySourcesAnswer = z.strictObject({
+  digest: z.string(),
+  sources: z.array(z.strictObject({ name: z.string(), text: z.string() })),
+});
+export const activationAnswer = z.strictObject({
+  digest: z.string(),
+  before: z.string().nullable().meta({ description: "What decided before." }),
+  activated_at: instantShape,
+  actor: z.strictObject({ kind: z.string(), name: z.string() }),
+  decision: idShape("decision").nullable(),
+});
+export const policyHistoryAnswer = namedList(activationAnswer);
 export const policiesPutAnswer = z.strictObject({ result: putAnswer, digest: z.string() });
 
 export const explanationAnswer = z

@@ -1,4 +1,4 @@
-import type { DescribedBackend, Explanation } from "@mayfly/core";
+import type { Explanation } from "@mayfly/core";
 import {
   workloadName,
   type Decision,
@@ -7,14 +7,9 @@ import {
   type Lease,
   type LedgerCounts,
   type LedgerEvent,
-  type Role,
   type Task,
 } from "@mayfly/spec";
-import type {
-  backendAnswer,
-  explanationAnswer,
-  roleAnswer,
-} from "../schemas/answers-administration.ts";
+import type { explanationAnswer } from "../schemas/answers-administration.ts";
 import type {
   countsAnswer,
   decisionAnswer,
@@ -121,27 +116,6 @@ export const eventView = (event: LedgerEvent): View<typeof eventAnswer> => ({
   decision: event.decisionId,
   data: event.data,
   log_index: event.logIndex,
-});
-
-export const backendView = (backend: DescribedBackend): View<typeof backendAnswer> => ({
-  id: backend.id,
-  type: backend.type,
-  revision: backend.revision,
-  enabled: backend.enabled,
-  config: backend.config,
-  upstream_identity: backend.upstreamIdentity,
-  updated_at: instantText(backend.updatedAt),
-});
-
-export const roleView = (role: Role): View<typeof roleAnswer> => ({
-  ...role.settings,
-  role: role.name,
-  backend: role.backendId,
-  description: role.description,
-  ttl_max_seconds: role.ttlSecondsMax,
-  data_class: role.dataClass,
-  reversibility: role.reversibility,
-  environment: role.environment,
 });
 
 export const explanationView = (explanation: Explanation): View<typeof explanationAnswer> => ({

@@ -1,0 +1,113 @@
+import {
+  NO_TERMS,
+  type AdministeredResource,
+  type AdministrativeAction,
+  type Actor,
+  type BackendId,
+  type ChangeTerms,
+  type Precondition,
+  type RoleName,
+  type TrustRootName,
+} from "@mayfly/spec";
+import { authorise } from "../administer/authorise.ts";
+import type { Author } from "../administer/author.ts";
+import { backendResource, roleResource, trustRootResource } from "../administer/resources.ts";
+import type { CatalogView } from "../catalog/catalog-view.ts";
+import type { CoreParts } from "../core-parts.ts";
+import { findTrustRoot } from "./trust-roots.ts";
+
+/** Disabling stops issuing, or identities; never an end. So does deleting. */
+
+const backendOf =
+  (id: BackendId) =>
+  (view: CatalogView): AdministeredResource =>
+    backendResource(id, view.backends.get(id)?.registered.type ?? null);
+const roleOf =
+  (name: RoleName) =>
+  (view: CatalogView): AdministeredResource =>
+    roleResource(view, name, view.roles.get(name) ?? null);
+const trustRootOf =
+  (name: TrustRootName) =>
+  (view: CatalogView): AdministeredResource =>
+    trustRootResource(name, findTrustRoot(view.snapshot.trustRoots, name));
+
+/** After a change of ours, what this process decides from has it. */
+async function changing(
+  parts: CoreParts,
+  action: AdministrativeAction,
+  resourceIn: (view: CatalogView) => AdministeredResource,
+  by: Author,
+  precondition: Precondition,
+  change: (actor: Actor, terms: ChangeTerms) => Promise<void>,
+): Promise<void> {
+  const resource = resourceIn(await parts.catalog.fresh());
+  const { actor, decisionId } = await authorise(parts, by, { action, resources: [resource] });
+  await change(actor, { precondition, decisionId });
+  await parts.catalog.fresh();
+}
+
+const verbOf = (enabled: boolean): AdministrativeAction => (enabled ? "enable" : "disable");
+const NONE = NO_TERMS.precondition;
+
+export const setBackendEnabled = (
+  parts: CoreParts,
+  id: BackendId,
+  enabled: boolean,
+  by: Author,
+  precondition = NONE,
+): Promise<void> =>
+  changing(parts, verbOf(enabled), backendOf(id), by, precondition, (actor, terms) =>
+    parts.ports.catalog.setBackendEnabled(id, enabled, actor, terms),
+  );
+
+export const deleteBackend = (
+  parts: CoreParts,
+  id: BackendId,
+  by: Author,
+  precondition = NONE,
+): Promise<void> =>
+  changing(parts, "delete", backendOf(id), by, precondition, (actor, terms) =>
+    parts.ports.catalog.deleteBackend(id, actor, terms),
+  );
+
+export const setRoleEnabled = (
+  parts: CoreParts,
+  name: RoleName,
+  enabled: boolean,
+  by: Author,
+  precondition = NONE,
+): Promise<void> =>
+  changing(parts, verbOf(enabled), roleOf(name), by, precondition, (actor, terms) =>
+    parts.ports.catalog.setRoleEnabled(name, enabled, actor, terms),
+  );
+
+export const deleteRole = (
+  parts: CoreParts,
+  name: RoleName,
+  by: Author,
+  precondition = NONE,
+): Promise<void> =>
+  changing(parts, "delete", roleOf(name), by, precondition, (actor, terms) =>
+    parts.ports.catalog.deleteRole(name, actor, terms),
+  );
+
+export const setTrustRootEnabled = (
+  parts: CoreParts,
+  name: TrustRootName,
+  enabled: boolean,
+  by: Author,
+  precondition = NONE,
+): Promise<void> =>
+  changing(parts, verbOf(enabled), trustRootOf(name), by, precondition, (actor, terms) =>
+    parts.ports.catalog.setTrustRootEnabled(name, enabled, actor, terms),
+  );
+
+export const deleteTrustRoot = (
+  parts: CoreParts,
+  name: TrustRootName,
+  by: Author,
+  precondition = NONE,
+): Promise<void> =>
+  changing(parts, "delete", trustRootOf(name), by, precondition, (actor, terms) =>
+    parts.ports.catalog.deleteTrustRoot(name, actor, terms),
+  );

@@ -1,0 +1,88 @@
+import { BrokerError, type CallContext, type TrustRoot, type TrustRootLook } from "@mayfly/spec";
+import { parseOidcConfig } from "./oidc-config.ts";
+import { fetchOidcKeys, oidcKeysRules } from "./oidc-verifier.ts";
+import { parseJwkSet, type KeySet } from "./parse-jwk-set.ts";
+import { Refusal } from "./refusal.ts";
+import type { FetchedKeys } from "./remote-keys.ts";
+import { parseSpiffeConfig } from "./spiffe-config.ts";
+import { fetchSpiffeBundle, spiffeKeysRules } from "./spiffe-verifier.ts";
+import type { VerifierParts } from "./verifier-parts.ts";
+
+type LookParts = Pick<VerifierParts, "http" | "audience">;
+
+const CONFIGURATION = "configuration";
+
+/** One look of its own, past every cache; what fails is told, not thrown. */
+export async function lookAtKeys(
+  root: TrustRoot,
+  parts: LookParts,
+  context: CallContext,
+): Promise<TrustRootLook> {
+  try {
+    return root.kind === "oidc"
+      ? await lookAtOidc(root, parts, context)
+      : await lookAtSpiffe(root, parts, context);
+  } catch (error) {
+    if (!BrokerError.is(error)) throw error;
+    const problem = `Its configuration cannot be used: ${error.message}`;
+    return { source: CONFIGURATION, fetched: false, keys: [], maxAgeSeconds: null, problem };
+  }
+}
+
+function lookAtOidc(
+  root: TrustRoot,
+  { http, audience }: LookParts,
+  context: CallContext,
+): Promise<TrustRootLook> {
+  const config = parseOidcConfig(root.name, audience, root.config);
+  const { jwks, jwks_uri: uri, issuer } = config;
+  return look(uri ?? issuer, async () =>
+    jwks === undefined
+      ? fetchOidcKeys(config, http, context)
+      : parseJwkSet(jwks, oidcKeysRules(config)),
+  );
+}
+
+function lookAtSpiffe(
+  root: TrustRoot,
+  { http }: LookParts,
+  context: CallContext,
+): Promise<TrustRootLook> {
+  const config = parseSpiffeConfig(root.name, root.config);
+  const { bundle_endpoint: endpoint, bundle } = config;
+  return look(endpoint?.url ?? CONFIGURATION, async () =>
+    endpoint === undefined
+      ? parseJwkSet(bundle, spiffeKeysRules(config))
+      : (await fetchSpiffeBundle(config, endpoint.url, http, context)).fetched,
+  );
+}
+
+async function look(
+  from: string,
+  read: () => Promise<FetchedKeys | KeySet>,
+): Promise<TrustRootLook> {
+  try {
+    const found = await read();
+    const isFetched = "maxAgeSeconds" in found;
+    const { keys } = isFetched ? found.keys : found;
+    return {
+      source: isFetched ? from : CONFIGURATION,
+      fetched: isFetched,
+      keys: keys.map(({ kid, algorithms }) => ({ kid, algorithms })),
+      maxAgeSeconds: isFetched ? found.maxAgeSeconds : null,
+      problem:
+        keys.length === 0 ? "There is no key in it with which a token could be verified." : null,
+    };
+  } catch (error) {
+    return { source: from, fetched: false, keys: [], maxAgeSeconds: null, problem: wordsOf(error) };
+  }
+}
+
+/** A refusal's text is fixed or our configuration's; of the outside world its kind is told. */
+function wordsOf(error: unknown): string {
+  if (error instanceof Refusal) {
+    const cause = error.cause === undefined ? "" : ` (${wordsOf(error.cause)})`;
+    return `${error.message}${cause}`;
+  }
+  return BrokerError.is(error) ? error.message : "the look failed";
+}
