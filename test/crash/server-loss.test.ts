@@ -1,6 +1,4 @@
-import { rm } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { startPostgres, type EmbeddedPostgres } from "@mayfly/embedded";
 import {
   accepted,
   codeOf,
@@ -9,44 +7,14 @@ import {
   listAt,
   pause,
   startInstallation,
+  startRestartable,
   textAt,
   until,
   type Granted,
   type Installation,
   type RunningBroker,
-  type ServerAddress,
 } from "../harness/index.ts";
 import { isLetIn, opening, SETTLE_MS_MAX, theLease } from "./scene.ts";
-
-/** A PostgreSQL of the test's own, which is stopped, killed and started again in its place. */
-interface Restartable extends ServerAddress, AsyncDisposable {
-  /** `kill` is a crash: the next start recovers from the log. */
-  lose(how: "fast" | "kill"): Promise<void>;
-  start(): Promise<void>;
-}
-
-/** With fsync: what it acknowledged, a crash must not take back. */
-async function startRestartable(): Promise<Restartable> {
-  let server: EmbeddedPostgres = await startPostgres({ persistent: true });
-  const { host, port, dataDir } = server;
-  return {
-    host,
-    port,
-    url: (database, user, password) => server.url(database, user, password),
-    lose: async (how) => {
-      if (how === "fast") await server.stop("fast");
-      else server.kill();
-      await server.exited;
-    },
-    start: async () => {
-      server = await startPostgres({ persistent: true, dataDir, port });
-    },
-    [Symbol.asyncDispose]: async () => {
-      await server.stop("immediate");
-      await rm(dataDir, { recursive: true, force: true });
-    },
-  };
-}
 
 const AGENT_PAUSE_MS = 100;
 const complete = (broker: RunningBroker, granted: Granted) =>

@@ -27,6 +27,8 @@ export interface ServiceProcess {
   freeze(): void;
   /** SIGCONT. */
   thaw(): void;
+  /** Whether it stands still now. */
+  isFrozen(): Promise<boolean>;
   /** Waits until the process stands still, by its own SIGSTOP or ours. */
   frozen(withinMs?: number): Promise<void>;
 }
@@ -92,6 +94,7 @@ function handle(service: ServiceName, guarded: GuardedProcess, lines: string[]):
     kill,
     freeze: () => guarded.signal("SIGSTOP"),
     thaw: () => guarded.signal("SIGCONT"),
+    isFrozen: async () => !guarded.hasEnded() && (await stateOf(guarded.pid)) === "T",
     frozen: async (withinMs = START_MS_MAX) => {
       await until(`the ${service} to stand still`, withinMs, async () => {
         if (guarded.hasEnded()) throw new Error(`the ${service} ended:\n${output()}`);

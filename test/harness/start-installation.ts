@@ -52,6 +52,8 @@ export interface Installation extends AsyncDisposable {
   readonly processes: readonly ServiceProcess[];
   startBroker(settings?: Environment): Promise<RunningBroker>;
   startWorker(settings?: Environment): Promise<ServiceProcess>;
+  /** Without waiting for its first sweep. */
+  startWorkerAtOnce(settings?: Environment): Promise<ServiceProcess>;
   /** Registers trust, backend, roles and policies through the API, as a platform team does. */
   register(broker: RunningBroker): Promise<void>;
   /** A JWT-SVID of `spiffe://system.test/agent/<agent>`, good for five minutes. */
@@ -145,6 +147,7 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
       const { port } = JSON.parse(await one.line("broker listens")) as { readonly port: number };
       return { ...one, api: createBrokerApi(`http://127.0.0.1:${port}`, adminToken) };
     },
+    startWorkerAtOnce: (own = {}) => start("worker", own),
     startWorker: async (own = {}) => {
       const one = await start("worker", own);
       // Until one has, nothing is issued.

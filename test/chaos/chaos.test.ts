@@ -1,0 +1,14 @@
+import { expect, test } from "vitest";
+import { runChaos } from "./run-chaos.ts";
+
+const KILLS = 30;
+const LONG_MS = 400_000;
+
+test("nothing leaks while processes are killed at every step", { timeout: LONG_MS }, async () => {
+  const seed = new Date().toISOString();
+  const result = await runChaos({ kills: KILLS, seed, say: () => undefined });
+  expect(result.leaks, `seed ${seed}`).toEqual([]);
+  expect(result.kills).toBeGreaterThanOrEqual(KILLS);
+  expect(result.byStep.size).toBeGreaterThan(5);
+  expect(result.leases).toBeGreaterThan(KILLS / 2);
+});

@@ -1,0 +1,33 @@
+import { rm } from "node:fs/promises";
+import { startPostgres, type EmbeddedPostgres } from "@mayfly/embedded";
+import type { ServerAddress } from "./server-address.ts";
+
+/** A PostgreSQL of the test's own, which is stopped, killed and started again in its place. */
+export interface Restartable extends ServerAddress, AsyncDisposable {
+  /** `kill` is a crash: the next start recovers from the log. */
+  lose(how: "fast" | "kill"): Promise<void>;
+  start(): Promise<void>;
+}
+
+/** With fsync: what it acknowledged, a crash must not take back. */
+export async function startRestartable(): Promise<Restartable> {
+  let server: EmbeddedPostgres = await startPostgres({ persistent: true });
+  const { host, port, dataDir } = server;
+  return {
+    host,
+    port,
+    url: (database, user, password) => server.url(database, user, password),
+    lose: async (how) => {
+      if (how === "fast") await server.stop("fast");
+      else server.kill();
+      await server.exited;
+    },
+    start: async () => {
+      server = await startPostgres({ persistent: true, dataDir, port });
+    },
+    [Symbol.asyncDispose]: async () => {
+      await server.stop("immediate");
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
