@@ -8,6 +8,8 @@ export const EXIT = {
   refused: 4,
   unavailable: 5,
   defect: 70,
+  /** 128 and the number of SIGINT, as shells have it. */
+  interrupted: 130,
 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
@@ -19,4 +21,5 @@ export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
   4: "The broker or the ledger refused.",
   5: "The broker, the ledger or a backend does not answer or cannot now. Trying again may help.",
   70: "A defect in the command.",
+  130: "Interrupted (Ctrl-C). The message says what was done by then.",
 };

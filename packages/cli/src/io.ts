@@ -15,6 +15,8 @@ export interface Io {
   ask(question: string): Promise<string>;
   /** All of standard input as text, at most 1 MiB. */
   readInput(): Promise<string>;
+  /** Aborted by Ctrl-C. From the first call on, Ctrl-C no longer ends the process by itself. */
+  interrupts(): AbortSignal;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly random: Random;

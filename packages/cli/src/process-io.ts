@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { systemClock, systemRandom } from "@mayfly/host";
+import { interruption } from "./api/interruptible-api.ts";
 import { configError } from "./cli-error.ts";
 import type { Fetch, Io } from "./io.ts";
 
@@ -20,12 +21,18 @@ export function processIo(environment: Io["environment"], fetchFromNetwork: Fetc
     interactive: stdin.isTTY && stderr.isTTY,
     ask: async (question) => {
       const lines = createInterface({ input: stdin, output: stderr });
-      // Without it, an end of input or Ctrl-C would leave the question open for ever.
+      // Without it, an end of input would leave the question open for ever.
       const closed = new AbortController();
       lines.once("close", () => closed.abort());
+      let interrupted = false;
+      lines.once("SIGINT", () => {
+        interrupted = true;
+        lines.close();
+      });
       try {
         return await lines.question(question, { signal: closed.signal });
       } catch (error) {
+        if (interrupted) throw interruption(0, null);
         if (closed.signal.aborted) return "";
         throw error;
       } finally {
@@ -33,12 +40,24 @@ export function processIo(environment: Io["environment"], fetchFromNetwork: Fetc
       }
     },
     readInput: readAll,
+    interrupts: () => interruptsOf(process),
     environment,
     clock: systemClock,
     random: systemRandom,
     fetch: fetchFromNetwork,
     timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
   };
+}
+
+let interrupting: AbortController | null = null;
+
+/** A second Ctrl-C ends the process as ever: the first one may wait for an answer. */
+function interruptsOf(from: NodeJS.Process): AbortSignal {
+  if (interrupting !== null) return interrupting.signal;
+  const controller = new AbortController();
+  interrupting = controller;
+  from.once("SIGINT", () => controller.abort());
+  return controller.signal;
 }
 
 async function readAll(): Promise<string> {

@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { adminTokenCommands } from "./commands/admin-token-commands.ts";
 import { applyCommand } from "./commands/apply-command.ts";
 import { backendCommands } from "./commands/backend-commands.ts";
+import { completionCommand } from "./commands/completion-command.ts";
 import { sessionOpener } from "./commands/command-set.ts";
 import { doctorCommand } from "./commands/doctor-command.ts";
 import { eventCommands } from "./commands/event-commands.ts";
@@ -57,6 +58,7 @@ export function createProgram(io: Io, ending: Ending, version: string): Command 
     );
   const open = sessionOpener(io, ending);
   for (const addTo of COMMAND_SETS) addTo(program, open);
+  completionCommand(program, io);
   for (const command of withDescendants(program)) {
     command.exitOverride();
     command.configureOutput({

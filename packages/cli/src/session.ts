@@ -5,6 +5,7 @@ import { createPaint, type Paint } from "./render/paint.ts";
 import { readClientSettings, type ClientSettings } from "@mayfly/settings";
 import { Secret } from "@mayfly/spec";
 import { createBrokerApi, type BrokerApi } from "./api/broker-api.ts";
+import { interruptibleApi } from "./api/interruptible-api.ts";
 import { configError, usageError } from "./cli-error.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
@@ -80,12 +81,15 @@ const readText = (path: string): string => readFileSync(path, "utf8");
 
 function openApi(io: Io, options: GlobalOptions, settings: ClientSettings): BrokerApi {
   const token = tokenOf(options, settings);
-  return createBrokerApi({
+  const interrupted = io.interrupts();
+  const api = createBrokerApi({
+    interrupted,
     url: brokerUrl(options.url ?? settings.url),
     token,
     unsafePlainHttp: options.unsafePlainHttp === true,
     fetch: io.fetch,
   });
+  return interruptibleApi(api, interrupted);
 }
 
 function tokenOf(options: GlobalOptions, settings: ClientSettings): Secret | null {

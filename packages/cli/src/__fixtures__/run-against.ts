@@ -18,6 +18,7 @@ export async function runAgainst(url: string, line: string, more: Partial<Io> = 
     interactive: false,
     ask: () => Promise.reject(new Error("nobody is there to ask")),
     readInput: () => Promise.resolve(""),
+    interrupts: () => new AbortController().signal,
     environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN },
     clock: createFakeClock(instantMs(Date.parse(NOW))),
     random: seededRandom(1),

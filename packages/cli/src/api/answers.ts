@@ -182,8 +182,12 @@ export const pageAnswer = z.object({ items: z.array(z.unknown()), next: textOrNu
 export const listAnswer = z.object({ items: z.array(z.unknown()) });
 
 /** `answer` for showing: its strings cleaned, its shape checked. */
-export function readAnswer<T>(shape: z.ZodType<T>, answer: unknown): T {
-  const parsed = shape.safeParse(cleanStrings(answer));
+export const readAnswer = <T>(shape: z.ZodType<T>, answer: unknown): T =>
+  rawAnswer(shape, cleanStrings(answer));
+
+/** `answer` as the broker gave it, its shape checked: for a program, not for a terminal. */
+export function rawAnswer<T>(shape: z.ZodType<T>, answer: unknown): T {
+  const parsed = shape.safeParse(answer);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new CliError({

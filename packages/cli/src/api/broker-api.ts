@@ -25,6 +25,8 @@ export interface BrokerApiOptions {
   /** Sends the token over plain http to another machine. */
   readonly unsafePlainHttp: boolean;
   readonly fetch: Fetch;
+  /** Ends what is under way. */
+  readonly interrupted: AbortSignal;
 }
 
 /** Above the longest that the broker itself waits (60 s for the end of a task). */
@@ -125,7 +127,7 @@ async function sendCall(
       ...init,
       // A redirect would carry the token to somebody else.
       redirect: "error",
-      signal: AbortSignal.timeout(withinMs),
+      signal: AbortSignal.any([AbortSignal.timeout(withinMs), options.interrupted]),
     });
   } catch (error) {
     throw new CliError(

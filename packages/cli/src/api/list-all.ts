@@ -1,8 +1,9 @@
 import type { z } from "zod";
-import { usageError } from "../cli-error.ts";
+import { CliError, usageError } from "../cli-error.ts";
+import { EXIT } from "../exit-codes.ts";
 import { jsonText } from "../render/clean-text.ts";
 import type { Session } from "../session.ts";
-import { pageAnswer, readAnswer } from "./answers.ts";
+import { pageAnswer, rawAnswer, readAnswer } from "./answers.ts";
 import type { BrokerApi, Query } from "./broker-api.ts";
 
 export interface PageOptions {
@@ -38,16 +39,27 @@ export async function listAll<T>(
   let [count, after] = [0, page.after];
   for (;;) {
     const limit = String(Math.min(PAGE_MAX, most - count));
-    const answer = pageAnswer.parse(await api.get(path, { ...query, limit, after }));
+    const answer = rawAnswer(pageAnswer, await api.get(path, { ...query, limit, after }));
     for (const item of answer.items) {
       if (session.json) session.record(item);
       else items.push(readAnswer(shape, item));
     }
     count += answer.items.length;
+    if (answer.next !== null && answer.next === after) throw endless(path);
     after = answer.next ?? undefined;
     if (answer.next === null || count >= most) return { items, next: answer.next };
   }
 }
+
+/** A page that leads to itself would be read for ever. */
+const endless = (path: string): CliError =>
+  new CliError({
+    code: "not_a_broker",
+    what: "The broker's answer is not as expected: a page names itself as the next one.",
+    where: path,
+    todo: "Use the version of `mayfly` that belongs to the broker; a proxy may stand in between.",
+    exit: EXIT.unavailable,
+  });
 
 /** Says how to go on where more is there. */
 export function noteMore(session: Session, next: string | null): void {

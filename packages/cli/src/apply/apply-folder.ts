@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { JsonObject, PolicySource } from "@mayfly/spec";
-import { listAnswer, readAnswer } from "../api/answers.ts";
+import { listAnswer, rawAnswer, readAnswer } from "../api/answers.ts";
 import type { BrokerApi } from "../api/broker-api.ts";
 import { CliError, toCliError } from "../cli-error.ts";
 import { EXIT } from "../exit-codes.ts";
@@ -90,15 +90,13 @@ async function makePlan(session: Session, folder: string, options: ApplyOptions)
   return assemble(api, bodies, puts, policies, deletions);
 }
 
+const sourcesShape = z.looseObject({
+  sources: z.array(z.looseObject({ name: z.string(), text: z.string() })),
+});
+
 /** As they are: cleaned for a terminal, a policy would differ from its file. */
-function rawSources(answer: unknown): readonly PolicySource[] {
-  const shape = z.looseObject({
-    sources: z.array(z.looseObject({ name: z.string(), text: z.string() })),
-  });
-  const parsed = shape.safeParse(answer);
-  if (parsed.success) return parsed.data.sources.map(({ name, text }) => ({ name, text }));
-  return readAnswer(z.never(), answer);
-}
+const rawSources = (answer: unknown): readonly PolicySource[] =>
+  rawAnswer(sourcesShape, answer).sources.map(({ name, text }) => ({ name, text }));
 
 async function list<T>(
   api: Pick<BrokerApi, "get">,

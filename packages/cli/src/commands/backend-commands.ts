@@ -4,6 +4,7 @@ import {
   checkAnswer,
   listAnswer,
   putBackendAnswer,
+  rawAnswer,
   readAnswer,
   type BackendAnswer,
   type CheckAnswer,
@@ -33,7 +34,7 @@ function readCommands(backend: Command, open: Open): void {
     .addHelpText("after", examples("mayfly backend list"))
     .action(async (_options: object, command: Command) => {
       const session = open(command);
-      const { items } = listAnswer.parse(await session.api().get("/v1/backends"));
+      const { items } = rawAnswer(listAnswer, await session.api().get("/v1/backends"));
       if (session.json) return items.forEach((item) => session.record(item));
       showBackends(
         session,

@@ -3,6 +3,7 @@ import { z } from "zod";
 import {
   listAnswer,
   putRoleAnswer,
+  rawAnswer,
   readAnswer,
   roleAnswer,
   type RoleAnswer,
@@ -35,7 +36,7 @@ export const roleCommands: CommandSet = (program, open) => {
     .addHelpText("after", examples("mayfly role list"))
     .action(async (_options: object, command: Command) => {
       const session = open(command);
-      const { items } = listAnswer.parse(await session.api().get("/v1/roles"));
+      const { items } = rawAnswer(listAnswer, await session.api().get("/v1/roles"));
       if (session.json) return items.forEach((item) => session.record(item));
       const roles = items.map((item) => readAnswer(roleAnswer, item));
       if (session.quiet) return session.text(roles.map((each) => `${each.role}\n`).join(""));

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import {
   listAnswer,
+  rawAnswer,
   readAnswer,
   resultAnswer,
   trustAnswer,
@@ -22,7 +23,7 @@ export const trustCommands: CommandSet = (program, open) => {
     .addHelpText("after", examples("mayfly trust list"))
     .action(async (_options: object, command: Command) => {
       const session = open(command);
-      const { items } = listAnswer.parse(await session.api().get("/v1/trust"));
+      const { items } = rawAnswer(listAnswer, await session.api().get("/v1/trust"));
       if (session.json) return items.forEach((item) => session.record(item));
       const roots = items.map((item) => readAnswer(trustAnswer, item));
       if (session.quiet) return session.text(roots.map((each) => `${each.name}\n`).join(""));

@@ -6,6 +6,7 @@ import {
   listAnswer,
   pageAnswer,
   policiesAnswer,
+  rawAnswer,
   readAnswer,
 } from "../api/answers.ts";
 import type { BrokerApi } from "../api/broker-api.ts";
@@ -65,7 +66,7 @@ async function leaseFindings(api: BrokerApi): Promise<readonly Finding[]> {
     overdue > 0 && oldest > 60 ? bad("leases", text, late) : good("leases", text),
   ];
   const query = { state: "stuck", limit: String(STUCK_SHOWN_MAX) };
-  const page = pageAnswer.parse(await api.get("/v1/leases", query));
+  const page = rawAnswer(pageAnswer, await api.get("/v1/leases", query));
   for (const item of page.items) {
     const lease = readAnswer(leaseAnswer, item);
     const text = `${lease.id} at ${lease.backend}: ${lease.last_error ?? "no reason recorded"}`;
@@ -90,7 +91,7 @@ async function policyFindings(api: BrokerApi): Promise<readonly Finding[]> {
 }
 
 async function backendFindings(api: BrokerApi): Promise<readonly Finding[]> {
-  const { items } = listAnswer.parse(await api.get("/v1/backends"));
+  const { items } = rawAnswer(listAnswer, await api.get("/v1/backends"));
   if (items.length === 0) {
     return [skipped("backends", "none is registered", "mayfly backend put FILE")];
   }
