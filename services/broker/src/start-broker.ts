@@ -1,19 +1,27 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
 import { BACKEND_TYPES, composeParts, fileSchemas, type Parts } from "@mayfly/composition";
 import type { BrokerSettings } from "@mayfly/settings";
+import type { Log } from "@mayfly/spec";
 import { bootstrapAdministrators } from "./administrators.ts";
 import { createApp } from "./http/app.ts";
-import { boundConnections, boundPipelining } from "./http/bound-connections.ts";
+import { createAfterwork, type Afterwork } from "./http/afterwork.ts";
+import { createClientAddress } from "./http/client-address.ts";
+import { createEdgeServer } from "./http/edge-server.ts";
 import { every } from "./every.ts";
-import { countConnections, requestMeter } from "./start-metering.ts";
+import { lookAtReadiness } from "./readiness.ts";
+import { stopServer, type StopOutcome } from "./stop-server.ts";
+import { readTlsPair, type TlsPair, type TlsPaths } from "./tls-files.ts";
+import { createServedTls, type ServedTls } from "./tls-reload.ts";
+import { countCertificate, countConnections, requestMeter } from "./start-metering.ts";
 import { recentLook } from "./shared-look.ts";
 
 export interface RunningBroker {
   /** Where it listens, for instance `http://127.0.0.1:8420`. */
   readonly url: string;
-  close(): Promise<void>;
+  /** Within this long, {@link close} has cut what is under way and is done. */
+  readonly stopMsMax: number;
+  close(): Promise<StopOutcome>;
 }
 
 /** Node's limits on a request: a slow or endless one is cut. */
@@ -23,32 +31,46 @@ const HEADER_BYTES_MAX = 32 * 1024;
 /** How old an answer of `/readyz` may be: it asks the ledger that exchanges need. */
 const READINESS_MS_MAX = 1000;
 const ROTATION_INTERVAL_MS = 60_000;
+/** How often the certificate's files are looked at. */
+const TLS_INTERVAL_MS = 10_000;
+/** Beyond drain and stop: what was cut is settled, connections to the ledger are closed. */
+const STOP_REST_MS = 15_000;
 
 /** Starts the HTTP API. Throws `config_invalid` or `ledger_unavailable`; then nothing listens. */
 export async function startBroker(
   settings: BrokerSettings,
   logTo: { write(line: string): unknown },
 ): Promise<RunningBroker> {
+  const tlsPaths = tlsPathsOf(settings);
   const parts = await composeParts(settings, { name: "broker", logTo });
   const stop = new AbortController();
   try {
+    warnOfPlainHttp(settings, parts.log);
     await parts.taskTokens.rotate(parts.clock.now());
-    const server = await listen(settings, parts);
-    const rotation = every(ROTATION_INTERVAL_MS, parts, stop.signal, () =>
-      parts.taskTokens.rotate(parts.clock.now()),
-    );
-    const { port } = server.address() as AddressInfo;
-    const host = settings.listen.host.includes(":")
-      ? `[${settings.listen.host}]`
-      : settings.listen.host;
-    parts.log.info("broker listens", { host, port });
+    const state = { isStopping: false };
+    const tls = await tlsOf(tlsPaths, parts);
+    const { server, afterwork, served } = await listen(settings, parts, tls, state);
+    countCertificate(parts, served);
+    const loops = [
+      every(ROTATION_INTERVAL_MS, parts, stop.signal, () =>
+        parts.taskTokens.rotate(parts.clock.now()),
+      ),
+      ...(served === null
+        ? []
+        : [every(TLS_INTERVAL_MS, parts, stop.signal, () => served.reload())]),
+    ];
+    const url = urlOf(settings, server);
+    parts.log.info("broker listens", { host: settings.listen.host, port: portOf(server) });
     return {
-      url: `http://${host}:${port}`,
+      url,
+      stopMsMax: (settings.drainSeconds + settings.stopSeconds) * 1000 + STOP_REST_MS,
       close: async () => {
+        state.isStopping = true;
+        const outcome = await stopServer(server, { ...parts, afterwork, settings });
         stop.abort();
-        await closeServer(server);
-        await rotation;
+        await Promise.all(loops);
         await parts.close();
+        return outcome;
       },
     };
   } catch (error) {
@@ -58,8 +80,49 @@ export async function startBroker(
   }
 }
 
-async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
+interface Served {
+  readonly paths: TlsPaths;
+  readonly pair: TlsPair;
+}
+
+const tlsPathsOf = ({ tlsCertFile, tlsKeyFile }: BrokerSettings): TlsPaths | null =>
+  tlsCertFile === null || tlsKeyFile === null ? null : { cert: tlsCertFile, key: tlsKeyFile };
+
+const tlsOf = async (paths: TlsPaths | null, { clock }: Parts): Promise<Served | null> =>
+  paths === null ? null : { paths, pair: await readTlsPair(paths, clock.now()) };
+
+/** Tokens and credentials would go over the network for everybody to read. */
+function warnOfPlainHttp(settings: BrokerSettings, log: Log): void {
+  const { host } = settings.listen;
+  const isLoopback = host === "localhost" || host === "::1" || host.startsWith("127.");
+  if (isLoopback || settings.tlsCertFile !== null || settings.trustedProxies.length > 0) return;
+  log.warn("unsafe plain HTTP: set MAYFLY_TLS_CERT_FILE, or MAYFLY_TRUSTED_PROXIES", { host });
+}
+
+const portOf = (server: Server): number => (server.address() as AddressInfo).port;
+
+function urlOf({ listen: { host }, tlsCertFile }: BrokerSettings, server: Server): string {
+  const scheme = tlsCertFile === null ? "http" : "https";
+  return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${portOf(server)}`;
+}
+
+interface Listening {
+  readonly server: Server;
+  readonly afterwork: Afterwork;
+  readonly served: ServedTls | null;
+}
+
+async function listen(
+  settings: BrokerSettings,
+  parts: Parts,
+  tls: Served | null,
+  state: { readonly isStopping: boolean },
+): Promise<Listening> {
   const { ledger } = parts;
+  const afterwork = createAfterwork();
+  const isStopping = (): boolean => state.isStopping;
+  // The server is made of the application, and readiness looks at the server's certificate.
+  let served: ServedTls | null = null;
   const app = createApp({
     core: parts.core,
     tasks: ledger.tasks,
@@ -78,22 +141,26 @@ async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
     meter: requestMeter(parts.metrics),
     settings: { issuer: settings.issuer },
     fileSchemas: fileSchemas(BACKEND_TYPES),
+    clientAddress: createClientAddress(settings),
+    afterwork,
+    isStopping,
     readiness: recentLook(parts.clock, READINESS_MS_MAX, () =>
-      ledger.catalog.version().then(
-        () => true,
-        () => false,
-      ),
+      lookAtReadiness({ parts, ...settings, isStopping, tls: served }),
     ),
   });
-  const server = createAdaptorServer({
-    fetch: boundPipelining(app.fetch),
-    serverOptions: {
+  const { server, setCertificate } = createEdgeServer({
+    fetch: (request, bindings) => afterwork.track(Promise.resolve(app.fetch(request, bindings))),
+    random: parts.random,
+    issuer: settings.issuer,
+    connectionsMax: settings.connectionsMax,
+    limits: {
       headersTimeout: HEADERS_MS_MAX,
       requestTimeout: REQUEST_MS_MAX,
       maxHeaderSize: HEADER_BYTES_MAX,
     },
-  }) as Server;
-  boundConnections(server, settings.connectionsMax);
+    tls: tls?.pair ?? null,
+  });
+  if (tls !== null) served = createServedTls(setCertificate, tls.paths, tls.pair, parts);
   countConnections(server, parts.metrics);
   const { host, port } = settings.listen;
   await new Promise<void>((resolve, reject) => {
@@ -103,13 +170,5 @@ async function listen(settings: BrokerSettings, parts: Parts): Promise<Server> {
       resolve();
     });
   });
-  return server;
-}
-
-/** Lets requests under way end; idle connections are closed at once. */
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.close((error) => (error === undefined ? resolve() : reject(error)));
-    server.closeIdleConnections();
-  });
+  return { server, afterwork, served };
 }

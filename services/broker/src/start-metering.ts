@@ -1,6 +1,7 @@
 import type { Server } from "node:http";
 import type { Parts } from "@mayfly/composition";
 import { unmetered, type RequestMeter } from "./http/request-meter.ts";
+import type { ServedTls } from "./tls-reload.ts";
 
 type Metrics = Parts["metrics"];
 
@@ -36,4 +37,15 @@ export function countConnections(server: Server, metrics: Metrics): void {
         });
       }),
   );
+}
+
+export function countCertificate(
+  { metrics, clock }: Pick<Parts, "metrics" | "clock">,
+  served: ServedTls | null,
+): void {
+  if (metrics === null || served === null) return;
+  metrics.beforeScrape(async () => {
+    const seconds = (served.expiresAt() - clock.now()) / 1000;
+    metrics.set("mayfly_tls_certificate_expires_seconds", {}, seconds);
+  });
 }
