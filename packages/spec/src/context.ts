@@ -8,6 +8,8 @@ export interface CallContext {
   /** Aborted at the caller's deadline or at shutdown. An aborted call has effect `"unknown"`. */
   readonly signal: AbortSignal;
   readonly traceId: string;
+  /** Who called over the network, as far as trusted proxies say; not there for our own work. */
+  readonly clientAddress?: string;
 }
 
 export interface IssueContext extends CallContext {

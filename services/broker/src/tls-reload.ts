@@ -1,4 +1,3 @@
-import type { Server } from "node:https";
 import type { Clock, InstantMs, Log } from "@mayfly/spec";
 import { readTlsPair, type TlsPair, type TlsPaths } from "./tls-files.ts";
 
@@ -17,7 +16,7 @@ export interface ServedTls {
 }
 
 export function createServedTls(
-  server: Pick<Server, "setSecureContext">,
+  setCertificate: (pair: TlsPair) => void,
   paths: TlsPaths,
   first: TlsPair,
   ports: { readonly clock: Clock; readonly log: Log },
@@ -43,7 +42,7 @@ export function createServedTls(
         const pair = await readTlsPair(paths, ports.clock.now());
         failing = "";
         if (pair.cert !== served.cert || pair.key !== served.key) {
-          server.setSecureContext({ cert: pair.cert, key: pair.key, minVersion: "TLSv1.2" });
+          setCertificate(pair);
           served = pair;
           say(pair, "TLS certificate replaced");
         }

@@ -2,19 +2,27 @@ import { once } from "node:events";
 import { createJsonLog, systemClock } from "@mayfly/host";
 import { BrokerError, type Log } from "@mayfly/spec";
 
-/** How long a graceful stop may take before the process is ended all the same. */
+/** How long a graceful stop may take where the service does not say. */
 const STOP_MS_MAX = 20_000;
 
+export interface Service {
+  /** Stops gracefully. `forced`: what was under way had to be cut. */
+  close(): Promise<"stopped" | "forced" | void>;
+  /** After this long the process is ended all the same. */
+  readonly stopMsMax?: number;
+}
+
 /**
- * Runs a service until SIGTERM or SIGINT: the first asks it to stop gracefully, a second one, or
- * 20 s, ends it. A failure to start is said in plain words, with exit code 78 (`EX_CONFIG`) where
- * the configuration is at fault.
+ * Runs a service until SIGTERM or SIGINT: the first asks it to stop gracefully; a second one, or the
+ * service's bound, ends the process. Exit codes: 0 stopped gracefully; 1 something under way was
+ * cut, or it failed to start; 78 (`EX_CONFIG`) where the configuration is at fault, said in plain
+ * words.
  *
  * A promise that was rejected with nobody waiting for it is a defect, of ours or of a driver whose
  * server went away: it is logged, and the process goes on, since a broker or worker that is gone
  * ends no lease. An exception that nobody caught still ends it.
  */
-export async function runProcess(start: () => Promise<{ close(): Promise<void> }>): Promise<void> {
+export async function runProcess(start: () => Promise<Service>): Promise<void> {
   process.on("unhandledRejection", (error) => {
     defects().error("a rejected promise had nobody waiting for it", {}, error);
   });
@@ -22,9 +30,9 @@ export async function runProcess(start: () => Promise<{ close(): Promise<void> }
     const service = await start();
     await stopSignal();
     const outcome = await Promise.race([
-      service.close().then(() => "stopped" as const),
+      service.close().then((how) => how ?? ("stopped" as const)),
       stopSignal().then(() => "forced" as const),
-      systemClock.sleep(STOP_MS_MAX).then(() => "forced" as const),
+      systemClock.sleep(service.stopMsMax ?? STOP_MS_MAX).then(() => "forced" as const),
     ]);
     process.exit(outcome === "stopped" ? 0 : 1);
   } catch (error) {

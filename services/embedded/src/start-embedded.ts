@@ -105,7 +105,9 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     ),
     log,
   );
-  started.defer(() => broker.close());
+  started.defer(async () => {
+    await broker.close();
+  });
   const all = started.move();
   return {
     brokerUrl: broker.url,

@@ -6,7 +6,7 @@ import { startWorker, type RunningWorker } from "./worker.ts";
 export async function startWorkerProcess(
   settings: WorkerSettings,
   logTo: { write(line: string): unknown },
-): Promise<RunningWorker> {
+): Promise<RunningWorker & { readonly stopMsMax: number }> {
   const parts = await composeParts(settings, { name: "worker", logTo });
   try {
     const { clock, log, random, tracer, core, ledger } = parts;
@@ -22,6 +22,7 @@ export async function startWorkerProcess(
     });
     log.info("worker runs", {});
     return {
+      stopMsMax: settings.stopSeconds * 1000,
       close: async () => {
         await worker.close();
         await parts.close();

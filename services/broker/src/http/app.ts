@@ -18,7 +18,9 @@ import {
   type Tracer,
 } from "@mayfly/spec";
 import type { Administrators } from "../administrators.ts";
+import type { Afterwork } from "./afterwork.ts";
 import { createAdmission, Crowded, type Admission } from "./admission.ts";
+import type { ClientAddress } from "./client-address.ts";
 import { issuerPath, pathWithin } from "./issuer-path.ts";
 import { methodsAt } from "./methods-at.ts";
 import { knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.ts";
@@ -26,7 +28,7 @@ import { knownMethod, type RequestMeter } from "./request-meter.ts";
 import { openCall, type Env, type HttpContext } from "./request-scope.ts";
 import { administrationRoutes } from "./routes/administration.ts";
 import { explainRoutes } from "./routes/explain.ts";
-import { healthRoutes } from "./routes/health.ts";
+import { healthRoutes, type ReadinessCheck } from "./routes/health.ts";
 import { keyRoutes } from "./routes/keys.ts";
 import { leaseRoutes, ledgerRoutes } from "./routes/leases.ts";
 import { ledgerExportRoutes } from "./routes/ledger-export.ts";
@@ -60,7 +62,11 @@ export interface AppPorts {
   readonly settings: { readonly issuer: string };
   /** Of the files that platform teams write, by name: `backend.postgres.json`. */
   readonly fileSchemas: ReadonlyMap<string, JsonSchema>;
-  readiness(): Promise<boolean>;
+  readonly clientAddress: ClientAddress;
+  readonly afterwork: Pick<Afterwork, "track">;
+  readiness(): Promise<readonly ReadinessCheck[]>;
+  /** From when the process was told to stop. */
+  isStopping(): boolean;
 }
 
 /**
@@ -73,11 +79,19 @@ export function createApp(ports: AppPorts): Hono<Env> {
   const app = new Hono<Env>({ getPath: (request) => pathWithin(base, request) });
   app.use(async (c, next) => {
     const parent = parseTraceparent(c.req.header("traceparent"));
-    const opened = openCall(ports.clock, ports.random, parent);
+    const opened = openCall(
+      ports.clock,
+      ports.random,
+      parent,
+      ports.clientAddress(c.env?.incoming),
+    );
     c.set("call", opened.call);
     // A failure further in has become an answer by then.
     await watched(c, ports, parent, next);
     opened.finish();
+    logged(c, ports.log);
+    // A connection that is kept would go on sending to a process that is about to be gone.
+    if (ports.isStopping()) c.header("Connection", "close");
     c.header("Mayfly-Trace", opened.call.traceId);
     if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-store");
   });
@@ -182,12 +196,15 @@ function noRoute(app: Hono<Env>, c: HttpContext, ports: AppPorts): Response {
 }
 
 function failed(c: HttpContext, error: unknown, ports: AppPorts): Response {
-  const { traceId } = c.get("call");
+  const { traceId, clientAddress } = c.get("call");
   // Of a flood nothing is logged: each line would cost more than the refusal.
   const known =
     error instanceof Crowded
       ? error
-      : knownError(error, ports.log.child({ trace: traceId, path: routeOf(c) }));
+      : knownError(
+          error,
+          ports.log.child({ trace: traceId, path: routeOf(c), source: clientAddress ?? null }),
+        );
   const answer: Answer =
     c.req.path === "/token"
       ? oauthAnswer(known, traceId)
@@ -195,6 +212,25 @@ function failed(c: HttpContext, error: unknown, ports: AppPorts): Response {
   return new Response(JSON.stringify(answer.body), {
     status: answer.status,
     headers: { ...answer.headers },
+  });
+}
+
+/**
+ * One line for a request: what changed something or was refused for who asked at `info`, the rest
+ * at `debug`, so that no stranger's flood fills the log.
+ */
+function logged(c: HttpContext, log: Log): void {
+  const { status } = c.res;
+  const { traceId, clientAddress } = c.get("call");
+  const { method } = c.req;
+  const isChange = status < 400 && method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
+  const level = isChange || status === 401 || status === 403 ? "info" : "debug";
+  log[level]("request", {
+    method: knownMethod(method),
+    path: routeOf(c),
+    status,
+    source: clientAddress ?? null,
+    trace: traceId,
   });
 }
 

@@ -1,4 +1,4 @@
-import { STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { RequestError } from "@hono/node-server";
@@ -84,7 +84,7 @@ function endWith(socket: Duplex, error: BrokerError, ports: RefusalPorts): void 
   const head = Object.entries({ ...headers, "Content-Length": String(length), Connection: "close" })
     .map(([name, value]) => `${name}: ${value}\r\n`)
     .join("");
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${head}\r\n${body}`);
+  socket.end(`HTTP/1.1 ${status} \r\n${head}\r\n${body}`);
   // Whoever does not read the answer holds the connection no longer.
   if (socket instanceof Socket) socket.destroySoon();
 }

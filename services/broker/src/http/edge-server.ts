@@ -1,4 +1,11 @@
-import { createServer, type Server, type ServerOptions } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { getRequestListener, type Http2Bindings, type HttpBindings } from "@hono/node-server";
 import { boundConnections, boundPipelining } from "./bound-connections.ts";
@@ -16,23 +23,50 @@ export interface EdgeOptions extends RefusalPorts {
     "headersTimeout" | "requestTimeout" | "maxHeaderSize" | "connectionsCheckingInterval"
   >;
   /** PEM; null: plain HTTP. */
-  readonly tls: { readonly cert: string; readonly key: string } | null;
+  readonly tls: TlsCertificate | null;
   /** Default true. Tests of one process leave the platform's own Request and Response. */
   readonly overrideGlobalObjects?: boolean;
 }
 
+export interface EdgeServer {
+  readonly server: Server;
+  /** Serves another pair to new connections. */
+  readonly setCertificate: (pair: TlsCertificate) => void;
+}
+export interface TlsCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** The HTTP server in front of the application, with all that is refused before it. Not listening. */
-export function createEdgeServer(options: EdgeOptions): Server {
+export function createEdgeServer(options: EdgeOptions): EdgeServer {
   const { tls, limits, overrideGlobalObjects } = options;
-  const listener = getRequestListener(boundPipelining(options.fetch), {
+  const answer = getRequestListener(boundPipelining(options.fetch), {
     errorHandler: (error) => unanswerable(error, options),
     ...(overrideGlobalObjects === undefined ? {} : { overrideGlobalObjects }),
   });
-  const server =
-    tls === null
-      ? createServer(limits, listener)
-      : createTlsServer({ ...limits, ...tls, minVersion: "TLSv1.2" }, listener);
-  boundConnections(server, options.connectionsMax);
-  refuseEarly(server, options);
-  return server;
+  // What fails in it is answered by the error handler: there is nothing to wait for.
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    answer(request, response).catch(() => response.destroy());
+  };
+  const edge = tls === null ? plain(limits, listener) : encrypted(limits, tls, listener);
+  boundConnections(edge.server, options.connectionsMax);
+  refuseEarly(edge.server, options);
+  return edge;
+}
+
+type Limits = EdgeOptions["limits"];
+
+const plain = (limits: Limits, listener: RequestListener): EdgeServer => ({
+  server: createServer(limits, listener),
+  setCertificate: () => undefined,
+});
+
+function encrypted(limits: Limits, tls: TlsCertificate, listener: RequestListener): EdgeServer {
+  const minVersion = "TLSv1.2";
+  const server = createTlsServer({ ...limits, ...tls, minVersion }, listener);
+  return {
+    server,
+    setCertificate: ({ cert, key }) => server.setSecureContext({ cert, key, minVersion }),
+  };
 }

@@ -9,12 +9,12 @@ const FORM = ["Content-Type", "application/x-www-form-urlencoded"] as const;
 
 /** A readiness that nobody answers until it is let go, and how many asked. */
 function heldReadiness() {
-  const letGo = Promise.withResolvers<boolean>();
+  const letGo = Promise.withResolvers<readonly []>();
   let asked = 0;
   return {
     asked: () => asked,
-    letGo: () => letGo.resolve(true),
-    readiness: (): Promise<boolean> => {
+    letGo: () => letGo.resolve([]),
+    readiness: (): Promise<readonly []> => {
       asked += 1;
       return letGo.promise;
     },

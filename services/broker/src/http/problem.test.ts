@@ -15,7 +15,11 @@ const ISSUER = "https://mayfly.test";
 
 describe("an error answer", () => {
   it.each(codes)("for %s is a problem with its status, code and what to do", (code) => {
-    const answer = problemAnswer(new BrokerError(code, "Why.", { where: "body.x" }), "trace-1", ISSUER);
+    const answer = problemAnswer(
+      new BrokerError(code, "Why.", { where: "body.x" }),
+      "trace-1",
+      ISSUER,
+    );
     expect(answer.status).toBe(ERROR_CODES[code].status);
     expect(answer.headers["Content-Type"]).toBe("application/problem+json");
     expect(answer.headers["Cache-Control"]).toBe("no-store");
@@ -46,9 +50,9 @@ describe("an error answer", () => {
     ).toHaveProperty("Retry-After", "1");
   });
   it("with 401 challenges on our own APIs", () => {
-    expect(problemAnswer(new BrokerError("unauthenticated", "x"), "t", ISSUER).headers).toHaveProperty(
-      "WWW-Authenticate",
-    );
+    expect(
+      problemAnswer(new BrokerError("unauthenticated", "x"), "t", ISSUER).headers,
+    ).toHaveProperty("WWW-Authenticate");
   });
   it("of a defect says nothing of it", () => {
     const known = knownError(new TypeError("password=hunter2"), silent);

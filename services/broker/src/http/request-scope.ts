@@ -25,6 +25,7 @@ export function openCall(
   clock: Clock,
   random: Random,
   parent: RemoteSpan | null,
+  clientAddress: string | null,
 ): { readonly call: CallContext; finish(): void } {
   const late = new AbortController();
   const done = new AbortController();
@@ -33,5 +34,11 @@ export function openCall(
     () => undefined,
   );
   const traceId = parent?.traceId ?? Buffer.from(random.bytes(16)).toString("hex");
-  return { call: { clock, signal: late.signal, traceId }, finish: () => done.abort() };
+  const call = {
+    clock,
+    signal: late.signal,
+    traceId,
+    ...(clientAddress === null ? {} : { clientAddress }),
+  };
+  return { call, finish: () => done.abort() };
 }

@@ -34,6 +34,8 @@ import {
 } from "@mayfly/testkit";
 import { bootstrapAdministrators } from "../administrators.ts";
 import { createApp, type AppPorts } from "../http/app.ts";
+import { createAfterwork } from "../http/afterwork.ts";
+import { createClientAddress } from "../http/client-address.ts";
 import { unmetered } from "../http/request-meter.ts";
 import { checkAnswers } from "./check-answers.ts";
 import { registerDefaults } from "./registered.ts";
@@ -104,7 +106,7 @@ export interface BenchOptions {
   /** Where the core may be held between two steps. Default: nowhere. */
   readonly failPoints?: FailPoints;
   /** Default: ready. */
-  readonly readiness?: () => Promise<boolean>;
+  readonly readiness?: AppPorts["readiness"];
 }
 
 export async function createBrokerBench(options: BenchOptions = {}): Promise<BrokerBench> {
@@ -163,23 +165,31 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     taskTokens,
     signingKeys: createSigningKeyAdministration(tokenOptions),
     sealing: createSealing({ sealed, sealer }),
-    administrators: bootstrapAdministrators(async () =>
-      createHash("sha256").update(ADMIN_TOKEN).digest("hex"),
-    ),
     clock,
     random,
     log,
-    tracer: untraced,
-    meter: unmetered,
     settings: { issuer },
     fileSchemas: fileSchemas([fake]),
-    readiness: options.readiness ?? (async () => true),
+    ...edgePorts(options),
   };
   const bench = benchOf(ports, { clock, log, ledger, upstream, issuer });
   await ledger.sweep.recordSweep(null);
   if (options.registered ?? true) await registerDefaults(bench);
   return bench;
 }
+
+/** What stands around the application: the server in front of it, who administers, who watches. */
+const edgePorts = ({ readiness }: BenchOptions) => ({
+  administrators: bootstrapAdministrators(async () =>
+    createHash("sha256").update(ADMIN_TOKEN).digest("hex"),
+  ),
+  tracer: untraced,
+  meter: unmetered,
+  clientAddress: createClientAddress({ trustedProxies: [], trustedProxyHeader: "x-forwarded-for" }),
+  afterwork: createAfterwork(),
+  isStopping: () => false,
+  readiness: readiness ?? (async () => []),
+});
 
 function benchOf(
   ports: AppPorts,

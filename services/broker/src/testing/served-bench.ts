@@ -1,8 +1,7 @@
 import { once } from "node:events";
-import type { Server } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
-import { boundConnections, boundPipelining } from "../http/bound-connections.ts";
+import { seededRandom } from "@mayfly/testkit";
+import { createEdgeServer } from "../http/edge-server.ts";
 import { createBrokerBench, type BenchOptions, type BrokerBench } from "./broker-bench.ts";
 
 /** The bench behind a real HTTP server, and raw connections to it. */
@@ -30,18 +29,21 @@ export const CONNECTIONS_MAX = 20;
 
 export async function serveBench(options: BenchOptions = {}): Promise<ServedBench> {
   const bench = await createBrokerBench(options);
-  const server = createAdaptorServer({
-    fetch: boundPipelining(bench.app.fetch),
+  const { server } = createEdgeServer({
+    fetch: bench.app.fetch,
     // Other tests of this process have the platform's own.
     overrideGlobalObjects: false,
-    serverOptions: {
+    random: seededRandom("served-bench"),
+    issuer: bench.issuer,
+    connectionsMax: CONNECTIONS_MAX,
+    limits: {
       headersTimeout: REQUEST_MS_MAX,
       requestTimeout: REQUEST_MS_MAX,
       connectionsCheckingInterval: 50,
       maxHeaderSize: 32 * 1024,
     },
-  }) as Server;
-  boundConnections(server, CONNECTIONS_MAX);
+    tls: null,
+  });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

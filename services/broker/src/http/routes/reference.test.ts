@@ -16,7 +16,9 @@ describe("the reference", () => {
     expect(first.body).toMatchObject({ openapi: "3.1.1", servers: [{ url: bench.issuer }] });
     const etag = first.headers.get("etag") ?? "";
     for (const known of [etag, `W/${etag}`, `"other", ${etag}`]) {
-      const again = await bench.call("GET", "/openapi.json", { headers: { "if-none-match": known } });
+      const again = await bench.call("GET", "/openapi.json", {
+        headers: { "if-none-match": known },
+      });
       expect([again.status, again.text, again.headers.get("etag")]).toEqual([304, "", etag]);
     }
     const other = { headers: { "if-none-match": '"other"' } };
@@ -28,7 +30,9 @@ describe("the reference", () => {
       expect(text).toContain(`id="${id}"`);
       expect(text).toContain(documentPath(path));
     }
-    expect(headers.get("content-security-policy")).toMatch(/^default-src 'none'; style-src 'sha256-/);
+    expect(headers.get("content-security-policy")).toMatch(
+      /^default-src 'none'; style-src 'sha256-/,
+    );
     expect(text).not.toMatch(/<script|<link|<img|style="|javascript:|\son[a-z]+="/);
     expect(text).not.toContain("[object Object]");
     // Each link leads to a place of this page, or to this broker.

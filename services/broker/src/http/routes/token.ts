@@ -53,7 +53,8 @@ function endUndelivered(ports: AppPorts, reply: ExchangeReply, call: CallContext
   const by: Actor = { kind: "system", name: "broker" };
   const reason = "the reply did not reach the agent";
   for (const { lease } of reply.credentials) {
-    ports.core.endLease({ leaseId: lease, by, reason }, call).catch((error: unknown) => {
+    const ended = ports.core.endLease({ leaseId: lease, by, reason }, call);
+    ports.afterwork.track(ended).catch((error: unknown) => {
       const fields = { lease, trace: call.traceId };
       ports.log.warn("an undelivered credential was not ended at once", fields, error);
     });
