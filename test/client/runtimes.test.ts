@@ -1,0 +1,188 @@
+import { spawn, execFile } from "node:child_process";
+import { readFile, realpath, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import postgres from "postgres";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { clientRuntime, type ClientRuntime } from "@mayfly/embedded";
+import { isInstalled } from "@mayfly/testkit/vitest";
+import {
+  startWorkloadApi,
+  type TestWorkloadApi,
+} from "../../packages/client/src/testing/workload-api.ts";
+import { until } from "../harness/index.ts";
+import { startClientWorld, type ClientWorld } from "./client-world.ts";
+import { installPackedClient, type EmptyProject } from "./packed-client.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const run = promisify(execFile);
+
+let world: ClientWorld;
+let project: EmptyProject;
+let agent: TestWorkloadApi;
+beforeAll(async () => {
+  [world, project] = await Promise.all([startClientWorld(), installPackedClient()]);
+  await project.copy("agent.mjs", "consumer.ts", "mistakes.ts");
+  const grpc = join(ROOT, "packages/client/node_modules/@grpc/grpc-js");
+  await project.link("@grpc/grpc-js", await realpath(grpc));
+  await project.link("@types/node", await realpath(join(ROOT, "node_modules/@types/node")));
+  const { installation } = world;
+  agent = await startWorkloadApi(`unix://${world.folder}/agent.sock`, (audience) =>
+    audience === installation.issuer ? installation.svid("bot") : null,
+  );
+});
+afterAll(async () => {
+  await agent[Symbol.asyncDispose]();
+  await project[Symbol.asyncDispose]();
+  await world[Symbol.asyncDispose]();
+});
+
+/** A program of a runtime, and the flags before the script. */
+const RUNTIMES: Readonly<
+  Record<string, { readonly needs: ClientRuntime | null; readonly flags: readonly string[] }>
+> = {
+  "this Node": { needs: null, flags: ["--no-strip-types"] },
+  "Node 20": { needs: "node20", flags: [] },
+  Deno: { needs: "deno", flags: ["run", "-A", "--no-lock", "--node-modules-dir=manual"] },
+  Bun: { needs: "bun", flags: ["run"] },
+};
+const available = new Map<string, boolean>();
+for (const [name, { needs }] of Object.entries(RUNTIMES)) {
+  available.set(name, needs === null || (await isInstalled(needs)));
+}
+
+const STRICT = [
+  "--strict",
+  "--noEmit",
+  "--exactOptionalPropertyTypes",
+  "--noUncheckedIndexedAccess",
+  "--ignoreConfig",
+  "--module",
+  "NodeNext",
+  "--target",
+  "ES2022",
+];
+
+interface Seen {
+  readonly task: string;
+  readonly login: { readonly url: string; readonly password: string };
+}
+
+let count = 0;
+async function started(name: string, mode: string) {
+  const { needs, flags } = RUNTIMES[name]!;
+  const program = needs === null ? process.execPath : await clientRuntime(needs);
+  const out = join(world.folder, `seen-${++count}.json`);
+  const child = spawn(program ?? "", [...flags, join(project.folder, "agent.mjs"), mode, out], {
+    cwd: project.folder,
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOME: world.folder,
+      NO_COLOR: "1",
+      MAYFLY_URL: world.reach.url,
+      EXPECTED_ISSUER: world.reach.issuer,
+      SPIFFE_ENDPOINT_SOCKET: agent.socket,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let text = "";
+  child.stdout.on("data", (data: Buffer) => (text += data.toString()));
+  child.stderr.on("data", (data: Buffer) => (text += data.toString()));
+  const ended = new Promise<number | string | null>((resolve) => {
+    child.once("close", (code, signal) => resolve(signal ?? code));
+  });
+  const seen = await until(`the agent on ${name}`, 60_000, async () => {
+    if (child.exitCode !== null) throw new Error(text);
+    const written = await readFile(out, "utf8").catch(() => "");
+    // What the agent wrote, in the shape that its source shows.
+    return written.endsWith("}") && (JSON.parse(written) as Seen);
+  });
+  return { child, ended, out, seen, output: () => text };
+}
+
+async function accepts({ login }: Seen): Promise<boolean> {
+  const sql = postgres(login.url, { max: 1, connect_timeout: 5, fetch_types: false });
+  try {
+    await sql`SELECT count(*) FROM orders`;
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+describe.concurrent.each(Object.keys(RUNTIMES))("on %s", (name) => {
+  test.skipIf(available.get(name) !== true)(
+    "a task with a SPIFFE identity lives by its heartbeats, shows no secret, and ends",
+    async () => {
+      const one = await started(name, "whole");
+      const opened = performance.now();
+      expect(await accepts(one.seen)).toBe(true);
+      // More than two idle timeouts of 2 s.
+      await until("five seconds", 10_000, async () => performance.now() - opened > 5_000);
+      expect(await accepts(one.seen)).toBe(true);
+      await writeFile(`${one.out}.go`, "");
+      expect([await one.ended, one.output()]).toEqual([0, expect.stringContaining("[secret]")]);
+      expect(one.output()).not.toContain(one.seen.login.password);
+      expect(await accepts(one.seen)).toBe(false);
+      expect(await world.taskState(one.seen.task)).toBe("completed");
+      expect(JSON.parse(await readFile(one.out, "utf8"))).toMatchObject({
+        misspelt: "invalid_option",
+        result: true,
+        failed: "RangeError",
+      });
+    },
+  );
+  test.skipIf(available.get(name) !== true)(
+    "SIGTERM cancels the task at once, and then ends the process",
+    async () => {
+      const one = await started(name, "waiting");
+      expect(await accepts(one.seen)).toBe(true);
+      one.child.kill("SIGTERM");
+      expect(["SIGTERM", 143]).toContain(await one.ended);
+      expect(await accepts(one.seen)).toBe(false);
+      expect(await world.taskState(one.seen.task)).toBe("cancelled");
+    },
+  );
+});
+
+test("SIGKILL leaves the task to its idle timeout", async () => {
+  const one = await started("this Node", "waiting");
+  one.child.kill("SIGKILL");
+  await one.ended;
+  await until("the refusal", 15_000, async () => !(await accepts(one.seen)));
+  expect(await world.taskState(one.seen.task)).toBe("expired");
+});
+
+describe("the tarball", () => {
+  test("holds the build and its types, and neither sources nor tests", () => {
+    expect(project.files).toContain("package/dist/index.js");
+    expect(project.files).toContain("package/dist/index.d.ts");
+    expect(project.files).toContain("package/README.md");
+    const others = project.files.filter(
+      (path) => !/^package\/(dist\/[a-z/-]+(\.d)?\.(js|ts)|package\.json|README\.md)$/.test(path),
+    );
+    expect(others).toEqual([]);
+  });
+
+  test.each([
+    ["Node's types", ["--types", "node", "--lib", "ES2022,ESNext.Disposable"]],
+    ["a browser's names", ["--types", "", "--lib", "ES2022,ESNext.Disposable,DOM"]],
+  ])("type-checks strictly with %s, and each mistake is an error", async (_name, flags) => {
+    const tsc = (file: string): Promise<string> =>
+      run(
+        join(ROOT, "node_modules/.bin/tsc"),
+        [...STRICT, "--typeRoots", join(ROOT, "node_modules/@types"), ...flags, file],
+        { cwd: project.folder },
+      ).then(
+        ({ stdout }) => stdout,
+        (error: unknown) => String(Reflect.get(Object(error), "stdout")),
+      );
+    expect(await tsc("consumer.ts")).toBe("");
+    const found = [...(await tsc("mistakes.ts")).matchAll(/^mistakes\.ts\((\d+),/gm)];
+    expect([...new Set(found.map(([, line]) => Number(line)))]).toEqual([
+      4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+    ]);
+  });
+});
