@@ -2,6 +2,7 @@ import { createCore, type Core, type CorePorts } from "@mayfly/core";
 import {
   durationSeconds,
   parseInstallationId,
+  untraced,
   type BackendCapabilities,
   type CallContext,
   type CredentialBackend,
@@ -166,6 +167,10 @@ export function createInstallation(draw: Draw, defect: Defect | null): Simulated
         "adoptOrphans",
         "recordSweep",
       ]),
+      selectorEnds: faultyLedgerPort(machine, process, ledger.selectorEnds, [
+        ...(["request", "look", "mark", "finish", "abandoned"] as const),
+        ...(["report", "liveMembers"] as const),
+      ]),
       health: faultyLedgerPort(machine, process, ledger.health, ["read"]),
       catalog: faultyLedgerPort(machine, process, ledger.catalog, [
         "version",
@@ -213,6 +218,7 @@ export function createInstallation(draw: Draw, defect: Defect | null): Simulated
         clock: service.process.clock,
         random: draw.fork(`${service.process.name}/loops`).random,
         log,
+        tracer: untraced,
         settings: TIMES,
       });
       return service;

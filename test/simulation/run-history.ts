@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { durationSeconds, parseBackendId } from "@mayfly/spec";
 import { runAgent, type AgentsLog } from "./agents.ts";
 import type { Defect } from "./defects.ts";
 import { createDraw, type Draw } from "./draw.ts";
@@ -80,18 +81,30 @@ async function live(
       runAgent(`bot-${index}`, draw.fork(`agent-${index}`), { installation, brokers, seen }),
     ),
   ).catch((error: unknown) => failures.push(error));
+  const incident = respond(installation, draw.fork("incident"), brokers);
   const misfortune = bringMisfortune(installation, draw.fork("misfortune"), services);
   const events = watchEvents(installation);
   const watch = (): readonly Violation[] => [...lookNow(installation, seen), ...events.look()];
 
-  const busy = await turnUntil(installation, Promise.all([working, misfortune]), watch);
+  const busy = await turnUntil(installation, Promise.all([working, misfortune, incident]), watch);
   if (busy.length > 0) return busy;
   if (failures.length > 0)
     return [{ invariant: 0, what: `an agent failed: ${textOf(failures[0])}` }];
   calmDown(installation);
   const resting = await turnUntil(installation, installation.clock.sleep(REST_MS), watch);
   if (resting.length > 0) return resting;
-  return [...lookAtRest(installation, seen), ...events.lookAtAll()];
+  const unfinished = installation.ledger.selectorEnds.abandoned(durationSeconds(0), 100);
+  const forgotten: Violation[] = [];
+  await turnUntil(
+    installation,
+    unfinished.then((ends) => {
+      for (const { id } of ends) {
+        forgotten.push({ invariant: 10, what: `the end by selector ${id} was never finished` });
+      }
+    }),
+    () => [],
+  );
+  return [...lookAtRest(installation, seen), ...events.lookAtAll(), ...forgotten];
 }
 
 const textOf = (error: unknown): string =>
@@ -172,6 +185,43 @@ async function bringMisfortune(
       await clock.sleep(draw.between(1_000, 15_000));
       away.delete(id);
     }
+  }
+}
+
+/** Now and then a security team kills all tasks, or ends all leases, that a selector names. */
+async function respond(
+  { clock, strikes }: SimulatedInstallation,
+  draw: Draw,
+  brokers: () => readonly Service[],
+): Promise<void> {
+  for (let times = draw.whole(0, 2); times > 0; times--) {
+    await clock.sleep(draw.between(1_000, 15_000));
+    const [broker] = brokers();
+    if (broker === undefined) continue;
+    const bot = parseBackendId(
+      draw.of(BACKENDS.map(({ id }) => id) as [string, ...string[]]),
+      "id",
+    );
+    const selector = draw.chance(0.5)
+      ? { workload: `spiffe://acme.test/agent/bot-${draw.whole(0, 3)}` }
+      : { backendId: bot };
+    strikes.add("administrator", "end by selector");
+    const ended = broker.core.endBySelector(
+      {
+        target: draw.of(["leases", "tasks"]),
+        selector,
+        by: { kind: "administrator", name: "simulation" },
+        decisionId: null,
+        reason: "an incident",
+        expectDigest: null,
+        lookSeconds: durationSeconds(draw.of([0, 5])),
+        waitSeconds: draw.of([0, 5]),
+        limit: 100,
+      },
+      broker.context(),
+    );
+    // Whoever asked may be gone before the answer; a request that was durable goes on.
+    ended.catch(() => undefined);
   }
 }
 
