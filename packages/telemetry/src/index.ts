@@ -1,4 +1,5 @@
 /** What a process tells those who run it: metrics, and where its time goes. */
 export { METRICS } from "./metric-definitions.ts";
+export { metricsPage } from "./metrics-page.ts";
 export { createMetrics, unmeasured, type Metrics } from "./metrics.ts";
 export { serveMetrics, type MetricsListener } from "./serve-metrics.ts";
