@@ -141,6 +141,11 @@ async function listen(
     meter: requestMeter(parts.metrics),
     settings: { issuer: settings.issuer },
     fileSchemas: fileSchemas(BACKEND_TYPES),
+    setUp: {
+      unsafeSettings: parts.unsafeSettings,
+      sweepIntervalSeconds: settings.sweepIntervalSeconds,
+      listingIntervalSeconds: settings.listingIntervalSeconds,
+    },
     clientAddress: createClientAddress(settings),
     afterwork,
     isStopping,

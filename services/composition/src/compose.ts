@@ -53,6 +53,8 @@ export interface Parts {
   readonly random: Random;
   readonly log: Log;
   readonly tracer: Tracer;
+  /** Names of settings in force that weaken a guarantee. */
+  readonly unsafeSettings: readonly string[];
   /** Null where nobody asked for them. */
   readonly metrics: Metrics | null;
   /** The worker's end of the queue. */
@@ -175,6 +177,7 @@ function partsOver(
     log,
     tracer: telemetry.tracer,
     metrics: telemetry.metrics,
+    unsafeSettings: unsafeSettings(settings),
     listenToAlarms: () =>
       observe.listener(createAlarmListener({ config: queue, ports: { clock, log } })),
     close: async () => {

@@ -27,6 +27,7 @@ import { knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.t
 import { knownMethod, type RequestMeter } from "./request-meter.ts";
 import { openCall, type Env, type HttpContext } from "./request-scope.ts";
 import { administrationRoutes } from "./routes/administration.ts";
+import { diagnosisRoutes, type SetUp } from "./routes/diagnosis.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes, type ReadinessCheck } from "./routes/health.ts";
 import { keyRoutes } from "./routes/keys.ts";
@@ -60,6 +61,7 @@ export interface AppPorts {
   readonly tracer: Tracer;
   readonly meter: RequestMeter;
   readonly settings: { readonly issuer: string };
+  readonly setUp: SetUp;
   /** Of the files that platform teams write, by name: `backend.postgres.json`. */
   readonly fileSchemas: ReadonlyMap<string, JsonSchema>;
   readonly clientAddress: ClientAddress;
@@ -116,6 +118,7 @@ export function createApp(ports: AppPorts): Hono<Env> {
   administrationRoutes(app, ports);
   keyRoutes(app, ports);
   planRoutes(app, ports);
+  diagnosisRoutes(app, ports);
   metadataRoutes(app, ports);
   schemaRoutes(app, ports);
   referenceRoutes(app, ports);

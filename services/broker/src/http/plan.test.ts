@@ -156,3 +156,15 @@ it("GET /schemas/NAME answers anybody how a file is written, a secret only as a 
   });
   expect((await bench.call("GET", "/schemas/backend.none.json")).status).toBe(404);
 });
+
+it("GET /v1/diagnosis tells an administrator alone what the set-up is", async () => {
+  const bench = await createBrokerBench({ registered: false });
+  expect((await bench.admin("GET", "/v1/diagnosis")).body).toEqual({
+    issuer: "https://mayfly.test",
+    now: new Date(bench.clock.now()).toISOString(),
+    sweep_interval_seconds: 10,
+    listing_interval_seconds: 60,
+    unsafe_settings: ["MAYFLY_UNSAFE_QUARANTINE_SECONDS"],
+  });
+  expect((await bench.call("GET", "/v1/diagnosis")).status).toBe(401);
+});

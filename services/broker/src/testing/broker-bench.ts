@@ -170,6 +170,11 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     log,
     settings: { issuer },
     fileSchemas: fileSchemas([fake]),
+    setUp: {
+      unsafeSettings: ["MAYFLY_UNSAFE_QUARANTINE_SECONDS"],
+      sweepIntervalSeconds: 10,
+      listingIntervalSeconds: 60,
+    },
     ...edgePorts(options),
   };
   const bench = benchOf(ports, { clock, log, ledger, upstream, issuer });

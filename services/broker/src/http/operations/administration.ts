@@ -31,6 +31,7 @@ import {
   trustSwitchAnswer,
   trustTestAnswer,
 } from "../schemas/answers-administration.ts";
+import { diagnosisAnswer } from "../schemas/diagnosis.ts";
 import { planSchema } from "../schemas/plan.ts";
 import { nameShape, roleOwnNameShape } from "../schemas/shapes.ts";
 
@@ -338,7 +339,17 @@ const TRUST_AND_POLICIES: readonly Operation[] = [
   },
 ];
 
+const DIAGNOSIS: Operation = {
+  method: "get",
+  path: "/v1/diagnosis",
+  id: "diagnose",
+  ...by,
+  summary: "Read the settings that a look from outside is compared with",
+  answers: { 200: json("As they are in force at this broker.", diagnosisAnswer) },
+};
+
 export const ADMINISTRATION_OPERATIONS: readonly Operation[] = [
+  DIAGNOSIS,
   ...BACKENDS,
   ...ROLES,
   ...TRUST_AND_POLICIES,
