@@ -10,6 +10,7 @@ import {
   startWorkloadApi,
   type TestWorkloadApi,
 } from "../../packages/client/src/testing/workload-api.ts";
+import { startServer, type TestServer } from "../../packages/client/src/testing/http-server.ts";
 import { until } from "../harness/index.ts";
 import { startClientWorld, type ClientWorld } from "./client-world.ts";
 import { installPackedClient, type EmptyProject } from "./packed-client.ts";
@@ -46,6 +47,7 @@ const RUNTIMES: Readonly<
   Deno: { needs: "deno", flags: ["run", "-A", "--no-lock", "--node-modules-dir=manual"] },
   Bun: { needs: "bun", flags: ["run"] },
 };
+const hasAwsSdk = await isInstalled("aws-sdk");
 const available = new Map<string, boolean>();
 for (const [name, { needs }] of Object.entries(RUNTIMES)) {
   available.set(name, needs === null || (await isInstalled(needs)));
@@ -69,7 +71,11 @@ interface Seen {
 }
 
 let count = 0;
-async function started(name: string, mode: string) {
+async function started(
+  name: string,
+  mode: string,
+  identity: Readonly<Record<string, string>> = { SPIFFE_ENDPOINT_SOCKET: agent.socket },
+) {
   const { needs, flags } = RUNTIMES[name]!;
   const program = needs === null ? process.execPath : await clientRuntime(needs);
   const out = join(world.folder, `seen-${++count}.json`);
@@ -81,7 +87,7 @@ async function started(name: string, mode: string) {
       NO_COLOR: "1",
       MAYFLY_URL: world.reach.url,
       EXPECTED_ISSUER: world.reach.issuer,
-      SPIFFE_ENDPOINT_SOCKET: agent.socket,
+      ...identity,
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -153,6 +159,58 @@ test("SIGKILL leaves the task to its idle timeout", async () => {
   await one.ended;
   await until("the refusal", 15_000, async () => !(await accepts(one.seen)));
   expect(await world.taskState(one.seen.task)).toBe("expired");
+});
+
+/** STS as its API reference has `GetWebIdentityToken`: a query, signed, answered in XML. */
+const startSts = (heard: URLSearchParams[]): Promise<TestServer> =>
+  startServer(({ headers, body }) => {
+    const query = new URLSearchParams(body);
+    heard.push(query);
+    if (!(headers.authorization ?? "").startsWith("AWS4-HMAC-SHA256 Credential=AKIDTEST/")) {
+      return { status: 403, body: "" };
+    }
+    const token =
+      query.get("Action") === "GetWebIdentityToken" ? world.installation.svid("bot") : "";
+    const result = `<WebIdentityToken>${token}</WebIdentityToken>
+      <Expiration>2030-01-01T00:00:00Z</Expiration>`;
+    return {
+      status: 200,
+      headers: { "content-type": "text/xml" },
+      body: `<GetWebIdentityTokenResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+        <GetWebIdentityTokenResult>${result}</GetWebIdentityTokenResult>
+        <ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>
+      </GetWebIdentityTokenResponse>`,
+    };
+  });
+
+describe("AWS", () => {
+  const credentials = {
+    AWS_ACCESS_KEY_ID: "AKIDTEST",
+    AWS_SECRET_ACCESS_KEY: "s",
+    AWS_REGION: "eu-west-1",
+  };
+
+  test("without its SDK the error says what to install", async () => {
+    await expect(started("this Node", "waiting", credentials)).rejects.toThrow(
+      /npm install @aws-sdk\/client-sts/,
+    );
+  });
+
+  test.skipIf(!hasAwsSdk)("outbound federation proves the identity, by the AWS SDK", async () => {
+    const sdk = (await clientRuntime("aws-sdk")) ?? "";
+    await project.link("@aws-sdk/client-sts", await realpath(sdk));
+    const heard: URLSearchParams[] = [];
+    await using sts = await startSts(heard);
+    const identity = { ...credentials, AWS_ENDPOINT_URL_STS: sts.url };
+    const one = await started("this Node", "waiting", identity);
+    one.child.kill("SIGTERM");
+    await one.ended;
+    expect(Object.fromEntries(heard[0] ?? [])).toMatchObject({
+      "Audience.member.1": world.reach.issuer,
+      SigningAlgorithm: "ES384",
+      DurationSeconds: "300",
+    });
+  });
 });
 
 describe("the tarball", () => {
