@@ -13,6 +13,8 @@ export interface Io {
   /** Whether a person is there to answer {@link ask}. */
   readonly interactive: boolean;
   ask(question: string): Promise<string>;
+  /** All of standard input; from a terminal one line, asked for and not shown. */
+  readSecret(question: string): Promise<string>;
   /** All of standard input as text, at most 1 MiB. */
   readInput(): Promise<string>;
   /** Aborted by Ctrl-C. From the first call on, Ctrl-C no longer ends the process by itself. */

@@ -1,4 +1,5 @@
 import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { interruption } from "./api/interruptible-api.ts";
 import { configError } from "./cli-error.ts";
@@ -39,6 +40,7 @@ export function processIo(environment: Io["environment"], fetchFromNetwork: Fetc
         lines.close();
       }
     },
+    readSecret: (question) => (stdin.isTTY ? askUnseen(question) : readAll()),
     readInput: readAll,
     interrupts: () => interruptsOf(process),
     environment,
@@ -58,6 +60,25 @@ function interruptsOf(from: NodeJS.Process): AbortSignal {
   interrupting = controller;
   from.once("SIGINT", () => controller.abort());
   return controller.signal;
+}
+
+/** What is typed or pasted goes nowhere: readline echoes to an output that swallows it. */
+async function askUnseen(question: string): Promise<string> {
+  const { stdin, stderr } = process;
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: stdin, output: nowhere, terminal: true });
+  const closed = new AbortController();
+  lines.once("close", () => closed.abort());
+  stderr.write(question);
+  try {
+    return await lines.question("", { signal: closed.signal });
+  } catch (error) {
+    if (closed.signal.aborted) return "";
+    throw error;
+  } finally {
+    lines.close();
+    stderr.write("\n");
+  }
 }
 
 async function readAll(): Promise<string> {

@@ -1,10 +1,12 @@
 import { Command } from "commander";
 import { adminTokenCommands } from "./commands/admin-token-commands.ts";
 import { applyCommand } from "./commands/apply-command.ts";
+import { askCommands } from "./commands/ask-commands.ts";
 import { backendCommands } from "./commands/backend-commands.ts";
 import { completionCommand } from "./commands/completion-command.ts";
 import { sessionOpener } from "./commands/command-set.ts";
 import { doctorCommand } from "./commands/doctor-command.ts";
+import { endCommands } from "./commands/end-commands.ts";
 import { eventCommands } from "./commands/event-commands.ts";
 import { execCommand } from "./commands/exec-command.ts";
 import { examples } from "./commands/examples.ts";
@@ -16,6 +18,7 @@ import { roleCommands } from "./commands/role-commands.ts";
 import { sealingCommands } from "./commands/sealing-commands.ts";
 import { signingKeyCommands } from "./commands/signing-key-commands.ts";
 import { taskCommands } from "./commands/task-commands.ts";
+import { traceCommand } from "./commands/trace-command.ts";
 import { trustCommands } from "./commands/trust-commands.ts";
 import type { Io } from "./io.ts";
 import type { Ending } from "./session.ts";
@@ -25,6 +28,9 @@ const COMMAND_SETS = [
   execCommand,
   taskCommands,
   leaseCommands,
+  endCommands,
+  askCommands,
+  traceCommand,
   eventCommands,
   ledgerCommands,
   applyCommand,

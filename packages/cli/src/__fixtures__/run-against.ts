@@ -17,6 +17,7 @@ export async function runAgainst(url: string, line: string, more: Partial<Io> = 
     colours: { out: false, err: false },
     interactive: false,
     ask: () => Promise.reject(new Error("nobody is there to ask")),
+    readSecret: () => Promise.resolve(""),
     readInput: () => Promise.resolve(""),
     interrupts: () => new AbortController().signal,
     environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN },

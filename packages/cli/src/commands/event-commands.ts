@@ -54,7 +54,7 @@ export const eventCommands: CommandSet = (program, open) => {
     });
 };
 
-function showEvents(session: Session, events: readonly EventAnswer[]): void {
+export function showEvents(session: Session, events: readonly EventAnswer[]): void {
   const { io, paint } = session;
   if (session.quiet) return session.text(events.map((event) => `${event.id}\n`).join(""));
   if (events.length === 0) return session.note("No event.");

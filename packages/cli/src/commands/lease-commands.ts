@@ -10,6 +10,7 @@ import { clockSecondsText } from "../render/time-text.ts";
 import type { Session } from "../session.ts";
 import type { CommandSet } from "./command-set.ts";
 import { examples } from "./examples.ts";
+import { byIds, endSelected, withSelector, type SelectorOptions } from "./selector-options.ts";
 
 interface ListOptions extends PageOptions {
   readonly exposed?: boolean;
@@ -96,31 +97,50 @@ function listCommand(lease: Command, open: (command: Command) => Session): void 
 }
 
 function endCommand(lease: Command, open: (command: Command) => Session): void {
-  lease
+  const end = lease
     .command("end")
-    .description("end leases now; their credentials stop to work")
-    .argument("<lease...>", "ids of leases")
+    .description("end leases now, by id or all that is selected; their credentials stop to work")
+    .argument("[lease...]", "ids of leases");
+  withSelector(end)
+    .option("--wait <duration>", "of a selection: how long to wait, at most 60s", "10s")
     .option("--reason <text>", "for the ledger")
     .option("--yes", "do not ask")
-    .addHelpText("after", examples('mayfly lease end lease_0199… --reason "seen in a log"'))
-    .action(async (ids: string[], options: { reason?: string; yes?: true }, command: Command) => {
+    .addHelpText(
+      "after",
+      examples(
+        'mayfly lease end lease_0199… --reason "seen in a log"',
+        "mayfly lease end --workload spiffe://acme.test/agent/invoice-bot --dry-run",
+        "mayfly lease end --backend orders-db --role orders-db/writer --yes",
+      ),
+    )
+    .action((ids: string[], options: SelectorOptions, command: Command) => {
       const session = open(command);
-      const api = session.api();
-      const before: LeaseAnswer[] = [];
-      for (const id of ids) {
-        const answer = await api.get(`/v1/leases/${encodeURIComponent(id)}`);
-        before.push(readAnswer(leaseAnswer, answer));
-      }
-      await session.confirm(before.map(endPlan), options.yes === true);
-      const ended: LeaseAnswer[] = [];
-      for (const { id } of before) {
-        const body = options.reason === undefined ? {} : { reason: options.reason };
-        const answer = await api.send("POST", `/v1/leases/${id}/end`, body);
-        if (session.json) session.record(answer);
-        else ended.push(readAnswer(leaseAnswer, answer));
-      }
-      showLeases(session, ended);
+      return byIds(ids, options, "leases")
+        ? endLeases(session, ids, options)
+        : endSelected(session, "/v1/leases/end", options);
     });
+}
+
+async function endLeases(
+  session: Session,
+  ids: readonly string[],
+  options: { readonly reason?: string; readonly yes?: true },
+): Promise<void> {
+  const api = session.api();
+  const before: LeaseAnswer[] = [];
+  for (const id of ids) {
+    const answer = await api.get(`/v1/leases/${encodeURIComponent(id)}`);
+    before.push(readAnswer(leaseAnswer, answer));
+  }
+  await session.confirm(before.map(endPlan), options.yes === true);
+  const ended: LeaseAnswer[] = [];
+  for (const { id } of before) {
+    const body = options.reason === undefined ? {} : { reason: options.reason };
+    const answer = await api.send("POST", `/v1/leases/${id}/end`, body);
+    if (session.json) session.record(answer);
+    else ended.push(readAnswer(leaseAnswer, answer));
+  }
+  showLeases(session, ended);
 }
 
 const endPlan = (lease: LeaseAnswer): string =>

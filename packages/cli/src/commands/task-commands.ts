@@ -16,6 +16,7 @@ import type { Session } from "../session.ts";
 import type { CommandSet } from "./command-set.ts";
 import { examples } from "./examples.ts";
 import { showLeases } from "./lease-commands.ts";
+import { byIds, endSelected, withSelector, type SelectorOptions } from "./selector-options.ts";
 
 interface ListOptions extends PageOptions {
   readonly workload?: string;
@@ -68,18 +69,33 @@ export const taskCommands: CommandSet = (program, open) => {
     .action((ids: string[], options: EndOptions, command: Command) =>
       endTasks(open(command), ids, VERBS[options.as ?? ""] ?? "cancel", options),
     );
-  task
+  killCommand(task, open);
+};
+
+function killCommand(task: Command, open: (command: Command) => Session): void {
+  const kill = task
     .command("kill")
-    .description("kill tasks and everything below them; their credentials stop to work")
-    .argument("<task...>", "ids of tasks")
+    .description("kill tasks, by id or all that is selected, and everything below them")
+    .argument("[task...]", "ids of tasks");
+  withSelector(kill)
     .option("--reason <text>", "for the ledger")
     .option("--wait <duration>", "how long to wait for the leases to end, at most 60s", "10s")
     .option("--yes", "do not ask")
-    .addHelpText("after", examples('mayfly task kill task_0199… --reason "agent compromised"'))
-    .action((ids: string[], options: EndOptions, command: Command) =>
-      endTasks(open(command), ids, "kill", options),
-    );
-};
+    .addHelpText(
+      "after",
+      examples(
+        'mayfly task kill task_0199… --reason "agent compromised"',
+        "mayfly task kill --workload spiffe://acme.test/agent/invoice-bot --dry-run",
+        "mayfly task kill --trust-domain acme.test --look 60s --yes",
+      ),
+    )
+    .action((ids: string[], options: SelectorOptions, command: Command) => {
+      const session = open(command);
+      return byIds(ids, options, "tasks")
+        ? endTasks(session, ids, "kill", options)
+        : endSelected(session, "/v1/tasks/kill", options);
+    });
+}
 
 function listCommand(task: Command, open: (command: Command) => Session): void {
   task

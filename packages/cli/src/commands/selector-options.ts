@@ -1,0 +1,126 @@
+import type { Command } from "commander";
+import {
+  endPreviewAnswer,
+  endReportAnswer,
+  type EndPreviewAnswer,
+} from "../api/security-answers.ts";
+import { readAnswer } from "../api/answers.ts";
+import { usageError } from "../cli-error.ts";
+import { endReport, previewLines } from "../render/end-report.ts";
+import type { Session } from "../session.ts";
+
+/** What an end is aimed at, where no ids are given. */
+export interface SelectorOptions {
+  readonly workload?: string;
+  readonly task?: string;
+  readonly backend?: string;
+  readonly role?: string;
+  readonly initiator?: string;
+  readonly trustRoot?: string;
+  readonly trustDomain?: string;
+  readonly dryRun?: true;
+  readonly expect?: string;
+  readonly look?: string;
+  readonly wait: string;
+  readonly reason?: string;
+  readonly yes?: true;
+}
+
+export const withSelector = (command: Command): Command =>
+  command
+    .option("--workload <name>", "all of this workload: SPIFFE ID, or <issuer>#<subject>")
+    .option("--task <task>", "all of this task and the tasks below it")
+    .option("--backend <backend>", "all on this backend")
+    .option("--role <role>", "all of this role")
+    .option("--initiator <name>", "all on this person's behalf, verified or claimed")
+    .option("--trust-root <name>", "all whose identity this trust root vouched for")
+    .option("--trust-domain <domain>", "all SPIFFE IDs of this trust domain")
+    .option("--dry-run", "say exactly what would end, and end nothing")
+    .option("--expect <digest>", "end only if the set is the one of this dry run")
+    .option("--look <duration>", "look for new ones at least so long, at most 15m");
+
+function selectorOf(options: SelectorOptions): Record<string, string> {
+  const given: readonly (readonly [string, string | undefined])[] = [
+    ["workload", options.workload],
+    ["task", options.task],
+    ["backend", options.backend],
+    ["role", options.role],
+    ["initiator", options.initiator],
+    ["trust_root", options.trustRoot],
+    ["trust_domain", options.trustDomain],
+  ];
+  return Object.fromEntries(
+    given.filter((pair): pair is readonly [string, string] => pair[1] !== undefined),
+  );
+}
+
+/**
+ * Whether the ids given are to end (true), or what is selected (false). Throws where it is neither
+ * or both.
+ */
+export function byIds(ids: readonly string[], options: SelectorOptions, what: string): boolean {
+  const selected = Object.keys(selectorOf(options)).length > 0;
+  if (ids.length > 0 && selected) {
+    throw usageError(`Give ids of ${what}, or select by options, not both.`, "Leave one out.");
+  }
+  if (ids.length > 0 && (options.dryRun === true || options.expect !== undefined)) {
+    throw usageError(
+      "--dry-run and --expect go with a selection.",
+      "With ids, what would end is shown before it is asked for.",
+    );
+  }
+  if (ids.length === 0 && !selected) {
+    throw usageError(
+      `Say which ${what} are to end.`,
+      "Give ids, or select by --workload, --task, --backend, --role, --initiator, --trust-root or " +
+        "--trust-domain; all that is given counts together.",
+    );
+  }
+  return ids.length > 0;
+}
+
+/** Shows what would end, asks, ends it, and tells what became of each lease. */
+export async function endSelected(
+  session: Session,
+  path: "/v1/leases/end" | "/v1/tasks/kill",
+  options: SelectorOptions,
+): Promise<void> {
+  const api = session.api();
+  const selector = selectorOf(options);
+  const dry = await api.send("POST", path, { selector, dry_run: true });
+  const preview = readAnswer(endPreviewAnswer, dry);
+  if (options.dryRun === true) {
+    if (session.json) session.record(dry);
+    else session.text(previewText(session, preview));
+    return;
+  }
+  await session.confirm(previewLines(preview), options.yes === true);
+  const answer = await api.send("POST", path, {
+    selector,
+    wait: options.wait,
+    ...(options.expect === undefined ? {} : { expect: options.expect }),
+    ...(options.look === undefined ? {} : { look: options.look }),
+    ...(options.reason === undefined ? {} : { reason: options.reason }),
+  });
+  showEnd(session, answer);
+}
+
+function previewText(session: Session, preview: EndPreviewAnswer): string {
+  const ids = preview.target === "tasks" ? preview.task_ids : preview.lease_ids;
+  if (session.quiet) return ids.map((id) => `${id}\n`).join("");
+  const most = preview.target === "tasks" ? preview.tasks : preview.leases;
+  const rest = most > ids.length ? [`… and ${most - ids.length} more`] : [];
+  return [...previewLines(preview), ...ids, ...rest].map((line) => `${line}\n`).join("");
+}
+
+export function showEnd(session: Session, answer: unknown): void {
+  if (session.json) return session.record(answer);
+  const report = readAnswer(endReportAnswer, answer);
+  if (session.quiet) return session.text(report.items.map(({ id }) => `${id}\n`).join(""));
+  session.text(endReport(report, session));
+  if (report.next !== null) {
+    session.note(`More: mayfly end show ${report.end.id} --after ${report.next}`);
+  } else if (report.exposure.leases > 0 || report.end.finished_at === null) {
+    session.note(`Look again: mayfly end show ${report.end.id}`);
+  }
+}
