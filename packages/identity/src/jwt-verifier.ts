@@ -18,7 +18,9 @@ import {
   checkRequiredClaims,
   isPlainText,
   readAttributes,
+  readMemberships,
   type AttributeRule,
+  type MembershipRule,
   type RequiredClaim,
 } from "./read-attributes.ts";
 import { invalidIdentity, Refusal } from "./refusal.ts";
@@ -35,6 +37,7 @@ export interface JwtTrust {
   readonly allowOtherAudiences: boolean;
   readonly times: TimeRules;
   readonly attributes: readonly AttributeRule[];
+  readonly memberships: readonly MembershipRule[];
   readonly requiredClaims: readonly RequiredClaim[];
   readonly identityMaxAgeSeconds: DurationSeconds;
   /** Whether a token may be used once. */
@@ -145,7 +148,10 @@ function vouch(
   const workload = {
     trustRoot: trust.name,
     ...identified,
-    attributes: readAttributes(claims, trust.attributes),
+    attributes: {
+      ...readAttributes(claims, trust.attributes),
+      ...readMemberships(claims, trust.memberships),
+    },
   };
   return {
     workload,

@@ -127,6 +127,9 @@ function checkCallerChosenClaims(root: string, config: OidcConfig): void {
     ...Object.entries(config.attributes).map(
       ([name, { claim }]) => [`attributes.${name}`, claim] as const,
     ),
+    ...Object.entries(config.memberships ?? {}).map(
+      ([name, { claim }]) => [`memberships.${name}`, claim] as const,
+    ),
     ...Object.keys(config.required_claims).map(
       (claim) => [`required_claims.${claim}`, claim] as const,
     ),

@@ -9,7 +9,12 @@ import { parseJwkSet, type JwkSetRules } from "./parse-jwk-set.ts";
 import { isPlainText } from "./read-attributes.ts";
 import { Refusal } from "./refusal.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
-import { attributeRules, requiredClaimRules, type VerifierParts } from "./verifier-parts.ts";
+import {
+  attributeRules,
+  membershipRules,
+  requiredClaimRules,
+  type VerifierParts,
+} from "./verifier-parts.ts";
 
 /** `x5t` names a certificate and `kid` a key; neither brings one along. */
 const HEADER_MEMBERS = ["alg", "kid", "typ", "x5t", "x5t#S256"] as const;
@@ -40,6 +45,7 @@ export function createOidcVerifier(
       allowOtherAudiences: config.unsafe_allow_other_audiences,
       times: { skewSeconds: parts.skewSeconds, ageSecondsMax: config.token_age_seconds_max },
       attributes: attributeRules(config.attributes),
+      memberships: membershipRules(config.memberships),
       requiredClaims: requiredClaimRules(config.required_claims),
       identityMaxAgeSeconds: durationSeconds(config.identity_max_age_seconds),
       oneTime: config.one_time_tokens,

@@ -41,6 +41,29 @@ export function readAttributes(
   return Object.fromEntries(entries);
 }
 
+export interface MembershipRule {
+  readonly name: string;
+  readonly path: ClaimPath;
+  /** Those that count. */
+  readonly of: readonly string[];
+  readonly stability: WorkloadAttribute["stability"];
+}
+
+/** `groups:platform` for each value that counts, of a claim that is a list of texts, or one text. */
+export function readMemberships(
+  claims: JsonMap,
+  rules: readonly MembershipRule[],
+): Readonly<Record<string, WorkloadAttribute>> {
+  const entries = rules.flatMap(({ name, path, of, stability }) => {
+    const claim = claimAt(claims, path);
+    const held = new Set<unknown>(Array.isArray(claim) ? claim : [claim]);
+    return of
+      .filter((value) => held.has(value))
+      .map((value) => [`${name}:${value}`, { value: "true", stability }] as const);
+  });
+  return Object.fromEntries(entries);
+}
+
 /** Policies see text; a number or a boolean has one spelling, a list or an object has none. */
 function asText(value: unknown): string | null {
   if (typeof value === "boolean" || Number.isSafeInteger(value)) return String(value);

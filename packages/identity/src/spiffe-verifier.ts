@@ -14,7 +14,12 @@ import { Refusal } from "./refusal.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
 import type { SpiffeConfig } from "./spiffe-config.ts";
 import { parseSpiffeId, type SpiffeId } from "./spiffe-id.ts";
-import { attributeRules, requiredClaimRules, type VerifierParts } from "./verifier-parts.ts";
+import {
+  attributeRules,
+  membershipRules,
+  requiredClaimRules,
+  type VerifierParts,
+} from "./verifier-parts.ts";
 
 /** JWT-SVID section 2: no other member may stand in the header. */
 const HEADER_MEMBERS = ["alg", "kid", "typ"] as const;
@@ -53,6 +58,7 @@ export function createSpiffeVerifier(
         ageSecondsMax: config.token_age_seconds_max ?? null,
       },
       attributes: attributeRules(config.attributes),
+      memberships: membershipRules(config.memberships),
       requiredClaims: requiredClaimRules(config.required_claims),
       identityMaxAgeSeconds: durationSeconds(config.identity_max_age_seconds),
       oneTime: false,

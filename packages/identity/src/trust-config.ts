@@ -36,6 +36,27 @@ const attributes = z
     message: `expected at most ${ATTRIBUTES_MAX} attributes`,
   });
 
+const MEMBERSHIP_VALUES_MAX = 64;
+
+/**
+ * A claim that lists what its holder belongs to, such as `groups`. Each value of `of` that the
+ * claim has becomes an attribute of its own, `groups:platform`; the others are nobody's business.
+ * Unlike an attribute it may be absent: policies can only test for it.
+ */
+const memberships = z
+  .record(
+    z.string().regex(/^[a-z][a-z0-9_]{0,62}$/, "expected a name of a-z, 0-9 and underscores"),
+    z.strictObject({
+      claim: claimPath,
+      of: z.array(plainText.min(1).max(256)).min(1).max(MEMBERSHIP_VALUES_MAX),
+      stability: z.enum(["immutable", "mutable"]),
+    }),
+  )
+  .refine(
+    (record) => Object.values(record).flatMap(({ of }) => of).length <= MEMBERSHIP_VALUES_MAX,
+    { message: `expected at most ${MEMBERSHIP_VALUES_MAX} values in all` },
+  );
+
 const requiredClaims = z
   .record(claimPath, z.union([plainText.max(1024), z.number().int(), z.boolean()]))
   .refine((record) => Object.keys(record).length <= ATTRIBUTES_MAX, {
@@ -52,6 +73,7 @@ export const commonMembers = {
   stale_keys_seconds_max: seconds(0, DAY_SECONDS).default(3600),
   attributes: attributes.default({}),
   required_claims: requiredClaims.default({}),
+  memberships: memberships.optional(),
   /**
    * Whether its identities may be initiators: for roots at which people log in. Of any other root,
    * whoever runs a second workload could show it as the person who asked.

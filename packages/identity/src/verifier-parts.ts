@@ -1,6 +1,6 @@
 import type { Log, OutboundHttp } from "@mayfly/spec";
 import { parseClaimPath, type ClaimPath } from "./claim-path.ts";
-import type { AttributeRule, RequiredClaim } from "./read-attributes.ts";
+import type { AttributeRule, MembershipRule, RequiredClaim } from "./read-attributes.ts";
 import type { VerifiedTokens } from "./verified-tokens.ts";
 
 /** What every verifier of one process shares. */
@@ -22,6 +22,18 @@ export function attributeRules(
     name,
     path: pathOf(claim),
     stability,
+  }));
+}
+
+export function membershipRules(
+  memberships: Readonly<
+    Record<string, Omit<MembershipRule, "name" | "path"> & { readonly claim: string }>
+  > = {},
+): readonly MembershipRule[] {
+  return Object.entries(memberships).map(([name, { claim, ...rule }]) => ({
+    name,
+    path: pathOf(claim),
+    ...rule,
   }));
 }
 

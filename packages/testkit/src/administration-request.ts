@@ -116,8 +116,8 @@ const APPLIES: Readonly<Record<AdministrativeAction, readonly AdministeredResour
   disable: ["backend", "role", "trust_root"],
   delete: ["backend", "role", "trust_root"],
   activate: ["policies"],
-  end: ["task", "lease"],
-  kill: ["task"],
+  end: ["task", "lease", "ledger"],
+  kill: ["task", "ledger"],
   verify: ["ledger"],
 };
 

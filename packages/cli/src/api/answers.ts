@@ -156,12 +156,12 @@ export const verificationAnswer = z.discriminatedUnion("ok", [
   z.object({
     ok: z.literal(true),
     entries: z.number(),
-    headSha256: text,
+    head_sha256: text,
     pending: z.number(),
-    oldestPendingSeconds: z.number().nullable(),
+    oldest_pending_seconds: z.number().nullable(),
     warning: text.nullable(),
   }),
-  z.object({ ok: z.literal(false), logIndex: z.number(), problem: text }),
+  z.object({ ok: z.literal(false), log_index: z.number(), problem: text }),
 ]);
 export type VerificationAnswer = z.output<typeof verificationAnswer>;
 

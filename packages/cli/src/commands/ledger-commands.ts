@@ -1,7 +1,7 @@
 import { Option, type Command } from "commander";
 import type { ExportVerification } from "@mayfly/postgres";
 import { readAnswer, verificationAnswer, type VerificationAnswer } from "../api/answers.ts";
-import type { Secret } from "@mayfly/spec";
+import type { JsonObject, LogVerification, Secret } from "@mayfly/spec";
 import { usageError, type CliError } from "../cli-error.ts";
 import type { Session } from "../session.ts";
 import type { CommandSet } from "./command-set.ts";
@@ -148,8 +148,17 @@ async function verifyFiles(
     head: options.toHead ?? null,
   });
   if (!result.ok) session.found();
-  if (session.json) return session.record(result);
+  if (session.json) return session.record(filesRecord(result));
   showFiles(session, result, options.fromHead !== undefined);
+}
+
+function filesRecord(result: ExportVerification): JsonObject {
+  if (!result.ok) {
+    const { logIndex, ...rest } = result;
+    return { ...rest, log_index: logIndex };
+  }
+  const { beforeSha256, headSha256, ...rest } = result;
+  return { ...rest, before_sha256: beforeSha256, head_sha256: headSha256 };
 }
 
 function showFiles(session: Session, result: ExportVerification, isAnchored: boolean): void {
@@ -186,17 +195,25 @@ async function verify(
     case "database": {
       if (url === null) throw noUrl();
       const { withLedger } = await import("../local/with-ledger.ts");
-      return withLedger(session, url.expose("upstream"), (ledger) =>
+      const result = await withLedger(session, url.expose("upstream"), (ledger) =>
         ledger.sequencer.verify(options.from),
       );
+      return answerOf(result);
     }
   }
+}
+
+/** As the broker answers it. */
+function answerOf(result: LogVerification): VerificationAnswer {
+  if (!result.ok) return { ok: false, log_index: result.logIndex, problem: result.problem };
+  const { headSha256, oldestPendingSeconds, ...rest } = result;
+  return { ...rest, head_sha256: headSha256, oldest_pending_seconds: oldestPendingSeconds };
 }
 
 function showResult(session: Session, result: VerificationAnswer, from: number): void {
   const { paint } = session;
   if (!result.ok) {
-    session.text(`${paint.red("✗")} broken at entry ${result.logIndex}: ${result.problem}\n`);
+    session.text(`${paint.red("✗")} broken at entry ${result.log_index}: ${result.problem}\n`);
     session.note("Keep the database as it is, and compare it with a backup or an exported log.");
     return;
   }
@@ -204,7 +221,7 @@ function showResult(session: Session, result: VerificationAnswer, from: number):
   const range = from === 0 ? "" : ` from ${from.toLocaleString("en-US")} on`;
   const pending = result.pending === 0 ? "" : `, ${result.pending} events wait for their place`;
   session.text(`${paint.green("✓")} ${entries} entries${range} verified${pending}\n`);
-  session.note(`  head ${result.headSha256}`);
+  session.note(`  head ${result.head_sha256}`);
   if (result.warning !== null) session.text(`${paint.red("!")} ${result.warning}\n`);
 }
 

@@ -210,7 +210,7 @@ test("verify names the entry that was altered and ends with 1", async () => {
   expect(broken.out).toContain("broken at entry 2");
   const brokenJson = await mayfly(["ledger", "verify", "--json"], environment);
   expect(brokenJson.code).toBe(1);
-  expect(JSON.parse(brokenJson.out)).toMatchObject({ ok: false, logIndex: 2 });
+  expect(JSON.parse(brokenJson.out)).toMatchObject({ ok: false, log_index: 2 });
 });
 
 test("a ledger that is not there is said so, and its password is not", async () => {

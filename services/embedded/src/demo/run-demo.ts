@@ -97,7 +97,7 @@ async function conclude(
 ): Promise<Summary> {
   const log = await client.admin("POST", "/v1/ledger/verify", {});
   const entries = String(readAt(log.body, "entries"));
-  const head = readText(log.body, "headSha256").slice(0, 16);
+  const head = readText(log.body, "head_sha256").slice(0, 16);
   terminal.plain(`\n  ledger verify: ${entries} entries, chain unbroken, head ${head}…`);
   const left = await askCustomer(embedded.ordersSuperuserUrl);
   terminal.plain(

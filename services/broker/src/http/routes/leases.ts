@@ -19,7 +19,13 @@ import {
   renewSchema,
   verifySchema,
 } from "../schemas/leases.ts";
-import { countsView, decisionView, eventView, leaseView } from "../views/json-views.ts";
+import {
+  countsView,
+  decisionView,
+  eventView,
+  leaseView,
+  verificationView,
+} from "../views/json-views.ts";
 
 /** Leases, and what security teams ask of the ledger. */
 export function leaseRoutes(app: Hono<Env>, ports: AppPorts): void {
@@ -83,7 +89,7 @@ export function ledgerRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.post("/v1/ledger/verify", async (c) => {
     await authorityOf(c, ports, "verify", LEDGER);
     const input = await readJson(c, verifySchema);
-    return c.json(await ports.sequencer.verify(input.from ?? 0));
+    return c.json(verificationView(await ports.sequencer.verify(input.from ?? 0)));
   });
 }
 

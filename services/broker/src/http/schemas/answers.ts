@@ -169,10 +169,10 @@ export const verifyAnswer = z.discriminatedUnion("ok", [
   z.strictObject({
     ok: z.literal(true),
     entries: countShape,
-    headSha256: z.string(),
+    head_sha256: z.string(),
     pending: countShape,
-    oldestPendingSeconds: z.number().nullable(),
+    oldest_pending_seconds: z.number().nullable(),
     warning: z.string().nullable(),
   }),
-  z.strictObject({ ok: z.literal(false), logIndex: countShape, problem: z.string() }),
+  z.strictObject({ ok: z.literal(false), log_index: countShape, problem: z.string() }),
 ]);

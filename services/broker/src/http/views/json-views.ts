@@ -7,6 +7,7 @@ import {
   type Lease,
   type LedgerCounts,
   type LedgerEvent,
+  type LogVerification,
   type Task,
 } from "@mayfly/spec";
 import type { explanationAnswer } from "../schemas/answers-administration.ts";
@@ -17,6 +18,7 @@ import type {
   exposureAnswer,
   leaseAnswer,
   taskAnswer,
+  verifyAnswer,
 } from "../schemas/answers.ts";
 import type { View } from "../schemas/view.ts";
 
@@ -161,3 +163,15 @@ export const countsView = (counts: LedgerCounts): View<typeof countsAnswer> => (
     listing_age_seconds: backend.listingAgeSeconds,
   })),
 });
+
+export const verificationView = (result: LogVerification): View<typeof verifyAnswer> =>
+  result.ok
+    ? {
+        ok: true,
+        entries: result.entries,
+        head_sha256: result.headSha256,
+        pending: result.pending,
+        oldest_pending_seconds: result.oldestPendingSeconds,
+        warning: result.warning,
+      }
+    : { ok: false, log_index: result.logIndex, problem: result.problem };
