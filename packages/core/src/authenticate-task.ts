@@ -1,8 +1,10 @@
 import {
   BrokerError,
   plusSeconds,
+  unreachable,
   workloadName,
   type CallContext,
+  type InstantMs,
   type JsonObject,
   type Secret,
   type Task,
@@ -42,9 +44,48 @@ export async function authenticateTask(
 export function requireActive(parts: CoreParts, task: Task): void {
   const isOpen = task.state === "active" && !task.endRequested;
   if (isOpen && parts.ports.clock.now() < task.deadlineAt) return;
-  const what = task.state === "active" ? "is ending" : `is ${task.state}`;
-  throw new BrokerError("task_ended", `${task.id} ${what}.`, { public: { task: task.id } });
+  throw taskEnded(task, parts.ports.clock.now());
 }
+
+/** Says to its holder what ended it, as the task's own view does, and what to do about that. */
+export function taskEnded(task: Task, now: InstantMs): BrokerError {
+  const { message, hint } = endOf(task, now);
+  return new BrokerError("task_ended", `${task.id} ${message}.`, {
+    public: { task: task.id, state: task.state, hint },
+  });
+}
+
+function endOf(task: Task, now: InstantMs): { readonly message: string; readonly hint: string } {
+  const why = task.endReason === null ? "" : `: ${task.endReason}`;
+  const { idleTimeoutSeconds, deadlineSeconds } = task.descriptor;
+  switch (task.state) {
+    case "active":
+      return task.endRequested || now < task.deadlineAt
+        ? { message: "is ending: its end was requested", hint: ANEW }
+        : { message: `is over: its deadline of ${deadlineSeconds} s passed`, hint: LONGER };
+    case "expired":
+      return now < task.deadlineAt
+        ? {
+            message: `is expired${why} of ${idleTimeoutSeconds} s`,
+            hint: "Send heartbeats well within idle_timeout, or ask for a longer one; open a new task.",
+          }
+        : { message: `is expired${why}`, hint: LONGER };
+    case "killed":
+      return {
+        message: `was killed${why}`,
+        hint: "Stop. Somebody ended it on purpose: ask the operators before you open a new task.",
+      };
+    case "completed":
+    case "failed":
+    case "cancelled":
+      return { message: `is ${task.state}${why}`, hint: ANEW };
+    default:
+      return unreachable(task.state);
+  }
+}
+
+const ANEW = "Nothing can be drawn from it any more: open a new task.";
+const LONGER = "Open a new task, with a deadline that fits the work.";
 
 const HINT: JsonObject = {
   hint: "Present your identity afresh: exchange it with the task's id in `task`.",

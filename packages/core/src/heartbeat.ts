@@ -7,7 +7,12 @@ import {
   type TaskId,
   type VerifiedIdentity,
 } from "@mayfly/spec";
-import { authenticateTask, requireActive, requireRecentProof } from "./authenticate-task.ts";
+import {
+  authenticateTask,
+  requireActive,
+  requireRecentProof,
+  taskEnded,
+} from "./authenticate-task.ts";
 import type { CoreParts } from "./core-parts.ts";
 import { signTaskToken, type SignedTaskToken } from "./task-token.ts";
 import { findOwnTask, verifyIdentity } from "./verify-identity.ts";
@@ -36,9 +41,7 @@ export async function heartbeat(
   const recorded = await recordOneTime(parts, task, identity);
   const beat = await parts.ports.taskLedger.heartbeat(task.id, recorded ? null : identity);
   const now = await parts.ports.taskLedger.find(task.id);
-  if (beat === "ended" || now === null) {
-    throw new BrokerError("task_ended", `${task.id} has ended.`, { public: { task: task.id } });
-  }
+  if (beat === "ended" || now === null) throw taskEnded(now ?? task, parts.ports.clock.now());
   return { task: now, ...(await signTaskToken(parts, now)) };
 }
 

@@ -23,6 +23,7 @@ import { installedType } from "./catalog/open-backends.ts";
 import type { CoreParts } from "./core-parts.ts";
 import { requireRoleEnabled } from "./issuing-gate.ts";
 import { decide, decideUnknownRole, publicExplanation } from "./exchange/decide.ts";
+import { denialHint } from "./exchange/deny.ts";
 import { checkedPlan, type Target } from "./exchange/plan.ts";
 import { factsOfTask, type TaskFacts } from "./exchange/task-facts.ts";
 import { nextLeaseState } from "./lease-machine.ts";
@@ -237,7 +238,11 @@ async function deny(
   await parts.ports.issueLedger.recordDenial({ decision, workload, role });
   throw new BrokerError("denied", publicExplanation(verdict, facts, role), {
     where: "lease",
-    public: { decision: decision.id, determining_policies: verdict.determining },
+    public: {
+      decision: decision.id,
+      determining_policies: verdict.determining,
+      hint: `The credential works until it expires. ${denialHint(verdict, decision.id)}`,
+    },
   });
 }
 

@@ -50,13 +50,18 @@ export const ERROR_CODES = {
     status: 401,
     oauth: "invalid_request",
     meaning: "What was presented does not prove an identity that this installation trusts.",
-    todo: "Present a fresh token addressed to the broker's issuer; the broker's log has the cause.",
+    todo:
+      "Present a fresh token that is addressed to the broker's issuer (`issuer` of its metadata), " +
+      "of an identity provider that is registered there. Why this one was refused is in the " +
+      "broker's log, under the trace id.",
   },
   unauthenticated: {
     status: 401,
     oauth: "invalid_client",
     meaning: "The call carries no credential that this endpoint accepts.",
-    todo: "Send a task token or an administrator's token as a bearer token.",
+    todo:
+      "Send the task token as a bearer token, or the workload's own identity token, fresh; for " +
+      "administration, an administrator's.",
   },
   denied: {
     status: 403,
@@ -68,7 +73,7 @@ export const ERROR_CODES = {
     status: 404,
     oauth: "invalid_request",
     meaning: "There is no such object, or the caller may not see it.",
-    todo: "Check the id.",
+    todo: "Check the id, and as whom you call: what a caller may not see is not found either.",
   },
   method_not_allowed: {
     status: 405,

@@ -36,15 +36,21 @@ export async function authenticate(
   context: CallContext,
 ): Promise<Caller> {
   const { subject } = request;
-  const actor = request.actor === null ? null : await verifyIdentity(parts, request.actor, context);
+  const actor =
+    request.actor === null
+      ? null
+      : await standingAt("actor_token", verifyIdentity(parts, request.actor, context));
   switch (subject.kind) {
     case "identity": {
       const { presented } = subject;
       if (actor === null) {
-        const identity = await verifyIdentity(parts, presented, context);
+        const identity = await standingAt(
+          "subject_token",
+          verifyIdentity(parts, presented, context),
+        );
         return { kind: "identity", identity, initiator: null };
       }
-      const proven = await verifyInitiator(parts, presented, context);
+      const proven = await standingAt("subject_token", verifyInitiator(parts, presented, context));
       requireTwo(actor, proven);
       requireForInitiators(proven);
       requireOneOneTime(actor, proven);
@@ -60,6 +66,22 @@ export async function authenticate(
       const tokenSha256 = sha256Hex(subject.token.expose("crypto"));
       return { kind: "task_token", task, claims, tokenSha256, actor };
     }
+  }
+}
+
+/** Of two tokens, which one was refused; never why. */
+async function standingAt<T>(where: string, verified: Promise<T>): Promise<T> {
+  try {
+    return await verified;
+  } catch (error) {
+    if (!BrokerError.is(error) || error.code !== "invalid_identity" || error.where !== null) {
+      throw error;
+    }
+    throw new BrokerError("invalid_identity", error.message, {
+      where,
+      public: error.public,
+      cause: error.cause,
+    });
   }
 }
 

@@ -1,4 +1,11 @@
-import { BrokerError, workloadName, type JsonObject, type TokenUse } from "@mayfly/spec";
+import {
+  BrokerError,
+  workloadName,
+  type DecisionId,
+  type JsonObject,
+  type TokenUse,
+  type Verdict,
+} from "@mayfly/spec";
 import type { CorePorts } from "../ports.ts";
 import { credentialPath } from "../descriptor/task-details.ts";
 import { publicExplanation } from "./decide.ts";
@@ -23,6 +30,21 @@ export async function deny(
   throw denialError(facts, denied[0]);
 }
 
+/**
+ * The same words whether the role is unknown or not permitted, and whatever other policies exist:
+ * who asks for too long learns that less may do, and nothing of what else there is.
+ */
+export function denialHint(
+  verdict: Extract<Verdict, { effect: "deny" }>,
+  decision: DecisionId,
+): string {
+  const less =
+    verdict.determining.length > 0
+      ? "Asking again changes nothing: ask for less (another role, a shorter ttl or deadline)"
+      : "Check the role's name; a shorter ttl or deadline may be permitted where this one is not";
+  return `${less}. Who writes the policies sees why with: mayfly policy explain ${decision}`;
+}
+
 function denialError(facts: TaskFacts, denied: Denied): BrokerError {
   const { decision, wanted } = denied;
   const { verdict } = decision;
@@ -33,7 +55,7 @@ function denialError(facts: TaskFacts, denied: Denied): BrokerError {
   const shown: JsonObject = {
     decision: decision.id,
     determining_policies: verdict.determining,
-    hint: `Ask for a narrower role, or run: mayfly policy explain ${decision.id}`,
+    hint: denialHint(verdict, decision.id),
   };
   return new BrokerError("denied", publicExplanation(verdict, facts, role), {
     where: credentialPath(wanted.index),

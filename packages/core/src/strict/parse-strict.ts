@@ -18,8 +18,32 @@ export function parseStrict<T>(
   const unknownKey = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
   const path = unknownKey === undefined ? issue.path : [...issue.path, unknownKey];
   const where = pathText(root, path);
-  const message = unknownKey === undefined ? issue.message : "unknown member; leave it out";
+  const message =
+    unknownKey === undefined ? issueText(issue, input) : "unknown member; leave it out";
   throw new BrokerError(code, `${where}: ${message}`, { where });
+}
+
+/** The library's words speak of types of JavaScript; whoever sent JSON left a member out. */
+function issueText(issue: z.core.$ZodIssue, input: unknown): string {
+  if (issue.code === "invalid_type") {
+    const expected = issue.expected === "string" ? "a text" : `of type ${issue.expected}`;
+    return valueAt(input, issue.path) === undefined
+      ? `is missing; expected ${expected}`
+      : `expected ${expected}`;
+  }
+  if (issue.code === "too_big" && issue.origin === "array") {
+    return `expected at most ${issue.maximum} of them`;
+  }
+  return issue.message;
+}
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  let here = input;
+  for (const part of path) {
+    if (typeof here !== "object" || here === null) return undefined;
+    here = Reflect.get(here, part);
+  }
+  return here;
 }
 
 /** A member's name in a message is the caller's text: bounded, and without control characters. */

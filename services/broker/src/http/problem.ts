@@ -30,7 +30,8 @@ export function problemAnswer(error: BrokerError, traceId: string, issuer: strin
       detail: error.message,
       code: error.code,
       ...(error.where === null ? {} : { where: error.where }),
-      todo: entry.todo,
+      // What is known of this one case before what holds for all of its code.
+      todo: error.public["hint"] ?? entry.todo,
       trace: traceId,
     },
   };
