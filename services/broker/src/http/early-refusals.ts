@@ -38,7 +38,8 @@ export function refuseEarly(server: Server, ports: RefusalPorts): void {
       where: "Expect",
     });
     const { status, headers, body } = problemOf(error, ports);
-    response.writeHead(status, { ...headers, Connection: "close" });
+    const length = String(Buffer.byteLength(body));
+    response.writeHead(status, { ...headers, "Content-Length": length, Connection: "close" });
     response.end(body);
   });
 }
