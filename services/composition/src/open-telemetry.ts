@@ -43,6 +43,7 @@ export async function openTelemetry(
   const metrics = metricsListen === null ? null : createMetrics();
   metrics?.set("mayfly_build_info", { service, version: VERSION, node: process.version }, 1);
   metrics?.set("mayfly_ledger_connections_max", {}, settings.databaseConnections);
+  if (metrics !== null) beginAtZero(metrics);
   if (metrics !== null) watchKeyFile(metrics, settings.sealingKeyFile, systemClock);
   const watched = metrics !== null || traces !== null;
   return {
@@ -63,6 +64,16 @@ export async function openTelemetry(
     },
     close: () => closing.disposeAsync(),
   };
+}
+
+/** Of what an alert counts, the first must be an increase and not the beginning of a series. */
+function beginAtZero(metrics: Metrics): void {
+  for (const part of ["catalog", "backend"]) {
+    metrics.add("mayfly_config_load_failures_total", { part }, 0);
+  }
+  for (const kind of ["at", "now"]) {
+    metrics.add("mayfly_queue_wake_ups_total", { kind, outcome: "failed" }, 0);
+  }
 }
 
 interface TracedProcess {
