@@ -29,9 +29,8 @@ describe("a denial that no policy determined", () => {
     const texts = await Promise.all(
       [WRITER, "orders-db/raeder"].map(async (role) => {
         const error = await refusalOf(agent.open({ credentials: [{ role }] }));
-        const { decision } = error.public;
         expect(hintOf(error)).toContain("Check the role's name; a shorter ttl or deadline");
-        expect(hintOf(error)).toContain(`mayfly policy explain ${String(decision)}`);
+        expect(hintOf(error)).toContain("mayfly policy explain dec_");
         return [error.message, hintOf(error)].join(" ").replaceAll(role, "R");
       }),
     );

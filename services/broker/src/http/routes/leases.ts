@@ -56,6 +56,7 @@ export function leaseRoutes(app: Hono<Env>, ports: AppPorts): void {
     if (caller.kind !== "task" || caller.task.id !== lease.taskId) {
       throw new BrokerError("denied", "A renewal needs the task's own token.", {
         where: "Authorization",
+        public: { hint: "Send the task token that the exchange or the last heartbeat gave." },
       });
     }
     const renewed = await ports.core.renewLease(
