@@ -78,7 +78,7 @@
 --   data jsonb NOT NULL
 --   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(task_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(lease_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(decision_id, id))::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK ((at = date_trunc('milliseconds'::text, at)))
---   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.enabled'::text, 'role.disabled'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.enabled'::text, 'trust.disabled'::text, 'trust.deleted'::text, 'policies.activated'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text, 'sealing.resealed'::text]))) NOT VALID
+--   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.enabled'::text, 'role.disabled'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.enabled'::text, 'trust.disabled'::text, 'trust.deleted'::text, 'policies.activated'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text, 'sealing.resealed'::text, 'ledger.cut'::text, 'ledger.dropped'::text]))) NOT VALID
 --   PRIMARY KEY (id)
 --   INDEX btree (id) WHERE (split_part(kind, '.'::text, 1) <> ALL (ARRAY['task'::text, 'lease'::text, 'decision'::text]))
 --   INDEX btree (kind, id)
@@ -184,6 +184,20 @@ END) > '00:00:01'::interval))
 --   PRIMARY KEY (singleton)
 --   GRANT SELECT, UPDATE TO mayfly_broker
 --   GRANT SELECT, UPDATE TO mayfly_worker
+-- TABLE mayfly.log_cuts owner mayfly_migrator
+--   log_index bigint NOT NULL
+--   chain_hash bytea NOT NULL
+--   kept_from_id uuid NOT NULL
+--   log_sha256 text NOT NULL
+--   rows_sha256 text NOT NULL
+--   cut_at timestamp with time zone NOT NULL DEFAULT now()
+--   CHECK ((log_index > 0))
+--   CHECK ((log_sha256 ~ '^[0-9a-f]{64}$'::text))
+--   CHECK ((octet_length(chain_hash) = 32))
+--   CHECK ((rows_sha256 ~ '^[0-9a-f]{64}$'::text))
+--   PRIMARY KEY (log_index)
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
 -- TABLE mayfly.log_entries owner mayfly_migrator
 --   log_index bigint NOT NULL
 --   event_id uuid NOT NULL
@@ -418,6 +432,10 @@ END) > '00:00:01'::interval))
 -- VIEW mayfly_audit.late_ends owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.leases owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- VIEW mayfly_audit.log_cuts owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 --   GRANT SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
