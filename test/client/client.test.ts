@@ -134,7 +134,7 @@ test("heartbeats keep a task alive past its idle timeout", async () => {
   await task.complete();
 });
 
-test("what was declared for later is drawn, renewed and released", async () => {
+test("what was declared for later is drawn, renewed and ended", async () => {
   const credentials = [{ role: READER, ttl: "2m", issue: "later" }, WRITER] as const;
   await withTask({ ...bot, credentials }, async (task) => {
     expect((await refusalOf(Promise.resolve().then(() => task.credential(READER)))).what).toContain(
@@ -145,10 +145,8 @@ test("what was declared for later is drawn, renewed and released", async () => {
     const renewed = await task.renew(drawn, { ttl: "2m" });
     expect(renewed.expiresAt.getTime()).toBeGreaterThan(drawn.expiresAt.getTime());
     expect(task.credential(READER).lease).toBe(drawn.lease);
-    await task.release(renewed);
-    const db = renewed;
-    if (db.kind !== "postgres-password" || !("url" in db)) throw new Error("another kind");
-    await until("the refusal", 10_000, async () => !(await logsIn(db)));
+    await task.endCredential(renewed);
+    await until("the refusal", 10_000, async () => !(await logsIn(renewed)));
     expect(await logsIn(task.credential(WRITER))).toBe(true);
   });
 });

@@ -19,14 +19,12 @@ export interface EmptyProject extends AsyncDisposable {
   link(name: string, from: string): Promise<void>;
 }
 
-/** Builds the client, packs it as it is published, and installs the tarball in an empty folder. */
+/** Packs the client, which builds it, as it is published, and installs the tarball in an empty folder. */
 export async function installPackedClient(): Promise<EmptyProject> {
   await using started = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "mayfly-packed-"));
   started.defer(() => rm(folder, { recursive: true, force: true }));
-  const tsc = join(ROOT, "node_modules/.bin/tsc");
   await rm(join(PACKAGE, "dist"), { recursive: true, force: true });
-  await run(tsc, ["-p", join(PACKAGE, "tsconfig.build.json")]);
   await run("pnpm", ["pack", "--pack-destination", folder], { cwd: PACKAGE });
   const tarball = (await readdir(folder)).find((name) => name.endsWith(".tgz"));
   if (tarball === undefined) throw new Error("nothing was packed");

@@ -8,7 +8,7 @@ export interface ConnectionOptions {
   readonly url?: string;
   /**
    * The broker's issuer, where it is reached under another name than its own: identity tokens are
-   * made for it. Default: `url`.
+   * made for it. Default: MAYFLY_ISSUER, or else `url`.
    */
   readonly issuer?: string;
   /** Lets tokens and credentials travel over plain http to another machine. */
@@ -33,7 +33,7 @@ export async function connect(
 ): Promise<Connection> {
   const url = brokerUrl(options, around);
   const http = createBrokerHttp(url, around);
-  const expected = options.issuer ?? url.href.replace(/\/$/, "");
+  const expected = expectedIssuer(options, url, around);
   const issuerPath = new URL(expected).pathname.replace(/\/$/, "");
   const root = createBrokerHttp(new URL(url.origin), around);
   const metadata = await root.send({
@@ -72,9 +72,6 @@ function brokerUrl(options: ConnectionOptions, around: Surroundings): URL {
       where,
     );
   }
-  if (options.issuer !== undefined && parsedUrl(options.issuer) === null) {
-    throw invalidOption("Not the URL of an issuer.", "issuer");
-  }
   if (
     url.protocol === "http:" &&
     !isThisMachine(url.hostname) &&
@@ -87,6 +84,16 @@ function brokerUrl(options: ConnectionOptions, around: Surroundings): URL {
     );
   }
   return url;
+}
+
+function expectedIssuer(options: ConnectionOptions, url: URL, around: Surroundings): string {
+  const variable = around.variable("MAYFLY_ISSUER") ?? "";
+  const issuer = options.issuer ?? (variable === "" ? url.href : variable);
+  if (parsedUrl(issuer) === null) {
+    const where = options.issuer === undefined ? "MAYFLY_ISSUER" : "issuer";
+    throw invalidOption("Not the URL of an issuer.", where);
+  }
+  return issuer.replace(/\/$/, "");
 }
 
 function parsedUrl(text: string): URL | null {

@@ -1,6 +1,6 @@
 /** The TypeScript SDK of Mayfly: credentials that live as long as the task. */
 export { openTask, withTask } from "./open-task.ts";
-export type { EndOptions, Task } from "./task.ts";
+export type { EndOptions, RenewOptions, Task } from "./task.ts";
 export type {
   ChildOptions,
   CredentialRequest,

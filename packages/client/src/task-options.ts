@@ -93,7 +93,7 @@ export const END_WAIT_SECONDS = 5;
 export const checkTaskOptions = (options: TaskOptions): void => check(options, TASK);
 export const checkChildOptions = (options: ChildOptions): void => check(options, CHILD);
 export const checkDrawOptions = (options: DrawOptions): void =>
-  known(options, ["params", "ttl", "signal"], "draw");
+  known(options, ["params", "ttl", "signal", "kind"], "draw");
 
 function check(options: TaskOptions | ChildOptions, names: readonly string[]): void {
   known(options, names, "options");

@@ -4,6 +4,7 @@ import {
   type Credential,
   type CredentialKind,
   type CredentialKinds,
+  type PostgresPassword,
 } from "./credential.ts";
 import { parseEndedTask, type EndedTask } from "./ended-task.ts";
 import { exchange, type Exchanged } from "./exchange.ts";
@@ -33,6 +34,11 @@ const END_MS = 10_000;
 export interface EndOptions {
   /** How long to wait until the credentials are seen to be dead; 0 to 60. */
   readonly waitSeconds?: number;
+}
+
+export interface RenewOptions {
+  /** Default: as long as role, task and the declared `ttl` allow. */
+  readonly ttl?: Duration;
 }
 
 /** An open task. Its heartbeats go by themselves; it prints as its id and state. */
@@ -99,38 +105,39 @@ export class Task implements AsyncDisposable {
     return pick(this.#credentials, role, kind);
   }
 
-  /** One more credential of a role that the task declared; `task.credential` has it from then on. */
-  async draw(role: string, options: DrawOptions = {}): Promise<Credential> {
+  /**
+   * One more credential of a role that the task declared; `task.credential` has it from then on.
+   * Without a kind, PostgreSQL's is meant.
+   */
+  draw(role: string, options?: DrawOptions): Promise<CredentialKinds["postgres-password"]>;
+  draw<K extends CredentialKind>(
+    role: string,
+    options: DrawOptions & { readonly kind: K },
+  ): Promise<CredentialKinds[K]>;
+  async draw(
+    role: string,
+    options: DrawOptions & { readonly kind?: CredentialKind } = {},
+  ): Promise<Credential> {
     checkDrawOptions(options);
     this.#mustBeOpen();
-    const { params, ttl, signal } = options;
-    const details = {
-      type: "mayfly-task",
-      task: this.id,
-      credentials: [
-        {
-          role,
-          ...(params === undefined ? {} : { params }),
-          ...(ttl === undefined ? {} : { ttl }),
-        },
-      ],
+    const { params, ttl, signal, kind = "postgres-password" } = options;
+    const wanted = {
+      role,
+      ...(params === undefined ? {} : { params }),
+      ...(ttl === undefined ? {} : { ttl }),
     };
+    const details = { type: "mayfly-task", task: this.id, credentials: [wanted] };
     const { connection, around } = this.#session;
     const presented = await this.#session.presented(signal);
     const { credentials } = await exchange(connection, presented, details, around, signal);
-    const drawn = credentials[0];
-    if (drawn === undefined) {
-      throw new MayflyError({ code: "no_credential", what: `The broker gave none of ${role}.` });
-    }
-    this.#credentials = [...this.#credentials, drawn];
-    return drawn;
+    this.#credentials = [...this.#credentials, ...credentials];
+    return pick(credentials, role, kind);
   }
 
   /** Moves the expiry of a credential; the same one, with the new instant, is handed out again. */
-  async renew(
-    credential: Credential,
-    options: { readonly ttl?: Duration } = {},
-  ): Promise<Credential> {
+  renew(credential: PostgresPassword, options?: RenewOptions): Promise<PostgresPassword>;
+  renew(credential: Credential, options?: RenewOptions): Promise<Credential>;
+  async renew(credential: Credential, options: RenewOptions = {}): Promise<Credential> {
     this.#mustBeOpen();
     const { ttl } = options;
     const path = `/v1/leases/${credential.lease}/renew`;
@@ -141,9 +148,9 @@ export class Task implements AsyncDisposable {
   }
 
   /** Ends one credential before the task is over. */
-  async release(credential: Credential): Promise<void> {
+  async endCredential(credential: Credential): Promise<void> {
     this.#mustBeOpen();
-    await this.#session.call(`/v1/leases/${credential.lease}/end`, { reason: "released" });
+    await this.#session.call(`/v1/leases/${credential.lease}/end`, { reason: "ended by its task" });
     this.#credentials = this.#credentials.filter((one) => one.lease !== credential.lease);
   }
 

@@ -34,6 +34,14 @@ export const CLIENT_VARIABLES = {
       meaning: "A file with the workload's JWT, read anew for each proof of identity.",
     }),
   ),
+  kubernetesTokenFile: optional(
+    text("MAYFLY_KUBERNETES_TOKEN_FILE", {
+      readers,
+      meaning:
+        "Where the projected service account token is, for the identity source `kubernetes`. " +
+        "Not set: `/var/run/secrets/mayfly/token`.",
+    }),
+  ),
   identityToken: optional(
     secretText("MAYFLY_IDENTITY_TOKEN", {
       readers,
@@ -47,4 +55,9 @@ export const CLIENT_VARIABLES = {
 export const CLIENT_SETTINGS = {
   ...CLIENT_VARIABLES,
   databaseUrl: optional({ ...VARIABLES.databaseUrl, readers }),
+  // `doctor` looks at what a process on this machine would use.
+  queue: { ...VARIABLES.queue, readers },
+  redisUrl: { ...VARIABLES.redisUrl, readers },
+  redisCluster: { ...VARIABLES.redisCluster, readers },
+  sealingKeyFile: { ...VARIABLES.sealingKeyFile, readers },
 } as const;

@@ -13,8 +13,9 @@ export const length: Promise<number> = withTask(
     const db = task.credential("a/b");
     const url: string = db.url.expose();
     const kind: "postgres-password" = db.kind;
-    const drawn: Credential = await task.draw("a/c", { ttl: 60 });
-    if (drawn.kind === "postgres-password") await task.renew(drawn);
+    const drawn = await task.draw("a/c", { ttl: 60 });
+    const any: Credential = await task.renew(drawn, { ttl: "5m" });
+    if (any.kind === "postgres-password") await task.endCredential(any);
     task.signal.addEventListener("abort", () => undefined);
     return url.length + kind.length;
   },

@@ -49,7 +49,7 @@ export const execCommand: CommandSet = (program, open) => {
     .argument("<command...>", "after --, the command and its arguments")
     .requiredOption("--role <role[=prefix]>", "what it may do; may be repeated", collect)
     .option("--goal <text>", "what it is for; kept in the ledger")
-    .option("--deadline <duration>", "when it has to be over", "1h")
+    .option("--deadline <duration>", "when it has to be over", "30m")
     .option("--idle-timeout <duration>", "how long after our death the credential lives", "15s")
     .option("--ref <text>", "your own reference: a ticket, a run")
     .option("--target <target>", "what it touches; may be repeated", collect)

@@ -1,6 +1,8 @@
+import type { Surroundings } from "../surroundings.ts";
 import type { IdentitySource } from "./identity-source.ts";
 import { readToken } from "./file-identity.ts";
 
+const VARIABLE = "MAYFLY_KUBERNETES_TOKEN_FILE";
 /** Where the volume is mounted, unless another path is given. */
 const PATH = "/var/run/secrets/mayfly/token";
 
@@ -10,17 +12,20 @@ const PATH = "/var/run/secrets/mayfly/token";
  * every pod has under `/var/run/secrets/kubernetes.io` is for the API server, and of no use here.
  */
 export function kubernetesIdentity(options: { readonly path?: string } = {}): IdentitySource {
-  const path = options.path ?? PATH;
+  const placeIn = (around: Surroundings): string => {
+    const variable = around.variable(VARIABLE) ?? "";
+    return options.path ?? (variable === "" ? PATH : variable);
+  };
   return {
     kind: "kubernetes",
     whyNot: async (around) => {
       try {
-        await readToken(path, around);
+        await readToken(placeIn(around), around);
         return null;
       } catch {
-        return `there is no projected token at ${path}`;
+        return `there is no projected token at ${placeIn(around)}`;
       }
     },
-    prove: (_audience, around) => readToken(path, around),
+    prove: (_audience, around) => readToken(placeIn(around), around),
   };
 }
