@@ -149,6 +149,7 @@ export function createInstallation(draw: Draw, defect: Defect | null): Simulated
       clock: process.clock,
       random: draw.fork(process.name).random,
       log,
+      tracer: untraced,
       failPoints: createFakeFailPoints(),
       installation: parseInstallationId("simulate", "installation"),
       issueLedger: faultyLedgerPort(machine, process, ledger.issue, [

@@ -15,6 +15,7 @@ import type {
   SweepLedger,
   TaskLedger,
   TaskTokens,
+  Tracer,
   TrustRoots,
 } from "@mayfly/spec";
 import type { CoreSettings } from "./settings.ts";
@@ -24,6 +25,7 @@ export interface CorePorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly tracer: Tracer;
   readonly failPoints: FailPoints;
   readonly installation: InstallationId;
   readonly issueLedger: IssueLedger;

@@ -20,4 +20,5 @@ export function createTraceScope(): TraceScope {
 export const scopedTracer = (scope: TraceScope): Tracer => ({
   trace: (start, work) => scope.run(start.traceId, () => untraced.trace(start, work)),
   span: (step, work) => untraced.span(step, work),
+  spanSync: (step, work) => untraced.spanSync(step, work),
 });

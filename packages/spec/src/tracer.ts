@@ -31,6 +31,13 @@ export interface TraceStart {
   readonly attributes: SpanAttributes;
 }
 
+export interface TraceStep {
+  readonly name: SpanName;
+  /** `client`: a call that leaves this process. */
+  readonly kind: "internal" | "client";
+  readonly attributes: SpanAttributes;
+}
+
 /**
  * Where the time of a request or of a pass goes.
  *
@@ -41,15 +48,10 @@ export interface TraceStart {
 export interface Tracer {
   /** Begins a trace of its own, wherever it is called from. */
   trace<T>(start: TraceStart, work: (span: Span) => Promise<T>): Promise<T>;
-  /** A step of what is under way. `client`: a call that leaves this process. */
-  span<T>(
-    step: {
-      readonly name: SpanName;
-      readonly kind: "internal" | "client";
-      readonly attributes: SpanAttributes;
-    },
-    work: (span: Span) => Promise<T>,
-  ): Promise<T>;
+  /** A step of what is under way; outside all traces nothing is recorded. */
+  span<T>(step: TraceStep, work: (span: Span) => Promise<T>): Promise<T>;
+  /** Likewise, of a step that waits for nobody. */
+  spanSync<T>(step: TraceStep, work: () => T): T;
 }
 
 const UNSEEN: Span = { set: () => undefined, fail: () => undefined };
@@ -58,4 +60,5 @@ const UNSEEN: Span = { set: () => undefined, fail: () => undefined };
 export const untraced: Tracer = {
   trace: (_start, work) => work(UNSEEN),
   span: (_step, work) => work(UNSEEN),
+  spanSync: (_step, work) => work(),
 };

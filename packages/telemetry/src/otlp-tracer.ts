@@ -147,6 +147,19 @@ function tracerOver(tracer: OtelTracer, ids: GivenTraceIds, { scope }: OtlpOptio
       const options = { kind: spanKind, attributes: { ...attributes } };
       return inside(tracer.startSpan(name, options, context), context, work);
     },
+    spanSync: ({ name, attributes }, work) => {
+      const context = current.getStore();
+      if (context === undefined) return work();
+      const span = tracer.startSpan(name, { attributes: { ...attributes } }, context);
+      try {
+        return current.run(trace.setSpan(context, span), work);
+      } catch (error) {
+        fail(span, BrokerError.is(error) ? error.code : "internal");
+        throw error;
+      } finally {
+        span.end();
+      }
+    },
   };
 }
 

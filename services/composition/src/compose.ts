@@ -148,6 +148,7 @@ function partsOver(
     clock,
     random,
     log,
+    tracer: telemetry.tracer,
     failPoints: failPointsOf(settings),
     installation: ledger.installation.id,
     issueLedger: ledger.issue,

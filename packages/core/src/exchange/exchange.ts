@@ -18,6 +18,7 @@ import { judge, type Denied, type Judged, type Permitted } from "./judge.ts";
 import { mintAll } from "./mint-all.ts";
 import { reply } from "./reply.ts";
 import { reserve, scopeOf, tokenUseOf, type SeenKey } from "./reserve.ts";
+import { step } from "./step.ts";
 import { factsOf, wantedOf, type TaskFacts } from "./task-facts.ts";
 
 /** How often one exchange begins anew because the catalog or its key changed under it. */
@@ -55,9 +56,11 @@ export async function understand(
   request: Pick<ExchangeRequest, "subject" | "actor" | "details">,
   context: CallContext,
 ): Promise<{ readonly view: CatalogView; readonly ask: Ask }> {
-  const caller = await authenticate(parts, request, context);
-  const details = parseTaskDetails(request.details, parts.ports.settings);
-  const ask = await resolveAsk(parts, caller, details);
+  const { tracer, settings } = parts.ports;
+  const caller = await tracer.span(step("verify"), () => authenticate(parts, request, context));
+  const ask = await tracer.span(step("parse"), async () =>
+    resolveAsk(parts, caller, parseTaskDetails(request.details, settings)),
+  );
   return { view: await parts.catalog.current(), ask };
 }
 
@@ -119,7 +122,9 @@ async function attemptReserve(
     return deny(parts.ports, facts, [denied, ...more], tokenUseOf(ask, key));
   }
   const permitted = judged.filter((one): one is Permitted => one.kind === "permitted");
-  const { result, intents } = await reserve(parts.ports, view, ask, facts, permitted, key);
+  const { result, intents } = await parts.ports.tracer.span(step("reserve"), () =>
+    reserve(parts.ports, view, ask, facts, permitted, key),
+  );
   return result.kind === "reserved" ? { ...result, permitted, intents } : result;
 }
 
@@ -159,5 +164,5 @@ async function mintAndReply(
   const alone = ask.kind === "open" && key === null;
   const opened: TaskId | null = alone ? outcome.task.id : null;
   const credentials = await mintAll(parts, reserved, opened, context);
-  return reply(parts, outcome.task, credentials);
+  return parts.ports.tracer.span(step("reply"), () => reply(parts, outcome.task, credentials));
 }

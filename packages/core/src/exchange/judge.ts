@@ -6,6 +6,7 @@ import { credentialPath } from "../descriptor/task-details.ts";
 import { mintId } from "../mint-id.ts";
 import { decide, decideUnknownRole } from "./decide.ts";
 import { planCredential, type Planned, type PlanWorld, type Target } from "./plan.ts";
+import { step } from "./step.ts";
 import type { TaskFacts, Wanted } from "./task-facts.ts";
 
 export interface Permitted extends Planned {
@@ -44,10 +45,14 @@ export function judge(
   const { installation } = ports;
   const world: PlanWorld = { installation, leaseId: mintId("lease", ports), now };
   const verdictOn = (planned: Pick<Planned, "plan" | "ttlSeconds">): Decision =>
-    decide(view, { id, action: "issue", facts, target, now, ...planned });
+    ports.tracer.spanSync(step("decide", { "mayfly.decision.id": id }), () =>
+      decide(view, { id, action: "issue", facts, target, now, ...planned }),
+    );
   let planned: Planned;
   try {
-    planned = planCredential(world, target, facts, wanted);
+    planned = ports.tracer.spanSync(step("plan"), () =>
+      planCredential(world, target, facts, wanted),
+    );
   } catch (error) {
     const decision = verdictOn({ plan: leastPlan(world, target, facts, wanted), ttlSeconds: 0 });
     if (decision.verdict.effect === "permit") throw error;

@@ -7,6 +7,7 @@ import { wakeAt, wakeNow } from "../wake.ts";
 import { activate } from "./activate.ts";
 import type { IssuedCredential } from "./exchange-request.ts";
 import { issue, type Reserved } from "./issue.ts";
+import { step } from "./step.ts";
 
 /** Of one request, under way at once. */
 const ISSUES_MAX = 4;
@@ -53,9 +54,11 @@ async function mintOne(
   reserved: Reserved,
   context: CallContext,
 ): Promise<IssuedCredential> {
-  const issued = await issue(parts, reserved, context);
-  await activate(parts, reserved, issued, context);
   const { id: leaseId, backendId } = reserved.intent;
+  const { tracer } = parts.ports;
+  const of = { "mayfly.lease.id": leaseId, "mayfly.backend.id": backendId };
+  const issued = await tracer.span(step("issue", of), () => issue(parts, reserved, context));
+  await tracer.span(step("activate", of), () => activate(parts, reserved, issued, context));
   wakeAt(parts, { leaseId, backendId, at: issued.expiresAt, generation: 0 });
   await parts.ports.failPoints.reached("schedule.after");
   return credentialOf(reserved, issued);

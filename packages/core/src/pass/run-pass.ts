@@ -4,6 +4,7 @@ import {
   type CallContext,
   type Claim,
   type Clock,
+  type TraceStep,
 } from "@mayfly/spec";
 import type { CoreParts } from "../core-parts.ts";
 import type { CatalogView } from "../catalog/catalog-view.ts";
@@ -62,10 +63,15 @@ async function settleClaim(
   ownedUntilMs: number,
   context: CallContext,
 ): Promise<Fate> {
-  const { clock, sweepLedger, log, failPoints } = parts.ports;
+  const { clock, sweepLedger, log, tracer, failPoints } = parts.ports;
   const seconds = secondsLeft(clock, ownedUntilMs);
   if (seconds <= 0 || context.signal.aborted) return "lost";
-  const outcome = await workClaim(parts, view, claim, seconds, context);
+  const outcome = await tracer.span(stepOf(claim), async (span) => {
+    const worked = await workClaim(parts, view, claim, seconds, context);
+    span.set({ "mayfly.claim.outcome": worked.kind });
+    if (worked.kind === "failed") span.fail("failed");
+    return worked;
+  });
   // What was broken off by a shutdown has not failed: the claim runs out, and another takes it.
   if (context.signal.aborted && outcome.kind === "failed") return "lost";
   try {
@@ -85,6 +91,17 @@ async function settleClaim(
       return "failed";
   }
 }
+
+/** Found again by its lease, which the trace of its exchange names too. */
+const stepOf = ({ work, leaseId, backendId, attempts }: Claim): TraceStep => ({
+  name: work.kind,
+  kind: "internal",
+  attributes: {
+    "mayfly.lease.id": leaseId,
+    "mayfly.backend.id": backendId,
+    "mayfly.lease.attempts": attempts,
+  },
+});
 
 const secondsLeft = (clock: Clock, untilMs: number): number =>
   (untilMs - clock.monotonicMs()) / 1000;

@@ -139,6 +139,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     clock,
     random,
     log,
+    tracer: untraced,
     failPoints: options.failPoints ?? { reached: async () => undefined },
     installation: parseInstallationId("testtest", "installation"),
     issueLedger: ledger.issue,
