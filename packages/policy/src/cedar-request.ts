@@ -38,6 +38,9 @@ export function cedarRequest(request: AccessRequest): CedarRequest {
         ...(task.verifiedInitiator === null
           ? {}
           : { initiator: text(task.verifiedInitiator, "initiator") }),
+        ...(task.initiatorTrustRoot === null
+          ? {}
+          : { initiator_trust_root: text(task.initiatorTrustRoot, "initiator's trust root") }),
       },
       ttl_seconds: whole(request.ttlSeconds, "lifetime"),
       actors: texts(request.actorChain, "actor chain", actors),

@@ -30,7 +30,10 @@ function without(request: AccessRequest, bits: number): AccessRequest {
   return {
     ...request,
     workload: { ...request.workload, attributes: Object.fromEntries(kept) },
-    task: bits & 1 ? { ...request.task, verifiedInitiator: null } : request.task,
+    task:
+      bits & 1
+        ? { ...request.task, verifiedInitiator: null, initiatorTrustRoot: null }
+        : request.task,
   };
 }
 

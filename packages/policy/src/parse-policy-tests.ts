@@ -58,6 +58,7 @@ const testShape = z.strictObject({
       depth: z.int().min(0).optional(),
       targets: list.default([]),
       initiator: line.optional(),
+      initiator_trust_root: line.optional(),
     })
     .prefault({}),
   ttl: duration.optional(),
@@ -120,6 +121,7 @@ function normalise(test: z.output<typeof testShape>, at: number): PolicyTest {
       depth: task.depth ?? test.actors.length,
       targets: task.targets,
       verifiedInitiator: task.initiator ?? null,
+      initiatorTrustRoot: initiatorRootOf(task, where),
     },
     ttlSeconds: test.ttl === undefined ? null : seconds(test.ttl),
     roleFacts: {
@@ -133,6 +135,24 @@ function normalise(test: z.output<typeof testShape>, at: number): PolicyTest {
     because: test.because?.map((id, n) => parsePolicyId(id, `${where}.because[${n}]`)) ?? null,
   };
 }
+
+/** Unless given, the root that a name like the initiator's would have; no name, no root. */
+function initiatorRootOf(
+  task: z.output<typeof testShape>["task"],
+  where: string,
+): AccessRequest["task"]["initiatorTrustRoot"] {
+  const { initiator, initiator_trust_root: given } = task;
+  const at = `${where}.task.initiator_trust_root`;
+  if (initiator === undefined) {
+    return given === undefined ? null : fault(at, "there is no initiator whom it vouched for");
+  }
+  if (given !== undefined) return parseTrustRootName(given, at);
+  return hostOf(initiator) === null ? null : parseTrustRootName(hostOf(initiator), at);
+}
+
+/** Of `<issuer>#<subject>`; null for another form. */
+const hostOf = (name: string): string | null =>
+  /^(?:https?:\/\/)?(?<host>[^#/:]+)[^#]*#.+$/u.exec(name)?.groups?.["host"] ?? null;
 
 /** A SPIFFE ID, or `<issuer>#<subject>`; the trust root is the domain's or the issuer's host. */
 function workloadOf(test: z.output<typeof testShape>, where: string): Workload {

@@ -12,8 +12,8 @@ import {
  * every request when it is decided, so that a policy can neither misspell a fact nor meet a request
  * that lacks one.
  *
- * Two things may be absent from a request: a tag of the workload and `context.task.initiator`.
- * A policy that reads one must test for it first, and only in a way that its absence can never
+ * Absent from a request may be: a tag of the workload, `context.task.initiator` and
+ * `context.task.initiator_trust_root`. A policy that reads one must test for it first, and only in a way that its absence can never
  * permit (`presence-rule.ts`).
  */
 export const POLICY_SCHEMA = `
@@ -50,6 +50,8 @@ type Task = {
   "targets": Set<String>,
   // Present only if a token proved it.
   "initiator"?: String,
+  // The trust root that vouched for the initiator.
+  "initiator_trust_root"?: String,
 };
 
 type CredentialRequest = {

@@ -47,6 +47,7 @@ const taskFields = {
   depth: tasks.depth,
   workload: tasks.workload,
   verified_initiator: tasks.verified_initiator,
+  verified_initiator_trust_root: tasks.verified_initiator_trust_root,
   descriptor: tasks.descriptor,
   state: tasks.state,
   confirmation: tasks.confirmation,

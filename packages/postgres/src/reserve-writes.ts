@@ -160,6 +160,7 @@ function taskRow(task: NewTask, { standing, workload, reservation }: Accepted) {
     workload: task.identity.workload,
     workload_name: workload,
     verified_initiator: task.verifiedInitiator,
+    verified_initiator_trust_root: task.initiatorTrustRoot,
     claimed_initiator: task.descriptor.claimedInitiator,
     ref: task.descriptor.ref,
     descriptor: task.descriptor,
@@ -174,11 +175,12 @@ function taskRow(task: NewTask, { standing, workload, reservation }: Accepted) {
 const insertTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fragment) =>
   sql`
     INSERT INTO mayfly.tasks (id, parent_id, root_id, ancestors, depth, workload, workload_name,
-      verified_initiator, claimed_initiator, ref, descriptor, confirmation, deadline_at,
+      verified_initiator, verified_initiator_trust_root, claimed_initiator, ref, descriptor,
+      confirmation, deadline_at,
       idle_timeout_seconds, heartbeat_outage_seconds, identity_proven_at,
       identity_max_age_seconds)
     SELECT id, parent_id, root_id, ancestors, depth, workload, workload_name, verified_initiator,
-      claimed_initiator, ref, descriptor, confirmation, mayfly.instant(deadline_ms),
+      verified_initiator_trust_root, claimed_initiator, ref, descriptor, confirmation, mayfly.instant(deadline_ms),
       idle_timeout_seconds, ${outage},
       mayfly.instant(identity_proven_ms), identity_max_age_seconds
     FROM jsonb_to_recordset(${rows(
@@ -188,7 +190,8 @@ const insertTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fr
       }),
     )}::text::jsonb) AS t (
       id uuid, parent_id uuid, root_id uuid, ancestors uuid[], depth integer, workload jsonb,
-      workload_name text, verified_initiator text, claimed_initiator text, ref text,
+      workload_name text, verified_initiator text, verified_initiator_trust_root text,
+      claimed_initiator text, ref text,
       descriptor jsonb, confirmation text, deadline_ms double precision,
       idle_timeout_seconds double precision, identity_proven_ms double precision,
       identity_max_age_seconds double precision)`.execute();
@@ -298,7 +301,7 @@ function eventsOf(accepted: Accepted): NewEvent[] {
   const taskId = taskIdOf(reservation);
   const events: NewEvent[] = [];
   if (task.kind === "open") {
-    const { identity, descriptor, verifiedInitiator } = task.task;
+    const { identity, descriptor, verifiedInitiator, initiatorTrustRoot } = task.task;
     const row = taskRow(task.task, accepted);
     const data = {
       workload,
@@ -307,6 +310,7 @@ function eventsOf(accepted: Accepted): NewEvent[] {
       confirmation: reservation.confirmation,
       parentId: task.task.parentId,
       verifiedInitiator,
+      ...(initiatorTrustRoot === null ? {} : { initiatorTrustRoot }),
       deadlineAt: row.deadline_ms,
       taskSha256: taskSha256(row),
       descriptor: {

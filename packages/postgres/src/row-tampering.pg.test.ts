@@ -113,6 +113,7 @@ describe("tampering with the row of a task shows", () => {
     ["workload", `jsonb_set(workload, '{subject}', '"somebody else"')`],
     ["workload_name", "'somebody else'"],
     ["verified_initiator", "'mallory'"],
+    ["verified_initiator_trust_root", "'mallory'"],
     ["claimed_initiator", "'mallory'"],
     ["ref", "'another ref'"],
     ["descriptor", `jsonb_set(descriptor, '{goal}', '"another goal"')`],

@@ -22,6 +22,7 @@ import type {
   TaskDescriptor,
   TaskState,
   TrustRoot,
+  TrustRootName,
   Verdict,
   Workload,
 } from "@mayfly/spec";
@@ -52,7 +53,7 @@ export const tasks = mayfly.table("tasks", {
   workload: jsonb("workload").$type<Workload>().notNull(),
   workload_name: text("workload_name").notNull(),
   verified_initiator: text("verified_initiator"),
-  verified_initiator_trust_root: text("verified_initiator_trust_root"),
+  verified_initiator_trust_root: text("verified_initiator_trust_root").$type<TrustRootName>(),
   claimed_initiator: text("claimed_initiator"),
   ref: text("ref"),
   descriptor: jsonb("descriptor").$type<TaskDescriptor>().notNull(),

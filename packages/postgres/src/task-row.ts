@@ -5,6 +5,7 @@ import {
   type Task,
   type TaskDescriptor,
   type TaskState,
+  type TrustRootName,
   type Workload,
 } from "@mayfly/spec";
 import type { Statement } from "./sql.ts";
@@ -18,6 +19,7 @@ export interface TaskRow {
   readonly depth: number;
   readonly workload: Workload;
   readonly verified_initiator: string | null;
+  readonly verified_initiator_trust_root: TrustRootName | null;
   readonly descriptor: TaskDescriptor;
   readonly state: TaskState;
   readonly end_requested: boolean;
@@ -34,6 +36,7 @@ export interface TaskRow {
 /** The members of a {@link TaskRow}, of `mayfly.tasks AS t`. */
 export const taskColumns = (sql: Statement) => sql`
   t.id, t.parent_id, t.root_id, t.ancestors, t.depth, t.workload, t.verified_initiator,
+  t.verified_initiator_trust_root,
   t.descriptor, t.state, t.confirmation, t.opened_at, t.deadline_at, t.last_heartbeat_at,
   t.identity_proven_at, t.identity_max_age_seconds, t.ended_at, t.end_reason,
   EXISTS (
@@ -49,6 +52,7 @@ export function taskOfRow(row: TaskRow): Task {
     depth: row.depth,
     workload: row.workload,
     verifiedInitiator: row.verified_initiator,
+    initiatorTrustRoot: row.verified_initiator_trust_root,
     descriptor: row.descriptor,
     state: row.state,
     endRequested: row.end_requested,

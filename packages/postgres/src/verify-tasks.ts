@@ -11,7 +11,8 @@ interface ToldRow extends Omit<OpenedRow, "id" | "deadline_ms">, Told {
 /**
  * Compares what each task's row says of its opening with the hash in its event, from log index
  * `from` on. An event that is older than this hash has none. State and end are not in it: they
- * change. The idle timeout stands in the descriptor too, which is in it.
+ * change. The idle timeout stands in the descriptor too, which is in it; the trust root that vouched
+ * for the initiator came later than the hash, and stands in the event itself.
  */
 export const verifyTasks = (sql: Transaction, from: number): Promise<LogProblem | null> =>
   compareToldRows("task", from, (next) => readPage(sql, next), isTold);
@@ -26,7 +27,9 @@ const readPage = (sql: Transaction, from: number) =>
       t.claimed_initiator, t.ref, t.descriptor, t.confirmation, t.deadline_at,
       t.deadline_at <> date_trunc('milliseconds', t.deadline_at)
         OR date_trunc('milliseconds', t.opened_at) <> e.at
-        OR to_jsonb(t.idle_timeout_seconds) <> t.descriptor -> 'idleTimeoutSeconds' AS is_altered
+        OR to_jsonb(t.idle_timeout_seconds) <> t.descriptor -> 'idleTimeoutSeconds'
+        OR t.verified_initiator_trust_root IS DISTINCT FROM e.data ->> 'initiatorTrustRoot'
+        AS is_altered
     FROM mayfly_audit.log_entries AS l
     JOIN mayfly_audit.events AS e ON e.id = l.event_id
     LEFT JOIN mayfly_audit.tasks AS t ON t.id = e.task_id

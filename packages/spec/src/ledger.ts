@@ -1,6 +1,14 @@
 import type { JsonObject } from "./brand.ts";
 import type { IssuePlan, Marked } from "./backend.ts";
-import type { BackendId, DecisionId, EventId, LeaseId, RoleName, TaskId } from "./ids.ts";
+import type {
+  BackendId,
+  DecisionId,
+  EventId,
+  LeaseId,
+  RoleName,
+  TaskId,
+  TrustRootName,
+} from "./ids.ts";
 import type { VerifiedIdentity } from "./identity.ts";
 import type { Exposure, Lease, LeaseOutcome, LeaseState } from "./lease.ts";
 import type { Decision } from "./policy.ts";
@@ -81,6 +89,7 @@ export interface NewTask {
   readonly parentId: TaskId | null;
   readonly identity: VerifiedIdentity;
   readonly verifiedInitiator: string | null;
+  readonly initiatorTrustRoot: TrustRootName | null;
   readonly descriptor: Task["descriptor"];
   /** Seconds from the ledger's now; the ledger bounds it by the parent's deadline. */
   readonly deadlineAt: InstantMs;

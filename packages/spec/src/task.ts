@@ -1,5 +1,5 @@
 import type { JsonObject } from "./brand.ts";
-import type { RoleName, TaskId } from "./ids.ts";
+import type { RoleName, TaskId, TrustRootName } from "./ids.ts";
 import type { Workload } from "./identity.ts";
 import type { DurationSeconds, InstantMs } from "./time.ts";
 
@@ -51,6 +51,8 @@ export interface Task {
   readonly depth: number;
   readonly workload: Workload;
   readonly verifiedInitiator: string | null;
+  /** Which trust root vouched for the initiator; null also for a task of an earlier version. */
+  readonly initiatorTrustRoot: TrustRootName | null;
   readonly descriptor: TaskDescriptor;
   readonly state: TaskState;
   /** Whether an end of this task or of an ancestor has been requested. */

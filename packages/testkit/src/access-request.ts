@@ -50,6 +50,7 @@ export function accessRequest(facts: AccessRequestFacts = {}): AccessRequest {
       depth: 0,
       targets: [],
       verifiedInitiator: null,
+      initiatorTrustRoot: null,
       ...facts.task,
     },
     role: {
@@ -102,6 +103,7 @@ export const arbitraryAccessRequest: fc.Arbitrary<AccessRequest> = fc
       depth: fc.nat({ max: 3 }),
       targets: fc.uniqueArray(fc.constantFrom("orders-db:orders", "orders-db:invoices")),
       verifiedInitiator: fc.option(fc.constantFrom("alice@acme.test", "bob@acme.test")),
+      initiatorTrustRoot: fc.option(fc.constant(parseTrustRootName("login", "root"))),
     }),
     roleFacts: fc.record({
       dataClass: fc.constantFrom("public" as const, "confidential" as const, "restricted" as const),

@@ -41,6 +41,9 @@ const present: fc.Arbitrary<string> = fc.oneof(
     .tuple(tag, oneOf(ARBITRARY_VALUES), fc.constantFrom("==", "!="))
     .map(([name, v, op]) => `(principal.hasTag(${name}) && principal.getTag(${name}) ${op} ${v})`),
   fc.constant("context.task has initiator"),
+  fc.constant(
+    '(context.task has initiator_trust_root && context.task.initiator_trust_root == "login")',
+  ),
   oneOf(["alice@acme.test"]).map(
     (v) => `(context has task.initiator && context.task.initiator == ${v})`,
   ),

@@ -4,6 +4,7 @@ import {
   type CredentialRequest,
   type Task,
   type TaskDescriptor,
+  type TrustRootName,
   type VerifiedIdentity,
 } from "@mayfly/spec";
 import { requireActive, requireRecentProof } from "../authenticate-task.ts";
@@ -22,6 +23,7 @@ export type Ask =
       /** A child without a token of its own: the identity is its parent's, and no fresh proof. */
       readonly isInherited: boolean;
       readonly verifiedInitiator: string | null;
+      readonly initiatorTrustRoot: TrustRootName | null;
       readonly descriptor: TaskDescriptor;
       readonly parent: Task | null;
       /** Workloads of the ancestors, root first. */
@@ -62,6 +64,7 @@ function openRoot(caller: Caller, descriptor: TaskDescriptor): Ask {
     identity,
     isInherited: false,
     verifiedInitiator,
+    initiatorTrustRoot: initiator?.workload.trustRoot ?? null,
     descriptor,
     parent: null,
     actorChain: [],
@@ -86,6 +89,7 @@ async function openChild(
     identity: caller.actor ?? inheritedIdentity(caller),
     isInherited: caller.actor === null,
     verifiedInitiator: parent.verifiedInitiator,
+    initiatorTrustRoot: parent.initiatorTrustRoot,
     descriptor,
     parent,
     actorChain: [...chain, workloadName(parent.workload)],

@@ -50,6 +50,7 @@ function accessRequestOf(input: DecideInput): AccessRequest {
       depth: facts.depth,
       targets: facts.descriptor.targets,
       verifiedInitiator: facts.verifiedInitiator,
+      initiatorTrustRoot: facts.initiatorTrustRoot,
     },
     role: {
       name: role.name,

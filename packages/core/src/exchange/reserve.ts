@@ -92,6 +92,7 @@ function newTask(
     parentId: ask.parent?.id ?? null,
     identity: ask.identity,
     verifiedInitiator: ask.verifiedInitiator,
+    initiatorTrustRoot: ask.initiatorTrustRoot,
     descriptor: {
       ...ask.descriptor,
       // A child's own descriptor bounds what it draws and renews: it carries its parent's bounds.

@@ -6,6 +6,7 @@ import {
   type Task,
   type TaskDescriptor,
   type TaskId,
+  type TrustRootName,
   type Workload,
 } from "@mayfly/spec";
 import type { Ask } from "./ask.ts";
@@ -16,6 +17,7 @@ export interface TaskFacts {
   readonly taskId: TaskId | null;
   readonly workload: Workload;
   readonly verifiedInitiator: string | null;
+  readonly initiatorTrustRoot: TrustRootName | null;
   readonly descriptor: TaskDescriptor;
   readonly depth: number;
   readonly deadlineAt: InstantMs;
@@ -40,6 +42,7 @@ export function factsOf(ask: Ask, now: InstantMs): TaskFacts {
     taskId: null,
     workload: ask.identity.workload,
     verifiedInitiator: ask.verifiedInitiator,
+    initiatorTrustRoot: ask.initiatorTrustRoot,
     descriptor,
     depth: parent === null ? 0 : parent.depth + 1,
     deadlineAt: parent === null ? ownDeadlineAt : earliest(ownDeadlineAt, parent.deadlineAt),
@@ -51,6 +54,7 @@ export const factsOfTask = (task: Task): Omit<TaskFacts, "actorChain"> => ({
   taskId: task.id,
   workload: task.workload,
   verifiedInitiator: task.verifiedInitiator,
+  initiatorTrustRoot: task.initiatorTrustRoot,
   descriptor: task.descriptor,
   depth: task.depth,
   deadlineAt: task.deadlineAt,

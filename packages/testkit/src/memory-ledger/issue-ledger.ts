@@ -220,7 +220,7 @@ function checkTask(store: MemoryStore, { task, confirmation }: Reservation): Tas
     if (!isOpen(store, row)) throw ended(row);
     return row;
   }
-  const { id, parentId, identity, descriptor, verifiedInitiator } = task.task;
+  const { id, parentId, identity, descriptor, verifiedInitiator, initiatorTrustRoot } = task.task;
   const parent = parentId === null ? null : requireTask(store, parentId);
   if (parent !== null && !isOpen(store, parent)) throw ended(parent);
   const now = store.clock.now();
@@ -232,6 +232,7 @@ function checkTask(store: MemoryStore, { task, confirmation }: Reservation): Tas
     depth: parent === null ? 0 : parent.depth + 1,
     workload: identity.workload,
     verifiedInitiator,
+    initiatorTrustRoot,
     descriptor,
     state: "active",
     confirmation,

@@ -216,6 +216,7 @@ export function taskOf(store: MemoryStore, row: TaskRow): Task {
     depth: row.depth,
     workload: row.workload,
     verifiedInitiator: row.verifiedInitiator,
+    initiatorTrustRoot: row.initiatorTrustRoot,
     descriptor: row.descriptor,
     state: row.state,
     endRequested: lineage(store, row).some((one) => one.end !== null),

@@ -88,6 +88,8 @@ export function newTask(ledger: LedgerUnderTest, options: TaskOptions = {}): New
     parentId: options.parent?.id ?? null,
     identity: options.identity ?? identity(ledger),
     verifiedInitiator: options.verifiedInitiator ?? null,
+    initiatorTrustRoot:
+      options.verifiedInitiator === undefined ? null : parseTrustRootName("login", "trust"),
     descriptor: {
       version: 1,
       goal: "Reconcile the October invoices",

@@ -41,6 +41,7 @@ export function describeIssuing(ledgerOf: () => LedgerUnderTest): void {
         state: "active",
         endRequested: false,
         verifiedInitiator: "bob@acme.test",
+        initiatorTrustRoot: "login",
         deadlineAt: open.deadlineAt,
         identityProvenAt: open.identity.provenAt,
         endedAt: null,
