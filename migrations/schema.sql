@@ -165,6 +165,7 @@ CASE
     WHEN (activated_at IS NULL) THEN settle_by
     ELSE LEAST(expires_at, COALESCE(end_requested_at, expires_at))
 END) > '00:00:01'::interval))
+--   INDEX btree (id) WHERE (state <> 'ended'::text)
 --   INDEX btree (idempotency_key, idempotency_scope) WHERE ((state <> 'ended'::text) AND (idempotency_key IS NOT NULL))
 --   INDEX btree (role) WHERE (state <> 'ended'::text)
 --   INDEX btree (role, id)
@@ -388,6 +389,7 @@ END) > '00:00:01'::interval))
 --   INDEX btree (root_id)
 --   INDEX btree (verified_initiator, id) WHERE (verified_initiator IS NOT NULL)
 --   INDEX btree (workload_name, id)
+--   INDEX btree (workload_name, id) WHERE (state = 'active'::text)
 --   GRANT INSERT, SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
 --   GRANT UPDATE (end_reason, ended_at, heartbeat_outage_seconds, identity_max_age_seconds, identity_proven_at, last_heartbeat_at, state) TO mayfly_broker
