@@ -18,7 +18,7 @@ export interface ComposeFile {
   readonly secrets: Readonly<Record<string, { readonly file: string }>>;
 }
 
-export const COMPOSE_FOLDER = new URL("../../infra/compose/", import.meta.url);
+const COMPOSE_FOLDER = new URL("../../infra/compose/", import.meta.url);
 
 /** `compose.yaml` as it stands, merge keys resolved, variables not. */
 export async function readCompose(): Promise<ComposeFile> {

@@ -22,7 +22,7 @@ import {
   until,
   type Exchange,
 } from "../harness/index.ts";
-import { COMPOSE_FOLDER, interpolate, readCompose, type ComposeService } from "./compose-file.ts";
+import { interpolate, readCompose, type ComposeService } from "./compose-file.ts";
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
