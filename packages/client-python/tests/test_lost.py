@@ -44,6 +44,13 @@ def test_the_bodys_own_exception_is_never_replaced() -> None:
         assert any("killed" in note for note in raised.value.__notes__)
 
 
+def test_a_heartbeat_of_ones_own_finds_it_out_at_once() -> None:
+    with pytest.raises(mayfly.TaskLost, match="compromised"), opened() as task:
+        task.heartbeat()
+        kill(task.id)
+        task.heartbeat()
+
+
 def test_drawing_from_a_killed_task_says_that_it_is_lost() -> None:
     with pytest.raises(mayfly.TaskLost) as lost, opened() as task:
         kill(task.id)

@@ -59,7 +59,7 @@ def test_the_text_of_an_exception_is_told_when_that_is_asked() -> None:
         identity=identity_of(),
         url=setting("URL"),
         issuer=setting("ISSUER"),
-        tell_error=True,
+        report_error_text=True,
     )
     with pytest.raises(OutOfPaperError), opening as task:
         raise OutOfPaperError("tray 2")

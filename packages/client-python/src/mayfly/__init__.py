@@ -72,8 +72,9 @@ def task(
     issuer: str | None = None,
     identity: IdentityChoice = None,
     unsafe_plain_http: bool = False,
-    end_wait: float = END_WAIT_SECONDS,
-    tell_error: bool = False,
+    end_wait_seconds: float = END_WAIT_SECONDS,
+    report_error_text: bool = False,
+    end_on_signals: bool = True,
 ) -> OpeningTask:
     """A task for a ``with`` block: opened and kept alive there, and ended when the block is left.
 
@@ -89,14 +90,18 @@ def task(
     :param issuer: what it calls itself, where that is not its URL; default ``MAYFLY_ISSUER``.
     :param identity: a source, its name, or a function of the audience; default: it is found.
     :param unsafe_plain_http: lets tokens travel over plain http to another machine.
-    :param end_wait: seconds that leaving may wait until the credentials are refused.
-    :param tell_error: whether the ledger may have the text of the exception that left the block;
-        its class is recorded in any case.
+    :param end_wait_seconds: seconds that leaving may wait until the credentials are refused.
+    :param report_error_text: whether the ledger may have the text of the exception that left the
+        block; its class is recorded in any case.
+    :param end_on_signals: whether SIGTERM and SIGHUP cancel the task before they end the process,
+        where nobody else handles them.
     """
     broker = find_broker(url, issuer, identity, unsafe_plain_http)
     descriptor = Descriptor(goal, deadline, credentials, idle_timeout, ref, targets, initiator)
     opening = _opening(broker, descriptor, on_behalf_of)
-    return OpeningTask(opening, broker.identity, broker.issuer, end_wait, tell_error)
+    return OpeningTask(
+        opening, broker.identity, broker.issuer, end_wait_seconds, report_error_text, end_on_signals
+    )
 
 
 def atask(
@@ -113,14 +118,17 @@ def atask(
     issuer: str | None = None,
     identity: IdentityChoice = None,
     unsafe_plain_http: bool = False,
-    end_wait: float = END_WAIT_SECONDS,
-    tell_error: bool = False,
+    end_wait_seconds: float = END_WAIT_SECONDS,
+    report_error_text: bool = False,
+    end_on_signals: bool = True,
 ) -> OpeningAsyncTask:
     """The same as :func:`task`, for ``async with`` on asyncio."""
     broker = find_broker(url, issuer, identity, unsafe_plain_http)
     descriptor = Descriptor(goal, deadline, credentials, idle_timeout, ref, targets, initiator)
     opening = _opening(broker, descriptor, on_behalf_of)
-    return OpeningAsyncTask(opening, broker.identity, broker.issuer, end_wait, tell_error)
+    return OpeningAsyncTask(
+        opening, broker.identity, broker.issuer, end_wait_seconds, report_error_text, end_on_signals
+    )
 
 
 def _opening(

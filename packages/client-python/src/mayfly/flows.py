@@ -17,7 +17,6 @@ from .exchange import (
     REQUEST_SECONDS_MAX,
     accepted,
     as_holder,
-    bearer,
     call,
     exchange,
     form,
@@ -219,27 +218,5 @@ def _silent(state: TaskState, last: MayflyError) -> TaskLost:
             f"{state.idle_timeout_seconds} s, so the broker ends it. The last one: {last.message}",
             hint="Stop: the credentials are dead or dying. Open a new task when it is reachable.",
             trace=last.trace,
-        )
-    )
-
-
-def describe_loss(state: TaskState) -> Flow[None]:
-    """Adds to a loss what the broker says of the task, if it still says anything."""
-    lost = state.lost
-    if lost is None or lost.code != "task_ended":
-        return
-    url = f"{state.broker.url}/v1/tasks/{state.id}"
-    try:
-        answer = yield from send(Send("GET", url, bearer(state.token.secret), seconds_max=3.0))
-        task = Members(answer.body)
-        reason = task.text_or_none("end_reason")
-        message = f"{state.id} is {task.text('state')}" + (f": {reason}" if reason else ".")
-    except MayflyError:
-        return
-    state.lost = TaskLost(
-        dataclasses.replace(
-            lost.problem,
-            message=message,
-            hint="Stop: its credentials are dead. Only a new task gives new ones.",
         )
     )

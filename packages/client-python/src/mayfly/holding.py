@@ -16,7 +16,7 @@ IDLE_TIMEOUT = "60s"
 """How long the task outlives a process that was killed."""
 OPEN_SECONDS_MAX = 60.0
 """Of opening or drawing, all retries included."""
-END_WAIT_SECONDS = 10.0
+END_WAIT_SECONDS = 5.0
 
 PersonToken: TypeAlias = str | Secret
 C = TypeVar("C", bound=Credential)
@@ -29,14 +29,16 @@ class Ending:
     wait_seconds: float
 
     @staticmethod
-    def of(error: BaseException | None, end_wait: float, tell_error: bool) -> Ending:
+    def of(error: BaseException | None, end_wait_seconds: float, report_error_text: bool) -> Ending:
         """How a block that was left so ends its task. What is interrupted waits for nothing."""
         if error is None:
-            return Ending("complete", None, end_wait)
+            return Ending("complete", None, end_wait_seconds)
         # An exception's text may hold data, or a secret: its class alone goes on record.
-        reason = f"{type(error).__name__}: {error}" if tell_error else type(error).__name__
+        reason = f"{type(error).__name__}: {error}" if report_error_text else type(error).__name__
         interrupted = not isinstance(error, Exception) or isinstance(error, asyncio.CancelledError)
-        return Ending("cancel", reason, 0) if interrupted else Ending("fail", reason, end_wait)
+        return (
+            Ending("cancel", reason, 0) if interrupted else Ending("fail", reason, end_wait_seconds)
+        )
 
 
 def held(state: TaskState, role: str, kind: type[C]) -> C:

@@ -17,6 +17,8 @@ from .errors import MayflyError
 from .state import TaskState
 
 _SECONDS_MAX = 5.0
+# SIGINT is an exception of Python's own, which leaves the block.
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 log = logging.getLogger("mayfly")
 
 _open: dict[str, TaskState] = {}
@@ -24,10 +26,12 @@ _is_prepared = False
 _pid = os.getpid()
 
 
-def register(state: TaskState) -> None:
+def register(state: TaskState, on_signals: bool) -> None:
     """From now on the task is cancelled when this process ends in a way that can be noticed."""
     _open[state.id] = state
     _prepare()
+    if on_signals:
+        _take_signals()
 
 
 def unregister(state: TaskState) -> None:
@@ -58,7 +62,6 @@ def _prepare() -> None:
         atexit.register(_at_exit)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_forget)
-    _take_sigterm()
 
 
 def _at_exit() -> None:
@@ -72,29 +75,28 @@ def _forget() -> None:
     global _pid
     _pid = os.getpid()
     _open.clear()
-    if threading.current_thread() is threading.main_thread() and _has_sigterm():
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            if signal.getsignal(number) is _on_signal:
+                signal.signal(number, signal.SIG_DFL)
 
 
-def _take_sigterm() -> None:
+def _take_signals() -> None:
     """Only where nobody else handles it: Python would die of it without a word to the broker."""
     if threading.current_thread() is not threading.main_thread():
         return
-    with contextlib.suppress(ValueError):
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _on_sigterm)
+    for number in _SIGNALS:
+        # Of an interpreter within another program even the main one may not.
+        with contextlib.suppress(ValueError):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _on_signal)
 
 
-def _has_sigterm() -> bool:
-    return signal.getsignal(signal.SIGTERM) is _on_sigterm
-
-
-def _on_sigterm(number: int, _frame: FrameType | None) -> None:
+def _on_signal(number: int, _frame: FrameType | None) -> None:
     """Cancels, then dies of the signal as if nobody had handled it. The calls are made on another
     thread: what this one was doing may hold a lock that they need."""
-    ending = threading.Thread(
-        target=cancel_open_tasks, args=("the process was told to end (SIGTERM)",), daemon=True
-    )
+    reason = f"the process was told to end ({signal.Signals(number).name})"
+    ending = threading.Thread(target=cancel_open_tasks, args=(reason,), daemon=True)
     ending.start()
     ending.join(_SECONDS_MAX + 1)
     signal.signal(number, signal.SIG_DFL)

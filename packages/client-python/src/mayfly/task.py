@@ -42,7 +42,7 @@ class _Stopped(Exception):
 class Task:
     """An open task. Made by ``with mayfly.task(…) as task``; safe to use from several threads."""
 
-    def __init__(self, state: TaskState, driver: Driver) -> None:
+    def __init__(self, state: TaskState, driver: Driver, on_signals: bool) -> None:
         self._state = state
         self._driver = driver
         self._ended = threading.Event()
@@ -54,8 +54,11 @@ class Task:
         self._beating = threading.Thread(
             target=self._keep_alive, name=f"mayfly-heartbeat-{state.id}", daemon=True
         )
-        process.register(state)
+        process.register(state, on_signals)
         self._beating.start()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
 
     @property
     def id(self) -> str:
@@ -120,6 +123,10 @@ class Task:
         """Ends one credential now, and not with the task."""
         self._driver.run(flows.end_lease(self._state, credential))
 
+    def heartbeat(self) -> None:
+        """One heartbeat now, beside those in the background: after a long pause of this process."""
+        self._driver.run(flows.beat(self._state))
+
     def child(
         self,
         *,
@@ -130,8 +137,9 @@ class Task:
         ref: str | None = None,
         targets: Sequence[str] = (),
         identity: str | IdentitySource | Callable[[str], str] | None = None,
-        end_wait: float = END_WAIT_SECONDS,
-        tell_error: bool = False,
+        end_wait_seconds: float = END_WAIT_SECONDS,
+        report_error_text: bool = False,
+        end_on_signals: bool = True,
     ) -> OpeningTask:
         """A task within this one: it can only narrow, and ends when this one does. With
         ``identity`` it is another workload's."""
@@ -143,7 +151,9 @@ class Task:
 
         broker = self._state.broker
         prover = own or broker.identity
-        return OpeningTask(opening, prover, broker.issuer, end_wait, tell_error)
+        return OpeningTask(
+            opening, prover, broker.issuer, end_wait_seconds, report_error_text, end_on_signals
+        )
 
     def complete(self, reason: str | None = None, wait: float = END_WAIT_SECONDS) -> EndedTask:
         """Ends the task before the block does."""
@@ -162,7 +172,6 @@ class Task:
 
         with contextlib.suppress(_Stopped):
             self._driver.run(flows.keep_alive(self._state), sleep)
-            self._driver.run(flows.describe_loss(self._state))
 
     def _end(self, verb: Verb, reason: str | None, wait: float) -> EndedTask:
         with self._ending:
@@ -187,14 +196,16 @@ class OpeningTask:
         opening: Callable[[], Flow[TaskState]],
         identity: Identity,
         audience: str,
-        end_wait: float,
-        tell_error: bool,
+        end_wait_seconds: float,
+        report_error_text: bool,
+        end_on_signals: bool,
     ) -> None:
         self._opening = opening
         self._identity = identity
         self._audience = audience
-        self._end_wait = end_wait
-        self._tell_error = tell_error
+        self._end_wait = end_wait_seconds
+        self._report_error_text = report_error_text
+        self._end_on_signals = end_on_signals
         self._task: Task | None = None
 
     def __enter__(self) -> Task:
@@ -202,7 +213,7 @@ class OpeningTask:
             raise RuntimeError("a task is opened once; call mayfly.task again for another")
         driver = Driver(self._identity, self._audience)
         try:
-            self._task = Task(driver.run(self._opening()), driver)
+            self._task = Task(driver.run(self._opening()), driver, self._end_on_signals)
         except BaseException:
             driver.close()
             raise
@@ -218,7 +229,7 @@ class OpeningTask:
         if task is None or not task._state.is_here():
             # A forked child leaves its parent's block: nothing here is its to end.
             return
-        ending = Ending.of(error, self._end_wait, self._tell_error)
+        ending = Ending.of(error, self._end_wait, self._report_error_text)
         try:
             task._end(ending.verb, ending.reason, ending.wait_seconds)
         except MayflyError as failed:

@@ -38,15 +38,18 @@ _leaving: set[asyncio.Task[None]] = set()
 class AsyncTask:
     """An open task of one event loop. Made by ``async with mayfly.atask(…) as task``."""
 
-    def __init__(self, state: TaskState, driver: AsyncDriver) -> None:
+    def __init__(self, state: TaskState, driver: AsyncDriver, on_signals: bool) -> None:
         self._state = state
         self._driver = driver
         self._ending = asyncio.Lock()
         self.lost = asyncio.Event()
         """Set when the task is over and this program did not end it; see :attr:`lost_error`."""
         state.on_lost.append(self.lost.set)
-        process.register(state)
+        process.register(state, on_signals)
         self._beating = asyncio.create_task(self._keep_alive(), name=f"mayfly-heartbeat-{state.id}")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
 
     @property
     def id(self) -> str:
@@ -111,6 +114,10 @@ class AsyncTask:
         """Ends one credential now, and not with the task."""
         await self._driver.run(flows.end_lease(self._state, credential))
 
+    async def heartbeat(self) -> None:
+        """One heartbeat now, beside those in the background: after a long pause of this process."""
+        await self._driver.run(flows.beat(self._state))
+
     def child(
         self,
         *,
@@ -121,8 +128,9 @@ class AsyncTask:
         ref: str | None = None,
         targets: Sequence[str] = (),
         identity: str | IdentitySource | Callable[[str], str] | None = None,
-        end_wait: float = END_WAIT_SECONDS,
-        tell_error: bool = False,
+        end_wait_seconds: float = END_WAIT_SECONDS,
+        report_error_text: bool = False,
+        end_on_signals: bool = True,
     ) -> OpeningAsyncTask:
         """A task within this one: it can only narrow, and ends when this one does. With
         ``identity`` it is another workload's."""
@@ -134,7 +142,9 @@ class AsyncTask:
 
         broker = self._state.broker
         prover = own or broker.identity
-        return OpeningAsyncTask(opening, prover, broker.issuer, end_wait, tell_error)
+        return OpeningAsyncTask(
+            opening, prover, broker.issuer, end_wait_seconds, report_error_text, end_on_signals
+        )
 
     async def complete(
         self, reason: str | None = None, wait: float = END_WAIT_SECONDS
@@ -150,7 +160,6 @@ class AsyncTask:
 
     async def _keep_alive(self) -> None:
         await self._driver.run(flows.keep_alive(self._state))
-        await self._driver.run(flows.describe_loss(self._state))
 
     async def _end(self, verb: Verb, reason: str | None, wait: float) -> EndedTask:
         async with self._ending:
@@ -183,14 +192,16 @@ class OpeningAsyncTask:
         opening: Callable[[], Flow[TaskState]],
         identity: Identity,
         audience: str,
-        end_wait: float,
-        tell_error: bool,
+        end_wait_seconds: float,
+        report_error_text: bool,
+        end_on_signals: bool,
     ) -> None:
         self._opening = opening
         self._identity = identity
         self._audience = audience
-        self._end_wait = end_wait
-        self._tell_error = tell_error
+        self._end_wait = end_wait_seconds
+        self._report_error_text = report_error_text
+        self._end_on_signals = end_on_signals
         self._task: AsyncTask | None = None
 
     async def __aenter__(self) -> AsyncTask:
@@ -198,7 +209,7 @@ class OpeningAsyncTask:
             raise RuntimeError("a task is opened once; call mayfly.atask again for another")
         driver = AsyncDriver(self._identity, self._audience)
         try:
-            self._task = AsyncTask(await driver.run(self._opening()), driver)
+            self._task = AsyncTask(await driver.run(self._opening()), driver, self._end_on_signals)
         except BaseException:
             await driver.close()
             raise
@@ -214,7 +225,7 @@ class OpeningAsyncTask:
         if task is None or not task._state.is_here():
             # A forked child leaves its parent's block: nothing here is its to end.
             return
-        ending = Ending.of(error, self._end_wait, self._tell_error)
+        ending = Ending.of(error, self._end_wait, self._report_error_text)
         # Cancelled while it ends, the block is left at once, and the end goes on.
         leaving = asyncio.create_task(task._leave(ending))
         _leaving.add(leaving)
