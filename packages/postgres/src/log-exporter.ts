@@ -9,6 +9,7 @@ import {
 import { eventOfRow, type EventRow } from "./event-row.ts";
 import { EXPORT_VERSION, exportLine, type ExportEntry } from "./export-line.ts";
 import { CHAIN_START } from "./leaf-hash.ts";
+import { readLogCut } from "./log-cut.ts";
 import { withRetries, type RetryPorts } from "./retry.ts";
 import { rawTexts, rowLeaf } from "./row-leaf.ts";
 import { hex, type Sql } from "./sql.ts";
@@ -88,6 +89,14 @@ async function readHeader(sql: Sql, from: number, limit: number): Promise<Header
   const [row] = await sql<HeaderRow[]>`
     SELECT entries::float8 AS entries, now() AS now FROM mayfly_audit.log_head`;
   if (row === undefined) throw damaged("the head of the log is missing");
+  const cut = await readLogCut(sql);
+  if (cut !== null && from < cut.logIndex) {
+    const message = `from: entries before ${cut.logIndex} have left the ledger; they are in the files of that time`;
+    throw new InvalidInput(message, {
+      where: "from",
+      public: { hint: `Begin at ${cut.logIndex}.` },
+    });
+  }
   if (from > row.entries) {
     throw new InvalidInput(`from: the log has ${row.entries} entries`, { where: "from" });
   }

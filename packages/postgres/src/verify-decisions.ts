@@ -12,13 +12,17 @@ interface DecidedRow extends Omit<DecisionRow, "id" | "decided_ms">, Told {
  * Compares each decision's row with the hash in its event, from log index `from` on. An event that
  * is older than this hash has none, and vouches for the verdict alone.
  */
-export const verifyDecisions = (sql: Transaction, from: number): Promise<LogProblem | null> =>
-  compareToldRows("decision", from, (next) => readPage(sql, next), isTold);
+export const verifyDecisions = (
+  sql: Transaction,
+  from: number,
+  keptFromId: string,
+): Promise<LogProblem | null> =>
+  compareToldRows("decision", from, (next) => readPage(sql, next, keptFromId), isTold);
 
 const isTold = ({ sha256, decided_at, ...row }: DecidedRow, id: string): boolean =>
   decisionSha256({ ...row, id, decided_ms: decided_at }) === sha256;
 
-const readPage = (sql: Transaction, from: number) =>
+const readPage = (sql: Transaction, from: number, keptFromId: string) =>
   sql<DecidedRow[]>`
     SELECT l.log_index::float8 AS log_index, e.data ->> 'decisionSha256' AS sha256, d.id,
       d.task_id, d.workload, d.role, d.effect, d.request, d.verdict, d.policy_digest, d.decided_at,
@@ -27,7 +31,7 @@ const readPage = (sql: Transaction, from: number) =>
     FROM mayfly_audit.log_entries AS l
     JOIN mayfly_audit.events AS e ON e.id = l.event_id
     LEFT JOIN mayfly_audit.decisions AS d ON d.id = e.decision_id
-    WHERE l.log_index >= ${from}::float8::bigint
+    WHERE l.log_index >= ${from}::float8::bigint AND e.decision_id >= ${keptFromId}::uuid
       AND e.kind IN ('decision.permitted', 'decision.denied') AND e.data ? 'decisionSha256'
     ORDER BY l.log_index LIMIT ${TOLD_PAGE}::integer`;
 
@@ -35,10 +39,11 @@ const readPage = (sql: Transaction, from: number) =>
 export async function findUntoldDecision(
   sql: Transaction,
   entries: number,
+  fromId: string,
 ): Promise<LogProblem | null> {
   const [row] = await sql<{ id: string }[]>`
     SELECT d.id FROM mayfly_audit.decisions AS d
-    WHERE NOT EXISTS (
+    WHERE d.id >= ${fromId}::uuid AND NOT EXISTS (
       SELECT FROM mayfly_audit.events AS e
       WHERE e.decision_id = d.id AND e.kind IN ('decision.permitted', 'decision.denied'))
     LIMIT 1`;

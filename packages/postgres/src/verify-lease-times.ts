@@ -12,6 +12,7 @@ import type { Transaction } from "./sql.ts";
 export async function findMisstatedTimes(
   sql: Transaction,
   entries: number,
+  fromId: string,
 ): Promise<LogProblem | null> {
   const [row] = await sql<{ id: string; what: string; log_index: number | null }[]>`
     WITH expiry AS (
@@ -45,6 +46,7 @@ export async function findMisstatedTimes(
       FROM mayfly_audit.leases AS l
       LEFT JOIN expiry ON expiry.lease_id = l.id
       LEFT JOIN live ON live.id = l.id
+      WHERE l.id >= ${fromId}::uuid
     )
     SELECT f.id, f.what, (
       SELECT max(e.log_index) FROM mayfly_audit.events AS e WHERE e.lease_id = f.id

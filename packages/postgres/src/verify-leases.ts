@@ -5,13 +5,17 @@ import type { Transaction } from "./sql.ts";
  * What a lease is was written once, and stands in the events of its reservation and its
  * activation: whoever changes one of the two is found, from log index `from` on.
  */
-export async function verifyLeases(sql: Transaction, from: number): Promise<LogProblem | null> {
+export async function verifyLeases(
+  sql: Transaction,
+  from: number,
+  keptFromId: string,
+): Promise<LogProblem | null> {
   const [row] = await sql<{ log_index: number; missing: boolean }[]>`
     SELECT entry.log_index::float8 AS log_index, l.id IS NULL AS missing
     FROM mayfly_audit.log_entries AS entry
     JOIN mayfly_audit.events AS e ON e.id = entry.event_id
     LEFT JOIN mayfly_audit.leases AS l ON l.id = e.lease_id
-    WHERE entry.log_index >= ${from}::float8::bigint
+    WHERE entry.log_index >= ${from}::float8::bigint AND e.lease_id >= ${keptFromId}::uuid
       AND CASE e.kind
         WHEN 'lease.reserved' THEN
           ROW (l.task_id, l.decision_id, l.workload, l.role, l.backend_id,
@@ -38,6 +42,7 @@ export async function verifyLeases(sql: Transaction, from: number): Promise<LogP
 export async function findMisstatedEnd(
   sql: Transaction,
   entries: number,
+  fromId: string,
 ): Promise<LogProblem | null> {
   const [row] = await sql<{ id: string; state: string; log_index: number | null }[]>`
     WITH told AS (
@@ -52,8 +57,8 @@ export async function findMisstatedEnd(
       GROUP BY lease_id
     ), misstated AS (
       SELECT l.id, l.state FROM mayfly_audit.leases AS l LEFT JOIN told ON told.lease_id = l.id
-      WHERE (l.state = 'ended') <> (coalesce(told.ends, 0) = 1)
-        OR (l.state = 'ended' AND coalesce(l.outcome <> ALL (told.outcomes), true))
+      WHERE l.id >= ${fromId}::uuid AND ((l.state = 'ended') <> (coalesce(told.ends, 0) = 1)
+        OR (l.state = 'ended' AND coalesce(l.outcome <> ALL (told.outcomes), true)))
       ORDER BY l.id LIMIT 1
     )
     SELECT m.id, m.state, (

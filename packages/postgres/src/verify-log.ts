@@ -2,6 +2,7 @@ import type { LogVerification } from "@mayfly/spec";
 import type { LogProblem } from "./compare-told-rows.ts";
 import type { EventRow } from "./event-row.ts";
 import { CHAIN_START, chainHash } from "./leaf-hash.ts";
+import { cutProblem, NIL_UUID, readLogCut, settledFromId, type LogCut } from "./log-cut.ts";
 import { rawLeaves, rowLeaf } from "./row-leaf.ts";
 import { hex, type Sql, type Transaction } from "./sql.ts";
 import { findUntoldDecision, verifyDecisions } from "./verify-decisions.ts";
@@ -67,7 +68,8 @@ export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<Log
         FROM mayfly_audit.events_pending AS q
         LEFT JOIN mayfly_audit.events AS e ON e.id = q.event_id) AS p`;
     if (head === undefined) return problem(0, "the head of the log is missing");
-    const start = await startOf(tx, from);
+    const cut = await readLogCut(tx);
+    const start = await startOf(tx, from, cut);
     if ("ok" in start) return start;
     const end = await verifyEntries(tx, start);
     if ("ok" in end) return end;
@@ -82,15 +84,18 @@ export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<Log
     }
     const repeated = await findRepeated(tx, start.next);
     if (repeated !== null) return repeated;
+    const keptFrom = cut?.keptFromId ?? NIL_UUID;
     const altered =
-      (await verifyTasks(tx, start.next)) ??
-      (await verifyDecisions(tx, start.next)) ??
-      (await verifyLeases(tx, start.next));
+      (await verifyTasks(tx, start.next, keptFrom)) ??
+      (await verifyDecisions(tx, start.next, keptFrom)) ??
+      (await verifyLeases(tx, start.next, keptFrom));
     if (altered !== null) return altered;
-    const untold = from === 0 ? await findUntold(tx, end.next) : null;
+    const settledFrom = cut === null ? NIL_UUID : settledFromId(cut);
+    const untold = from === 0 ? await findUntold(tx, end.next, settledFrom) : null;
     if (untold !== null) return untold;
     return {
       ok: true,
+      from: start.next,
       entries: end.next - start.next,
       headSha256: hex(end.chain),
       pending: head.pending,
@@ -100,8 +105,19 @@ export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<Log
   });
 }
 
-/** The chain hash before entry `from` is taken as it stands; from 0 on, nothing is. */
-async function startOf(sql: Transaction, from: number): Promise<Position | LogProblem> {
+/**
+ * The chain hash before entry `from` is taken as it stands; from 0 on, nothing is but that of the
+ * cut after which the log begins.
+ */
+async function startOf(
+  sql: Transaction,
+  from: number,
+  cut: LogCut | null,
+): Promise<Position | LogProblem> {
+  if (cut !== null && from <= cut.logIndex) {
+    const wrong = await cutProblem(sql, cut);
+    return wrong ?? { next: cut.logIndex, chain: cut.chain };
+  }
   if (from === 0) return { next: 0, chain: CHAIN_START };
   const [before] = await sql<{ chain_hash: Uint8Array }[]>`
     SELECT chain_hash FROM mayfly_audit.log_entries WHERE log_index = ${from - 1}::float8::bigint`;
@@ -175,12 +191,16 @@ async function findRepeated(sql: Transaction, from: number): Promise<LogProblem 
 }
 
 /** What rows hold and the log does not tell: of no entry, so looked for over the whole alone. */
-const findUntold = async (sql: Transaction, entries: number): Promise<LogProblem | null> =>
+const findUntold = async (
+  sql: Transaction,
+  entries: number,
+  fromId: string,
+): Promise<LogProblem | null> =>
   (await findUnlogged(sql, entries)) ??
-  (await findUntoldTask(sql, entries)) ??
-  (await findUntoldDecision(sql, entries)) ??
-  (await findMisstatedEnd(sql, entries)) ??
-  (await findMisstatedTimes(sql, entries));
+  (await findUntoldTask(sql, entries, fromId)) ??
+  (await findUntoldDecision(sql, entries, fromId)) ??
+  (await findMisstatedEnd(sql, entries, fromId)) ??
+  (await findMisstatedTimes(sql, entries, fromId));
 
 /** An event that is neither in the log nor queued for it: somebody took its entry away. */
 async function findUnlogged(sql: Transaction, entries: number): Promise<LogProblem | null> {

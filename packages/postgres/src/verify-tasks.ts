@@ -14,13 +14,17 @@ interface ToldRow extends Omit<OpenedRow, "id" | "deadline_ms">, Told {
  * change. The idle timeout stands in the descriptor too, which is in it; the trust root that vouched
  * for the initiator came later than the hash, and stands in the event itself.
  */
-export const verifyTasks = (sql: Transaction, from: number): Promise<LogProblem | null> =>
-  compareToldRows("task", from, (next) => readPage(sql, next), isTold);
+export const verifyTasks = (
+  sql: Transaction,
+  from: number,
+  keptFromId: string,
+): Promise<LogProblem | null> =>
+  compareToldRows("task", from, (next) => readPage(sql, next, keptFromId), isTold);
 
 const isTold = ({ sha256, deadline_at, ...row }: ToldRow, id: string): boolean =>
   taskSha256({ ...row, id, deadline_ms: deadline_at }) === sha256;
 
-const readPage = (sql: Transaction, from: number) =>
+const readPage = (sql: Transaction, from: number, keptFromId: string) =>
   sql<ToldRow[]>`
     SELECT l.log_index::float8 AS log_index, e.data ->> 'taskSha256' AS sha256, t.id, t.parent_id,
       t.root_id, t.ancestors, t.depth, t.workload, t.workload_name, t.verified_initiator,
@@ -33,7 +37,7 @@ const readPage = (sql: Transaction, from: number) =>
     FROM mayfly_audit.log_entries AS l
     JOIN mayfly_audit.events AS e ON e.id = l.event_id
     LEFT JOIN mayfly_audit.tasks AS t ON t.id = e.task_id
-    WHERE l.log_index >= ${from}::float8::bigint
+    WHERE l.log_index >= ${from}::float8::bigint AND e.task_id >= ${keptFromId}::uuid
       AND e.kind = 'task.opened' AND e.data ? 'taskSha256'
     ORDER BY l.log_index LIMIT ${TOLD_PAGE}::integer`;
 
@@ -41,10 +45,11 @@ const readPage = (sql: Transaction, from: number) =>
 export async function findUntoldTask(
   sql: Transaction,
   entries: number,
+  fromId: string,
 ): Promise<LogProblem | null> {
   const [row] = await sql<{ id: string }[]>`
     SELECT t.id FROM mayfly_audit.tasks AS t
-    WHERE NOT EXISTS (
+    WHERE t.id >= ${fromId}::uuid AND NOT EXISTS (
       SELECT FROM mayfly_audit.events AS e WHERE e.task_id = t.id AND e.kind = 'task.opened')
     LIMIT 1`;
   if (row === undefined) return null;

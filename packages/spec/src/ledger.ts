@@ -380,6 +380,8 @@ export const EVENT_KINDS = [
   "selector_end.requested",
   "selector_end.finished",
   "sealing.resealed",
+  "ledger.cut",
+  "ledger.dropped",
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 
@@ -414,6 +416,8 @@ export interface LogSequencer {
 export type LogVerification =
   | {
       readonly ok: true;
+      /** The first entry that was verified: where the log begins since old months left it. */
+      readonly from: number;
       readonly entries: number;
       readonly headSha256: string;
       /** Events not yet sequenced. */

@@ -155,6 +155,8 @@ export const activatedAnswer = z.object({ result: text, digest: text });
 export const verificationAnswer = z.discriminatedUnion("ok", [
   z.object({
     ok: z.literal(true),
+    /** Older brokers do not tell. */
+    from: z.number().optional(),
     entries: z.number(),
     head_sha256: text,
     pending: z.number(),

@@ -102,6 +102,7 @@ function sequencerOf(store: MemoryStore, entries: Entry[]): LogSequencer {
         const [oldest] = waiting.map(({ at }) => at).toSorted((a, b) => a - b);
         return {
           ok: true,
+          from,
           entries: Math.max(0, entries.length - from),
           headSha256: entries.at(-1)?.chain ?? START,
           pending: waiting.length,

@@ -69,8 +69,10 @@ export function describeLogging(ledgerOf: () => LedgerUnderTest): void {
       const all = await ledger.sequencer.verify(0);
       if (!all.ok) throw new Error(all.problem);
       const tail = await ledger.sequencer.verify(all.entries - 1);
-      expect(tail).toEqual({ ...all, entries: 1 });
-      expect(await ledger.sequencer.verify(all.entries)).toEqual({ ...all, entries: 0 });
+      const from = all.entries - 1;
+      expect(tail).toEqual({ ...all, from, entries: 1 });
+      const none = { ...all, from: all.entries, entries: 0 };
+      expect(await ledger.sequencer.verify(all.entries)).toEqual(none);
     });
 
     test("appends at most so many, and two at once append nothing twice", async () => {
