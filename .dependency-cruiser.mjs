@@ -125,12 +125,12 @@ export default {
     {
       name: "cli-imports-few-adapters",
       comment:
-        "The command is a client of the API; only migrate, verify and policy test run locally.",
+        "A client of the API; only migrate, verify, doctor and policy tests run locally.",
       severity: "error",
       from: { path: "^packages/cli/", pathNot: TEST_FILE },
       to: {
         path: "^(packages|services)/",
-        pathNot: "^packages/(cli|spec|settings|host|postgres|queue|policy|client)/",
+        pathNot: "^packages/(cli|spec|settings|host|postgres|queue|seal|policy|client)/",
       },
     },
     {

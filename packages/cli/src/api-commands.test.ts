@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  counts,
   CHILD,
   decision,
   DECISION,
@@ -14,7 +13,6 @@ import {
 } from "./__fixtures__/broker-answers.ts";
 import { runAgainst, type Ran } from "./__fixtures__/run-against.ts";
 import { TestBroker, type Answer, type Request } from "./__fixtures__/test-broker.ts";
-import type { JsonObject } from "@mayfly/spec";
 import type { Io } from "./index.ts";
 
 let broker: TestBroker;
@@ -268,84 +266,6 @@ describe("the administrator's token", () => {
       },
     });
     expect(code).toBe(4);
-  });
-});
-
-describe("doctor", () => {
-  const backend: JsonObject = {
-    id: "orders-db",
-    type: "postgres",
-    revision: 1,
-    enabled: true,
-    config: {},
-    upstream_identity: "system 7",
-    updated_at: NOW,
-  };
-  const check: JsonObject = {
-    upstream_identity: "system 7",
-    clock_skew_ms: 1,
-    facts: {},
-    problems: [],
-  };
-  beforeEach(() => {
-    broker.answers.set("GET /healthz", { body: { status: "ok" } });
-    broker.answers.set("GET /readyz", { body: { status: "ready" } });
-    broker.answers.set("GET /v1/ledger/counts", { body: counts() });
-    broker.answers.set("GET /v1/leases", { body: { items: [], next: null } });
-    const policies = { digest: "ab".repeat(32), sources: [], activated_at: NOW };
-    broker.answers.set("GET /v1/policies", { body: policies });
-    broker.answers.set("GET /v1/backends", { body: { items: [backend] } });
-    broker.answers.set("POST /v1/backends/orders-db/test", { body: check });
-  });
-
-  test("is content with a set-up in order, and says what it could not look at", async () => {
-    const { code, out } = await run("doctor");
-    expect(out).not.toContain("✗");
-    expect(code).toBe(0);
-    expect(out).toMatch(/^- ledger .*MAYFLY_DATABASE_URL is not set$/m);
-  });
-
-  test("names a stuck lease, a backend's problem with what mends it, and late ends", async () => {
-    const late = counts({ leases_overdue: 3, oldest_due_seconds: 600 });
-    broker.answers.set("GET /v1/ledger/counts", { body: late });
-    const stuck = lease({ state: "stuck", last_error: "connection refused" });
-    broker.answers.set("GET /v1/leases", { body: { items: [stuck], next: null } });
-    const problems = [{ code: "no_signal", what: "No pg_signal_backend.", fix: "GRANT …;" }];
-    const failing = { body: { ...check, problems } };
-    broker.answers.set("POST /v1/backends/orders-db/test", failing);
-    const { code, out } = await run("doctor --json");
-    expect(code).toBe(1);
-    const bad = out
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as Record<string, unknown>)
-      .filter(({ result }) => result === "bad");
-    expect(bad.map(({ check: name }) => name)).toEqual(["leases", "stuck", "backend orders-db"]);
-    expect(bad[1]).toMatchObject({ text: `${LEASE} at orders-db: connection refused` });
-    expect(bad[2]).toMatchObject({ text: "No pg_signal_backend.", todo: "GRANT …;" });
-  });
-
-  test("tells when sweeps and listings came by, and what is late or never came", async () => {
-    const { out: well } = await run("doctor");
-    expect(well).toMatch(/^✓ sweep +the last sweep finished 4 s ago$/m);
-    expect(well).toMatch(/^✓ listing of orders-db +finished 31 s ago$/m);
-    const backends = [{ backend: "orders-db", leases_stuck: 2, listing_age_seconds: null }];
-    const late = counts({ sweep_age_seconds: 300, backends });
-    broker.answers.set("GET /v1/ledger/counts", { body: late });
-    const { code, out } = await run("doctor");
-    expect(code).toBe(1);
-    expect(out).toMatch(/^✗ sweep +the last sweep finished 5 min ago$/m);
-    expect(out).toMatch(/^✗ listing of orders-db +has never finished.*; 2 stuck leases there$/m);
-    broker.answers.set("GET /v1/ledger/counts", { body: { leasesOverdue: 0 } });
-    expect((await run("doctor")).out).toMatch(/^✗ leases +The broker's answer is not as expected/m);
-  });
-
-  test("one look that fails hinders no other", async () => {
-    broker.answers.delete("GET /v1/policies");
-    const { code, out } = await run("doctor");
-    expect(code).toBe(1);
-    expect(out).toMatch(/✗ policies/);
-    expect(out).toMatch(/✓ backend orders-db/);
   });
 });
 

@@ -1,5 +1,6 @@
 /** The ledger on PostgreSQL 15 or newer. */
 export { readBootstrapTokenSha256, storeBootstrapTokenSha256 } from "./bootstrap-token.ts";
+export { checkSchema, type SchemaCheck } from "./check-schema.ts";
 export { checkServer, type ServerCheck } from "./check-server.ts";
 export { DATABASE_ROLES, type DatabaseRole, type RolePasswords } from "./database-roles.ts";
 export { ensurePartitions } from "./ensure-partitions.ts";
@@ -11,13 +12,6 @@ export {
   type LedgerConnections,
   type LedgerOptions,
 } from "./open-ledger.ts";
-export {
-  openRetention,
-  type CutDigests,
-  type Retention,
-  type RetentionOptions,
-} from "./retention.ts";
-export type { RetentionCut, RetentionPlan } from "./retention-plan.ts";
 export type { Upkeep } from "./upkeep.ts";
 export {
   verifyExport,

@@ -108,23 +108,23 @@ export const VARIABLES = {
     }),
   ),
   queue: oneOf("MAYFLY_QUEUE", ["redis", "postgres"], {
-    readers: all,
+    readers: [...all, "cli"],
     default: "postgres",
     meaning: "Where BullMQ keeps its jobs: `redis` for production, `postgres` needs no Redis.",
   }),
   redisUrl: optional(
     secretText("MAYFLY_REDIS_URL", {
-      readers: both,
+      readers: [...both, "cli"],
       meaning: "Redis or Valkey of the queue; required when MAYFLY_QUEUE is redis.",
     }),
   ),
   redisCluster: flag("MAYFLY_REDIS_CLUSTER", {
-    readers: both,
+    readers: [...both, "cli"],
     meaning: "Whether MAYFLY_REDIS_URL names a node of a cluster.",
   }),
   sealingKeyFile: optional(
     text("MAYFLY_SEALING_KEY_FILE", {
-      readers: both,
+      readers: [...both, "cli"],
       meaning:
         "File with the sealing key ring, mode 0600. This or MAYFLY_SEALING_KEYS is required.",
     }),

@@ -170,6 +170,10 @@ export type VerificationAnswer = z.output<typeof verificationAnswer>;
 export const countsAnswer = z.object({
   leases_overdue: z.number(),
   oldest_due_seconds: z.number(),
+  events_pending: z.number(),
+  /** Older brokers do not tell. */
+  oldest_pending_seconds: z.number().optional(),
+  rows_in_default_partitions: z.number(),
   sweep_age_seconds: z.number().nullable(),
   backends: z.array(
     z.object({

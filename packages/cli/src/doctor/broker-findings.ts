@@ -9,13 +9,19 @@ import {
   rawAnswer,
   readAnswer,
 } from "../api/answers.ts";
+import type { z } from "zod";
 import type { BrokerApi } from "../api/broker-api.ts";
 import { durationText } from "../render/time-text.ts";
 import type { Session } from "../session.ts";
 import { bad, good, looked, skipped, type Finding } from "./finding.ts";
-import { sweepFindings } from "./sweep-findings.ts";
+import { sealedFindings } from "./key-findings.ts";
+import { readDiagnosis, type Diagnosis } from "./setup-findings.ts";
+import { DEFAULT_INTERVALS, sweepFindings, type Intervals } from "./sweep-findings.ts";
+import { trustFindings } from "./trust-findings.ts";
 
 const STUCK_SHOWN_MAX = 20;
+/** Of a backend's clock from the broker's. */
+const SKEW_WARNED_MS = 5_000;
 
 /** What the broker says of itself, of stuck leases, of policy and of its backends. */
 export async function brokerFindings(session: Session): Promise<readonly Finding[]> {
@@ -39,13 +45,48 @@ export async function brokerFindings(session: Session): Promise<readonly Finding
     const todo = "Set MAYFLY_ADMIN_TOKEN to look at leases, policies and backends too.";
     return [...findings, skipped("backends", "no administrator's token is given", todo)];
   }
-  findings.push(...(await looked("leases", () => leaseFindings(api))));
+  let intervals = DEFAULT_INTERVALS;
+  const setUp = await looked("set-up", async () => {
+    const { diagnosis, findings: told } = await readDiagnosis(session, api);
+    if (diagnosis !== null) intervals = intervalsOf(diagnosis);
+    return told;
+  });
+  findings.push(...setUp);
+  findings.push(...(await looked("leases", () => leaseFindings(api, intervals))));
   findings.push(...(await looked("policies", () => policyFindings(api))));
+  findings.push(...(await looked("sealing keys", () => sealedFindings(api))));
+  findings.push(...(await looked("trust", () => trustFindings(api))));
   findings.push(...(await looked("backends", () => backendFindings(api))));
   return findings;
 }
 
-async function leaseFindings(api: BrokerApi): Promise<readonly Finding[]> {
+const intervalsOf = (told: Diagnosis): Intervals => ({
+  sweepSeconds: told.sweep_interval_seconds,
+  listingSeconds: told.listing_interval_seconds,
+});
+
+/** The sequencer appends within a second or so; a partition is made months ahead. */
+const PENDING_SECONDS_MAX = 60;
+
+function* logFindings(counts: z.output<typeof countsAnswer>): Generator<Finding> {
+  const { events_pending: pending, oldest_pending_seconds: oldest = 0 } = counts;
+  const text = `${pending} events wait for their place, the oldest for ${durationText(oldest * 1_000)}`;
+  if (pending > 0 && oldest > PENDING_SECONDS_MAX) {
+    const todo = "A worker appends them: is one running? Its log says what hinders it.";
+    yield bad("log", text, todo, { why: "Events without a place are in no proof yet." });
+  } else yield good("log", "every event gets its place");
+  const rows = counts.rows_in_default_partitions;
+  if (rows > 0) {
+    const why = "They were written when no month's partition was there, and hinder making it.";
+    const todo = "docs/runbooks says how they move; a worker makes partitions ahead: its log.";
+    yield bad("partitions", `${rows} rows in default partitions`, todo, {
+      why,
+      severity: "warning",
+    });
+  } else yield good("partitions", "no row is in a default partition");
+}
+
+async function leaseFindings(api: BrokerApi, intervals: Intervals): Promise<readonly Finding[]> {
   const counts = readAnswer(countsAnswer, await api.get("/v1/ledger/counts"));
   const { leases_overdue: overdue, oldest_due_seconds: oldest } = counts;
   const rounds = {
@@ -62,7 +103,8 @@ async function leaseFindings(api: BrokerApi): Promise<readonly Finding[]> {
       : `${overdue} overdue, the oldest by ${durationText(oldest * 1_000)}`;
   const late = "Is a worker running? `mayfly lease list --exposed` shows which they are.";
   const findings: Finding[] = [
-    ...sweepFindings(rounds),
+    ...sweepFindings(rounds, intervals),
+    ...logFindings(counts),
     overdue > 0 && oldest > 60 ? bad("leases", text, late) : good("leases", text),
   ];
   const query = { state: "stuck", limit: String(STUCK_SHOWN_MAX) };
@@ -111,6 +153,14 @@ async function backendFinding(
   const answer = await api.send("POST", `/v1/backends/${encodeURIComponent(id)}/test`);
   const check = readAnswer(checkAnswer, answer);
   const name = `backend ${id}`;
+  const skewMs = Math.abs(check.clock_skew_ms ?? 0);
+  if (skewMs > SKEW_WARNED_MS) {
+    const text = `its clock is ${durationText(skewMs)} from the broker's`;
+    const why = "Its own expiry comes early or late by that.";
+    const todo = "Synchronise the clocks of both machines (NTP).";
+    const late = bad(name, text, todo, { why, severity: "warning" });
+    return [late, ...check.problems.map(({ what, fix }) => bad(name, what, fix))];
+  }
   if (check.problems.length === 0) {
     return [good(name, enabled ? "has all that it needs" : "has all that it needs; disabled")];
   }

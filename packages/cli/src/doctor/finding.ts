@@ -1,12 +1,22 @@
 import type { Json } from "@mayfly/spec";
 import { toCliError } from "../cli-error.ts";
 
+/**
+ * `error`: something does not work, or a guarantee does not hold. `warning`: it will, or something
+ * is slower or weaker than it has to be.
+ */
+export type Severity = "error" | "warning";
+
 /** What `doctor` looked at and saw. */
 export interface Finding {
   readonly check: string;
   /** `skipped`: could not be looked at, and why. */
   readonly result: "good" | "bad" | "skipped";
+  /** Null where nothing is wrong. */
+  readonly severity: Severity | null;
   readonly text: string;
+  /** What it leads to; null where the text says it. */
+  readonly why: string | null;
   /** What to do; null where nothing is. */
   readonly todo: string | null;
   readonly facts?: Json;
@@ -15,20 +25,30 @@ export interface Finding {
 export const good = (check: string, text: string, facts?: Json): Finding => ({
   check,
   result: "good",
+  severity: null,
   text,
+  why: null,
   todo: null,
   ...(facts === undefined ? {} : { facts }),
 });
-export const bad = (check: string, text: string, todo: string): Finding => ({
+export interface BadParts {
+  readonly why?: string;
+  readonly severity?: Severity;
+}
+export const bad = (check: string, text: string, todo: string, parts: BadParts = {}): Finding => ({
   check,
   result: "bad",
+  severity: parts.severity ?? "error",
   text,
+  why: parts.why ?? null,
   todo,
 });
 export const skipped = (check: string, text: string, todo: string | null = null): Finding => ({
   check,
   result: "skipped",
+  severity: null,
   text,
+  why: null,
   todo,
 });
 
@@ -40,7 +60,8 @@ export async function looked(
   try {
     return await look();
   } catch (error) {
-    const { what, why, todo } = toCliError(error).parts;
+    const { code, what, why, todo } = toCliError(error).parts;
+    if (code === "interrupted") throw error;
     return [bad(check, why ? `${what} ${why}` : what, todo)];
   }
 }

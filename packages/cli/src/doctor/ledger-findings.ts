@@ -1,4 +1,4 @@
-import { checkServer } from "@mayfly/postgres";
+import { checkSchema, checkServer } from "@mayfly/postgres";
 import { withLedger } from "../local/with-ledger.ts";
 import type { Session } from "../session.ts";
 import { bad, good, looked, skipped, type Finding } from "./finding.ts";
@@ -15,7 +15,12 @@ export async function ledgerFindings(
     return [skipped("ledger", "MAYFLY_DATABASE_URL is not set", todo)];
   }
   const url = databaseUrl.expose("upstream");
-  const server = await looked("ledger", () => serverFindings(session, url));
+  const server = [...(await looked("ledger", () => serverFindings(session, url)))];
+  if (server.every(({ result }) => result === "good") || server.length > 1) {
+    const known = new Set(server.map(({ text }) => text));
+    const schema = await looked("schema", () => schemaFindings(session, url));
+    server.push(...schema.filter(({ text }) => !known.has(text)));
+  }
   if (!withSweeps) return server;
   const sweeps = await looked("sweep", async () =>
     sweepFindings(await withLedger(session, url, (ledger) => ledger.queries.counts())),
@@ -30,4 +35,15 @@ async function serverFindings(session: Session, url: string): Promise<readonly F
     good("ledger", `PostgreSQL ${check.version}, ${skew}`, { ...check.facts }),
     ...check.problems.map(({ what, fix }) => bad("ledger", what, fix)),
   ];
+}
+
+/** Where broker and worker look for it. */
+const QUEUE_SCHEMA = "mayfly_queue";
+
+async function schemaFindings(session: Session, url: string): Promise<readonly Finding[]> {
+  const queueSchema = session.settings().queue === "postgres" ? QUEUE_SCHEMA : null;
+  const { version, problems } = await checkSchema({ url, queueSchema });
+  if (problems.length > 0) return problems.map(({ what, fix }) => bad("schema", what, fix));
+  const queue = queueSchema === null ? "" : ", and the queue";
+  return [good("schema", `version ${version ?? 0}; each database role has its rights${queue}`)];
 }

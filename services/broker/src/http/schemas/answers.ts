@@ -153,6 +153,7 @@ export const countsAnswer = z
     tasks_active: countShape,
     task_ends_open: countShape,
     events_pending: countShape,
+    oldest_pending_seconds: z.number().min(0),
     log_entries: countShape,
     rows_in_default_partitions: countShape,
     sweep_age_seconds: z.number().nullable(),
@@ -168,7 +169,6 @@ export const countsAnswer = z
 export const verifyAnswer = z.discriminatedUnion("ok", [
   z.strictObject({
     ok: z.literal(true),
-    from: countShape,
     entries: countShape,
     head_sha256: z.string(),
     pending: countShape,

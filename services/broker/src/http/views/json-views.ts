@@ -154,6 +154,7 @@ export const countsView = (counts: LedgerCounts): View<typeof countsAnswer> => (
   tasks_active: counts.tasksActive,
   task_ends_open: counts.taskEndsOpen,
   events_pending: counts.eventsPending,
+  oldest_pending_seconds: counts.oldestPendingSeconds,
   log_entries: counts.logEntries,
   rows_in_default_partitions: counts.rowsInDefaultPartitions,
   sweep_age_seconds: counts.sweepAgeSeconds,
@@ -168,7 +169,6 @@ export const verificationView = (result: LogVerification): View<typeof verifyAns
   result.ok
     ? {
         ok: true,
-        from: result.from,
         entries: result.entries,
         head_sha256: result.headSha256,
         pending: result.pending,
