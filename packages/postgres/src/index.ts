@@ -12,6 +12,13 @@ export {
   type LedgerConnections,
   type LedgerOptions,
 } from "./open-ledger.ts";
+export {
+  openRetention,
+  type CutDigests,
+  type Retention,
+  type RetentionOptions,
+} from "./retention.ts";
+export type { RetentionCut, RetentionPlan } from "./retention-plan.ts";
 export type { Upkeep } from "./upkeep.ts";
 export {
   verifyExport,

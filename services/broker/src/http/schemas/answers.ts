@@ -169,6 +169,7 @@ export const countsAnswer = z
 export const verifyAnswer = z.discriminatedUnion("ok", [
   z.strictObject({
     ok: z.literal(true),
+    from: countShape,
     entries: countShape,
     head_sha256: z.string(),
     pending: countShape,

@@ -169,6 +169,7 @@ export const verificationView = (result: LogVerification): View<typeof verifyAns
   result.ok
     ? {
         ok: true,
+        from: result.from,
         entries: result.entries,
         head_sha256: result.headSha256,
         pending: result.pending,
