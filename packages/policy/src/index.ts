@@ -7,7 +7,12 @@ export {
 export type { PolicyExplanation, PolicyOutcome } from "./explain.ts";
 export { grantLines } from "./grant-lines.ts";
 export { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
-export { parsePolicyTests, POLICY_TESTS_SCHEMA, type PolicyTest } from "./parse-policy-tests.ts";
+export {
+  parsePolicyTests,
+  POLICY_TESTS_SCHEMA,
+  type CredentialPolicyTest,
+  type PolicyTest,
+} from "./parse-policy-tests.ts";
 export {
   runPolicyTests,
   type PolicyTestCatalogue,

@@ -1,24 +1,40 @@
 import { z } from "zod";
 import {
+  ADMINISTRATIVE_ACTIONS,
   InvalidInput,
   parsePolicyId,
   parseRoleName,
   parseTrustRootName,
   type AccessRequest,
+  type AdministeredResource,
+  type AdministrationRequest,
   type JsonObject,
   type JsonSchema,
   type PolicyId,
   type RoleName,
   type Workload,
 } from "@mayfly/spec";
+import { parseAdministered } from "./parse-administered.ts";
 import { MUTABLE_TAG_PREFIX } from "./schema.ts";
 
-/** One expectation of a `*.test.yaml` file, in normal form. */
-export interface PolicyTest {
+interface Expectation {
   readonly name: string;
+  readonly workload: Workload;
+  readonly expect: "permit" | "deny";
+  /** Exactly these policies determine the verdict; null: any. */
+  readonly because: readonly PolicyId[] | null;
+}
+/** One expectation of a `*.test.yaml` file, in normal form. */
+export type PolicyTest = CredentialPolicyTest | AdministrationPolicyTest;
+export interface AdministrationPolicyTest extends Expectation {
+  readonly about: "administration";
+  readonly action: AdministrationRequest["action"];
+  readonly resource: AdministeredResource;
+}
+export interface CredentialPolicyTest extends Expectation {
+  readonly about: "credentials";
   readonly action: AccessRequest["action"];
   readonly role: RoleName;
-  readonly workload: Workload;
   readonly actorChain: readonly string[];
   readonly task: AccessRequest["task"];
   /** Null: as long as task and role allow. */
@@ -29,9 +45,6 @@ export interface PolicyTest {
   >;
   /** Null: the catalogue's. */
   readonly grant: JsonObject | null;
-  readonly expect: "permit" | "deny";
-  /** Exactly these policies determine the verdict; null: any. */
-  readonly because: readonly PolicyId[] | null;
 }
 
 const TESTS_MAX = 1_000;
@@ -50,7 +63,10 @@ const testShape = z.strictObject({
   attributes: z.record(line, z.string().max(4_096)).default({}),
   issue: line.optional(),
   renew: line.optional(),
-  actors: list.default([]),
+  administer: z.enum(ADMINISTRATIVE_ACTIONS).optional(),
+  on: line.optional(),
+  facts: z.record(z.string(), z.json()).optional(),
+  actors: list.optional(),
   task: z
     .strictObject({
       deadline: duration.default(900),
@@ -60,7 +76,7 @@ const testShape = z.strictObject({
       initiator: line.optional(),
       initiator_trust_root: line.optional(),
     })
-    .prefault({}),
+    .optional(),
   ttl: duration.optional(),
   role_facts: z
     .strictObject({
@@ -69,11 +85,12 @@ const testShape = z.strictObject({
       reversibility: z.enum(["read_only", "reversible", "irreversible"]).optional(),
       environment: line.optional(),
     })
-    .default({}),
+    .optional(),
   grant: z.record(z.string(), z.json()).optional(),
   expect: z.enum(["permit", "deny"]),
   because: list.optional(),
 });
+type TaskOfTest = NonNullable<z.output<typeof testShape>["task"]>;
 const fileShape = z.array(testShape).max(TESTS_MAX);
 /** Of a `*.test.yaml` file, for editors. */
 export const POLICY_TESTS_SCHEMA: JsonSchema = z
@@ -104,21 +121,58 @@ export function parsePolicyTests(value: unknown): readonly PolicyTest[] {
 
 function normalise(test: z.output<typeof testShape>, at: number): PolicyTest {
   const where = `[${at}]`;
-  const { issue, renew, task, role_facts: facts } = test;
-  if ((issue === undefined) === (renew === undefined)) {
-    fault(where, 'give either "issue" or "renew", with the role');
+  const asked = [test.issue, test.renew, test.administer].filter((each) => each !== undefined);
+  if (asked.length !== 1) {
+    fault(where, 'give one of "issue" or "renew", with the role, or "administer" with "on"');
   }
+  const expectation: Expectation = {
+    name: test.name,
+    workload: workloadOf(test, where),
+    expect: test.expect,
+    because: test.because?.map((id, n) => parsePolicyId(id, `${where}.because[${n}]`)) ?? null,
+  };
+  return test.administer === undefined
+    ? credentialTest(test, expectation, where)
+    : administrationTest(test, test.administer, expectation, where);
+}
+
+const OF_CREDENTIALS = ["actors", "task", "ttl", "role_facts", "grant"] as const;
+
+function administrationTest(
+  test: z.output<typeof testShape>,
+  action: AdministrationRequest["action"],
+  expectation: Expectation,
+  where: string,
+): AdministrationPolicyTest {
+  const foreign = OF_CREDENTIALS.find((name) => test[name] !== undefined);
+  if (foreign !== undefined) fault(`${where}.${foreign}`, "is for tests of issue and renew");
+  const { on } = test;
+  if (on === undefined) return fault(`${where}.on`, "say on what, such as backend orders-db");
+  const resource = parseAdministered(on, test.facts, where);
+  return { about: "administration", action, resource, ...expectation };
+}
+
+const NO_TASK: TaskOfTest = { deadline: 900, idle_timeout: 60, targets: [] };
+
+function credentialTest(
+  test: z.output<typeof testShape>,
+  expectation: Expectation,
+  where: string,
+): CredentialPolicyTest {
+  for (const name of ["on", "facts"] as const) {
+    if (test[name] !== undefined) fault(`${where}.${name}`, "is for tests of administer");
+  }
+  const { issue, renew, task = NO_TASK, role_facts: facts = {}, actors = [] } = test;
   const action = issue === undefined ? "renew" : "issue";
   return {
-    name: test.name,
+    about: "credentials",
     action,
     role: parseRoleName(issue ?? renew, `${where}.${action}`),
-    workload: workloadOf(test, where),
-    actorChain: test.actors,
+    actorChain: actors,
     task: {
       deadlineSeconds: seconds(task.deadline),
       idleTimeoutSeconds: seconds(task.idle_timeout),
-      depth: task.depth ?? test.actors.length,
+      depth: task.depth ?? actors.length,
       targets: task.targets,
       verifiedInitiator: task.initiator ?? null,
       initiatorTrustRoot: initiatorRootOf(task, where),
@@ -131,14 +185,13 @@ function normalise(test: z.output<typeof testShape>, at: number): PolicyTest {
       ...(facts.environment === undefined ? {} : { environment: facts.environment }),
     },
     grant: test.grant ?? null,
-    expect: test.expect,
-    because: test.because?.map((id, n) => parsePolicyId(id, `${where}.because[${n}]`)) ?? null,
+    ...expectation,
   };
 }
 
 /** Unless given, the root that a name like the initiator's would have; no name, no root. */
 function initiatorRootOf(
-  task: z.output<typeof testShape>["task"],
+  task: TaskOfTest,
   where: string,
 ): AccessRequest["task"]["initiatorTrustRoot"] {
   const { initiator, initiator_trust_root: given } = task;

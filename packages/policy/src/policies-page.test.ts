@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { createPolicyCompiler, parsePolicyTests, POLICY_SCHEMA } from "./index.ts";
+import { ADMINISTRATIVE_ACTIONS } from "@mayfly/spec";
+import {
+  ADMINISTRATION_SCHEMA,
+  createPolicyCompiler,
+  parsePolicyTests,
+  POLICY_SCHEMA,
+} from "./index.ts";
 
 const page = readFileSync(new URL("../../../docs/policies.md", import.meta.url), "utf8");
 const blocks = (language: string): readonly string[] =>
@@ -26,12 +32,15 @@ describe("docs/policies.md", () => {
   });
 
   test("shows policy tests that parse", () => {
-    expect(blocks("yaml").map((text) => parsePolicyTests(parse(text)).length)).toEqual([2]);
+    expect(blocks("yaml").map((text) => parsePolicyTests(parse(text)).length)).toEqual([2, 1]);
   });
 
   test("tells of every fact that the schema has", () => {
-    const facts = [...POLICY_SCHEMA.matchAll(/^ {2}"(\w+)"\??:/gmu)].map((match) => match[1] ?? "");
+    const schemas = POLICY_SCHEMA + ADMINISTRATION_SCHEMA;
+    const facts = [...schemas.matchAll(/^ {2}"(\w+)"\??:/gmu)].map((match) => match[1] ?? "");
     expect(facts.length).toBeGreaterThan(15);
     expect(facts.filter((fact) => !page.includes(fact))).toEqual([]);
+    const actions = ADMINISTRATIVE_ACTIONS.filter((action) => !page.includes(`\`${action}\``));
+    expect(actions).toEqual([]);
   });
 });

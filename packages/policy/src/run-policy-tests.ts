@@ -2,12 +2,13 @@ import {
   instantMs,
   parseId,
   type AccessRequest,
+  type AdministeredResource,
   type JsonObject,
   type PolicyEngine,
   type RoleName,
   type Verdict,
 } from "@mayfly/spec";
-import type { PolicyTest } from "./parse-policy-tests.ts";
+import type { CredentialPolicyTest, PolicyTest } from "./parse-policy-tests.ts";
 
 /** What the registered or applied files say of a role, for tests that name it. */
 export interface PolicyTestRole {
@@ -39,6 +40,13 @@ function runOne(
   test: PolicyTest,
   catalogue: PolicyTestCatalogue,
 ): PolicyTestResult {
+  if (test.about === "administration") {
+    const { action, workload } = test;
+    const resource = withCatalogue(test.resource, catalogue);
+    const verdict = engine.administer({ action, workload, resource });
+    const differences = [...compare(engine, test, verdict)];
+    return { name: test.name, passed: differences.length === 0, differences, verdict };
+  }
   const registered = catalogue.get(test.role);
   if (registered === undefined) {
     const known = [...catalogue.keys()].toSorted().slice(0, 10).join(", ");
@@ -52,11 +60,32 @@ function runOne(
   return { name: test.name, passed: differences.length === 0, differences, verdict };
 }
 
+/** What the test does not say of a role or a backend, the catalogue does, where it knows it. */
+function withCatalogue(
+  resource: AdministeredResource,
+  catalogue: PolicyTestCatalogue,
+): AdministeredResource {
+  if (resource.kind === "backend") {
+    const role = [...catalogue.values()].find((each) => each.role.backendId === resource.id);
+    return { ...resource, type: resource.type || (role?.role.backendType ?? "") };
+  }
+  if (resource.kind !== "role") return resource;
+  const known = catalogue.get(resource.name)?.role;
+  if (known === undefined) return resource;
+  return {
+    ...resource,
+    backendType: resource.backendType || known.backendType,
+    dataClass: resource.dataClass || known.dataClass,
+    reversibility: resource.reversibility || known.reversibility,
+    environment: resource.environment || known.environment,
+  };
+}
+
 // Policy sees neither: a request needs them to be one.
 const NO_LEASE = parseId("lease", "lease_00000000000070008000000000000000", "lease");
 const NO_INSTANT = instantMs(0);
 
-function requestOf(test: PolicyTest, registered: PolicyTestRole): AccessRequest {
+function requestOf(test: CredentialPolicyTest, registered: PolicyTestRole): AccessRequest {
   const ceiling = Math.min(registered.ttlSecondsMax, test.task.deadlineSeconds);
   return {
     action: test.action,

@@ -1,6 +1,11 @@
 import { z } from "zod";
 import { backendOfRole, parseRoleName, type JsonObject, type RoleName } from "@mayfly/spec";
-import type { PolicyTest, PolicyTestCatalogue, PolicyTestRole } from "@mayfly/policy";
+import type {
+  CredentialPolicyTest,
+  PolicyTest,
+  PolicyTestCatalogue,
+  PolicyTestRole,
+} from "@mayfly/policy";
 import { backendFile, readRegisteredFile } from "./registered-file.ts";
 
 /** Of a role's file, what policies can see. */
@@ -32,6 +37,7 @@ export function testCatalogue(
   );
   const roles = new Map<RoleName, PolicyTestRole>();
   for (const test of tests) {
+    if (test.about !== "credentials") continue;
     const described = roleOfTest(test);
     if (described !== null) roles.set(test.role, described);
   }
@@ -56,7 +62,7 @@ export function testCatalogue(
 
 const namesOf = (name: RoleName) => ({ name, backendId: backendOfRole(name) });
 
-function roleOfTest(test: PolicyTest): PolicyTestRole | null {
+function roleOfTest(test: CredentialPolicyTest): PolicyTestRole | null {
   const { backendType, dataClass, reversibility, environment } = test.roleFacts;
   const named = dataClass !== undefined && reversibility !== undefined && environment !== undefined;
   if (!named) return null;
