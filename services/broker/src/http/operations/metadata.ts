@@ -93,6 +93,6 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
       200: json("They should.", readinessAnswer),
       503: json("They should not, now.", readinessAnswer),
     },
-    errors: ["unauthenticated", "denied", "ledger_unavailable"],
+    errors: ["unauthenticated", "invalid_identity", "ledger_unavailable", "backend_unavailable"],
   },
 ];

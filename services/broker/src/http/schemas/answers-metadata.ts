@@ -21,7 +21,14 @@ export const readinessAnswer = z
   .strictObject({
     status: z.enum(["ready", "not_ready"]),
     checks: z
-      .array(z.strictObject({ name: z.string(), ok: z.boolean(), detail: z.string() }))
+      .array(
+        z.strictObject({
+          name: z.string(),
+          ok: z.boolean(),
+          required: z.boolean(),
+          detail: z.string(),
+        }),
+      )
       .optional()
       .meta({ description: "For an administrator alone." }),
   })
