@@ -22,7 +22,9 @@ message Span {
 message Status { string message = 2; int32 code = 3; }
 message KeyValue { string key = 1; AnyValue value = 2; }
 message AnyValue {
-  oneof value { string string_value = 1; bool bool_value = 2; int64 int_value = 3; double double_value = 4; }
+  oneof value {
+    string string_value = 1; bool bool_value = 2; int64 int_value = 3; double double_value = 4;
+  }
 }`;
 const Request = protobuf.parse(PROTO, { keepCase: true }).root.lookupType("Request");
 

@@ -17,9 +17,9 @@ export type HttpContext = Context<Env>;
 const REQUEST_MS_MAX = 90_000;
 
 /**
- * The call context of one request: its trace id, the caller's where it sent one; and a signal that is aborted at its deadline. Not
- * when the client goes: what was begun is brought to its end, and then ended. `finish` lets the
- * deadline go.
+ * The call context of one request: its trace id, the caller's where it sent one; and a signal that
+ * is aborted at its deadline. Not when the client goes: what was begun is brought to its end, and
+ * then ended. `finish` lets the deadline go.
  */
 export function openCall(
   clock: Clock,

@@ -15,7 +15,7 @@ export interface Loop {
   /** What its traces say of it, likewise. */
   readonly attributes: SpanAttributes;
   readonly intervalMs: number;
-  /** Whether each pass is a trace: not of one that mostly finds nothing to do, many times a minute. */
+  /** Whether each pass is a trace: not where most of them find nothing to do, many a minute. */
   readonly traced: boolean;
   /** One bounded pass. Its failure is logged, and the next pass comes all the same. */
   pass(call: CallContext): Promise<void>;
