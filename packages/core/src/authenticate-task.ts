@@ -56,7 +56,9 @@ export function taskEnded(task: Task, now: InstantMs): BrokerError {
 }
 
 function endOf(task: Task, now: InstantMs): { readonly message: string; readonly hint: string } {
-  const why = task.endReason === null ? "" : `: ${task.endReason}`;
+  // Who gave no reason is on record with the verb, which says nothing more.
+  const isVerb = /^(?:complete|fail|cancel|kill)$/.test(task.endReason ?? "");
+  const why = task.endReason === null || isVerb ? "" : `: ${task.endReason}`;
   const { idleTimeoutSeconds, deadlineSeconds } = task.descriptor;
   switch (task.state) {
     case "active":

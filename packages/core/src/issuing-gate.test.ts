@@ -90,7 +90,10 @@ describe("issuing is paused", () => {
     const { task } = await agent.open();
     const { backendId } = world.ledger.inspect.leases()[0]!;
     await core.setBackendEnabled(backendId, false, ADMIN);
-    expect((await refusalOf(agent.open())).message).toContain("disabled");
+    const refused = await refusalOf(agent.open());
+    expect(refused.message).toContain("disabled");
+    // Whoever waits for it in a loop would wait for ever.
+    expect(refused.public["hint"]).toContain("ask them");
     const end = {
       taskId: task.id,
       by: ADMIN,

@@ -5,6 +5,7 @@ import {
   type CredentialBackend,
   type IssuingHealth,
   type IssuingHealthReading,
+  type JsonObject,
   type RegisteredBackend,
   type Role,
 } from "@mayfly/spec";
@@ -16,11 +17,17 @@ export interface IssuingGate {
   check(backend: RegisteredBackend, type: CredentialBackend): Promise<void>;
 }
 
+/** Somebody switched it off: that it will work again soon is not to be expected. */
+const DISABLED: JsonObject = {
+  hint: "An administrator disabled it: ask them. Trying again helps once it is enabled.",
+};
+
 /** Throws `issuing_paused` for a role that is disabled. What it has issued ends as ever. */
 export function requireRoleEnabled(role: Role): void {
   if (role.enabled) return;
   throw new BrokerError("issuing_paused", `Issuing from ${role.name} is paused: it is disabled.`, {
     where: role.name,
+    public: DISABLED,
   });
 }
 
@@ -52,7 +59,7 @@ export function createIssuingGate(
   };
   return {
     check: async (backend, type) => {
-      if (!backend.enabled) throw paused(backend.id, "it is disabled", settings);
+      if (!backend.enabled) throw paused(backend.id, "it is disabled", settings, DISABLED);
       const problem = problemOf(backend, type, await read(backend.id), clock, settings);
       if (problem === null) return;
       // What was just repaired is seen at once: a refusal is not kept.
@@ -98,9 +105,15 @@ const lists = ({ listingIntervalSeconds }: CoreSettings): string =>
   `a worker lists it when it starts and every ${listingIntervalSeconds} s; if this lasts, none is ` +
   "running or the backend does not answer, which its log says";
 
-function paused(id: BackendId, why: string, settings: CoreSettings): BrokerError {
+function paused(
+  id: BackendId,
+  why: string,
+  settings: CoreSettings,
+  shown: JsonObject = {},
+): BrokerError {
   return new BrokerError("issuing_paused", `Issuing from ${id} is paused: ${why}.`, {
     where: id,
+    public: shown,
     retryAfterSeconds: Math.max(1, Math.ceil(settings.sweepIntervalSeconds)),
   });
 }

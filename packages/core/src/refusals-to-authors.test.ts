@@ -79,6 +79,21 @@ describe("a task that is over", () => {
   });
 });
 
+describe("a task that its holder ended", () => {
+  test.each([
+    ["complete", "is completed."],
+    ["found nothing", "is completed: found nothing."],
+  ])("for the reason %s says so, and no verb twice", async (reason, said) => {
+    const { world, core, agent } = await setUp();
+    const { task, taskToken } = await agent.open();
+    const by = { kind: "workload", name: INVOICE_BOT } as const;
+    const end = { taskId: task.id, by, state: "completed", reason, waitSeconds: 0 } as const;
+    await core.endTask(end, world.context());
+    const error = await refusalOf(core.heartbeat({ token: taskToken }, world.context()));
+    expect(error.message).toBe(`${task.id} ${said}`);
+  });
+});
+
 describe("a descriptor", () => {
   test("without a member says that it is missing, in the words of JSON", async () => {
     const { agent } = await setUp();

@@ -23,7 +23,6 @@ import { installedType } from "./catalog/open-backends.ts";
 import type { CoreParts } from "./core-parts.ts";
 import { requireRoleEnabled } from "./issuing-gate.ts";
 import { decide, decideUnknownRole, publicExplanation } from "./exchange/decide.ts";
-import { denialHint } from "./exchange/deny.ts";
 import { checkedPlan, type Target } from "./exchange/plan.ts";
 import { factsOfTask, type TaskFacts } from "./exchange/task-facts.ts";
 import { nextLeaseState } from "./lease-machine.ts";
@@ -241,7 +240,9 @@ async function deny(
     public: {
       decision: decision.id,
       determining_policies: verdict.determining,
-      hint: `The credential works until it expires. ${denialHint(verdict, decision.id)}`,
+      hint:
+        "The credential works until it expires. Renewing is an action of its own in policies, " +
+        `beside issuing; who writes them sees why with: mayfly policy explain ${decision.id}`,
     },
   });
 }

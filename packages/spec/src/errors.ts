@@ -159,7 +159,9 @@ export const ERROR_CODES = {
     status: 503,
     oauth: "temporarily_unavailable",
     meaning: "The backend did not answer, or answered that it cannot now.",
-    todo: "Try again after the Retry-After time.",
+    todo:
+      "Try again after the Retry-After time. What may have been made meanwhile is looked for and " +
+      "destroyed by the broker.",
   },
   backend_rejected: {
     status: 502,

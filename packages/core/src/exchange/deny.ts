@@ -34,10 +34,7 @@ export async function deny(
  * The same words whether the role is unknown or not permitted, and whatever other policies exist:
  * who asks for too long learns that less may do, and nothing of what else there is.
  */
-export function denialHint(
-  verdict: Extract<Verdict, { effect: "deny" }>,
-  decision: DecisionId,
-): string {
+function denialHint(verdict: Extract<Verdict, { effect: "deny" }>, decision: DecisionId): string {
   const less =
     verdict.determining.length > 0
       ? "Asking again changes nothing: ask for less (another role, a shorter ttl or deadline)"

@@ -14,6 +14,7 @@ const NO_STORE = { "Cache-Control": "no-store" } as const;
  */
 export function problemAnswer(error: BrokerError, traceId: string, issuer: string): Answer {
   const entry = ERROR_CODES[error.code];
+  const { hint, ...rest } = error.public;
   return {
     status: entry.status,
     headers: {
@@ -23,7 +24,7 @@ export function problemAnswer(error: BrokerError, traceId: string, issuer: strin
       ...(entry.status === 401 ? { "WWW-Authenticate": 'Bearer realm="mayfly"' } : {}),
     },
     body: {
-      ...error.public,
+      ...rest,
       type: `${issuer}/errors/${error.code}`,
       title: entry.meaning,
       status: entry.status,
@@ -31,7 +32,7 @@ export function problemAnswer(error: BrokerError, traceId: string, issuer: strin
       code: error.code,
       ...(error.where === null ? {} : { where: error.where }),
       // What is known of this one case before what holds for all of its code.
-      todo: error.public["hint"] ?? entry.todo,
+      todo: hint ?? entry.todo,
       trace: traceId,
     },
   };
