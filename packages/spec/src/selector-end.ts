@@ -1,4 +1,12 @@
-import type { BackendId, DecisionId, LeaseId, RoleName, SelectorEndId, TaskId, TrustRootName } from "./ids.ts";
+import type {
+  BackendId,
+  DecisionId,
+  LeaseId,
+  RoleName,
+  SelectorEndId,
+  TaskId,
+  TrustRootName,
+} from "./ids.ts";
 import type { Lease, LeaseOutcome, LeaseState } from "./lease.ts";
 import type { Page, PageRequest } from "./ledger-queries.ts";
 import type { Actor } from "./task.ts";

@@ -1,7 +1,7 @@
 import type { Hono } from "hono";
 import { parseBackendId } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { administratorOf } from "../caller.ts";
+import { authorityOf, LEDGER } from "../author.ts";
 import { pageOf, readQuery } from "../read-json.ts";
 import type { Env } from "../request-scope.ts";
 import {
@@ -28,7 +28,7 @@ const LATE_SECONDS = 30;
 export function questionRoutes(app: Hono<Env>, ports: AppPorts): void {
   const { queries, core } = ports;
   app.get("/v1/ask/holders", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, holdersQuery);
     // Who holds what *now*, unless something else is asked for.
     const asked = query.exposed !== undefined || query.state !== undefined;
@@ -37,14 +37,14 @@ export function questionRoutes(app: Hono<Env>, ports: AppPorts): void {
     return c.json({ items: page.items.map(holderView), next: page.next });
   });
   app.get("/v1/ask/touched", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, touchedQuery);
     const { workload } = query;
     const page = await queries.touched({ workload, ...range(query) }, pageOf(query));
     return c.json({ items: page.items.map(touchView), next: page.next });
   });
   app.get("/v1/ask/exposure", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, exposureQuery);
     const { workload } = query;
     const [exposure, page] = await Promise.all([
@@ -55,7 +55,7 @@ export function questionRoutes(app: Hono<Env>, ports: AppPorts): void {
     return c.json({ ...workloadExposureView(exposure), items, next: page.next });
   });
   app.get("/v1/ask/late", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, lateEndsQuery);
     const { backend, workload } = query;
     const filter = {
@@ -68,13 +68,13 @@ export function questionRoutes(app: Hono<Env>, ports: AppPorts): void {
     return c.json({ items: page.items.map(lateEndView), next: page.next });
   });
   app.get("/v1/ask/policies", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const active = await core.activePolicies();
     const use = active === null ? null : await queries.policyUse(active.digest, active.policyIds);
     return c.json(policyUseView(active, use));
   });
   app.get("/v1/ask/changes", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, changesQuery);
     const filter = { ...(query.by === undefined ? {} : { actor: query.by }), ...range(query) };
     const page = await queries.administration(filter, pageOf(query));

@@ -9,7 +9,7 @@ import {
   type EndTarget,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { administratorOf } from "../caller.ts";
+import { authorityOf, LEDGER } from "../author.ts";
 import { idParam, pageOf, readJson, readQuery } from "../read-json.ts";
 import { goneSignal } from "../reply-delivery.ts";
 import type { Env } from "../request-scope.ts";
@@ -23,12 +23,12 @@ export function selectorEndRoutes(app: Hono<Env>, ports: AppPorts): void {
   endRoute(app, ports, "/v1/leases/end", "leases");
   endRoute(app, ports, "/v1/tasks/kill", "tasks");
   app.get("/v1/ends", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const page = await ports.selectorEnds.list(pageOf(readQuery(c, selectorEndsQuery)));
     return c.json({ items: page.items.map(selectorEndView), next: page.next });
   });
   app.get("/v1/ends/:id", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     const id = idParam(c, "selectorEnd");
     const report = await ports.selectorEnds.report(id, pageOf(readQuery(c, selectorEndsQuery)));
     if (report === null) {
@@ -40,8 +40,8 @@ export function selectorEndRoutes(app: Hono<Env>, ports: AppPorts): void {
 
 function endRoute(app: Hono<Env>, ports: AppPorts, path: string, target: EndTarget): void {
   app.post(path, async (c) => {
-    const by = await administratorOf(c, ports);
-    const decisionId = null;
+    const action = target === "tasks" ? "kill" : "end";
+    const { actor: by, decisionId } = await authorityOf(c, ports, action, LEDGER);
     const input = await readJson(c, endBySelectorSchema);
     const selector = selectorOf(input.selector);
     const limit = input.limit ?? LISTED;

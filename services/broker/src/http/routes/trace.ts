@@ -1,7 +1,7 @@
 import type { Hono } from "hono";
 import { BrokerError, Secret, type Clock } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { administratorOf } from "../caller.ts";
+import { authorityOf, LEDGER } from "../author.ts";
 import { readJson } from "../read-json.ts";
 import type { Env } from "../request-scope.ts";
 import { traceSchema } from "../schemas/security.ts";
@@ -15,7 +15,7 @@ const TRACES_PER_SECOND = 1;
 export function traceRoutes(app: Hono<Env>, ports: AppPorts): void {
   const mayTrace = paced(ports.clock);
   app.post("/v1/trace", async (c) => {
-    await administratorOf(c, ports);
+    await authorityOf(c, ports, "read", LEDGER);
     mayTrace();
     const { text } = await readJson(c, traceSchema);
     return c.json(traceView(await ports.core.trace(ports.queries, Secret.of(text))));
