@@ -2,12 +2,17 @@ import { lstatSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isInstalled } from "@mayfly/testkit/vitest";
 import { read, repositoryFiles } from "../tidy/repository.ts";
 import { commandsOfConsole, commandsOfShell, type PrintedCommand } from "./commands.ts";
 import { openPageShell, type PageShell } from "./page-shell.ts";
 import { fileOf, readPage, type Block, type Page } from "./read-page.ts";
 import { isScenario, startScenario, type Scenario } from "./scenario.ts";
 
+/** What the pages' readers have beside Node. */
+const hasTools = (
+  await Promise.all([isInstalled("psql"), isInstalled("jq"), isInstalled("curl")])
+).every(Boolean);
 const COMMAND_MS_MAX = 120_000;
 const BLOCK_MS_MAX = 240_000;
 const PAGE =
@@ -94,29 +99,32 @@ async function writePageFile(folder: string, path: string, text: string): Promis
   await writeFile(join(folder, path), `${text}\n`);
 }
 
-describe.each(pages.filter(({ blocks }) => blocks.some(isRunnable)))("$path", (page) => {
-  let scenario: Scenario;
-  let shell: PageShell;
-  beforeAll(async () => {
-    if (!isScenario(page.scenario)) throw new Error(`${page.path}: no scenario ${page.scenario}`);
-    scenario = await startScenario(page.scenario);
-    shell = openPageShell(scenario.folder, scenario.env, scenario.own);
-  });
-  afterAll(async () => {
-    await shell?.[Symbol.asyncDispose]();
-    await scenario?.[Symbol.asyncDispose]();
-  });
+describe.skipIf(!hasTools).each(pages.filter(({ blocks }) => blocks.some(isRunnable)))(
+  "$path",
+  (page) => {
+    let scenario: Scenario;
+    let shell: PageShell;
+    beforeAll(async () => {
+      if (!isScenario(page.scenario)) throw new Error(`${page.path}: no scenario ${page.scenario}`);
+      scenario = await startScenario(page.scenario);
+      shell = openPageShell(scenario.folder, scenario.env, scenario.own);
+    });
+    afterAll(async () => {
+      await shell?.[Symbol.asyncDispose]();
+      await scenario?.[Symbol.asyncDispose]();
+    });
 
-  const steps = page.blocks.flatMap((block) => {
-    const step = stepOf(block);
-    return step === null ? [] : [{ line: block.line, language: block.language, step }];
-  });
-  test.each(steps)("line $line: $language", { timeout: BLOCK_MS_MAX }, async ({ line, step }) => {
-    if (step.kind === "file") return writePageFile(scenario.folder, step.path, step.text);
-    expect(step.commands.length).toBeGreaterThan(0);
-    for (const command of step.commands) {
-      const { code, output } = await shell.run(command.text, COMMAND_MS_MAX);
-      expect(code, `${page.path}:${line}\n${command.text}\n${output}`).toBe(command.exits);
-    }
-  });
-});
+    const steps = page.blocks.flatMap((block) => {
+      const step = stepOf(block);
+      return step === null ? [] : [{ line: block.line, language: block.language, step }];
+    });
+    test.each(steps)("line $line: $language", { timeout: BLOCK_MS_MAX }, async ({ line, step }) => {
+      if (step.kind === "file") return writePageFile(scenario.folder, step.path, step.text);
+      expect(step.commands.length).toBeGreaterThan(0);
+      for (const command of step.commands) {
+        const { code, output } = await shell.run(command.text, COMMAND_MS_MAX);
+        expect(code, `${page.path}:${line}\n${command.text}\n${output}`).toBe(command.exits);
+      }
+    });
+  },
+);

