@@ -25,10 +25,13 @@ export function completionCommand(program: Command, io: Pick<Io, "out">): void {
     })
     .addHelpText(
       "after",
-      examples(
-        "source <(mayfly completion bash)",
-        "mayfly completion zsh > ~/.zsh/completions/_mayfly",
-        "mayfly completion fish > ~/.config/fish/completions/mayfly.fish",
-      ),
+      `
+Put it where your shell looks: bash reads what ~/.bashrc sources, zsh a file _mayfly in a folder of
+its fpath, fish ~/.config/fish/completions/mayfly.fish.
+${examples(
+  "mayfly completion bash > mayfly.bash && source ./mayfly.bash",
+  "mayfly completion zsh > _mayfly",
+  "mayfly completion fish > mayfly.fish",
+)}`,
     );
 }
