@@ -77,15 +77,16 @@ function whyKept(row: MonthRow): string | null {
 /** Attached months that end before the kept ones begin, by the server's clock, in UTC. */
 const readMonths = (sql: Sql, keepMonths: number) =>
   sql<MonthRow[]>`
-    WITH months AS (
-      SELECT right(c.relname, 7) AS month, mayfly.uuid7_floor(
-        (to_date(right(c.relname, 7), 'YYYY_MM')::timestamp + interval '1 month')
-          AT TIME ZONE 'UTC') AS end_id
+    WITH monthly AS MATERIALIZED (
+      SELECT right(c.relname, 7) AS month
       FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
       WHERE i.inhparent = 'mayfly.events'::regclass AND c.relname ~ '^events_\\d{4}_\\d{2}$'
-        AND to_date(right(c.relname, 7), 'YYYY_MM')
-          < date_trunc('month', now() AT TIME ZONE 'UTC')
-            - make_interval(months => ${keepMonths}::integer)
+    ), months AS (
+      SELECT month, mayfly.uuid7_floor((to_date(month, 'YYYY_MM')::timestamp + interval '1 month')
+        AT TIME ZONE 'UTC') AS end_id
+      FROM monthly
+      WHERE to_date(month, 'YYYY_MM') < date_trunc('month', now() AT TIME ZONE 'UTC')
+        - make_interval(months => ${keepMonths}::integer)
     ), placed AS (
       SELECT m.month, m.end_id, (
           SELECT max(l.log_index) FROM mayfly.events AS e

@@ -13,7 +13,7 @@ import { readLogCut } from "./log-cut.ts";
 import { createLogExporter } from "./log-exporter.ts";
 import { readRetentionPlan, type RetentionCut, type RetentionPlan } from "./retention-plan.ts";
 import { readApplied } from "./schema-version.ts";
-import { connect, CONNECTION_LIMITS, databaseRoleOf, type Sql } from "./sql.ts";
+import { connect, CONNECTION_LIMITS, databaseRoleOf, texts, type Sql } from "./sql.ts";
 
 export interface RetentionOptions {
   /** As who may act as the migrator. */
@@ -142,14 +142,18 @@ async function cutPartitions(sql: Sql): Promise<readonly PartitionRow[]> {
   const cut = await readLogCut(sql);
   if (cut === null) return [];
   const found = await sql<PartitionRow[]>`
-    SELECT p.parent, c.relname AS name, i.inhrelid IS NOT NULL AS attached
-    FROM unnest(${[...TABLES]}::text[]) WITH ORDINALITY AS p (parent, place)
-    JOIN pg_class AS c ON c.relname ~ ('^' || p.parent || '_\\d{4}_\\d{2}$')
-      AND c.relnamespace = 'mayfly'::regnamespace AND c.relkind = 'r'
-    LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
-    WHERE mayfly.uuid7_floor((to_date(right(c.relname, 7), 'YYYY_MM')::timestamp
-      + interval '1 month') AT TIME ZONE 'UTC') <= ${cut.keptFromId}::uuid
-    ORDER BY p.place, c.relname`;
+    WITH monthly AS MATERIALIZED (
+      SELECT c.oid, c.relname AS name, right(c.relname, 7) AS month, p.parent, p.place
+      FROM jsonb_array_elements_text(${texts(TABLES)}::text::jsonb)
+        WITH ORDINALITY AS p (parent, place)
+      JOIN pg_class AS c ON c.relname ~ ('^' || p.parent || '_\\d{4}_\\d{2}$')
+        AND c.relnamespace = 'mayfly'::regnamespace AND c.relkind = 'r'
+    )
+    SELECT m.parent, m.name, i.inhrelid IS NOT NULL AS attached
+    FROM monthly AS m LEFT JOIN pg_inherits AS i ON i.inhrelid = m.oid
+    WHERE mayfly.uuid7_floor((to_date(m.month, 'YYYY_MM')::timestamp + interval '1 month')
+      AT TIME ZONE 'UTC') <= ${cut.keptFromId}::uuid
+    ORDER BY m.place, m.name`;
   return found;
 }
 

@@ -90,7 +90,56 @@ ${examples(
       if (output !== null && session.json) session.record({ ...exported });
       session.note(exportedText(exported));
     });
+  addRetain(ledger, open);
 };
+
+function addRetain(ledger: Command, open: (command: Command) => Session): void {
+  ledger
+    .command("retain")
+    .description("take old months out of the ledger: exported, verified, cut, then detached")
+    .option("--keep <months>", "how many whole months stay before this one, such as 13mo", parseMonths)
+    .option("--to <folder>", "an existing folder for the exported files")
+    .option("--dry-run", "say what would leave, and why something stays")
+    .option("--drop", "instead: drop for good what was detached before")
+    .option("--yes", "do not ask")
+    .addHelpText(
+      "after",
+      `
+Reads MAYFLY_DATABASE_URL, with the rights of \`mayfly migrate\`. A month with a live lease or an active
+task stays, and all after it. Interrupted, it goes on: docs/runbooks/retention.md.
+${examples(
+  "mayfly ledger retain --keep 13mo --dry-run",
+  "mayfly ledger retain --keep 13mo --to /archive/mayfly",
+  "mayfly ledger retain --drop",
+)}`,
+    )
+    .action(async (flags: RetainFlags, command: Command) => {
+      const session = open(command);
+      const { keep, to = null, drop, dryRun, yes } = flags;
+      const { dropRetained, retainLedger } = await import("../local/retain-ledger.ts");
+      if (drop === true) return dropRetained(session, yes === true);
+      if (keep === undefined || (to === null && dryRun !== true)) {
+        const todo = "Give --keep 13mo --to <folder>, or --keep 13mo --dry-run, or --drop.";
+        throw usageError("Say how much stays, and where what leaves goes.", todo, "--keep");
+      }
+      const options = { keepMonths: keep, folder: to ?? "", dryRun: dryRun === true };
+      await retainLedger(session, { ...options, yes: yes === true });
+    });
+}
+
+interface RetainFlags {
+  readonly keep?: number;
+  readonly to?: string;
+  readonly drop?: true;
+  readonly dryRun?: true;
+  readonly yes?: true;
+}
+
+function parseMonths(text: string): number {
+  const months = /^([1-9]\d{0,2})mo$/.exec(text)?.[1];
+  if (months !== undefined) return Number(months);
+  throw usageError("--keep takes whole months.", "Give a number from 1 and mo: 13mo.", text);
+}
 
 const viaOption = (): Option =>
   new Option("--via <way>", "without, the database if its URL is set").choices(WAYS);
@@ -218,7 +267,8 @@ function showResult(session: Session, result: VerificationAnswer, from: number):
     return;
   }
   const entries = result.entries.toLocaleString("en-US");
-  const range = from === 0 ? "" : ` from ${from.toLocaleString("en-US")} on`;
+  const first = result.from ?? from;
+  const range = first === 0 ? "" : ` from ${first.toLocaleString("en-US")} on`;
   const pending = result.pending === 0 ? "" : `, ${result.pending} events wait for their place`;
   session.text(`${paint.green("✓")} ${entries} entries${range} verified${pending}\n`);
   session.note(`  head ${result.head_sha256}`);
