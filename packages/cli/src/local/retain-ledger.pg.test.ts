@@ -89,11 +89,12 @@ afterAll(async () => {
   for (const server of servers.values()) await (await server).stop("immediate");
 });
 
+let made = 0;
 async function oldLedger(version: PostgresVersion = defaultPostgresVersion): Promise<OldLedger> {
   const started = servers.get(version) ?? startPostgres({ version, unsafeNoFsync: true });
   servers.set(version, started);
   const server = await started;
-  const url = await freshDatabase(server, "retain");
+  const url = await freshDatabase(server, `retain_${++made}`);
   await migrate({ url, random: systemRandom });
   const sql = postgres(url, { max: 1, onnotice: () => undefined });
   await sql.unsafe(PARTITIONS);
