@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
@@ -23,6 +23,8 @@ function publicEntries() {
   const entries = [];
   for (const group of ["packages", "services"]) {
     for (const name of readdirSync(group)) {
+      // Python's has no manifest of npm.
+      if (!existsSync(join(group, name, "package.json"))) continue;
       const manifest = /** @type {{ exports?: Record<string, string | { default: string }> }} */ (
         JSON.parse(readFileSync(join(group, name, "package.json"), "utf8"))
       );
@@ -124,8 +126,7 @@ export default {
     },
     {
       name: "cli-imports-few-adapters",
-      comment:
-        "A client of the API; only migrate, verify, doctor and policy tests run locally.",
+      comment: "A client of the API; only migrate, verify, doctor and policy tests run locally.",
       severity: "error",
       from: { path: "^packages/cli/", pathNot: TEST_FILE },
       to: {

@@ -19,7 +19,7 @@ export interface EmptyProject extends AsyncDisposable {
   link(name: string, from: string): Promise<void>;
 }
 
-/** Packs the client, which builds it, as it is published, and installs the tarball in an empty folder. */
+/** Packs the client as it is published, which builds it, and installs that in an empty folder. */
 export async function installPackedClient(): Promise<EmptyProject> {
   await using started = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), "mayfly-packed-"));

@@ -63,7 +63,7 @@ function isWorthRepeating(error: unknown): boolean {
   return error.code === "not_a_broker" && [502, 503, 504].includes(error.status ?? 0);
 }
 
-/** What Retry-After says; otherwise doubling, with jitter so that a crowd does not come back as one. */
+/** What Retry-After says; otherwise doubling. With jitter: a crowd must not come back as one. */
 function waitBefore(error: unknown, attempt: number, around: Surroundings): number {
   const base = Math.min(WAIT_MS_MAX, FIRST_WAIT_MS * 2 ** (attempt - 1));
   const jitter = (around.randomBytes(1)[0] ?? 0) / 256;

@@ -159,10 +159,10 @@ const isOfKind = <K extends CredentialKind>(
 ): credential is CredentialKinds[K] => credential.kind === kind;
 
 function noSuch(role: string, all: readonly Credential[]): MayflyError {
-  const has = [...new Set(all.map((one) => one.role))];
+  const has = [...new Set(all.map((one) => one.role))].join(", ");
   return new MayflyError({
     code: "no_credential",
-    what: `The task holds no credential of ${role}${has.length === 0 ? "." : `, but of ${has.join(", ")}.`}`,
-    hint: "Name the role in `credentials`, or, if it was declared for later, call `task.draw` first.",
+    what: `The task holds no credential of ${role}${has === "" ? "" : `, but of ${has}`}.`,
+    hint: "Name the role in `credentials`; what is declared for later, `task.draw` draws.",
   });
 }

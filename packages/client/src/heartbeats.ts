@@ -8,9 +8,9 @@ const TRIES = 12;
 const TRY_AGAIN_MS_MAX = 5_000;
 
 /**
- * Says that the task is alive, until the signal; a third of the idle timeout apart, and often enough
- * that the task token never runs out. Calls `lost` once: when the broker says that the task has
- * ended, or when no heartbeat was accepted for a whole idle timeout, whatever the reason.
+ * Says that the task is alive, until the signal; a third of the idle timeout apart, and often
+ * enough that the task token never runs out. Calls `lost` once: when the broker says that the task
+ * has ended, or when no heartbeat was accepted for a whole idle timeout, whatever the reason.
  */
 export async function keepAlive(
   session: TaskSession,

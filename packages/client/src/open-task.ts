@@ -18,7 +18,7 @@ export const openTask = (options: TaskOptions): Promise<Task> =>
 
 /**
  * Opens a task, runs `run` with it, and ends it: completed when `run` returns, failed when it
- * throws, cancelled at SIGTERM, SIGINT and SIGHUP. What `run` answers or throws comes out unchanged.
+ * throws, cancelled at SIGTERM, SIGINT and SIGHUP. What `run` answers or throws comes out as it is.
  */
 export const withTask = <T>(
   options: TaskOptions,

@@ -1,8 +1,9 @@
 const SHOWN = "[secret]";
 
 /**
- * Something that must not be printed. Every way to a string shows `[secret]`: `String()`, templates,
- * JSON, `console.log` and the inspectors of Node, Bun and Deno. {@link expose} is the only way out.
+ * Something that must not be printed. Every way to a string shows `[secret]`: `String()`,
+ * templates, JSON, `console.log` and the inspectors of Node, Bun and Deno. {@link expose} alone
+ * shows it.
  */
 export abstract class Hidden<T> {
   /** The value itself. Keep it out of variables that live longer than the call that needs it. */

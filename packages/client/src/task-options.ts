@@ -47,7 +47,7 @@ export interface TaskDescription {
 export interface TaskConduct {
   /** Cancels the task and whatever is under way. */
   readonly signal?: AbortSignal;
-  /** Whether SIGTERM, SIGINT and SIGHUP cancel the task before they do their work. Default: true. */
+  /** Whether SIGTERM, SIGINT and SIGHUP cancel the task before they do their work. Default: yes. */
   readonly endOnSignals?: boolean;
   /** How long an end waits until its credentials are seen to be dead; 0 to 60. Default: 5. */
   readonly endWaitSeconds?: number;

@@ -54,7 +54,8 @@ const programs: Readonly<Record<TestServer, string>> = {
 /**
  * The program of a server, or the runtime, that tests need. When it is not installed: says once
  * that the tests that need it were not run, and answers `undefined`; but throws when TEST_REQUIRE
- * (a list such as `postgres,redis`) names it, so that a suite cannot be green for what it did not run.
+ * (a list such as `postgres,redis`) names it, so that a suite cannot be green for what it did
+ * not run.
  * @throws EmbeddedError
  */
 export async function requireOrExplain(

@@ -194,6 +194,6 @@ const openedFact = (task: Task): Record<string, unknown> => ({
   })),
 });
 
-/** The command's name and no argument of it: arguments may hold anything, and the ledger keeps it. */
+/** The command's name and no argument: those may hold anything, and the ledger keeps it. */
 export const defaultGoal = (command: string): string =>
   `mayfly exec ${basename(command)}`.slice(0, 200);

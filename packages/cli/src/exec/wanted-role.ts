@@ -11,8 +11,8 @@ const PREFIX = /^(?:[A-Z][A-Z0-9_]{0,63})?$/;
 
 /**
  * Reads `--role ROLE` and `--role ROLE=PREFIX`. One role alone has the usual names; of several each
- * has a prefix, its own name in capitals unless another is given, which may be empty. Two that would
- * get the same names are refused here, before anything is asked of the broker.
+ * has a prefix, its own name in capitals unless another is given, which may be empty. Two that
+ * would get the same names are refused here, before anything is asked of the broker.
  */
 export function wantedRoles(given: readonly string[]): readonly WantedRole[] {
   const roles = given.map((text) => {

@@ -23,7 +23,7 @@ export interface AwsIdentityOptions {
 /**
  * A token by outbound identity federation (AWS STS, `GetWebIdentityToken`), which an administrator
  * of the account has to switch on. The call is signed with the workload's AWS credentials, whose
- * search and signature are the AWS SDK's business: install `@aws-sdk/client-sts` beside this package.
+ * search and signature are the AWS SDK's business: install `@aws-sdk/client-sts` beside this.
  */
 export function awsIdentity(options: AwsIdentityOptions = {}): IdentitySource {
   return {

@@ -15,7 +15,7 @@ export interface GcpIdentityOptions {
   readonly serviceAccount?: string;
 }
 
-/** The service account's identity token, from the metadata server (Compute, Run, GKE, Functions). */
+/** The service account's identity token, from the metadata server (Compute, Run, GKE …). */
 export function gcpIdentity(options: GcpIdentityOptions = {}): IdentitySource {
   const account = encodeURIComponent(options.serviceAccount ?? "default");
   return {

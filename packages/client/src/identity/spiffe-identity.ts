@@ -17,7 +17,7 @@ export interface SpiffeIdentityOptions {
   readonly spiffeId?: string;
 }
 
-/** A JWT-SVID by the SPIFFE Workload API (SPIRE's agent). Needs `@grpc/grpc-js` beside this package. */
+/** A JWT-SVID by the SPIFFE Workload API. Needs `@grpc/grpc-js` beside this package. */
 export function spiffeIdentity(options: SpiffeIdentityOptions = {}): IdentitySource {
   return {
     kind: "spiffe",
