@@ -51,7 +51,7 @@ async function heldServer() {
 
 const send = (port: number): Promise<string> =>
   new Promise((resolve) => {
-    const sent = request({ port, host: "127.0.0.1" }, (response) => {
+    const sent = request({ port, host: "127.0.0.1", agent: false }, (response) => {
       response.resume().on("end", () => resolve(`answered ${response.statusCode ?? 0}`));
     });
     sent.on("error", () => resolve("lost"));

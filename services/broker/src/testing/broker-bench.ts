@@ -171,11 +171,6 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     log,
     settings: { issuer },
     fileSchemas: fileSchemas([fake]),
-    setUp: {
-      unsafeSettings: ["MAYFLY_UNSAFE_QUARANTINE_SECONDS"],
-      sweepIntervalSeconds: 10,
-      listingIntervalSeconds: 60,
-    },
     ...edgePorts(options),
   };
   const bench = benchOf(ports, { clock, log, ledger, upstream, issuer });
@@ -191,6 +186,11 @@ const edgePorts = ({ readiness }: BenchOptions) => ({
   ),
   tracer: untraced,
   meter: unmetered,
+  setUp: {
+    unsafeSettings: ["MAYFLY_UNSAFE_QUARANTINE_SECONDS"],
+    sweepIntervalSeconds: 10,
+    listingIntervalSeconds: 60,
+  },
   clientAddress: createClientAddress({ trustedProxies: [], trustedProxyHeader: "x-forwarded-for" }),
   afterwork: createAfterwork(),
   isStopping: () => false,

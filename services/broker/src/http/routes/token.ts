@@ -20,6 +20,7 @@ import { parseForm, type Form } from "../form.ts";
 import { readBody } from "../read-body.ts";
 import { whenLost } from "../reply-delivery.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
+import { GRANT, ISSUED_TYPE, TOKEN_CHARACTERS_MAX, TOKEN_TYPE } from "../schemas/token.ts";
 import { secondsLeft } from "../seconds-left.ts";
 import { parseStrictJson } from "../strict-json.ts";
 import { instantText } from "../views/json-views.ts";
@@ -27,17 +28,12 @@ import { instantText } from "../views/json-views.ts";
 /** Three tokens of 8 KiB and 16 KiB of details, percent-encoded, fit well below it. */
 export const TOKEN_BODY_BYTES_MAX = 96 * 1024;
 const DETAILS_CHARACTERS_MAX = 16 * 1024;
-const TOKEN_CHARACTERS_MAX = 8 * 1024;
-
-const GRANT = "urn:ietf:params:oauth:grant-type:token-exchange";
-const TYPE = "urn:ietf:params:oauth:token-type:";
-const ISSUED_TYPE = `${TYPE}access_token`;
 
 /** `POST /token`: RFC 8693 token exchange that carries a task (RFC 9396). */
 export function tokenRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.post("/token", async (c) => {
     const body = await readBody(c, TOKEN_BODY_BYTES_MAX);
-    const request = readExchange(c, body, ports.settings.issuer);
+    const request = readExchange(headersOf(c), body, ports.settings.issuer);
     const call = c.get("call");
     const reply = await aboutSubject(ports.core.exchange(request, call));
     whenLost(c.env?.outgoing, () => endUndelivered(ports, reply, call));
@@ -78,9 +74,15 @@ export async function aboutSubject<T>(outcome: Promise<T>): Promise<T> {
   }
 }
 
+type Headers = (name: string) => string | undefined;
+export const headersOf =
+  (c: HttpContext): Headers =>
+  (name) =>
+    c.req.header(name);
+
 /** The exchange that a form asks for. Also what `/v1/explain` reads. */
-export function readExchange(c: HttpContext, body: string, issuer: string): ExchangeRequest {
-  const form = parseForm(c.req.header("content-type") ?? null, body);
+export function readExchange(headers: Headers, body: string, issuer: string): ExchangeRequest {
+  const form = parseForm(headers("content-type") ?? null, body);
   const grant = form.required("grant_type");
   if (grant !== GRANT) {
     throw new BrokerError(
@@ -105,7 +107,7 @@ export function readExchange(c: HttpContext, body: string, issuer: string): Exch
     subject: readSubject(form),
     actor: readActor(form),
     details: readDetails(form),
-    idempotency: readIdempotency(c, body),
+    idempotency: readIdempotency(headers, body),
   };
 }
 
@@ -140,12 +142,12 @@ function readSubject(form: Form): ExchangeSubject {
   const token = readToken(form, "subject_token");
   const type = form.required("subject_token_type");
   if (type === ISSUED_TYPE) return { kind: "task_token", token };
-  if (type === `${TYPE}jwt` || type === `${TYPE}id_token`) {
+  if (type === `${TOKEN_TYPE}jwt` || type === `${TOKEN_TYPE}id_token`) {
     return { kind: "identity", presented: { kind: "jwt", token } };
   }
   throw new BrokerError(
     "invalid_request",
-    `subject_token_type must be ${TYPE}jwt, ${TYPE}id_token, or ${ISSUED_TYPE} for a task token.`,
+    `subject_token_type must be ${TOKEN_TYPE}jwt, ${TOKEN_TYPE}id_token, or ${ISSUED_TYPE} for a task token.`,
     { where: "subject_token_type" },
   );
 }
@@ -161,10 +163,10 @@ function readActor(form: Form): PresentedIdentity | null {
       { where: token === null ? "actor_token" : "actor_token_type" },
     );
   }
-  if (type !== `${TYPE}jwt` && type !== `${TYPE}id_token`) {
+  if (type !== `${TOKEN_TYPE}jwt` && type !== `${TOKEN_TYPE}id_token`) {
     throw new BrokerError(
       "invalid_request",
-      `actor_token_type must be ${TYPE}jwt or ${TYPE}id_token.`,
+      `actor_token_type must be ${TOKEN_TYPE}jwt or ${TOKEN_TYPE}id_token.`,
       {
         where: "actor_token_type",
       },
@@ -190,8 +192,8 @@ function readDetails(form: Form): unknown {
 }
 
 /** 1 to 255 visible ASCII characters, as the Idempotency-Key draft of the IETF has it. */
-function readIdempotency(c: HttpContext, body: string): ExchangeRequest["idempotency"] {
-  const key = c.req.header("idempotency-key");
+function readIdempotency(headers: Headers, body: string): ExchangeRequest["idempotency"] {
+  const key = headers("idempotency-key");
   if (key === undefined) return null;
   if (!/^[\x21-\x7e]{1,255}$/.test(key) || key.includes(",")) {
     throw new BrokerError(

@@ -24,7 +24,8 @@ export const roleSchema = z
   .refine((input) => !Object.hasOwn(input, "role"), {
     message: "the path names the role; leave it out",
     path: ["role"],
-  });
+  })
+  .meta({ not: { required: ["role"] } });
 export const nothingSchema = z.strictObject({});
 
 export const policyHistoryQuery = z.strictObject({ limit: PAGE_QUERY.limit });

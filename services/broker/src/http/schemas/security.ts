@@ -38,7 +38,8 @@ const selectorSchema = z
       .regex(/^[a-z0-9._-]{1,255}$/, "expected a trust domain such as acme.test")
       .optional(),
   })
-  .refine((selector) => Object.keys(selector).length > 0, "name at least one of what is to end");
+  .refine((selector) => Object.keys(selector).length > 0, "name at least one of what is to end")
+  .meta({ minProperties: 1 });
 export type SelectorInput = z.output<typeof selectorSchema>;
 
 export const endBySelectorSchema = z.strictObject({
