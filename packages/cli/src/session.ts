@@ -61,7 +61,7 @@ export function createSession(io: Io, ending: Ending, command: Command): Session
     paint: createPaint(io.colours.out && !json),
     settings,
     hasTokenFile: options.adminTokenFile !== undefined,
-    api: () => openApi(io, options, settings()),
+    api: () => openApi(io, options, settings),
     text: (text) => io.out(text),
     record: (value) => io.out(`${jsonText(value)}\n`),
     note: (text) => {
@@ -79,21 +79,20 @@ export function createSession(io: Io, ending: Ending, command: Command): Session
 
 const readText = (path: string): string => readFileSync(path, "utf8");
 
-function openApi(io: Io, options: GlobalOptions, settings: ClientSettings): BrokerApi {
-  const token = tokenOf(options, settings);
+function openApi(io: Io, options: GlobalOptions, settings: () => ClientSettings): BrokerApi {
   const interrupted = io.interrupts();
   const api = createBrokerApi({
     interrupted,
-    url: brokerUrl(options.url ?? settings.url),
-    token,
+    url: brokerUrl(options.url ?? settings().url),
+    token: () => tokenOf(options, settings),
     unsafePlainHttp: options.unsafePlainHttp === true,
     fetch: io.fetch,
   });
   return interruptibleApi(api, interrupted);
 }
 
-function tokenOf(options: GlobalOptions, settings: ClientSettings): Secret | null {
-  if (options.adminTokenFile === undefined) return settings.adminToken;
+function tokenOf(options: GlobalOptions, settings: () => ClientSettings): Secret | null {
+  if (options.adminTokenFile === undefined) return settings().adminToken;
   try {
     return Secret.of(readText(options.adminTokenFile).trim());
   } catch {

@@ -17,7 +17,9 @@ export const CLIENT_VARIABLES = {
   adminToken: optional(
     secretText("MAYFLY_ADMIN_TOKEN", {
       readers,
-      meaning: "The administrator's token that the `mayfly` command presents to the broker.",
+      meaning:
+        "What the `mayfly` command presents to the broker as an administrator: the bootstrap token, " +
+        "or a token of an OIDC issuer of administrators. A file is read anew for each call.",
     }),
   ),
   identitySource: optional(

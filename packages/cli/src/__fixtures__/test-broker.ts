@@ -15,6 +15,8 @@ export interface Request {
 /** Answers as the broker's routes do: by method and path, whatever the query. */
 export class TestBroker {
   readonly requests: Request[] = [];
+  /** `If-Match` or `If-None-Match` of each request, in their order. */
+  readonly preconditions: string[] = [];
   readonly answers = new Map<string, Answer | ((url: URL) => Answer)>();
   readonly #server: Server = createServer((request, response) => {
     const chunks: Buffer[] = [];
@@ -26,6 +28,8 @@ export class TestBroker {
       const call = `${request.method} ${url.pathname}`;
       const { authorization } = request.headers;
       this.requests.push({ call: `${call}${url.search}`, authorization, body });
+      const { "if-match": match, "if-none-match": none } = request.headers;
+      this.preconditions.push(match ?? (none === undefined ? "" : `none ${none}`));
       const found = this.answers.get(call) ?? problem(404, "not_found");
       const answer = typeof found === "function" ? found(url) : found;
       response.writeHead(answer.status ?? 200, { "content-type": "application/json" });

@@ -98,6 +98,14 @@ export type ChainAnswer = z.output<typeof chainAnswer>;
 
 export const endedTaskAnswer = z.object({ task: taskAnswer, leases: z.array(leaseAnswer) });
 
+export const checkAnswer = z.object({
+  upstream_identity: text,
+  clock_skew_ms: z.number().nullable(),
+  facts: z.json(),
+  problems: z.array(z.object({ code: text, what: text, fix: text })),
+});
+export type CheckAnswer = z.output<typeof checkAnswer>;
+
 export const backendAnswer = z.object({
   id: text,
   type: text,
@@ -106,16 +114,18 @@ export const backendAnswer = z.object({
   config: object,
   upstream_identity: text,
   updated_at: text,
+  /** Older brokers keep none. */
+  last_check: z
+    .object({
+      checked_at: text,
+      revision: z.number(),
+      result: text,
+      check: checkAnswer.nullable(),
+      error: textOrNull,
+    })
+    .nullish(),
 });
 export type BackendAnswer = z.output<typeof backendAnswer>;
-
-export const checkAnswer = z.object({
-  upstream_identity: text,
-  clock_skew_ms: z.number().nullable(),
-  facts: z.json(),
-  problems: z.array(z.object({ code: text, what: text, fix: text })),
-});
-export type CheckAnswer = z.output<typeof checkAnswer>;
 
 export const putBackendAnswer = z.object({
   result: text,
@@ -131,23 +141,55 @@ export const roleAnswer = z.object({
   data_class: text,
   reversibility: text,
   environment: text,
+  /** Older brokers tell neither. */
+  revision: z.number().optional(),
+  enabled: z.boolean().optional(),
 });
 export type RoleAnswer = z.output<typeof roleAnswer>;
 export const putRoleAnswer = z.object({ result: text, role: roleAnswer });
+export const roleTestAnswer = z.object({
+  check: checkAnswer,
+  sample: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("planned"), grant: object, ttl_seconds: z.number() }),
+    z.object({ kind: z.literal("needs_params"), why: text }),
+  ]),
+});
 
 export const trustAnswer = z.object({
   name: text,
   kind: text,
   enabled: z.boolean(),
   config: object,
+  revision: z.number().optional(),
 });
 export type TrustAnswer = z.output<typeof trustAnswer>;
+
+export const trustTestAnswer = z.object({
+  source: text,
+  fetched: z.boolean(),
+  keys: z.array(z.object({ kid: textOrNull, algorithms: z.array(text) })),
+  max_age_seconds: z.number().nullable(),
+  problem: textOrNull,
+});
 
 export const policiesAnswer = z.object({
   digest: textOrNull,
   sources: z.array(z.object({ name: text, text: z.string() })),
   activated_at: textOrNull,
 });
+
+export const policySourcesAnswer = z.object({
+  digest: text,
+  sources: z.array(z.object({ name: text, text: z.string() })),
+});
+export const activationAnswer = z.object({
+  digest: text,
+  before: textOrNull,
+  activated_at: text,
+  actor: z.object({ kind: text, name: text }),
+  decision: textOrNull,
+});
+export type ActivationAnswer = z.output<typeof activationAnswer>;
 
 export const resultAnswer = z.object({ result: text });
 export const activatedAnswer = z.object({ result: text, digest: text });

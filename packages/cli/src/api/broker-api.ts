@@ -12,7 +12,12 @@ export interface BrokerApi {
   readonly url: string;
   get(path: string, query?: Query): Promise<unknown>;
   /** Null where the broker answers without a body. */
-  send(method: "POST" | "PUT" | "DELETE", path: string, body?: JsonObject): Promise<unknown>;
+  send(
+    method: "POST" | "PUT" | "DELETE",
+    path: string,
+    body?: JsonObject,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<unknown>;
   /** The body piece by piece, as the broker sends it. */
   stream(path: string, query: Query): AsyncIterable<Uint8Array>;
   /** The status alone, without a token; null when nobody answers. */
@@ -21,7 +26,8 @@ export interface BrokerApi {
 
 export interface BrokerApiOptions {
   readonly url: URL;
-  readonly token: Secret | null;
+  /** Asked for each call: a file that something else renews is read anew. */
+  token(): Secret | null;
   /** Sends the token over plain http to another machine. */
   readonly unsafePlainHttp: boolean;
   readonly fetch: Fetch;
@@ -37,10 +43,16 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
 export function createBrokerApi(options: BrokerApiOptions): BrokerApi {
   const base = options.url.href.replace(/\/$/, "");
-  const call = async (method: string, path: string, body?: Json): Promise<unknown> => {
+  const call = async (
+    method: string,
+    path: string,
+    body?: Json,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<unknown> => {
     const response = await sendCall(options, `${base}${path}`, {
       method,
       headers: {
+        ...headers,
         accept: "application/json",
         authorization: `Bearer ${tokenFor(options).expose("upstream")}`,
         ...(body === undefined ? {} : { "content-type": "application/json" }),
@@ -54,7 +66,8 @@ export function createBrokerApi(options: BrokerApiOptions): BrokerApi {
   return {
     url: base,
     get: (path, query = {}) => call("GET", `${path}${queryText(query)}`),
-    send: (method, path, body) => call(method, path, body ?? (method === "POST" ? {} : undefined)),
+    send: (method, path, body, headers) =>
+      call(method, path, body ?? (method === "POST" ? {} : undefined), headers),
     stream: async function* (path, query) {
       const url = `${base}${path}${queryText(query)}`;
       const authorization = `Bearer ${tokenFor(options).expose("upstream")}`;
@@ -84,7 +97,8 @@ export function createBrokerApi(options: BrokerApiOptions): BrokerApi {
   };
 }
 
-function tokenFor({ token, url, unsafePlainHttp }: BrokerApiOptions): Secret {
+function tokenFor({ url, unsafePlainHttp, ...options }: BrokerApiOptions): Secret {
+  const token = options.token();
   if (token === null) {
     throw new CliError({
       code: "unauthenticated",

@@ -3,7 +3,8 @@ import { EXIT } from "../exit-codes.ts";
 import type { BrokerApi } from "./broker-api.ts";
 
 /** Calls by POST that change nothing: they ask, or try something harmless. */
-const ASKS = /^\/v1\/(plan|ledger\/verify|trace|backends\/[^/]+\/test|roles\/[^/]+\/[^/]+\/test)$/;
+const ASKS =
+  /^\/v1\/(plan|ledger\/verify|trace|backends\/[^/]+\/test|trust\/[^/]+\/test|roles\/[^/]+\/[^/]+\/test)$/;
 
 /**
  * The same API, whose calls end when the user interrupts, with an error that says what of the
@@ -25,9 +26,9 @@ export function interruptibleApi(api: BrokerApi, interrupted: AbortSignal): Brok
   return {
     ...api,
     get: (path, query) => told(() => api.get(path, query), null),
-    send: (method, path, body) => {
+    send: (method, path, body, headers) => {
       const change = method === "POST" && ASKS.test(path) ? null : `${method} ${path}`;
-      return told(() => api.send(method, path, body), change);
+      return told(() => api.send(method, path, body, headers), change);
     },
     stream: async function* (path, query) {
       try {

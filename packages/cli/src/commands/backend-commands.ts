@@ -7,7 +7,6 @@ import {
   rawAnswer,
   readAnswer,
   type BackendAnswer,
-  type CheckAnswer,
 } from "../api/answers.ts";
 import { backendFile, readRegisteredFile } from "../files/registered-file.ts";
 import { resolveReferences } from "../files/secret-references.ts";
@@ -17,8 +16,19 @@ import { relativeText } from "../render/time-text.ts";
 import type { Session } from "../session.ts";
 import type { CommandSet } from "./command-set.ts";
 import { examples } from "./examples.ts";
+import {
+  createOption,
+  ifMatchOption,
+  preconditionHeaders,
+  type PreconditionOptions,
+} from "./precondition-options.ts";
+import { showCheck } from "./show-check.ts";
+import { switchCommands } from "./switch-commands.ts";
 
 type Open = (command: Command) => Session;
+interface DeleteOptions extends PreconditionOptions {
+  readonly yes?: true;
+}
 const pathOf = (id: string): string => `/v1/backends/${encodeURIComponent(id)}`;
 
 export const backendCommands: CommandSet = (program, open) => {
@@ -68,9 +78,11 @@ function readCommands(backend: Command, open: Open): void {
 }
 
 function changeCommands(backend: Command, open: Open): void {
-  backend
-    .command("put")
-    .description("register backends, or change them, from files")
+  createOption(
+    ifMatchOption(
+      backend.command("put").description("register backends, or change them, from files"),
+    ),
+  )
     .argument("<file...>", "backends/*.yaml")
     .addHelpText(
       "after",
@@ -78,15 +90,16 @@ function changeCommands(backend: Command, open: Open): void {
 A secret in config is written { from: env:NAME }, { from: file:PATH } or { from: stdin }.
 ${examples("mayfly backend put mayfly/backends/orders-db.yaml")}`,
     )
-    .action(async (files: string[], _options: object, command: Command) => {
+    .action(async (files: string[], options: PreconditionOptions, command: Command) => {
       const session = open(command);
       const objects = files.flatMap((file) => readRegisteredFile(file, backendFile));
+      const headers = preconditionHeaders(options, objects.length);
       const api = session.api();
       for (const { object, document } of objects) {
         const { backend: id, type, enabled } = object;
         const config = await resolveReferences(object.config, document, session.io);
         const body = { type, config, ...(enabled === undefined ? {} : { enabled }) };
-        const answer = await api.send("PUT", pathOf(id), body);
+        const answer = await api.send("PUT", pathOf(id), body, headers);
         if (session.json) {
           session.record(answer);
           continue;
@@ -96,35 +109,26 @@ ${examples("mayfly backend put mayfly/backends/orders-db.yaml")}`,
         if (!session.quiet) showCheck(session, check);
       }
     });
-  for (const [verb, description] of [
-    ["enable", "issue from a backend again"],
-    ["disable", "issue no more from a backend; what it has issued ends as ever"],
-  ] as const) {
-    backend
-      .command(verb)
-      .description(description)
-      .argument("<backend>", "name of the backend")
-      .addHelpText("after", examples(`mayfly backend ${verb} orders-db`))
-      .action(async (id: string, _options: object, command: Command) => {
-        const session = open(command);
-        const answer = await session.api().send("POST", `${pathOf(id)}/${verb}`);
-        if (session.json) session.record(answer);
-        else session.note(`${verb}d  backend ${id}`);
-      });
-  }
-  backend
-    .command("delete")
-    .description("forget a backend that has no live lease")
+  switchCommands(backend, open, {
+    noun: "backend",
+    argument: "name of the backend",
+    example: "orders-db",
+    enables: "issue from a backend again",
+    disables: "issue no more from a backend; what it has issued ends as ever",
+    pathOf,
+  });
+  ifMatchOption(backend.command("delete").description("forget a backend that has no live lease"))
     .argument("<backend>", "name of the backend")
     .option("--yes", "do not ask")
     .addHelpText("after", examples("mayfly backend delete orders-db"))
-    .action(async (id: string, options: { yes?: true }, command: Command) => {
+    .action(async (id: string, options: DeleteOptions, command: Command) => {
       const session = open(command);
+      const headers = preconditionHeaders(options);
       await session.confirm(
         [`deletes backend ${id}: nothing is issued from it any more`],
         options.yes === true,
       );
-      await session.api().send("DELETE", pathOf(id));
+      await session.api().send("DELETE", pathOf(id), undefined, headers);
       if (session.json) session.record({ result: "deleted", backend: id });
       else session.note(`deleted  backend ${id}`);
     });
@@ -159,18 +163,17 @@ function showBackend(session: Session, backend: BackendAnswer): void {
     ["type", backend.type],
     ["revision", String(backend.revision)],
     ["upstream", backend.upstream_identity],
+    ["self-check", lastCheckText(session, backend)],
   ] as const;
   session.text(factLines(facts, paint));
   session.text(`${paint.dim("config")}\n${factLines(factsOf(backend.config), paint, "  ")}`);
 }
 
-function showCheck(session: Session, check: CheckAnswer): void {
-  const { paint } = session;
-  const skew = check.clock_skew_ms === null ? "not measured" : `${check.clock_skew_ms} ms`;
-  const facts = [["upstream", check.upstream_identity] as const, ["clock skew", skew] as const];
-  session.text(factLines([...facts, ...factsOf(check.facts)], paint));
-  for (const { code, what, fix } of check.problems) {
-    session.text(`${paint.red("✗")} ${what}  (${code})\n  ${fix}\n`);
-  }
-  if (check.problems.length === 0) session.text(`${paint.green("✓")} no problem\n`);
+function lastCheckText(session: Session, { last_check: last, revision }: BackendAnswer): string {
+  if (last === undefined || last === null) return "none kept; mayfly backend test";
+  const when = relativeText(last.checked_at, session.io.clock.now());
+  const of = last.revision === revision ? "" : `, of revision ${last.revision}`;
+  const problems = (last.check?.problems ?? []).map(({ code }) => code).join(", ");
+  const said = last.error ?? (problems === "" ? "no problem" : problems);
+  return `${said} (${when}${of})`;
 }

@@ -13,6 +13,7 @@ import type { Session } from "../session.ts";
 import type { CommandSet } from "./command-set.ts";
 import { examples } from "./examples.ts";
 import { policyFileCommands } from "./policy-file-commands.ts";
+import { policyHistoryCommands } from "./policy-history-commands.ts";
 
 export const policyCommands: CommandSet = (program, open) => {
   const policy = program.command("policy").description("who may get what, and why");
@@ -35,6 +36,7 @@ export const policyCommands: CommandSet = (program, open) => {
       session.text(sources.map(({ name }) => `${name}\n`).join(""));
     });
   activateCommand(policy, open);
+  policyHistoryCommands(policy, open);
   explainCommand(policy, open);
   explainCommand(program, open);
 };
@@ -50,7 +52,8 @@ function activateCommand(policy: Command, open: (command: Command) => Session): 
       const session = open(command);
       const sources = registeredSources(paths);
       const api = session.api();
-      const before = readAnswer(policiesAnswer, await api.get("/v1/policies")).sources;
+      const active = readAnswer(policiesAnswer, await api.get("/v1/policies"));
+      const before = active.sources;
       const names = new Set(sources.map(({ name }) => name));
       const known = new Set(before.map(({ name }) => name));
       const plan = [
@@ -58,9 +61,11 @@ function activateCommand(policy: Command, open: (command: Command) => Session): 
         ...before.filter(({ name }) => !names.has(name)).map(({ name }) => `- ${name}`),
       ];
       await session.confirm(plan, options.yes === true);
-      const answer = await api.send("PUT", "/v1/policies", {
-        sources: sources.map(({ name, text }) => ({ name, text })),
-      });
+      // Whoever activates others meanwhile is not overruled.
+      const headers: Record<string, string> =
+        active.digest === null ? { "if-none-match": "*" } : { "if-match": `"${active.digest}"` };
+      const body = { sources: sources.map(({ name, text }) => ({ name, text })) };
+      const answer = await api.send("PUT", "/v1/policies", body, headers);
       if (session.json) return session.record(answer);
       const { result, digest } = readAnswer(activatedAnswer, answer);
       session.note(`${result}  policies@${digest.slice(0, 8)}`);

@@ -5,15 +5,28 @@ import {
   readAnswer,
   resultAnswer,
   trustAnswer,
+  trustTestAnswer,
   type TrustAnswer,
 } from "../api/answers.ts";
 import { readRegisteredFile, trustFile } from "../files/registered-file.ts";
-import { summaryText } from "../render/fact-lines.ts";
+import { factLines, factsOf, summaryText } from "../render/fact-lines.ts";
+import type { Session } from "../session.ts";
 import { table } from "../render/table.ts";
 import type { CommandSet } from "./command-set.ts";
 import { examples } from "./examples.ts";
+import {
+  createOption,
+  ifMatchOption,
+  preconditionHeaders,
+  type PreconditionOptions,
+} from "./precondition-options.ts";
+import { switchCommands } from "./switch-commands.ts";
 
 const pathOf = (name: string): string => `/v1/trust/${encodeURIComponent(name)}`;
+
+interface DeleteOptions extends PreconditionOptions {
+  readonly yes?: true;
+}
 
 export const trustCommands: CommandSet = (program, open) => {
   const trust = program.command("trust").description("whose identities count");
@@ -36,37 +49,107 @@ export const trustCommands: CommandSet = (program, open) => {
       ];
       session.text(table(columns, roots, session.paint));
     });
-  trust
-    .command("put")
-    .description("register trust roots, or change them, from files")
+  lookCommands(trust, open);
+  switchCommands(trust, open, {
+    noun: "trust",
+    argument: "name of the trust root",
+    example: "acme.test",
+    enables: "accept identities of this root again",
+    disables: "accept identities of this root no more, and keep it registered",
+    pathOf,
+  });
+  createOption(
+    ifMatchOption(
+      trust.command("put").description("register trust roots, or change them, from files"),
+    ),
+  )
     .argument("<file...>", "trust/*.yaml")
     .addHelpText("after", examples("mayfly trust put mayfly/trust/acme.test.yaml"))
-    .action(async (files: string[], _options: object, command: Command) => {
+    .action(async (files: string[], options: PreconditionOptions, command: Command) => {
       const session = open(command);
       const objects = files.flatMap((file) => readRegisteredFile(file, trustFile));
+      const headers = preconditionHeaders(options, objects.length);
       const api = session.api();
       for (const { object } of objects) {
         const { trust: name, kind, config, enabled } = object;
         const body = { kind, config, ...(enabled === undefined ? {} : { enabled }) };
-        const answer = await api.send("PUT", pathOf(name), body);
+        const answer = await api.send("PUT", pathOf(name), body, headers);
         if (session.json) session.record(answer);
         else session.note(`${readAnswer(resultAnswer, answer).result}  trust ${name}`);
       }
     });
-  trust
-    .command("delete")
-    .description("accept identities of this root no more")
+  ifMatchOption(trust.command("delete").description("accept identities of this root no more"))
     .argument("<trust>", "name of the trust root")
     .option("--yes", "do not ask")
     .addHelpText("after", examples("mayfly trust delete acme.test"))
-    .action(async (name: string, options: { yes?: true }, command: Command) => {
+    .action(async (name: string, options: DeleteOptions, command: Command) => {
       const session = open(command);
+      const headers = preconditionHeaders(options);
       await session.confirm(
         [`deletes trust ${name}: its identities are refused`],
         options.yes === true,
       );
-      await session.api().send("DELETE", pathOf(name));
+      await session.api().send("DELETE", pathOf(name), undefined, headers);
       if (session.json) session.record({ result: "deleted", trust: name });
       else session.note(`deleted  trust ${name}`);
     });
 };
+
+/** Of one trust root: how it stands, and whether its keys can be had. */
+function lookCommands(trust: Command, open: (command: Command) => Session): void {
+  trust
+    .command("show")
+    .description("one trust root")
+    .argument("<trust>", "name of the trust root")
+    .addHelpText("after", examples("mayfly trust show acme.test"))
+    .action(async (name: string, _options: object, command: Command) => {
+      const session = open(command);
+      const answer = await session.api().get(pathOf(name));
+      if (session.json) return session.record(answer);
+      const root = readAnswer(trustAnswer, answer);
+      const { paint } = session;
+      session.text(`${paint.bold(root.name)}  ${root.enabled ? "counts" : "disabled"}\n`);
+      const revision = root.revision === undefined ? null : String(root.revision);
+      session.text(
+        factLines(
+          [
+            ["kind", root.kind],
+            ["revision", revision],
+          ],
+          paint,
+        ),
+      );
+      session.text(`${paint.dim("config")}\n${factLines(factsOf(root.config), paint, "  ")}`);
+    });
+  trust
+    .command("test")
+    .description("look at its keys: fetch them anew, or read the bundle")
+    .argument("<trust>", "name of the trust root")
+    .addHelpText("after", examples("mayfly trust test acme.test"))
+    .action(async (name: string, _options: object, command: Command) => {
+      const session = open(command);
+      const answer = await session.api().send("POST", `${pathOf(name)}/test`);
+      const look = readAnswer(trustTestAnswer, answer);
+      if (look.problem !== null) session.found();
+      if (session.json) return session.record(answer);
+      const { paint } = session;
+      const keys = look.keys.map(
+        ({ kid, algorithms }) => `${kid ?? "-"} (${algorithms.join(", ")})`,
+      );
+      session.text(
+        factLines(
+          [
+            ["keys from", look.source],
+            ["keys", keys.length === 0 ? "none" : keys.join(", ")],
+            ["kept for", look.max_age_seconds === null ? null : `${look.max_age_seconds} s`],
+          ],
+          paint,
+        ),
+      );
+      session.text(
+        look.problem === null
+          ? `${paint.green("✓")} its tokens can be verified\n`
+          : `${paint.red("✗")} ${look.problem}\n`,
+      );
+    });
+}
