@@ -13,7 +13,7 @@ interface Trap {
   readonly atVisit: number;
 }
 
-const TRAP = /^([a-z]+\.[a-z]+)=(kill|stop)(?:@([1-9][0-9]{0,5}))?$/;
+const TRAP = /^([a-z_]+\.[a-z]+)=(kill|stop)(?:@([1-9][0-9]{0,5}))?$/;
 
 /** How the blow is dealt. Replaced in unit tests alone. */
 export type SendSignal = (signal: (typeof SIGNALS)[Blow]) => void;
