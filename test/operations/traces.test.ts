@@ -75,7 +75,7 @@ test("an exchange and its end are traces: the caller's own id, every step, and n
   for (const step of steps) {
     expect(
       paths.some((path) => path.includes(`exchange > ${step}`)),
-      `${step}: ${paths}`,
+      `${step}: ${paths.join("\n")}`,
     ).toBe(true);
   }
   for (const call of ["issue > backend.issue", "reserve > ledger.issue.reserve", "queue.wake at"]) {

@@ -17,6 +17,7 @@ import {
   RandomIdGenerator,
   TraceIdRatioBasedSampler,
   TracerProvider,
+  type IdGenerator,
   type SpanExporter,
 } from "@opentelemetry/sdk-trace";
 import { BrokerError, type Clock, type Log, type Span, type Tracer } from "@mayfly/spec";
@@ -95,14 +96,19 @@ const otlpExporter = ({ url, headers }: OtlpOptions): OTLPTraceExporter =>
   });
 
 /** A trace's id is the request's, which is on the way back to its caller already. */
-class GivenTraceIds extends RandomIdGenerator {
+class GivenTraceIds implements IdGenerator {
+  readonly #random = new RandomIdGenerator();
   #next: string | null = null;
 
-  override generateTraceId = (): string => {
+  generateTraceId(): string {
     const given = this.#next;
     this.#next = null;
-    return given ?? Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex");
-  };
+    return given ?? this.#random.generateTraceId();
+  }
+
+  generateSpanId(): string {
+    return this.#random.generateSpanId();
+  }
 
   startWith(traceId: string, start: () => OtelSpan): OtelSpan {
     this.#next = traceId;

@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createAdaptorServer } from "@hono/node-server";
 import type { Log } from "@mayfly/spec";
 import type { Metrics } from "./metrics.ts";
 import { OPEN_METRICS_TYPE, openMetricsOf, prefersOpenMetrics, TEXT_TYPE } from "./open-metrics.ts";
@@ -23,19 +24,18 @@ export async function serveMetrics(
   metrics: Metrics,
   log: Log,
 ): Promise<MetricsListener> {
-  const server = createServer(
-    {
-      headersTimeout: REQUEST_MS_MAX,
-      requestTimeout: REQUEST_MS_MAX,
-      maxHeaderSize: HEADER_BYTES_MAX,
-    },
-    (request, response) => {
-      answer(request, response, metrics).catch((error: unknown) => {
-        log.error("a scrape failed", {}, error);
-        response.destroy();
-      });
-    },
-  );
+  const fetch = (request: Request): Promise<Response> =>
+    answer(request, metrics).catch((error: unknown) => {
+      log.error("a scrape failed", {}, error);
+      return new Response(null, { status: 500 });
+    });
+  const serverOptions = {
+    headersTimeout: REQUEST_MS_MAX,
+    requestTimeout: REQUEST_MS_MAX,
+    maxHeaderSize: HEADER_BYTES_MAX,
+  };
+  // Without `createServer` of another protocol it is one of HTTP/1.1.
+  const server = createAdaptorServer({ fetch, serverOptions }) as Server;
   server.maxConnections = CONNECTIONS_MAX;
   await listening(server, listen);
   // Of a server that listens on a port, never a pipe's path.
@@ -62,27 +62,18 @@ function listening(server: Server, { host, port }: { host: string; port: number 
   });
 }
 
-async function answer(
-  request: IncomingMessage,
-  response: ServerResponse,
-  metrics: Metrics,
-): Promise<void> {
-  const path = (request.url ?? "").replace(/\?.*$/, "");
-  if (path !== "/metrics") {
-    response.writeHead(404).end();
-    return;
-  }
+async function answer(request: Request, metrics: Metrics): Promise<Response> {
+  if (new URL(request.url).pathname !== "/metrics") return new Response(null, { status: 404 });
   if (request.method !== "GET" && request.method !== "HEAD") {
-    response.writeHead(405, { allow: "GET, HEAD" }).end();
-    return;
+    return new Response(null, { status: 405, headers: { allow: "GET, HEAD" } });
   }
   const text = await metrics.text();
-  const open = prefersOpenMetrics(request.headers.accept ?? "");
-  const body = open ? openMetricsOf(text) : text;
-  response.writeHead(200, {
+  const open = prefersOpenMetrics(request.headers.get("accept") ?? "");
+  const headers = {
     "content-type": open ? OPEN_METRICS_TYPE : TEXT_TYPE,
     "cache-control": "no-store",
     vary: "accept",
-  });
-  response.end(request.method === "HEAD" ? undefined : body);
+  };
+  const body = open ? openMetricsOf(text) : text;
+  return new Response(request.method === "HEAD" ? null : body, { headers });
 }

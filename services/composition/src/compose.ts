@@ -101,6 +101,7 @@ export async function composeParts(
     telemetry.metrics?.set("mayfly_sealing_keys", {}, keys.sealing.length);
     const sealer = createSealer({ keys, random: systemRandom });
     const parts = partsOver(ledger, settings, { sealer, log, telemetry });
+    telemetry.watchLedger(ledger);
     await telemetry.serve();
     return parts;
   } catch (error) {
@@ -151,12 +152,7 @@ function partsOver(
     tracer: telemetry.tracer,
     failPoints: failPointsOf(settings),
     installation: ledger.installation.id,
-    issueLedger: ledger.issue,
-    taskLedger: ledger.tasks,
-    selectorEnds: ledger.selectorEnds,
-    sweepLedger: ledger.sweep,
-    health: ledger.health,
-    catalog: ledger.catalog,
+    ...ledgerPorts(ledger),
     sealer,
     alarm: observe.alarm(alarm),
     trustRoots,
@@ -166,7 +162,6 @@ function partsOver(
     settings: coreSettings(settings),
   });
   const core = observe.core(unobserved);
-  telemetry.watchLedger(opened);
   return {
     core,
     ledger,
@@ -191,6 +186,15 @@ function partsOver(
     },
   };
 }
+
+const ledgerPorts = ({ issue, tasks, sweep, selectorEnds, health, catalog }: Ledger) => ({
+  issueLedger: issue,
+  taskLedger: tasks,
+  sweepLedger: sweep,
+  selectorEnds,
+  health,
+  catalog,
+});
 
 /** Over another installation's ledger, our tags and names would be a stranger's. */
 function checkInstallation(settings: WorkerSettings, found: string): void {

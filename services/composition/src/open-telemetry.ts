@@ -1,6 +1,11 @@
-import { randomUUID } from "node:crypto";
 import { stat } from "node:fs/promises";
-import { createTraceScope, scopedTracer, systemClock, type TraceScope } from "@mayfly/host";
+import {
+  createTraceScope,
+  scopedTracer,
+  systemClock,
+  systemRandom,
+  type TraceScope,
+} from "@mayfly/host";
 import type { WorkerSettings } from "@mayfly/settings";
 import { BrokerError, type Clock, type Log, type Tracer } from "@mayfly/spec";
 import type { Ledger } from "@mayfly/postgres";
@@ -97,7 +102,7 @@ async function openTraces(
       "service.name": `mayfly-${service}`,
       "service.namespace": "mayfly",
       "service.version": VERSION,
-      "service.instance.id": randomUUID(),
+      "service.instance.id": Buffer.from(systemRandom.bytes(16)).toString("hex"),
     },
     scope,
     clock: systemClock,

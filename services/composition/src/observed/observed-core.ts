@@ -3,9 +3,12 @@ import { watch, type Observing } from "./observe.ts";
 import { overriding } from "./observed-ledger.ts";
 
 /** The use cases that people ask about: how long, and what came of it. */
-export const observedCore = (core: Core, observing: Observing): Core => {
-  const { metrics, tracer, clock } = observing;
-  return overriding(core, {
+export const observedCore = (core: Core, observing: Observing): Core =>
+  overriding(core, { ...observedRequests(core, observing), ...observedWork(core, observing) });
+
+function observedRequests(core: Core, observing: Observing) {
+  const { metrics, tracer } = observing;
+  return {
     exchange: (request, context) =>
       watch(
         observing,
@@ -36,6 +39,12 @@ export const observedCore = (core: Core, observing: Observing): Core => {
         },
         () => core.endLease(request, context),
       ),
+  } satisfies Partial<Core>;
+}
+
+/** Of the worker, and of an end that is waited for. */
+function observedWork(core: Core, { metrics, tracer, clock }: Observing) {
+  return {
     runPass: (backendId, context) =>
       tracer.span(
         { name: "pass", kind: "internal", attributes: { "mayfly.backend.id": backendId } },
@@ -73,5 +82,5 @@ export const observedCore = (core: Core, observing: Observing): Core => {
       alien("unverified", unverified);
       return result;
     },
-  });
-};
+  } satisfies Partial<Core>;
+}

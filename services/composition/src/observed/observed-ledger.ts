@@ -18,6 +18,7 @@ export function observedLedger(ledger: Ledger, observing: Observing): Ledger {
     issue: countedIssues(timed("issue", ledger.issue), observing),
     tasks: countedTasks(timed("tasks", ledger.tasks), observing),
     sweep: countedSweeps(timed("sweep", ledger.sweep), observing),
+    selectorEnds: timed("selector_ends", ledger.selectorEnds),
     health: timed("health", ledger.health),
     sequencer: timed("sequencer", ledger.sequencer),
     queries: timed("queries", ledger.queries),
