@@ -1,7 +1,7 @@
 -- breaking: no
 --
--- What re-sealing writes, and what `mayfly ledger verify` compares beside: whether a credential that
--- was handed out still has the handle that revokes it, and when whom is looked at.
+-- What re-sealing writes, and what `mayfly ledger verify` compares beside: whether a credential
+-- that was handed out still has the handle that revokes it, and when whom is looked at.
 
 -- The broker re-seals what is sealed, in the same row.
 GRANT UPDATE (sealed_config) ON mayfly.backend_revisions TO mayfly_broker;

@@ -115,8 +115,8 @@ export const newestOf = (keys: readonly StoredSigningKey[]): StoredSigningKey | 
   keys.find(({ verifiesUntilAt }) => verifiesUntilAt === null) ?? null;
 
 /**
- * Once the next one signs, the last token of an old one lives its life; a process with another clock
- * may have signed it a little later, and one with yet another may look a little later.
+ * Once the next one signs, the last token of an old one lives its life; a process with another
+ * clock may have signed it a little later, and one with yet another may look a little later.
  */
 export const oldVerifySeconds = (settings: TaskTokensSettings): number =>
   settings.tokenSecondsMax + 2 * settings.skewSeconds;

@@ -91,7 +91,8 @@ async function readHeader(sql: Sql, from: number, limit: number): Promise<Header
   if (row === undefined) throw damaged("the head of the log is missing");
   const cut = await readLogCut(sql);
   if (cut !== null && from < cut.logIndex) {
-    const message = `from: entries before ${cut.logIndex} have left the ledger; they are in the files of that time`;
+    const left = `entries before ${cut.logIndex} have left the ledger`;
+    const message = `from: ${left}; they are in the files of that time`;
     throw new InvalidInput(message, {
       where: "from",
       public: { hint: `Begin at ${cut.logIndex}.` },

@@ -68,8 +68,9 @@ const wrong = (place: Place, logIndex: number | null, problem: string): Wrong =>
 });
 
 /**
- * Recomputes leaves and chain from exported lines alone: no database, no broker, one line in memory.
- * A file may go on where the one before it ends, whether that was whole or cut between two lines.
+ * Recomputes leaves and chain from exported lines alone: no database, no broker, one line in
+ * memory. A file may go on where the one before it ends, whether that was whole or cut between two
+ * lines.
  */
 export async function verifyExport(
   lines: AsyncIterable<ExportedLine>,

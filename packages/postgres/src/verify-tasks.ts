@@ -11,8 +11,8 @@ interface ToldRow extends Omit<OpenedRow, "id" | "deadline_ms">, Told {
 /**
  * Compares what each task's row says of its opening with the hash in its event, from log index
  * `from` on. An event that is older than this hash has none. State and end are not in it: they
- * change. The idle timeout stands in the descriptor too, which is in it; the trust root that vouched
- * for the initiator came later than the hash, and stands in the event itself.
+ * change. The idle timeout stands in the descriptor too, which is in it; the trust root that
+ * vouched for the initiator came later than the hash, and stands in the event itself.
  */
 export const verifyTasks = (
   sql: Transaction,

@@ -57,8 +57,8 @@ export interface SigningKeyStore {
   ): Promise<boolean>;
   /**
    * From its commit on `kid` verifies no more, nor does any key that has not begun to sign;
-   * `replacement` signs, and what else still verifies does so for `oldVerifyFor` at most. False when
-   * another process was first.
+   * `replacement` signs, and what else still verifies does so for `oldVerifyFor` at most. False
+   * when another process was first.
    */
   retire(
     kid: string,

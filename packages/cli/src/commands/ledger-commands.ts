@@ -97,7 +97,7 @@ function addRetain(ledger: Command, open: (command: Command) => Session): void {
   ledger
     .command("retain")
     .description("take old months out of the ledger: exported, verified, cut, then detached")
-    .option("--keep <months>", "how many whole months stay before this one, such as 13mo", parseMonths)
+    .option("--keep <months>", "whole months that stay before this one: 13mo", parseMonths)
     .option("--to <folder>", "an existing folder for the exported files")
     .option("--dry-run", "say what would leave, and why something stays")
     .option("--drop", "instead: drop for good what was detached before")
@@ -105,8 +105,8 @@ function addRetain(ledger: Command, open: (command: Command) => Session): void {
     .addHelpText(
       "after",
       `
-Reads MAYFLY_DATABASE_URL, with the rights of \`mayfly migrate\`. A month with a live lease or an active
-task stays, and all after it. Interrupted, it goes on: docs/runbooks/retention.md.
+Reads MAYFLY_DATABASE_URL, with the rights of \`mayfly migrate\`. A month with a live lease or an
+active task stays, and all after it. Interrupted, it goes on: docs/runbooks/retention.md.
 ${examples(
   "mayfly ledger retain --keep 13mo --dry-run",
   "mayfly ledger retain --keep 13mo --to /archive/mayfly",

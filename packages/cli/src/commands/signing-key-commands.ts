@@ -70,8 +70,8 @@ function addRetire(key: Command, open: (command: Command) => Session): void {
     .addHelpText(
       "after",
       `
-Tasks and leases live on. Who holds a task token of that key is refused, proves its identity with the
-task's id and gets a new one: docs/runbooks/signing-key-rotation.md.
+Tasks and leases live on. Who holds a task token of that key is refused, proves its identity with
+the task's id and gets a new one: docs/runbooks/signing-key-rotation.md.
 ${examples("mayfly signing-key retire Zm9v…", "mayfly signing-key retire Zm9v… --yes --json")}`,
     )
     .action(async (kid: string, options: { readonly yes?: true }, command: Command) => {

@@ -28,15 +28,16 @@ interface OldLedger extends AsyncDisposable {
 }
 
 /**
- * Rows as they are after months: tasks that ended, their decisions and revoked leases, and the events
- * of all of it, at a day of each month.
+ * Rows as they are after months: tasks that ended, their decisions and revoked leases, and the
+ * events of all of it, at a day of each month.
  */
 const SYNTHETIC = `
 CREATE FUNCTION pg_temp.id_at(at timestamptz, n integer) RETURNS uuid LANGUAGE sql AS $$
   SELECT (left(mayfly.uuid7_floor(at)::text, 14) || '7' || lpad(to_hex(n % 4096), 3, '0') || '-8000-'
     || lpad(to_hex(n), 12, '0'))::uuid $$;
 CREATE TABLE pg_temp.old AS
-SELECT m, n, pg_temp.id_at(at, n * 16) AS task, pg_temp.id_at(at, n * 16 + 1) AS decision,
+SELECT m, n, pg_temp.id_at(at, n * 16) AS task,
+  pg_temp.id_at(at, n * 16 + 1) AS decision,
   pg_temp.id_at(at, n * 16 + 2) AS lease, date_trunc('milliseconds', at) AS at
 FROM generate_series(1, ${MONTHS}) AS m, generate_series(1, ${TASKS_A_MONTH}) AS n,
   LATERAL (SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => m)
@@ -83,7 +84,7 @@ BEGIN
   END LOOP;
 END $$;`;
 
-/** One for each version: roles belong to the server, and the migrator's are left without a login. */
+/** One for each version; roles belong to the server, so it is one of this file's own. */
 const servers = new Map<PostgresVersion, Promise<EmbeddedPostgres>>();
 afterAll(async () => {
   for (const server of servers.values()) await (await server).stop("immediate");
