@@ -8,7 +8,7 @@ import {
   startInstallation,
   until,
 } from "../harness/index.ts";
-import { METRICS, metricsUrlOf, samplesOf, scrape, type Samples } from "./scrape.ts";
+import { METRICS, metricsUrlOf, scrape, type Samples } from "./scrape.ts";
 
 const details = {
   type: "mayfly-task",
@@ -102,24 +102,3 @@ async function hammer(url: string): Promise<void> {
   });
   await Promise.all(requests);
 }
-
-test("the format is the scraper's choice, and each is whole", async () => {
-  await using mayfly = await startInstallation({ settings: METRICS });
-  const broker = await mayfly.startBroker();
-  const url = await metricsUrlOf(broker);
-  const open = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5";
-  const asked = await fetch(url, { headers: { accept: open } });
-  expect(asked.headers.get("content-type")).toMatch(/^application\/openmetrics-text/);
-  const text = await asked.text();
-  expect(text).toMatch(/\n# EOF\n$/);
-  expect(text).toContain("# TYPE mayfly_http_connections_refused counter");
-  expect(text).toContain("mayfly_http_connections_refused_total 0");
-  expect(text).not.toContain("\n\n");
-  const plain = await fetch(url, { headers: { accept: "text/plain" } });
-  expect(plain.headers.get("content-type")).toMatch(/^text\/plain; version=0\.0\.4/);
-  const samples = samplesOf(await plain.text());
-  expect(samples.get("mayfly_http_connections_refused_total")).toBe(0);
-  // Node's own, of the library.
-  expect(samples.get("process_resident_memory_bytes")).toBeGreaterThan(0);
-  expect([...samples.keys()].some((key) => key.startsWith("nodejs_eventloop_lag"))).toBe(true);
-});

@@ -16,7 +16,7 @@ export async function scrape(url: string): Promise<Samples> {
   return samplesOf(await response.text());
 }
 
-export function samplesOf(text: string): Samples {
+function samplesOf(text: string): Samples {
   const samples = new Map<string, number>();
   for (const line of text.split("\n")) {
     const [, series = "", value = ""] = /^([a-zA-Z_:][^ ]*(?:\{.*\})?) (\S+)$/.exec(line) ?? [];
