@@ -33,8 +33,8 @@ interface OldLedger extends AsyncDisposable {
  */
 const SYNTHETIC = `
 CREATE FUNCTION pg_temp.id_at(at timestamptz, n integer) RETURNS uuid LANGUAGE sql AS $$
-  SELECT (left(mayfly.uuid7_floor(at)::text, 14) || '7' || lpad(to_hex(n % 4096), 3, '0') || '-8000-'
-    || lpad(to_hex(n), 12, '0'))::uuid $$;
+  SELECT (left(mayfly.uuid7_floor(at)::text, 14) || '7' || lpad(to_hex(n % 4096), 3, '0')
+    || '-8000-' || lpad(to_hex(n), 12, '0'))::uuid $$;
 CREATE TABLE pg_temp.old AS
 SELECT m, n, pg_temp.id_at(at, n * 16) AS task,
   pg_temp.id_at(at, n * 16 + 1) AS decision,
