@@ -12,6 +12,7 @@ import { execCommand } from "./commands/exec-command.ts";
 import { examples } from "./commands/examples.ts";
 import { leaseCommands } from "./commands/lease-commands.ts";
 import { ledgerCommands } from "./commands/ledger-commands.ts";
+import { localCommands } from "./commands/local-commands.ts";
 import { migrateCommand } from "./commands/migrate-command.ts";
 import { policyCommands } from "./commands/policy-commands.ts";
 import { roleCommands } from "./commands/role-commands.ts";
@@ -39,6 +40,7 @@ const COMMAND_SETS = [
   roleCommands,
   trustCommands,
   doctorCommand,
+  localCommands,
   migrateCommand,
   adminTokenCommands,
   sealingCommands,
