@@ -37,6 +37,8 @@ const inheritedRows = z.array(
     bypassrls: z.boolean(),
     replication: z.boolean(),
     owns: z.int(),
+    /** Statements that take back what its future objects would be shared with. */
+    sharing: z.array(z.string()),
     databases: z.array(z.string()),
     schemas: z.array(z.string()),
     connects: z.boolean(),
@@ -51,7 +53,19 @@ const INHERITED = (groups: readonly string[]): string => `
     r.rolsuper AS superuser, r.rolcreaterole AS createrole, r.rolcreatedb AS createdb,
     r.rolbypassrls AS bypassrls, r.rolreplication AS replication,
     (SELECT count(*) FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass
-       AND s.refobjid = r.oid AND s.deptype = 'o')::int AS owns,
+       AND s.refobjid = r.oid AND s.deptype = 'o'
+       AND s.classid <> 'pg_default_acl'::regclass)::int AS owns,
+    to_json(ARRAY(
+      SELECT DISTINCT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s REVOKE ALL ON %s FROM %s;',
+        r.rolname, ' IN SCHEMA ' || quote_ident(n.nspname),
+        CASE a.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
+          WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS'
+          ELSE 'LARGE OBJECTS' END,
+        coalesce(quote_ident(g.rolname), 'PUBLIC'))
+      FROM pg_default_acl a CROSS JOIN LATERAL aclexplode(a.defaclacl) x
+      LEFT JOIN pg_namespace n ON n.oid = a.defaclnamespace
+      LEFT JOIN pg_roles g ON g.oid = x.grantee
+      WHERE a.defaclrole = r.oid AND x.grantee <> r.oid ORDER BY 1)) AS sharing,
     to_json(ARRAY(SELECT d.datname::text FROM pg_database d
        WHERE has_database_privilege(r.oid, d.oid, 'CREATE') ORDER BY 1)) AS databases,
     to_json(ARRAY(SELECT n.nspname::text FROM pg_namespace n
@@ -110,6 +124,7 @@ function tooMuch(row: Inherited): readonly CheckProblem[] {
     });
   }
   if (row.owns > 0) problems.push(ownsObjects(who, row));
+  if (row.sharing.length > 0) problems.push(sharesAhead(who, row));
   // What PUBLIC may do is said once, at the group itself.
   for (const database of row.databases) {
     problems.push({
@@ -127,6 +142,13 @@ function tooMuch(row: Inherited): readonly CheckProblem[] {
   }
   return problems;
 }
+
+/** Harmless while it creates nothing; but a lease that inherits the group can have run it. */
+const sharesAhead = (who: string, row: Inherited): CheckProblem => ({
+  code: "group_role_default_privileges",
+  what: `${who} has default privileges, so what it creates one day would be shared at once.`,
+  fix: row.sharing.join(" "),
+});
 
 const ownsObjects = (who: string, row: Inherited): CheckProblem => ({
   code: "group_role_owns_objects",

@@ -79,6 +79,13 @@ const TROUBLES: readonly Trouble[] = [
     wrong: "CREATE TABLE owned (id int); ALTER TABLE owned OWNER TO orders_reader",
     instead: "REASSIGN OWNED BY orders_reader TO orders_owner",
   },
+  {
+    code: "group_role_default_privileges",
+    wrong:
+      "ALTER DEFAULT PRIVILEGES FOR ROLE orders_reader GRANT SELECT ON TABLES TO PUBLIC; " +
+      "ALTER DEFAULT PRIVILEGES FOR ROLE orders_reader IN SCHEMA public " +
+      "GRANT SELECT ON SEQUENCES TO orders_owner",
+  },
   { code: "group_role_creates_in_schema", wrong: "GRANT CREATE ON SCHEMA public TO orders_reader" },
   { code: "group_role_creates_in_schema", wrong: "GRANT CREATE ON SCHEMA public TO PUBLIC" },
   {
