@@ -1,0 +1,142 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { runAgainst, type Ran } from "./__fixtures__/run-against.ts";
+import { TestBroker } from "./__fixtures__/test-broker.ts";
+import { TOKEN } from "./__fixtures__/broker-answers.ts";
+
+let broker: TestBroker;
+let url: string;
+let folder: string;
+beforeEach(async () => {
+  broker = new TestBroker();
+  [url, folder] = [await broker.start(), await mkdtemp(join(tmpdir(), "mayfly-apply-"))];
+  broker.answers.set("GET /schemas/backend.postgres.json", {
+    body: { properties: { config: { properties: { password: { writeOnly: true } } } } },
+  });
+});
+afterEach(async () => {
+  await broker.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function write(files: Readonly<Record<string, string>>): Promise<void> {
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, name)), { recursive: true });
+    await writeFile(join(folder, name), text);
+  }
+}
+const apply = (): Promise<Ran> =>
+  runAgainst(url, `apply -f ${folder}`, {
+    environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN, SET: "x" },
+  });
+
+const BACKEND = `backend: a-db
+type: postgres
+config: { host: h, password: { from: env:SET } }
+`;
+const ROLE = `role: a-db/reader
+data_class: internal
+reversibility: read_only
+environment: dev
+`;
+
+/** Each is refused before the broker is asked to change anything. */
+async function refusal(files: Readonly<Record<string, string>>): Promise<string> {
+  await write(files);
+  const { code, err } = await apply();
+  expect(code, err).toBe(3);
+  expect(broker.requests.filter(({ call }) => !call.startsWith("GET "))).toEqual([]);
+  return err.replaceAll(folder, "DIR");
+}
+
+describe("mayfly apply refuses", () => {
+  test("the same object in two files, naming both, and twice in one file", async () => {
+    const two = await refusal({ "roles/a.yaml": ROLE, "roles/sub/b.yml": ROLE });
+    expect(two).toMatch(/^error {2}role a-db\/reader is described twice\.$/m);
+    expect(two).toMatch(/^where {2}DIR\/roles\/sub\/b\.yml:1:1$/m);
+    expect(two).toContain("DIR/roles/a.yaml:1:1");
+    await rm(join(folder, "roles/sub"), { recursive: true });
+    expect(await refusal({ "roles/a.yaml": `${ROLE}---\n${ROLE}` })).toContain("a.yaml:6:1");
+  });
+
+  test("a key that does not exist, by line and column, at the top of a file", async () => {
+    const text = await refusal({ "backends/a.yaml": `${BACKEND}enabeld: true\n` });
+    expect(text).toMatch(/^error {2}enabeld: unknown key; leave it out$/m);
+    expect(text).toMatch(/^where {2}DIR\/backends\/a\.yaml:4:1$/m);
+  });
+
+  test("an object in another kind's folder, a key that stands twice, and what is no YAML", async () => {
+    expect(await refusal({ "backends/a.yaml": ROLE })).toContain("backends/a.yaml");
+    expect(await refusal({ "backends/a.yaml": `${BACKEND}type: x\n` })).toContain("a.yaml:4:1");
+    expect(await refusal({ "backends/a.yaml": "a: [" })).toContain("This is no YAML");
+  });
+
+  test("a literal secret, whatever it looks like", async () => {
+    for (const secret of ["hunter2-x", "'{ from: env:SET }'", "{ from: 1 }", "[hunter2-x]"]) {
+      const text = await refusal({
+        "backends/a.yaml": BACKEND.replace("{ from: env:SET }", secret),
+      });
+      expect(text).toMatch(/a secret stands in the file as it is/);
+      expect(text).toMatch(/DIR\/backends\/a\.yaml:3:20/);
+      expect(text).not.toContain("hunter2");
+    }
+  });
+
+  test("a reference to what is not there, and standard input for two secrets", async () => {
+    const missing = BACKEND.replace("env:SET", "env:NOT_SET");
+    expect(await refusal({ "backends/a.yaml": missing })).toContain("NOT_SET is not set");
+    const twice = BACKEND.replace("host: h", "host: { from: stdin }").replace("env:SET", "stdin");
+    expect(await refusal({ "backends/a.yaml": twice })).toMatch(/named for more than one secret/);
+  });
+
+  test("a folder that is misnamed, an ending that is not read, and a folder with none of its own", async () => {
+    expect(await refusal({ "role/a.yaml": ROLE })).toContain("it is called roles");
+    await rm(join(folder, "role"), { recursive: true });
+    expect(await refusal({ "roles/a.yaml.bak": ROLE })).toContain("would not be read");
+    await rm(join(folder, "roles"), { recursive: true });
+    expect(await refusal({ "other/a.yaml": ROLE })).toContain("none of backends, roles");
+  });
+
+  test("a link out of the folder and one that leads nowhere, and follows one within", async () => {
+    await write({ "roles/a.yaml": ROLE, "data/b.yaml": ROLE });
+    await symlink("/etc/hostname", join(folder, "roles/out.yaml"));
+    expect(await refusal({})).toContain("leads out of the folder");
+    await rm(join(folder, "roles/out.yaml"));
+    await symlink(join(folder, "gone"), join(folder, "roles/gone.yaml"));
+    expect(await refusal({})).toContain("leads nowhere");
+    await rm(join(folder, "roles/gone.yaml"));
+    await symlink("../data/b.yaml", join(folder, "roles/b.yaml"));
+    expect(await refusal({})).toContain("described twice");
+  });
+
+  test("a loop of folders, more than 1 MiB, and aliases that stand for more than memory holds", async () => {
+    await mkdir(join(folder, "roles/sub"), { recursive: true });
+    await symlink("..", join(folder, "roles/sub/up"));
+    expect(await refusal({})).toContain("8 levels");
+    await rm(join(folder, "roles/sub"), { recursive: true });
+    expect(await refusal({ "roles/a.yaml": `# ${"x".repeat(1_100_000)}\n${ROLE}` })).toContain(
+      "1 MiB",
+    );
+    const laughs = ["a: &a [x,x,x,x,x,x,x,x,x]"];
+    for (let at = 0; at < 9; at++) {
+      const [from, to] = ["abcdefghij"[at], "abcdefghij"[at + 1]];
+      laughs.push(`${to}: &${to} [${Array(9).fill(`*${from}`).join(",")}]`);
+    }
+    expect(await refusal({ "roles/a.yaml": laughs.join("\n") })).toContain("without aliases");
+  });
+
+  test("tests without a policy that they could test, and a folder that is not there", async () => {
+    broker.answers.set("GET /v1/policies", {
+      body: { digest: null, sources: [], activated_at: null },
+    });
+    for (const path of ["backends", "roles", "trust"]) {
+      broker.answers.set(`GET /v1/${path}`, { body: { items: [] } });
+    }
+    const tests = "- { name: n, workload: w, issue: a-db/r, expect: deny }\n";
+    expect(await refusal({ "policies/a.test.yaml": tests })).toContain("no policy that they could");
+    expect((await runAgainst(url, "apply -f /nowhere/at/all")).code).toBe(2);
+    expect((await runAgainst(url, "apply")).code).toBe(2);
+  });
+});
