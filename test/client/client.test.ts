@@ -1,3 +1,5 @@
+import { createServer, request as httpRequest } from "node:http";
+import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import postgres from "postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -174,6 +176,40 @@ test("with `await using` a task that was left without an end is cancelled", asyn
     id = task.id;
   }
   expect(await world.taskState(id)).toBe("cancelled");
+});
+
+test("a reply that is lost is asked for again, and leaves one task and one live credential", async () => {
+  const { broker, installation } = world;
+  let lost = 0;
+  const proxy = createServer((request, response) => {
+    const to = new URL(request.url ?? "/", broker.api.url);
+    const { method, headers } = request;
+    const onward = httpRequest(to, { method, headers }, (answer) => {
+      if (request.url === "/token" && lost === 0) {
+        lost++;
+        // Read to its end: the broker believes that it was delivered.
+        answer.resume().once("end", () => request.socket.destroy());
+        return;
+      }
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    request.pipe(onward);
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  const { port } = proxy.address() as AddressInfo;
+  const tasks = () => installation.ledger`SELECT count(*)::int AS n FROM mayfly.tasks`;
+  const [before] = await tasks();
+  const task = await openTask({ ...bot, url: `http://127.0.0.1:${port}` });
+  expect(lost).toBe(1);
+  expect(await logsIn(task.credential(READER))).toBe(true);
+  const [after] = await tasks();
+  expect(after?.["n"]).toBe(Number(before?.["n"]) + 1);
+  const { leases } = await task.complete();
+  expect(leases).toHaveLength(2);
+  expect(leases.filter(({ exposure }) => exposure !== "none")).toEqual([]);
+  proxy.close();
+  proxy.closeAllConnections();
 });
 
 test("another issuer than the expected one is not spoken to", async () => {

@@ -4,7 +4,7 @@ import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { READER, until, WRITER } from "../harness/index.ts";
+import { accepted, pause, READER, until, WRITER } from "../harness/index.ts";
 import { startClientWorld, type ClientWorld } from "./client-world.ts";
 
 const MAIN = join(import.meta.dirname, "../../packages/cli/src/main.ts");
@@ -164,6 +164,24 @@ describe("the end", () => {
     expect(await one.ended).toBe(143);
     expect(one.errors()).toContain("is over");
   });
+});
+
+test("a credential that expires before the command is renewed while it runs", async () => {
+  const { api } = world.broker;
+  const shape = {
+    description: "short",
+    member_of: "app_reader",
+    owner: "app_owner",
+    ttl_max: "3s",
+  };
+  const rest = { data_class: "confidential", reversibility: "read_only", environment: "test" };
+  accepted(await api.admin("PUT", "/v1/roles/orders-db/short", { ...shape, ...rest }), "the role");
+  const one = await running(["--role", "orders-db/short"]);
+  await pause(7_000);
+  expect(await accepts(one.url)).toBe(true);
+  one.process.kill("SIGTERM");
+  await one.ended;
+  expect(await accepts(one.url)).toBe(false);
 });
 
 test("facts go to a file descriptor, and nothing of them to the command's output", async () => {

@@ -68,7 +68,7 @@ export class Task implements AsyncDisposable {
     this.#credentials = opened.credentials;
     const { around } = session;
     if (conduct.endOnSignals !== false) {
-      this.#release.push(cancelOnSignals(around, (name) => this.#settle("cancel", name)));
+      this.#release.push(cancelOnSignals(around, (name) => this.#cancelledBy(name)));
     }
     this.#heed(conduct.signal);
     keepAlive(
@@ -79,7 +79,7 @@ export class Task implements AsyncDisposable {
     ).catch((error: unknown) => this.#lose(defect(error)));
   }
 
-  /** Aborted when the task is over otherwise than by its own end: killed, expired, unreachable. */
+  /** Aborted when the task is over but not by `complete` or `fail`: killed, expired, cancelled … */
   get signal(): AbortSignal {
     return this.#gone.signal;
   }
@@ -249,6 +249,13 @@ export class Task implements AsyncDisposable {
     }
   }
 
+  /** A program that listens to the signal itself goes on: it learns that its credentials do not. */
+  #cancelledBy(name: string): Promise<EndedTask> {
+    const ended = this.#settle("cancel", name);
+    this.#gone.abort(over(this.id, `was cancelled by ${name}`));
+    return ended;
+  }
+
   #heed(signal: AbortSignal | undefined): void {
     if (signal === undefined) return;
     const cancel = (): void => {
@@ -291,10 +298,10 @@ const plainReason = (text: string): string =>
     .trim()
     .slice(0, REASON_CHARACTERS_MAX) || "no reason given";
 
-const over = (id: string): MayflyError =>
+const over = (id: string, how = "has ended"): MayflyError =>
   new MayflyError({
     code: "task_ended",
-    what: `The task ${id} has ended.`,
+    what: `The task ${id} ${how}.`,
     hint: "Open a new task.",
   });
 
