@@ -93,20 +93,25 @@ export async function holdersByFingerprint(
   limit: number,
 ): Promise<readonly Holder[]> {
   if (fingerprints.length === 0) return [];
-  const found = await selectHolders(db)
+  // In two steps: asked for in order at once, they would be looked for along all ids.
+  const found = await db
+    .select({ id: leases.id })
+    .from(leases)
     .where(inArray(leases.fingerprint, [...fingerprints]))
-    .orderBy(desc(leases.id))
     .limit(Math.min(limit, TRACED_MAX));
-  return found.map(holderOfRow);
+  return holdersByUuid(
+    db,
+    found.map(({ id }) => id),
+  );
 }
 
-export async function holdersByLeaseId(
-  db: Database,
-  ids: readonly LeaseId[],
-): Promise<readonly Holder[]> {
+export const holdersByLeaseId = (db: Database, ids: readonly LeaseId[]) =>
+  holdersByUuid(db, ids.map(uuidOfId));
+
+async function holdersByUuid(db: Database, ids: readonly string[]): Promise<readonly Holder[]> {
   if (ids.length === 0) return [];
   const found = await selectHolders(db)
-    .where(inArray(leases.id, ids.slice(0, TRACED_MAX).map(uuidOfId)))
+    .where(inArray(leases.id, ids.slice(0, TRACED_MAX)))
     .orderBy(desc(leases.id));
   return found.map(holderOfRow);
 }

@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  durationSeconds,
+  instantMs,
+  parseBackendId,
+  parsePolicyId,
+  parseRoleName,
+} from "@mayfly/spec";
+import { fillLedger } from "./testing/fill-ledger.ts";
+import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
+import type { Ledger } from "./open-ledger.ts";
+
+const LEASES = 100_000;
+const LIVE = 400;
+const PAGE = { limit: 100, after: null };
+const BOT = "spiffe://acme.test/agent/bot-7";
+const ROLE = parseRoleName("db-7/reader", "role");
+const BACKEND = parseBackendId("db-7", "backend");
+
+let ledger: TestLedger;
+beforeAll(async () => {
+  ledger = await createTestLedger();
+  await fillLedger(ledger.superuser, {
+    leases: LEASES,
+    live: LIVE,
+    workloads: 1000,
+    roles: 20,
+    lateOneOf: 500,
+  });
+}, 120_000);
+afterAll(() => ledger.close());
+
+/** Rows that were read of the ledger's tables, by whichever plan: a session tells as it ends. */
+async function rowsRead(ask: (broker: Ledger) => Promise<unknown>): Promise<number> {
+  const read = async (): Promise<number> => {
+    const [row] = await ledger.superuser<{ read: number }[]>`
+      SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::float8 AS read
+      FROM pg_stat_user_tables WHERE schemaname = 'mayfly'`;
+    return row?.read ?? 0;
+  };
+  const broker = await ledger.open("mayfly_broker");
+  const before = await read();
+  await ask(broker);
+  await broker.close();
+  let after = await read();
+  for (let look = 0; look < 40 && after === before; look++) {
+    await new Promise((resolve) => setTimeout(resolve, 25));
+    after = await read();
+  }
+  return after - before;
+}
+
+/** A page of a hundred with its tasks and decisions, and each partition's look for it. */
+const PAGE_ROWS = 2000;
+
+describe("at a hundred thousand leases", () => {
+  test("the filling is what the bounds are about", async () => {
+    const [row] = await ledger.superuser<{ leases: number; live: number; late: number }[]>`
+      SELECT count(*)::integer AS leases, count(*) FILTER (WHERE state <> 'ended')::integer AS live,
+        (SELECT count(*)::integer FROM mayfly_audit.late_ends) AS late FROM mayfly.leases`;
+    expect(row).toMatchObject({ leases: LEASES, live: LIVE });
+    expect(row?.late).toBeGreaterThan(150);
+    // It counts: a question without an index reads them all.
+    const all = await rowsRead((broker) =>
+      broker.queries.tasks({ ref: "x", from: instantMs(0) }, PAGE),
+    );
+    expect(all).toBeLessThan(PAGE_ROWS);
+    const each = await rowsRead((broker) =>
+      broker.queries.holders({ fingerprint: "00", exposed: false, initiator: "nobody" }, PAGE),
+    );
+    expect(each).toBeLessThan(PAGE_ROWS);
+  });
+
+  test.for<readonly [string, number, (broker: Ledger) => Promise<unknown>]>([
+    ["who holds what", PAGE_ROWS, ({ queries }) => queries.holders({ exposed: true }, PAGE)],
+    [
+      "what one workload holds",
+      PAGE_ROWS,
+      ({ queries }) => queries.holders({ exposed: true, workload: BOT }, PAGE),
+    ],
+    [
+      "what is held on somebody's behalf",
+      PAGE_ROWS + LIVE,
+      ({ queries }) => queries.holders({ exposed: true, initiator: "person-7" }, PAGE),
+    ],
+    [
+      "what is held on a role",
+      PAGE_ROWS,
+      ({ queries }) => queries.holders({ exposed: true, role: ROLE }, PAGE),
+    ],
+    ["what an agent touched", PAGE_ROWS, ({ queries }) => queries.touched({ workload: BOT }, PAGE)],
+    ["what is exposed", PAGE_ROWS, ({ queries }) => queries.exposure(BOT)],
+    [
+      "what ended late",
+      PAGE_ROWS + 2 * LIVE,
+      ({ queries }) => queries.lateEnds({ overSeconds: 30 }, PAGE),
+    ],
+    [
+      "what ended late by an hour, which nothing did",
+      PAGE_ROWS + 2 * LIVE,
+      ({ queries }) => queries.lateEnds({ overSeconds: 3600 }, PAGE),
+    ],
+    [
+      "which policies never permitted",
+      PAGE_ROWS,
+      ({ queries }) => queries.policyUse("9f".repeat(32), [parsePolicyId("bots-read", "policy")]),
+    ],
+    ["what changed", PAGE_ROWS, ({ queries }) => queries.administration({}, PAGE)],
+    [
+      "whose a leaked string is",
+      PAGE_ROWS,
+      ({ queries }) =>
+        queries.byFingerprint(
+          Array.from({ length: 500 }, (_, n) => n.toString(16).padStart(64, "0")),
+          100,
+        ),
+    ],
+    [
+      "what an end by selector would do",
+      PAGE_ROWS + 10 * LIVE,
+      ({ selectorEnds }) => selectorEnds.preview("tasks", { backendId: BACKEND }, 100),
+    ],
+  ])("%s is asked of few rows", async ([, most, ask]) => {
+    expect(await rowsRead(ask)).toBeLessThan(most);
+  });
+
+  test("an end by selector marks in bounded batches, and reads little beside what it ends", async () => {
+    const { selectorEnds } = ledger.broker;
+    const end = await selectorEnds.request({
+      target: "leases",
+      selector: { trustDomain: "acme.test" },
+      actor: { kind: "administrator", name: "alice" },
+      decisionId: null,
+      reason: "compromised",
+      lookSeconds: durationSeconds(0),
+      expectDigest: null,
+    });
+    const batches: number[] = [];
+    for (let pending = 1; pending > 0;) {
+      const marked = await selectorEnds.mark(end.id, 150, "skip");
+      batches.push(marked.marked);
+      pending = marked.pending;
+    }
+    expect(batches).toEqual([150, 150, 100]);
+    expect(await selectorEnds.look(end.id)).toBe(0);
+    const report = await selectorEnds.report(end.id, { limit: 10, after: null });
+    expect(report).toMatchObject({ leases: LIVE, pending: 0, exposure: { leases: LIVE } });
+  });
+});
