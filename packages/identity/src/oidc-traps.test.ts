@@ -78,10 +78,8 @@ test("the token that the traps below each change in one way is vouched for", asy
     oneTime: null,
     confirmation: null,
     mayInitiate: false,
-    mayAdminister: false,
   });
   expect((await verify(token(), rootsWith({ initiators: true }))).mayInitiate).toBe(true);
-  expect((await verify(token(), rootsWith({ administrators: true }))).mayAdminister).toBe(true);
   expect(await outcome(token({ alg: "ES256", kid: "ec" }, {}, ec))).toBe("vouched");
 });
 

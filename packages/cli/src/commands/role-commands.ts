@@ -82,6 +82,10 @@ export const roleCommands: CommandSet = (program, open) => {
     disables: "issue no more from a role; what it has issued ends as ever",
     pathOf,
   });
+  changeCommands(role, open);
+};
+
+function changeCommands(role: Command, open: (command: Command) => Session): void {
   createOption(
     ifMatchOption(role.command("put").description("register roles, or change them, from files")),
   )
@@ -119,7 +123,7 @@ export const roleCommands: CommandSet = (program, open) => {
       if (session.json) session.record({ result: "deleted", role: name });
       else session.note(`deleted  role ${name}`);
     });
-};
+}
 
 /** Of one role: how it stands, and whether it works. */
 function lookCommands(role: Command, open: (command: Command) => Session): void {

@@ -14,7 +14,7 @@ export interface Switched {
   readonly example: string;
   readonly enables: string;
   readonly disables: string;
-  pathOf(name: string): string;
+  readonly pathOf: (name: string) => string;
 }
 
 /** `enable` and `disable` of a registered object. */

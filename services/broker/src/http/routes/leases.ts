@@ -40,9 +40,8 @@ export function leaseRoutes(app: Hono<Env>, ports: AppPorts): void {
     return c.json(leaseView(lease));
   });
   app.post("/v1/leases/:id/end", async (c) => {
-    const { lease, caller, ...authority } = await leaseFor(c, ports, idParam(c, "lease"), "end");
+    const { lease, actor, decisionId } = await leaseFor(c, ports, idParam(c, "lease"), "end");
     const input = await readJson(c, endLeaseSchema);
-    const { actor, decisionId } = authority;
     const by = actor.kind === "administrator" ? "an administrator" : "its holder";
     const ended = await ports.core.endLease(
       { leaseId: lease.id, by: actor, reason: input.reason ?? `ended by ${by}`, decisionId },
