@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { Secret, type JsonObject } from "@mayfly/spec";
 import { createFakeClock } from "@mayfly/testkit";
 import { createJsonLog, type LogLevel } from "./json-log.ts";
+import { createTraceScope } from "./trace-scope.ts";
 
 function logTo(lines: string[], level: LogLevel = "debug", fields?: JsonObject) {
   return createJsonLog({
@@ -117,4 +118,30 @@ test("a line is bounded, and a field cannot pose as the line's own", () => {
     _level: "error",
     _message: "no",
   });
+});
+
+test("a line inside a trace names it, across whatever is awaited; a line outside does not", async () => {
+  const lines: string[] = [];
+  const scope = createTraceScope();
+  const log = createJsonLog({
+    stream: { write: (line) => lines.push(line) },
+    level: "debug",
+    clock: createFakeClock(),
+    currentTrace: () => scope.current(),
+  });
+  const work = async (): Promise<void> => {
+    await Promise.resolve();
+    log.info("inside");
+    log.child({ backend: "orders-db" }).info("inside");
+    log.info("named by the call", { trace: "another" });
+    log.child({ trace: "bound" }).info("named by its binding");
+  };
+  await Promise.all([scope.run("one", work), scope.run("two", () => Promise.resolve())]);
+  log.info("outside");
+  const traces = lines.map((line): unknown => {
+    expect(line.match(/"trace"/g)?.length ?? 0).toBeLessThan(2);
+    const { trace }: { readonly trace?: string } = JSON.parse(line);
+    return trace;
+  });
+  expect(traces).toEqual(["one", "one", "another", "bound", undefined]);
 });

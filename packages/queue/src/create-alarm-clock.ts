@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { BrokerError, type AlarmClock, type Random } from "@mayfly/spec";
 import { jobOfAlarm, jobOfWakeNow, type AlarmJob } from "./alarm-job.ts";
 import { openJobSink, type JobSink } from "./job-sink.ts";
@@ -88,6 +89,8 @@ function reconnecting(options: AlarmClockOptions, timeoutMs: number): Reconnecti
       withoutAttachments(error),
     );
   });
+  /** A connection outlives the request that made it: what it complains of is not of its trace. */
+  const outside = AsyncLocalStorage.snapshot();
   let opening: Promise<JobSink> | null = null;
   let failed: { readonly error: unknown; readonly untilMs: number } | null = null;
   let closed = false;
@@ -114,7 +117,7 @@ function reconnecting(options: AlarmClockOptions, timeoutMs: number): Reconnecti
           new Error("the queue is not reachable", { cause: withoutAttachments(failed.error) }),
         );
       }
-      opening = open();
+      opening = outside(open);
       return opening;
     },
     close: async () => {
