@@ -48,11 +48,6 @@ def identity_of(agent: str = "bee", domain: str = DOMAIN) -> Callable[[str], str
     return lambda _audience: token_of(agent, domain)
 
 
-def where() -> dict[str, str]:
-    """The arguments that name the broker."""
-    return {"url": setting("URL"), "issuer": setting("ISSUER")}
-
-
 def opened(
     agent: str = "bee",
     credentials: Sequence[mayfly.Wanted] = (READER,),

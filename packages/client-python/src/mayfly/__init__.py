@@ -99,9 +99,7 @@ def task(
     broker = find_broker(url, issuer, identity, unsafe_plain_http)
     descriptor = Descriptor(goal, deadline, credentials, idle_timeout, ref, targets, initiator)
     opening = _opening(broker, descriptor, on_behalf_of)
-    return OpeningTask(
-        opening, broker.identity, broker.issuer, end_wait_seconds, report_error_text, end_on_signals
-    )
+    return OpeningTask(opening, broker, end_wait_seconds, report_error_text, end_on_signals)
 
 
 def atask(
@@ -126,9 +124,7 @@ def atask(
     broker = find_broker(url, issuer, identity, unsafe_plain_http)
     descriptor = Descriptor(goal, deadline, credentials, idle_timeout, ref, targets, initiator)
     opening = _opening(broker, descriptor, on_behalf_of)
-    return OpeningAsyncTask(
-        opening, broker.identity, broker.issuer, end_wait_seconds, report_error_text, end_on_signals
-    )
+    return OpeningAsyncTask(opening, broker, end_wait_seconds, report_error_text, end_on_signals)
 
 
 def _opening(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from .errors import MayflyError, Problem
 from .identity import Identity, IdentitySource, find_identity
@@ -21,6 +22,10 @@ class Broker:
     issuer: str
     """What it calls itself: the audience that a proof of identity is addressed to."""
     identity: Identity
+
+    @property
+    def is_https(self) -> bool:
+        return self.url.startswith("https:")
 
     @property
     def metadata_url(self) -> str:
@@ -41,12 +46,12 @@ def find_broker(
     address = (url or environ.get("MAYFLY_URL") or "").rstrip("/")
     if address == "":
         raise _refused("No broker is named.", "MAYFLY_URL", "Set it to the broker's URL.")
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    parts = _parsed(address)
+    if parts is None or not parts.hostname:
         raise _refused(
             "The broker's URL is not usable.",
             "MAYFLY_URL",
-            "Give it as https://host or http://127.0.0.1:8420, without a user.",
+            "Give it as https://host or http://127.0.0.1:8420, without user or query.",
         )
     if parts.scheme == "http" and not unsafe_plain_http and not _is_this_machine(parts.hostname):
         raise _refused(
@@ -56,6 +61,16 @@ def find_broker(
         )
     named = (issuer or environ.get("MAYFLY_ISSUER") or address).rstrip("/")
     return Broker(url=address, issuer=named, identity=find_identity(identity, environ))
+
+
+def _parsed(address: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(address)
+        # Reading the port is what checks it.
+        is_usable = parts.port != 0 and parts.scheme in ("http", "https")
+    except ValueError:
+        return None
+    return parts if is_usable and not re.search(r"[@?#\s\\]", address) else None
 
 
 def _is_this_machine(host: str) -> bool:

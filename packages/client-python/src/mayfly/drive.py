@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import httpx
 
+from .broker import Broker
 from .errors import MayflyError, Problem, Unreachable
-from .identity import Identity
 from .steps import Answer, Flow, Given, Pause, Prove, Send, Step
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
@@ -21,10 +21,11 @@ T = TypeVar("T")
 class Driver:
     """One HTTP client. Safe to use from several threads."""
 
-    def __init__(self, identity: Identity, audience: str) -> None:
-        self._identity = identity
-        self._audience = audience
-        self._client = httpx.Client(follow_redirects=False)
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        # A redirect would carry the token to somebody else. What goes over plain http goes to this
+        # machine, and through no proxy that a variable names.
+        self._client = httpx.Client(follow_redirects=False, trust_env=broker.is_https)
 
     def run(self, flow: Flow[T], sleep: Callable[[float], None] = time.sleep) -> T:
         given: Given = None
@@ -46,7 +47,7 @@ class Driver:
             case Send():
                 return self._send(step)
             case Prove():
-                return self._identity.prove(self._audience)
+                return self._broker.identity.prove(self._broker.issuer)
             case Pause():
                 sleep(step.seconds)
                 return None

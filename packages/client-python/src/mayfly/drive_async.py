@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import httpx
 
+from .broker import Broker
 from .drive import answer_of, take, unreachable
 from .errors import MayflyError
-from .identity import Identity
 from .steps import Answer, Flow, Given, Pause, Prove, Send, Step
 
 T = TypeVar("T")
@@ -19,10 +19,9 @@ T = TypeVar("T")
 class AsyncDriver:
     """One HTTP client of one event loop."""
 
-    def __init__(self, identity: Identity, audience: str) -> None:
-        self._identity = identity
-        self._audience = audience
-        self._client = httpx.AsyncClient(follow_redirects=False)
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._client = httpx.AsyncClient(follow_redirects=False, trust_env=broker.is_https)
 
     async def run(self, flow: Flow[T]) -> T:
         given: Given = None
@@ -45,7 +44,8 @@ class AsyncDriver:
                 return await self._send(step)
             case Prove():
                 # Sources block: a socket, a metadata server, a library of a cloud.
-                return await asyncio.to_thread(self._identity.prove, self._audience)
+                broker = self._broker
+                return await asyncio.to_thread(broker.identity.prove, broker.issuer)
             case Pause():
                 await asyncio.sleep(step.seconds)
                 return None

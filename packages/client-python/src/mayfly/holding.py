@@ -43,10 +43,12 @@ class Ending:
 
 def held(state: TaskState, role: str, kind: type[C]) -> C:
     state.require_usable()
-    for credential in reversed(state.credentials.values()):
+    # Copied at once: other threads draw meanwhile.
+    credentials = tuple(state.credentials.values())
+    for credential in reversed(credentials):
         if credential.role == role:
             return as_kind(credential, kind)
-    roles = sorted({credential.role for credential in state.credentials.values()})
+    roles = sorted({credential.role for credential in credentials})
     raise MayflyError(
         Problem(
             code="no_credential",
@@ -68,6 +70,17 @@ def as_kind(credential: Credential, kind: type[C]) -> C:
             f"a {type(credential).__name__}, not a {kind.__name__}.",
             where="kind",
             hint=f"Pass mayfly.{type(credential).__name__} as the kind.",
+        )
+    )
+
+
+def no_heartbeats(task: str) -> TaskLost:
+    """A defect, here or in a source of one's own: better a lost task than one that idles out."""
+    return TaskLost(
+        Problem(
+            code="task_lost",
+            message=f"The heartbeats of {task} have stopped by a failure of this client.",
+            hint="Stop: the idle timeout ends the task. Report the traceback.",
         )
     )
 

@@ -13,7 +13,6 @@ from types import FrameType
 
 from .drive import Driver
 from .ending import end_task
-from .errors import MayflyError
 from .state import TaskState
 
 _SECONDS_MAX = 5.0
@@ -49,10 +48,13 @@ def cancel_open_tasks(reason: str, seconds_max: float = _SECONDS_MAX) -> None:
         if not state.is_here() or left <= 0:
             continue
         try:
-            with Driver(state.broker.identity, state.broker.issuer) as driver:
+            with Driver(state.broker) as driver:
                 driver.run(end_task(state, "cancel", reason, 0, hurry_seconds=left))
-        except MayflyError as error:
-            log.warning("task %s was not cancelled, its idle timeout will: %s", state.id, error)
+        except Exception:
+            # Of an interpreter that ends, anything may fail; the next task is tried all the same.
+            log.warning(
+                "task %s was not cancelled, its idle timeout ends it", state.id, exc_info=True
+            )
 
 
 def _prepare() -> None:
@@ -97,7 +99,9 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
     thread: what this one was doing may hold a lock that they need."""
     reason = f"the process was told to end ({signal.Signals(number).name})"
     ending = threading.Thread(target=cancel_open_tasks, args=(reason,), daemon=True)
-    ending.start()
-    ending.join(_SECONDS_MAX + 1)
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
+    try:
+        ending.start()
+        ending.join(_SECONDS_MAX + 1)
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import overload
 
 from . import flows, process
+from .broker import Broker
 from .credential import Credential, PostgresPassword
 from .descriptor import Descriptor, Duration, Wanted
 from .drive import Driver
@@ -24,9 +25,10 @@ from .holding import (
     Ending,
     as_kind,
     held,
+    no_heartbeats,
     raise_loss,
 )
-from .identity import Identity, IdentitySource, find_identity
+from .identity import IdentitySource, find_identity
 from .secret import Secret
 from .state import EndedTask, TaskState
 from .steps import Flow
@@ -149,11 +151,9 @@ class Task:
         def opening() -> Flow[TaskState]:
             return flows.open_child(self._state, descriptor, own, OPEN_SECONDS_MAX)
 
-        broker = self._state.broker
-        prover = own or broker.identity
-        return OpeningTask(
-            opening, prover, broker.issuer, end_wait_seconds, report_error_text, end_on_signals
-        )
+        parents = self._state.broker
+        broker = parents if own is None else replace(parents, identity=own)
+        return OpeningTask(opening, broker, end_wait_seconds, report_error_text, end_on_signals)
 
     def complete(self, reason: str | None = None, wait: float = END_WAIT_SECONDS) -> EndedTask:
         """Ends the task before the block does."""
@@ -170,8 +170,16 @@ class Task:
             if self._ended.wait(seconds):
                 raise _Stopped
 
-        with contextlib.suppress(_Stopped):
+        try:
             self._driver.run(flows.keep_alive(self._state), sleep)
+        except _Stopped:
+            return
+        except Exception:
+            # The client was closed under a beat that took longer than the end; else a defect.
+            if self._ended.is_set():
+                return
+            self._state.lose(no_heartbeats(self.id))
+            raise
 
     def _end(self, verb: Verb, reason: str | None, wait: float) -> EndedTask:
         with self._ending:
@@ -194,15 +202,13 @@ class OpeningTask:
     def __init__(
         self,
         opening: Callable[[], Flow[TaskState]],
-        identity: Identity,
-        audience: str,
+        broker: Broker,
         end_wait_seconds: float,
         report_error_text: bool,
         end_on_signals: bool,
     ) -> None:
         self._opening = opening
-        self._identity = identity
-        self._audience = audience
+        self._broker = broker
         self._end_wait = end_wait_seconds
         self._report_error_text = report_error_text
         self._end_on_signals = end_on_signals
@@ -211,7 +217,7 @@ class OpeningTask:
     def __enter__(self) -> Task:
         if self._task is not None:
             raise RuntimeError("a task is opened once; call mayfly.task again for another")
-        driver = Driver(self._identity, self._audience)
+        driver = Driver(self._broker)
         try:
             self._task = Task(driver.run(self._opening()), driver, self._end_on_signals)
         except BaseException:

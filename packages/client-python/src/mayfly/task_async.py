@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 from typing import overload
 
 from . import flows, process
+from .broker import Broker
 from .credential import Credential, PostgresPassword
 from .descriptor import Descriptor, Duration, Wanted
 from .drive_async import AsyncDriver
@@ -23,9 +25,10 @@ from .holding import (
     Ending,
     as_kind,
     held,
+    no_heartbeats,
     raise_loss,
 )
-from .identity import Identity, IdentitySource, find_identity
+from .identity import IdentitySource, find_identity
 from .secret import Secret
 from .state import EndedTask, TaskState
 from .steps import Flow
@@ -140,10 +143,10 @@ class AsyncTask:
         def opening() -> Flow[TaskState]:
             return flows.open_child(self._state, descriptor, own, OPEN_SECONDS_MAX)
 
-        broker = self._state.broker
-        prover = own or broker.identity
+        parents = self._state.broker
+        broker = parents if own is None else replace(parents, identity=own)
         return OpeningAsyncTask(
-            opening, prover, broker.issuer, end_wait_seconds, report_error_text, end_on_signals
+            opening, broker, end_wait_seconds, report_error_text, end_on_signals
         )
 
     async def complete(
@@ -159,7 +162,11 @@ class AsyncTask:
         return await self._end("cancel", reason, wait)
 
     async def _keep_alive(self) -> None:
-        await self._driver.run(flows.keep_alive(self._state))
+        try:
+            await self._driver.run(flows.keep_alive(self._state))
+        except Exception:
+            self._state.lose(no_heartbeats(self.id))
+            raise
 
     async def _end(self, verb: Verb, reason: str | None, wait: float) -> EndedTask:
         async with self._ending:
@@ -190,15 +197,13 @@ class OpeningAsyncTask:
     def __init__(
         self,
         opening: Callable[[], Flow[TaskState]],
-        identity: Identity,
-        audience: str,
+        broker: Broker,
         end_wait_seconds: float,
         report_error_text: bool,
         end_on_signals: bool,
     ) -> None:
         self._opening = opening
-        self._identity = identity
-        self._audience = audience
+        self._broker = broker
         self._end_wait = end_wait_seconds
         self._report_error_text = report_error_text
         self._end_on_signals = end_on_signals
@@ -207,7 +212,7 @@ class OpeningAsyncTask:
     async def __aenter__(self) -> AsyncTask:
         if self._task is not None:
             raise RuntimeError("a task is opened once; call mayfly.atask again for another")
-        driver = AsyncDriver(self._identity, self._audience)
+        driver = AsyncDriver(self._broker)
         try:
             self._task = AsyncTask(await driver.run(self._opening()), driver, self._end_on_signals)
         except BaseException:

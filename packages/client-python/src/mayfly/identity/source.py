@@ -5,7 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from typing import Protocol
+
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+# What the broker reads of one.
+_TOKEN_CHARACTERS_MAX = 8 * 1024
 
 
 class IdentitySource(Protocol):
@@ -42,6 +47,8 @@ def check_audience(token: str, audience: str, fix: str) -> str:
 
 def audiences_of(token: str) -> list[str]:
     """What ``aud`` says, unverified: that is the broker's to do."""
+    if len(token) > _TOKEN_CHARACTERS_MAX or not _JWT.fullmatch(token):
+        raise SourceFailed("what it holds is no JWT")
     parts = token.split(".")
     try:
         padded = parts[1] + "=" * (-len(parts[1]) % 4)
