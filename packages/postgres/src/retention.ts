@@ -13,7 +13,14 @@ import { readLogCut } from "./log-cut.ts";
 import { createLogExporter } from "./log-exporter.ts";
 import { readRetentionPlan, type RetentionCut, type RetentionPlan } from "./retention-plan.ts";
 import { readApplied } from "./schema-version.ts";
-import { connect, CONNECTION_LIMITS, databaseRoleOf, texts, type Sql } from "./sql.ts";
+import {
+  connect,
+  CONNECTION_LIMITS,
+  databaseRoleOf,
+  texts,
+  type ConnectionLimits,
+  type Sql,
+} from "./sql.ts";
 
 export interface RetentionOptions {
   /** As who may act as the migrator. */
@@ -54,8 +61,13 @@ const LOCK_PAUSE_MS = 500;
 
 export async function openRetention(options: RetentionOptions): Promise<Retention> {
   const { url, clock, random } = options;
-  const limits = { ...CONNECTION_LIMITS, statementTimeoutMs: 10 * 60_000, callMs: 10 * 60_000 };
-  // One connection: SET ROLE has to hold for all that follows.
+  const limits: ConnectionLimits = {
+    ...CONNECTION_LIMITS,
+    statementTimeoutMs: 10 * 60_000,
+    callMs: 10 * 60_000,
+    keepsConnections: true,
+  };
+  // One connection: its role and its lock have to hold for all that follows.
   const sql = connect(url, "mayfly-retention", 1, limits);
   const guarded = async <T>(run: () => Promise<T>): Promise<T> => {
     try {
@@ -81,6 +93,14 @@ export async function openRetention(options: RetentionOptions): Promise<Retentio
 
 async function actAsMigrator(sql: Sql) {
   await sql`SET ROLE mayfly_migrator`;
+  // Two at once would write over each other's files. It goes with the connection.
+  const [lock] = await sql<{ got: boolean }[]>`
+    SELECT pg_try_advisory_lock(hashtextextended('mayfly retention', 0)) AS got`;
+  if (lock?.got !== true) {
+    throw new BrokerError("conflict", "Another retention of this ledger is under way.", {
+      where: "ledger",
+    });
+  }
   const installation = await selectInstallation(sql);
   if (installation === null) throw new Error("the ledger has no installation");
   return { installation, version: (await readApplied(sql)).at(-1)?.version ?? 0 };

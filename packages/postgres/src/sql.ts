@@ -20,6 +20,8 @@ export interface ConnectionLimits {
   readonly lockTimeoutMs: number;
   /** A frozen process holds nobody's locks for longer than this. */
   readonly idleInTransactionMs: number;
+  /** Connections are kept as long as the process, with what was set on them. */
+  readonly keepsConnections?: true;
 }
 
 export const CONNECTION_LIMITS: ConnectionLimits = {
@@ -53,7 +55,7 @@ export function connect(
   return postgres(url, {
     max,
     connect_timeout: limits.connectTimeoutSeconds,
-    idle_timeout: 60,
+    ...(limits.keepsConnections === true ? { max_lifetime: null } : { idle_timeout: 60 }),
     onnotice: () => undefined,
     connection: {
       application_name: applicationName,

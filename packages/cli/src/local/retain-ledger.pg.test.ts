@@ -221,6 +221,11 @@ test("a crash between any two steps loses nothing, and the next run goes on", as
   await old.sql`
     UPDATE mayfly.leases SET state = 'ended', ended_at = now(), outcome = 'revoked'
     WHERE state = 'ending'`;
+  // Another operator at the same time is told, before it writes a file.
+  const other = await old.mayfly(`ledger retain --keep 13mo --to ${old.folder} --yes`);
+  expect(other.code).toBe(4);
+  expect(other.err).toContain("Another retention of this ledger is under way");
+  await retention.close();
   // Somebody reads the events: the lock is waited for, and asked for again.
   const reader = postgres(old.url, { max: 1 });
   const reading = reader.begin(async (tx) => {
@@ -231,7 +236,6 @@ test("a crash between any two steps loses nothing, and the next run goes on", as
   expect((JSON.parse(ran.out) as { detached: string[] }).detached).toHaveLength(CUT_MONTHS * 5);
   await reading;
   await reader.end();
-  await retention.close();
   expect(await old.ledger.sequencer.verify(0)).toMatchObject({ ok: true, from: CUT_ENTRIES });
 });
 
