@@ -147,14 +147,10 @@ describe("administrators by OIDC", () => {
       determining_policies: ["platform-manages"],
       request: { action: "register" },
     });
-    await until(
-      "the log holds every event",
-      async () => {
-        const counts = await one.api.call(simon(), "GET", "/v1/ledger/counts");
-        return at(counts, "events_pending") === 0;
-      },
-      20_000,
-    );
+    await until("the log holds every event", 20_000, async () => {
+      const counts = await one.api.call(simon(), "GET", "/v1/ledger/counts");
+      return at(counts, "events_pending") === 0;
+    });
     const verified = await one.api.call(simon(), "POST", "/v1/ledger/verify", {});
     expect(verified.body).toMatchObject({ ok: true });
     expect(verified.body).toHaveProperty("head_sha256");

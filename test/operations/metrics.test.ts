@@ -63,6 +63,7 @@ test("broker and worker tell in metrics what happened, and a stranger adds no se
     1,
   );
   expect(seen.a.get("mayfly_ledger_up")).toBe(1);
+  expect(seen.a.get("mayfly_broker_ready")).toBe(1);
   expect(seen.a.get("mayfly_sealing_keys")).toBe(1);
   expect(seen.a.get("mayfly_signing_key_age_seconds")).toBeGreaterThanOrEqual(0);
   expect(seen.b.get("mayfly_sweep_age_seconds")).toBeLessThan(30);
@@ -81,6 +82,7 @@ test("broker and worker tell in metrics what happened, and a stranger adds no se
     expect(performance.now() - startedMs).toBeLessThan(5_000);
     return samples.get("mayfly_ledger_up") === 0 ? samples : undefined;
   });
+  expect(down.get("mayfly_broker_ready")).toBe(0);
   expect([...down.keys()].filter((series) => series.startsWith("mayfly_leases"))).toEqual([]);
   proxy.release();
   await until("the ledger's return", 30_000, async () => {

@@ -336,6 +336,14 @@ export const METRICS = [
   },
   {
     kind: "gauge",
+    name: "mayfly_broker_ready",
+    labels: labelNames(),
+    unit: "0 or 1",
+    meaning:
+      "Whether every check that `/readyz` requires is ok; 0 if that is not known in a second.",
+  },
+  {
+    kind: "gauge",
     name: "mayfly_tls_certificate_expires_seconds",
     labels: labelNames(),
     unit: "seconds",

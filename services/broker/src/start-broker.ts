@@ -13,7 +13,12 @@ import { lookAtReadiness } from "./readiness.ts";
 import { stopServer, type StopOutcome } from "./stop-server.ts";
 import { readTlsPair, type TlsPair, type TlsPaths } from "./tls-files.ts";
 import { createServedTls, type ServedTls } from "./tls-reload.ts";
-import { countCertificate, countConnections, requestMeter } from "./start-metering.ts";
+import {
+  countCertificate,
+  countConnections,
+  countReadiness,
+  requestMeter,
+} from "./start-metering.ts";
 import { recentLook } from "./shared-look.ts";
 
 export interface RunningBroker {
@@ -123,6 +128,10 @@ async function listen(
   const isStopping = (): boolean => state.isStopping;
   // The server is made of the application, and readiness looks at the server's certificate.
   let served: ServedTls | null = null;
+  const readiness = recentLook(parts.clock, READINESS_MS_MAX, () =>
+    lookAtReadiness({ parts, ...settings, isStopping, tls: served }),
+  );
+  countReadiness(parts, readiness);
   const app = createApp({
     core: parts.core,
     tasks: ledger.tasks,
@@ -149,9 +158,7 @@ async function listen(
     clientAddress: createClientAddress(settings),
     afterwork,
     isStopping,
-    readiness: recentLook(parts.clock, READINESS_MS_MAX, () =>
-      lookAtReadiness({ parts, ...settings, isStopping, tls: served }),
-    ),
+    readiness,
   });
   const { server, setCertificate } = createEdgeServer({
     fetch: (request, bindings) => afterwork.track(Promise.resolve(app.fetch(request, bindings))),

@@ -1,5 +1,6 @@
 import type { Server } from "node:http";
 import type { Parts } from "@mayfly/composition";
+import type { ReadinessCheck } from "./http/routes/health.ts";
 import { unmetered, type RequestMeter } from "./http/request-meter.ts";
 import type { ServedTls } from "./tls-reload.ts";
 
@@ -47,5 +48,27 @@ export function countCertificate(
   metrics.beforeScrape(async () => {
     const seconds = (served.expiresAt() - clock.now()) / 1000;
     metrics.set("mayfly_tls_certificate_expires_seconds", {}, seconds);
+  });
+}
+
+/** A scrape waits no longer for the checks, of which one asks the ledger. */
+const READINESS_WAIT_MS_MAX = 1_000;
+
+/** A check that is not answered in time is one that is not ok. */
+export function countReadiness(
+  { metrics, clock }: Pick<Parts, "metrics" | "clock">,
+  look: () => Promise<readonly ReadinessCheck[]>,
+): void {
+  if (metrics === null) return;
+  metrics.beforeScrape(async () => {
+    const done = new AbortController();
+    const late = clock.sleep(READINESS_WAIT_MS_MAX, done.signal).then(
+      () => null,
+      () => null,
+    );
+    const checks = await Promise.race([look(), late]);
+    done.abort();
+    const isReady = checks?.every(({ ok, isRequired }) => ok || !isRequired) ?? false;
+    metrics.set("mayfly_broker_ready", {}, isReady ? 1 : 0);
   });
 }
