@@ -9,7 +9,7 @@ export interface AwaitedEnds {
   readonly seconds: number;
   readonly backendIds: readonly BackendId[];
   /** Their leases as the ledger has them now. */
-  look(): Promise<readonly Lease[]>;
+  readonly look: () => Promise<readonly Lease[]>;
 }
 
 const LOOK_AGAIN_MS_MAX = 250;

@@ -1,7 +1,7 @@
 import { InvalidInput, uuidOfId, type EndSelector } from "@mayfly/spec";
 import type { Fragment, Statement } from "./sql.ts";
 
-/** Throws `invalid_input` for a selector of nothing: an end of all there is has to be spelled out. */
+/** Throws `invalid_input` for a selector of nothing: to end all there is has to be spelled out. */
 export function mustSelect(selector: EndSelector): void {
   if (Object.values(selector).some((value) => value !== undefined)) return;
   throw new InvalidInput("selector: name at least one of what is to end", { where: "selector" });

@@ -74,7 +74,8 @@ export async function previewEnd(
 
 /** Over a column `id`: the same set, the same digest. */
 export const setDigest = (sql: Statement): Fragment =>
-  sql`encode(sha256(convert_to(coalesce(string_agg(id::text, ',' ORDER BY id), ''), 'UTF8')), 'hex')`;
+  sql`encode(sha256(convert_to(
+    coalesce(string_agg(id::text, ',' ORDER BY id), ''), 'UTF8')), 'hex')`;
 
 const killedBy = (sql: Statement, target: EndTarget, selector: EndSelector): Fragment =>
   target === "tasks" ? tasksToKill(sql, selector) : sql`SELECT NULL::uuid AS id WHERE false`;

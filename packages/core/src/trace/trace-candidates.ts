@@ -18,9 +18,9 @@ const SECRET_CHARACTERS_MIN = 8;
 const SECRET_CHARACTERS_MAX = 4096;
 
 /**
- * Looks through a secret as it was found: bare, in a URL, in an assignment, in a line of a log.
- * Cut at what cannot be in a credential in that place, from the widest cut to the narrowest, so that
- * one with unusual characters is found too. Nothing of it is kept.
+ * Looks through a secret as it was found: bare, in a URL, in an assignment, in a line of a log. Cut
+ * at what cannot be in a credential in that place, from the widest cut to the narrowest, so that one
+ * with unusual characters is found too. Nothing of it is kept.
  */
 export function traceCandidates(text: string): TraceCandidates {
   const secrets = new Set<string>();
@@ -84,7 +84,7 @@ const named = (text: string, patterns: readonly RegExp[]): readonly string[] =>
 
 const JWT = /eyJ[A-Za-z0-9_-]{2,4000}\.(eyJ[A-Za-z0-9_-]{2,8000})\.[A-Za-z0-9_-]{10,}/g;
 
-/** Which task a task token names. It is not verified: an administrator asks, and nothing is done. */
+/** Which task a task token names. Unverified: an administrator asks, and nothing is done. */
 function tokenTasks(text: string): readonly string[] {
   return [...text.matchAll(JWT)].flatMap(([, payload]) => {
     const claims = Buffer.from(payload ?? "", "base64url").toString("utf8");

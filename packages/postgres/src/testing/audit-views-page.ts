@@ -29,13 +29,17 @@ sealed handle or a key. [Security questions](security-questions.md) has a query 
 
 **What you may rely on.** Columns are only added, at the end; none is renamed, retyped or given
 another meaning without a new major version of Mayfly and a release note. So name columns instead of
-\`SELECT *\`. The version is in \`mayfly_audit.schema_versions\`; the words below are in the database too
-(\`\\d+ mayfly_audit.holders\`). Instants are \`timestamptz\`. An id is a UUIDv7, which sorts by time:
-in the API and the command it has its kind in front and no dashes.
+\`SELECT *\`. The version is in \`mayfly_audit.schema_versions\`; the words below are in the database
+too (\`\\d+ mayfly_audit.holders\`). Instants are \`timestamptz\`. An id is a UUIDv7, which sorts by
+time: in the API and the command it has its kind in front and no dashes.
 
-**What is fast.** \`tasks\`, \`decisions\`, \`leases\` and \`events\` grow for ever. Ask by id, workload,
-task or role, or for what is exposed; put a bound on \`id\` to read a span of time:
-\`id >= (lpad(to_hex((extract(epoch FROM now() - interval '7 days') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid\`.
+**What is fast.** \`tasks\`, \`decisions\`, \`leases\` and \`events\` grow for ever. Ask by id,
+workload, task or role, or for what is exposed; put a bound on \`id\` to read a span of time:
+
+\`\`\`text
+id >= (lpad(to_hex((extract(epoch FROM now() - interval '7 days') * 1000)::bigint), 12, '0')
+  || repeat('0', 20))::uuid
+\`\`\`
 `;
 
 /** The page of the views, from their comments. */

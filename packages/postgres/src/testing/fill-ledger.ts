@@ -24,13 +24,16 @@ export async function fillLedger(sql: postgres.Sql, filling: Filling): Promise<v
       CREATE TEMP TABLE filled ON COMMIT DROP AS
       SELECT n, n > ${leases - live} AS live, n % ${lateOneOf}::integer = 0 AS late,
         'spiffe://acme.test/agent/bot-' || (n % ${workloads}::integer) AS workload,
-        'db-' || (n % ${roles}::integer) AS backend, 'db-' || (n % ${roles}::integer) || '/reader' AS role,
-        now() - make_interval(secs => (${leases}::integer - n) * 2592000.0 / ${leases}::integer) AS at
+        'db-' || (n % ${roles}::integer) AS backend,
+        'db-' || (n % ${roles}::integer) || '/reader' AS role,
+        now() - make_interval(
+          secs => (${leases}::integer - n) * 2592000.0 / ${leases}::integer) AS at
       FROM generate_series(1, ${leases}::integer) AS n`;
     await tx`
       ALTER TABLE filled ADD COLUMN task uuid, ADD COLUMN decision uuid, ADD COLUMN lease uuid`;
     await tx`
-      UPDATE filled SET task = ${uuidAt(tx, 1)}, decision = ${uuidAt(tx, 2)}, lease = ${uuidAt(tx, 3)}`;
+      UPDATE filled
+      SET task = ${uuidAt(tx, 1)}, decision = ${uuidAt(tx, 2)}, lease = ${uuidAt(tx, 3)}`;
     await tx`
       INSERT INTO mayfly.tasks (id, root_id, ancestors, depth, workload, workload_name,
         verified_initiator, claimed_initiator, descriptor, state, opened_at, deadline_at,

@@ -11,8 +11,8 @@ import type { LedgerContractSubject, LedgerUnderTest } from "./ledger/subject.ts
 import { describeSweeping } from "./ledger/sweeping.ts";
 
 /**
- * The obligations of a ledger, G1 to G8, K1 to K4 and B1 to B5, for every implementation. One ledger
- * serves all tests, which therefore look only at what they made themselves.
+ * The obligations of a ledger, G1 to G8, K1 to K4 and B1 to B5, for every implementation. One
+ * ledger serves all tests, which therefore look only at what they made themselves.
  */
 export function describeLedgerContract(subject: LedgerContractSubject): void {
   describe(`ledger contract: ${subject.name}`, () => {

@@ -60,7 +60,7 @@ export interface KeyRow {
   readonly recordedAt: InstantMs;
 }
 
-/** An end by selector, with what it found: by id, whether it appeared since, and is still to end. */
+/** An end by selector, with what it found: whether it appeared since, and is still to end. */
 export interface SelectorEndRow {
   end: SelectorEnd;
   touchedAt: InstantMs;

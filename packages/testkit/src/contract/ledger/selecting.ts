@@ -130,7 +130,11 @@ export function describeSelecting(ledgerOf: () => LedgerUnderTest): void {
 
     test("a selector of nothing is refused", async () => {
       const ledger = ledgerOf();
-      await refusedWith("invalid_input", ledger.selectorEnds.preview("leases", {}, 10));
+      const { where } = await refusedWith(
+        "invalid_input",
+        ledger.selectorEnds.preview("leases", {}, 10),
+      );
+      expect(where).toBe("selector");
       await refusedWith("invalid_input", request(ledger, "tasks", {}));
     });
 
