@@ -60,17 +60,21 @@ export class TaskSession {
   }
 
   /** One heartbeat, by the task token or by a fresh proof. The new token is kept. */
-  async beat(by: "token" | "proof", signal: AbortSignal | undefined): Promise<void> {
+  async beat(
+    by: "token" | "proof",
+    signal: AbortSignal | undefined,
+    withinMs: number = BEAT_TIMEOUT_MS,
+  ): Promise<void> {
     const token = by === "token" ? this.#taskToken.token : await this.#proof(signal);
     const answer = await this.connection.http.send({
       method: "POST",
-      path: `/v1/tasks/${this.id}/heartbeat`,
+      path: `/v1/tasks/${encodeURIComponent(this.id)}/heartbeat`,
       token,
       json: {},
       // A proof may count once: sent again it would be refused for that.
       repeatable: false,
-      timeoutMs: BEAT_TIMEOUT_MS,
-      withinMs: BEAT_TIMEOUT_MS,
+      timeoutMs: Math.min(withinMs, BEAT_TIMEOUT_MS),
+      withinMs,
       signal,
     });
     this.#taskToken = parseTaskToken(answer, this.around);
@@ -78,7 +82,7 @@ export class TaskSession {
 
   /**
    * A call of the task's own, which the broker may take `waitMs` to answer. If its token no longer
-   * counts, once more after a fresh proof.
+   * counts, once more after a fresh proof, within the same time.
    */
   async call(
     path: string,
@@ -86,6 +90,9 @@ export class TaskSession {
     withinMs: number = CALL_WITHIN_MS,
     waitMs = 0,
   ): Promise<Fields> {
+    const { clock } = this.around;
+    const byMs = clock.monotonicMs() + withinMs + waitMs;
+    const leftMs = (): number => Math.max(1, byMs - clock.monotonicMs());
     const send = (): Promise<Fields> =>
       this.connection.http.send({
         method: "POST",
@@ -93,14 +100,14 @@ export class TaskSession {
         token: this.#taskToken.token,
         json,
         repeatable: true,
-        timeoutMs: Math.min(withinMs, CALL_TIMEOUT_MS) + waitMs,
-        withinMs: withinMs + waitMs,
+        timeoutMs: Math.min(leftMs(), CALL_TIMEOUT_MS + waitMs),
+        withinMs: leftMs(),
       });
     try {
       return await send();
     } catch (error) {
       if (!isRefusedToken(error)) throw error;
-      await this.beat("proof", undefined);
+      await this.beat("proof", undefined, leftMs());
       return await send();
     }
   }

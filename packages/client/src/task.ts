@@ -140,7 +140,7 @@ export class Task implements AsyncDisposable {
   async renew(credential: Credential, options: RenewOptions = {}): Promise<Credential> {
     this.#mustBeOpen();
     const { ttl } = options;
-    const path = `/v1/leases/${credential.lease}/renew`;
+    const path = leasePath(credential, "renew");
     const answer = await this.#session.call(path, ttl === undefined ? {} : { ttl });
     const newer = renewed(credential, instantOf(answer, "expires_at"));
     this.#credentials = this.#credentials.map((one) => (one.lease === newer.lease ? newer : one));
@@ -150,7 +150,7 @@ export class Task implements AsyncDisposable {
   /** Ends one credential before the task is over. */
   async endCredential(credential: Credential): Promise<void> {
     this.#mustBeOpen();
-    await this.#session.call(`/v1/leases/${credential.lease}/end`, { reason: "ended by its task" });
+    await this.#session.call(leasePath(credential, "end"), { reason: "ended by its task" });
     this.#credentials = this.#credentials.filter((one) => one.lease !== credential.lease);
   }
 
@@ -242,7 +242,7 @@ export class Task implements AsyncDisposable {
       ...(reason === null ? {} : { reason: plainReason(reason) }),
     };
     try {
-      const path = `/v1/tasks/${this.id}/${verb}`;
+      const path = `/v1/tasks/${encodeURIComponent(this.id)}/${verb}`;
       return parseEndedTask(await this.#session.call(path, json, END_MS, wait * 1_000));
     } finally {
       this.#let(over(this.id));
@@ -290,6 +290,9 @@ export class Task implements AsyncDisposable {
     this.#session.around.warn(unconfirmed(this.id, error));
   }
 }
+
+const leasePath = ({ lease }: Credential, verb: "renew" | "end"): string =>
+  `/v1/leases/${encodeURIComponent(lease)}/${verb}`;
 
 /** One line, as the broker takes it. */
 const plainReason = (text: string): string =>
