@@ -128,7 +128,7 @@ def test_many_draws_at_once_and_a_child() -> None:
 
 def test_heartbeats_and_fresh_proofs_keep_it_alive() -> None:
     async def body() -> None:
-        async with aopened(domain=SHORT_DOMAIN, idle_timeout="3s") as task:
+        async with aopened(domain=SHORT_DOMAIN, idle_timeout="8s") as task:
             await asyncio.sleep(int(setting("PROOF_SECONDS")) + 1.5)
             assert not task.lost.is_set()
             assert await asyncio.to_thread(logs_in, task.credential(READER).url.expose())
