@@ -29,6 +29,8 @@ test("a planned rotation refuses no token; a leaked key is trusted no more, and 
   const again = await broker.api.exchange(opening(mayfly, "after"));
   accepted(await beat(String((proven.body as { access_token: string }).access_token)), "new token");
   accepted(again, "exchange");
+  const told = await runbook.follow("Tell the security team");
+  expect(told).toMatch(/✓ [\d,]+ entries verified: 0 to \d+/);
   runbook.finish();
   await mayfly.assertNothingLeaks(broker);
 });

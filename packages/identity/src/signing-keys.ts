@@ -3,7 +3,7 @@ import {
   bindingOf,
   durationSeconds,
   plusSeconds,
-  Secret,
+  type Secret,
   type Clock,
   type InstantMs,
   type JsonObject,

@@ -101,7 +101,7 @@ test("a retired key verifies no more at once; of two who retire, one is told tha
   const outcomes = await Promise.all(
     replacements.map((key) => signingKeys.retire("k-1", key, "k-2", old, ADMIN)),
   );
-  expect(outcomes.toSorted()).toEqual([false, true]);
+  expect(outcomes.filter(Boolean)).toHaveLength(1);
   const now = await ledger.worker.sweep.now();
   const found = await signingKeys.list();
   expect(found.map(({ kid }) => kid)).toHaveLength(3);

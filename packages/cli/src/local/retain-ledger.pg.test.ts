@@ -24,7 +24,7 @@ interface OldLedger extends AsyncDisposable {
   readonly ledger: Ledger;
   readonly folder: string;
   readonly url: string;
-  mayfly(line: string): Promise<Ran>;
+  readonly mayfly: (line: string) => Promise<Ran>;
 }
 
 /**
