@@ -130,7 +130,13 @@ export function overriding<T extends object>(target: T, own: Partial<T>): T {
   return new Proxy(target, {
     get: (object, key): unknown => {
       const source: object = Reflect.has(own, key) ? own : object;
-      return Reflect.get(source, key);
+      const member: unknown = Reflect.get(source, key);
+      if (typeof member !== "function") return member;
+      // Of a class, a method works on the object itself, whose private members no proxy has.
+      return (...given: unknown[]): unknown => {
+        const result: unknown = Reflect.apply(member, source, given);
+        return result;
+      };
     },
   });
 }
