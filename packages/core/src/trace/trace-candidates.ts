@@ -18,9 +18,9 @@ const SECRET_CHARACTERS_MIN = 8;
 const SECRET_CHARACTERS_MAX = 4096;
 
 /**
- * Looks through a secret as it was found: bare, in a URL, in an assignment, in a line of a log. Cut
- * at what cannot be in a credential in that place, from the widest cut to the narrowest, so that one
- * with unusual characters is found too. Nothing of it is kept.
+ * Looks through a secret as it was found: bare, in a URL, in an assignment, in a line of a log.
+ * It is cut at what cannot be in a credential in that place, from the widest cut to the narrowest,
+ * so that one with unusual characters is found too. Nothing of it is kept.
  */
 export function traceCandidates(text: string): TraceCandidates {
   const secrets = new Set<string>();

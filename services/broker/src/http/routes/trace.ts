@@ -11,7 +11,7 @@ import { traceView } from "../views/security-views.ts";
 const TRACES_AT_ONCE = 60;
 const TRACES_PER_SECOND = 1;
 
-/** `POST /v1/trace`: where a leaked string came from. The string is in the body and nowhere else. */
+/** `POST /v1/trace`: where a leaked string came from. It is in the body and nowhere else. */
 export function traceRoutes(app: Hono<Env>, ports: AppPorts): void {
   const mayTrace = paced(ports.clock);
   app.post("/v1/trace", async (c) => {
