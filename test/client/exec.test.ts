@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { openSync, closeSync } from "node:fs";
 import { chmod, readFile, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -138,6 +139,18 @@ describe("the end", () => {
     expect(code).toBe(126);
     expect(err).toContain("not executable");
     expect(await world.installation.findLeaks(world.broker)).toEqual([]);
+  });
+
+  test("SIGTERM before there is a command ends exec, and no command runs", async () => {
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    const { port } = silent.address() as AddressInfo;
+    const connected = new Promise((resolve) => silent.once("connection", resolve));
+    const one = exec(["--role", READER, ...show()], { MAYFLY_URL: `http://127.0.0.1:${port}` });
+    await connected;
+    one.process.kill("SIGTERM");
+    expect([await one.ended, one.output(), one.errors()]).toEqual([143, "", ""]);
+    silent.close();
   });
 
   test("SIGTERM is passed on, and the login is refused at once", async () => {

@@ -208,6 +208,16 @@ test("a token for somebody else is not sent, and the error says for whom it is",
   );
 });
 
+test("a source that hangs is left when the caller no longer waits", async () => {
+  const source = { kind: "mine", token: () => new Promise<string>(() => undefined) };
+  const around = testSurroundings();
+  const gone = new AbortController();
+  const chosen = await chooseIdentity(source, around, undefined);
+  const outcome = presentIdentity(chosen, ISSUER, around, gone.signal);
+  gone.abort();
+  await expect(outcome).rejects.toThrow("aborted");
+});
+
 test("a source of one's own serves, and the text of its error is not shown", async () => {
   const around = testSurroundings();
   expect(await present({ kind: "mine", token: () => TOKEN }, around)).toBe(TOKEN);

@@ -77,8 +77,9 @@ export async function presentIdentity(
 ): Promise<Secret> {
   let token: string;
   try {
-    token = await source.prove(issuer, around, signal);
+    token = await unlessAborted(source.prove(issuer, around, signal), signal);
   } catch (error) {
+    if (signal?.aborted === true) throw error;
     // A source of one's own may put anything in its error: only ours are known to be safe.
     const why = error instanceof SourceFailure ? error.message : nameOf(error);
     throw unavailable(source, why);
@@ -98,6 +99,17 @@ export async function presentIdentity(
     );
   }
   return new Secret(token);
+}
+
+/** A source may hang, on a network's file or in code that is not ours. */
+function unlessAborted<T>(outcome: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return outcome;
+  return new Promise<T>((resolve, reject) => {
+    const abort = (): void => reject(new Error("aborted", { cause: signal.reason }));
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    outcome.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }
 
 const nameOf = (error: unknown): string => (error instanceof Error ? error.name : "it failed");
