@@ -134,6 +134,28 @@ describe("ending by selector", () => {
     },
   );
 
+  test("is left to the sweeps where looking takes longer than a request", async () => {
+    const { world, core, agent, end } = await setUp();
+    await agent.open();
+    const ending = end({ workload: INVOICE_BOT }, { lookSeconds: 120 });
+    await world.clock.advance(61_000);
+    const report = await ending;
+    expect(report.end).toMatchObject({ finishedAt: null, result: null });
+    await core.sweep(world.context());
+    await agent.open();
+    await world.clock.advance(11_000);
+    const began = world.clock.monotonicMs();
+    await core.sweep(world.context());
+    expect(world.clock.monotonicMs() - began).toBeLessThan(100);
+    expect(world.ledger.inspect.tasks().map(({ state }) => state)).toEqual(["killed", "killed"]);
+    expect((await world.ledger.selectorEnds.find(report.end.id))?.finishedAt).toBeNull();
+    await world.clock.advance(60_000);
+    await core.sweep(world.context());
+    expect(await world.ledger.selectorEnds.find(report.end.id)).toMatchObject({
+      result: "none_left",
+    });
+  });
+
   test("two at once end everything once, and both tell the truth", async () => {
     const { world, agent, end } = await setUp();
     await agent.open();

@@ -31,6 +31,8 @@ export const LOOK_SECONDS_MAX = 900;
 const WAIT_SECONDS_MAX = 60;
 /** What one request works on it before it leaves the rest to the sweep. */
 const WORK_SECONDS_MAX = 30;
+/** Looking, marking and waiting together: below what a request may take. */
+const REPLY_SECONDS_MAX = 80;
 /** After the time for looking: what still turns up then is told, not chased. */
 const CHASE_SECONDS_MAX = 600;
 const BATCH = 500;
@@ -52,7 +54,7 @@ export async function endBySelector(
   request: EndBySelectorRequest,
   context: CallContext,
 ): Promise<SelectorEndReport> {
-  const { selectorEnds, failPoints, log } = parts.ports;
+  const { clock, selectorEnds, failPoints, log } = parts.ports;
   const { by: actor, decisionId, waitSeconds, limit, target, selector, reason } = request;
   const lookSeconds = durationSeconds(Math.min(request.lookSeconds, LOOK_SECONDS_MAX));
   const end = await selectorEnds.request({
@@ -66,9 +68,11 @@ export async function endBySelector(
   });
   await failPoints.reached("selector_end.requested");
   const workSeconds = Math.max(WORK_SECONDS_MAX, Math.min(lookSeconds, WAIT_SECONDS_MAX));
-  const seconds = Math.min(waitSeconds, WAIT_SECONDS_MAX);
+  const begunMs = clock.monotonicMs();
   try {
-    await workOn(parts, end, workSeconds, context);
+    await workOn(parts, end, { seconds: workSeconds, lingers: true }, context);
+    const left = REPLY_SECONDS_MAX - (clock.monotonicMs() - begunMs) / 1000;
+    const seconds = Math.min(waitSeconds, WAIT_SECONDS_MAX, left);
     if (seconds > 0) await waitForMembers(parts, passes, end, seconds, context);
   } catch (error) {
     log.warn(
@@ -102,12 +106,15 @@ async function reportOf(
 
 /** What a crash or a slow backend left unfinished. Part of each sweep; one that fails waits. */
 export async function goOnWithSelectorEnds(parts: CoreParts, context: CallContext): Promise<void> {
-  const { selectorEnds, settings, log } = parts.ports;
+  const { clock, selectorEnds, settings, log } = parts.ports;
+  // Of one sweep, for all of them: what is left over is the next one's.
+  const untilMs = clock.monotonicMs() + (settings.sweepIntervalSeconds * 1000) / 2;
   const idle = durationSeconds(Math.min(ABANDONED_SECONDS, settings.sweepIntervalSeconds));
   for (const end of await selectorEnds.abandoned(idle, ABANDONED_MAX)) {
     if (context.signal.aborted) return;
     try {
-      await workOn(parts, end, settings.sweepIntervalSeconds / 2, context);
+      const seconds = (untilMs - clock.monotonicMs()) / 1000;
+      await workOn(parts, end, { seconds, lingers: false }, context);
     } catch (error) {
       log.warn(
         "an end by selector was not gone on with: the next sweep does",
@@ -118,11 +125,17 @@ export async function goOnWithSelectorEnds(parts: CoreParts, context: CallContex
   }
 }
 
+interface Work {
+  readonly seconds: number;
+  /** Whether to stay until the time for looking is over. */
+  readonly lingers: boolean;
+}
+
 /** Marks and looks again until nothing new is found, or for so many seconds. */
 async function workOn(
   parts: CoreParts,
   end: SelectorEnd,
-  seconds: number,
+  { seconds, lingers }: Work,
   context: CallContext,
 ): Promise<void> {
   const { clock, selectorEnds, sweepLedger } = parts.ports;
@@ -134,9 +147,10 @@ async function workOn(
     const now = await sweepLedger.now();
     if (found === 0 && now >= end.lookUntil) return selectorEnds.finish(end.id, "none_left");
     if (found > 0 && now >= plusSeconds(end.lookUntil, CHASE_SECONDS_MAX)) {
-      await markAll(parts, end, () => true, context);
+      if (!(await markAll(parts, end, hasTime, context))) return;
       return selectorEnds.finish(end.id, "still_appearing");
     }
+    if (found === 0 && !lingers) return;
     if (found === 0) await clock.sleep(LOOK_AGAIN_MS, context.signal);
   }
 }

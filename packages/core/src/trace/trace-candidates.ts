@@ -16,6 +16,7 @@ export const TRACE_SECRETS_MAX = 500;
 const IDS_MAX = 50;
 const SECRET_CHARACTERS_MIN = 8;
 const SECRET_CHARACTERS_MAX = 4096;
+const PAYLOAD_CHARACTERS_MAX = 16_384;
 
 /**
  * Looks through a secret as it was found: bare, in a URL, in an assignment, in a line of a log.
@@ -82,13 +83,14 @@ const TASK_NAMES = [/task_([0-9a-f]{32})/g, /\b([0-9a-f]{32})\.[A-Za-z0-9_-]{22}
 const named = (text: string, patterns: readonly RegExp[]): readonly string[] =>
   patterns.flatMap((pattern) => [...text.matchAll(pattern)].flatMap(([, hex]) => hex ?? []));
 
-const JWT = /eyJ[A-Za-z0-9_-]{2,4000}\.(eyJ[A-Za-z0-9_-]{2,8000})\.[A-Za-z0-9_-]{10,}/g;
-
 /** Which task a task token names. Unverified: an administrator asks, and nothing is done. */
 function tokenTasks(text: string): readonly string[] {
-  return [...text.matchAll(JWT)].flatMap(([, payload]) => {
-    const claims = Buffer.from(payload ?? "", "base64url").toString("utf8");
-    return named(claims, [/"task":"task_([0-9a-f]{32})"/g]);
+  const parts = text.split(/[^A-Za-z0-9_-]/);
+  return parts.flatMap((payload, at) => {
+    // A header and a payload, both JSON objects in base64url.
+    if (!payload.startsWith("eyJ") || parts[at - 1]?.startsWith("eyJ") !== true) return [];
+    const claims = Buffer.from(payload.slice(0, PAYLOAD_CHARACTERS_MAX), "base64url");
+    return named(claims.toString("utf8"), [/"task":"task_([0-9a-f]{32})"/g]);
   });
 }
 
