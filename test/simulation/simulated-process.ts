@@ -19,7 +19,8 @@ export interface Machine {
 const SKEW_MS_MAX = 450;
 const SLOW_MS_MAX = 4_000;
 const FREEZE_MS_MAX = 30_000;
-const never = new Promise<never>(() => undefined);
+/** A new one each time: who waits for a promise that is kept would be kept with it. */
+const never = (): Promise<never> => new Promise(() => undefined);
 
 /**
  * One operating-system process. Everything that it awaits of the world passes through `pass`, where
@@ -76,7 +77,7 @@ export class SimulatedProcess {
     if (draw.chance(rates.kill)) {
       strikes.add(place, "kill");
       this.kill();
-      return never;
+      return never();
     }
     if (draw.chance(rates.freeze)) {
       strikes.add(place, "freeze");
@@ -94,6 +95,6 @@ export class SimulatedProcess {
     while (this.#isAlive && clock.now() < this.#frozenUntil) {
       await clock.sleep(this.#frozenUntil - clock.now());
     }
-    if (!this.#isAlive) await never;
+    if (!this.#isAlive) await never();
   }
 }
