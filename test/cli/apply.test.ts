@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import {
   accepted,
   startInstallation,
+  until,
   type Installation,
   type RunningBroker,
 } from "../harness/index.ts";
@@ -76,14 +77,13 @@ config:
 });
 
 const apply = (...more: readonly string[]): Promise<Ran> => mayfly("apply", "-f", folder, ...more);
+const environment = (): Readonly<Record<string, string>> => ({
+  MAYFLY_URL: broker.api.url,
+  MAYFLY_ADMIN_TOKEN: installation.adminToken,
+  ORDERS_PASSWORD: installation.orders.password,
+});
 const mayfly = (...argv: readonly string[]): Promise<Ran> =>
-  runMayfly(argv, {
-    environment: {
-      MAYFLY_URL: broker.api.url,
-      MAYFLY_ADMIN_TOKEN: installation.adminToken,
-      ORDERS_PASSWORD: installation.orders.password,
-    },
-  });
+  runMayfly(argv, { environment: environment() });
 const change = (name: string, from: string, to: string): Promise<void> =>
   writeFiles(folder, { [name]: (files[name] ?? "").replace(from, to) });
 
@@ -218,4 +218,67 @@ describe("mayfly apply, on a real installation", () => {
     const dry = await apply("--prune", "--dry-run");
     expect(dry.out).toMatch(/- trust {3}system\.test\n {4}WARNING: it is the last trust root/);
   });
+
+  test("of two at once that change one role, none undoes the other unseen", async () => {
+    await writeFiles(folder, files);
+    expect((await apply()).code).toBe(0);
+    const other = await mkdtemp(join(tmpdir(), "mayfly-apply-"));
+    await writeFiles(other, files);
+    const roles = files["roles/orders.yaml"] ?? "";
+    await change("roles/orders.yaml", "ttl_max: 30m", "ttl_max: 11m");
+    const theirs = { "roles/orders.yaml": roles.replace("ttl_max: 30m", "ttl_max: 12m") };
+    await writeFiles(other, theirs);
+    const ran = await Promise.all([apply(), mayfly("apply", "-f", other)]);
+    await rm(other, { recursive: true, force: true });
+    const codes = ran.map(({ code }) => code).toSorted((a, b) => Number(a) - Number(b));
+    expect([
+      [0, 0],
+      [0, 4],
+    ]).toContainEqual(codes);
+    for (const { code, err } of ran) if (code === 4) expect(err).toContain("precondition_failed");
+    expect((await apply()).code).toBe(0);
+    expect((await apply("--dry-run", "--exit-code")).code).toBe(0);
+  });
+
+  test("killed at its worst moment, it goes on from there when it is run again", async () => {
+    const more = Array.from({ length: 6 }, (_, at) => role(`r${at}`, "app_reader")).join("---\n");
+    await writeFiles(folder, { "roles/more.yaml": more });
+    const killed = runMayfly(["apply", "-f", folder], {
+      environment: environment(),
+      started: (pid) => signalAfter(3, pid, "SIGKILL"),
+    });
+    const { code } = await killed;
+    const done = await rolesThere();
+    const again = await apply();
+    expect(again.code, again.err).toBe(0);
+    if (code === null) expect(again.out).toContain(`${8 - done} created`);
+    expect(await rolesThere()).toBe(8);
+    expect((await apply()).out).toBe("0 changes, 11 unchanged\n");
+  });
+
+  test("interrupted, it ends with 130 and says what was done and what was not", async () => {
+    const more = Array.from({ length: 9 }, (_, at) => role(`s${at}`, "app_reader")).join("---\n");
+    await writeFiles(folder, { "roles/some.yaml": more });
+    const { code, err } = await runMayfly(["apply", "-f", folder], {
+      environment: environment(),
+      started: (pid) => signalAfter(9, pid, "SIGINT"),
+    });
+    expect([0, 130]).toContain(code);
+    if (code === 130) expect(err).toMatch(/^done:\n +role orders-db\/s0/m);
+    expect((await apply()).code).toBe(0);
+  });
 });
+
+async function rolesThere(): Promise<number> {
+  const [row] = await installation.ledger<{ n: number }[]>`
+    SELECT count(*)::integer AS n FROM mayfly.roles WHERE deleted_at IS NULL`;
+  return row?.n ?? 0;
+}
+function signalAfter(roles: number, pid: number, signal: NodeJS.Signals): void {
+  const gone = (): undefined => undefined;
+  untilRoles(roles)
+    .then(() => process.kill(pid, signal), gone)
+    .catch(gone);
+}
+const untilRoles = (count: number): Promise<unknown> =>
+  until("roles to be made", 20_000, async () => (await rolesThere()) >= count);

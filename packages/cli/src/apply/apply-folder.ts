@@ -9,7 +9,7 @@ import type { Session } from "../session.ts";
 import { objectText, summaryText, type ReportedObject } from "./apply-report.ts";
 import { readDesired, refuseLiterals, resolveDesired } from "./desired-objects.ts";
 import { findApplyFiles } from "./find-apply-files.ts";
-import { planObjects, type PlannedPut } from "./plan-apply.ts";
+import { planObjects, planRefusal, preconditionOf, type PlannedPut } from "./plan-apply.ts";
 import { planPolicies, type PlannedPolicies } from "./plan-policies.ts";
 import { planPrune, registeredShapes, type PlannedDeletion } from "./plan-prune.ts";
 
@@ -83,20 +83,32 @@ async function makePlan(session: Session, folder: string, options: ApplyOptions)
     roles: await list(api, "/v1/roles", registeredShapes.role),
     trust: await list(api, "/v1/trust", registeredShapes.trust),
   };
-  const sources = rawSources(await api.get("/v1/policies"));
-  const policies = planPolicies(folder, files, sources, registered.roles, options.prune);
+  const active = activePolicies(await api.get("/v1/policies"));
+  const policies = planPolicies(folder, files, active.sources, registered.roles, options.prune);
+  await checkActivation(api, policies);
   const puts = await planObjects(api, bodies);
   const deletions = options.prune ? await planPrune(api, files, desired, registered) : [];
-  return assemble(api, bodies, puts, policies, deletions);
+  return assemble(api, bodies, puts, { ...policies, before: active.digest }, deletions);
 }
 
 const sourcesShape = z.looseObject({
+  digest: z.string().nullable(),
   sources: z.array(z.looseObject({ name: z.string(), text: z.string() })),
 });
 
 /** As they are: cleaned for a terminal, a policy would differ from its file. */
-const rawSources = (answer: unknown): readonly PolicySource[] =>
-  rawAnswer(sourcesShape, answer).sources.map(({ name, text }) => ({ name, text }));
+function activePolicies(answer: unknown) {
+  const { digest, sources } = rawAnswer(sourcesShape, answer);
+  return { digest, sources: sources.map(({ name, text }): PolicySource => ({ name, text })) };
+}
+
+/** As the broker compiles and permits them; its words name the file. */
+async function checkActivation(api: BrokerApi, { activate }: PlannedPolicies): Promise<void> {
+  if (activate === null) return;
+  const sources = activate.map(({ name, text }) => ({ name, text }));
+  const error = await planRefusal(api, { policies: { sources } });
+  if (error !== null) throw error;
+}
 
 async function list<T>(
   api: Pick<BrokerApi, "get">,
@@ -114,7 +126,7 @@ function assemble(
   api: BrokerApi,
   bodies: ReadonlyMap<PlannedPut["desired"], JsonObject>,
   puts: readonly PlannedPut[],
-  policies: PlannedPolicies,
+  policies: PlannedPolicies & { readonly before: string | null },
   deletions: readonly PlannedDeletion[],
 ): Plan {
   const objects: ReportedObject[] = [];
@@ -126,7 +138,7 @@ function assemble(
     objects.push(object);
     if (action !== "create" && action !== "update") continue;
     const text = `${put.result}  ${kind} ${name}`;
-    const run = () => putObject(api, put.desired.kind, name, bodies.get(put.desired) ?? {});
+    const run = () => putObject(api, put, bodies.get(put.desired) ?? {});
     steps.push({ objects: [object], text, run });
   }
   const sources = policies.sources.map((source): ReportedObject => {
@@ -141,7 +153,7 @@ function assemble(
     const body = { sources: activate.map(({ name, text }) => ({ name, text })) };
     const text = `activated  ${activate.length} files of policies`;
     const run = async (): Promise<void> => {
-      await api.send("PUT", "/v1/policies", body);
+      await api.send("PUT", "/v1/policies", body, preconditionOf(policies.before));
     };
     steps.push({ objects: changed, text, run });
   }
@@ -172,12 +184,11 @@ function pathOf(kind: "trust" | "backend" | "role", name: string): string {
 /** The path names the object; its own member for that is left out of the body. */
 async function putObject(
   api: BrokerApi,
-  kind: "trust" | "backend" | "role",
-  name: string,
+  { desired: { kind, name }, precondition }: PlannedPut,
   members: JsonObject,
 ): Promise<void> {
   const body = Object.fromEntries(Object.entries(members).filter(([key]) => key !== kind));
-  await api.send("PUT", pathOf(kind, name), body);
+  await api.send("PUT", pathOf(kind, name), body, precondition);
 }
 
 function showPlan(session: Session, { objects, tests }: Plan): void {
@@ -302,7 +313,10 @@ function stopped({ steps }: Plan, at: number, failure: CliError): CliError {
   return new CliError(
     {
       ...failure.parts,
-      todo: `${failure.parts.todo} Then run it again: it goes on from where it stopped.`,
+      todo:
+        failure.parts.code === "interrupted"
+          ? "Run it again: it goes on from where it stopped."
+          : `${failure.parts.todo} Then run it again: it goes on from where it stopped.`,
       more: {
         ...failure.parts.more,
         failed: namesOf(steps.slice(at, at + 1)),

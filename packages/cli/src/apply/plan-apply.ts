@@ -15,6 +15,8 @@ const plannedAnswer = z.object({
   changes: z.array(
     z.object({ path: z.string(), from: z.json(), to: z.json(), secret: z.boolean() }),
   ),
+  /** Older brokers do not tell. */
+  tag: z.string().nullable().optional(),
   error: z.record(z.string(), z.unknown()).nullable(),
 });
 const planAnswer = z.object({ objects: z.array(plannedAnswer) });
@@ -35,6 +37,8 @@ export interface PlannedPut {
   readonly result: "created" | "updated" | "unchanged" | "refused";
   readonly changes: readonly FieldChange[];
   readonly error: CliError | null;
+  /** Of the put: that what is there is still what the plan was made from. */
+  readonly precondition: Readonly<Record<string, string>>;
 }
 
 /** Of one call: each connects to a backend at most a few times, and a call is bounded in time. */
@@ -82,6 +86,21 @@ function chunks<T>(items: readonly T[], size: number): readonly (readonly T[])[]
   return parts;
 }
 
+/** Why the broker would refuse the one thing that `body` describes; null where it would not. */
+export async function planRefusal(
+  api: Pick<BrokerApi, "send" | "url">,
+  body: JsonObject,
+): Promise<CliError | null> {
+  const { objects } = readAnswer(planAnswer, await api.send("POST", "/v1/plan", body));
+  const [error] = objects.flatMap((each) => (each.error === null ? [] : [each.error]));
+  return error === undefined ? null : brokerError(error, api.url);
+}
+
+function brokerError(error: Readonly<Record<string, unknown>>, url: string): CliError {
+  const status = error["status"];
+  return problemError(typeof status === "number" ? status : 422, error, url);
+}
+
 /** The answer has the objects in the order of the question. */
 async function ask(
   api: Pick<BrokerApi, "send" | "url">,
@@ -100,15 +119,21 @@ async function ask(
         reference: desired.references.get(change.path.replace(/^config\./, "")) ?? null,
       })),
       error: errorOf(planned, desired.document, api.url),
+      precondition: preconditionOf(planned.tag),
     };
   });
+}
+
+/** Undefined: an older broker does not tell. */
+export function preconditionOf(tag: string | null | undefined): Readonly<Record<string, string>> {
+  if (tag === undefined) return {};
+  return tag === null ? { "if-none-match": "*" } : { "if-match": `"${tag}"` };
 }
 
 /** The broker's words, with file, line and column of what it complains about. */
 function errorOf(planned: PlannedAnswer, document: YamlDocument, url: string): CliError | null {
   if (planned.error === null) return null;
-  const status = planned.error["status"];
-  const error = problemError(typeof status === "number" ? status : 422, planned.error, url);
+  const error = brokerError(planned.error, url);
   const where = (error.parts.where ?? "").replace(/^(role|trust|body)\./, "");
   return atPlace(error, document.placeOf(pathOfPlace(where)));
 }

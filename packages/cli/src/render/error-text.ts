@@ -15,7 +15,7 @@ export function errorText(parts: CliErrorParts, paint: Paint): string {
   add("where", parts.where);
   add("why", parts.why);
   for (const [name, value] of Object.entries(parts.more ?? {})) {
-    lines.push(`${cleanText(name.replaceAll("_", " "))}`.padEnd(5) + ":");
+    lines.push(`${cleanText(name.replaceAll("_", " "))}:`);
     for (const item of Array.isArray(value) ? value : [value]) {
       lines.push(`       ${memberText(item)}`);
     }

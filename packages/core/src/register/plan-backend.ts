@@ -2,6 +2,7 @@ import {
   BrokerError,
   backendOfRole,
   parseBackendId,
+  tagOf,
   type BackendId,
   type CallContext,
   type CredentialBackend,
@@ -34,6 +35,8 @@ export type Planned =
       readonly name: string;
       readonly put: Put;
       readonly changes: readonly FieldChange[];
+      /** Of what it was compared with, for the precondition of its put; null: it is not there. */
+      readonly tag: string | null;
     }
   | { readonly name: string; readonly refused: BrokerError };
 
@@ -130,7 +133,8 @@ async function planOne(
   ];
   const target = openTarget(parts, id, type, config);
   const put = existing === null ? "created" : changes.length === 0 ? "unchanged" : "updated";
-  const planned = { name: id, put, changes } as const;
+  const tag = existing === null ? null : tagOf(existing);
+  const planned = { name: id, put, changes, tag } as const;
   // One that stays as it is is not asked: its outage must not hinder the change of another.
   if (put === "unchanged") return { planned, target };
   try {
@@ -227,7 +231,8 @@ async function planRole(
   const changes = changedFields({ plain: from, shown: from }, { plain: to, shown: to });
   const put = existing === null ? "created" : isSameJson(from, to) ? "unchanged" : "updated";
   if (put !== "unchanged") await check(parts, id, target, [role.settings], context);
-  return { name: role.name, put, changes };
+  const tag = existing === null ? null : tagOf(existing);
+  return { name: role.name, put, changes, tag };
 }
 
 function registeredTarget(parts: CoreParts, view: CatalogView, id: BackendId): Target {

@@ -1,4 +1,10 @@
-import { BrokerError, refuseRivalTrustRoot, type JsonObject, type TrustRoot } from "@mayfly/spec";
+import {
+  BrokerError,
+  refuseRivalTrustRoot,
+  tagOf,
+  type JsonObject,
+  type TrustRoot,
+} from "@mayfly/spec";
 import { stillAuthorised } from "../administer/authorise.ts";
 import type { Author } from "../administer/author.ts";
 import type { CoreParts } from "../core-parts.ts";
@@ -14,10 +20,11 @@ export async function planTrustRoots(
 ): Promise<readonly Planned[]> {
   const { trustRoots } = (await parts.catalog.fresh()).snapshot;
   const roots = new Map<string, TrustRoot>(trustRoots.map((root) => [root.name, root]));
+  const tags = new Map<string, string>(trustRoots.map((root) => [root.name, tagOf(root)]));
   const planned: Planned[] = [];
   for (const input of inputs) {
     try {
-      planned.push(await planOne(parts, roots, input, by));
+      planned.push(await planOne(parts, { roots, tags }, input, by));
     } catch (error) {
       if (!BrokerError.is(error)) throw error;
       planned.push({ name: nameOf(input), refused: error });
@@ -28,7 +35,7 @@ export async function planTrustRoots(
 
 async function planOne(
   parts: CoreParts,
-  roots: Map<string, TrustRoot>,
+  { roots, tags }: { roots: Map<string, TrustRoot>; tags: ReadonlyMap<string, string> },
   input: unknown,
   by: Author,
 ): Promise<Planned> {
@@ -39,8 +46,9 @@ async function planOne(
   roots.set(root.name, root);
   const [from, to] = [existing === undefined ? {} : membersOf(existing), membersOf(root)];
   const changes = changedFields({ plain: from, shown: from }, { plain: to, shown: to });
-  if (existing === undefined) return { name: root.name, put: "created", changes };
-  return { name: root.name, put: changes.length === 0 ? "unchanged" : "updated", changes };
+  if (existing === undefined) return { name: root.name, put: "created", changes, tag: null };
+  const put = changes.length === 0 ? "unchanged" : "updated";
+  return { name: root.name, put, changes, tag: tags.get(root.name) ?? null };
 }
 
 const membersOf = ({ kind, enabled, config }: TrustRoot): JsonObject => ({ kind, enabled, config });

@@ -55,7 +55,7 @@ async function policiesView(
     const before = (await ports.core.catalogView()).policies?.digest ?? null;
     const changes =
       put === "unchanged" ? [] : [{ path: "digest", from: before, to: digest, secret: false }];
-    return plannedView("policies", { name, put, changes }, c, ports);
+    return plannedView("policies", { name, put, changes, tag: before }, c, ports);
   } catch (error) {
     if (!BrokerError.is(error)) throw error;
     return plannedView("policies", { name, refused: error }, c, ports);
@@ -72,9 +72,10 @@ function plannedView(kind: string, planned: Planned, c: HttpContext, ports: AppP
       name,
       result: "refused",
       changes: [],
+      tag: null,
       error: problemAnswer(error, traceId, ports.settings.issuer).body,
     };
   }
   const changes = planned.changes.map(({ path, from, to, secret }) => ({ path, from, to, secret }));
-  return { kind, name, result: planned.put, changes, error: null };
+  return { kind, name, result: planned.put, changes, tag: planned.tag, error: null };
 }

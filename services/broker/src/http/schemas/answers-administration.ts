@@ -159,6 +159,10 @@ export const planAnswer = z.strictObject({
           secret: z.boolean().meta({ description: "Then neither text is answered." }),
         }),
       ),
+      tag: z
+        .string()
+        .nullable()
+        .meta({ description: "The ETag of what it was compared with. Null: it is not there." }),
       error: problemSchema.nullable(),
     }),
   ),
