@@ -69,7 +69,8 @@ jq -nc --arg task "$(jq -r .task.id kept.json)" --arg lease "$lease" \\
   --arg decision "$(jq -r .decision lease.json)" \\
   --arg ended "$(mayfly end list --json | jq -rs '.[0].id')" \\
   --arg kid "$(mayfly signing-key list --json | jq -rs '.[-1].kid')" \\
-  '{task: $task, lease: $lease, dec: $decision, end: $ended, kid: $kid}'
+  --arg digest "$(mayfly policy history --json | jq -rs '.[0].digest')" \\
+  '{task: $task, lease: $lease, dec: $decision, end: $ended, kid: $kid, digest: $digest}'
 `;
 
 /** By path from the reader's folder. */

@@ -81,6 +81,7 @@ test.skipIf(!hasTools).each(EXAMPLES.filter((example) => NOT_RUN[example] === un
   (example) => {
     const command = example
       .replaceAll("Zm9v…", ids["kid"] ?? "")
+      .replaceAll("9f2c…", ids["digest"] ?? "")
       .replaceAll(/\b(task|lease|dec|end)_0199…/g, (short, kind: string) => ids[kind] ?? short);
     const { status, stdout } = inTerminal(`bash -c ${quoted(command)}`);
     expect(status, `${command}\n${stdout}`).toBe(ENDS_OTHERWISE[example] ?? 0);

@@ -26,7 +26,7 @@ export function policyHistoryCommands(policy: Command, open: Open): void {
     .command("show")
     .description("the text of the policies that decide now, or of earlier ones")
     .argument("[digest]", "of policies that were active, whole or its beginning")
-    .addHelpText("after", examples("mayfly policy show", "mayfly policy show 9f2c8a11"))
+    .addHelpText("after", examples("mayfly policy show", "mayfly policy show 9f2c…"))
     .action(async (digest: string | undefined, _options: object, command: Command) => {
       const session = open(command);
       const path = digest === undefined ? "" : `/${await wholeDigest(session, digest)}`;
@@ -58,7 +58,7 @@ export function policyHistoryCommands(policy: Command, open: Open): void {
     .description("let earlier policies decide again")
     .argument("<digest>", "of policies that were active, whole or its beginning")
     .option("--yes", "do not ask")
-    .addHelpText("after", examples("mayfly policy rollback 9f2c8a11"))
+    .addHelpText("after", examples("mayfly policy rollback 9f2c…"))
     .action(async (given: string, options: { yes?: true }, command: Command) => {
       const session = open(command);
       const api = session.api();

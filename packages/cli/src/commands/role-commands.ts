@@ -74,14 +74,6 @@ export const roleCommands: CommandSet = (program, open) => {
       session.text(table(columns, roles, session.paint));
     });
   lookCommands(role, open);
-  switchCommands(role, open, {
-    noun: "role",
-    argument: "such as orders-db/reader",
-    example: "orders-db/reader",
-    enables: "issue from a role again",
-    disables: "issue no more from a role; what it has issued ends as ever",
-    pathOf,
-  });
   changeCommands(role, open);
 };
 
@@ -105,6 +97,14 @@ function changeCommands(role: Command, open: (command: Command) => Session): voi
         else session.note(`${readAnswer(putRoleAnswer, answer).result}  role ${name}`);
       }
     });
+  switchCommands(role, open, {
+    noun: "role",
+    argument: "such as orders-db/reader",
+    example: "orders-db/reader",
+    enables: "issue from a role again",
+    disables: "issue no more from a role; what it has issued ends as ever",
+    pathOf,
+  });
   ifMatchOption(
     role.command("delete").description("forget a role; what was issued for it ends as ever"),
   )

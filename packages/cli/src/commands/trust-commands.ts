@@ -49,15 +49,6 @@ export const trustCommands: CommandSet = (program, open) => {
       ];
       session.text(table(columns, roots, session.paint));
     });
-  lookCommands(trust, open);
-  switchCommands(trust, open, {
-    noun: "trust",
-    argument: "name of the trust root",
-    example: "acme.test",
-    enables: "accept identities of this root again",
-    disables: "accept identities of this root no more, and keep it registered",
-    pathOf,
-  });
   createOption(
     ifMatchOption(
       trust.command("put").description("register trust roots, or change them, from files"),
@@ -78,6 +69,15 @@ export const trustCommands: CommandSet = (program, open) => {
         else session.note(`${readAnswer(resultAnswer, answer).result}  trust ${name}`);
       }
     });
+  lookCommands(trust, open);
+  switchCommands(trust, open, {
+    noun: "trust",
+    argument: "name of the trust root",
+    example: "acme.test",
+    enables: "accept identities of this root again",
+    disables: "accept identities of this root no more, and keep it registered",
+    pathOf,
+  });
   ifMatchOption(trust.command("delete").description("accept identities of this root no more"))
     .argument("<trust>", "name of the trust root")
     .option("--yes", "do not ask")
