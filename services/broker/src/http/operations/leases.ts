@@ -75,7 +75,7 @@ export const LEDGER_OPERATIONS: readonly Operation[] = [
     summary: "List events",
     caller: "administrator",
     query: eventsQuery,
-    answers: { 200: json("Events, newest first.", eventsAnswer) },
+    answers: { 200: json("Events, oldest first.", eventsAnswer) },
   },
   {
     method: "get",

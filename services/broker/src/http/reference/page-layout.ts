@@ -19,12 +19,12 @@ a { color: var(--link); } a:focus-visible, summary:focus-visible { outline: 2px 
 .page { display: grid; grid-template-columns: minmax(0, 1fr); }
 main { padding: 1rem 1.25rem 4rem; min-width: 0; max-width: 62rem; }
 nav { padding: 1rem 1.25rem; background: var(--soft); border-bottom: 1px solid var(--line);
-  font-size: .875rem; }
+  font-size: .875rem; max-height: 15rem; overflow: auto; }
 nav ul { list-style: none; margin: 0 0 .75rem; padding: 0; }
 nav li { padding: .1rem 0; } nav h2 { margin: .5rem 0 .25rem; font-size: .875rem; }
 nav a { text-decoration: none; } nav a:hover { text-decoration: underline; }
 @media (min-width: 60rem) { .page { grid-template-columns: 19rem minmax(0, 1fr); }
-  nav { position: sticky; top: 0; height: 100vh; overflow: auto; border-bottom: 0;
+  nav { position: sticky; top: 0; height: 100vh; max-height: none; border-bottom: 0;
     border-right: 1px solid var(--line); } main { padding: 1.5rem 2.5rem 6rem; } }
 h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { margin: 3rem 0 .5rem; font-size: 1.3rem; }
 h3 { margin: 0 0 .25rem; font-size: 1.05rem; } h4 { margin: 1rem 0 .25rem; font-size: .9rem; }
