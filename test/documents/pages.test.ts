@@ -11,7 +11,7 @@ import { isScenario, startScenario, type Scenario } from "./scenario.ts";
 
 /** What the pages' readers have beside Node. */
 const hasTools = (
-  await Promise.all([isInstalled("psql"), isInstalled("jq"), isInstalled("curl")])
+  await Promise.all((["psql", "jq", "curl", "python"] as const).map((name) => isInstalled(name)))
 ).every(Boolean);
 const COMMAND_MS_MAX = 120_000;
 const BLOCK_MS_MAX = 240_000;
