@@ -7,11 +7,14 @@ import {
   createPolicyCompiler,
   parsePolicyTests,
   POLICY_SCHEMA,
+  runPolicyTests,
 } from "./index.ts";
 
-const page = readFileSync(new URL("../../../docs/policies.md", import.meta.url), "utf8");
-const blocks = (language: string): readonly string[] =>
-  [...page.matchAll(/^```([^\n]*)\n([^]*?)^```$/gmu)]
+const textOf = (name: string): string =>
+  readFileSync(new URL(`../../../docs/${name}.md`, import.meta.url), "utf8");
+const page = textOf("policies");
+const blocks = (language: string, of = page): readonly string[] =>
+  [...of.matchAll(/^```([^\n]*)\n([^]*?)^```$/gmu)]
     .filter((match) => match[1] === language)
     .map((match) => match[2] ?? "");
 const compile = (text: string) => createPolicyCompiler().compile([{ name: "page", text }]);
@@ -43,4 +46,13 @@ describe("docs/policies.md", () => {
     const actions = ADMINISTRATIVE_ACTIONS.filter((action) => !page.includes(`\`${action}\``));
     expect(actions).toEqual([]);
   });
+});
+
+test("docs/administration.md shows policies that compile together, and tests that they pass", () => {
+  const administration = textOf("administration");
+  const compiled = compile(blocks("cedar", administration).join("\n"));
+  if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
+  const [, shown] = blocks("yaml", administration);
+  const results = runPolicyTests(compiled.engine, parsePolicyTests(parse(shown ?? "")), new Map());
+  expect(results.map(({ differences }) => differences)).toEqual([[], []]);
 });
