@@ -91,7 +91,7 @@ async function backendDeletion(
   return { kind: "backend", name: id, action: "delete", note: null };
 }
 
-/** Whoever administers by this root's tokens would be locked out, the one who runs this included. */
+/** Who administers by this root's tokens would be locked out, whoever runs this included. */
 function trustNote(
   root: Registered["trust"][number],
   gone: Registered["trust"],

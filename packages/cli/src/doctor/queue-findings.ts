@@ -2,7 +2,7 @@ import { checkRedis } from "@mayfly/queue";
 import type { Session } from "../session.ts";
 import { bad, good, skipped, type Finding } from "./finding.ts";
 
-/** Redis as a process on this machine would use it. The queue on PostgreSQL is the ledger's look. */
+/** Redis as a process on this machine would use it; a queue on PostgreSQL is the ledger's part. */
 export async function redisFindings(session: Session): Promise<readonly Finding[]> {
   const { queue, redisUrl, redisCluster } = session.settings();
   if (queue !== "redis" && redisUrl === null) {
