@@ -124,4 +124,10 @@ describe("an end by selector", () => {
     expect(one.output()).not.toContain(password);
     expect(one.output()).not.toContain("canary-");
   });
+
+  test("nothing leaks of all that, and the log is unbroken", async () => {
+    accepted(await kill(one, { wait: "30s" }), "the last kill");
+    await until("nothing to be live", SETTLE_MS_MAX, async () => (await liveOf()) === 0);
+    await expect(mayfly.assertNothingLeaks(one)).resolves.toBeUndefined();
+  });
 });
