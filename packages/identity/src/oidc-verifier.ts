@@ -89,7 +89,7 @@ export const oidcKeysRules = ({ algorithms }: OidcConfig): JwkSetRules => ({
   profile: "oidc",
 });
 
-/** One look at the issuer: discovery, unless the configuration names the keys' address, and keys. */
+/** One look: discovery, unless the configuration names the keys' address, and the keys. */
 export async function fetchOidcKeys(
   config: OidcConfig,
   http: OutboundHttp,

@@ -49,7 +49,7 @@ export interface MembershipRule {
   readonly stability: WorkloadAttribute["stability"];
 }
 
-/** `groups:platform` for each value that counts, of a claim that is a list of texts, or one text. */
+/** `groups:platform` for each value that counts, of a claim that is a list of texts or a text. */
 export function readMemberships(
   claims: JsonMap,
   rules: readonly MembershipRule[],

@@ -13,8 +13,8 @@ import {
  * that lacks one.
  *
  * Absent from a request may be: a tag of the workload, `context.task.initiator` and
- * `context.task.initiator_trust_root`. A policy that reads one must test for it first, and only in a way that its absence can never
- * permit (`presence-rule.ts`).
+ * `context.task.initiator_trust_root`. A policy that reads one must test for it first, and only in
+ * a way that its absence can never permit (`presence-rule.ts`).
  */
 export const POLICY_SCHEMA = `
 // A registered place that credentials come from. Id: the backend's name.
@@ -154,8 +154,7 @@ action "end" in ["stop"] appliesTo { principal: [Workload], resource: [Task, Lea
 action "kill" in ["stop"] appliesTo { principal: [Workload], resource: [Task, Ledger] };
 `;
 
-/** Names in either schema that `Action::"…"` may have. */
-export const CREDENTIAL_ACTIONS: ReadonlySet<string> = new Set(["credential", "issue", "renew"]);
+/** Names of its actions and groups. */
 export const ADMINISTRATION_ACTIONS: ReadonlySet<string> = new Set([
   ...ADMINISTRATIVE_ACTIONS,
   "administer",

@@ -180,8 +180,8 @@ const insertTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fr
       idle_timeout_seconds, heartbeat_outage_seconds, identity_proven_at,
       identity_max_age_seconds)
     SELECT id, parent_id, root_id, ancestors, depth, workload, workload_name, verified_initiator,
-      verified_initiator_trust_root, claimed_initiator, ref, descriptor, confirmation, mayfly.instant(deadline_ms),
-      idle_timeout_seconds, ${outage},
+      verified_initiator_trust_root, claimed_initiator, ref, descriptor, confirmation,
+      mayfly.instant(deadline_ms), idle_timeout_seconds, ${outage},
       mayfly.instant(identity_proven_ms), identity_max_age_seconds
     FROM jsonb_to_recordset(${rows(
       accepted.flatMap((each) => {

@@ -162,11 +162,11 @@ export function refuseRivalTrustRoot(root: TrustRoot, others: readonly TrustRoot
 /**
  * What platform teams register. K1. Every change is an event in the same transaction, which names
  * the decision that it was made by. K2. Every change raises the version. K3. A backend with live
- * leases is not deleted, and its upstream identity does not change (`conflict`). K4. Putting what is
- * already there changes nothing. K5. Of two enabled trust roots of one kind that claim the same
+ * leases is not deleted, and its upstream identity does not change (`conflict`). K4. Putting what
+ * is already there changes nothing. K5. Of two enabled trust roots of one kind that claim the same
  * issuer or trust domain the second is a `conflict`, however they race. K6. A precondition that
- * does not hold is `precondition_failed`, and nothing is changed; it is looked at when the change is
- * made, so that of two changes of one revision one is refused.
+ * does not hold is `precondition_failed`, and nothing is changed; it is looked at when the change
+ * is made, so that of two changes of one revision one is refused.
  */
 export interface Catalog {
   version(): Promise<number>;

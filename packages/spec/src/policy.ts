@@ -30,7 +30,7 @@ export interface AccessRequest {
     readonly targets: readonly string[];
     /** Name of the initiator if a token proved it, else null. A claimed one never gets here. */
     readonly verifiedInitiator: string | null;
-    /** Which trust root vouched for the initiator; null without one, or where it is not on record. */
+    /** Which trust root vouched for the initiator; null without one, or if it is not on record. */
     readonly initiatorTrustRoot: TrustRootName | null;
   };
   readonly role: {

@@ -39,8 +39,8 @@ export async function authorise(parts: CoreParts, by: Author, ask: Ask): Promise
 }
 
 /**
- * Asked again where time has passed since: whoever lost the right meanwhile no longer has it. Only a
- * denial leaves a row.
+ * Asked again where time has passed since: whoever lost the right meanwhile no longer has it. Only
+ * a denial leaves a row.
  */
 export async function stillAuthorised(parts: CoreParts, by: Author, ask: Ask): Promise<void> {
   if (by.kind !== "identity") return;

@@ -25,8 +25,8 @@ export interface AuthorPorts extends CallerPorts {
 type WithTasks = AuthorPorts & { readonly tasks: Pick<TaskLedger, "find" | "lease"> };
 
 /**
- * Who asks to administer: policies decide of what, but for the bootstrap administrator. Who is of no
- * trust root of administrators is told so at once: no policy is asked, and no row is written.
+ * Who asks to administer: policies decide of what, but for the bootstrap administrator. Who is of
+ * no trust root of administrators is told so at once: no policy is asked, no row is written.
  */
 export async function authorOf(c: HttpContext, ports: CallerPorts): Promise<Author> {
   const author = authorOfCaller(await callerOf(c, ports));
