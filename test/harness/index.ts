@@ -25,7 +25,7 @@ export {
   WRITER,
 } from "./registration.ts";
 export { startRestartable, type Restartable } from "./restartable-server.ts";
-export { sharedServer, type ServerAddress } from "./server-address.ts";
+export { sharedServer } from "./server-address.ts";
 export type { Environment } from "./service-process.ts";
 export { startInstallation, type Installation, type RunningBroker } from "./start-installation.ts";
 export { pause, until } from "./until.ts";
