@@ -1,10 +1,19 @@
-import type { Parts } from "@mayfly/composition";
-import { BrokerError, parseBackendId } from "@mayfly/spec";
+import {
+  BrokerError,
+  parseBackendId,
+  type Clock,
+  type IssuingHealth,
+  type TaskTokens,
+} from "@mayfly/spec";
 import type { ReadinessCheck } from "./http/routes/health.ts";
 import type { ServedTls } from "./tls-reload.ts";
 
 export interface ReadinessPorts {
-  readonly parts: Pick<Parts, "ledger" | "taskTokens" | "clock">;
+  readonly parts: {
+    readonly ledger: { checkSchema(): Promise<void>; readonly health: IssuingHealth };
+    readonly taskTokens: Pick<TaskTokens, "jwks">;
+    readonly clock: Clock;
+  };
   readonly sweepIntervalSeconds: number;
   readonly tls: ServedTls | null;
   isStopping(): boolean;

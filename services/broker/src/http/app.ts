@@ -105,7 +105,7 @@ export function createApp(ports: AppPorts): Hono<Env> {
     await next();
   });
   // A new route needs its entry in operations/ as well, else openapi/documented.test.ts fails; and
-  // what it answers is compared with that entry in every test that calls it (testing/check-answers).
+  // each test that calls it compares what it answers with that entry (testing/check-answers).
   tokenRoutes(app, ports);
   explainRoutes(app, ports);
   taskRoutes(app, ports);

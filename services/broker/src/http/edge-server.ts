@@ -38,7 +38,10 @@ export interface TlsCertificate {
   readonly key: string;
 }
 
-/** The HTTP server in front of the application, with all that is refused before it. Not listening. */
+/**
+ * The HTTP server in front of the application, with all that is refused before it. It does not
+ * listen yet.
+ */
 export function createEdgeServer(options: EdgeOptions): EdgeServer {
   const { tls, limits, overrideGlobalObjects } = options;
   const answer = getRequestListener(boundPipelining(options.fetch), {

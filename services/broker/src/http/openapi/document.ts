@@ -3,7 +3,7 @@ import type { JsonObject } from "@mayfly/spec";
 import { problemSchema } from "../schemas/problems.ts";
 import { collectJsonSchemas, type JsonSchemas } from "./json-schemas.ts";
 import { TAGS, type Caller, type Operation } from "./operation.ts";
-import { HEADERS, responsesOf } from "./responses.ts";
+import { HEADERS, responsesOf, type Refusals } from "./responses.ts";
 
 export interface DocumentOptions {
   /** The broker's public URL. */
@@ -21,10 +21,11 @@ export function openApiDocument(
 ): JsonObject {
   const schemas = collectJsonSchemas();
   schemas.answer(problemSchema);
+  const shared: Refusals = {};
   const paths: Record<string, JsonObject> = {};
   for (const operation of operations) {
     const path = documentPath(operation.path);
-    paths[path] = { ...paths[path], [operation.method]: described(operation, schemas) };
+    paths[path] = { ...paths[path], [operation.method]: described(operation, schemas, shared) };
   }
   return {
     openapi: "3.1.1",
@@ -40,6 +41,7 @@ export function openApiDocument(
     components: {
       schemas: sorted(schemas.components),
       securitySchemes: SECURITY_SCHEMES,
+      responses: sorted(shared),
       headers: HEADERS,
     },
   };
@@ -87,7 +89,7 @@ const SECURITY: Readonly<Record<Caller, readonly JsonObject[]>> = {
 export const documentPath = (path: string): string =>
   path.replace(/\/\*$/, "").replaceAll(/:(\w+)/g, "{$1}");
 
-function described(operation: Operation, schemas: JsonSchemas): JsonObject {
+function described(operation: Operation, schemas: JsonSchemas, shared: Refusals): JsonObject {
   const { id, tag, summary, description, caller } = operation;
   const parameters = operationParameters(operation, schemas);
   return {
@@ -98,7 +100,7 @@ function described(operation: Operation, schemas: JsonSchemas): JsonObject {
     security: SECURITY[caller],
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(operation.body === undefined ? {} : { requestBody: bodyOf(operation.body, schemas) }),
-    responses: responsesOf(operation, schemas),
+    responses: responsesOf(operation, schemas, shared),
   };
 }
 

@@ -36,10 +36,9 @@ describe("the API's document", () => {
     const document = openApiDocument(ALL_OPERATIONS, { issuer, version: API_VERSION });
     const file = readFileSync(new URL("../../../../../docs/openapi.json", import.meta.url), "utf8");
     const written: unknown = JSON.parse(file);
-    expect(
-      written,
-      "run: node services/broker/src/http/openapi/write-document.ts && pnpm exec oxfmt docs/openapi.json",
-    ).toEqual(document);
+    expect(written, "run: node services/broker/src/http/openapi/write-document.ts").toEqual(
+      document,
+    );
   });
   it("is valid by the official schema of OpenAPI 3.1", async () => {
     const document = openApiDocument(ALL_OPERATIONS, { issuer: "https://a.test", version: "1" });

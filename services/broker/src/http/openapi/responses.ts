@@ -1,4 +1,4 @@
-import type { ErrorCode, JsonObject } from "@mayfly/spec";
+import type { ErrorCode, Json, JsonObject } from "@mayfly/spec";
 import { oauthErrorSchema, problemSchema } from "../schemas/problems.ts";
 import { answersOauth, errorCodesOf, statusOf } from "./error-codes.ts";
 import type { JsonSchemas } from "./json-schemas.ts";
@@ -20,20 +20,38 @@ const header = (name: keyof typeof HEADERS): JsonObject => ({
   $ref: `#/components/headers/${name}`,
 });
 
-/** Every response of an operation, by status. */
-export function responsesOf(operation: Operation, schemas: JsonSchemas): JsonObject {
+/** Refusals that several operations share, by what they say. */
+export type Refusals = Record<string, JsonObject>;
+
+/** Every response of an operation, by status; refusals are kept in `shared`, and referred to. */
+export function responsesOf(
+  operation: Operation,
+  schemas: JsonSchemas,
+  shared: Refusals,
+): JsonObject {
   const answers = Object.entries(operation.answers).map(
-    ([status, answer]) => [status, answerOf(answer, schemas)] as const,
+    ([status, answer]): [string, JsonObject] => [status, { ...answerOf(answer, schemas) }],
   );
   const byStatus = Map.groupBy(errorCodesOf(operation), (code) => statusOf(operation, code));
   const refusals = [...byStatus].map(
     ([status, codes]) => [String(status), refusalOf(operation, status, codes, schemas)] as const,
   );
-  const responses = new Map<string, DescribedResponse & JsonObject>();
-  for (const [status, response] of [...answers, ...refusals]) {
-    responses.set(status, merged(responses.get(status), response));
+  const responses: Record<string, JsonObject> = Object.fromEntries(answers);
+  for (const [status, refusal] of refusals) {
+    const answer = responses[status];
+    responses[status] =
+      answer === undefined ? reference(status, refusal, shared) : merged(answer, refusal);
   }
-  return Object.fromEntries([...responses].toSorted(([a], [b]) => Number(a) - Number(b)));
+  return responses;
+}
+
+/** Named after what it is: `401-unauthenticated-invalid_identity`, the token endpoint's apart. */
+function reference(status: string, refusal: DescribedResponse, shared: Refusals): JsonObject {
+  const codes = [...refusal.description.matchAll(/\w+/g)].map(([code]) => code);
+  const form = Object.hasOwn(refusal.content ?? {}, "application/json") ? "-oauth" : "";
+  const name = `${status}${form}-${codes.join("-")}`;
+  shared[name] = { ...refusal };
+  return { $ref: `#/components/responses/${name}` };
 }
 
 interface DescribedResponse {
@@ -43,16 +61,18 @@ interface DescribedResponse {
 }
 
 /** One status may be an answer and a refusal, told apart by the media type (`/readyz`, 503). */
-const merged = (
-  one: DescribedResponse | undefined,
-  other: DescribedResponse,
-): DescribedResponse & JsonObject => ({
-  description: one === undefined ? other.description : `${one.description}\n\n${other.description}`,
-  headers: { ...one?.headers, ...other.headers },
-  ...(one?.content === undefined && other.content === undefined
-    ? {}
-    : { content: { ...one?.content, ...other.content } }),
-});
+function merged(one: JsonObject, other: DescribedResponse): JsonObject {
+  const inner = (name: string): JsonObject => objectOf(one[name]);
+  const what = typeof one["description"] === "string" ? `${one["description"]} Or: ` : "";
+  return {
+    description: what + other.description,
+    headers: { ...inner("headers"), ...other.headers },
+    content: { ...inner("content"), ...other.content },
+  };
+}
+const objectOf = (value: Json | undefined): JsonObject =>
+  typeof value === "object" && value !== null && !isList(value) ? value : {};
+const isList = (value: Json): value is readonly Json[] => Array.isArray(value);
 
 function answerOf(answer: Answer, schemas: JsonSchemas): DescribedResponse {
   const head = { description: answer.what, headers: { "Mayfly-Trace": header("Mayfly-Trace") } };
