@@ -2,15 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  counts,
-  decision,
-  DECISION,
-  lease,
-  LEASE,
-  task,
-  TASK,
-} from "./__fixtures__/broker-answers.ts";
+import { counts, decision, DECISION, lease, LEASE, task } from "./__fixtures__/broker-answers.ts";
 import { runAgainst } from "./__fixtures__/run-against.ts";
 import { TestBroker } from "./__fixtures__/test-broker.ts";
 import { createProgram, withDescendants } from "./program.ts";
@@ -31,8 +23,9 @@ afterAll(async () => {
 const words = withDescendants(createProgram(nowhere, { code: 0 }, "1.2.3"))
   .filter((command) => command.parent !== null && command.name() !== "complete")
   .map((command) => {
-    const parent = command.parent?.parent == null ? [] : [command.parent.name()];
-    return [...parent, command.name()].join(" ");
+    const { parent } = command;
+    const group = parent === null || parent.parent === null ? [] : [parent.name()];
+    return [...group, command.name()].join(" ");
   })
   .filter((line) => !line.split(" ").includes("help"));
 
