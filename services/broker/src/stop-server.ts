@@ -16,8 +16,8 @@ export interface StopPorts {
 const AFTERWORK_MS_MAX = 10_000;
 
 /**
- * Stops a server whose readiness says no already: goes on serving for the drain, lets requests under
- * way end for `stopSeconds`, then cuts them. Either way it waits until what they had begun is
+ * Stops a server whose readiness says no already: goes on serving for the drain, lets requests
+ * under way end for `stopSeconds`, then cuts them. Either way it waits until what they had begun is
  * settled: a credential whose reply was cut has its end requested. New connections are refused
  * after the drain; those that are kept alive are closed with their next answer.
  */

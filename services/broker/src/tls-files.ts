@@ -16,8 +16,8 @@ export interface TlsPair {
 
 /**
  * Reads both files, and checks that they are what a server can serve now: PEM, of one pair, within
- * the certificate's time, and the key readable by its owner and group alone. Throws `config_invalid`, which
- * names the variable and never holds what is in a file.
+ * the certificate's time, and the key readable by its owner and group alone. Throws
+ * `config_invalid`, which names the variable and never holds what is in a file.
  */
 export async function readTlsPair(paths: TlsPaths, now: InstantMs): Promise<TlsPair> {
   const cert = await textOf(paths.cert, "MAYFLY_TLS_CERT_FILE");

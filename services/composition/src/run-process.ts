@@ -13,8 +13,8 @@ export interface Service {
 }
 
 /**
- * Runs a service until SIGTERM or SIGINT: the first asks it to stop gracefully; a second one, or the
- * service's bound, ends the process. Exit codes: 0 stopped gracefully; 1 something under way was
+ * Runs a service until SIGTERM or SIGINT: the first asks it to stop gracefully; a second one, or
+ * the service's bound, ends the process. Exit codes: 0 stopped gracefully; 1 something under way was
  * cut, or it failed to start; 78 (`EX_CONFIG`) where the configuration is at fault, said in plain
  * words.
  *

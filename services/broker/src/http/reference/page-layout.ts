@@ -38,9 +38,10 @@ code, pre { font: .85em/1.5 ui-monospace, monospace; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0;
   border-top: 1px solid var(--line); overflow-wrap: anywhere; }
-th { font-weight: 600; color: var(--dim); } td:first-child { width: 30%; } .must { color: var(--dim);
-  font-size: .8rem; }
-@media (max-width: 40rem) { table, tbody, tr, td { display: block; width: auto; } thead { display: none; }
+th { font-weight: 600; color: var(--dim); } td:first-child { width: 30%; }
+.must { color: var(--dim); font-size: .8rem; }
+@media (max-width: 40rem) { table, tbody, tr, td { display: block; width: auto; }
+  thead { display: none; }
   td { border: 0; padding: 0 0 .15rem; } td:first-child { width: auto; } tr { padding: .4rem 0;
   border-top: 1px solid var(--line); } }
 details { margin: .25rem 0; } summary { cursor: pointer; }

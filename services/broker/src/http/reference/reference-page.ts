@@ -109,10 +109,12 @@ function operationSection(operation: Operation, schemas: JsonSchemas, issuer: st
             ${memberTable(schemas.request(body.schema))}`
     }
     <h4>Answers</h4>
-    ${Object.entries(operation.answers).map(([status, answer]) => answerText(status, answer, schemas))}
-    ${refusals(operation, issuer)}
+    ${answersOf(operation, schemas)} ${refusals(operation, issuer)}
   </section>`;
 }
+
+const answersOf = ({ answers }: Operation, schemas: JsonSchemas): readonly Html[] =>
+  Object.entries(answers).map(([status, answer]) => answerText(status, answer, schemas));
 
 const PLACES = { path: "Path", query: "Query", header: "Headers" } as const;
 
