@@ -36,14 +36,20 @@ The key ring is JSON. \`sealing\` keys encrypt what must be stored; \`root\` key
 fingerprints and tags. The first of each list is the current one, older ones only open and verify.
 Each key is 32 random bytes in base64.
 
-    {"version":1,"sealing":[{"id":"key-1","key":"…"}],"root":[{"id":"root-1","key":"…"}]}
+\`\`\`json
+{"version":1,"sealing":[{"id":"key-1","key":"…"}],"root":[{"id":"root-1","key":"…"}]}
+\`\`\`
 
 To rotate a sealing key without downtime:
 
 1. add the new key at the end of \`sealing\` and restart every process: all can open what it seals;
 2. move it to the front and restart every process: all seal with it;
-3. keep the old key as long as anything is sealed under it: revocation handles of leases that are
-   not ended, backend configurations and signing keys.
+3. \`mayfly sealing reseal\` seals under it what older keys hold: revocation handles of leases that
+   are not ended, backend configurations and signing keys;
+4. take the old key away when \`mayfly sealing status\` says that nothing needs it.
+
+Each step as it is done, and what may go wrong, is in
+[the runbook](runbooks/sealing-key-rotation.md).
 
 Root keys stay: a tag or fingerprint made under a root key that is gone can be verified by nobody.
 `;
