@@ -14,9 +14,9 @@ export interface Service {
 
 /**
  * Runs a service until SIGTERM or SIGINT: the first asks it to stop gracefully; a second one, or
- * the service's bound, ends the process. Exit codes: 0 stopped gracefully; 1 something under way was
- * cut, or it failed to start; 78 (`EX_CONFIG`) where the configuration is at fault, said in plain
- * words.
+ * the service's bound, ends the process. Exit codes: 0 stopped gracefully; 1 something under way
+ * was cut, or it failed to start; 78 (`EX_CONFIG`) where the configuration is at fault, said in
+ * plain words.
  *
  * A promise that was rejected with nobody waiting for it is a defect, of ours or of a driver whose
  * server went away: it is logged, and the process goes on, since a broker or worker that is gone
