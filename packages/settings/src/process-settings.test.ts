@@ -91,7 +91,13 @@ describe("the configuration", () => {
     const client = { MAYFLY_URL: "https://mayfly.acme.test", MAYFLY_ADMIN_TOKEN_FILE: "/x" };
     expect(problemsOf({ ...least, ...client })).toBe("");
     const settings = readClientSettings({}, noFile);
-    expect(settings).toEqual({ url: "http://127.0.0.1:8420", adminToken: null, databaseUrl: null });
+    expect(settings).toMatchObject({
+      url: "http://127.0.0.1:8420",
+      adminToken: null,
+      databaseUrl: null,
+      queue: "postgres",
+      sealingKeyFile: null,
+    });
   });
   it("reads the administrator's token of the command from a file, and shows it nowhere", () => {
     const environment = { MAYFLY_ADMIN_TOKEN_FILE: "/run/token" };
