@@ -1,6 +1,6 @@
 /**
- * `npm run chaos -- [--kills N] [--seed TEXT] [--json]`: real processes over real servers, killed and
- * frozen at every step until there were N kills. Exit code 1 when anything leaked.
+ * `npm run chaos -- [--kills N] [--seed TEXT] [--json]`: real processes over real servers, killed
+ * and frozen at every step until there were N kills. Exit code 1 when anything leaked.
  */
 import { parseArgs } from "node:util";
 import { runChaos, type ChaosResult } from "./run-chaos.ts";

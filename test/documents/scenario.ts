@@ -8,7 +8,7 @@ import { ROOT } from "../tidy/repository.ts";
 
 /** Where a page's commands are typed. */
 export interface Scenario extends AsyncDisposable {
-  /** The reader's checkout: everything of ours is in it by a link, what the page writes is its own. */
+  /** The reader's checkout: what is ours is in it by a link, what the page writes is its own. */
   readonly folder: string;
   /** For what the test itself needs beside the page. */
   readonly own: string;
@@ -27,8 +27,8 @@ const NOT_LINKED = new Set([".git", ".mayfly", ".turbo"]);
 
 /**
  * `checkout`: a checkout on a machine where the README's line for the PATH was typed.
- * `dev`: there, `npm run dev -- --demo-workloads` runs as well, and the person has a database `shop`
- * in its PostgreSQL, whose superuser `psql` logs in as.
+ * `dev`: there, `npm run dev -- --demo-workloads` runs as well, and the person has a database
+ * `shop` in its PostgreSQL, whose superuser `psql` logs in as.
  */
 export async function startScenario(name: ScenarioName): Promise<Scenario> {
   await using started = new AsyncDisposableStack();

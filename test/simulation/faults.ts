@@ -34,7 +34,7 @@ export const NO_FAULTS: FaultRates = {
   jump: 0,
 };
 
-/** Of one history: some kinds often, some seldom, some not at all, so that each also comes alone. */
+/** Of one history: kinds often, seldom or not at all, so that each also comes alone. */
 export function drawRates(draw: Draw): FaultRates {
   const rate = (often: number): number => draw.of([0, often / 5, often]);
   return {
@@ -67,7 +67,7 @@ export class Strikes {
   }
 }
 
-/** Which faults of the fake upstream are honest for an operation: none of them is a lie of a look. */
+/** Which faults of the fake upstream are honest for an operation: no look among them lies. */
 export const BACKEND_FAULTS: Readonly<Record<FakeOperation, readonly [FakeFault, ...FakeFault[]]>> =
   {
     issue: [

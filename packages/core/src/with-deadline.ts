@@ -9,7 +9,7 @@ export interface DeadlineOptions {
   readonly what: string;
 }
 
-/** One for all: the exception that `abort()` would make for each call is dear, and nobody sees it. */
+/** One for all: what `abort()` would make for each call is dear, and nobody sees it. */
 const DONE = new Error("the call has ended");
 
 /** What was waited for did not come. Whether it still happens is not known. */

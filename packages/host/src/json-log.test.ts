@@ -140,7 +140,7 @@ test("a line inside a trace names it, across whatever is awaited; a line outside
   log.info("outside");
   const traces = lines.map((line): unknown => {
     expect(line.match(/"trace"/g)?.length ?? 0).toBeLessThan(2);
-    const { trace }: { readonly trace?: string } = JSON.parse(line);
+    const { trace } = JSON.parse(line) as { readonly trace?: string };
     return trace;
   });
   expect(traces).toEqual(["one", "one", "another", "bound", undefined]);

@@ -64,10 +64,9 @@ function headerLine(value: JsonObject): ParsedLine {
     ...["before_hash", "head_hash"].map((name) => notAHash(value, name)),
     ...["installation", "exported_at"].map((name) => notAText(value, name)),
   ]);
-  // Each member was looked at above.
-  return problem === null
-    ? { kind: "header", header: value as unknown as ExportHeader }
-    : wrong(problem);
+  return isWithout<ExportHeader>(value, problem)
+    ? { kind: "header", header: value }
+    : wrong(problem ?? "");
 }
 
 function entryLine(value: JsonObject): ParsedLine {
@@ -80,10 +79,14 @@ function entryLine(value: JsonObject): ParsedLine {
     isRaw ? notAText(value, "raw") : eventProblem(value["event"], value["event_id"]),
   ]);
   // What an event's members hold is vouched for by its hash alone.
-  return problem === null
-    ? { kind: "entry", entry: value as unknown as ExportEntry }
-    : wrong(problem);
+  return isWithout<ExportEntry>(value, problem)
+    ? { kind: "entry", entry: value }
+    : wrong(problem ?? "");
 }
+
+/** Of a value each of whose members was looked at. */
+const isWithout = <T>(value: unknown, problem: string | null): value is T =>
+  isObject(value) && problem === null;
 
 function eventProblem(event: unknown, id: unknown): string | null {
   if (!isObject(event)) return "`event` is no object: it was altered";

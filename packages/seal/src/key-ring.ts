@@ -14,7 +14,8 @@ export interface RingKey {
  * second everywhere, then move it to the front everywhere, then reseal what `keyIdOf` says is under
  * another, then drop the old one. `root`: what tags and fingerprints are made with; the first
  * makes tags, all of them verify. It is independent of the sealing keys, so that rotating those
- * orphans no tag on a backend and loses no fingerprint. A new root key makes old fingerprints untraceable, so
+ * orphans no tag on a backend and loses no fingerprint. A new root key makes old fingerprints
+ * untraceable, so
  * rotate it only if it leaked.
  */
 export interface KeyRing {

@@ -41,7 +41,8 @@ export function createSealer(options: { readonly keys: KeyRing; readonly random:
   const tagKeys = keys.root.map(({ key }) => derive(key, PURPOSE.tag));
   const [tagKey] = tagKeys;
   const [fingerprintKey] = fingerprintKeys;
-  if (tagKey === undefined || fingerprintKey === undefined) throw new Error("a key ring has at least one root key");
+  if (tagKey === undefined || fingerprintKey === undefined)
+    throw new Error("a key ring has at least one root key");
 
   return {
     seal: async (plain, binding) => sealUnder(current, plain, binding, random),

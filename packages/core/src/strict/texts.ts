@@ -15,7 +15,7 @@ export const shownText = (max: number): z.ZodType<string> =>
   z
     .string()
     .min(1)
-    .refine((text) => text.length <= max || [...text].length <= max, {
+    .refine((text) => text.length <= max || Array.from(text).length <= max, {
       error: `expected at most ${max} characters`,
     })
     .refine(isClean, "has control characters or unpaired surrogates; leave them out")

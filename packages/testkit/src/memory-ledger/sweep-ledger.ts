@@ -133,8 +133,7 @@ const isDue = (store: MemoryStore, row: LeaseRow): boolean => dueAt(row) <= stor
 function claim(store: MemoryStore, row: LeaseRow, claimSeconds: DurationSeconds): Claim {
   const now = store.clock.now();
   const dueFrom = row.endRequestedAt ?? dueAt(row);
-  const dueForSeconds =
-    row.endReason === "resurfaced" ? null : Math.max(0, (now - dueFrom) / 1000);
+  const dueForSeconds = row.endReason === "resurfaced" ? null : Math.max(0, (now - dueFrom) / 1000);
   if (row.state === "active") markEnding(store, row, WORKER, "its time is over");
   if (row.state === "reserved") {
     row.state = "ending";

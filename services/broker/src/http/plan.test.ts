@@ -147,7 +147,9 @@ describe("POST /v1/plan", () => {
 it("GET /schemas/NAME answers anybody how a file is written, a secret only as a reference", async () => {
   const bench = await createBrokerBench({ registered: false });
   const names = await bench.call("GET", "/schemas");
-  expect(names.body).toMatchObject({ items: expect.arrayContaining(["backend.fake.json"]) });
+  expect(names.body).toMatchObject({
+    items: expect.arrayContaining(["backend.fake.json"]) as unknown,
+  });
   const schema = await bench.call("GET", "/schemas/backend.fake.json");
   expect(schema.body).toMatchObject({
     properties: {
