@@ -1,7 +1,7 @@
 /**
  * `npm run simulate -- [--lifecycles N] [--seed S] [--strikes] [--json]`: histories of the real
- * core until there were N lifecycles. One seed is one run, exactly. Exit code 1 when an invariant broke;
- * then the smallest history like it is printed.
+ * core until there were N lifecycles. One seed is one run, exactly. Exit code 1 when an invariant
+ * broke; then the smallest history like it is printed.
  */
 import { parseArgs } from "node:util";
 import { runMany, type ManyHistories } from "./run-many.ts";

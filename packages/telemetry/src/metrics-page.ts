@@ -15,8 +15,8 @@ set. The listener asks for no credential and is never the public port.
 What is read from the ledger is the same in every process that can reach it: take the \`max\`,
 never the \`sum\`. It is read at most every five seconds, however many scrape, and left out while
 the ledger does not answer. What is counted is of one process, since its start. No label holds a
-workload, a task, a lease or any text of a caller; at most 500 values of a label are told apart, the rest is
-\`other\`. Beside these there are Node's own, \`process_…\` and \`nodejs_…\`: memory, CPU, open files,
+workload, a task, a lease or any text of a caller; at most 500 values of a label are told apart,
+the rest is \`other\`. Beside these there are Node's own, \`process_…\` and \`nodejs_…\`: memory, CPU, open files,
 event loop lag, garbage collection.
 
 Dashboards are in \`infra/grafana\`, alert rules in \`infra/prometheus\`; a test checks every name that
