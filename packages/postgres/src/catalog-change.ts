@@ -1,5 +1,6 @@
 import {
   BrokerError,
+  requireDecidedAt,
   type Actor,
   type BackendId,
   type ChangeTerms,
@@ -19,20 +20,22 @@ export const UNCHANGED: Change = { put: "unchanged", event: null };
 
 /**
  * Changes come one after the other, each raising the version and leaving its event, which names the
- * decision that permitted it.
+ * decision that permitted it. One that was decided from an earlier version is refused.
  */
 export function changeCatalog(
   sql: Sql,
   actor: Actor,
-  { decisionId }: Pick<ChangeTerms, "decisionId">,
+  terms: ChangeTerms,
   change: (tx: Transaction) => Promise<Change>,
 ): Promise<Put> {
   return sql.begin(async (tx) => {
-    await tx`SELECT FROM mayfly.catalog_version FOR NO KEY UPDATE`;
+    const [now] = await tx<{ version: number }[]>`
+      SELECT version::float8 FROM mayfly.catalog_version FOR NO KEY UPDATE`;
+    requireDecidedAt(terms, now?.version ?? 0);
     const { put, event } = await change(tx);
     if (event === null) return put;
     await tx`UPDATE mayfly.catalog_version SET version = version + 1`;
-    await appendEvents(tx, [{ ...event, actor, decisionId }]);
+    await appendEvents(tx, [{ ...event, actor, decisionId: terms.decisionId }]);
     return put;
   });
 }

@@ -94,8 +94,29 @@ export interface ChangeTerms {
   readonly precondition: Precondition;
   /** Of the policy engine; null for the bootstrap administrator, whom it is not asked about. */
   readonly decisionId: DecisionId | null;
+  /** The version of the catalogue that it was decided from; null: whatever it is by now. */
+  readonly decidedAt: number | null;
 }
-export const NO_TERMS: ChangeTerms = { precondition: { kind: "none" }, decisionId: null };
+export const NO_TERMS: ChangeTerms = {
+  precondition: { kind: "none" },
+  decisionId: null,
+  decidedAt: null,
+};
+
+/**
+ * Throws `conflict`, as {@link hasMovedOn} knows it: what decided is no longer what there is, so
+ * that it has to be decided again. To be called where no other change can come between.
+ */
+export function requireDecidedAt({ decidedAt }: ChangeTerms, version: number): void {
+  if (decidedAt === null || decidedAt === version) return;
+  throw new BrokerError("conflict", "Others change what is registered meanwhile; try again.", {
+    where: "catalog",
+    public: { decided_at: decidedAt, catalog_version: version },
+  });
+}
+
+export const hasMovedOn = (error: unknown): boolean =>
+  BrokerError.is(error) && error.code === "conflict" && "decided_at" in error.public;
 
 /**
  * Names what an object is now. A backend's revision is its configuration's, which leases name, so

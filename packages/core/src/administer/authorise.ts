@@ -38,16 +38,43 @@ export async function authorise(parts: CoreParts, by: Author, ask: Ask): Promise
   return { actor: actorOf(by), decisionId: isLook ? null : decision.id };
 }
 
+/** What one change asks, each a decision of its own; the first is the one that events name. */
+export type Asks = readonly [Ask, ...Ask[]];
+
+/** All of them must be permitted. Throws `denied`, for the first that is not. */
+export async function authoriseAll(
+  parts: CoreParts,
+  by: Author,
+  [first, ...rest]: Asks,
+): Promise<Authority> {
+  const authority = await authorise(parts, by, first);
+  for (const ask of rest) await authorise(parts, by, ask);
+  return authority;
+}
+
 /**
- * Asked again where time has passed since: whoever lost the right meanwhile no longer has it. Only
- * a denial leaves a row.
+ * Whoever registers what is there already may switch it on or off with it, if that is permitted
+ * too: registering alone is no way around a switch. None for what is new, or stays as it is.
  */
-export async function stillAuthorised(parts: CoreParts, by: Author, ask: Ask): Promise<void> {
+export const askToSwitch = (
+  existing: { readonly enabled: boolean } | null,
+  enabled: boolean,
+  resource: () => AdministeredResource,
+): readonly Ask[] =>
+  existing === null || existing.enabled === enabled
+    ? []
+    : [{ action: enabled ? "enable" : "disable", resources: [resource()] }];
+
+/** For a plan: only a denial leaves a row. */
+export async function requireAuthorised(parts: CoreParts, by: Author, asks: Asks): Promise<void> {
   if (by.kind !== "identity") return;
-  const decision = decideOn(parts, await parts.catalog.fresh(), by, ask);
-  if (decision.verdict.effect === "permit") return;
-  await record(parts, by, decision);
-  throw denialOf(decision);
+  const view = await parts.catalog.fresh();
+  for (const ask of asks) {
+    const decision = decideOn(parts, view, by, ask);
+    if (decision.verdict.effect === "permit") continue;
+    await record(parts, by, decision);
+    throw denialOf(decision);
+  }
 }
 
 /** Pure, and leaves no row: for leaving out of a list what its reader may not see. */
@@ -60,7 +87,7 @@ const actorOf = (by: IdentityAuthor): Actor => ({
 });
 
 function verdictOn(view: CatalogView, by: IdentityAuthor, { action, resources }: Ask): Verdict {
-  if (!by.mayAdminister) {
+  if (!by.mayAdminister || !vouchesForAdministrators(view, by)) {
     return {
       effect: "deny",
       why: "no_permit",
@@ -77,6 +104,13 @@ function verdictOn(view: CatalogView, by: IdentityAuthor, { action, resources }:
   if (first === undefined) throw new Error("nothing was asked");
   return [first, ...rest].find(({ effect }) => effect === "deny") ?? first;
 }
+
+/** It was asked when the request began, whose body may have been long on its way since. */
+const vouchesForAdministrators = ({ snapshot }: CatalogView, { workload }: IdentityAuthor) =>
+  snapshot.trustRoots.some(
+    ({ name, enabled, config }) =>
+      name === workload.trustRoot && enabled && config["administrators"] === true,
+  );
 
 function decideOn(parts: CoreParts, view: CatalogView, by: IdentityAuthor, ask: Ask): Decision {
   return {

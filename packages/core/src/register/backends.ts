@@ -9,6 +9,7 @@ import {
   type BackendCheck,
   type BackendId,
   type CallContext,
+  type ChangeTerms,
   type CredentialBackend,
   type InstantMs,
   type JsonObject,
@@ -17,8 +18,9 @@ import {
   type RegisteredBackend,
   type SelfCheck,
 } from "@mayfly/spec";
-import { authorise, stillAuthorised, type Ask } from "../administer/authorise.ts";
-import type { Author } from "../administer/author.ts";
+import { askToSwitch, authorise, authoriseAll, type Asks } from "../administer/authorise.ts";
+import type { Author, Authority } from "../administer/author.ts";
+import { decidedChange } from "../administer/decided-change.ts";
 import { backendResource } from "../administer/resources.ts";
 import { backendHost } from "../catalog/backend-host.ts";
 import type { CatalogView } from "../catalog/catalog-view.ts";
@@ -61,26 +63,63 @@ export async function registerBackend(
   context: CallContext,
   precondition: Precondition = NO_TERMS.precondition,
 ): Promise<BackendRegistered> {
-  const { ports } = parts;
   const id = parseBackendId(registration.id, "backend");
   const type = knownType(parts, registration.type);
   const config = type.parseConfig(registration.config);
-  const view = await parts.catalog.fresh();
-  const existing = view.backends.get(id)?.registered ?? null;
-  const ask = askToRegisterBackend(id, type, existing);
-  const { actor, decisionId } = await authorise(parts, by, ask);
-  // Before anything is asked of the upstream; it is looked at again when the change is made.
-  requirePrecondition(precondition, existing === null ? null : tagOf(existing), `backend ${id}`);
-  refuseOtherType(id, existing, type);
-  const check = await checkConfig(parts, id, type, config, view, context);
-  requireSound(id, check);
-  await stillAuthorised(parts, by, ask);
-  const enabled = registration.enabled ?? existing?.enabled ?? true;
-  const isSame = existing !== null && (await isUnchanged(parts, existing, config, enabled, check));
-  if (isSame) {
-    await keepCheck(parts, id, existing.revision, { kind: "answered", check });
-    return { put: "unchanged", backend: describe(existing), selfCheck: check };
+  const checkedFor = checksOf((view) => checkConfig(parts, id, type, config, view, context));
+  const { put, check } = await decidedChange(parts, async (view) => {
+    const existing = view.backends.get(id)?.registered ?? null;
+    const enabled = registration.enabled ?? existing?.enabled ?? true;
+    const asks = asksToRegisterBackend({ id, type, existing, enabled });
+    const authority = await authoriseAll(parts, by, asks);
+    // Before anything is asked of the upstream; it is looked at again when the change is made.
+    requirePrecondition(precondition, existing === null ? null : tagOf(existing), `backend ${id}`);
+    refuseOtherType(id, existing, type);
+    const check = await checkedFor(view, settingsOf(view, id));
+    requireSound(id, check);
+    const isSame =
+      existing !== null && (await isUnchanged(parts, existing, config, enabled, check));
+    if (isSame) return { put: "unchanged", check } as const;
+    const terms = { precondition, decisionId: authority.decisionId, decidedAt: view.version };
+    const change = { id, type, config, enabled, check, existing };
+    return { put: await putConfig(parts, change, authority, terms), check };
+  });
+  const registered = (await parts.catalog.fresh()).backends.get(id)?.registered;
+  if (registered !== undefined) {
+    await keepCheck(parts, id, registered.revision, { kind: "answered", check });
+    return { put, backend: describe(registered), selfCheck: check };
   }
+  throw new BrokerError("conflict", `backend ${id} was deleted as soon as it was registered`);
+}
+
+/** Asks the upstream once for the same roles, however often it is decided. */
+function checksOf(
+  look: (view: CatalogView) => Promise<SelfCheck>,
+): (view: CatalogView, roles: readonly JsonObject[]) => Promise<SelfCheck> {
+  let last: { readonly roles: readonly JsonObject[]; readonly check: SelfCheck } | null = null;
+  return async (view, roles) => {
+    if (last !== null && isSameJson([...last.roles], [...roles])) return last.check;
+    const check = await look(view);
+    last = { roles, check };
+    return check;
+  };
+}
+
+interface BackendChange {
+  readonly id: BackendId;
+  readonly type: CredentialBackend;
+  readonly config: JsonObject;
+  readonly enabled: boolean;
+  readonly check: SelfCheck;
+  readonly existing: RegisteredBackend | null;
+}
+
+async function putConfig(
+  { ports }: CoreParts,
+  { id, type, config, enabled, check, existing }: BackendChange,
+  { actor }: Authority,
+  terms: ChangeTerms,
+): Promise<Put> {
   const plain = Secret.of(JSON.stringify(config));
   const putAt = async (revision: number): Promise<Put> => {
     const backend: Omit<RegisteredBackend, "updatedAt"> = {
@@ -92,29 +131,27 @@ export async function registerBackend(
       describedConfig: type.describeConfig(config),
       upstreamIdentity: check.upstreamIdentity,
     };
-    return ports.catalog.putBackend(backend, actor, { precondition, decisionId });
+    return ports.catalog.putBackend(backend, actor, terms);
   };
-  const put = await (existing === null ? putAsNew(putAt) : putAt(existing.revision + 1));
-  const registered = (await parts.catalog.fresh()).backends.get(id)?.registered;
-  if (registered !== undefined) {
-    await keepCheck(parts, id, registered.revision, { kind: "answered", check });
-    return { put, backend: describe(registered), selfCheck: check };
-  }
-  throw new BrokerError("conflict", `backend ${id} was deleted as soon as it was registered`);
+  return existing === null ? putAsNew(putAt) : putAt(existing.revision + 1);
 }
 
 /** Both as it would be and as it is. */
-export const askToRegisterBackend = (
-  id: BackendId,
-  type: CredentialBackend,
-  existing: RegisteredBackend | null,
-): Ask => ({
-  action: "register",
-  resources: [
-    backendResource(id, type.type),
-    ...(existing === null ? [] : [backendResource(id, existing.type)]),
-  ],
-});
+export const asksToRegisterBackend = ({
+  id,
+  type,
+  existing,
+  enabled,
+}: Pick<BackendChange, "id" | "type" | "existing" | "enabled">): Asks => [
+  {
+    action: "register",
+    resources: [
+      backendResource(id, type.type),
+      ...(existing === null ? [] : [backendResource(id, existing.type)]),
+    ],
+  },
+  ...askToSwitch(existing, enabled, () => backendResource(id, existing?.type ?? null)),
+];
 
 /** A name that was registered and deleted before goes on counting its revisions. */
 async function putAsNew(putAt: (revision: number) => Promise<Put>): Promise<Put> {

@@ -12,20 +12,20 @@ import {
   type RegisteredBackend,
   type Role,
 } from "@mayfly/spec";
-import { stillAuthorised } from "../administer/authorise.ts";
+import { requireAuthorised } from "../administer/authorise.ts";
 import type { Author } from "../administer/author.ts";
 import { backendHost } from "../catalog/backend-host.ts";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
 import {
-  askToRegisterBackend,
+  asksToRegisterBackend,
   knownType,
   refuseOtherType,
   settingsOf,
   type BackendRegistration,
 } from "./backends.ts";
 import { changedFields, type FieldChange } from "./changed-fields.ts";
-import { askToRegister, noBackendOfRole, parseRoleForm, roleOf } from "./roles.ts";
+import { asksToRegister, noBackendOfRole, parseRoleForm, roleOf } from "./roles.ts";
 import { isSameJson } from "./same-json.ts";
 import { requireSound, selfCheck } from "./self-check.ts";
 
@@ -118,9 +118,9 @@ async function planOne(
   const type = knownType(parts, registration.type);
   const config = type.parseConfig(registration.config);
   const existing = view.backends.get(id)?.registered ?? null;
-  await stillAuthorised(parts, by, askToRegisterBackend(id, type, existing));
-  refuseOtherType(id, existing, type);
   const enabled = registration.enabled ?? existing?.enabled ?? true;
+  await requireAuthorised(parts, by, asksToRegisterBackend({ id, type, existing, enabled }));
+  refuseOtherType(id, existing, type);
   const before = existing === null ? null : await readShown(parts, existing);
   const to = { plain: config, shown: type.describeConfig(config) };
   const fields = changedFields(before ?? { plain: {}, shown: {} }, to);
@@ -223,7 +223,7 @@ async function planRole(
 ): Promise<Planned> {
   const { form, settings } = parseRoleForm(input);
   const existing = view.roles.get(form.role) ?? null;
-  await stillAuthorised(parts, by, askToRegister(view, form, existing));
+  await requireAuthorised(parts, by, asksToRegister(view, form, existing));
   const id = backendOfRole(form.role);
   const target = planned?.id === id ? planned.target : registeredTarget(parts, view, id);
   const role = roleOf(form, target.type, settings, existing);

@@ -5,12 +5,12 @@ import {
   type JsonObject,
   type TrustRoot,
 } from "@mayfly/spec";
-import { stillAuthorised } from "../administer/authorise.ts";
+import { requireAuthorised } from "../administer/authorise.ts";
 import type { Author } from "../administer/author.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { changedFields } from "./changed-fields.ts";
 import type { Planned } from "./plan-backend.ts";
-import { askToRegisterTrust, parseTrustRoot } from "./trust-roots.ts";
+import { asksToRegisterTrust, parseTrustRoot } from "./trust-roots.ts";
 
 /** What registering these trust roots, in this order, would change or refuse. Writes nothing. */
 export async function planTrustRoots(
@@ -41,7 +41,7 @@ async function planOne(
 ): Promise<Planned> {
   const root = parseTrustRoot(parts, [...roots.values()], input);
   const existing = roots.get(root.name);
-  await stillAuthorised(parts, by, askToRegisterTrust(root, existing ?? null));
+  await requireAuthorised(parts, by, asksToRegisterTrust(root, existing ?? null));
   refuseRivalTrustRoot(root, [...roots.values()]);
   roots.set(root.name, root);
   const [from, to] = [existing === undefined ? {} : membersOf(existing), membersOf(root)];

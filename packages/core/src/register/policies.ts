@@ -1,14 +1,17 @@
 import {
   BrokerError,
   NO_TERMS,
+  type Actor,
+  type ChangeTerms,
   type JsonObject,
   type PolicyId,
   type PolicySource,
   type Precondition,
   type Put,
 } from "@mayfly/spec";
-import { authorise, stillAuthorised, type Ask } from "../administer/authorise.ts";
-import type { Author, Authority } from "../administer/author.ts";
+import { authorise, requireAuthorised, type Ask } from "../administer/authorise.ts";
+import type { Author } from "../administer/author.ts";
+import { decidedChange } from "../administer/decided-change.ts";
 import type { CoreParts } from "../core-parts.ts";
 
 export interface PoliciesActivated {
@@ -27,21 +30,23 @@ export async function activatePolicies(
   by: Author,
   precondition: Precondition = NO_TERMS.precondition,
 ): Promise<PoliciesActivated> {
-  return activate(parts, await authorise(parts, by, ACTIVATE), sources, precondition);
+  return decidedChange(parts, async ({ version: decidedAt }) => {
+    const { actor, decisionId } = await authorise(parts, by, ACTIVATE);
+    return activate(parts, actor, sources, { precondition, decisionId, decidedAt });
+  });
 }
 
 const ACTIVATE: Ask = { action: "activate", resources: [{ kind: "policies" }] };
 
 async function activate(
   parts: CoreParts,
-  { actor, decisionId }: Authority,
+  actor: Actor,
   sources: readonly PolicySource[],
-  precondition: Precondition,
+  terms: ChangeTerms,
 ): Promise<PoliciesActivated> {
   const compiled = parts.ports.policyCompiler.compile(sources);
   if (!compiled.ok) throw notCompiled(compiled.problems);
   const { digest, policyIds } = compiled.engine;
-  const terms = { precondition, decisionId };
   const put = await parts.ports.catalog.activatePolicies({ digest, sources }, actor, terms);
   await parts.catalog.fresh();
   return { put, digest, policyIds };
@@ -57,10 +62,12 @@ export async function rollBackPolicies(
   by: Author,
   precondition: Precondition = NO_TERMS.precondition,
 ): Promise<PoliciesActivated> {
-  const authority = await authorise(parts, by, ACTIVATE);
-  const sources = await parts.ports.catalog.policySources(digest);
-  if (sources === null) throw noPolicies(digest);
-  return activate(parts, authority, sources, precondition);
+  return decidedChange(parts, async ({ version: decidedAt }) => {
+    const { actor, decisionId } = await authorise(parts, by, ACTIVATE);
+    const sources = await parts.ports.catalog.policySources(digest);
+    if (sources === null) throw noPolicies(digest);
+    return activate(parts, actor, sources, { precondition, decisionId, decidedAt });
+  });
 }
 
 export const noPolicies = (digest: string): BrokerError =>
@@ -74,7 +81,7 @@ export async function planPolicies(
   sources: readonly PolicySource[],
   by: Author,
 ): Promise<PoliciesActivated> {
-  await stillAuthorised(parts, by, ACTIVATE);
+  await requireAuthorised(parts, by, [ACTIVATE]);
   const compiled = parts.ports.policyCompiler.compile(sources);
   if (!compiled.ok) throw notCompiled(compiled.problems);
   const { digest, policyIds } = compiled.engine;

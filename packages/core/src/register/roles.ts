@@ -19,8 +19,9 @@ import {
   type RegisteredRole,
   type Role,
 } from "@mayfly/spec";
-import { authorise, stillAuthorised, type Ask } from "../administer/authorise.ts";
+import { askToSwitch, authoriseAll, type Asks } from "../administer/authorise.ts";
 import type { Author } from "../administer/author.ts";
+import { decidedChange } from "../administer/decided-change.ts";
 import { roleResource } from "../administer/resources.ts";
 import type { CatalogView, KnownBackend } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
@@ -48,39 +49,53 @@ export async function putRole(
   precondition: Precondition = NO_TERMS.precondition,
 ): Promise<RolePut> {
   const { form, settings } = parseRoleForm(input);
-  const view = await parts.catalog.fresh();
-  const existing = view.roles.get(form.role) ?? null;
-  const ask = askToRegister(view, form, existing);
-  const { actor, decisionId } = await authorise(parts, by, ask);
-  const where = `role ${form.role}`;
-  requirePrecondition(precondition, existing === null ? null : tagOf(existing), where);
-  const backendId = backendOfRole(form.role);
-  const known = view.backends.get(backendId);
-  if (known === undefined || known.type === null) throw noBackendOfRole(backendId);
-  const role = roleOf(form, known.type, settings, existing);
-  await checkSettings(parts, known, role.settings, context);
-  await stillAuthorised(parts, by, ask);
-  const put = await parts.ports.catalog.putRole(role, actor, { precondition, decisionId });
-  const registered = (await parts.catalog.fresh()).roles.get(role.name);
+  const { role: name } = form;
+  /** Of which revision of its backend the settings were found good. */
+  let checked: number | null = null;
+  const put = await decidedChange(parts, async (view) => {
+    const existing = view.roles.get(name) ?? null;
+    const { actor, decisionId } = await authoriseAll(
+      parts,
+      by,
+      asksToRegister(view, form, existing),
+    );
+    const tag = existing === null ? null : tagOf(existing);
+    requirePrecondition(precondition, tag, `role ${name}`);
+    const backendId = backendOfRole(name);
+    const known = view.backends.get(backendId);
+    if (known === undefined || known.type === null) throw noBackendOfRole(backendId);
+    const role = roleOf(form, known.type, settings, existing);
+    if (checked !== known.registered.revision) {
+      await checkSettings(parts, known, role.settings, context);
+      checked = known.registered.revision;
+    }
+    const terms = { precondition, decisionId, decidedAt: view.version };
+    return parts.ports.catalog.putRole(role, actor, terms);
+  });
+  const registered = (await parts.catalog.fresh()).roles.get(name);
   if (registered !== undefined) return { put, role: registered };
-  throw new BrokerError("conflict", `role ${role.name} was deleted as soon as it was registered`);
+  throw new BrokerError("conflict", `role ${name} was deleted as soon as it was registered`);
 }
 
 /** Both as it would be and as it is: else whoever may change one kind could take over another. */
-export function askToRegister(
+export function asksToRegister(
   view: CatalogView,
   form: RoleForm["form"],
   existing: Role | null,
-): Ask {
+): Asks {
   const { role: name, data_class: dataClass, reversibility, environment } = form;
   const asked = roleResource(view, name, existing);
-  return {
-    action: "register",
-    resources: [
-      { ...asked, dataClass, reversibility, environment },
-      ...(existing === null ? [] : [asked]),
-    ],
-  };
+  const enabled = form.enabled ?? existing?.enabled ?? true;
+  return [
+    {
+      action: "register",
+      resources: [
+        { ...asked, dataClass, reversibility, environment },
+        ...(existing === null ? [] : [asked]),
+      ],
+    },
+    ...askToSwitch(existing, enabled, () => asked),
+  ];
 }
 
 export const noBackendOfRole = (id: BackendId): BrokerError =>

@@ -11,6 +11,7 @@ import {
 } from "@mayfly/spec";
 import { authorise } from "../administer/authorise.ts";
 import type { Author } from "../administer/author.ts";
+import { decidedChange } from "../administer/decided-change.ts";
 import { backendResource, roleResource, trustRootResource } from "../administer/resources.ts";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
@@ -40,9 +41,11 @@ async function changing(
   precondition: Precondition,
   change: (actor: Actor, terms: ChangeTerms) => Promise<void>,
 ): Promise<void> {
-  const resource = resourceIn(await parts.catalog.fresh());
-  const { actor, decisionId } = await authorise(parts, by, { action, resources: [resource] });
-  await change(actor, { precondition, decisionId });
+  await decidedChange(parts, async (view) => {
+    const ask = { action, resources: [resourceIn(view)] } as const;
+    const { actor, decisionId } = await authorise(parts, by, ask);
+    await change(actor, { precondition, decisionId, decidedAt: view.version });
+  });
   await parts.catalog.fresh();
 }
 

@@ -11,8 +11,9 @@ import {
   type TrustRootLook,
   type TrustRootName,
 } from "@mayfly/spec";
-import { authorise, type Ask } from "../administer/authorise.ts";
+import { askToSwitch, authorise, authoriseAll, type Asks } from "../administer/authorise.ts";
 import type { Author } from "../administer/author.ts";
+import { decidedChange } from "../administer/decided-change.ts";
 import { trustRootResource } from "../administer/resources.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { jsonObject } from "../strict/json-object.ts";
@@ -41,14 +42,17 @@ export async function putTrustRoot(
   by: Author,
   precondition: Precondition = NO_TERMS.precondition,
 ): Promise<TrustRootPut> {
-  const { trustRoots } = (await parts.catalog.fresh()).snapshot;
-  const trustRoot = parseTrustRoot(parts, trustRoots, input);
-  const existing = findTrustRoot(trustRoots, trustRoot.name);
-  const { actor, decisionId } = await authorise(parts, by, askToRegisterTrust(trustRoot, existing));
-  const put = await parts.ports.catalog.putTrustRoot(trustRoot, actor, {
-    precondition,
-    decisionId,
-  });
+  const { put, trustRoot } = await decidedChange(
+    parts,
+    async ({ snapshot, version: decidedAt }) => {
+      const root = parseTrustRoot(parts, snapshot.trustRoots, input);
+      const existing = findTrustRoot(snapshot.trustRoots, root.name);
+      const asks = asksToRegisterTrust(root, existing);
+      const { actor, decisionId } = await authoriseAll(parts, by, asks);
+      const terms = { precondition, decisionId, decidedAt };
+      return { put: await parts.ports.catalog.putTrustRoot(root, actor, terms), trustRoot: root };
+    },
+  );
   const after = (await parts.catalog.fresh()).snapshot.trustRoots;
   const registered = findTrustRoot(after, trustRoot.name);
   if (registered !== null) return { put, trustRoot: registered };
@@ -87,13 +91,16 @@ export async function testTrustRoot(
 const LOOK_SECONDS_MAX = 15;
 
 /** Both as it would be and as it is. */
-export const askToRegisterTrust = (root: TrustRoot, existing: TrustRoot | null): Ask => ({
-  action: "register",
-  resources: [
-    trustRootResource(root.name, root),
-    ...(existing === null ? [] : [trustRootResource(root.name, existing)]),
-  ],
-});
+export const asksToRegisterTrust = (root: TrustRoot, existing: TrustRoot | null): Asks => [
+  {
+    action: "register",
+    resources: [
+      trustRootResource(root.name, root),
+      ...(existing === null ? [] : [trustRootResource(root.name, existing)]),
+    ],
+  },
+  ...askToSwitch(existing, root.enabled, () => trustRootResource(root.name, existing)),
+];
 
 /** The root that a file describes; one that does not say stays enabled or not, as it is. */
 export function parseTrustRoot(

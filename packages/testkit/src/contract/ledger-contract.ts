@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { describeAsking } from "./ledger/asking.ts";
 import { describeCataloguing } from "./ledger/cataloguing.ts";
+import { describeDeciding } from "./ledger/deciding.ts";
 import { describeEnding } from "./ledger/ending.ts";
 import { describeIssuing } from "./ledger/issuing.ts";
 import { describeLogging } from "./ledger/logging.ts";
@@ -30,6 +31,7 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     describeAsking(ledgerOf);
     describeSelecting(ledgerOf);
     describeCataloguing(ledgerOf);
+    describeDeciding(ledgerOf);
     describeLogging(ledgerOf);
   });
 }

@@ -3,6 +3,7 @@ import {
   BrokerError,
   NO_TERMS,
   refuseRivalTrustRoot,
+  requireDecidedAt,
   requirePrecondition,
   tagOf,
   type Actor,
@@ -130,10 +131,15 @@ function backendChanges(store: MemoryStore, registered: Registered, changed: Cha
 function existing(
   registered: Registered,
   id: BackendId,
-  { precondition }: ChangeTerms,
+  terms: ChangeTerms,
 ): RegisteredBackend | undefined {
+  requireDecidedAt(terms, registered.version);
   const current = registered.backends.get(id);
-  requirePrecondition(precondition, current === undefined ? null : tagOf(current), `backend ${id}`);
+  requirePrecondition(
+    terms.precondition,
+    current === undefined ? null : tagOf(current),
+    `backend ${id}`,
+  );
   return current;
 }
 
@@ -185,16 +191,18 @@ function write<T>(store: MemoryStore, entries: Entries<T>, name: string, entry: 
 }
 
 function live<T extends { readonly enabled: boolean }>(
+  version: number,
   entries: Entries<T>,
   name: string,
-  { precondition }: ChangeTerms,
+  terms: ChangeTerms,
   what: string,
 ): Entry<T> | null {
+  requireDecidedAt(terms, version);
   const known = entries.get(name);
   const current = known === undefined || known.deleted ? null : known;
   const tag =
     current === null ? null : tagOf({ revision: current.revision, enabled: current.entry.enabled });
-  requirePrecondition(precondition, tag, `${what} ${name}`);
+  requirePrecondition(terms.precondition, tag, `${what} ${name}`);
   return current;
 }
 
@@ -203,12 +211,13 @@ function gone<T>(store: MemoryStore, entries: Entries<T>, name: string, current:
   entries.set(name, { ...current, revision, updatedAt: store.clock.now(), deleted: true });
 }
 
-function roleChanges(store: MemoryStore, { roles, backends }: Registered, changed: Changed) {
+function roleChanges(store: MemoryStore, registered: Registered, changed: Changed) {
   const { gate } = store;
+  const { roles, backends } = registered;
   const changes: Pick<Catalog, "putRole" | "setRoleEnabled" | "deleteRole"> = {
     putRole: (role, actor, terms = NO_TERMS) =>
       gate.run("putRole", () => {
-        const current = live(roles, role.name, terms, "role");
+        const current = live(registered.version, roles, role.name, terms, "role");
         if (!backends.has(role.backendId)) throw notFound("backend", role.backendId);
         if (current !== null && isDeepStrictEqual(current.entry, role)) return "unchanged";
         const revision = write(store, roles, role.name, role);
@@ -218,7 +227,7 @@ function roleChanges(store: MemoryStore, { roles, backends }: Registered, change
       }),
     setRoleEnabled: (name, enabled, actor, terms = NO_TERMS) =>
       gate.run("setRoleEnabled", () => {
-        const current = live(roles, name, terms, "role");
+        const current = live(registered.version, roles, name, terms, "role");
         if (current === null) throw notFound("role", name);
         if (current.entry.enabled === enabled) return;
         const revision = write(store, roles, name, { ...current.entry, enabled });
@@ -227,7 +236,7 @@ function roleChanges(store: MemoryStore, { roles, backends }: Registered, change
       }),
     deleteRole: (name, actor, terms = NO_TERMS) =>
       gate.run("deleteRole", () => {
-        const current = live(roles, name, terms, "role");
+        const current = live(registered.version, roles, name, terms, "role");
         if (current === null) throw notFound("role", name);
         gone(store, roles, name, current);
         changed("role.deleted", actor, terms, { name, before: current.revision });
@@ -236,12 +245,13 @@ function roleChanges(store: MemoryStore, { roles, backends }: Registered, change
   return changes;
 }
 
-function trustChanges(store: MemoryStore, { trustRoots }: Registered, changed: Changed) {
+function trustChanges(store: MemoryStore, registered: Registered, changed: Changed) {
   const { gate } = store;
+  const { trustRoots } = registered;
   const changes: Pick<Catalog, "putTrustRoot" | "setTrustRootEnabled" | "deleteTrustRoot"> = {
     putTrustRoot: (root, actor, terms = NO_TERMS) =>
       gate.run("putTrustRoot", () => {
-        const current = live(trustRoots, root.name, terms, "trust");
+        const current = live(registered.version, trustRoots, root.name, terms, "trust");
         if (current !== null && isDeepStrictEqual(current.entry, root)) return "unchanged";
         refuseRivalTrustRoot(root, shown(trustRoots));
         const revision = write(store, trustRoots, root.name, root);
@@ -251,7 +261,7 @@ function trustChanges(store: MemoryStore, { trustRoots }: Registered, changed: C
       }),
     setTrustRootEnabled: (name, enabled, actor, terms = NO_TERMS) =>
       gate.run("setTrustRootEnabled", () => {
-        const current = live(trustRoots, name, terms, "trust");
+        const current = live(registered.version, trustRoots, name, terms, "trust");
         if (current === null) throw notFound("trust root", name);
         if (current.entry.enabled === enabled) return;
         const root = { ...current.entry, enabled };
@@ -262,7 +272,7 @@ function trustChanges(store: MemoryStore, { trustRoots }: Registered, changed: C
       }),
     deleteTrustRoot: (name, actor, terms = NO_TERMS) =>
       gate.run("deleteTrustRoot", () => {
-        const current = live(trustRoots, name, terms, "trust");
+        const current = live(registered.version, trustRoots, name, terms, "trust");
         if (current === null) throw notFound("trust root", name);
         gone(store, trustRoots, name, current);
         changed("trust.deleted", actor, terms, { name, before: current.revision });
@@ -277,6 +287,7 @@ function policyChanges(store: MemoryStore, registered: Registered, changed: Chan
     activatePolicies: (bundle, actor, terms = NO_TERMS) =>
       gate.run("activatePolicies", (): Put => {
         const { digest, sources } = bundle;
+        requireDecidedAt(terms, registered.version);
         const before = registered.policies?.digest ?? null;
         requirePrecondition(terms.precondition, before, "policies");
         if (before === digest) return "unchanged";
