@@ -1,6 +1,6 @@
 import { decodeProtectedHeader } from "jose";
 import { describe, expect, test } from "vitest";
-import { parseId, plusSeconds, durationSeconds, type Secret } from "@mayfly/spec";
+import { parseId, plusSeconds, durationSeconds, type Clock, type Secret } from "@mayfly/spec";
 import {
   createFakeClock,
   createFakeSealer,
@@ -87,6 +87,56 @@ describe("a key that leaked", () => {
       expect([await isTrusted(token), await isTrusted(token, two)]).toEqual([true, true]);
     }
     expect(await administration.retire(retired.kid, ADMIN)).toMatchObject({ kind: "already" });
+  });
+
+  test("is trusted no longer where the ledger answers late, or the clock is behind", async () => {
+    const { clock, store, sign, isTrusted, administration } = await setUp();
+    const forged = await sign();
+    const parts = { issuer: "https://mayfly.test", sealer: createFakeSealer(), settings };
+    const behind: Clock = { ...clock, now: () => plusSeconds(clock.now(), durationSeconds(-60)) };
+    let late = false;
+    const slow = createTaskTokens({
+      ...parts,
+      clock,
+      random: seededRandom("slow"),
+      store: {
+        ...store,
+        list: async () => {
+          const keys = await store.list();
+          if (late) await clock.sleep(4_000);
+          return keys;
+        },
+      },
+    });
+    const tardy = createTaskTokens({ ...parts, clock: behind, random: seededRandom("3"), store });
+    expect([await isTrusted(forged, slow), await isTrusted(forged, tardy)]).toEqual([true, true]);
+    await clock.advance(5_000);
+    late = true;
+    const read = isTrusted(forged, slow);
+    await administration.retire(String(kidOf(forged)), ADMIN);
+    await clock.advance(4_000);
+    expect(await read).toBe(true);
+    late = false;
+    await clock.advance(1_000);
+    const atTardy = tardy.verify(forged, behind.now()).then(
+      () => true,
+      () => false,
+    );
+    expect([await isTrusted(forged, slow), await atTardy]).toEqual([false, false]);
+  });
+
+  test("is retired even where a clock that is ahead takes it for over already", async () => {
+    const { clock, sign, isTrusted, administration } = await setUp();
+    await administration.rotate(ADMIN);
+    const old = await sign();
+    await clock.advance(HOUR + 12 * 60_000 - 30_000);
+    const store = await administration.list();
+    const over = store.find(({ kid }) => kid === kidOf(old))?.verifiesUntilAt ?? 0;
+    await clock.advance(over - clock.now());
+    expect(await administration.retire(String(kidOf(old)), ADMIN)).toMatchObject({
+      kind: "retired",
+    });
+    expect(await isTrusted(old)).toBe(false);
   });
 
   test("takes a next key with it that has not signed, so that rotation goes on as ever", async () => {

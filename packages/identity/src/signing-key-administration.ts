@@ -66,13 +66,15 @@ async function retireOnce(options: SigningKeysOptions, kid: string, actor: Actor
   if (leaked === undefined) {
     throw new BrokerError("not_found", "There is no such signing key.", { where: "kid" });
   }
-  if (leaked.verifiesUntilAt !== null && leaked.verifiesUntilAt <= now) {
+  const everybodyMs = now - 2 * settings.skewSeconds * 1000;
+  // What has just ceased to verify here may be trusted still where a clock is behind.
+  if (leaked.verifiesUntilAt !== null && leaked.verifiesUntilAt <= everybodyMs) {
     return { kind: "already" as const, kid, replacedBy: null };
   }
   const signed = keys.filter(({ signsFromAt }) => signsFromAt <= now);
   const latest = Math.max(...signed.map(({ signsFromAt }) => signsFromAt), 0);
   // A broker whose clock is behind has to find that it signs already.
-  const signsFromAt = instantMs(Math.max(now - 2 * settings.skewSeconds * 1000, latest + 1));
+  const signsFromAt = instantMs(Math.max(everybodyMs, latest + 1));
   const key = await makeSigningKey(options, now, signsFromAt);
   const oldVerifyFor = durationSeconds(oldVerifySeconds(settings));
   const newest = newestOf(keys);

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import {
   bindingOf,
+  BrokerError,
   durationSeconds,
   plusSeconds,
   type Secret,
@@ -40,28 +41,53 @@ interface Loaded {
   readonly atMs: number;
 }
 
+interface KeyCache {
+  keys(): readonly StoredSigningKey[];
+  reload(): Promise<void>;
+  reloadIfOld(): Promise<void>;
+  isOld(): boolean;
+}
+
 /** Cache of the stored keys, re-read by age: at most every few seconds, whoever asks for what. */
-export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
-  const { store, clock, settings } = options;
-  const opened = new Map<string, KeyObject>();
-  const publicKeys = new Map<string, KeyObject>();
+function cacheKeys(
+  { store, clock }: SigningKeysOptions,
+  changed: (keys: readonly StoredSigningKey[]) => void,
+): KeyCache {
   let loaded: Loaded = { keys: [], atMs: Number.NEGATIVE_INFINITY };
   let underWay: Promise<void> | null = null;
-
   const reload = (): Promise<void> => {
     underWay ??= (async () => {
+      // As of the question: what was retired while the ledger took its time is not in the answer.
+      const atMs = clock.monotonicMs();
       const keys = (await store.list()).toSorted((a, b) => a.signsFromAt - b.signsFromAt);
-      loaded = { keys, atMs: clock.monotonicMs() };
-      forgetOthers(opened, keys);
-      forgetOthers(publicKeys, keys);
+      loaded = { keys, atMs };
+      changed(keys);
     })().finally(() => {
       underWay = null;
     });
     return underWay;
   };
-  const reloadIfOlderThan = async (ageSeconds: number): Promise<void> => {
-    if (clock.monotonicMs() - loaded.atMs >= ageSeconds * 1000) await reload();
+  const isOld = (): boolean => clock.monotonicMs() - loaded.atMs >= RELOAD_SECONDS * 1000;
+  return {
+    keys: () => loaded.keys,
+    reload,
+    isOld,
+    // Twice: the first one may be somebody else's, and have begun long ago.
+    reloadIfOld: async () => {
+      if (isOld()) await reload();
+      if (isOld()) await reload();
+    },
   };
+}
+
+export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
+  const { settings } = options;
+  const opened = new Map<string, KeyObject>();
+  const publicKeys = new Map<string, KeyObject>();
+  const cache = cacheKeys(options, (keys) => {
+    forgetOthers(opened, keys);
+    forgetOthers(publicKeys, keys);
+  });
 
   const open = async (key: StoredSigningKey): Promise<KeyObject> => {
     const known = opened.get(key.kid);
@@ -74,31 +100,35 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
 
   return {
     signer: async (now) => {
-      await reloadIfOlderThan(RELOAD_SECONDS);
-      const usable = loaded.keys.filter((key) => key.signsFromAt <= now && verifies(key, now));
+      await cache.reloadIfOld();
+      const usable = cache.keys().filter((key) => key.signsFromAt <= now && verifies(key, now));
       const newest = usable.at(-1);
       if (newest === undefined) throw new Error("there is no signing key: rotate() has not run");
       return { kid: newest.kid, key: await open(newest) };
     },
     verifier: async (kid, now) => {
-      await reloadIfOlderThan(RELOAD_SECONDS);
-      const key = loaded.keys.find((each) => each.kid === kid);
+      await cache.reloadIfOld();
+      if (cache.isOld()) throw tooSlow();
+      const key = cache.keys().find((each) => each.kid === kid);
       if (key === undefined || !verifies(key, now)) return null;
       const known = publicKeys.get(kid) ?? importPublic(key.publicJwk);
       publicKeys.set(kid, known);
       return known;
     },
     published: (now) =>
-      loaded.keys.filter((key) => verifies(key, now)).map(({ publicJwk }) => publicJwk),
+      cache
+        .keys()
+        .filter((key) => verifies(key, now))
+        .map(({ publicJwk }) => publicJwk),
     rotate: async (now) => {
       // Whoever loses the race to add a key reads again, and mostly finds nothing left to do.
       for (let races = 0; races < RACES_MAX; races++) {
-        await reload();
-        const newest = newestOf(loaded.keys);
+        await cache.reload();
+        const newest = newestOf(cache.keys());
         if (newest !== null && now < nextKeyDueAt(newest, settings)) return;
         const added = await addKey(options, newest, now);
         if (added) {
-          await reload();
+          await cache.reload();
           return;
         }
       }
@@ -106,6 +136,11 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     },
   };
 }
+
+const tooSlow = (): BrokerError =>
+  new BrokerError("ledger_unavailable", "The ledger answers too slowly to know which keys hold.", {
+    retryAfterSeconds: 1,
+  });
 
 const verifies = (key: StoredSigningKey, now: InstantMs): boolean =>
   key.verifiesUntilAt === null || now < key.verifiesUntilAt;

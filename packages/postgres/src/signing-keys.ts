@@ -1,10 +1,11 @@
-import type {
-  Actor,
-  DurationSeconds,
-  InstantMs,
-  JsonObject,
-  SigningKeyStore,
-  StoredSigningKey,
+import {
+  RETIRED_BEFORE_SECONDS,
+  type Actor,
+  type DurationSeconds,
+  type InstantMs,
+  type JsonObject,
+  type SigningKeyStore,
+  type StoredSigningKey,
 } from "@mayfly/spec";
 import { appendEvents, BROKER, type NewEvent } from "./append-events.ts";
 import { hex, json, type Sql, type Statement, type Transaction } from "./sql.ts";
@@ -58,7 +59,7 @@ export function addSigningKey(
 }
 
 /**
- * At once and by the server's clock. A key that has not begun to sign goes too, for nothing depends
+ * At once, by the server's clock and by any that is a little behind it. A key that has not begun to sign goes too, for nothing depends
  * on it, and the next one after it would otherwise be a month away.
  */
 export function retireSigningKey(
@@ -72,9 +73,9 @@ export function retireSigningKey(
     const retired = await tx<RetiredRow[]>`
       UPDATE mayfly.signing_keys
       SET verifies_until_at = least(verifies_until_at, now() + make_interval(
-        secs => CASE WHEN kid = ${kid} OR signs_from_at > now() THEN 0
-          ELSE ${oldVerifyFor}::float8 END))
-      WHERE verifies_until_at IS NULL OR verifies_until_at > now()
+        secs => CASE WHEN kid = ${kid} OR signs_from_at > now()
+          THEN ${-RETIRED_BEFORE_SECONDS}::float8 ELSE ${oldVerifyFor}::float8 END))
+      WHERE verifies_until_at IS NULL OR verifies_until_at > now() OR kid = ${kid}
       RETURNING kid, verifies_until_at`;
     await insertNewest(tx, replacement);
     await appendEvents(tx, [

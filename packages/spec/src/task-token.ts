@@ -29,6 +29,12 @@ export interface TaskTokens {
   rotate(now: InstantMs): Promise<void>;
 }
 
+/**
+ * A key that leaked is stored as one that ceased to verify so long ago: a broker whose clock is
+ * behind would go on trusting it otherwise.
+ */
+export const RETIRED_BEFORE_SECONDS = 300;
+
 /** A signing key as stored: the private JWK is sealed to its `kid`. */
 export interface StoredSigningKey {
   readonly kid: string;
@@ -56,7 +62,7 @@ export interface SigningKeyStore {
     actor?: Actor,
   ): Promise<boolean>;
   /**
-   * From its commit on `kid` verifies no more, nor does any key that has not begun to sign;
+   * From its commit on `kid` verifies no more ({@link RETIRED_BEFORE_SECONDS}), nor does any key that has not begun to sign;
    * `replacement` signs, and what else still verifies does so for `oldVerifyFor` at most. False
    * when another process was first.
    */
