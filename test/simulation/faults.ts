@@ -21,6 +21,8 @@ export interface FaultRates {
   readonly slow: number;
   /** Wall clocks of processes jump, within the skew that is allowed. */
   readonly jump: number;
+  /** A security team ends all that a selector names. */
+  readonly incident: number;
 }
 
 export const NO_FAULTS: FaultRates = {
@@ -32,6 +34,7 @@ export const NO_FAULTS: FaultRates = {
   outage: 0,
   slow: 0,
   jump: 0,
+  incident: 0,
 };
 
 /** Of one history: kinds often, seldom or not at all, so that each also comes alone. */
@@ -46,6 +49,7 @@ export function drawRates(draw: Draw): FaultRates {
     outage: draw.of([0, 0.5]),
     slow: rate(0.05),
     jump: rate(0.5),
+    incident: draw.of([0, 0.7]),
   };
 }
 

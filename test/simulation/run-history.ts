@@ -190,14 +190,14 @@ async function bringMisfortune(
 
 /** Now and then a security team kills all tasks, or ends all leases, that a selector names. */
 async function respond(
-  { clock, strikes }: SimulatedInstallation,
+  installation: SimulatedInstallation,
   draw: Draw,
   brokers: () => readonly Service[],
 ): Promise<void> {
-  for (let times = draw.whole(0, 2); times > 0; times--) {
-    await clock.sleep(draw.between(1_000, 15_000));
+  for (let times = 2; times > 0; times--) {
+    await installation.clock.sleep(draw.between(1_000, 15_000));
     const [broker] = brokers();
-    if (broker === undefined) continue;
+    if (broker === undefined || !draw.chance(installation.rates.incident)) continue;
     const bot = parseBackendId(
       draw.of(BACKENDS.map(({ id }) => id) as [string, ...string[]]),
       "id",
@@ -205,7 +205,7 @@ async function respond(
     const selector = draw.chance(0.5)
       ? { workload: `spiffe://acme.test/agent/bot-${draw.whole(0, 3)}` }
       : { backendId: bot };
-    strikes.add("administrator", "end by selector");
+    installation.strikes.add("administrator", "end by selector");
     const ended = broker.core.endBySelector(
       {
         target: draw.of(["leases", "tasks"]),
