@@ -116,6 +116,12 @@ describe("what was done to a file is found where it was done", () => {
     ["another chain", () => changed(ENTRY, (t) => otherHash(t, "chain_hash")), 4, "`chain_hash`"],
     ["another id", () => changed(1, (t) => otherHash(t, "event_id")), 2, "`event_id`"],
     ["another raw text", () => changed(entries, (t) => t.replace("nobody", "admin")), -1, "event"],
+    [
+      "another id of a raw event",
+      () => changed(entries, (t) => t.replace(/"event_id":"./, '"event_id":"0000')),
+      -1,
+      "event_id",
+    ],
     ["a space", () => changed(ENTRY, (t) => t.replace(":", ": ")), 4, "as an export writes it"],
     [
       "a member given twice",

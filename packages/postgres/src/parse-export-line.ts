@@ -76,7 +76,9 @@ function entryLine(value: JsonObject): ParsedLine {
     notAnIndex(value, "log_index"),
     ...["leaf_hash", "chain_hash"].map((name) => notAHash(value, name)),
     notAText(value, "event_id"),
-    isRaw ? notAText(value, "raw") : eventProblem(value["event"], value["event_id"]),
+    isRaw
+      ? rawProblem(value["raw"], value["event_id"])
+      : eventProblem(value["event"], value["event_id"]),
   ]);
   // What an event's members hold is vouched for by its hash alone.
   return isWithout<ExportEntry>(value, problem)
@@ -93,6 +95,19 @@ function eventProblem(event: unknown, id: unknown): string | null {
   const problem = unexpectedMember(event, EVENT);
   if (problem !== null) return `in \`event\`, ${problem}`;
   return event["id"] === id ? null : "`event_id` is not the id in `event`: one was altered";
+}
+
+/** The row's text is an array that begins with its UUID: of an entry, only this is hashed. */
+function rawProblem(raw: unknown, id: unknown): string | null {
+  if (typeof raw !== "string") return "`raw` is no text: it was altered";
+  let row: unknown;
+  try {
+    row = JSON.parse(raw);
+  } catch {
+    return "`raw` is no JSON: it was altered";
+  }
+  const isSame = Array.isArray(row) && row[0] === id;
+  return isSame ? null : "`event_id` is not the id in `raw`: one was altered";
 }
 
 const firstProblem = (found: readonly (string | null)[]): string | null =>
