@@ -51,7 +51,7 @@ def retried(step: Send, seconds_max: float) -> Flow[Answer]:
 
 def exchange(
     broker: Broker,
-    asked: Mapping[str, str],
+    asked: Secret,
     seconds_max: float,
     state: TaskState | None = None,
 ) -> Flow[Members]:
@@ -61,7 +61,7 @@ def exchange(
         "Content-Type": "application/x-www-form-urlencoded",
         "Idempotency-Key": str(uuid.uuid4()),
     }
-    step = Send("POST", f"{broker.url}/token", headers, urlencode(asked), REQUEST_SECONDS_MAX)
+    step = Send("POST", f"{broker.url}/token", headers, asked.expose(), REQUEST_SECONDS_MAX)
     answer = yield from retried(step, seconds_max)
     if answer.status == 200:
         return Members(answer.body)
@@ -70,17 +70,19 @@ def exchange(
 
 def form(
     subject: Secret, kind: str, details: str, actor: Secret | None = None
-) -> Mapping[str, str]:
+) -> Secret:
+    """The body of an exchange. Hidden: what reports a crash sends the locals of each frame."""
     acting = (
         {} if actor is None else {"actor_token": actor.expose(), "actor_token_type": f"{_TYPE}jwt"}
     )
-    return {
+    members = {
         "grant_type": _GRANT,
         "subject_token": subject.expose(),
         "subject_token_type": f"{_TYPE}{kind}",
         **acting,
         "authorization_details": details,
     }
+    return Secret(urlencode(members))
 
 
 def call(

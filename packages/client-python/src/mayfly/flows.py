@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import random
 import time
-from collections.abc import Mapping
 from typing import TypeVar
 
 from .broker import Broker
@@ -86,7 +85,7 @@ def open_child(
     return (yield from _opened(broker, asked, seconds_max))
 
 
-def _opened(broker: Broker, asked: Mapping[str, str], seconds_max: float) -> Flow[TaskState]:
+def _opened(broker: Broker, asked: Secret, seconds_max: float) -> Flow[TaskState]:
     sent = time.monotonic()
     reply = yield from exchange(broker, asked, seconds_max)
     task = reply.inner("task")
