@@ -64,9 +64,10 @@ test("a month of long ago leaves while the ledger is used, and both halves verif
   const seen = await runbook.follow("3. It is over when");
   expect(seen).toContain(`from ${OLD_EVENTS} on verified`);
   expect(seen).toContain(`${OLD_EVENTS} entries verified: 0 to ${OLD_EVENTS - 1}`);
+  const range = `${"0".repeat(12)}-${String(OLD_EVENTS).padStart(12, "0")}`;
   expect(await readdir(join(runbook.folder, "archive"))).toEqual([
-    `ledger-0-${OLD_EVENTS}.ndjson`,
-    `rows-0-${OLD_EVENTS}.ndjson`,
+    `ledger-${range}.ndjson`,
+    `rows-${range}.ndjson`,
   ]);
   const digests = [...seen.matchAll(/[0-9a-f]{64}(?= {2}archive)/g)].map(([digest]) => digest);
   expect(digests).toHaveLength(2);

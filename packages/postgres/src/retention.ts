@@ -55,8 +55,8 @@ const MIGRATOR: Actor = { kind: "system", name: "migrator" };
 const TABLES = ["leases", "tasks", "task_end_requests", "decisions", "events"] as const;
 const PAGE = 1000;
 /** A partition is detached under a lock on its table: never at the cost of who works there. */
-const LOCK_MS = 1_000;
-const LOCK_TRIES_MAX = 20;
+const LOCK_MS = 200;
+const LOCK_TRIES_MAX = 60;
 const LOCK_PAUSE_MS = 500;
 
 export async function openRetention(options: RetentionOptions): Promise<Retention> {
@@ -183,6 +183,7 @@ async function cutPartitions(sql: Sql): Promise<readonly PartitionRow[]> {
  */
 async function detachAll(sql: Sql, clock: Clock): Promise<readonly string[]> {
   const attached = (await cutPartitions(sql)).filter((each) => each.attached);
+  if (attached.length > 0) await mustBeExported(sql);
   for (const each of attached) {
     for (let tries = 1; !(await detachOne(sql, each)); tries++) {
       if (tries === LOCK_TRIES_MAX) {
@@ -192,6 +193,24 @@ async function detachAll(sql: Sql, clock: Clock): Promise<readonly string[]> {
     }
   }
   return attached.map(({ name }) => name);
+}
+
+/** Ids are the server's time: a clock that was wrong may have put an event into an old month. */
+async function mustBeExported(sql: Sql): Promise<void> {
+  const cut = await readLogCut(sql);
+  if (cut === null) return;
+  const [row] = await sql<{ late: boolean }[]>`
+    SELECT EXISTS (
+        SELECT FROM mayfly.events_pending AS q WHERE q.event_id < ${cut.keptFromId}::uuid)
+      OR EXISTS (
+        SELECT FROM mayfly.log_entries AS l JOIN mayfly.events AS e ON e.id = l.event_id
+        WHERE l.event_id < ${cut.keptFromId}::uuid
+          AND l.log_index >= ${cut.logIndex}::float8::bigint) AS late`;
+  if (row?.late !== true) return;
+  throw new BrokerError("conflict", "An event of a month that leaves came after the cut.", {
+    where: "ledger",
+    public: { hint: "Nothing left. Run it again: that event leaves with the next cut." },
+  });
 }
 
 /** False: somebody works there. */

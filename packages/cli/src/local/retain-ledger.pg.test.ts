@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
@@ -237,6 +237,61 @@ test("a crash between any two steps loses nothing, and the next run goes on", as
   await reading;
   await reader.end();
   expect(await old.ledger.sequencer.verify(0)).toMatchObject({ ok: true, from: CUT_ENTRIES });
+});
+
+test("an event that came late into an old month leaves with the next cut, not unexported", async () => {
+  await using old = await oldLedger();
+  const retention = await openRetention({ url: old.url, clock: systemClock, random: systemRandom });
+  const { cut } = await retention.plan(13);
+  if (cut === null) throw new Error("nothing leaves");
+  await retention.record(cut, { logSha256: "0".repeat(64), rowsSha256: "1".repeat(64) });
+  // As from a server whose clock was wrong for a moment.
+  await old.sql`
+    INSERT INTO mayfly.events (id, kind, actor, data)
+    SELECT (left(min(id::text), 14) || '7fff-8000-00000000beef')::uuid, 'policies.activated',
+      '{"kind": "system", "name": "late"}', '{}' FROM mayfly.events`;
+  await expect(retention.detach()).rejects.toThrow("came after the cut");
+  await sequence(old.ledger);
+  await expect(retention.detach()).rejects.toThrow("came after the cut");
+  await retention.close();
+  expect(await old.ledger.sequencer.verify(0)).toMatchObject({ ok: true, from: CUT_ENTRIES });
+  const ran = await old.mayfly(`ledger retain --keep 13mo --to ${old.folder} --yes --json`);
+  const done = JSON.parse(ran.out) as { files: { log: string }; detached: string[] };
+  expect(done.detached).toHaveLength(CUT_MONTHS * 5);
+  expect(await readFile(done.files.log, "utf8")).toContain('"name":"late"');
+  expect(await old.ledger.sequencer.verify(0)).toMatchObject({ ok: true });
+});
+
+test("files of another ledger are left alone, and those of many cuts sort as they follow", async () => {
+  await using old = await oldLedger();
+  const dry = await old.mayfly("ledger retain --keep 13mo --dry-run --json");
+  expect(JSON.parse(dry.out)).toMatchObject({ from: 0, until: CUT_ENTRIES });
+  const name = `ledger-${"0".repeat(12)}-${String(CUT_ENTRIES).padStart(12, "0")}.ndjson`;
+  const theirs = '{"before_hash":"","installation":"strangers"}\n';
+  await writeFile(join(old.folder, name), theirs);
+  const refused = await old.mayfly(`ledger retain --keep 13mo --to ${old.folder} --yes`);
+  expect(refused.code).not.toBe(0);
+  expect(refused.err).toContain("of another ledger");
+  expect(await readFile(join(old.folder, name), "utf8")).toBe(theirs);
+  expect(await counted(old, "log_cuts")).toBe(0);
+  await rm(join(old.folder, name));
+  // What an interrupted run of this ledger left is written anew.
+  const { id } = old.ledger.installation;
+  await writeFile(join(old.folder, name), `{"before_hash":"","installation":"${id}"}\n`);
+  const ran = await old.mayfly(`ledger retain --keep 13mo --to ${old.folder} --yes`);
+  expect(ran.code).toBe(0);
+  expect((await readdir(old.folder)).toSorted()[0]).toBe(name);
+});
+
+test("a disk that is full cuts nothing", async () => {
+  await using old = await oldLedger();
+  const name = `ledger-${"0".repeat(12)}-${String(CUT_ENTRIES).padStart(12, "0")}.ndjson`;
+  await symlink("/dev/full", join(old.folder, `${name}.partial`));
+  const ran = await old.mayfly(`ledger retain --keep 13mo --to ${old.folder} --yes`);
+  expect(ran.code).not.toBe(0);
+  expect(ran.err).toContain("The file cannot be written");
+  expect(await counted(old, "log_cuts")).toBe(0);
+  expect(await counted(old, "leases")).toBe(MONTHS * TASKS_A_MONTH);
 });
 
 test("a cut that no event tells of, or with another hash, is found by verify", async () => {

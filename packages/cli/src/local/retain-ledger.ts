@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream, readFileSync } from "node:fs";
 import { open, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import {
   openRetention,
   verifyExport,
@@ -22,6 +22,9 @@ export interface RetainOptions {
   readonly dryRun: boolean;
   readonly yes: boolean;
 }
+
+/** The first line of each file is shorter. */
+const HEADER_CHARACTERS = 1024;
 
 async function withRetention<T>(session: Session, use: (retention: Retention) => Promise<T>) {
   const { clock, random, environment } = session.io;
@@ -78,7 +81,7 @@ async function cutAfter(
   cut: RetentionCut,
   { folder }: RetainOptions,
 ): Promise<CutFiles> {
-  const range = `${plan.from}-${cut.logIndex}`;
+  const range = `${inOrder(plan.from)}-${inOrder(cut.logIndex)}`;
   const files = {
     log: join(folder, `ledger-${range}.ndjson`),
     rows: join(folder, `rows-${range}.ndjson`),
@@ -94,6 +97,9 @@ async function cutAfter(
   return files;
 }
 
+/** So that the shell's `*` names the files of many cuts as they follow each other. */
+const inOrder = (index: number): string => String(index).padStart(12, "0");
+
 /** In one file, whatever its length. */
 async function* logPieces(retention: Retention, from: number, until: number) {
   yield* (await retention.exporter.open(from, until - from)).pages();
@@ -106,7 +112,10 @@ async function writeFileOnce(path: string, pieces: AsyncIterable<string>): Promi
   try {
     const file = await open(partial, "w", 0o600);
     try {
+      let isFirst = true;
       for await (const piece of pieces) {
+        if (isFirst) await mustBeOurs(path, piece);
+        isFirst = false;
         written.update(piece);
         await file.writeFile(piece);
       }
@@ -121,11 +130,49 @@ async function writeFileOnce(path: string, pieces: AsyncIterable<string>): Promi
       throw notVerified(partial, "what is read back is not what was written");
     }
     await rename(partial, path);
+    await syncFolder(dirname(path));
     return digest;
   } catch (error) {
     if (!(error instanceof Error) || !("syscall" in error)) throw error;
     const todo = "Give --to a folder that exists, with room, that this user may write.";
     throw configError(`The file cannot be written (${codeOf(error)}).`, partial, todo);
+  }
+}
+
+/** The name is durable too before anything is cut. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+const installationIn = (text: string): string | undefined =>
+  /"installation":\s*"([^"]*)"/.exec(text.slice(0, HEADER_CHARACTERS))?.[1];
+
+/** An interrupted run of this ledger is written over; what another one exported may be all of it. */
+async function mustBeOurs(path: string, header: string): Promise<void> {
+  const there = await readBeginning(path);
+  if (there === null || installationIn(there) === installationIn(header)) return;
+  const todo = "Give --to a folder of its own for each ledger.";
+  throw configError("There is a file of another ledger by that name already.", path, todo);
+}
+
+async function readBeginning(path: string): Promise<string | null> {
+  let file;
+  try {
+    file = await open(path, "r");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    throw error;
+  }
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEADER_CHARACTERS));
+    return buffer.toString("utf8", 0, bytesRead);
+  } finally {
+    await file.close();
   }
 }
 
