@@ -82,6 +82,20 @@ def test_shows_as_secret_in(form: Callable[[object], str], value: object) -> Non
     assert "[secret]" in shown
 
 
+@pytest.mark.parametrize(
+    ("tls", "mode"),
+    [
+        ("verify-full", "verify-full"),
+        ("unsafe_require_unverified", "require"),
+        ("unsafe_disable", "disable"),
+        ("of-a-later-version", "verify-full"),
+    ],
+)
+def test_a_subprocess_never_uses_less_tls_than_the_backend_says(tls: str, mode: str) -> None:
+    variables = dataclasses.replace(credential(), tls=tls).environment()
+    assert variables["PGSSLMODE"] == mode
+
+
 def test_as_a_dictionary_it_hides_what_is_secret() -> None:
     shown = repr(dataclasses.asdict(credential()))
     assert CANARY not in shown

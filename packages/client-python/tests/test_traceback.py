@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -37,9 +37,7 @@ def opening(it: Hostile) -> mayfly.OpeningTask:
     def identity(_audience: str) -> str:
         return jwt(it.url)
 
-    return mayfly.task(
-        goal="x", deadline="1m", url=it.url, identity=identity, on_behalf_of=PERSON
-    )
+    return mayfly.task(goal="x", deadline="1m", url=it.url, identity=identity, on_behalf_of=PERSON)
 
 
 def our_frames(error: BaseException) -> Iterator[str]:
@@ -77,9 +75,13 @@ def test_no_local_shows_what_came_of_an_answer_that_was_cut(
 ) -> None:
     monkeypatch.setattr("mayfly.exchange._ATTEMPTS_MAX", 1)
     with hostile() as it:
-        it.body, it.cut = answer(), True
+        it.status, it.body = 400, DENIED
+        with pytest.raises(mayfly.Denied), opening(it):
+            pass
+        it.status, it.body, it.cut = 200, answer(), True
         with pytest.raises(mayfly.Unreachable) as error, opening(it):
             pass
+        assert len(it.seen) == 3
         assert_shows_nothing(it, error.value)
 
 
@@ -90,7 +92,7 @@ def test_no_local_shows_a_token_when_a_task_is_refused_something(what: str) -> N
         with opening(it) as task:
             it.status, it.body = 400, DENIED
             credential = task.credentials[0]
-            calls = {
+            calls: dict[str, Callable[[], object]] = {
                 "draw": lambda: task.draw("a/b"),
                 "renew": lambda: task.renew(credential),
                 "end_credential": lambda: task.end_credential(credential),

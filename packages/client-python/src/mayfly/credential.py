@@ -9,6 +9,13 @@ from datetime import datetime
 from .reading import Members
 from .secret import Secret
 
+_SSL_MODE = {
+    "verify-full": "verify-full",
+    "unsafe_require_unverified": "require",
+    "unsafe_disable": "disable",
+}
+"""libpq's words for the backend's ways of TLS. Without one it would fall back to no TLS at all."""
+
 
 @dataclass(frozen=True, repr=False)
 class Credential:
@@ -59,6 +66,7 @@ class PostgresPassword(Credential):
             "PGDATABASE": self.database,
             "PGUSER": self.username,
             "PGPASSWORD": self.password.expose(),
+            "PGSSLMODE": _SSL_MODE.get(self.tls, "verify-full"),
             "DATABASE_URL": self.url.expose(),
         }
 

@@ -64,14 +64,15 @@ class Driver:
             )
             response = self._client.send(request, stream=True)
             try:
-                body = bytearray()
+                body = Received(until, step.url)
                 for part in response.iter_bytes():
-                    take(body, part, until, step.url)
+                    body.take(part)
+                    del part
             finally:
                 response.close()
         except httpx.HTTPError as error:
             raise unreachable(step, error) from None
-        return answer_of(response, bytes(body))
+        return answer_of(response, body)
 
     def close(self) -> None:
         self._client.close()
@@ -88,25 +89,37 @@ class Driver:
         self.close()
 
 
-def take(body: bytearray, part: bytes, until: float, url: str) -> None:
-    """Adds a part; the answer as a whole has a size and a time."""
-    body += part
-    if len(body) > ANSWER_BYTES_MAX:
-        raise MayflyError(
-            Problem(code="bad_answer", message="The answer is larger than any of a broker.")
-        )
-    if time.monotonic() > until:
-        raise Unreachable(
-            Problem(code="broker_unreachable", message=f"{url} did not finish its answer in time.")
-        )
+class Received:
+    """An answer while it comes: as a whole it has a size and a time. It may hold a credential, so
+    no frame has it as a local that shows it: what reports a crash sends those."""
+
+    def __init__(self, until: float, url: str) -> None:
+        self._until = until
+        self._url = url
+        self._body = bytearray()
+
+    def take(self, part: bytes) -> None:
+        self._body += part
+        del part
+        if len(self._body) > ANSWER_BYTES_MAX:
+            raise MayflyError(
+                Problem(code="bad_answer", message="The answer is larger than any of a broker.")
+            )
+        if time.monotonic() > self._until:
+            message = f"{self._url} did not finish its answer in time."
+            raise Unreachable(Problem(code="broker_unreachable", message=message))
+
+    def json(self) -> object:
+        """None where it is no JSON."""
+        try:
+            value: object = json.loads(self._body)
+        except (ValueError, RecursionError):
+            return None
+        return value
 
 
-def answer_of(response: httpx.Response, body: bytes) -> Answer:
-    try:
-        value: object = json.loads(body)
-    except (ValueError, RecursionError):
-        value = None
-    return Answer(response.status_code, dict(response.headers), value)
+def answer_of(response: httpx.Response, body: Received) -> Answer:
+    return Answer(response.status_code, dict(response.headers), body.json())
 
 
 def unreachable(step: Send, error: httpx.HTTPError) -> Unreachable:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import httpx
 
 from .broker import Broker
-from .drive import answer_of, take, unreachable
+from .drive import Received, answer_of, unreachable
 from .errors import MayflyError
 from .steps import Answer, Flow, Given, Pause, Prove, Send, Step
 
@@ -62,14 +62,15 @@ class AsyncDriver:
             )
             response = await self._client.send(request, stream=True)
             try:
-                body = bytearray()
+                body = Received(until, step.url)
                 async for part in response.aiter_bytes():
-                    take(body, part, until, step.url)
+                    body.take(part)
+                    del part
             finally:
                 await response.aclose()
         except httpx.HTTPError as error:
             raise unreachable(step, error) from None
-        return answer_of(response, bytes(body))
+        return answer_of(response, body)
 
     async def close(self) -> None:
         await self._client.aclose()

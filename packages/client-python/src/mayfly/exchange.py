@@ -68,9 +68,7 @@ def exchange(
     raise refusal(state, answer)
 
 
-def form(
-    subject: Secret, kind: str, details: str, actor: Secret | None = None
-) -> Secret:
+def form(subject: Secret, kind: str, details: str, actor: Secret | None = None) -> Secret:
     """The body of an exchange. Hidden: what reports a crash sends the locals of each frame."""
     acting = (
         {} if actor is None else {"actor_token": actor.expose(), "actor_token_type": f"{_TYPE}jwt"}
