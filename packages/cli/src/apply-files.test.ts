@@ -140,3 +140,42 @@ describe("mayfly apply refuses", () => {
     expect((await runAgainst(url, "apply")).code).toBe(2);
   });
 });
+
+describe("mayfly apply --prune", () => {
+  test("deletes only what is still as it was when somebody said yes to it", async () => {
+    await write({ "roles/kept.yaml": ROLE, "trust/.keep": "" });
+    const registered = {
+      backends: [],
+      roles: [{ role: "a-db/old", backend: "a-db", revision: 4, enabled: false }],
+      trust: [{ name: "old", revision: 7, enabled: true, config: {} }],
+    };
+    for (const [path, items] of Object.entries(registered)) {
+      broker.answers.set(`GET /v1/${path}`, { body: { items } });
+    }
+    broker.answers.set("GET /v1/policies", { body: { digest: null, sources: [] } });
+    const role = { kind: "role", name: "a-db/reader", result: "unchanged", changes: [], tag: "1" };
+    broker.answers.set("POST /v1/plan", { body: { objects: [{ ...role, error: null }] } });
+    broker.answers.set("DELETE /v1/roles/a-db/old", { status: 204, body: null });
+    broker.answers.set("DELETE /v1/trust/old", { status: 204, body: null });
+    const { code, err } = await runAgainst(url, `apply -f ${folder} --prune --yes`, {
+      environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN },
+    });
+    expect(code, err).toBe(0);
+    const deleted = broker.requests.flatMap(({ call }, n) =>
+      call.startsWith("DELETE ") ? [[call, broker.preconditions[n]]] : [],
+    );
+    expect(deleted).toEqual([
+      ["DELETE /v1/roles/a-db/old", '"4-disabled"'],
+      ["DELETE /v1/trust/old", '"7"'],
+    ]);
+  });
+});
+
+test("a tree of folders is not looked at without end", async () => {
+  for (let at = 0; at < 70; at++) {
+    for (let below = 0; below < 29; below++) {
+      await mkdir(join(folder, `roles/${at}/${below}`), { recursive: true });
+    }
+  }
+  expect(await refusal({})).toContain("more than 2000 files and folders");
+});

@@ -157,12 +157,12 @@ function assemble(
     };
     steps.push({ objects: changed, text, run });
   }
-  for (const { kind, name, action, note } of deletions) {
+  for (const { kind, name, action, note, tag } of deletions) {
     const object: ReportedObject = { ...NOTHING, kind, name, action, note };
     objects.push(object);
     if (action === "keep") continue;
     const run = async (): Promise<void> => {
-      await api.send("DELETE", pathOf(kind, name));
+      await api.send("DELETE", pathOf(kind, name), undefined, preconditionOf(tag));
     };
     steps.push({ objects: [object], text: `deleted  ${kind} ${name}`, run });
   }

@@ -29,6 +29,8 @@ const MISTAKEN: Readonly<Record<string, string>> = {
   policy: "policies",
 };
 const FILES_MAX = 1_000;
+/** Folders too. */
+const ENTRIES_MAX = 2_000;
 const DEPTH_MAX = 8;
 const BYTES_MAX = 16 * 1024 * 1024;
 
@@ -53,7 +55,9 @@ export function findApplyFiles(folder: string): ApplyFiles {
     const what = "The folder has none of backends, roles, trust and policies.";
     throw configError(what, folder, "Name the folder that holds them with -f DIR.");
   }
-  const found = new Map(kinds.map((kind) => [kind, listFiles(join(folder, FOLDERS[kind]), root)]));
+  const seen = { entries: 0 };
+  const list = (kind: ApplyKind) => listFiles(join(folder, FOLDERS[kind]), root, seen);
+  const found = new Map(kinds.map((kind) => [kind, list(kind)]));
   const all = [...found.values()].flat();
   if (all.length > FILES_MAX) throw tooMuch(folder, `${FILES_MAX} files`);
   const bytes = all.reduce((sum, path) => sum + statSync(path).size, 0);
@@ -88,18 +92,25 @@ function mustEnd(path: string, isKnown: boolean): void {
   );
 }
 
-function listFiles(folder: string, root: string, depth = 0): readonly string[] {
+/** Bounded while it looks: a tree may be wider than memory, and a loop of links has no end. */
+function listFiles(
+  folder: string,
+  root: string,
+  seen: { entries: number },
+  depth = 0,
+): readonly string[] {
   if (depth > DEPTH_MAX) throw tooMuch(folder, `${DEPTH_MAX} levels of folders`);
   mustBeWithin(folder, root);
   const names = readdirSync(folder)
     .filter((name) => !name.startsWith(".") && !name.endsWith(".md"))
     .toSorted();
-  if (names.length > FILES_MAX) throw tooMuch(folder, `${FILES_MAX} files`);
+  seen.entries += names.length;
+  if (seen.entries > ENTRIES_MAX) throw tooMuch(root, `${ENTRIES_MAX} files and folders`);
   return names.flatMap((name) => {
     const path = join(folder, name);
     mustBeWithin(path, root);
     const stat = statSync(path);
-    if (stat.isDirectory()) return listFiles(path, root, depth + 1);
+    if (stat.isDirectory()) return listFiles(path, root, seen, depth + 1);
     if (stat.isFile()) return [path];
     throw configError("This is no regular file.", path);
   });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { tagOf } from "@mayfly/spec";
 import { readAnswer, pageAnswer } from "../api/answers.ts";
 import type { BrokerApi } from "../api/broker-api.ts";
 import type { DesiredObject } from "./desired-objects.ts";
@@ -6,21 +7,27 @@ import type { ApplyFiles } from "./find-apply-files.ts";
 
 /** What is registered; only what pruning and tests need of it. */
 export interface Registered {
-  readonly backends: readonly { readonly id: string }[];
-  readonly roles: readonly { readonly role: string; readonly backend: string }[];
-  readonly trust: readonly {
+  readonly backends: readonly (Revised & { readonly id: string })[];
+  readonly roles: readonly (Revised & { readonly role: string; readonly backend: string })[];
+  readonly trust: readonly (Revised & {
     readonly name: string;
-    readonly enabled: boolean;
     readonly config: Readonly<Record<string, unknown>>;
-  }[];
+  })[];
 }
 
+/** What it is now, for the precondition of its deletion. */
+interface Revised {
+  readonly revision: number;
+  readonly enabled: boolean;
+}
+const revised = { revision: z.number(), enabled: z.boolean() };
+
 export const registeredShapes = {
-  backend: z.looseObject({ id: z.string() }),
-  role: z.looseObject({ role: z.string(), backend: z.string() }),
+  backend: z.looseObject({ ...revised, id: z.string() }),
+  role: z.looseObject({ ...revised, role: z.string(), backend: z.string() }),
   trust: z.looseObject({
+    ...revised,
     name: z.string(),
-    enabled: z.boolean(),
     config: z.record(z.string(), z.unknown()),
   }),
 } as const;
@@ -31,6 +38,8 @@ export interface PlannedDeletion {
   readonly action: "delete" | "keep";
   /** What to know before saying yes, or why it stays. */
   readonly note: string | null;
+  /** Of the deletion: what is there is still what was looked at, and said yes to. */
+  readonly tag: string;
 }
 
 /**
@@ -46,20 +55,23 @@ export async function planPrune(
   const wanted = new Set(desired.map(({ kind, name }) => `${kind} ${name}`));
   const deletions: PlannedDeletion[] = [];
   if (files.kinds.has("role")) {
-    for (const { role } of registered.roles.filter((each) => !wanted.has(`role ${each.role}`))) {
-      deletions.push({ kind: "role", name: role, action: "delete", note: null });
+    for (const role of registered.roles.filter((each) => !wanted.has(`role ${each.role}`))) {
+      const tag = tagOf(role);
+      deletions.push({ kind: "role", name: role.role, action: "delete", note: null, tag });
     }
   }
   if (files.kinds.has("backend")) {
-    for (const { id } of registered.backends.filter((each) => !wanted.has(`backend ${each.id}`))) {
-      deletions.push(await backendDeletion(api, id, deletions, desired, registered));
+    const gone = registered.backends.filter((each) => !wanted.has(`backend ${each.id}`));
+    for (const backend of gone) {
+      deletions.push(await backendDeletion(api, backend, deletions, desired, registered));
     }
   }
   if (files.kinds.has("trust")) {
     const gone = registered.trust.filter((each) => !wanted.has(`trust ${each.name}`));
     for (const root of gone) {
       const note = trustNote(root, gone, desired, registered);
-      deletions.push({ kind: "trust", name: root.name, action: "delete", note });
+      const tag = tagOf(root);
+      deletions.push({ kind: "trust", name: root.name, action: "delete", note, tag });
     }
   }
   return deletions;
@@ -67,11 +79,13 @@ export async function planPrune(
 
 async function backendDeletion(
   api: Pick<BrokerApi, "get">,
-  id: string,
+  backend: Registered["backends"][number],
   deletions: readonly PlannedDeletion[],
   desired: readonly DesiredObject[],
   registered: Registered,
 ): Promise<PlannedDeletion> {
+  const { id } = backend;
+  const tag = tagOf(backend);
   const query = { backend: id, exposed: "true", limit: "1" };
   const { items } = readAnswer(pageAnswer, await api.get("/v1/leases", query));
   const keep = (note: string): PlannedDeletion => ({
@@ -79,6 +93,7 @@ async function backendDeletion(
     name: id,
     action: "keep",
     note,
+    tag,
   });
   if (items.length > 0) {
     return keep(`it has live leases; see: mayfly lease list --backend ${id} --exposed`);
@@ -88,7 +103,7 @@ async function backendDeletion(
     registered.roles.find((each) => each.backend === id && !going.has(each.role))?.role ??
     desired.find((each) => each.kind === "role" && each.name.startsWith(`${id}/`))?.name;
   if (role !== undefined) return keep(`role ${role} is on it, and stays`);
-  return { kind: "backend", name: id, action: "delete", note: null };
+  return { kind: "backend", name: id, action: "delete", note: null, tag };
 }
 
 /** Who administers by this root's tokens would be locked out, whoever runs this included. */

@@ -19,6 +19,28 @@ test("a file of more than 1 MiB is not read", async () => {
   }
 });
 
+test("what readers of YAML take differently is an error with its place", () => {
+  for (const [text, place] of [
+    ["%YAML 1.1\n---\nenabled: no", ":1:1"],
+    ["a: !env SECRET", ":1:4"],
+    ["a:\n  1: x\n  '1': y", ":2:3"],
+    ["a:\n  true: x", ":2:3"],
+    ["a:\n  ? [b]\n  : x", ":2:5"],
+    ["a: &a b\nc:\n  *a : x", ":3:3"],
+    ["a: &a { x: y }\nb:\n  !!merge <<: *a", ":3:11"],
+    ["a:\n  __proto__: { b: c }", ":2:3"],
+    ["--- a\n---\n__proto__: x", ":3:1"],
+  ] as const) {
+    expect(() => parseYaml(text, "odd.yaml"), text).toThrow(
+      expect.objectContaining({
+        parts: expect.objectContaining({ where: `odd.yaml${place}` }),
+      }),
+    );
+  }
+  const [plain] = parseYaml('%YAML 1.2\n---\n"a b": !!str 1\n<<: no', "plain.yaml");
+  expect(plain?.value).toEqual({ "a b": "1", "<<": "no" });
+});
+
 test("a YAML bomb of aliases is a plain error", () => {
   const bomb = ["a: &a [x]"];
   for (let level = 1; level < 9; level++) {

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { isMap, isScalar, LineCounter, parseAllDocuments, type Document } from "yaml";
+import { isMap, isScalar, LineCounter, parseAllDocuments, visit, type Document } from "yaml";
 import { configError } from "../cli-error.ts";
 
 const FILE_BYTES_MAX = 1024 * 1024;
@@ -24,7 +24,11 @@ export function readTextFile(path: string): string {
   }
 }
 
-/** The documents of a YAML 1.2 file; a key that stands twice is an error with its line. */
+/**
+ * The documents of a YAML 1.2 file. Strict: what one reader of the text sees is what another sees.
+ * A key that stands twice is an error with its line, and so are keys that are no plain text (`1` and
+ * `"1"` are one member), tags that mean nothing here, and the rules of YAML 1.1 (`no`, `010`, `<<`).
+ */
 export function readYamlFile(path: string): readonly YamlDocument[] {
   return parseYaml(readTextFile(path), path);
 }
@@ -34,14 +38,38 @@ export function parseYaml(text: string, path: string): readonly YamlDocument[] {
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
   if ("empty" in documents) return [];
   return documents.map((document) => {
-    const [error] = document.errors;
-    if (error !== undefined) {
+    const [error = strange(document)] = [...document.errors, ...document.warnings];
+    if (error !== null) {
       const { line, col } = lines.linePos(error.pos[0]);
       throw configError(`This is no YAML: ${error.message}`, `${path}:${line}:${col}`);
     }
     const value = valueOf(document, path);
     return { value, placeOf: (at) => placeIn(document, lines, path, at) };
   });
+}
+
+interface Strange {
+  readonly message: string;
+  readonly pos: readonly [number, ...unknown[]];
+}
+
+/** The first thing that readers of YAML take differently; null: none. */
+function strange(document: Document): Strange | null {
+  const { version } = document.directives?.yaml ?? {};
+  if (version !== undefined && version !== "1.2") {
+    return { message: `it says that it is of version ${version}; leave that out`, pos: [0] };
+  }
+  let found: Strange | null = null;
+  visit(document, {
+    Pair: (_at, { key }) => {
+      if (isScalar(key) && typeof key.value === "string" && key.tag === undefined) {
+        if (key.value !== "__proto__") return undefined;
+      }
+      found = { message: "a key is plain text, and not __proto__", pos: [startOf(key) ?? 0] };
+      return visit.BREAK;
+    },
+  });
+  return found;
 }
 
 /** Aliases are bounded: a hundred lines of them can stand for more than memory holds. */
