@@ -143,7 +143,9 @@ async function workOn(
   const hasTime = (): boolean => clock.monotonicMs() < until && !context.signal.aborted;
   while (hasTime()) {
     if (!(await markAll(parts, end, hasTime, context))) return;
-    const found = await selectorEnds.look(end.id);
+    const found = await lookAgain(parts, end);
+    if (found === null && !lingers) return;
+    if (found === null) continue;
     const now = await sweepLedger.now();
     if (found === 0 && now >= end.lookUntil) return selectorEnds.finish(end.id, "none_left");
     if (found > 0 && now >= plusSeconds(end.lookUntil, CHASE_SECONDS_MAX)) {
@@ -152,6 +154,18 @@ async function workOn(
     }
     if (found === 0 && !lingers) return;
     if (found === 0) await clock.sleep(LOOK_AGAIN_MS, context.signal);
+  }
+}
+
+/** Null when a reservation stays open that may belong to it: what is there is not known yet. */
+async function lookAgain(parts: CoreParts, end: SelectorEnd): Promise<number | null> {
+  const { selectorEnds, log } = parts.ports;
+  try {
+    return await selectorEnds.look(end.id);
+  } catch (error) {
+    if (!BrokerError.is(error) || error.code !== "busy") throw error;
+    log.warn("a reservation stays open: the end looks again", { end: end.id }, error);
+    return null;
   }
 }
 

@@ -1,4 +1,5 @@
 import type { SelectorEndLedger } from "@mayfly/spec";
+import { awaitReservations } from "./await-reservations.ts";
 import { withRetries, type RetryPorts } from "./retry.ts";
 import { markMembers } from "./selector-mark.ts";
 import { previewEnd } from "./selector-preview.ts";
@@ -17,7 +18,11 @@ export const selectorEndLedger = (ports: RetryPorts, sql: Sql): SelectorEndLedge
   preview: (target, selector, limit) =>
     withRetries(ports, () => previewEnd(sql, target, selector, limit)),
   request: (request) => withRetries(ports, () => requestSelectorEnd(sql, request)),
-  look: (id) => withRetries(ports, () => lookAgain(sql, id)),
+  look: (id) =>
+    withRetries(ports, async () => {
+      await awaitReservations(ports, sql);
+      return lookAgain(sql, id);
+    }),
   mark: (id, limit, locked) => withRetries(ports, () => markMembers(sql, id, limit, locked)),
   finish: (id, result) => withRetries(ports, () => finishSelectorEnd(sql, id, result)),
   abandoned: (idleSeconds, limit) =>

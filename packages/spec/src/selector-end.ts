@@ -142,7 +142,10 @@ export interface SelectorEndLedger {
   preview(target: EndTarget, selector: EndSelector, limit: number): Promise<EndPreview>;
   /** Records the request and what is there now, in one transaction. Throws `conflict`. */
   request(request: EndRequestBySelector): Promise<SelectorEnd>;
-  /** Records what is there by now and was not known; returns how much of it is still to end. */
+  /**
+   * Records what is there by now and was not known, with all that was being reserved when it was
+   * called; returns how much of it is still to end. Throws `busy`: a reservation stays open.
+   */
   look(id: SelectorEndId): Promise<number>;
   /**
    * Requests the ends of at most `limit` members. `skip` passes over leases that somebody works on,
