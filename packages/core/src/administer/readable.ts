@@ -10,13 +10,15 @@ import {
   type RoleName,
   type TrustRootName,
 } from "@mayfly/spec";
+import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { describeCatalog, type DescribedCatalog } from "../described-catalog.ts";
+import { workloadJson } from "../exchange/decide.ts";
 import { describe, noBackend, type DescribedBackend } from "../register/backends.ts";
 import { noPolicies } from "../register/policies.ts";
 import { findTrustRoot, noTrustRoot } from "../register/trust-roots.ts";
 import { authorise, isPermitted } from "./authorise.ts";
-import type { Author } from "./author.ts";
+import type { Author, IdentityAuthor } from "./author.ts";
 import { backendResource, roleResource, trustRootResource } from "./resources.ts";
 
 export type ReadableCatalog = Pick<DescribedCatalog, "backends" | "roles" | "trustRoots">;
@@ -27,17 +29,39 @@ export type ReadableCatalog = Pick<DescribedCatalog, "backends" | "roles" | "tru
  */
 export async function readableCatalog(parts: CoreParts, by: Author): Promise<ReadableCatalog> {
   const view = await parts.catalog.fresh();
+  const readable = by.kind === "identity" ? readableBy(view, by) : describeCatalog(view);
+  const { backends, roles, trustRoots } = readable;
+  const isEmpty = [backends, roles, trustRoots].every(({ length }) => length === 0);
+  if (isEmpty) await authorise(parts, by, { action: "read", resources: [{ kind: "catalog" }] });
+  return readable;
+}
+
+const READERS_MAX = 100;
+const readersOf = new WeakMap<CatalogView, Map<string, ReadableCatalog>>();
+
+/**
+ * Found once for an identity and a version: verdicts are pure, each takes its time, and who lists
+ * again and again what it may not read must not hold up everybody else.
+ */
+function readableBy(view: CatalogView, by: IdentityAuthor): ReadableCatalog {
+  const readers = readersOf.get(view) ?? new Map<string, ReadableCatalog>();
+  readersOf.set(view, readers);
+  const key = JSON.stringify([workloadJson(by), by.mayAdminister]);
+  const readable = readers.get(key) ?? readableIn(view, by);
+  if (readers.size >= READERS_MAX) readers.clear();
+  readers.set(key, readable);
+  return readable;
+}
+
+function readableIn(view: CatalogView, by: IdentityAuthor): ReadableCatalog {
   const { backends, roles, trustRoots } = describeCatalog(view);
   const may = (resource: AdministeredResource): boolean =>
     isPermitted(view, by, { action: "read", resources: [resource] });
-  const readable = {
+  return {
     backends: backends.filter(({ id, type }) => may(backendResource(id, type))),
     roles: roles.filter((role) => may(roleResource(view, role.name, role))),
     trustRoots: trustRoots.filter((root) => may(trustRootResource(root.name, root))),
   };
-  const isEmpty = Object.values(readable).every(({ length }) => length === 0);
-  if (isEmpty) await authorise(parts, by, { action: "read", resources: [{ kind: "catalog" }] });
-  return readable;
 }
 
 /** Throws `denied`, and `not_found` only to who may read what is not there. */

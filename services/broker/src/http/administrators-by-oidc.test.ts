@@ -239,6 +239,26 @@ describe("an administrator by OIDC", () => {
     expect(bench.log).toBeDefined();
   });
 
+  it("reads in lists what its token of this moment permits, however often it asked before", async () => {
+    const { bench, paula, nobody } = await setUp(`
+      @id("reads-tests")
+      permit (principal, action == Action::"read", resource is Role)
+      when { resource.environment == "test" && principal.hasTag("groups:platform") };
+    `);
+    const again = bench.identities.oidc("paula", { claims: { groups: [] } });
+    for (let time = 0; time < 3; time++) {
+      const before = await paula("GET", "/v1/roles");
+      expect([before.status, before.text.includes(READER)]).toEqual([200, true]);
+      expect((await bench.call("GET", "/v1/roles", { token: again })).status).toBe(403);
+      expect((await nobody("GET", "/v1/roles")).status).toBe(403);
+      const moved = role({ environment: "prod" });
+      expect((await bench.admin("PUT", `/v1/roles/${READER}`, moved)).status).toBe(200);
+      const after = await paula("GET", "/v1/roles");
+      expect([after.status, after.text.includes(READER)]).toEqual([200, false]);
+      expect((await bench.admin("PUT", `/v1/roles/${READER}`, role())).status).toBe(200);
+    }
+  });
+
   it("who loses the group, the policy or the trust root is out at the next call", async () => {
     const { bench, trust, paula, nobody } = await setUp();
     expect((await paula("GET", "/v1/roles")).status).toBe(200);
