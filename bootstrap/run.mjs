@@ -5,6 +5,7 @@
  *   node bootstrap/run.mjs dev [...]          the same, staying up
  *   node bootstrap/run.mjs test [filter...]   the suite; arguments go to vitest
  *   node bootstrap/run.mjs exec <program> …   any program, with the right Node and pnpm on the PATH
+ *   node bootstrap/run.mjs node               where the right Node is, for who takes its place
  *
  * It depends on nothing that is not in Node itself.
  */
@@ -17,14 +18,17 @@ import { runSuite } from "./suite.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const PROGRAMS = { demo: "services/embedded/src/demo.ts", dev: "services/embedded/src/dev.ts" };
-const USAGE = "usage: node bootstrap/run.mjs demo | dev | test | exec <program> [arguments]";
+const USAGE = "usage: node bootstrap/run.mjs demo | dev | test | exec <program> [arguments] | node";
 
 /**
  * @param {readonly string[]} argv
  * @returns {Promise<number>} the exit code
  */
 async function main([command = "", ...args]) {
-  if (!["demo", "dev", "test", "exec"].includes(command) || (command === "exec" && !args[0])) {
+  if (
+    !["demo", "dev", "test", "exec", "node"].includes(command) ||
+    (command === "exec" && !args[0])
+  ) {
     console.error(USAGE);
     return 64;
   }
@@ -36,6 +40,10 @@ async function main([command = "", ...args]) {
   if (command === "exec") {
     const [program = "", ...rest] = args;
     return runChild(program, rest, { cwd: process.cwd(), env });
+  }
+  if (command === "node") {
+    console.log(node);
+    return 0;
   }
   console.log(`  ${summary}`);
   if (command === "test") return runSuite({ root, node, env, args });

@@ -9,6 +9,7 @@ import { accepted, pause, READER, until, WRITER } from "../harness/index.ts";
 import { startClientWorld, type ClientWorld } from "./client-world.ts";
 
 const MAIN = join(import.meta.dirname, "../../packages/cli/src/main.ts");
+const OF_THE_CHECKOUT = join(import.meta.dirname, "../../bin/mayfly");
 
 let world: ClientWorld;
 let tokenFile = "";
@@ -227,6 +228,39 @@ test("facts go to a file descriptor, and nothing of them to the command's output
   child.stdout?.on("data", (data: Buffer) => (out += data.toString()));
   await new Promise((resolve) => child.once("close", resolve));
   expect(out).toBe("--json\n");
+  expect((await readFile(path, "utf8")).trim().split("\n")).toHaveLength(3);
+});
+
+test("a descriptor that is not open is an error, also where Node has one of that number", async () => {
+  const ends = await Promise.all(
+    [3, 5, 14].map((fd) => ran(["--role", READER, "--json-to", `${fd}`, "--", "echo", "ran"])),
+  );
+  for (const { code, out, err } of ends) {
+    expect([code, out]).toEqual([3, ""]);
+    expect(err).toContain("This file descriptor is not open.");
+  }
+});
+
+test("bin/mayfly is the command itself: each signal reaches it, what is open stays open", async () => {
+  const path = join(world.folder, "facts-bin.jsonl");
+  const fd = openSync(path, "w");
+  const { url, issuer } = world.reach;
+  const trap = "trap 'exit 5' USR2; echo ready; while :; do sleep 0.1; done";
+  const words = ["exec", "--issuer", issuer, "--role", READER, "--json-to", "3"];
+  const child = spawn(OF_THE_CHECKOUT, [...words, "--", "sh", "-c", trap], {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOME: world.folder,
+      MAYFLY_URL: url,
+      MAYFLY_IDENTITY_FILE: tokenFile,
+    },
+    stdio: ["ignore", "pipe", "inherit", fd],
+  });
+  closeSync(fd);
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  await new Promise((resolve) => child.stdout?.once("data", resolve));
+  child.kill("SIGUSR2");
+  expect(await ended).toBe(5);
   expect((await readFile(path, "utf8")).trim().split("\n")).toHaveLength(3);
 });
 

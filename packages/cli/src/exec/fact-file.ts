@@ -40,10 +40,40 @@ function opened(path: string): number {
   }
 }
 
+/** Node opens some for itself: a number that the caller left closed is one of those, or none. */
+const OWN_BELOW = 64;
+
 function check(fd: number, where: string): void {
+  const it = inodeOf(fd);
+  // A pipe of Node's own has both its ends here; the caller's has one, or is an output as well.
+  const isOwn = it !== null && it.isFIFO && othersThan(fd).some((one) => one.inode === it.inode);
+  if (it !== null && it.isWritten && !isOwn) return;
+  throw configError("This file descriptor is not open.", where, "Open it: 3>facts.jsonl");
+}
+
+function othersThan(fd: number): readonly { readonly inode: string }[] {
+  const others = Array.from({ length: OWN_BELOW }, (_none, index) => index).filter(
+    (one) => one > 2 && one !== fd,
+  );
+  return others.map(inodeOf).filter((one) => one !== null);
+}
+
+function inodeOf(fd: number): {
+  readonly inode: string;
+  readonly isFIFO: boolean;
+  /** False of an event queue and the like, which are of no type. */
+  readonly isWritten: boolean;
+} | null {
   try {
-    fstatSync(fd);
+    const stat = fstatSync(fd);
+    return {
+      inode: `${stat.dev}:${stat.ino}`,
+      isFIFO: stat.isFIFO(),
+      isWritten: [stat.isFile(), stat.isFIFO(), stat.isSocket(), stat.isCharacterDevice()].includes(
+        true,
+      ),
+    };
   } catch {
-    throw configError("This file descriptor is not open.", where, "Open it: 3>facts.jsonl");
+    return null;
   }
 }
