@@ -1,4 +1,5 @@
 import {
+  administrationText,
   BrokerError,
   workloadName,
   type Actor,
@@ -30,11 +31,12 @@ export interface Ask {
  */
 export async function authorise(parts: CoreParts, by: Author, ask: Ask): Promise<Authority> {
   if (by.kind !== "identity") return { actor: by, decisionId: null };
-  const decision = decideOn(parts, await parts.catalog.fresh(), by, ask);
+  const view = await parts.catalog.fresh();
+  const decision = decideOn(parts, view, by, ask);
   const permitted = decision.verdict.effect === "permit";
   const isLook = ask.action === "read";
   if (!permitted || !isLook) await record(parts, by, decision);
-  if (!permitted) throw denialOf(decision);
+  if (!permitted) throw denialOf(view, by, ask, decision);
   return { actor: actorOf(by), decisionId: isLook ? null : decision.id };
 }
 
@@ -73,7 +75,7 @@ export async function requireAuthorised(parts: CoreParts, by: Author, asks: Asks
     const decision = decideOn(parts, view, by, ask);
     if (decision.verdict.effect === "permit") continue;
     await record(parts, by, decision);
-    throw denialOf(decision);
+    throw denialOf(view, by, ask, decision);
   }
 }
 
@@ -155,12 +157,29 @@ const record = (parts: CoreParts, by: IdentityAuthor, decision: Decision): Promi
     role: null,
   });
 
-const denialOf = ({ id, verdict }: Decision): BrokerError =>
-  new BrokerError("denied", verdict.explanation, {
+function denialOf(
+  view: CatalogView,
+  by: IdentityAuthor,
+  ask: Ask,
+  { id, verdict }: Decision,
+): BrokerError {
+  const { explanation, determining } = mayRead(view, by, ask)
+    ? verdict
+    : { explanation: inNoWords(by, ask), determining: [] };
+  return new BrokerError("denied", explanation, {
     where: "Authorization",
     public: {
       decision: id,
-      determining_policies: verdict.determining,
+      determining_policies: determining,
       hint: `Whoever may read the ledger sees why: mayfly policy explain ${id}`,
     },
   });
+}
+
+/** Which policy forbids says what the thing is, and that it is there: not to whoever may not see it. */
+const mayRead = (view: CatalogView, by: IdentityAuthor, { action, resources }: Ask): boolean =>
+  !by.mayAdminister || (action !== "read" && isPermitted(view, by, { action: "read", resources }));
+
+/** As of what no policy is about. */
+const inNoWords = ({ workload }: IdentityAuthor, { action, resources: [resource] }: Ask): string =>
+  `No policy permits ${administrationText({ action, resource })} for ${workloadName(workload)}.`;

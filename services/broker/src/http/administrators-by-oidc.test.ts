@@ -259,6 +259,41 @@ describe("an administrator by OIDC", () => {
     }
   });
 
+  it("learns by no denial what there is, and by which facts, unless it may read that", async () => {
+    const { bench, paula, simon } = await setUp(`${STAFF_POLICIES}
+      @id("not-that-confidential")
+      forbid (principal, action == Action::"read", resource is Role)
+      when { resource.data_class == "confidential" };
+    `);
+    for (const [method, there, absent] of [
+      ["POST", "/v1/trust/login/disable", "/v1/trust/none/disable"],
+      ["DELETE", "/v1/trust/login", "/v1/trust/none"],
+      ["GET", `/v1/roles/${READER}`, "/v1/roles/orders-db/none"],
+    ] as const) {
+      const words = [];
+      for (const path of [there, absent]) {
+        const body = method === "POST" ? {} : undefined;
+        const asked = bench.identities.oidc("nobody");
+        const answer = await bench.call(method, path, {
+          token: asked,
+          ...(body === undefined ? {} : { body }),
+        });
+        const text = answer.text
+          .replaceAll(textAt(answer, "decision"), "D")
+          .replaceAll(textAt(answer, "trace"), "T");
+        words.push(text.replaceAll("login", "none").replaceAll(READER, "orders-db/none"));
+      }
+      expect(words[0]).toBe(words[1]);
+    }
+    const known = await paula("POST", "/v1/trust/login/disable");
+    expect(textAt(known, "detail")).toContain("nobody-makes-administrators");
+    const decision = textAt(await simon("GET", `/v1/roles/${READER}`), "decision");
+    expect((await bench.admin("GET", `/v1/decisions/${decision}`)).body).toMatchObject({
+      why: "forbidden",
+      determining_policies: ["not-that-confidential"],
+    });
+  });
+
   it("who loses the group, the policy or the trust root is out at the next call", async () => {
     const { bench, trust, paula, nobody } = await setUp();
     expect((await paula("GET", "/v1/roles")).status).toBe(200);
