@@ -42,6 +42,7 @@ SELECT m, n, pg_temp.id_at(at, n * 16) AS task,
 FROM generate_series(1, ${MONTHS}) AS m, generate_series(1, ${TASKS_A_MONTH}) AS n,
   LATERAL (SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => m)
     + make_interval(days => n % 27)) AT TIME ZONE 'UTC' AS at) AS t;
+--EDGE
 INSERT INTO mayfly.tasks (id, root_id, ancestors, depth, workload, workload_name,
   verified_initiator, descriptor, state, opened_at, deadline_at, idle_timeout_seconds,
   heartbeat_outage_seconds, identity_proven_at, identity_max_age_seconds, ended_at, end_reason)
@@ -91,7 +92,10 @@ afterAll(async () => {
 });
 
 let made = 0;
-async function oldLedger(version: PostgresVersion = defaultPostgresVersion): Promise<OldLedger> {
+async function oldLedger(
+  version: PostgresVersion = defaultPostgresVersion,
+  more = "",
+): Promise<OldLedger> {
   const started = servers.get(version) ?? startPostgres({ version, unsafeNoFsync: true });
   servers.set(version, started);
   const server = await started;
@@ -99,7 +103,7 @@ async function oldLedger(version: PostgresVersion = defaultPostgresVersion): Pro
   await migrate({ url, random: systemRandom });
   const sql = postgres(url, { max: 1, onnotice: () => undefined });
   await sql.unsafe(PARTITIONS);
-  await sql.unsafe(SYNTHETIC);
+  await sql.unsafe(SYNTHETIC.replace("--EDGE", more));
   const ledger = await openLedger({
     url,
     clock: systemClock,
@@ -237,6 +241,25 @@ test("a crash between any two steps loses nothing, and the next run goes on", as
   await reading;
   await reader.end();
   expect(await old.ledger.sequencer.verify(0)).toMatchObject({ ok: true, from: CUT_ENTRIES });
+});
+
+/** A task whose ids are of a process whose clock is that much ahead of the server's. */
+const atTheEdge = (n: number, seconds: number): string => `
+INSERT INTO pg_temp.old SELECT 99, ${n}, pg_temp.id_at(row, ${n}), pg_temp.id_at(row, ${n} + 1),
+  pg_temp.id_at(row, ${n} + 2), at FROM (SELECT at, at + interval '${seconds} s' AS row FROM (
+    SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - interval '13 months')
+      AT TIME ZONE 'UTC' - interval '${seconds} s' / 2 AS at) AS edge) AS clocks;`;
+
+test("what straddles the edge of a month, by two clocks, still verifies after the cut", async () => {
+  await using old = await oldLedger(
+    defaultPostgresVersion,
+    atTheEdge(0xe00, 20) + atTheEdge(0xf00, -20),
+  );
+  expect(await old.ledger.sequencer.verify(0)).toMatchObject({ ok: true, from: 0 });
+  const ran = await old.mayfly(`ledger retain --keep 13mo --to ${old.folder} --yes`);
+  expect(ran.code).toBe(0);
+  await sequence(old.ledger);
+  expect(await old.ledger.sequencer.verify(0)).toMatchObject({ ok: true, from: CUT_ENTRIES + 4 });
 });
 
 test("an event that came late into an old month leaves with the next cut, not unexported", async () => {
