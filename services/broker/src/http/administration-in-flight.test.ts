@@ -3,7 +3,7 @@ import type { Catalog } from "@mayfly/spec";
 import { createBrokerBench, type Answer, type BrokerBench } from "../testing/broker-bench.ts";
 import { BACKEND_PASSWORD, READER } from "../testing/registered.ts";
 import { OIDC_ISSUER } from "../testing/test-identities.ts";
-import { at, textAt } from "../testing/token-form.ts";
+import { at, exchange, opened, textAt } from "../testing/token-form.ts";
 
 /*
  * What is decided from and what is changed are the same version of the catalogue: whatever others
@@ -160,34 +160,50 @@ describe("between the decision and the change", () => {
 });
 
 describe("a request whose body is long on its way", () => {
+  const REQUESTS = [
+    ["PUT", "/v1/roles/orders-db/new", ofRole("test")],
+    ["POST", "/v1/tasks/kill", { selector: { trust_domain: "acme.test" } }],
+  ] as const;
+
   it("does nothing once its author's trust root is disabled, or no longer of administrators", async () => {
     for (const isDisabled of [true, false]) {
-      const { bench, trust, token } = await setUp();
-      const config = { ...trust.config, administrators: false };
-      const text = new TextEncoder().encode(JSON.stringify(ofRole("test")));
-      const body = new ReadableStream<Uint8Array>(
-        {
-          pull: async (controller) => {
-            await (isDisabled
+      for (const [method, path, input] of REQUESTS) {
+        const { bench, trust, token } = await setUp(`${POLICIES}
+          @id("stops")
+          permit (principal, action in Action::"stop", resource)
+          when { principal.trust_root == "login" };
+          @id("agents") permit (principal, action in Action::"credential", resource);`);
+        const task = opened(await exchange(bench, bench.identities.svid("bot")));
+        const config = { ...trust.config, administrators: false };
+        const response = await bench.app.request(`${bench.issuer}${path}`, {
+          method,
+          headers: { authorization: `Bearer ${token()}`, "content-type": "application/json" },
+          body: bodyAfter(JSON.stringify(input), () =>
+            isDisabled
               ? bench.admin("POST", "/v1/trust/login/disable")
-              : bench.admin("PUT", "/v1/trust/login", { ...trust, config }));
-            controller.enqueue(text);
-            controller.close();
-          },
-        },
-        { highWaterMark: 0 },
-      );
-      const response = await bench.app.request(`${bench.issuer}/v1/roles/orders-db/new`, {
-        method: "PUT",
-        headers: { authorization: `Bearer ${token()}`, "content-type": "application/json" },
-        body,
-        duplex: "half",
-      });
-      expect(response.status).toBe(403);
-      expect((await bench.admin("GET", "/v1/roles/orders-db/new")).status).toBe(404);
+              : bench.admin("PUT", "/v1/trust/login", { ...trust, config }),
+          ),
+          duplex: "half",
+        });
+        expect([path, response.status]).toEqual([path, 403]);
+        expect((await bench.admin("GET", "/v1/roles/orders-db/new")).status).toBe(404);
+        expect(at(await bench.admin("GET", `/v1/tasks/${task.id}`), "state")).toBe("active");
+      }
     }
   });
 });
+
+const bodyAfter = (text: string, meanwhile: () => Promise<unknown>): ReadableStream<Uint8Array> =>
+  new ReadableStream(
+    {
+      pull: async (controller) => {
+        await meanwhile();
+        controller.enqueue(new TextEncoder().encode(text));
+        controller.close();
+      },
+    },
+    { highWaterMark: 0 },
+  );
 
 describe("who may register and not switch", () => {
   const SWITCHES = `${POLICIES}

@@ -9,7 +9,7 @@ import {
   type EndTarget,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { authorityOf, LEDGER } from "../author.ts";
+import { authorityOf, authorOf, LEDGER } from "../author.ts";
 import { idParam, pageOf, readJson, readQuery } from "../read-json.ts";
 import { goneSignal } from "../reply-delivery.ts";
 import type { Env } from "../request-scope.ts";
@@ -41,8 +41,10 @@ export function selectorEndRoutes(app: Hono<Env>, ports: AppPorts): void {
 function endRoute(app: Hono<Env>, ports: AppPorts, path: string, target: EndTarget): void {
   app.post(path, async (c) => {
     const action = target === "tasks" ? "kill" : "end";
-    const { actor: by, decisionId } = await authorityOf(c, ports, action, LEDGER);
+    const author = await authorOf(c, ports);
     const input = await readJson(c, endBySelectorSchema);
+    // Decided when all of it is there: a body may be long on its way.
+    const { actor: by, decisionId } = await ports.core.authorise(author, action, LEDGER);
     const selector = selectorOf(input.selector);
     const limit = input.limit ?? LISTED;
     if (input.dry_run === true) {
