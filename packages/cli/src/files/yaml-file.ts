@@ -26,8 +26,9 @@ export function readTextFile(path: string): string {
 
 /**
  * The documents of a YAML 1.2 file. Strict: what one reader of the text sees is what another sees.
- * A key that stands twice is an error with its line, and so are keys that are no plain text (`1` and
- * `"1"` are one member), tags that mean nothing here, and the rules of YAML 1.1 (`no`, `010`, `<<`).
+ * A key that stands twice is an error with its line, and so are keys that are no plain text (`1`
+ * and `"1"` are one member), tags that mean nothing here, and the rules of YAML 1.1 (`no`, `010`,
+ * `<<`).
  */
 export function readYamlFile(path: string): readonly YamlDocument[] {
   return parseYaml(readTextFile(path), path);

@@ -176,7 +176,7 @@ function denialOf(
   });
 }
 
-/** Which policy forbids says what the thing is, and that it is there: not to whoever may not see it. */
+/** Which policy forbids tells what the thing is, and that it is there: to who may see it. */
 const mayRead = (view: CatalogView, by: IdentityAuthor, { action, resources }: Ask): boolean =>
   !by.mayAdminister || (action !== "read" && isPermitted(view, by, { action: "read", resources }));
 
