@@ -18,7 +18,7 @@ export function leasesSelected(sql: Statement, selector: EndSelector): Fragment 
   const { workload, taskId, backendId, role, initiator, trustRoot, trustDomain } = selector;
   const ofTask = both(sql, [
     initiator === undefined ? null : ofInitiator(sql, initiator),
-    trustRoot === undefined ? null : sql`t.workload ->> 'trustRoot' = ${trustRoot}`,
+    trustRoot === undefined ? null : ofTrustRoot(sql, trustRoot),
   ]);
   return both(sql, [
     workload === undefined ? null : sql`l.workload = ${workload}`,
@@ -45,7 +45,7 @@ export function tasksSelected(sql: Statement, selector: EndSelector): Fragment {
       : sql`starts_with(t.workload_name, ${spiffePrefix(trustDomain)})`,
     taskId === undefined ? null : inTree(sql, uuidOfId(taskId)),
     initiator === undefined ? null : ofInitiator(sql, initiator),
-    trustRoot === undefined ? null : sql`t.workload ->> 'trustRoot' = ${trustRoot}`,
+    trustRoot === undefined ? null : ofTrustRoot(sql, trustRoot),
     backendId === undefined
       ? null
       : draws(
@@ -66,6 +66,10 @@ const draws = (sql: Statement, held: Fragment, declared: Fragment): Fragment => 
 
 const ofInitiator = (sql: Statement, initiator: string): Fragment =>
   sql`(t.verified_initiator = ${initiator} OR t.claimed_initiator = ${initiator})`;
+
+/** It vouched for the workload, or for the person on whose behalf. */
+const ofTrustRoot = (sql: Statement, root: string): Fragment =>
+  sql`(t.workload ->> 'trustRoot' = ${root} OR t.verified_initiator_trust_root = ${root})`;
 
 const inTree = (sql: Statement, task: string): Fragment => sql`(
   t.root_id = (SELECT s.root_id FROM mayfly.tasks AS s WHERE s.id = ${task}::uuid)

@@ -27,6 +27,7 @@ export interface EndSelector {
   readonly role?: RoleName;
   /** Verified or claimed: who kills may not care which. */
   readonly initiator?: string;
+  /** It vouched for the workload, or for the initiator. */
   readonly trustRoot?: TrustRootName;
   /** Of SPIFFE IDs: `acme.test`. */
   readonly trustDomain?: string;

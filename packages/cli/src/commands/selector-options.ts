@@ -33,7 +33,7 @@ export const withSelector = (command: Command): Command =>
     .option("--backend <backend>", "all on this backend")
     .option("--role <role>", "all of this role")
     .option("--initiator <name>", "all on this person's behalf, verified or claimed")
-    .option("--trust-root <name>", "all whose identity this trust root vouched for")
+    .option("--trust-root <name>", "all whose workload or initiator it vouched for")
     .option("--trust-domain <domain>", "all SPIFFE IDs of this trust domain")
     .option("--dry-run", "say exactly what would end, and end nothing")
     .option("--expect <digest>", "end only if the set is the one of this dry run")

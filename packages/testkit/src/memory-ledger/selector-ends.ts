@@ -17,6 +17,7 @@ import {
   type SelectorEndLedger,
   type SelectorEndReport,
   type TaskId,
+  type TrustRootName,
 } from "@mayfly/spec";
 import { newestFirst, paged } from "./queries.ts";
 import { summaryOf } from "./security-queries.ts";
@@ -92,6 +93,9 @@ const isOfInitiator = (name: string | undefined, task: TaskRow | undefined): boo
   task?.verifiedInitiator === name ||
   task?.descriptor.claimedInitiator === name;
 
+const isOfTrustRoot = (name: TrustRootName | undefined, task: TaskRow | undefined): boolean =>
+  name === undefined || task?.workload.trustRoot === name || task?.initiatorTrustRoot === name;
+
 function isLeaseSelected(store: MemoryStore, selector: EndSelector, row: LeaseRow): boolean {
   const task = row.taskId === null ? undefined : store.tasks.get(row.taskId);
   const { taskId } = selector;
@@ -102,7 +106,7 @@ function isLeaseSelected(store: MemoryStore, selector: EndSelector, row: LeaseRo
     fits(selector.role, row.role) &&
     isOfTrustDomain(selector.trustDomain, row.workload) &&
     isOfInitiator(selector.initiator, task) &&
-    fits(selector.trustRoot, task?.workload.trustRoot) &&
+    isOfTrustRoot(selector.trustRoot, task) &&
     (taskId === undefined || task?.id === taskId || task?.ancestors.includes(taskId) === true)
   );
 }
@@ -117,7 +121,7 @@ function isTaskSelected(store: MemoryStore, selector: EndSelector, task: TaskRow
     fits(selector.workload, name) &&
     isOfTrustDomain(selector.trustDomain, name) &&
     isOfInitiator(selector.initiator, task) &&
-    fits(selector.trustRoot, task.workload.trustRoot) &&
+    isOfTrustRoot(selector.trustRoot, task) &&
     (taskId === undefined || task.id === taskId || task.ancestors.includes(taskId)) &&
     (backendId === undefined ||
       held.some((row) => row.backendId === backendId) ||

@@ -125,6 +125,11 @@ export function describeSelecting(ledgerOf: () => LedgerUnderTest): void {
       const trust = (name: string) => parseTrustRootName(name, "trust");
       expect(await found({ ...only, trustRoot: trust("acme.test") })).toEqual(both);
       expect(await found({ ...only, trustRoot: trust("other.test") })).toEqual([]);
+      // Whoever could log in there as anybody could have asked for this one.
+      expect(await found({ ...only, trustRoot: trust("login") })).toEqual([mine]);
+      const asked = { taskId: root.id, trustRoot: trust("login") };
+      const { taskIds } = await ledger.selectorEnds.preview("tasks", asked, 100);
+      expect(taskIds.toSorted()).toEqual([root.id, child.id].toSorted());
       expect(await found({ ...only, initiator: alice, taskId: child.id })).toEqual([]);
     });
 
