@@ -231,7 +231,7 @@ test("facts go to a file descriptor, and nothing of them to the command's output
   expect((await readFile(path, "utf8")).trim().split("\n")).toHaveLength(3);
 });
 
-test("a descriptor that is not open is an error, also where Node has one of that number", async () => {
+test("a descriptor that is not open is an error, also if Node has one of that number", async () => {
   const ends = await Promise.all(
     [3, 5, 14].map((fd) => ran(["--role", READER, "--json-to", `${fd}`, "--", "echo", "ran"])),
   );
@@ -241,7 +241,7 @@ test("a descriptor that is not open is an error, also where Node has one of that
   }
 });
 
-test("bin/mayfly is the command itself: each signal reaches it, what is open stays open", async () => {
+test("bin/mayfly is the command itself: signals reach it, what is open stays open", async () => {
   const path = join(world.folder, "facts-bin.jsonl");
   const fd = openSync(path, "w");
   const { url, issuer } = world.reach;

@@ -104,6 +104,53 @@ describe("a task", () => {
   });
 });
 
+test("a source that hangs holds up no heartbeat while the last proof counts", async () => {
+  const w = world();
+  w.broker.state.proofSeconds = 900;
+  w.broker.state.idleSeconds = 6;
+  let hangs = false;
+  const task = await openTaskIn(w.around, {
+    url: w.broker.url,
+    goal: "Wait",
+    deadline: "1d",
+    identity: {
+      kind: "test",
+      token: async (audience) => {
+        if (hangs) await new Promise(() => undefined);
+        return unsignedToken(audience, `proof ${++w.proofs}`);
+      },
+    },
+  });
+  hangs = true;
+  let at = w.broker.clock.now();
+  for (let second = 0; second < 14 * 60; second += 1) {
+    const before = beats(w, "token");
+    await w.broker.clock.advance(1_000);
+    if (beats(w, "token") > before) at = w.broker.clock.now();
+    expect(w.broker.clock.now() - at).toBeLessThan(6_000);
+  }
+  expect(task.isOpen).toBe(true);
+  hangs = false;
+  await w.broker.clock.advance(10 * MINUTE_MS);
+  expect(task.isOpen).toBe(true);
+  hangs = true;
+  await w.broker.clock.advance(20 * MINUTE_MS);
+  // And no longer: a program has to learn that its task is over.
+  expect(task.lost?.message).toContain("within 15 s");
+});
+
+test("opening a task ends in time where the source hangs", async () => {
+  const w = world();
+  const opening = openTaskIn(w.around, {
+    url: w.broker.url,
+    goal: "Wait",
+    deadline: "1d",
+    identity: { kind: "test", token: () => new Promise<string>(() => undefined) },
+  }).catch((error: unknown) => error);
+  await w.broker.clock.advance(16_000);
+  expect(await opening).toMatchObject({ code: "identity_unavailable" });
+});
+
 test("after the end nothing beats any more", async () => {
   const w = world();
   const task = await w.open();

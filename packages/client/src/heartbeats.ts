@@ -22,13 +22,14 @@ export async function keepAlive(
   const idleMs = idleTimeoutSeconds * 1_000;
   let acceptedAtMs = clock.monotonicMs();
   let failure: unknown = null;
+  const prove = prover(session, signal);
   for (;;) {
     const between = Math.min(idleMs / BEATS, Math.max(0, session.leftMs()) / 2);
     const wait = failure === null ? between : Math.min(idleMs / TRIES, TRY_AGAIN_MS_MAX);
     try {
       await clock.rest(wait * jitter(session), signal);
       const sentAtMs = clock.monotonicMs();
-      await beatOnce(session, signal);
+      await beatOnce(session, prove, idleMs / BEATS, signal);
       acceptedAtMs = sentAtMs;
       failure = null;
     } catch (error) {
@@ -47,22 +48,67 @@ export async function keepAlive(
 const jitter = (session: TaskSession): number =>
   0.9 + (session.around.randomBytes(1)[0] ?? 0) / 2_560;
 
-async function beatOnce(session: TaskSession, signal: AbortSignal): Promise<void> {
+type Proving = () => Promise<Proven>;
+type Proven = { readonly is: "proven" } | { readonly is: "failed"; readonly error: unknown };
+
+/** A heartbeat by a fresh proof: one at a time, which whoever asks meanwhile waits for too. */
+function prover(session: TaskSession, signal: AbortSignal): Proving {
+  let underWay: Promise<Proven> | null = null;
+  return () => {
+    underWay ??= session
+      .beat("proof", signal)
+      .then(
+        (): Proven => ({ is: "proven" }),
+        (error: unknown): Proven => ({ is: "failed", error }),
+      )
+      .finally(() => {
+        underWay = null;
+      });
+    return underWay;
+  };
+}
+
+/** Waits `patienceMs` for a proof while the token counts: a source that hangs holds up no beat. */
+async function beatOnce(
+  session: TaskSession,
+  prove: Proving,
+  patienceMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   if (session.needsProof()) {
-    try {
-      await session.beat("proof", signal);
-      return;
-    } catch (error) {
+    const proven =
+      session.leftMs() <= 0 ? await prove() : await within(session, patienceMs, prove());
+    if (proven?.is === "proven") return;
+    if (proven?.is === "failed") {
       // The source is away for now: the old proof still counts for half the token's life.
-      const isOver = MayflyError.is(error) && error.code === "task_ended";
-      if (isOver || session.leftMs() <= 0) throw error;
+      const isOver = MayflyError.is(proven.error) && proven.error.code === "task_ended";
+      if (isOver || session.leftMs() <= 0) throw proven.error;
     }
   }
   try {
     await session.beat("token", signal);
   } catch (error) {
     if (!isRefusedToken(error)) throw error;
-    await session.beat("proof", signal);
+    const proven = await prove();
+    if (proven.is === "failed") throw proven.error;
+  }
+}
+
+/** Null where it takes longer; it goes on all the same. */
+async function within<T>(
+  { around }: TaskSession,
+  ms: number,
+  outcome: Promise<T>,
+): Promise<T | null> {
+  const isKnown = new AbortController();
+  const late = around.clock.rest(ms, isKnown.signal).then(
+    () => null,
+    () => null,
+  );
+  try {
+    return await Promise.race([outcome, late]);
+  } finally {
+    isKnown.abort();
   }
 }
 

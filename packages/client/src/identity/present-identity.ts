@@ -36,6 +36,8 @@ export type Identity = IdentityName | IdentitySource | CustomIdentity;
 
 const VARIABLE = "MAYFLY_IDENTITY_SOURCE";
 const TOKEN_CHARACTERS_MAX = 8 * 1024;
+/** Longer than any source of ours takes. */
+const PROOF_MS_MAX = 15_000;
 
 /** The source that will serve. Throws `no_identity`, which lists each and why it does not. */
 export async function chooseIdentity(
@@ -77,7 +79,7 @@ export async function presentIdentity(
 ): Promise<Secret> {
   let token: string;
   try {
-    token = await unlessAborted(source.prove(issuer, around, signal), signal);
+    token = await inTime(unlessAborted(source.prove(issuer, around, signal), signal), around);
   } catch (error) {
     if (signal?.aborted === true) throw error;
     // A source of one's own may put anything in its error: only ours are known to be safe.
@@ -102,6 +104,18 @@ export async function presentIdentity(
 }
 
 /** A source may hang, on a network's file or in code that is not ours. */
+async function inTime<T>(outcome: Promise<T>, { clock }: Surroundings): Promise<T> {
+  const isKnown = new AbortController();
+  const late = clock.sleep(PROOF_MS_MAX, isKnown.signal).then(() => {
+    throw new SourceFailure(`it gave none within ${PROOF_MS_MAX / 1_000} s`);
+  });
+  try {
+    return await Promise.race([outcome, late]);
+  } finally {
+    isKnown.abort();
+  }
+}
+
 function unlessAborted<T>(outcome: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return outcome;
   return new Promise<T>((resolve, reject) => {
