@@ -179,3 +179,21 @@ test("a tree of folders is not looked at without end", async () => {
   }
   expect(await refusal({})).toContain("more than 2000 files and folders");
 });
+
+test("policies that say the same in other words or other files are no change, today and tomorrow", async () => {
+  const text = '@id("a") permit (principal, action == Action::"issue", resource);\n';
+  await write({ "policies/renamed.cedar": `// Why this is so.\n${text}` });
+  for (const path of ["backends", "roles", "trust"]) {
+    broker.answers.set(`GET /v1/${path}`, { body: { items: [] } });
+  }
+  const sources = [{ name: "a.cedar", text }];
+  broker.answers.set("GET /v1/policies", { body: { digest: "d", sources } });
+  const policies = { kind: "policies", name: "policies", result: "unchanged", changes: [] };
+  broker.answers.set("POST /v1/plan", { body: { objects: [{ ...policies, error: null }] } });
+  const options = { environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN } };
+  const dry = `apply -f ${folder} --prune --dry-run --exit-code`;
+  const seen = await runAgainst(url, dry, options);
+  expect([seen.code, seen.out], seen.err).toEqual([0, expect.stringContaining("0 changes")]);
+  expect((await runAgainst(url, `apply -f ${folder} --prune`, options)).code).toBe(0);
+  expect(broker.requests.filter(({ call }) => call.startsWith("PUT "))).toEqual([]);
+});

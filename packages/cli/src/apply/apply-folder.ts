@@ -9,7 +9,7 @@ import type { Session } from "../session.ts";
 import { objectText, summaryText, type ReportedObject } from "./apply-report.ts";
 import { readDesired, refuseLiterals, resolveDesired } from "./desired-objects.ts";
 import { findApplyFiles } from "./find-apply-files.ts";
-import { planObjects, planRefusal, preconditionOf, type PlannedPut } from "./plan-apply.ts";
+import { planObjects, preconditionOf, wouldChange, type PlannedPut } from "./plan-apply.ts";
 import { planPolicies, type PlannedPolicies } from "./plan-policies.ts";
 import { planPrune, registeredShapes, type PlannedDeletion } from "./plan-prune.ts";
 
@@ -84,8 +84,10 @@ async function makePlan(session: Session, folder: string, options: ApplyOptions)
     trust: await list(api, "/v1/trust", registeredShapes.trust),
   };
   const active = activePolicies(await api.get("/v1/policies"));
-  const policies = planPolicies(folder, files, active.sources, registered.roles, options.prune);
-  await checkActivation(api, policies);
+  const policies = await asJudged(
+    api,
+    planPolicies(folder, files, active.sources, registered.roles, options.prune),
+  );
   const puts = await planObjects(api, bodies);
   const deletions = options.prune ? await planPrune(api, files, desired, registered) : [];
   return assemble(api, bodies, puts, { ...policies, before: active.digest }, deletions);
@@ -102,12 +104,19 @@ function activePolicies(answer: unknown) {
   return { digest, sources: sources.map(({ name, text }): PolicySource => ({ name, text })) };
 }
 
-/** As the broker compiles and permits them; its words name the file. */
-async function checkActivation(api: BrokerApi, { activate }: PlannedPolicies): Promise<void> {
-  if (activate === null) return;
-  const sources = activate.map(({ name, text }) => ({ name, text }));
-  const error = await planRefusal(api, { policies: { sources } });
-  if (error !== null) throw error;
+/**
+ * As the broker compiles and permits them; its words name the file. Other comments, or other files
+ * of the same policies, change nothing, and would be seen as a change for ever.
+ */
+async function asJudged(api: BrokerApi, planned: PlannedPolicies): Promise<PlannedPolicies> {
+  if (planned.activate === null) return planned;
+  const texts = planned.activate.map(({ name, text }) => ({ name, text }));
+  if (await wouldChange(api, { policies: { sources: texts } })) return planned;
+  const sources = planned.sources.map((source) => ({
+    ...source,
+    action: source.action === "delete" ? ("keep" as const) : ("unchanged" as const),
+  }));
+  return { ...planned, sources, activate: null };
 }
 
 async function list<T>(

@@ -86,14 +86,15 @@ function chunks<T>(items: readonly T[], size: number): readonly (readonly T[])[]
   return parts;
 }
 
-/** Why the broker would refuse the one thing that `body` describes; null where it would not. */
-export async function planRefusal(
+/** Whether the one thing that `body` describes would change; throws why it would be refused. */
+export async function wouldChange(
   api: Pick<BrokerApi, "send" | "url">,
   body: JsonObject,
-): Promise<CliError | null> {
+): Promise<boolean> {
   const { objects } = readAnswer(planAnswer, await api.send("POST", "/v1/plan", body));
   const [error] = objects.flatMap((each) => (each.error === null ? [] : [each.error]));
-  return error === undefined ? null : brokerError(error, api.url);
+  if (error !== undefined) throw brokerError(error, api.url);
+  return objects.some(({ result }) => result !== "unchanged");
 }
 
 function brokerError(error: Readonly<Record<string, unknown>>, url: string): CliError {
