@@ -2,7 +2,8 @@ import { hasMovedOn } from "@mayfly/spec";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
 
-const ATTEMPTS_MAX = 5;
+/** More than change things at once in earnest: of all who try, one gets through each time. */
+const ATTEMPTS_MAX = 50;
 
 /**
  * Decides and changes on one version of the catalogue: `attempt` asks policy of the view's facts

@@ -159,6 +159,22 @@ describe("between the decision and the change", () => {
   });
 });
 
+describe("many changes at once", () => {
+  it("of different things are all made, each with a decision of its own", async () => {
+    const { bench, paula } = await setUp();
+    const made = await Promise.all(
+      Array.from({ length: 30 }, (_, n) =>
+        paula("PUT", `/v1/roles/orders-db/new-${n}`, ofRole("test")),
+      ),
+    );
+    expect(made.map(({ status }) => status)).toEqual(Array.from({ length: 30 }, () => 201));
+    const puts = bench.ledger.inspect
+      .events()
+      .filter(({ kind, decisionId }) => kind === "role.put" && decisionId !== null);
+    expect(new Set(puts.map(({ decisionId }) => decisionId)).size).toBe(30);
+  });
+});
+
 describe("a request whose body is long on its way", () => {
   const REQUESTS = [
     ["PUT", "/v1/roles/orders-db/new", ofRole("test")],
