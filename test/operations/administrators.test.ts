@@ -114,6 +114,15 @@ describe("administrators by OIDC", () => {
     expect(textAt(deceived, "problem")).toContain("another issuer");
   });
 
+  test("many who change different things at once, at two brokers, all get through", async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 16 }, (_, n) =>
+        put(n % 2 === 0 ? one : other, paula(), `/v1/roles/${BACKEND}/at-once-${n}`, role("x"), {}),
+      ),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 16 }, () => 201));
+  });
+
   test("of two who change one revision at once, at two brokers, one is told of the other", async () => {
     const path = `/v1/roles/${BACKEND}/auditor`;
     const created = await put(one, paula(), path, role("first"), { "if-none-match": "*" });
