@@ -111,6 +111,10 @@ async function lookFor(sql: Transaction, end: SelectorEndRow): Promise<number> {
 
 const countOf = (rows: readonly { readonly count: number }[]): number => rows[0]?.count ?? 0;
 
+/** A look that was full says so, even where nothing of what it found is still to be marked. */
+const toMark = (sql: Statement) => sql`
+  greatest(count(*) FILTER (WHERE pending), (count(*) = ${LOOK_MAX}::bigint)::integer)::integer`;
+
 async function lookForLeases(sql: Transaction, end: SelectorEndRow): Promise<number> {
   return countOf(
     await sql<{ count: number }[]>`
@@ -126,7 +130,7 @@ async function lookForLeases(sql: Transaction, end: SelectorEndRow): Promise<num
       ON CONFLICT DO NOTHING
       RETURNING pending
     )
-    SELECT count(*) FILTER (WHERE pending)::integer AS count FROM found`,
+    SELECT ${toMark(sql)} AS count FROM found`,
   );
 }
 
@@ -145,7 +149,7 @@ async function lookForTasks(sql: Transaction, end: SelectorEndRow): Promise<numb
       ON CONFLICT DO NOTHING
       RETURNING pending
     )
-    SELECT count(*) FILTER (WHERE pending)::integer AS count FROM found`,
+    SELECT ${toMark(sql)} AS count FROM found`,
   );
   await sql`
     INSERT INTO mayfly.selector_end_members (end_id, kind, member_id, appeared, pending)

@@ -57,6 +57,13 @@ describe("GET /v1/ledger/export", () => {
     expect((await bench.call("GET", PATH, { token: task.token })).status).toBe(403);
   });
 
+  it("HEAD takes no place: nobody reads what it would stream", async () => {
+    const bench = await createBrokerBench();
+    await bench.ledger.sequencer.append(1000);
+    for (let n = 0; n < 3; n++) expect((await bench.admin("HEAD", PATH)).status).toBe(200);
+    expect((await passing(bench, bench.admin("GET", PATH))).status).toBe(200);
+  });
+
   it("answers busy to a third at once, and has room when one of them is done", async () => {
     await using served = await serveBench();
     const { bench } = served;

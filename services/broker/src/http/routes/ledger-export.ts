@@ -9,6 +9,7 @@ import { EXPORT_ENTRIES_MAX, exportQuery } from "../schemas/ledger-export.ts";
 
 /** Exports of one process at once: each reads the ledger as fast as its reader takes it. */
 const EXPORTS_MAX = 2;
+const HEADERS = { "Content-Type": "application/x-ndjson" } as const;
 
 /** The log as newline-delimited JSON, for administrators. */
 export function ledgerExportRoutes(app: Hono<Env>, ports: AppPorts): void {
@@ -16,6 +17,8 @@ export function ledgerExportRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/ledger/export", async (c) => {
     await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, exportQuery);
+    // A handler of GET answers HEAD too, and nobody would take, or give back, what it streams.
+    if (c.req.method === "HEAD") return c.body(null, 200, HEADERS);
     if (underWay >= EXPORTS_MAX) {
       throw new BrokerError("busy", `There are ${EXPORTS_MAX} exports under way already.`, {
         retryAfterSeconds: 5,
@@ -33,7 +36,7 @@ export function ledgerExportRoutes(app: Hono<Env>, ports: AppPorts): void {
         cut: () => c.env?.outgoing?.destroy(),
         done,
       });
-      return c.body(body, 200, { "Content-Type": "application/x-ndjson" });
+      return c.body(body, 200, HEADERS);
     } catch (error) {
       done();
       throw error;
