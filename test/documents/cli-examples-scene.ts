@@ -60,8 +60,8 @@ mayfly lease end "$(jq -r '.credentials[0].lease' ended.json)" --yes
 exchange > kept.json
 jq -r '.credentials[0].data.password' kept.json > leaked.txt
 mayfly lease end --workload spiffe://demo.test/agent/nobody --yes || true
-mayfly ledger export --output october.ndjson
-mayfly ledger export --output november.ndjson
+mayfly ledger export --limit 10 --output october.ndjson
+mayfly ledger export --from 10 --output november.ndjson
 lease=$(jq -r '.credentials[0].lease' kept.json)
 mayfly lease show "$lease" --json > lease.json
 echo
@@ -80,6 +80,8 @@ export const EXAMPLE_FILES: Readonly<Record<string, string>> = {
   "mayfly/policies/invoices.cedar": POLICIES,
   "mayfly/policies/invoices.test.yaml": POLICY_TESTS,
   "a.cedar": POLICIES,
+  "backends/orders-db.yaml": backend("orders-db"),
+  "roles/orders-db.yaml": role("orders-db/reader", "app_reader", "read_only"),
   "a.test.yaml": POLICY_TESTS,
   "examples/a-db.yaml": backend("a-db"),
   "examples/b-db.yaml": backend("b-db"),

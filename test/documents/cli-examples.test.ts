@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
@@ -27,12 +27,22 @@ const NOT_RUN: Readonly<Record<string, string>> = {
     "it would give the running broker's role another password",
 };
 /** Rightly not 0, in the state in which the examples before them leave things. */
-const ENDS_OTHERWISE: Readonly<Record<string, number>> = {};
+const ENDS_OTHERWISE: Readonly<Record<string, number>> = {
+  // What is typed there, "y", is nothing of ours.
+  "mayfly trace": 1,
+  // It still has a role.
+  "mayfly backend delete orders-db": 4,
+};
 
 const hasTools = (await Promise.all([isInstalled("psql"), isInstalled("jq")])).every(Boolean);
 const TIMEOUT_MS = 60_000;
 let scenario: Scenario;
 let ids: Readonly<Record<string, string>> = {};
+/** The migrator's, for the commands that work on the ledger's database itself. */
+let databaseUrl = "";
+let tokenFile = "";
+/** Others take the way over the broker where no database is named. */
+const ON_DATABASE = /^mayfly (?:ledger retain|migrate|admin-token)/;
 
 beforeAll(async () => {
   if (!hasTools) return;
@@ -54,20 +64,25 @@ beforeAll(async () => {
   }
   const { status, stdout, stderr } = run("bash", ["-eu", "set-up.sh"]);
   if (status !== 0) throw new Error(`the scene could not be set: ${stdout}${stderr}`);
+  const url = new URL(readFileSync(join(scenario.folder, ".mayfly/dev/postgres-url"), "utf8"));
+  url.pathname = "/mayfly";
+  databaseUrl = url.href;
+  tokenFile = scenario.env["MAYFLY_ADMIN_TOKEN_FILE"] ?? "";
   ids = JSON.parse(stdout.slice(stdout.lastIndexOf("\n{"))) as Readonly<Record<string, string>>;
 }, 120_000);
 afterAll(() => scenario?.[Symbol.asyncDispose]());
 
-const run = (program: string, args: readonly string[]) =>
+const run = (program: string, args: readonly string[], own: NodeJS.ProcessEnv = {}) =>
   spawnSync(program, args, {
     cwd: scenario.folder,
-    env: { ...scenario.env, ...SET_UP },
+    env: { ...scenario.env, ...SET_UP, ...own },
     input: "y\n",
     encoding: "utf8",
     timeout: TIMEOUT_MS,
   });
 /** In a terminal of its own: what asks before it acts shall ask. */
-const inTerminal = (command: string) => run("script", ["-qefc", command, "/dev/null"]);
+const inTerminal = (command: string, own: NodeJS.ProcessEnv) =>
+  run("script", ["-qefc", `bash -c ${quoted(command)}`, "/dev/null"], own);
 
 test("each exception is an example", () => {
   expect(EXAMPLES.length).toBeGreaterThan(60);
@@ -82,8 +97,14 @@ test.skipIf(!hasTools).each(EXAMPLES.filter((example) => NOT_RUN[example] === un
     const command = example
       .replaceAll("Zm9v…", ids["kid"] ?? "")
       .replaceAll("9f2c…", ids["digest"] ?? "")
+      .replaceAll("/archive/mayfly", join(scenario.own, "archive"))
+      .replaceAll("postgres://postgres@db/mayfly", databaseUrl)
       .replaceAll(/\b(task|lease|dec|end)_0199…/g, (short, kind: string) => ids[kind] ?? short);
-    const { status, stdout } = inTerminal(`bash -c ${quoted(command)}`);
+    const { status, stdout } = inTerminal(command, {
+      MAYFLY_ADMIN_TOKEN_FILE: tokenFile,
+      ...(ON_DATABASE.test(example) ? { MAYFLY_DATABASE_URL: databaseUrl } : {}),
+    });
+    if (example.endsWith("> token")) tokenFile = join(scenario.folder, "token");
     expect(status, `${command}\n${stdout}`).toBe(ENDS_OTHERWISE[example] ?? 0);
   },
 );

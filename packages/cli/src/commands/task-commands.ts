@@ -86,7 +86,7 @@ function killCommand(task: Command, open: (command: Command) => Session): void {
       examples(
         'mayfly task kill task_0199… --reason "agent compromised"',
         "mayfly task kill --workload spiffe://acme.test/agent/invoice-bot --dry-run",
-        "mayfly task kill --trust-domain acme.test --look 60s --yes",
+        "mayfly task kill --trust-domain acme.test --look 10s --yes",
       ),
     )
     .action((ids: string[], options: SelectorOptions, command: Command) => {
