@@ -33,7 +33,7 @@ export interface TaskDescription {
   readonly deadline: Duration;
   /** All roles that it will ever need, by name or with more said. */
   readonly credentials?: readonly (string | CredentialRequest)[];
-  /** Without a heartbeat for that long, the broker ends it. Default: the broker's, 5 minutes. */
+  /** How long it outlives a process that was killed: without heartbeats. Default: 60 s. */
   readonly idleTimeout?: Duration;
   /** Your own reference: a ticket, a run. */
   readonly ref?: string;
@@ -88,6 +88,8 @@ const TASK = [...CHILD, "url", "issuer", "unsafePlainHttp", "onBehalfOf"];
 const CREDENTIAL = ["role", "params", "ttl", "issue"];
 const END_WAIT_SECONDS_MAX = 60;
 export const END_WAIT_SECONDS = 5;
+/** The broker's own default is for those who send heartbeats themselves. */
+const IDLE_TIMEOUT = "60s";
 
 /** For callers without a type checker: a misspelt option is an error that names it. */
 export const checkTaskOptions = (options: TaskOptions): void => check(options, TASK);
@@ -122,12 +124,12 @@ function known(given: object, names: readonly string[], where: string): void {
 
 /** The one object of `authorization_details` that opens the task. */
 export function describe(options: TaskDescription, parent: string | null): Record<string, unknown> {
-  const { goal, deadline, idleTimeout, ref, targets, initiator } = options;
+  const { goal, deadline, idleTimeout = IDLE_TIMEOUT, ref, targets, initiator } = options;
   return {
     type: "mayfly-task",
     goal,
     deadline,
-    ...(idleTimeout === undefined ? {} : { idle_timeout: idleTimeout }),
+    idle_timeout: idleTimeout,
     ...(ref === undefined ? {} : { ref }),
     ...(targets === undefined ? {} : { targets }),
     ...(initiator === undefined ? {} : { initiator }),

@@ -81,7 +81,7 @@ export async function presentIdentity(
   try {
     token = await inTime(unlessAborted(source.prove(issuer, around, signal), signal), around);
   } catch (error) {
-    if (signal?.aborted === true) throw error;
+    if (signal?.aborted === true) throw signal.reason;
     // A source of one's own may put anything in its error: only ours are known to be safe.
     const why = error instanceof SourceFailure ? error.message : nameOf(error);
     throw unavailable(source, why);
