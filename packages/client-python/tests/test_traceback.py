@@ -17,7 +17,7 @@ PERSON = jwt("a-person")
 DENIED = json.dumps({"error": "access_denied", "code": "denied"}).encode()
 
 
-def answer(**more: object) -> bytes:
+def answer(token_seconds: int = 600, idle_seconds: int = 60, **more: object) -> bytes:
     data = {"host": "h", "port": 1, "database": "d", "username": "u", "tls": "verify-full"}
     credential = {
         "lease": "lease_1",
@@ -29,8 +29,9 @@ def answer(**more: object) -> bytes:
         "data": {**data, "password": CANARY, "url": f"postgresql://u:{CANARY}@h/d"},
         **more,
     }
-    token = {"access_token": f"{CANARY}.token", "expires_in": 600}
-    return json.dumps({**token, "task": TASK, "credentials": [credential]}).encode()
+    token = {"access_token": f"{CANARY}.token", "expires_in": token_seconds}
+    task = {**TASK, "idle_timeout_seconds": idle_seconds}
+    return json.dumps({**token, "task": task, "credentials": [credential]}).encode()
 
 
 def opening(it: Hostile) -> mayfly.OpeningTask:

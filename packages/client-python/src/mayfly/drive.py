@@ -47,7 +47,7 @@ class Driver:
             case Send():
                 return self._send(step)
             case Prove():
-                return self._broker.identity.prove(self._broker.issuer)
+                return self._broker.identity.prove(self._broker.issuer, step.seconds_max)
             case Pause():
                 sleep(step.seconds)
                 return None

@@ -45,7 +45,9 @@ class AsyncDriver:
             case Prove():
                 # Sources block: a socket, a metadata server, a library of a cloud.
                 broker = self._broker
-                return await asyncio.to_thread(broker.identity.prove, broker.issuer)
+                return await asyncio.to_thread(
+                    broker.identity.prove, broker.issuer, step.seconds_max
+                )
             case Pause():
                 await asyncio.sleep(step.seconds)
                 return None

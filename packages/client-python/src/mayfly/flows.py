@@ -22,7 +22,7 @@ from .exchange import (
     held,
     retried,
 )
-from .identity import Identity
+from .identity import PROOF_SECONDS_MAX, Identity
 from .reading import Members
 from .secret import Secret
 from .state import TaskState
@@ -151,20 +151,24 @@ def beat(state: TaskState, must_prove: bool = False) -> Flow[None]:
     """One heartbeat, with a fresh proof of identity where one is due. Raises :class:`TaskLost`
     when the broker says that the task is over, or knows its holder no more."""
     seconds_max = max(0.5, min(10.0, state.idle_timeout_seconds / 3))
-    proof = None
+    proof, why = None, None
     if must_prove or state.token.wants_proof():
-        proof = yield from _proof_or_none(state)
+        # A source that hangs holds up no heartbeat while the token counts.
+        patience = max(1.5, state.idle_timeout_seconds / 3) if state.token.lives() else None
+        proof, why = yield from _proof_or_why(state, patience)
     sent = time.monotonic()
     answer = yield from _beat_with(state, proof or state.token.secret, seconds_max)
     if answer.status == 401:
         # The other of the two may still be good.
-        other = state.token.secret if proof is not None else (yield from _proof_or_none(state))
+        other: Secret | None = state.token.secret
+        if proof is None:
+            other, why = yield from _proof_or_why(state, None)
         if other is not None:
             proof = None if proof is not None else other
             sent = time.monotonic()
             answer = yield from _beat_with(state, other, seconds_max)
     if answer.status == 401 and not state.token.lives():
-        raise TaskLost(answer.problem())
+        raise TaskLost(answer.problem()) if why is None else _unproven(state, why)
     if answer.status == 404 and answer.problem().code == "not_found":
         raise TaskLost(answer.problem())
     reply = accepted(state, answer)
@@ -177,12 +181,27 @@ def _beat_with(state: TaskState, token: Secret, seconds_max: float) -> Flow[Answ
     return (yield from send(call(state.broker, token, path, {}, seconds_max)))
 
 
-def _proof_or_none(state: TaskState) -> Flow[Secret | None]:
+def _proof_or_why(
+    state: TaskState, patience: float | None
+) -> Flow[tuple[Secret | None, NoIdentity | None]]:
     try:
-        return (yield from prove())
+        seconds = PROOF_SECONDS_MAX if patience is None else min(PROOF_SECONDS_MAX, patience)
+        return (yield from prove(seconds)), None
     except NoIdentity as error:
         log.warning("task %s: identity could not be proven afresh: %s", state.id, error)
-        return None
+        return None, error
+
+
+def _unproven(state: TaskState, why: NoIdentity) -> TaskLost:
+    return TaskLost(
+        Problem(
+            code="task_lost",
+            message=f"{state.id} is out of reach: its last proof of identity is too old, and "
+            f"there is no fresh one. {why.problem.message.strip()}",
+            where="identity",
+            hint="Stop: the idle timeout ends the task. Mend the source of identity.",
+        )
+    )
 
 
 def keep_alive(state: TaskState) -> Flow[None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from .errors import MayflyError, Problem, problem_of
+from .identity import PROOF_SECONDS_MAX
 from .secret import Secret
 
 
@@ -33,6 +34,8 @@ class Pause:
 @dataclass(frozen=True)
 class Prove:
     """A fresh token of identity. The driver answers a :class:`Secret`, or throws ``NoIdentity``."""
+
+    seconds_max: float
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ def send(step: Send) -> Flow[Answer]:
     raise _wrong_driver()
 
 
-def prove() -> Flow[Secret]:
-    given = yield Prove()
+def prove(seconds_max: float = PROOF_SECONDS_MAX) -> Flow[Secret]:
+    given = yield Prove(seconds_max)
     if isinstance(given, Secret):
         return given
     raise _wrong_driver()

@@ -1,6 +1,6 @@
 """Where a workload's proof of identity comes from."""
 
-from .find import SOURCES, Identity, find_identity
+from .find import PROOF_SECONDS_MAX, SOURCES, Identity, find_identity
 from .source import IdentitySource, NotSetUp, SourceFailed
 from .sources import (
     EnvironmentIdentity,
@@ -12,6 +12,7 @@ from .sources_cloud import AwsIdentity, GcpIdentity
 from .spiffe import SpiffeIdentity
 
 __all__ = [
+    "PROOF_SECONDS_MAX",
     "SOURCES",
     "AwsIdentity",
     "EnvironmentIdentity",

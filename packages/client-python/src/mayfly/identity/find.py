@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 
 from ..errors import MayflyError, Problem, no_identity
 from ..secret import Secret
@@ -27,30 +30,67 @@ SOURCES: Mapping[str, Maker] = {
 """By name, in the order in which they are tried: what was set for Mayfly before what is there."""
 
 
+PROOF_SECONDS_MAX = 15.0
+"""Longer than any source of ours takes."""
+
+
 class Identity:
     """Proof of identity for one audience. The first source that is set up is the one, for good:
     a task's later proofs must be of the same workload. Where it fails, no other takes its place."""
 
     def __init__(self, sources: list[IdentitySource]) -> None:
         self._sources = sources
+        # Held by one proof at a time, and by one that hangs until it ends.
         self._lock = threading.Lock()
 
-    def prove(self, audience: str) -> Secret:
-        """Raises :class:`~mayfly.NoIdentity` with each source that was tried, and why."""
-        with self._lock:
-            tried: list[tuple[str, str]] = []
-            for source in self._sources:
-                try:
-                    token = source.token(audience)
-                except NotSetUp as why:
-                    tried.append((source.name, str(why)))
-                    continue
-                except SourceFailed as why:
-                    tried.append((source.name, str(why)))
-                    break
-                self._sources = [source]
-                return Secret(token)
-            raise no_identity(tried)
+    def prove(self, audience: str, seconds_max: float = PROOF_SECONDS_MAX) -> Secret:
+        """Raises :class:`~mayfly.NoIdentity` with each source that was tried, and why. A source may
+        hang, on a network's file or in code that is not ours: it is waited for ``seconds_max``."""
+        until = time.monotonic() + seconds_max
+        if not self._lock.acquire(timeout=seconds_max):
+            raise self._too_late(seconds_max)
+        outcome: Future[Secret] = Future()
+        asking = threading.Thread(
+            target=self._ask, args=(audience, outcome), name="mayfly-identity", daemon=True
+        )
+        try:
+            asking.start()
+        except RuntimeError:
+            # An interpreter that ends starts no thread any more.
+            self._ask(audience, outcome)
+        try:
+            return outcome.result(max(0.0, until - time.monotonic()))
+        except FutureTimeout:
+            raise self._too_late(seconds_max) from None
+
+    def _ask(self, audience: str, outcome: Future[Secret]) -> None:
+        try:
+            proof = self._first(audience)
+        except BaseException as error:  # noqa: BLE001 (it is raised again where it is waited for)
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(proof)
+        finally:
+            self._lock.release()
+
+    def _first(self, audience: str) -> Secret:
+        tried: list[tuple[str, str]] = []
+        for source in self._sources:
+            try:
+                token = source.token(audience)
+            except NotSetUp as why:
+                tried.append((source.name, str(why)))
+                continue
+            except SourceFailed as why:
+                tried.append((source.name, str(why)))
+                break
+            self._sources = [source]
+            return Secret(token)
+        raise no_identity(tried)
+
+    def _too_late(self, seconds: float) -> MayflyError:
+        names = "/".join(source.name for source in self._sources)
+        return no_identity([(names, f"it gave none within {seconds:g} s")])
 
 
 class _Called:

@@ -1,0 +1,78 @@
+"""A source of identity that hangs costs seconds, and never the task whose token is good."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+
+import mayfly
+from mayfly.identity import Identity
+from test_hostile import hostile
+from test_identity import jwt
+from test_traceback import answer
+
+
+class Hanging:
+    name = "hanging"
+
+    def __init__(self, token: str) -> None:
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.asked = 0
+        self._token = token
+
+    def token(self, _audience: str) -> str:
+        self.asked += 1
+        self.go_on.wait(60)
+        return self._token
+
+
+def test_a_proof_that_does_not_come_is_waited_for_in_seconds_and_not_asked_for_twice() -> None:
+    source = Hanging("x")
+    source.go_on.clear()
+    identity = Identity([source])
+    begun = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(mayfly.NoIdentity, match="within 0.2 s"):
+            identity.prove("a", 0.2)
+    assert time.monotonic() - begun < 5
+    assert source.asked == 1
+    source.go_on.set()
+    assert identity.prove("a", 5).expose() == "x"
+
+
+def test_heartbeats_go_on_while_the_source_hangs() -> None:
+    with hostile() as it:
+        source = Hanging(jwt(it.url))
+        it.body = answer(token_seconds=8, idle_seconds=4)
+        opening = mayfly.task(goal="x", deadline="1m", url=it.url, identity=source)
+        with opening as task:
+            source.go_on.clear()
+            # More than half of the token's life is gone with each answer: proof is always due.
+            it.body = json.dumps({"access_token": "t", "expires_in": 3}).encode()
+            time.sleep(7)
+            beats = [path for path, _ in it.seen if path.endswith("/heartbeat")]
+            assert len(beats) >= 2
+            assert not task.lost.is_set()
+            source.go_on.set()
+            it.body = json.dumps({"task": {"state": "completed"}, "leases": []}).encode()
+
+
+def test_a_heartbeat_that_comes_after_our_own_end_loses_nothing() -> None:
+    with hostile() as it:
+        it.body = answer()
+        with mayfly.task(
+            goal="x", deadline="1m", url=it.url, identity=lambda _a: jwt(it.url)
+        ) as task:
+            # As it stands while the end is under way: asked for, and not yet answered.
+            task._state.asked_end = "completed"
+            it.status = 409
+            it.body = json.dumps({"code": "task_ended", "detail": "completed"}).encode()
+            with pytest.raises(mayfly.TaskLost):
+                task.heartbeat()
+            assert not task.lost.is_set()
+            it.status = 200
+            it.body = json.dumps({"task": {"state": "completed"}, "leases": []}).encode()
