@@ -234,6 +234,33 @@ describe("administrators by OIDC", () => {
     expect(at(shown, "last_check", "result")).toBe("sound");
   });
 
+  test("who is locked out at one broker is out at the other at the next call, and in mid-request", async () => {
+    const path = `/v1/roles/${BACKEND}/late`;
+    expect((await other.api.call(paula(), "GET", "/v1/roles")).status).toBe(200);
+    const body = new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          accepted(await one.api.admin("POST", "/v1/trust/login/disable", {}), "disable");
+          controller.enqueue(new TextEncoder().encode(JSON.stringify(role("late"))));
+          controller.close();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const late = await fetch(`${other.api.url}${path}`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${paula()}`, "content-type": "application/json" },
+      body,
+      duplex: "half",
+      signal: AbortSignal.timeout(30_000),
+    });
+    expect([401, 403]).toContain(late.status);
+    expect((await other.api.call(paula(), "GET", "/v1/roles")).status).toBe(401);
+    expect((await one.api.admin("GET", path)).status).toBe(404);
+    accepted(await other.api.admin("POST", "/v1/trust/login/enable", {}), "enable");
+    expect((await one.api.call(paula(), "GET", "/v1/roles")).status).toBe(200);
+  });
+
   test("policies that lock everybody out are mended by the bootstrap administrator", async () => {
     const nobody = '@id("nobody") forbid (principal, action in Action::"administer", resource);';
     await activate(AGENTS + STAFF + nobody);
