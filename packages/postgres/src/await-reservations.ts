@@ -7,9 +7,9 @@ const WAIT_MS_MAX = 2_000;
 const PAUSE_MS = 10;
 
 /**
- * Waits for each transaction that may have judged a reservation by what was there before now and has
- * not committed it: whoever looks after that sees it. Locks that reservations take before they judge
- * say which those are. Throws `busy` when one of them stays open.
+ * Waits for each transaction that may have judged a reservation by what was there before now and
+ * has not committed it: whoever looks after that sees it. Locks that reservations take before they
+ * judge say which those are. Throws `busy` when one of them stays open.
  */
 export async function awaitReservations({ clock }: RetryPorts, sql: Sql): Promise<void> {
   const untilMs = clock.monotonicMs() + WAIT_MS_MAX;

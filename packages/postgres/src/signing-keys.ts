@@ -59,8 +59,9 @@ export function addSigningKey(
 }
 
 /**
- * At once, by the server's clock and by any that is a little behind it. A key that has not begun to sign goes too, for nothing depends
- * on it, and the next one after it would otherwise be a month away.
+ * At once, by the server's clock and by any that is a little behind it. A key that has not begun to
+ * sign goes too, for nothing depends on it, and the next one after it would otherwise be a month
+ * away.
  */
 export function retireSigningKey(
   sql: Sql,

@@ -62,9 +62,9 @@ export interface SigningKeyStore {
     actor?: Actor,
   ): Promise<boolean>;
   /**
-   * From its commit on `kid` verifies no more ({@link RETIRED_BEFORE_SECONDS}), nor does any key that has not begun to sign;
-   * `replacement` signs, and what else still verifies does so for `oldVerifyFor` at most. False
-   * when another process was first.
+   * From its commit on `kid` verifies no more ({@link RETIRED_BEFORE_SECONDS}), nor does any key
+   * that has not begun to sign; `replacement` signs, and what else still verifies does so for
+   * `oldVerifyFor` at most. False when another process was first.
    */
   retire(
     kid: string,

@@ -152,7 +152,7 @@ async function syncFolder(path: string): Promise<void> {
 const installationIn = (text: string): string | undefined =>
   /"installation":\s*"([^"]*)"/.exec(text.slice(0, HEADER_CHARACTERS))?.[1];
 
-/** An interrupted run of this ledger is written over; what another one exported may be all of it. */
+/** An interrupted run of this ledger is written over; another one's file may be its only copy. */
 async function mustBeOurs(path: string, header: string): Promise<void> {
   const there = await readBeginning(path);
   if (there === null || installationIn(there) === installationIn(header)) return;
