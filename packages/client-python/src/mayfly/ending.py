@@ -31,6 +31,7 @@ def end_task(
     """Repeatable: the broker ends a task once. ``wait_seconds`` is how long it may look until the
     credentials are refused. Raises when no answer came in that time and ten seconds more (or in
     ``hurry_seconds``); the idle timeout ends the task then."""
+    state.require_here()
     if state.asked_end is None:
         state.asked_end = _STATE_AFTER[verb]
     seconds_max = wait_seconds + _MARGIN_SECONDS if hurry_seconds is None else hurry_seconds

@@ -150,6 +150,7 @@ def end_lease(state: TaskState, credential: Credential) -> Flow[None]:
 def beat(state: TaskState, must_prove: bool = False) -> Flow[None]:
     """One heartbeat, with a fresh proof of identity where one is due. Raises :class:`TaskLost`
     when the broker says that the task is over, or knows its holder no more."""
+    state.require_here()
     seconds_max = max(0.5, min(10.0, state.idle_timeout_seconds / 3))
     proof, why = None, None
     if must_prove or state.token.wants_proof():

@@ -93,8 +93,8 @@ class TaskState:
         for tell in self.on_lost:
             tell()
 
-    def require_usable(self) -> None:
-        """Raises where nothing may be asked for the task any more."""
+    def require_here(self) -> None:
+        """Raises in a forked child: neither the task nor the connection is its own."""
         if not self.is_here():
             raise MayflyError(
                 Problem(
@@ -103,6 +103,10 @@ class TaskState:
                     hint="Open a task in this process, or let the parent draw for it.",
                 )
             )
+
+    def require_usable(self) -> None:
+        """Raises where nothing may be asked for the task any more."""
+        self.require_here()
         if self.lost is not None:
             raise TaskLost(self.lost.problem)
         if self.ended is not None:

@@ -1,4 +1,4 @@
-"""A source of identity that hangs costs seconds, and never the task whose token is good."""
+"""A client that is held up, late or forked costs seconds, and never a task that is good."""
 
 from __future__ import annotations
 
@@ -75,4 +75,22 @@ def test_a_heartbeat_that_comes_after_our_own_end_loses_nothing() -> None:
                 task.heartbeat()
             assert not task.lost.is_set()
             it.status = 200
+            it.body = json.dumps({"task": {"state": "completed"}, "leases": []}).encode()
+
+
+@pytest.mark.parametrize("verb", ["heartbeat", "complete", "fail", "cancel"])
+def test_a_forked_child_neither_beats_for_nor_ends_the_task_of_its_parent(verb: str) -> None:
+    with hostile() as it:
+        it.body = answer()
+        with mayfly.task(
+            goal="x", deadline="1m", url=it.url, identity=lambda _a: jwt(it.url)
+        ) as task:
+            # As it stands in a child: the task is of another process.
+            task._state.process += 1
+            before = len(it.seen)
+            with pytest.raises(mayfly.MayflyError) as error:
+                getattr(task, verb)()
+            assert error.value.code == "forked"
+            assert len(it.seen) == before
+            task._state.process -= 1
             it.body = json.dumps({"task": {"state": "completed"}, "leases": []}).encode()
