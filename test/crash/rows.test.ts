@@ -19,7 +19,7 @@ function rowsOf(document: string): readonly Row[] {
   return document.split("\n").flatMap((line) => {
     const [, number, , points = ""] = line.split("|").map((cell) => cell.trim());
     if (number === undefined || !/^\d+$/.test(number)) return [];
-    return [...points.matchAll(/`([a-z]+\.[a-z]+)`/g)].map(([, point = ""]) => ({
+    return [...points.matchAll(/`([a-z_]+\.[a-z]+)`/g)].map(([, point = ""]) => ({
       number: Number(number),
       point,
     }));
