@@ -138,14 +138,14 @@ def leave(how):
     if how == 2: raise RuntimeError("in the child")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(5)
-with opened(idle_timeout="4s") as task:
+with opened(idle_timeout="8s") as task:
     tell(task)
     for how in range(4):
         child = os.fork()
         if child == 0:
             leave(how)
         print(os.waitpid(child, 0)[1], flush=True)
-    time.sleep(4.5)
+    time.sleep(9)
     print("lost" if task.lost.is_set() else "alive", flush=True)
 """
     )
