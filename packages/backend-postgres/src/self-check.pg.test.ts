@@ -200,7 +200,7 @@ for (const version of testedPostgresVersions()) {
       // The names of the page are taken on this server.
       const statements = String(block?.[2])
         .replaceAll(/\borders_(reader|owner)\b/g, "page_$1")
-        .replaceAll("mayfly_broker", "page_broker");
+        .replaceAll("mayfly_orders", "page_broker");
       expect(statements).toContain("CREATE ROLE page_broker");
       await customer.sql().unsafe(statements).simple();
       const broker = { username: "page_broker", password: "choose-one" };
