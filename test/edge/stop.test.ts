@@ -13,6 +13,8 @@ import {
 
 const CLIENTS = 6;
 const GRANTS_MS_MAX = 60_000;
+/** A server may close a connection in the instant in which a client uses it again (RFC 9112 9.5). */
+const UNREAD = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
 
 let mayfly: Installation;
 beforeAll(async () => {
@@ -90,8 +92,10 @@ describe("a broker that is told to stop", () => {
       return status === 503;
     });
     await stopped;
-    // Refused connections alone: none that was accepted was lost.
-    expect(await Promise.all(clients)).toEqual(clients.map(() => "ECONNREFUSED"));
+    // Refused, or cut with the connection that it was just sent on, unread: none that was accepted
+    // was lost, as the leases below show.
+    const ends = await Promise.all(clients);
+    expect(ends.filter((code) => !UNREAD.has(code))).toEqual([]);
     expect(await broker.exited).toMatchObject({ code: 0 });
     expect(leases.length).toBeGreaterThan(before);
     const live = await mayfly.ledger<{ id: string }[]>`
