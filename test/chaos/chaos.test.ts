@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { runChaos } from "./run-chaos.ts";
 
-const KILLS = 30;
+const KILLS = 20;
 const LONG_MS = 400_000;
 
 test("nothing leaks while processes are killed at every step", { timeout: LONG_MS }, async () => {

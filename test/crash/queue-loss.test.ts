@@ -95,7 +95,9 @@ describe.concurrent("the queue is lost while leases live", () => {
     const { mayfly, broker } = await start({});
     await using _ = mayfly;
     const outcomes = await endAfterLoss(mayfly, broker, async () => {
-      await mayfly.ledger.unsafe(`DROP SCHEMA IF EXISTS ${QUEUE_SCHEMA} CASCADE`);
+      await despiteDeadlocks(() =>
+        mayfly.ledger.unsafe(`DROP SCHEMA IF EXISTS ${QUEUE_SCHEMA} CASCADE`),
+      );
     });
     expect(outcomes).toEqual(ALL_REVOKED);
   });
