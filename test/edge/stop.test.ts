@@ -13,7 +13,7 @@ import {
 
 const CLIENTS = 6;
 const GRANTS_MS_MAX = 60_000;
-/** A server may close a connection in the instant in which a client uses it again (RFC 9112 9.5). */
+/** A server may close a connection just when a client uses it again (RFC 9112 section 9.5). */
 const UNREAD = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
 
 let mayfly: Installation;
