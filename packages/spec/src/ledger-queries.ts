@@ -1,6 +1,6 @@
 import type { BackendId, DecisionId, LeaseId, RoleName, TaskId } from "./ids.ts";
 import type { Lease, LeaseState } from "./lease.ts";
-import type { EventKind, LedgerEvent } from "./ledger.ts";
+import type { EventKind, LedgerEvent } from "./ledger-event.ts";
 import type { Decision } from "./policy.ts";
 import type { SecurityQueries } from "./security-queries.ts";
 import type { Task, TaskState } from "./task.ts";

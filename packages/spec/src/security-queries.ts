@@ -1,7 +1,7 @@
 import type { BackendId, DecisionId, LeaseId, PolicyId, RoleName, TaskId } from "./ids.ts";
 import type { Lease } from "./lease.ts";
 import type { LeaseFilter, Page, PageRequest } from "./ledger-queries.ts";
-import type { LedgerEvent } from "./ledger.ts";
+import type { LedgerEvent } from "./ledger-event.ts";
 import type { ExposureSummary } from "./selector-end.ts";
 import type { TaskState } from "./task.ts";
 import type { InstantMs } from "./time.ts";
