@@ -12,6 +12,7 @@ import {
 import { administrationRequest } from "./administration-request.ts";
 import { cedarRequest, type CedarRequest } from "./cedar-request.ts";
 import { explain, type PolicyExplanation } from "./explain.ts";
+import { readFacts } from "./facts-read.ts";
 import { digestOf } from "./normal-form.ts";
 import type { ParsedPolicy } from "./parsed-policy.ts";
 import {
@@ -20,8 +21,9 @@ import {
   preparedName,
   type PreparedPolicies,
 } from "./prepared-policies.ts";
+import { createRememberedAnswers, type CedarAnswer } from "./remembered-answers.ts";
 import { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
-import { prepared, sliceByRole } from "./slices.ts";
+import { prepared, sliceByScope } from "./slices.ts";
 import { verdict } from "./verdict.ts";
 
 /** A policy engine that can also say what each of its policies made of a request. */
@@ -34,30 +36,40 @@ export interface CedarPolicyEngine extends PolicyEngine {
   explainAdministration(request: AdministrationRequest): PolicyExplanation;
 }
 
-/** The policies are admitted ones, with unique ids, that validate against the schema. */
-export function createCedarPolicyEngine(policies: readonly ParsedPolicy[]): CedarPolicyEngine {
+/**
+ * The policies are admitted ones, with unique ids, that validate against the schema. `slicer` is
+ * another one only where a test shows that a wrong one is found out.
+ */
+export function createCedarPolicyEngine(
+  policies: readonly ParsedPolicy[],
+  slicer: typeof sliceByScope = sliceByScope,
+): CedarPolicyEngine {
   const sorted = policies.toSorted((a, b) => (a.id < b.id ? -1 : 1));
   const byId = new Map<string, ParsedPolicy>(sorted.map((policy) => [policy.id, policy]));
   const onCredentials = sorted.filter(({ side }) => side !== "administration");
   const onAdministration = sorted.filter(({ side }) => side !== "credentials");
-  const sliceFor = sliceByRole(onCredentials);
+  const credentials = prepared(onCredentials);
+  const sliceFor = slicer(onCredentials, credentials);
+  const remembered = createRememberedAnswers();
   const administration = prepared(onAdministration);
   const decide = (request: AccessRequest): Verdict =>
     judge(byId, {
       facts: () => cedarRequest(request),
-      about: `${request.role.name} for ${workloadName(request.workload)}`,
-      policies: () => sliceFor(request.role.name),
-      schemaName: PREPARED_SCHEMA,
+      about: () => `${request.role.name} for ${workloadName(request.workload)}`,
+      answer: (facts) => {
+        const slice = sliceFor(facts);
+        const read = `${slice.key}${readFacts(slice.reads, facts)}`;
+        return remembered.of(read, () => evaluate(slice.prepared(), PREPARED_SCHEMA, facts));
+      },
     });
   const administer = (request: AdministrationRequest): Verdict =>
     judge(byId, {
       facts: () => administrationRequest(request),
-      about: `${administrationText(request)} for ${workloadName(request.workload)}`,
-      policies: () => administration,
-      schemaName: PREPARED_ADMINISTRATION,
+      about: () => `${administrationText(request)} for ${workloadName(request.workload)}`,
+      answer: (facts) => evaluate(administration, PREPARED_ADMINISTRATION, facts),
     });
   // Parsed now, so that what Cedar cannot read fails here and not in a decision.
-  preparedName(sliceFor(null));
+  preparedName(credentials);
   if (onAdministration.length > 0) preparedName(administration);
   return {
     digest: digestOf(sorted),
@@ -77,46 +89,63 @@ export function createCedarPolicyEngine(policies: readonly ParsedPolicy[]): Ceda
   };
 }
 
-interface Question {
+interface Question<F extends CedarRequest> {
   /** Throws `InvalidInput` for what cannot be stated. */
-  facts(): CedarRequest;
+  facts(): F;
   /** What is asked and for whom, in words. */
-  readonly about: string;
-  policies(): PreparedPolicies;
-  readonly schemaName: string;
+  about(): string;
+  /** Null: the facts do not fit the schema. Throws where Cedar does. */
+  answer(facts: F): CedarAnswer | null;
 }
 
-function judge(byId: ReadonlyMap<string, ParsedPolicy>, { about, ...question }: Question): Verdict {
-  let facts: CedarRequest;
+function judge<F extends CedarRequest>(
+  byId: ReadonlyMap<string, ParsedPolicy>,
+  question: Question<F>,
+): Verdict {
+  let facts: F;
   try {
     facts = question.facts();
   } catch (error) {
     return verdict.invalid(InvalidInput.is(error) ? error.message : "it is malformed");
   }
+  const about = question.about();
   try {
-    const answer = statefulIsAuthorized({
-      ...facts,
-      preparsedPolicySetId: preparedName(question.policies()),
-      preparsedSchemaName: question.schemaName,
-      validateRequest: true,
-    });
-    if (answer.type === "failure") {
+    const answer = question.answer(facts);
+    if (answer === null) {
       return verdict.invalid("its facts do not have the form that policies are written against");
     }
-    const { decision, diagnostics } = answer.response;
     const named = (ids: readonly string[]): readonly ParsedPolicy[] =>
       [...new Set(ids)].toSorted().flatMap((id) => byId.get(id) ?? []);
-    if (diagnostics.errors.length > 0) {
-      return verdict.failed(about, named(diagnostics.errors.map((error) => error.policyId)));
-    }
-    const [first, ...rest] = named(diagnostics.reason);
-    if (decision === "allow" && first !== undefined) {
+    if (answer.failed.length > 0) return verdict.failed(about, named(answer.failed));
+    const [first, ...rest] = named(answer.reason);
+    if (answer.decision === "allow" && first !== undefined) {
       return verdict.permitted(about, [first, ...rest]);
     }
     if (first !== undefined) return verdict.forbidden(about, [first, ...rest]);
-    return decision === "deny" ? verdict.notPermitted(about) : verdict.failed(about, []);
+    return answer.decision === "deny" ? verdict.notPermitted(about) : verdict.failed(about, []);
   } catch {
     // Cedar throws on malformed calls and when its memory is exhausted: no answer is a no.
     return verdict.failed(about, []);
   }
+}
+
+function evaluate(
+  policies: PreparedPolicies,
+  schemaName: string,
+  { principal, action, resource, context, entities }: CedarRequest,
+): CedarAnswer | null {
+  const answer = statefulIsAuthorized({
+    principal,
+    action,
+    resource,
+    context,
+    entities,
+    preparsedPolicySetId: preparedName(policies),
+    preparsedSchemaName: schemaName,
+    validateRequest: true,
+  });
+  if (answer.type === "failure") return null;
+  const { decision, diagnostics } = answer.response;
+  const failed = diagnostics.errors.map(({ policyId }) => policyId);
+  return { decision, reason: diagnostics.reason, failed };
 }

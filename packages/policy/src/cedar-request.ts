@@ -13,12 +13,25 @@ export interface CedarRequest {
   readonly entities: Entities;
 }
 
+/** A request for a credential: the workload, the role and its backend are all that there is. */
+export interface CredentialRequest extends CedarRequest {
+  readonly context: Context & { readonly task: Readonly<Record<string, CedarValueJson>> };
+  readonly entities: [workload: WorkloadEntity, role: Entities[number], backend: Entities[number]];
+}
+
+interface WorkloadEntity {
+  readonly uid: TypeAndId;
+  readonly attrs: Record<"issuer" | "subject" | "kind" | "trust_root", string>;
+  readonly parents: [];
+  readonly tags: Record<string, string>;
+}
+
 /**
  * States the facts of a request and nothing else: no goal, no reference, no claimed initiator (the
  * request does not even hold them), no clock, no ids of task and lease. Throws {@link InvalidInput}
  * with an end of a sentence ("its …") for what Cedar could not hold exactly.
  */
-export function cedarRequest(request: AccessRequest): CedarRequest {
+export function cedarRequest(request: AccessRequest): CredentialRequest {
   const { workload, task, role, plan } = request;
   const principal = principalOf(workload);
   const resource = { type: "Role", id: text(role.name, "role") };
@@ -69,7 +82,7 @@ export const principalOf = (workload: Workload): TypeAndId => ({
   id: text(workloadName(workload), "workload's name"),
 });
 
-export const workloadEntity = (workload: Workload): Entities[number] => ({
+export const workloadEntity = (workload: Workload): WorkloadEntity => ({
   uid: principalOf(workload),
   attrs: {
     issuer: text(workload.issuer, "issuer"),
@@ -81,7 +94,7 @@ export const workloadEntity = (workload: Workload): Entities[number] => ({
   tags: tagsOf(workload),
 });
 
-function tagsOf(workload: Workload): Record<string, CedarValueJson> {
+function tagsOf(workload: Workload): Record<string, string> {
   const attributes = Object.entries(workload.attributes);
   if (attributes.length > REQUEST_LIMITS.attributes) {
     throw new InvalidInput(`its workload has more than ${REQUEST_LIMITS.attributes} attributes`);

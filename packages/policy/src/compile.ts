@@ -34,6 +34,22 @@ export interface CedarPolicyCompiler extends PolicyCompiler {
 export const createPolicyCompiler = (): CedarPolicyCompiler => ({ compile });
 
 function compile(sources: readonly PolicySource[]): CompiledPolicies {
+  const admitted = admitPolicies(sources);
+  if (!admitted.ok) return admitted;
+  try {
+    return { ok: true, engine: createCedarPolicyEngine(admitted.policies) };
+  } catch (error) {
+    const message = `Cedar refused the policies: ${error instanceof Error ? error.message : ""}`;
+    return refused([{ source: "", policyId: null, message, line: null }]);
+  }
+}
+
+export type AdmittedPolicies =
+  | { readonly ok: true; readonly policies: readonly ParsedPolicy[] }
+  | Extract<CompiledPolicies, { readonly ok: false }>;
+
+/** Parses, validates and checks the rules of shape. */
+export function admitPolicies(sources: readonly PolicySource[]): AdmittedPolicies {
   const oversized = sizeProblems(sources);
   if (oversized.length > 0) return refused(oversized);
   const split = sources.map(splitSource);
@@ -50,16 +66,12 @@ function compile(sources: readonly PolicySource[]): CompiledPolicies {
     if (parsed.policy !== null) policies.push(parsed.policy);
   }
   problems.push(...repeatedIds(policies), ...validationProblems(policies));
-  if (problems.length > 0) return refused(problems);
-  try {
-    return { ok: true, engine: createCedarPolicyEngine(policies) };
-  } catch (error) {
-    const message = `Cedar refused the policies: ${error instanceof Error ? error.message : ""}`;
-    return refused([{ source: "", policyId: null, message, line: null }]);
-  }
+  return problems.length > 0 ? refused(problems) : { ok: true, policies };
 }
 
-function refused(problems: readonly PolicyProblem[]): CompiledPolicies {
+function refused(
+  problems: readonly PolicyProblem[],
+): Extract<CompiledPolicies, { readonly ok: false }> {
   const place = ({ source, line }: PolicyProblem): readonly [string, number] => [source, line ?? 0];
   const sorted = problems.toSorted((a, b) => {
     const [sourceA, lineA] = place(a);

@@ -15,6 +15,8 @@ import { createPolicyCompiler } from "./compile.ts";
 import { POLICY_SCHEMA } from "./schema.ts";
 
 const RUNS = { numRuns: 120 };
+/** Each run compiles several sets; beside other tests, a compilation may take 100 ms. */
+const SLOW = { timeout: 120_000 };
 const textsOf = (policies: readonly ArbitraryCedarPolicy[]): readonly string[] =>
   policies.map((policy, at) => textOfCedarPolicy(policy, `p${at}`));
 
@@ -37,7 +39,7 @@ function without(request: AccessRequest, bits: number): AccessRequest {
   };
 }
 
-describe("no deny becomes a permit", () => {
+describe("no deny becomes a permit", SLOW, () => {
   test("by adding a forbid", () => {
     fc.assert(
       fc.property(
@@ -87,7 +89,7 @@ describe("no deny becomes a permit", () => {
   });
 });
 
-describe("deciding", () => {
+describe("deciding", SLOW, () => {
   test("agrees with Cedar's own answer over the whole set, whatever is sliced and prepared", () => {
     fc.assert(
       fc.property(arbitraryCedarPolicies, arbitraryAccessRequest, (policies, request) => {
