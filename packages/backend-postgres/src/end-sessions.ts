@@ -25,11 +25,14 @@ export async function endSessions(
     const sessions = await endSessionsOnce(endpoint, oid, deadline);
     if (sessions === 0) return;
     if (clock.monotonicMs() >= untilMs) {
-      throw unfinished(`revoke: ${wholeNumber(sessions)} sessions on ${endpoint.label} do not end`);
+      throw sessionsStay(sessions, endpoint);
     }
     await clock.sleep(Math.min(pauseMs, leftMs(deadline, clock)), deadline.signal);
   }
 }
+
+export const sessionsStay = (sessions: number, { label }: Endpoint): Error =>
+  unfinished(`revoke: ${wholeNumber(sessions)} sessions on ${label} do not end`);
 
 /** Signals each session that there is now, and says how many there were. */
 export async function endSessionsOnce(

@@ -9,12 +9,17 @@ export interface Lane {
   /** For mints alone, so that ending never waits behind issuing. */
   readonly mints: Endpoint;
   readonly work: Endpoint;
+  /** For what ends many leases at once, so that no batch waits behind leases that resist. */
+  readonly batches: Endpoint;
   readonly standbys: readonly Endpoint[];
   /** Aborted by `close`. */
   readonly closing: AbortSignal;
   /** A connection to another database of the primary; the caller closes it. */
   database(name: string): Endpoint;
 }
+
+/** One that drops, one that cuts sessions or looks, and one for whichever has more to do. */
+const BATCH_SLOTS = 3;
 
 export function createLane(
   settings: ConnectionSettings,
@@ -30,6 +35,7 @@ export function createLane(
     closing,
     mints: new Endpoint({ ...primary, database, slots: settings.mint_slots }),
     work: new Endpoint({ ...primary, database, slots: settings.work_slots }),
+    batches: new Endpoint({ ...primary, database, slots: BATCH_SLOTS }),
     standbys: settings.standbys.map(
       (standby) => new Endpoint({ settings, clock, ...standby, database, slots: 2 }),
     ),
@@ -38,5 +44,6 @@ export function createLane(
 }
 
 export async function closeLane(lane: Lane): Promise<void> {
-  await Promise.all([lane.mints, lane.work, ...lane.standbys].map((endpoint) => endpoint.close()));
+  const endpoints = [lane.mints, lane.work, lane.batches, ...lane.standbys];
+  await Promise.all(endpoints.map((endpoint) => endpoint.close()));
 }

@@ -15,6 +15,7 @@ import {
 import { extend } from "./extend.ts";
 import { createMintBatcher, issue } from "./issue.ts";
 import { closeLane, createLane } from "./lane.ts";
+import { createLeaseBatches } from "./lease-batches.ts";
 import { listMarked } from "./listing.ts";
 import { plainObject } from "./plain-json.ts";
 import { probe } from "./probe.ts";
@@ -67,6 +68,7 @@ function open(config: JsonObject, host: BackendHost): OpenBackend {
   const closing = new AbortController();
   const lane = createLane(parseConnectionSettings(config), host, closing.signal);
   const batcher = createMintBatcher(lane);
+  const batches = createLeaseBatches(lane);
   /** Wraps each operation, so that none begins after `close`. */
   const unlessClosed =
     <A extends readonly unknown[], T>(work: (...args: A) => Promise<T>) =>
@@ -77,9 +79,9 @@ function open(config: JsonObject, host: BackendHost): OpenBackend {
   return {
     revocation: "immediate",
     issue: unlessClosed((plan, context) => issue(lane, batcher, plan, context)),
-    recover: unlessClosed((plan, _checkpoint, context) => recover(lane, plan, context)),
-    revoke: unlessClosed((handle, context) => revoke(lane, handle, context)),
-    probe: unlessClosed((handle, context) => probe(lane, handle, context)),
+    recover: unlessClosed((plan, _checkpoint, context) => recover(lane, batches, plan, context)),
+    revoke: unlessClosed((handle, context) => revoke(lane, batches, handle, context)),
+    probe: unlessClosed((handle, context) => probe(lane, batches, handle, context)),
     renewal: {
       kind: "extend",
       extend: unlessClosed((_plan, handle, expiresAt, context) =>

@@ -5,6 +5,7 @@ import { endpointOf } from "./connection-settings.ts";
 import type { Deadline, Endpoint } from "./endpoint.ts";
 import { findLeaseRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
+import type { LeaseBatches } from "./lease-batches.ts";
 import { readHandle, type LeaseHandle } from "./lease-mark.ts";
 import { toBackendError } from "./pg-failure.ts";
 import { oidLiteral, quoteLiteral } from "./quote.ts";
@@ -20,20 +21,23 @@ const restRow = z.tuple([
  * Looks at all that revocation is to have removed, by OID, on every endpoint. A refused login
  * would prove less: an open session needs none.
  */
-export async function probe(lane: Lane, secret: Secret, context: CallContext): Promise<Probe> {
+export async function probe(
+  lane: Lane,
+  batches: LeaseBatches,
+  secret: Secret,
+  context: CallContext,
+): Promise<Probe> {
   const handle = readHandle(secret);
   const deadline = deadlineIn(context, lane.settings.call_seconds_max * 1_000);
   try {
-    // Throws where it cannot tell whose role it is.
-    await findLeaseRole(lane, handle, deadline);
-    const access = await accessOn(lane.work, handle, deadline);
-    const rest = await restOn(lane.work, handle, deadline);
+    const { access, rest } = await onPrimary(lane, batches, handle, deadline);
     const standbys = [];
     for (const [place, endpoint] of lane.standbys.entries()) {
       const at = lane.settings.standbys[place];
+      const seen = await batches.standbys[place]?.probes.run(handle, deadline.signal);
       standbys.push({
         endpoint: at === undefined ? endpoint.label : endpointOf(at),
-        ...(await accessOn(endpoint, handle, deadline)),
+        ...(seen ?? (await accessOn(endpoint, handle, deadline))),
       });
     }
     const live = [access, ...standbys].some((at) => at.roles_that_log_in > 0 || at.sessions > 0);
@@ -44,6 +48,22 @@ export async function probe(lane: Lane, secret: Secret, context: CallContext): P
   } catch (thrown) {
     throw toBackendError(thrown, "probe");
   }
+}
+
+async function onPrimary(
+  lane: Lane,
+  batches: LeaseBatches,
+  handle: LeaseHandle,
+  deadline: Deadline,
+) {
+  const seen = await batches.primary.probes.run(handle, deadline.signal);
+  if (seen !== null) return seen;
+  // Throws where it cannot tell whose role it is.
+  await findLeaseRole(lane, handle, deadline);
+  return {
+    access: await accessOn(lane.work, handle, deadline),
+    rest: await restOn(lane.work, handle, deadline),
+  };
 }
 
 async function accessOn(endpoint: Endpoint, handle: LeaseHandle, deadline: Deadline) {

@@ -3,6 +3,7 @@ import { deadlineIn } from "./call-deadline.ts";
 import type { Deadline } from "./endpoint.ts";
 import { lookUpName, type FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
+import type { LeaseBatches } from "./lease-batches.ts";
 import { readMark, writeMark } from "./lease-mark.ts";
 import { PgFailure, SQLSTATE, toBackendError, unfinished } from "./pg-failure.ts";
 import { quoteIdentifier, quoteLiteral } from "./quote.ts";
@@ -17,20 +18,26 @@ import { destroyRole } from "./revoke.ts";
  */
 export async function recover(
   lane: Lane,
+  batches: LeaseBatches,
   plan: IssuePlan,
   context: CallContext,
 ): Promise<Recovered> {
   const deadline = deadlineIn(context, lane.settings.call_seconds_max * 4_000);
   try {
-    return await takeOrSettle(lane, plan.externalName, deadline);
+    return await takeOrSettle(lane, batches, plan.externalName, deadline);
   } catch (thrown) {
     throw toBackendError(thrown, "recover");
   }
 }
 
-async function takeOrSettle(lane: Lane, name: string, deadline: Deadline): Promise<Recovered> {
+async function takeOrSettle(
+  lane: Lane,
+  batches: LeaseBatches,
+  name: string,
+  deadline: Deadline,
+): Promise<Recovered> {
   const { role, serverMs } = await lookUpName(lane, name, deadline);
-  if (role !== null) return settle(lane, name, role, serverMs, deadline);
+  if (role !== null) return settle(lane, batches, { name, role, serverMs }, deadline);
   const role_ = quoteIdentifier(name);
   const comment = writeMark({ kind: "tombstone", name, at: serverMs }, lane.host);
   try {
@@ -60,11 +67,16 @@ const wait = (ms: number, reason: string): Recovered => ({
   reason,
 });
 
+interface Taken {
+  readonly name: string;
+  readonly role: FoundRole;
+  readonly serverMs: number;
+}
+
 async function settle(
   lane: Lane,
-  name: string,
-  role: FoundRole,
-  serverMs: number,
+  batches: LeaseBatches,
+  { name, role, serverMs }: Taken,
   deadline: Deadline,
 ): Promise<Recovered> {
   const mark = readMark(role.comment, name, lane.host);
@@ -77,12 +89,12 @@ async function settle(
   }
   switch (mark.kind) {
     case "lease":
-      await destroyRole(lane, { name, oid: role.oid, owner: mark.owner }, deadline);
+      await destroyRole(lane, batches, { name, oid: role.oid, owner: mark.owner }, deadline);
       return { outcome: "destroyed", looked: { roles: 1, tombstone: false } };
     case "tombstone": {
       const leftMs = mark.at + lane.host.quarantineSeconds * 1_000 - serverMs;
       if (leftMs > 0) return wait(leftMs, "the name is held by a tombstone");
-      await destroyRole(lane, { name, oid: role.oid, owner: null }, deadline);
+      await destroyRole(lane, batches, { name, oid: role.oid, owner: null }, deadline);
       const after = await lookUpName(lane, name, deadline);
       if (after.role !== null) return wait(0, "a role of this name has just appeared");
       return {

@@ -1,10 +1,13 @@
 import { z } from "zod";
 import type { CallContext, Revoked, Secret } from "@mayfly/spec";
+import type { AccessLeft } from "./access-message.ts";
 import { deadlineIn, leftMs } from "./call-deadline.ts";
-import { endSessions, endSessionsOnce } from "./end-sessions.ts";
+import { endSessions, endSessionsOnce, sessionsStay } from "./end-sessions.ts";
 import type { Deadline, Endpoint } from "./endpoint.ts";
 import { findLeaseRole, type FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
+import type { LeaseBatcher } from "./lease-batcher.ts";
+import type { LeaseBatches } from "./lease-batches.ts";
 import { readHandle, type LeaseHandle } from "./lease-mark.ts";
 import {
   isConcurrentChange,
@@ -22,15 +25,21 @@ import { shutOut } from "./shut-out.ts";
 const ROUNDS_MAX = 6;
 
 /**
- * Takes the login away, ends the sessions, releases what the role holds, drops it, and looks once
- * more. Each step is a transaction of its own and safe to repeat, so a crash between two is
- * finished by the next call.
+ * Drops the role and ends its sessions, on every endpoint, together with others that end at that
+ * time. One that holds something, or is held up by somebody, goes alone: the login is taken away,
+ * the sessions ended, what it holds released, the role dropped. Each step is a transaction of its
+ * own and safe to repeat, so a crash between two is finished by the next call.
  */
-export async function revoke(lane: Lane, secret: Secret, context: CallContext): Promise<Revoked> {
+export async function revoke(
+  lane: Lane,
+  batches: LeaseBatches,
+  secret: Secret,
+  context: CallContext,
+): Promise<Revoked> {
   const handle = readHandle(secret);
   const deadline = deadlineIn(context, lane.settings.call_seconds_max * 4_000);
   try {
-    await destroyRole(lane, handle, deadline);
+    await destroyRole(lane, batches, handle, deadline);
     return { outcome: "refused" };
   } catch (thrown) {
     throw toBackendError(thrown, "revoke");
@@ -39,9 +48,22 @@ export async function revoke(lane: Lane, secret: Secret, context: CallContext): 
 
 export async function destroyRole(
   lane: Lane,
+  batches: LeaseBatches,
   handle: LeaseHandle,
   deadline: Deadline,
 ): Promise<void> {
+  if ((await batches.drops.run(handle, deadline.signal)) === null) {
+    await destroyAlone(lane, handle, deadline);
+  }
+  // Again after the DROP: whoever logged in while we looked is still there.
+  await cutOff(lane, { endpoint: lane.work, cuts: batches.primary.cuts }, handle, deadline);
+  for (const [place, endpoint] of lane.standbys.entries()) {
+    const cuts = batches.standbys[place]?.cuts;
+    if (cuts !== undefined) await cutOff(lane, { endpoint, cuts }, handle, deadline);
+  }
+}
+
+async function destroyAlone(lane: Lane, handle: LeaseHandle, deadline: Deadline): Promise<void> {
   try {
     await destroyOnPrimary(lane, handle, deadline);
   } catch (thrown) {
@@ -49,12 +71,6 @@ export async function destroyRole(
     const cuts = lane.standbys.map((standby) => endSessionsOnce(standby, handle.oid, deadline));
     await Promise.allSettled(cuts);
     throw thrown;
-  }
-  // Again after the DROP: whoever logged in while we looked is still there.
-  await endSessions(lane, lane.work, handle.oid, deadline);
-  for (const standby of lane.standbys) {
-    await endSessions(lane, standby, handle.oid, deadline);
-    await awaitReplay(lane, standby, handle, deadline);
   }
 }
 
@@ -113,28 +129,70 @@ async function destroyOnce(
   await runUnhindered(lane, lane.work, role, `DROP ROLE ${name}`, deadline);
 }
 
-const replayed = z.tuple([z.object({ can_log_in: z.boolean() })]);
+interface Place {
+  readonly endpoint: Endpoint;
+  readonly cuts: LeaseBatcher<AccessLeft>;
+}
 
-/** A standby lets the role in until it has replayed the NOLOGIN. */
-async function awaitReplay(
+/**
+ * Ends the sessions on one endpoint until there is none, and waits until nobody can log in there:
+ * a standby lets the role in until it has replayed the DROP.
+ */
+async function cutOff(
   lane: Lane,
-  standby: Endpoint,
+  { endpoint, cuts }: Place,
+  handle: LeaseHandle,
+  deadline: Deadline,
+): Promise<void> {
+  const { clock } = lane.host;
+  let patience = patienceFor(lane, deadline);
+  for (let pauseMs = 5; ; pauseMs = Math.min(100, pauseMs * 2)) {
+    const left = await cuts.run(handle, deadline.signal);
+    if (left === null) {
+      await cutOffAlone(lane, endpoint, handle, deadline);
+      return;
+    }
+    if (!left.canLogIn && left.sessions === 0) return;
+    if (left.canLogIn) {
+      // Whoever can log in again may have sessions for as long.
+      patience = patienceFor(lane, deadline);
+      if (leftMs(deadline, clock) < REPLAY_MS_MIN) throw stillLetsIn(endpoint);
+    } else if (clock.monotonicMs() >= patience) {
+      throw sessionsStay(left.sessions, endpoint);
+    }
+    await clock.sleep(Math.min(pauseMs, leftMs(deadline, clock)), deadline.signal);
+  }
+}
+
+const patienceFor = ({ host, settings }: Lane, deadline: Deadline): number =>
+  Math.min(deadline.byMs, host.clock.monotonicMs() + settings.call_seconds_max * 1_000);
+
+/** With less time than this left, it is no use to look once more. */
+const REPLAY_MS_MIN = 200;
+
+const stillLetsIn = ({ label }: Endpoint): Error =>
+  unfinished(`revoke: the standby ${label} still accepts the role (replay lag)`);
+
+const loginRow = z.tuple([z.object({ can_log_in: z.boolean() })]);
+
+async function cutOffAlone(
+  lane: Lane,
+  endpoint: Endpoint,
   handle: LeaseHandle,
   deadline: Deadline,
 ): Promise<void> {
   const { clock } = lane.host;
   for (;;) {
-    const rows = await standby.run(
+    const rows = await endpoint.run(
       `SELECT EXISTS (SELECT FROM pg_roles
          WHERE oid = ${oidLiteral(handle.oid)} AND rolcanlogin) AS can_log_in`,
       deadline,
     );
-    const [{ can_log_in: canLogIn }] = replayed.parse(rows[0]);
+    const [{ can_log_in: canLogIn }] = loginRow.parse(rows[0]);
     if (!canLogIn) break;
-    if (leftMs(deadline, clock) < 200) {
-      throw unfinished(`revoke: the standby ${standby.label} still accepts the role (replay lag)`);
-    }
+    await endSessionsOnce(endpoint, handle.oid, deadline);
+    if (leftMs(deadline, clock) < REPLAY_MS_MIN) throw stillLetsIn(endpoint);
     await clock.sleep(100, deadline.signal);
   }
-  await endSessions(lane, standby, handle.oid, deadline);
+  await endSessions(lane, endpoint, handle.oid, deadline);
 }

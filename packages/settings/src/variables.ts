@@ -264,9 +264,9 @@ export const VARIABLES = {
   }),
   passConcurrency: number("MAYFLY_PASS_CONCURRENCY", {
     readers: both,
-    default: "16",
+    default: "256",
     min: 1,
-    max: 256,
+    max: 1024,
     whole: true,
     meaning: "Revocations under way at once for one backend.",
   }),

@@ -4,7 +4,7 @@ import type { WorkerSettings } from "@mayfly/settings";
 /** RFC 9068 tokens of ours live at most this long; the design's word on task tokens. */
 const TASK_TOKEN_SECONDS_MAX = 600;
 const RETRY_SECONDS_MAX = 300;
-const CLAIM_BATCH = 128;
+const CLAIM_BATCH = 256;
 
 /** The core's settings, from the environment variables that broker and worker share. */
 export const coreSettings = (settings: WorkerSettings): CoreSettings => ({

@@ -26,7 +26,11 @@ const BATCHES_MAX = 1000;
 
 type Fate = "ended" | "waiting" | "failed" | "lost";
 
-/** Claims and settles what is due at one backend until nothing is, or `context` is aborted. */
+/**
+ * Claims and settles what is due at one backend until nothing is, or `context` is aborted. The next
+ * batch is claimed while one is worked on, so that neither the ledger nor the backend waits for the
+ * other, and a lease that is hard to end holds up none but itself.
+ */
 export async function runPass(
   parts: CoreParts,
   backendId: BackendId,
@@ -36,6 +40,7 @@ export async function runPass(
   const { clock, settings, sweepLedger } = parts.ports;
   const view = await parts.catalog.fresh();
   const count = { claimed: 0, ended: 0, waiting: 0, failed: 0, lost: 0 };
+  const work = createUnderWay();
   for (let batch = 0; batch < BATCHES_MAX && !context.signal.aborted; batch++) {
     // Before the ledger stamps the claim: by this clock it is over no later than there.
     const ownedUntilMs = clock.monotonicMs() + settings.claimSeconds * 1000;
@@ -46,14 +51,49 @@ export async function runPass(
     );
     if (claims.length === 0) break;
     count.claimed += claims.length;
-    const fates = await Promise.all(
-      claims.map((claim) =>
-        slots.run(() => settleClaim(parts, view, claim, ownedUntilMs, context)),
-      ),
-    );
-    for (const fate of fates) count[fate]++;
+    for (const claim of claims) {
+      work.start(async () => {
+        const settle = () => settleClaim(parts, view, claim, ownedUntilMs, context);
+        count[await slots.run(settle)]++;
+      });
+    }
+    await work.atMost(settings.claimBatch);
   }
+  await work.atMost(0);
   return { backendId, ...count };
+}
+
+interface UnderWay {
+  start(work: () => Promise<void>): void;
+  /** Resolves when no more than `count` are under way; rejects when one of them has. */
+  atMost(count: number): Promise<void>;
+}
+
+function createUnderWay(): UnderWay {
+  let running = 0;
+  let waiting: { readonly count: number; readonly resolve: () => void } | null = null;
+  const failures: unknown[] = [];
+  const ended = (): void => {
+    running--;
+    if (waiting !== null && running <= waiting.count) waiting.resolve();
+  };
+  return {
+    start: (work) => {
+      running++;
+      work()
+        .catch((error: unknown) => failures.push(error))
+        .then(ended, ended);
+    },
+    atMost: async (count) => {
+      if (running > count) {
+        await new Promise<void>((resolve) => {
+          waiting = { count, resolve };
+        });
+        waiting = null;
+      }
+      if (running === 0 && failures.length > 0) throw failures[0];
+    },
+  };
 }
 
 async function settleClaim(
