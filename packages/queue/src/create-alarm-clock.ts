@@ -5,6 +5,7 @@ import { openJobSink, type JobSink } from "./job-sink.ts";
 import { checkQueueConfig, type QueueConfig, type QueuePorts } from "./queue-config.ts";
 import { seldom } from "./seldom.ts";
 import { withoutAttachments } from "./without-attachments.ts";
+import { createSharedDeadline } from "./shared-deadline.ts";
 import { within } from "./within.ts";
 
 export interface AlarmClockOptions {
@@ -33,6 +34,7 @@ export function createAlarmClock(options: AlarmClockOptions): AlarmClock {
   checkQueueConfig(config);
   const { clock } = ports;
   const sink = reconnecting(options, timeoutMs);
+  const deadline = createSharedDeadline(clock, timeoutMs);
   let calls = 0;
 
   const add = async (jobs: readonly AlarmJob[]): Promise<void> => {
@@ -43,11 +45,11 @@ export function createAlarmClock(options: AlarmClockOptions): AlarmClock {
     }
     calls++;
     try {
-      await within(clock, timeoutMs, "the queue", async (signal) => {
+      await deadline.within("the queue", async (isLate) => {
         const opened = await sink.opened();
         for (let at = 0; at < jobs.length; at += CHUNK) {
           // Once the caller has been told no, nothing more is sent.
-          signal.throwIfAborted();
+          if (isLate()) return;
           await opened.add(jobs.slice(at, at + CHUNK), clock.now());
         }
       });
@@ -67,7 +69,10 @@ export function createAlarmClock(options: AlarmClockOptions): AlarmClock {
       const mark = Buffer.from(ports.random.bytes(10)).toString("hex");
       await add([...new Set(backendIds)].map((backendId) => jobOfWakeNow(backendId, mark)));
     },
-    close: () => sink.close(),
+    close: async () => {
+      await sink.close();
+      deadline.close();
+    },
   };
 }
 
