@@ -14,6 +14,7 @@ const EARLY = [
     400,
     "invalid_request",
   ],
+  ["no Host", "GET /healthz HTTP/1.1\r\n\r\n", 400, "invalid_request"],
   ["a malformed Host", "GET /healthz HTTP/1.1\r\nHost: a b/c\r\n\r\n", 400, "invalid_request"],
   [
     "a head of 40 KiB",

@@ -60,14 +60,17 @@ export function createEdgeServer(options: EdgeOptions): EdgeServer {
 
 type Limits = EdgeOptions["limits"];
 
+/** Node's own refusal of a request without Host has no body; the adapter's becomes a problem. */
+const ANSWERED_HERE = { requireHostHeader: false } as const;
+
 const plain = (limits: Limits, listener: RequestListener): EdgeServer => ({
-  server: createServer(limits, listener),
+  server: createServer({ ...limits, ...ANSWERED_HERE }, listener),
   setCertificate: () => undefined,
 });
 
 function encrypted(limits: Limits, tls: TlsCertificate, listener: RequestListener): EdgeServer {
   const minVersion = "TLSv1.2";
-  const server = createTlsServer({ ...limits, ...tls, minVersion }, listener);
+  const server = createTlsServer({ ...limits, ...ANSWERED_HERE, ...tls, minVersion }, listener);
   return {
     server,
     setCertificate: ({ cert, key }) => server.setSecureContext({ cert, key, minVersion }),

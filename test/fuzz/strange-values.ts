@@ -1,0 +1,103 @@
+import type { Json } from "@mayfly/spec";
+
+/** Texts that parsers, databases and logs have stumbled over. */
+export const STRANGE_TEXTS: readonly [string, ...string[]] = [
+  "",
+  " ",
+  "\u0000",
+  "a\u0000b",
+  "\ud800",
+  "\udfff\ud800",
+  "\u202e\u200b\ufeff",
+  "e\u0301".repeat(200),
+  "🦟".repeat(300),
+  "a".repeat(256),
+  "a".repeat(70_000),
+  "\r\nX-Injected: 1",
+  "../../../etc/passwd",
+  "..%2f..%2f",
+  "%00",
+  "%",
+  "%s%n%x",
+  "${jndi:ldap://127.0.0.1/a}",
+  "{{7*7}}",
+  "'; DROP TABLE mayfly.leases; --",
+  "\\",
+  '"',
+  "\u2028\u2029",
+  "\u007f\u0080\u009f",
+  "__proto__",
+  "constructor",
+  "NaN",
+  "null",
+  "undefined",
+  "-0",
+  "1e999",
+  "0x10",
+  "99999999999999999999d",
+  "15m",
+  "-1s",
+  "1.5h",
+  "٣m",
+  "2026-02-30T25:61:61Z",
+  "9999-12-31T23:59:59.999Z",
+  "0000-01-01T00:00:00Z",
+  "-271821-04-20T00:00:00Z",
+  "00000000-0000-0000-0000-000000000000",
+  "lease_ffffffffffffffffffffffffffffffff",
+  "task_01890000000070008000000000000000",
+  "orders-db/../orders-db/reader",
+  "ORDERS-DB/READER",
+  "Infinity",
+  "*",
+  "(a+)+$",
+];
+
+/** Names of members and parameters; some are on every object's prototype. */
+export const STRANGE_NAMES: readonly [string, ...string[]] = [
+  "__proto__",
+  "constructor",
+  "prototype",
+  "toString",
+  "hasOwnProperty",
+  "",
+  "\u0000",
+  "\ud800",
+  "a".repeat(2000),
+  "role ",
+  "Role",
+  "task",
+  "parent",
+  "type",
+  "then",
+  "toJSON",
+  "$ref",
+  "🦟",
+];
+
+export const STRANGE_NUMBERS: readonly [number, ...number[]] = [
+  -1,
+  0,
+  -0,
+  1,
+  0.1,
+  1e-320,
+  2 ** 31 - 1,
+  2 ** 31,
+  2 ** 32,
+  2 ** 53 - 1,
+  2 ** 53,
+  2 ** 63,
+  1e21,
+  1.797_693_134_862_315_7e308,
+  -1e308,
+  65_535,
+  65_536,
+];
+
+/** `levels` arrays or objects in one another. */
+export function nested(levels: number): Json {
+  let value: Json = 1;
+  for (let level = 0; level < levels; level++) value = level % 2 === 0 ? [value] : { a: value };
+  return value;
+}
