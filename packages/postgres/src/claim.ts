@@ -11,10 +11,24 @@ import type { Statement } from "./sql.ts";
 
 export const CLAIM_MAX = 1000;
 
+/**
+ * From one backend with live leases to the next in the index, and one look at each: however many
+ * leases live, it reads as many rows as there are backends.
+ */
 export async function dueBackends(sql: Statement): Promise<readonly BackendId[]> {
   const due = await sql<{ backend_id: string }[]>`
-    SELECT DISTINCT backend_id FROM mayfly.leases
-    WHERE state <> 'ended' AND due_at <= now() ORDER BY backend_id`;
+    WITH RECURSIVE live (backend_id) AS (
+      (SELECT backend_id FROM mayfly.leases WHERE state <> 'ended' ORDER BY backend_id LIMIT 1)
+      UNION ALL
+      SELECT (SELECT l.backend_id FROM mayfly.leases AS l
+        WHERE l.state <> 'ended' AND l.backend_id > live.backend_id
+        ORDER BY l.backend_id LIMIT 1)
+      FROM live WHERE live.backend_id IS NOT NULL
+    )
+    SELECT backend_id FROM live
+    WHERE EXISTS (SELECT FROM mayfly.leases AS l
+      WHERE l.backend_id = live.backend_id AND l.state <> 'ended' AND l.due_at <= now())
+    ORDER BY backend_id`;
   return due.map((row) => parseBackendId(row.backend_id, "lease.backend_id"));
 }
 
