@@ -58,6 +58,7 @@
 --   policy_digest text NOT NULL
 --   decided_at timestamp with time zone NOT NULL
 --   recorded_at timestamp with time zone NOT NULL DEFAULT now()
+--   erased_by uuid
 --   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(task_id, id))::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK ((effect = ANY (ARRAY['permit'::text, 'deny'::text])))
 --   PRIMARY KEY (id)
@@ -76,9 +77,11 @@
 --   lease_id uuid
 --   decision_id uuid
 --   data jsonb NOT NULL
+--   salt bytea DEFAULT SUBSTRING(sha256((uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))) FROM 1 FOR 16)
+--   erased_by uuid
 --   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(task_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(lease_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(decision_id, id))::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK ((at = date_trunc('milliseconds'::text, at)))
---   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.enabled'::text, 'role.disabled'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.enabled'::text, 'trust.disabled'::text, 'trust.deleted'::text, 'policies.activated'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text, 'sealing.resealed'::text, 'ledger.cut'::text, 'ledger.dropped'::text]))) NOT VALID
+--   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.enabled'::text, 'role.disabled'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.enabled'::text, 'trust.disabled'::text, 'trust.deleted'::text, 'policies.activated'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text, 'sealing.resealed'::text, 'ledger.cut'::text, 'ledger.dropped'::text, 'ledger.salted'::text, 'ledger.erased'::text]))) NOT VALID
 --   PRIMARY KEY (id)
 --   INDEX btree (id) WHERE (split_part(kind, '.'::text, 1) <> ALL (ARRAY['task'::text, 'lease'::text, 'decision'::text]))
 --   INDEX btree (kind, id)
@@ -149,6 +152,7 @@
 --   last_error text
 --   looked jsonb
 --   exposure jsonb
+--   erased_by uuid
 --   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(task_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(decision_id, id))::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK (((state <> 'active'::text) OR ((sealed_handle IS NOT NULL) AND (work = 'revoke'::text))))
 --   CHECK (((state = 'ended'::text) = (ended_at IS NOT NULL)))
@@ -204,6 +208,8 @@ END) > '00:00:01'::interval))
 --   event_id uuid NOT NULL
 --   leaf_hash bytea NOT NULL
 --   chain_hash bytea NOT NULL
+--   leaf_version smallint NOT NULL DEFAULT 1
+--   CHECK ((leaf_version = ANY (ARRAY[1, 2]))) NOT VALID
 --   CHECK ((log_index >= 0))
 --   CHECK ((octet_length(chain_hash) = 32))
 --   CHECK ((octet_length(leaf_hash) = 32))
@@ -216,11 +222,14 @@ END) > '00:00:01'::interval))
 --   singleton boolean NOT NULL DEFAULT true
 --   entries bigint NOT NULL
 --   chain_hash bytea NOT NULL
+--   leaf_version smallint NOT NULL DEFAULT 1
+--   CHECK ((leaf_version = ANY (ARRAY[1, 2])))
 --   CHECK ((octet_length(chain_hash) = 32))
 --   CHECK (singleton)
 --   PRIMARY KEY (singleton)
 --   GRANT SELECT TO mayfly_broker
---   GRANT SELECT, UPDATE TO mayfly_worker
+--   GRANT SELECT TO mayfly_worker
+--   GRANT UPDATE (chain_hash, entries) TO mayfly_worker
 -- TABLE mayfly.newest_signing_key owner mayfly_migrator
 --   singleton boolean NOT NULL DEFAULT true
 --   kid text
@@ -312,6 +321,7 @@ END) > '00:00:01'::interval))
 --   looks integer NOT NULL DEFAULT 0
 --   finished_at timestamp with time zone
 --   result text
+--   erased_by uuid
 --   CHECK (((finished_at IS NULL) = (result IS NULL)))
 --   CHECK ((result = ANY (ARRAY['none_left'::text, 'still_appearing'::text])))
 --   CHECK ((target = ANY (ARRAY['leases'::text, 'tasks'::text])))
@@ -345,6 +355,7 @@ END) > '00:00:01'::interval))
 --   reason text NOT NULL
 --   requested_at timestamp with time zone NOT NULL DEFAULT now()
 --   applied_at timestamp with time zone
+--   erased_by uuid
 --   CHECK ((state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text, 'expired'::text, 'killed'::text])))
 --   PRIMARY KEY (task_id)
 --   INDEX btree (requested_at) WHERE (applied_at IS NULL)
@@ -377,6 +388,7 @@ END) > '00:00:01'::interval))
 --   ended_at timestamp with time zone
 --   end_reason text
 --   verified_initiator_trust_root text
+--   erased_by uuid
 --   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(parent_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((root_id)::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK (((state = 'active'::text) = (ended_at IS NULL)))
 --   CHECK ((depth = cardinality(ancestors)))
@@ -412,6 +424,10 @@ END) > '00:00:01'::interval))
 -- VIEW mayfly_audit.backends owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.decisions owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
+-- VIEW mayfly_audit.erased_rows owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 --   GRANT SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
@@ -478,9 +494,11 @@ END) > '00:00:01'::interval))
 -- FUNCTION mayfly.count_revision() owner mayfly_migrator
 -- FUNCTION mayfly.ensure_partitions(integer) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.erase_rows(uuid,jsonb) owner mayfly_migrator SECURITY DEFINER
 -- FUNCTION mayfly.instant(double precision) owner mayfly_migrator
 --   GRANT EXECUTE TO mayfly_broker
 --   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.is_erasure_of(jsonb,jsonb) owner mayfly_migrator
 -- FUNCTION mayfly.purge_expired(integer) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.queue_events() owner mayfly_migrator SECURITY DEFINER

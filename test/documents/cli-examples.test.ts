@@ -46,7 +46,7 @@ let ids: Readonly<Record<string, string>> = {};
 let databaseUrl = "";
 let tokenFile = "";
 /** Others take the way over the broker where no database is named. */
-const ON_DATABASE = /^mayfly (?:ledger retain|migrate|admin-token)/;
+const ON_DATABASE = /^mayfly (?:ledger (?:retain|erase|salt)|migrate|admin-token)/;
 
 beforeAll(async () => {
   if (!hasTools) return;

@@ -14,6 +14,7 @@ export interface NewEvent {
 export const BROKER: Actor = { kind: "system", name: "broker" };
 export const WORKER: Actor = { kind: "system", name: "worker" };
 export const SWEEP: Actor = { kind: "system", name: "sweep" };
+export const MIGRATOR: Actor = { kind: "system", name: "migrator" };
 
 /** Appends to the history, in the transaction of the transition that the events tell of. */
 export async function appendEvents(sql: Statement, events: readonly NewEvent[]): Promise<void> {

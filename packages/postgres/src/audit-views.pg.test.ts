@@ -39,10 +39,10 @@ describe("the auditor's views", () => {
     const named = columns.filter(({ name }) => /sealed|secret|password|private|token/.test(name));
     expect(named).toEqual([]);
     expect(columns.filter(({ type }) => type === "bytea").map(({ name }) => name)).toEqual(
-      expect.arrayContaining(["leaf_hash", "chain_hash"]),
+      expect.arrayContaining(["leaf_hash", "chain_hash", "salt"]),
     );
     const bytes = columns.filter(({ type }) => type === "bytea").map(({ name }) => name);
-    expect(new Set(bytes)).toEqual(new Set(["leaf_hash", "chain_hash"]));
+    expect(new Set(bytes)).toEqual(new Set(["leaf_hash", "chain_hash", "salt"]));
   });
 
   test("are all that the auditor has: no table, no write, no function of ours", async () => {

@@ -19,6 +19,11 @@ export interface EventRow {
   readonly data: JsonObject;
 }
 
+/** With what its leaf hash is made of beside, if that is of version 2. */
+export interface SaltedRow extends EventRow {
+  readonly salt: Uint8Array | null;
+}
+
 export function eventOfRow(row: EventRow): LoggedEvent {
   return {
     id: idFromUuid("event", row.id),

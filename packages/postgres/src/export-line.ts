@@ -2,8 +2,12 @@ import canonicalize from "canonicalize";
 import type { EventId } from "@mayfly/spec";
 import type { LoggedEvent } from "./leaf-hash.ts";
 
-/** Raised when a reader of the version before would misread what is written now. */
-export const EXPORT_VERSION = 1;
+/**
+ * Raised when a reader of the version before would misread what is written now: in version 2,
+ * entries may have a salt, or an event from which values were erased. A ledger whose leaves are not
+ * salted yet is written in version 1.
+ */
+export const EXPORT_VERSIONS = [1, 2] as const;
 
 /** The line before the entries of a range: `until` is the first entry that is not in it. */
 export interface ExportHeader {
@@ -29,7 +33,14 @@ interface EntryPlace {
 }
 /** One entry, with all that its hashes are made of. */
 export type ExportEntry =
-  | (EntryPlace & { readonly event_id: EventId; readonly event: LoggedEvent })
+  | (EntryPlace & {
+      readonly event_id: EventId;
+      readonly event: LoggedEvent;
+      /** Hex, where the leaf is made of it too. */
+      readonly salt?: string;
+      /** The event that tells that values were erased: the leaf is that of the event before. */
+      readonly erased_by?: EventId;
+    })
   /** An event that this ledger never writes: its row's text, and its UUID as it is. */
   | (EntryPlace & { readonly event_id: string; readonly raw: string });
 

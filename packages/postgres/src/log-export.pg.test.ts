@@ -66,6 +66,7 @@ test("what was exported verifies without the ledger, to the same head, raw event
     until: entries,
     beforeSha256: "0".repeat(64),
     headSha256: here.ok ? here.headSha256 : "",
+    unvouched: 0,
   });
   expect(lines.filter((line) => line.includes('"raw":'))).toHaveLength(1);
 });
@@ -139,7 +140,15 @@ describe("what was done to a file is found where it was done", () => {
       "before entry 0",
     ],
     ["a range promised longer", () => changed(0, longer), -1, "the files end here"],
-    ["another format", () => changed(0, (t) => t.replace('export":1', 'export":2')), 1, "version"],
+    ["another format", () => changed(0, (t) => t.replace('export":2', 'export":3')), 1, "version"],
+    ["another salt", () => changed(ENTRY, (t) => otherHash(t, "salt")), 4, "event"],
+    ["no salt", () => changed(ENTRY, (t) => t.replace(/,"salt":"[0-9a-f]+"/, "")), 4, "event"],
+    [
+      "an erasure that nothing tells of, by an id that is none",
+      () => changed(ENTRY, (t) => t.replace(/,"event":/, ',"erased_by":"x","event":')),
+      4,
+      "unknown member",
+    ],
     ["nothing", () => [], 0, "it is no export"],
   ])("%s", async ([, tampered, line, says]) => {
     const files = tampered();

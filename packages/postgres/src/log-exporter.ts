@@ -1,13 +1,14 @@
 import {
   BrokerError,
+  idFromUuid,
   InvalidInput,
   type InstallationId,
   type InstantMs,
   type LogExporter,
   type LogRange,
 } from "@mayfly/spec";
-import { eventOfRow, type EventRow } from "./event-row.ts";
-import { EXPORT_VERSION, exportLine, type ExportEntry } from "./export-line.ts";
+import { eventOfRow, type EventRow, type SaltedRow } from "./event-row.ts";
+import { exportLine, type ExportEntry } from "./export-line.ts";
 import { CHAIN_START } from "./leaf-hash.ts";
 import { readLogCut } from "./log-cut.ts";
 import { withRetries, type RetryPorts } from "./retry.ts";
@@ -17,11 +18,13 @@ import { hex, type Sql } from "./sql.ts";
 /** Entries read at once: what an export holds in memory, whatever its length. */
 const PAGE = 500;
 
-interface ExportRow extends Omit<EventRow, "id"> {
+interface ExportRow extends Omit<SaltedRow, "id"> {
   readonly log_index: number;
   readonly event_id: string;
   readonly leaf_hash: Uint8Array;
   readonly chain_hash: Uint8Array;
+  readonly leaf_version: number;
+  readonly erased_by: string | null;
   /** Null when the event of the entry is gone. */
   readonly id: string | null;
 }
@@ -44,7 +47,7 @@ export function createLogExporter(
       const header = await withRetries(ports, () => readHeader(sql, from, limit));
       const range = { from, until: header.until };
       const first = exportLine({
-        mayfly_ledger_export: EXPORT_VERSION,
+        mayfly_ledger_export: header.leaf_version,
         installation: schema.installation.id,
         schema_version: schema.version,
         from,
@@ -77,6 +80,8 @@ async function* pagesOf(
 
 interface HeaderRow {
   readonly entries: number;
+  /** Of the leaves that are written; that of the format follows it. */
+  readonly leaf_version: number;
   readonly now: InstantMs;
 }
 interface Header extends HeaderRow {
@@ -87,7 +92,7 @@ interface Header extends HeaderRow {
 
 async function readHeader(sql: Sql, from: number, limit: number): Promise<Header> {
   const [row] = await sql<HeaderRow[]>`
-    SELECT entries::float8 AS entries, now() AS now FROM mayfly_audit.log_head`;
+    SELECT entries::float8 AS entries, leaf_version, now() AS now FROM mayfly_audit.log_head`;
   if (row === undefined) throw damaged("the head of the log is missing");
   const cut = await readLogCut(sql);
   if (cut !== null && from < cut.logIndex) {
@@ -117,11 +122,12 @@ async function readHeader(sql: Sql, from: number, limit: number): Promise<Header
 async function readPage(sql: Sql, { from, until }: Range): Promise<readonly ExportEntry[]> {
   const rows = await sql<ExportRow[]>`
     SELECT l.log_index::float8 AS log_index, l.event_id, l.leaf_hash, l.chain_hash,
-      e.id, e.kind, e.at, e.actor, e.task_id, e.lease_id, e.decision_id, e.data
+      l.leaf_version, e.id, e.kind, e.at, e.actor, e.task_id, e.lease_id, e.decision_id, e.data,
+      e.salt, e.erased_by
     FROM mayfly_audit.log_entries AS l LEFT JOIN mayfly_audit.events AS e ON e.id = l.event_id
     WHERE l.log_index >= ${from}::float8::bigint AND l.log_index < ${until}::float8::bigint
     ORDER BY l.log_index`;
-  const strange = rows.filter((row) => isThere(row) && rowLeaf(row) === null);
+  const strange = rows.filter((row) => isThere(row) && rowLeaf(row, null) === null);
   const texts = await rawTexts(
     sql,
     strange.map((row) => row.event_id),
@@ -145,7 +151,10 @@ function entryOf(row: ExportRow & EventRow, raw: string | null): ExportEntry {
   };
   if (raw !== null) return { ...place, event_id: row.event_id, raw };
   const event = eventOfRow(row);
-  return { ...place, event_id: event.id, event };
+  const entry = { ...place, event_id: event.id, event };
+  if (row.erased_by !== null) return { ...entry, erased_by: idFromUuid("event", row.erased_by) };
+  const salt = row.leaf_version === 2 ? row.salt : null;
+  return salt === null ? entry : { ...entry, salt: hex(salt) };
 }
 
 const damaged = (what: string): BrokerError =>

@@ -1,6 +1,6 @@
 import type { JsonObject } from "@mayfly/spec";
 import {
-  EXPORT_VERSION,
+  EXPORT_VERSIONS,
   exportLine,
   HEADER_MEMBERS,
   type ExportEntry,
@@ -14,9 +14,12 @@ export type ParsedLine =
   | { readonly kind: "wrong"; readonly problem: string };
 
 const EVENT_LINE = ["chain_hash", "event", "event_id", "leaf_hash", "log_index"];
+const SALTED_LINE = [...EVENT_LINE, "salt"];
+const ERASED_LINE = [...EVENT_LINE, "erased_by"];
 const RAW_LINE = ["chain_hash", "event_id", "leaf_hash", "log_index", "raw"];
 const EVENT = ["actor", "at", "data", "decisionId", "id", "kind", "leaseId", "taskId"];
 const HASH = /^[0-9a-f]{64}$/;
+const SALT = /^[0-9a-f]{32}$/;
 
 const wrong = (problem: string): ParsedLine => ({ kind: "wrong", problem });
 
@@ -52,10 +55,11 @@ const isObject = (value: unknown): value is JsonObject =>
 const isHeader = (value: JsonObject): boolean => "mayfly_ledger_export" in value;
 
 function headerLine(value: JsonObject): ParsedLine {
-  if (value["mayfly_ledger_export"] !== EXPORT_VERSION) {
+  if (!EXPORT_VERSIONS.some((version) => version === value["mayfly_ledger_export"])) {
     return wrong(
       `it is of version ${JSON.stringify(value["mayfly_ledger_export"])} of the format, and this ` +
-        `command reads version ${EXPORT_VERSION}: use the \`mayfly\` that wrote it, or a newer one`,
+        `command reads ${EXPORT_VERSIONS.join(" and ")}: use the \`mayfly\` that wrote it, or a ` +
+        "newer one",
     );
   }
   const problem = firstProblem([
@@ -71,11 +75,14 @@ function headerLine(value: JsonObject): ParsedLine {
 
 function entryLine(value: JsonObject): ParsedLine {
   const isRaw = "raw" in value;
+  const members = "salt" in value ? SALTED_LINE : "erased_by" in value ? ERASED_LINE : EVENT_LINE;
   const problem = firstProblem([
-    unexpectedMember(value, isRaw ? RAW_LINE : EVENT_LINE),
+    unexpectedMember(value, isRaw ? RAW_LINE : members),
     notAnIndex(value, "log_index"),
     ...["leaf_hash", "chain_hash"].map((name) => notAHash(value, name)),
     notAText(value, "event_id"),
+    "erased_by" in value ? notAText(value, "erased_by") : null,
+    "salt" in value ? notASalt(value["salt"]) : null,
     isRaw
       ? rawProblem(value["raw"], value["event_id"])
       : eventProblem(value["event"], value["event_id"]),
@@ -130,5 +137,7 @@ const notAHash = (value: JsonObject, name: string): string | null => {
   const fits = typeof hash === "string" && HASH.test(hash);
   return fits ? null : `\`${name}\` is no SHA-256 in hex: it was altered`;
 };
+const notASalt = (salt: unknown): string | null =>
+  typeof salt === "string" && SALT.test(salt) ? null : "`salt` is no salt in hex: it was altered";
 const notAText = (value: JsonObject, name: string): string | null =>
   typeof value[name] === "string" ? null : `\`${name}\` is no text: it was altered`;

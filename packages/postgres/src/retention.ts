@@ -1,13 +1,13 @@
 import {
   BrokerError,
-  type Actor,
   type Clock,
   type InstallationId,
   type LogExporter,
   type Random,
 } from "@mayfly/spec";
-import { appendEvents } from "./append-events.ts";
+import { appendEvents, MIGRATOR } from "./append-events.ts";
 import { faultOf, toBrokerError } from "./faults.ts";
+import { holdHistory } from "./history-lock.ts";
 import { selectInstallation } from "./installation.ts";
 import { readLogCut } from "./log-cut.ts";
 import { createLogExporter } from "./log-exporter.ts";
@@ -50,7 +50,6 @@ export interface Retention {
   close(): Promise<void>;
 }
 
-const MIGRATOR: Actor = { kind: "system", name: "migrator" };
 /** Those that a live thing could be in first, the events last. */
 const TABLES = ["leases", "tasks", "task_end_requests", "decisions", "events"] as const;
 const PAGE = 1000;
@@ -93,14 +92,7 @@ export async function openRetention(options: RetentionOptions): Promise<Retentio
 
 async function actAsMigrator(sql: Sql) {
   await sql`SET ROLE mayfly_migrator`;
-  // Two at once would write over each other's files. It goes with the connection.
-  const [lock] = await sql<{ got: boolean }[]>`
-    SELECT pg_try_advisory_lock(hashtextextended('mayfly retention', 0)) AS got`;
-  if (lock?.got !== true) {
-    throw new BrokerError("conflict", "Another retention of this ledger is under way.", {
-      where: "ledger",
-    });
-  }
+  await holdHistory(sql);
   const installation = await selectInstallation(sql);
   if (installation === null) throw new Error("the ledger has no installation");
   return { installation, version: (await readApplied(sql)).at(-1)?.version ?? 0 };

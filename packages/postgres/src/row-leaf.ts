@@ -4,9 +4,9 @@ import { leafHash } from "./leaf-hash.ts";
 import { uuids, type Statement } from "./sql.ts";
 
 /** Null for what this package never writes, such as an id that is no UUIDv7. */
-export function rowLeaf(row: EventRow): Uint8Array | null {
+export function rowLeaf(row: EventRow, salt: Uint8Array | null): Uint8Array | null {
   try {
-    return leafHash(eventOfRow(row));
+    return leafHash(eventOfRow(row), salt);
   } catch {
     return null;
   }

@@ -6,6 +6,7 @@ import {
   integer,
   jsonb,
   pgSchema,
+  smallint,
   text,
   uuid,
 } from "drizzle-orm/pg-core";
@@ -68,6 +69,7 @@ export const tasks = mayfly.table("tasks", {
   identity_max_age_seconds: doublePrecision("identity_max_age_seconds").notNull(),
   ended_at: instant("ended_at"),
   end_reason: text("end_reason"),
+  erased_by: uuid("erased_by"),
 });
 
 export const taskEndRequests = mayfly.table("task_end_requests", {
@@ -77,6 +79,7 @@ export const taskEndRequests = mayfly.table("task_end_requests", {
   reason: text("reason").notNull(),
   requested_at: instant("requested_at").notNull(),
   applied_at: instant("applied_at"),
+  erased_by: uuid("erased_by"),
 });
 
 export const decisions = mayfly.table("decisions", {
@@ -90,6 +93,7 @@ export const decisions = mayfly.table("decisions", {
   policy_digest: text("policy_digest").notNull(),
   decided_at: instant("decided_at").notNull(),
   recorded_at: instant("recorded_at").notNull(),
+  erased_by: uuid("erased_by"),
 });
 
 export const leases = mayfly.table("leases", {
@@ -126,6 +130,7 @@ export const leases = mayfly.table("leases", {
   last_error: text("last_error"),
   looked: jsonb("looked").$type<JsonObject>(),
   exposure: jsonb("exposure").$type<Exposure>(),
+  erased_by: uuid("erased_by"),
 });
 
 export const events = mayfly.table("events", {
@@ -137,6 +142,8 @@ export const events = mayfly.table("events", {
   lease_id: uuid("lease_id"),
   decision_id: uuid("decision_id"),
   data: jsonb("data").$type<JsonObject>().notNull(),
+  salt: bytes("salt"),
+  erased_by: uuid("erased_by"),
 });
 
 export const logEntries = mayfly.table("log_entries", {
@@ -144,6 +151,7 @@ export const logEntries = mayfly.table("log_entries", {
   event_id: uuid("event_id").notNull(),
   leaf_hash: bytes("leaf_hash").notNull(),
   chain_hash: bytes("chain_hash").notNull(),
+  leaf_version: smallint("leaf_version").notNull(),
 });
 
 export const catalogVersion = mayfly.table("catalog_version", {

@@ -5,12 +5,14 @@ import type { Transaction } from "./sql.ts";
 
 interface DecidedRow extends Omit<DecisionRow, "id" | "decided_ms">, Told {
   readonly sha256: string;
+  readonly is_erased: boolean;
   readonly decided_at: InstantMs;
 }
 
 /**
  * Compares each decision's row with the hash in its event, from log index `from` on. An event that
- * is older than this hash has none, and vouches for the verdict alone.
+ * is older than this hash has none, and vouches for the verdict alone. For a row from which values
+ * were erased, the erasure vouches.
  */
 export const verifyDecisions = (
   sql: Transaction,
@@ -19,13 +21,14 @@ export const verifyDecisions = (
 ): Promise<LogProblem | null> =>
   compareToldRows("decision", from, (next) => readPage(sql, next, keptFromId), isTold);
 
-const isTold = ({ sha256, decided_at, ...row }: DecidedRow, id: string): boolean =>
-  decisionSha256({ ...row, id, decided_ms: decided_at }) === sha256;
+const isTold = ({ sha256, is_erased, decided_at, ...row }: DecidedRow, id: string): boolean =>
+  is_erased || decisionSha256({ ...row, id, decided_ms: decided_at }) === sha256;
 
 const readPage = (sql: Transaction, from: number, keptFromId: string) =>
   sql<DecidedRow[]>`
     SELECT l.log_index::float8 AS log_index, e.data ->> 'decisionSha256' AS sha256, d.id,
       d.task_id, d.workload, d.role, d.effect, d.request, d.verdict, d.policy_digest, d.decided_at,
+      d.erased_by IS NOT NULL AS is_erased,
       d.decided_at <> date_trunc('milliseconds', d.decided_at)
         OR date_trunc('milliseconds', d.recorded_at) <> e.at AS is_altered
     FROM mayfly_audit.log_entries AS l

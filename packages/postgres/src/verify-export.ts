@@ -1,3 +1,4 @@
+import { ERASED_WAITING_MAX, ErasedEntries } from "./erased-entries.ts";
 import type { ExportEntry, ExportHeader } from "./export-line.ts";
 import { CHAIN_START, chainHash, leafHash } from "./leaf-hash.ts";
 import { parseExportLine, type ParsedLine } from "./parse-export-line.ts";
@@ -31,6 +32,11 @@ export type ExportVerification =
       readonly until: number;
       readonly beforeSha256: string;
       readonly headSha256: string;
+      /**
+       * Entries from which values were erased, and the event that tells of it comes after the files:
+       * that they are as the erasure left them is the files' own word.
+       */
+      readonly unvouched: number;
     }
   | {
       readonly ok: false;
@@ -54,10 +60,12 @@ interface State {
   /** Of the range that is being read. */
   readonly header: ExportHeader;
   readonly place: Place;
+  readonly erased: ErasedEntries<Place>;
 }
 type Wrong = Extract<ExportVerification, { ok: false }>;
 
 const START = hex(CHAIN_START);
+const EVENT_ID = /^evt_[0-9a-f]{32}$/;
 
 const wrong = (place: Place, logIndex: number | null, problem: string): Wrong => ({
   ok: false,
@@ -136,7 +144,8 @@ function begin(header: ExportHeader, place: Place, known: KnownHashes): State | 
   if (known.before !== null && known.before !== before) {
     return wrong(place, from, `the hash before entry ${from} is not the one that was given`);
   }
-  return { installation, from, before, next: from, chain: before, header, place };
+  const erased = new ErasedEntries<Place>();
+  return { installation, from, before, next: from, chain: before, header, place, erased };
 }
 
 /** The header of the next range, in this file or the next one. */
@@ -180,12 +189,25 @@ function takeEntry(state: State, entry: ExportEntry, place: Place): State | Wron
   if (next >= state.header.until) {
     return wrong(place, next, `the range ends before entry ${next}, says its header`);
   }
-  const problem = entryProblem(state, entry);
-  if (problem !== null) return wrong(place, next, problem);
+  const problem = entryProblem(state, entry) ?? erasureProblem(state, entry, place);
+  if (typeof problem === "string") return wrong(place, next, problem);
+  if (problem !== null) return problem;
   return { ...state, next: next + 1, chain: entry.chain_hash };
 }
 
+/** Of an entry that is right in itself: whether erasures agree, its own and those it tells of. */
+function erasureProblem(state: State, entry: ExportEntry, place: Place): Wrong | string | null {
+  if ("raw" in entry) return null;
+  const { erased_by: by } = entry;
+  if (by !== undefined && !state.erased.add({ ...entry, erased_by: by }, place)) {
+    return `more than ${ERASED_WAITING_MAX} erased entries wait for what tells of them`;
+  }
+  const found = state.erased.vouch(entry.event);
+  return found === null ? null : wrong(found.place, found.logIndex, found.problem);
+}
+
 function entryProblem({ chain, next }: State, entry: ExportEntry): string | null {
+  if ("erased_by" in entry) return erasedProblem(chain, entry);
   const leaf = leafOf(entry);
   if (leaf === null) return `the event of entry ${next} has no canonical form: it was altered`;
   if (hex(leaf) === entry.leaf_hash) {
@@ -200,10 +222,18 @@ function entryProblem({ chain, next }: State, entry: ExportEntry): string | null
     : `entry ${next} was altered: neither its event nor its hashes fit`;
 }
 
+/** Its leaf cannot be computed any more, and is its link in the chain all the same. */
+function erasedProblem(chain: string, entry: ExportEntry): string | null {
+  if (!EVENT_ID.test(entry.event_id)) return "`event_id` is no id of an event: it was altered";
+  if (follows(chain, entry.leaf_hash, entry)) return null;
+  return `entry ${entry.log_index} does not follow from the one before it: a hash was altered`;
+}
+
 const leafOf = (entry: ExportEntry): Uint8Array | null => {
   if ("raw" in entry) return hashRaw(entry.raw);
   try {
-    return leafHash(entry.event);
+    const { salt } = entry;
+    return leafHash(entry.event, salt === undefined ? null : Buffer.from(salt, "hex"));
   } catch {
     return null;
   }
@@ -224,5 +254,6 @@ function verdict(state: State, known: KnownHashes, last: Place): ExportVerificat
     return wrong(place, Math.max(0, next - 1), "the last hash is not the one that was given");
   }
   const { installation, from, before: beforeSha256 } = state;
-  return { ok: true, installation, from, until: next, beforeSha256, headSha256: chain };
+  const unvouched = state.erased.count;
+  return { ok: true, installation, from, until: next, beforeSha256, headSha256: chain, unvouched };
 }

@@ -1,11 +1,12 @@
 import type { LogVerification } from "@mayfly/spec";
 import type { LogProblem } from "./compare-told-rows.ts";
-import type { EventRow } from "./event-row.ts";
-import { CHAIN_START, chainHash } from "./leaf-hash.ts";
+import { eventOfRow, type EventRow } from "./event-row.ts";
+import { CHAIN_START, chainHash, erasedEventSha256 } from "./leaf-hash.ts";
 import { cutProblem, NIL_UUID, readLogCut, settledFromId, type LogCut } from "./log-cut.ts";
 import { rawLeaves, rowLeaf } from "./row-leaf.ts";
 import { hex, type Sql, type Transaction } from "./sql.ts";
 import { findUntoldDecision, verifyDecisions } from "./verify-decisions.ts";
+import { verifyErasures } from "./verify-erasures.ts";
 import { findUntoldTask, verifyTasks } from "./verify-tasks.ts";
 import { findMisstatedTimes } from "./verify-lease-times.ts";
 import { findMisstatedEnd, verifyLeases } from "./verify-leases.ts";
@@ -23,6 +24,12 @@ interface EntryRow extends Omit<EventRow, "id" | "kind" | "at" | "actor" | "data
   readonly at: EventRow["at"] | null;
   readonly actor: EventRow["actor"] | null;
   readonly data: EventRow["data"] | null;
+  readonly leaf_version: number;
+  readonly salt: Uint8Array | null;
+  /** UUID of the event that tells that values were erased from this one. */
+  readonly erased_by: string | null;
+  /** What that event says of this one as it is since; null where there is no such event. */
+  readonly erased_sha256: string | null;
   /** What the hash cannot see: an instant is hashed in whole milliseconds. */
   readonly at_altered: boolean;
 }
@@ -86,6 +93,7 @@ export function verifyLog(sql: Sql, from: number, withinMs: number): Promise<Log
     if (repeated !== null) return repeated;
     const keptFrom = cut?.keptFromId ?? NIL_UUID;
     const altered =
+      (await verifyErasures(tx, end.next, keptFrom)) ??
       (await verifyTasks(tx, start.next, keptFrom)) ??
       (await verifyDecisions(tx, start.next, keptFrom)) ??
       (await verifyLeases(tx, start.next, keptFrom));
@@ -139,9 +147,12 @@ async function verifyEntries(sql: Transaction, start: Position): Promise<Positio
   }
 }
 
-/** By the events' UUIDs; those of events that are there. */
+/** By the events' UUIDs; those of events that are there, and whole. */
 async function leavesOf(sql: Transaction, page: readonly EntryRow[]) {
-  const read = page.filter(isThere).map((row) => ({ id: row.id, leaf: rowLeaf(row) }));
+  const read = page
+    .filter(isThere)
+    .filter(({ erased_by: erasedBy }) => erasedBy === null)
+    .map((row) => ({ id: row.id, leaf: rowLeaf(row, row.leaf_version === 2 ? row.salt : null) }));
   const unreadable = read.filter(({ leaf }) => leaf === null).map(({ id }) => id);
   const leaves = new Map(await rawLeaves(sql, unreadable));
   for (const { id, leaf } of read) if (leaf !== null) leaves.set(id, leaf);
@@ -161,6 +172,7 @@ function verifyEntry(
       : problem(next, `entry ${next} is missing`);
   }
   if (!isThere(entry)) return problem(next, `the event of entry ${next} is missing`);
+  if (entry.erased_by !== null) return verifyErased(entry, { next, chain });
   if (leaf === null || entry.at_altered || !same(leaf, entry.leaf_hash)) {
     return problem(next, `entry ${next} and its event differ: one of them was altered`);
   }
@@ -170,15 +182,47 @@ function verifyEntry(
   return { next: next + 1, chain: entry.chain_hash };
 }
 
+/** Its leaf cannot be computed any more, and is its link in the chain all the same. */
+function verifyErased(
+  entry: EntryRow & EventRow,
+  { next, chain }: Position,
+): Position | LogProblem {
+  if (entry.erased_sha256 === null) {
+    const says = `entry ${next} says that values were erased from it`;
+    return problem(next, `${says}, and no event tells of that`);
+  }
+  if (entry.salt !== null) {
+    return problem(next, `the salt of entry ${next} is there: what was erased could be guessed`);
+  }
+  if (entry.at_altered || erasedSha256(entry) !== entry.erased_sha256) {
+    return problem(next, `entry ${next} was altered after values were erased from it`);
+  }
+  if (!same(chainHash(chain, entry.leaf_hash), entry.chain_hash)) {
+    return problem(next, `entry ${next} does not follow from the one before it`);
+  }
+  return { next: next + 1, chain: entry.chain_hash };
+}
+
+/** Null for what cannot be read. */
+function erasedSha256(row: EventRow): string | null {
+  try {
+    return erasedEventSha256(eventOfRow(row));
+  } catch {
+    return null;
+  }
+}
+
 const readPage = (sql: Transaction, from: number) =>
   sql<EntryRow[]>`
     SELECT l.log_index::float8 AS log_index, l.event_id, l.leaf_hash, l.chain_hash,
-      e.id, e.kind, e.at, e.actor, e.task_id, e.lease_id, e.decision_id, e.data,
+      l.leaf_version, e.id, e.kind, e.at, e.actor, e.task_id, e.lease_id, e.decision_id, e.data,
+      e.salt, e.erased_by, x.data #>> ARRAY['rows', 'events', e.id::text] AS erased_sha256,
       coalesce(e.at <> date_trunc('milliseconds', e.at), false) AS at_altered
     FROM (
       SELECT * FROM mayfly_audit.log_entries WHERE log_index >= ${from}::float8::bigint
       ORDER BY log_index LIMIT ${PAGE}::integer) AS l
     LEFT JOIN mayfly_audit.events AS e ON e.id = l.event_id
+    LEFT JOIN mayfly_audit.events AS x ON x.id = e.erased_by AND x.kind = 'ledger.erased'
     ORDER BY l.log_index`;
 
 async function findRepeated(sql: Transaction, from: number): Promise<LogProblem | null> {

@@ -5,6 +5,7 @@ import { taskSha256, type OpenedRow } from "./task-sha256.ts";
 
 interface ToldRow extends Omit<OpenedRow, "id" | "deadline_ms">, Told {
   readonly sha256: string;
+  readonly is_erased: boolean;
   readonly deadline_at: InstantMs;
 }
 
@@ -12,7 +13,8 @@ interface ToldRow extends Omit<OpenedRow, "id" | "deadline_ms">, Told {
  * Compares what each task's row says of its opening with the hash in its event, from log index
  * `from` on. An event that is older than this hash has none. State and end are not in it: they
  * change. The idle timeout stands in the descriptor too, which is in it; the trust root that
- * vouched for the initiator came later than the hash, and stands in the event itself.
+ * vouched for the initiator came later than the hash, and stands in the event itself. For a row
+ * from which values were erased, the erasure vouches.
  */
 export const verifyTasks = (
   sql: Transaction,
@@ -21,14 +23,15 @@ export const verifyTasks = (
 ): Promise<LogProblem | null> =>
   compareToldRows("task", from, (next) => readPage(sql, next, keptFromId), isTold);
 
-const isTold = ({ sha256, deadline_at, ...row }: ToldRow, id: string): boolean =>
-  taskSha256({ ...row, id, deadline_ms: deadline_at }) === sha256;
+const isTold = ({ sha256, is_erased, deadline_at, ...row }: ToldRow, id: string): boolean =>
+  is_erased || taskSha256({ ...row, id, deadline_ms: deadline_at }) === sha256;
 
 const readPage = (sql: Transaction, from: number, keptFromId: string) =>
   sql<ToldRow[]>`
     SELECT l.log_index::float8 AS log_index, e.data ->> 'taskSha256' AS sha256, t.id, t.parent_id,
       t.root_id, t.ancestors, t.depth, t.workload, t.workload_name, t.verified_initiator,
       t.claimed_initiator, t.ref, t.descriptor, t.confirmation, t.deadline_at,
+      t.erased_by IS NOT NULL AS is_erased,
       t.deadline_at <> date_trunc('milliseconds', t.deadline_at)
         OR date_trunc('milliseconds', t.opened_at) <> e.at
         OR to_jsonb(t.idle_timeout_seconds) <> t.descriptor -> 'idleTimeoutSeconds'

@@ -45,6 +45,8 @@ export const EVENT_KINDS = [
   "sealing.resealed",
   "ledger.cut",
   "ledger.dropped",
+  "ledger.salted",
+  "ledger.erased",
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
 

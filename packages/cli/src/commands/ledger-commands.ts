@@ -14,6 +14,7 @@ import {
   type Exported,
   type ExportOptions,
 } from "../ledger-files/export-log.ts";
+import { addEraseCommands } from "./erase-commands.ts";
 import { examples } from "./examples.ts";
 
 const WAYS = ["database", "broker"] as const;
@@ -91,6 +92,7 @@ ${examples(
       session.note(exportedText(exported));
     });
   addRetain(ledger, open);
+  addEraseCommands(ledger, open);
 };
 
 function addRetain(ledger: Command, open: (command: Command) => Session): void {
@@ -196,7 +198,7 @@ async function verifyFiles(
     before: options.fromHead ?? null,
     head: options.toHead ?? null,
   });
-  if (!result.ok) session.found();
+  if (!result.ok || result.unvouched > 0) session.found();
   if (session.json) return session.record(filesRecord(result));
   showFiles(session, result, options.fromHead !== undefined);
 }
@@ -218,13 +220,19 @@ function showFiles(session: Session, result: ExportVerification, isAnchored: boo
     session.note("Keep the file as it is, and export the same entries again to compare.");
     return;
   }
-  const { from, until, installation, headSha256, beforeSha256 } = result;
+  const { from, until, installation, headSha256, beforeSha256, unvouched } = result;
   const range = until === from ? `none from ${from} on` : `${from} to ${until - 1}`;
   session.text(
     `${paint.green("✓")} ${(until - from).toLocaleString("en-US")} entries verified: ${range}, ` +
       `of installation ${cleanText(installation)}\n`,
   );
   session.note(`  head ${headSha256}`);
+  if (unvouched > 0) {
+    session.text(
+      `${paint.red("!")} ${unvouched} erased entries are vouched for by later entries than these: ` +
+        "verify them together with the files that follow\n",
+    );
+  }
   if (from > 0 && !isAnchored) {
     session.note(`  before them ${beforeSha256}, as the file says: compare it with --from-head`);
   }
