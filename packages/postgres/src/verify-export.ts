@@ -33,8 +33,8 @@ export type ExportVerification =
       readonly beforeSha256: string;
       readonly headSha256: string;
       /**
-       * Entries from which values were erased, and the event that tells of it comes after the files:
-       * that they are as the erasure left them is the files' own word.
+       * Entries from which values were erased, where the event that tells of it comes after the
+       * files: that they are as the erasure left them is the files' own word.
        */
       readonly unvouched: number;
     }

@@ -20,7 +20,7 @@ export interface ErasureWorld extends AsyncDisposable {
   readonly live: Task;
 }
 
-/** One task of hers with all that may hang on it, one of somebody else that names her, a live one. */
+/** A task of hers with all that may hang on it, somebody else's that names her, a live one. */
 export async function erasureWorld(): Promise<ErasureWorld> {
   const ledger = await createTestLedger();
   const { ports } = ledger;
@@ -113,7 +113,8 @@ export async function dump({ superuser }: TestLedger): Promise<string> {
 /** What the server keeps of values to plan queries. */
 export async function statistics({ superuser }: TestLedger): Promise<string> {
   const rows = await superuser`
-    SELECT most_common_vals::text, histogram_bounds::text FROM pg_stats WHERE schemaname = 'mayfly'`;
+    SELECT most_common_vals::text, histogram_bounds::text FROM pg_stats
+    WHERE schemaname = 'mayfly'`;
   return JSON.stringify(rows);
 }
 
