@@ -228,7 +228,7 @@ test("a crash between any two steps loses nothing, and the next run goes on", as
   // Another operator at the same time is told, before it writes a file.
   const other = await old.mayfly(`ledger retain --keep 13mo --to ${old.folder} --yes`);
   expect(other.code).toBe(4);
-  expect(other.err).toContain("Another retention of this ledger is under way");
+  expect(other.err).toContain("A retention or an erasure of this ledger is under way");
   await retention.close();
   // Somebody reads the events: the lock is waited for, and asked for again.
   const reader = postgres(old.url, { max: 1 });
