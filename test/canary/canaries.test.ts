@@ -1,13 +1,17 @@
 import { expect, test } from "vitest";
 import { canary, findCanaries } from "./canaries.ts";
 
-const secret = "pässword/+?&-of 32 characters";
+const secret = 'pässword/+?&-"of 32 characters\\';
 const canaries = [canary("the password", secret), canary("another", "something else entirely")];
 const bytes = Buffer.from(secret);
 
 test.each([
   ["as it is", secret],
+  ["in a JSON text", JSON.stringify({ secret })],
+  ["in a JSON text of escapes", String.raw`"p\u00e4ssword/+?&-\"of 32 characters\\"`],
+  ["in a JSON text with slashes escaped", JSON.stringify(secret).replaceAll("/", "\\/")],
   ["percent-encoded", encodeURIComponent(secret)],
+  ["in a form", new URLSearchParams({ secret }).toString()],
   ["in hex", bytes.toString("hex")],
   ["in capital hex", bytes.toString("hex").toUpperCase()],
   ["in base64", bytes.toString("base64")],

@@ -11,19 +11,35 @@ export const canary = (name: string, text: string): Canary => ({ name, bytes: Bu
 const BYTES_MIN = 12;
 
 /**
- * The forms in which bytes are written down: as they are, percent-encoded, in hex, and in base64 of
- * either alphabet, alone or at any place in something longer.
+ * The forms in which bytes are written down: as they are, in a JSON text, percent-encoded as a URL
+ * and as a form have it, in hex, and in base64 of either alphabet, alone or at any place in
+ * something longer.
  */
 function formsOf(bytes: Buffer): readonly string[] {
   const text = bytes.toString("utf8");
   const hex = bytes.toString("hex");
   const base64 = [0, 1, 2].map((shift) => innerBase64(bytes, shift));
   return [
-    ...(Buffer.from(text).equals(bytes) ? [text, encodeURIComponent(text)] : []),
+    ...(Buffer.from(text).equals(bytes) ? writtenAs(text) : []),
     hex,
     hex.toUpperCase(),
     ...base64,
     ...base64.map((form) => form.replaceAll("+", "-").replaceAll("/", "_")),
+  ];
+}
+
+function writtenAs(text: string): readonly string[] {
+  const json = JSON.stringify(text).slice(1, -1);
+  return [
+    text,
+    json,
+    json.replaceAll("/", String.raw`\/`),
+    json.replaceAll(
+      /[^\x20-\x7e]/g,
+      (one) => String.raw`\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    ),
+    encodeURIComponent(text),
+    new URLSearchParams({ text }).toString().slice("text=".length),
   ];
 }
 

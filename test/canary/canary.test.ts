@@ -4,6 +4,8 @@ import { QUEUE_SCHEMA } from "@mayfly/composition";
 import { startRedis } from "@mayfly/embedded";
 import { isInstalled } from "@mayfly/testkit/vitest";
 import { startInstallation, until, type Environment } from "../harness/index.ts";
+import { startCollector } from "../operations/otlp-collector.ts";
+import { METRICS, metricsUrlOf } from "../operations/scrape.ts";
 import { canary, findCanaries } from "./canaries.ts";
 import { dumpDatabase } from "./ledger-dump.ts";
 import { goEverywhere } from "./scenario.ts";
@@ -60,6 +62,38 @@ test("no secret is in a log, a reply, the ledger or the queue; one planted there
   expect(findCanaries(await dumpDatabase(mayfly.ledger), [hidden])).toEqual(["bytes"]);
 });
 
+test("no secret is in a metric or a span; one planted there is found", async () => {
+  await using collector = await startCollector("takes");
+  const { mayfly, broker } = await start({
+    ...DEBUG,
+    ...METRICS,
+    MAYFLY_TRACES_URL: collector.url,
+  });
+  await using _ = mayfly;
+  const { canaries } = await goEverywhere(mayfly, broker);
+  const metrics = await Promise.all(
+    mayfly.processes.map(async (one) => {
+      const response = await fetch(await metricsUrlOf(one));
+      return response.text();
+    }),
+  );
+  const counted = metrics.join("\n");
+  expect(counted).toContain('route="/token"');
+  expect(findCanaries(counted, canaries)).toEqual([]);
+  await until("spans of the exchanges", 30_000, async () =>
+    collector.spans.some(({ name }) => name === "exchange"),
+  );
+  const spans = (): string => collector.raw().toString("latin1");
+  expect(findCanaries(spans(), canaries)).toEqual([]);
+
+  const [first] = canaries;
+  const secret = first!.bytes.toString("utf8");
+  const planted = `${counted}\nmayfly_planted{subject="${secret}"} 1`;
+  expect(findCanaries(planted, canaries)).toContain(first!.name);
+  await fetch(collector.url, { method: "POST", headers: { "x-planted": secret } });
+  expect(findCanaries(spans(), canaries)).toContain(first!.name);
+});
+
 test("an unknown table would be dumped too: the queue's jobs are in it while they wait", async () => {
   const { mayfly } = await start(DEBUG);
   await using _ = mayfly;
@@ -97,13 +131,34 @@ test.skipIf(!hasRedis)("no secret goes to Redis; one that is sent there is found
     expect(findCanaries(commands.join("\n"), all)).toEqual([]);
     expect(findCanaries(logs(), all)).toEqual([]);
     expect(findCanaries(await dumpDatabase(mayfly.ledger), all)).toEqual([]);
+    expect(findCanaries(await dumpRedis(client), all)).toEqual([]);
     const [first] = all;
     await client.set("planted", first!.bytes.toString("utf8"));
     await until("the planted one", 20_000, async () =>
       findCanaries(commands.join("\n"), all).includes(first!.name),
     );
+    expect(findCanaries(await dumpRedis(client), all)).toContain(first!.name);
   } finally {
     monitor.disconnect();
     client.disconnect();
   }
 });
+
+/** Every key of the server with its value, as `DUMP` writes it: small ones are not compressed. */
+async function dumpRedis(client: Redis): Promise<string> {
+  const keys = await client.keys("*");
+  const values = await Promise.all(keys.map((key) => client.dumpBuffer(key)));
+  const read = await Promise.all(keys.map((key) => readValue(client, key)));
+  return [...keys, ...values.map((value) => value?.toString("latin1") ?? ""), ...read].join("\n");
+}
+
+async function readValue(client: Redis, key: string): Promise<string> {
+  switch (await client.type(key)) {
+    case "string":
+      return (await client.get(key)) ?? "";
+    case "hash":
+      return JSON.stringify(await client.hgetall(key));
+    default:
+      return "";
+  }
+}
