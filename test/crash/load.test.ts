@@ -42,10 +42,13 @@ test("under eight clients below one root, killing it completes while they exchan
   const tallies = Array.from({ length: CLIENTS }, (): Tally => {
     return { granted: 0, refused: 0, grantedTooLate: 0 };
   });
-  const clients = tallies.map((tally, index) =>
-    exchangeUntilStopped(mayfly, brokers[index % 2]!, root, index, phase, tally),
+  // Whatever fails below, they are stopped and waited for before their brokers go.
+  await using clients = crowd(phase, () =>
+    tallies.map((tally, index) =>
+      exchangeUntilStopped(mayfly, brokers[index % 2]!, root, index, phase, tally),
+    ),
   );
-  await until("every client to be granted twice", SETTLE_MS_MAX, async () =>
+  await clients.until("every client to be granted twice", async () =>
     tallies.every(({ granted }) => granted >= 2),
   );
   const sentAt = performance.now();
@@ -54,11 +57,10 @@ test("under eight clients below one root, killing it completes while they exchan
   phase.killed = true;
   accepted(kill, "the kill");
   // They had not stopped when the answer came, and are refused from then on.
-  await until("every client to be refused", SETTLE_MS_MAX, async () =>
+  await clients.until("every client to be refused", async () =>
     tallies.every(({ refused }) => refused >= 2),
   );
-  phase.stopped = true;
-  await Promise.all(clients);
+  await clients.stop();
   expect(killedAfterMs).toBeLessThan(KILL_MS_MAX);
   expect(tallies.map(({ grantedTooLate }) => grantedTooLate)).toEqual(Array(CLIENTS).fill(0));
   await until("every lease below the root to end", SETTLE_MS_MAX, async () => {
@@ -73,6 +75,45 @@ test("under eight clients below one root, killing it completes while they exchan
   expect(tasks?.all).toBeGreaterThan(CLIENTS / 2);
   await mayfly.assertNothingLeaks(first!);
 });
+
+/** Clients of one test, which fails with the first failure of any of them, and never leaves one. */
+interface Crowd extends AsyncDisposable {
+  until(what: string, look: () => Promise<boolean>): Promise<void>;
+  /** Rejects with the first failure. */
+  stop(): Promise<void>;
+}
+
+function crowd(phase: { stopped: boolean }, begin: () => readonly Promise<void>[]): Crowd {
+  const clients = begin();
+  const failures: unknown[] = [];
+  const all = Promise.all(
+    clients.map((client) =>
+      client.catch((error: unknown) => {
+        failures.push(error);
+      }),
+    ),
+  );
+  const failed = (): void => {
+    if (failures.length > 0) throw failures[0];
+  };
+  const end = async (): Promise<void> => {
+    phase.stopped = true;
+    await all;
+  };
+  return {
+    until: async (what, look) => {
+      await until(what, SETTLE_MS_MAX, async () => {
+        failed();
+        return look();
+      });
+    },
+    stop: async () => {
+      await end();
+      failed();
+    },
+    [Symbol.asyncDispose]: end,
+  };
+}
 
 /** Half of them open children of the root, half draw on the root itself. */
 async function exchangeUntilStopped(

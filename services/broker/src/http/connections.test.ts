@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { Agent, get, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
 import { ADMIN_TOKEN } from "../testing/broker-bench.ts";
@@ -6,6 +8,14 @@ import { exchange, nothingMinted, opened, tokenForm } from "../testing/token-for
 
 const FORM = ["Content-Type", "application/x-www-form-urlencoded"] as const;
 const bearer = ["Authorization", `Bearer ${ADMIN_TOKEN}`] as const;
+
+async function headersOf(agent: Agent, port: number | undefined): Promise<IncomingHttpHeaders> {
+  const asked = get({ host: "127.0.0.1", port, path: "/healthz", agent });
+  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  response.resume();
+  await once(response, "end");
+  return response.headers;
+}
 
 /** Holds the core at a point until it is let go. */
 function heldAt(point: string) {
@@ -34,6 +44,26 @@ describe("over a connection", () => {
     connection.write(rawRequest("GET", "/healthz", []));
     await vi.waitFor(() => expect(connection.received()).toContain('{"status":"ok"}'));
     connection.socket.destroy();
+  });
+  it("the last answer says that it is the last; until then each says how long it may idle", async () => {
+    await using served = await serveBench();
+    const { socket } = await served.connect();
+    const port = socket.remotePort;
+    socket.destroy();
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const said = new Map<string, number>();
+    const REQUESTS = 1001;
+    for (let n = 0; n < REQUESTS; n++) {
+      // One that was closed without a word would fail the request that met it.
+      const { connection, "keep-alive": keepAlive } = await headersOf(agent, port);
+      const words = `${connection} ${keepAlive}`;
+      said.set(words, (said.get(words) ?? 0) + 1);
+    }
+    agent.destroy();
+    expect(Object.fromEntries(said)).toEqual({
+      "keep-alive timeout=5, max=1000": REQUESTS - 1,
+      "close undefined": 1,
+    });
   });
   it.each([
     ["declared", [["Content-Length", "200000"]]],
