@@ -14,6 +14,7 @@ export {
   type Reply,
 } from "./broker-api.ts";
 export { leaseRoleOf, rolesNow } from "./customer-watch.ts";
+export type { Leak, LeakKind } from "./leaks.ts";
 export { asSuperuser } from "./ledger-database.ts";
 export {
   accepted,
@@ -25,7 +26,13 @@ export {
   WRITER,
 } from "./registration.ts";
 export { startRestartable, type Restartable } from "./restartable-server.ts";
-export { sharedServer } from "./server-address.ts";
-export type { Environment } from "./service-process.ts";
+export { sharedServer, type ServerAddress } from "./server-address.ts";
+export {
+  SOURCES,
+  startProcess,
+  type Environment,
+  type Programs,
+  type ServiceProcess,
+} from "./service-process.ts";
 export { startInstallation, type Installation, type RunningBroker } from "./start-installation.ts";
 export { pause, until } from "./until.ts";

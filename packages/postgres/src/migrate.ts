@@ -1,4 +1,4 @@
-import type { Random } from "@mayfly/spec";
+import type { FailPoints, Random } from "@mayfly/spec";
 import { actAsMigrator, ensureRoles, setPasswords, type RolePasswords } from "./database-roles.ts";
 import { faultOf, toBrokerError } from "./faults.ts";
 import { ensureInstallation, selectInstallation, type Installation } from "./installation.ts";
@@ -17,6 +17,8 @@ export interface MigrateOptions {
   readonly passwords?: RolePasswords;
   /** For tests of the migrations themselves. */
   readonly directory?: string;
+  /** Where a crash test kills it. Default: nowhere. */
+  readonly failPoints?: FailPoints;
 }
 
 export interface Migrated {
@@ -49,7 +51,9 @@ export async function migrate(options: MigrateOptions): Promise<Migrated> {
     const applied: string[] = [];
     for (const migration of known) {
       checkHistory(known, await readApplied(sql));
-      if (await applyMigration(sql, migration)) applied.push(migration.name);
+      if (!(await applyMigration(sql, migration))) continue;
+      applied.push(migration.name);
+      await options.failPoints?.reached("migrate.applied");
     }
     checkHistory(known, await readApplied(sql));
     await ensureInstallation(sql, options.random);

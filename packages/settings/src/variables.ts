@@ -286,7 +286,7 @@ export const VARIABLES = {
   }),
   unsafeFailPoint: optional(
     text("MAYFLY_UNSAFE_FAIL_POINT", {
-      readers: both,
+      readers: all,
       meaning: "For crash tests: `<point>=kill` or `<point>=stop` at the named point.",
     }),
   ),

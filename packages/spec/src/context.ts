@@ -62,5 +62,8 @@ export const FAIL_POINTS = [
   "settle.after",
   "recover.before",
   "recover.after",
+  "migrate.applied",
+  "migrate.ledger",
+  "migrate.queue",
 ] as const;
 export type FailPoint = (typeof FAIL_POINTS)[number];

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { configuredFailPoints, inertFailPoints } from "@mayfly/host";
 import {
   DATABASE_ROLES,
   ensurePartitions,
@@ -27,8 +28,18 @@ export async function runMigrate(
   const settings = readMigrateSettings(io.environment, (path) => readFileSync(path, "utf8"));
   const url = settings.databaseUrl.expose("upstream");
   const passwords = readPasswords(passwordFiles);
+  const { unsafeFailPoint } = settings;
+  const failPoints =
+    unsafeFailPoint === null ? inertFailPoints : configuredFailPoints(unsafeFailPoint);
+  if (unsafeFailPoint !== null) session.note("unsafe setting: MAYFLY_UNSAFE_FAIL_POINT");
   session.note("Migrating the ledger …");
-  const { applied, version, installation } = await migrate({ url, random: io.random, passwords });
+  const { applied, version, installation } = await migrate({
+    url,
+    random: io.random,
+    passwords,
+    failPoints,
+  });
+  await failPoints.reached("migrate.ledger");
   const partitions = await ensurePartitions(url);
   let queueVersion: number | null = null;
   if (settings.queue === "postgres") {
@@ -36,6 +47,7 @@ export async function runMigrate(
     const connection = settings.databaseUrl;
     queueVersion = await migrateQueue({ connection, schema: QUEUE_SCHEMA, grantTo: QUEUE_USERS });
   }
+  await failPoints.reached("migrate.queue");
   const minted = mintAdminToken(io.random);
   const isNew = await storeBootstrapTokenSha256(url, minted.sha256, "if_none");
   if (session.json) {
