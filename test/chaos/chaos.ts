@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { runChaos, type ChaosResult } from "./run-chaos.ts";
+import { summaryOf } from "./summary.ts";
 
 const USAGE = "usage: npm run chaos -- [--kills N] [--seed TEXT] [--json]";
 const say = (line: string): void => {
@@ -26,16 +27,16 @@ function optionsOf(args: readonly string[]) {
   return { kills, seed: values.seed, json: values.json };
 }
 
-const counted = (leaks: readonly string[], word: RegExp): number =>
-  leaks.filter((leak) => word.test(leak)).length;
-
-function tell({ byStep, disturbances, freezes, leases, leaks }: ChaosResult): void {
-  const line = (count: number, what: string): void => say(`${String(count).padStart(6)}  ${what}`);
-  for (const [step, count] of byStep) line(count, `killed: ${step}`);
-  line(freezes, "frozen and thawed");
-  for (const [what, count] of disturbances) line(count, what);
-  line(leases, "leases");
-  for (const leak of leaks) say(`  LEAK: ${leak}`);
+function tell({ byStep, stops, misfortunes, done, randomKills, findings }: ChaosResult): void {
+  const list = (counts: ReadonlyMap<string, number>, before = ""): void => {
+    for (const [what, count] of counts) say(`${String(count).padStart(6)}  ${before}${what}`);
+  };
+  list(byStep, "killed, ");
+  list(stops, "stopped and thawed, ");
+  list(new Map([["killed at random, not counted", randomKills]]));
+  list(misfortunes);
+  list(done);
+  for (const { words } of findings) say(`  LEAK: ${words}`);
 }
 
 async function main(): Promise<number> {
@@ -51,14 +52,8 @@ async function main(): Promise<number> {
     say: (line) => process.stderr.write(`  … ${line}\n`),
   });
   tell(result);
-  const { kills, leaks } = result;
-  if (options.json) {
-    const orphans = counted(leaks, /has no lease/);
-    const liveExpired = counted(leaks, /overdue|outlives/);
-    const doubleMints = counted(leaks, /minted \d+ times|activated \d+ times/);
-    say(JSON.stringify({ kills, orphans, live_expired: liveExpired, double_mints: doubleMints }));
-  }
-  return leaks.length === 0 ? 0 : 1;
+  if (options.json) say(JSON.stringify(summaryOf(result)));
+  return result.findings.length === 0 ? 0 : 1;
 }
 
 process.exitCode = await main();

@@ -1,17 +1,21 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Redis } from "ioredis";
-import { startRedis } from "@mayfly/embedded";
+import { startTcpFaultProxy } from "@mayfly/testkit";
 import { createDraw, type Draw } from "../simulation/draw.ts";
 import {
+  accepted,
   startInstallation,
   startRestartable,
   until,
   type Environment,
-  type Installation,
-  type Restartable,
+  type RunningBroker,
 } from "../harness/index.ts";
-import { live, type Phase } from "./agents.ts";
-import { BROKER_BLOWS, WORKER_BLOWS, type Blow } from "./blows.ts";
+import { bundlePrograms } from "./bundle.ts";
+import { BRIEF, BRIEF_ROLE, live, operate } from "./agents.ts";
+import { keepMigrating } from "./migrations.ts";
+import { misfortunes, startRestartableRedis, type Servers } from "./misfortunes.ts";
+import { keep } from "./places.ts";
+import { Score } from "./score.ts";
+import type { Finding, Stage } from "./stage.ts";
 
 export interface ChaosOptions {
   readonly kills: number;
@@ -21,230 +25,194 @@ export interface ChaosOptions {
 }
 
 export interface ChaosResult {
-  /** SIGKILLs that struck, whatever else befell the installation. */
+  /** SIGKILLs between two durable steps. */
   readonly kills: number;
-  /** By the step after which it struck; `at random` for those of no step. */
+  readonly randomKills: number;
+  /** By victim and by the step after which it struck. */
   readonly byStep: ReadonlyMap<string, number>;
-  readonly freezes: number;
-  readonly disturbances: ReadonlyMap<string, number>;
-  readonly leases: number;
-  /** What the servers themselves showed afterwards, in words. */
-  readonly leaks: readonly string[];
+  readonly stops: ReadonlyMap<string, number>;
+  readonly misfortunes: ReadonlyMap<string, number>;
+  /** What the ledger says that was done meanwhile. */
+  readonly done: ReadonlyMap<string, number>;
+  /** What the servers themselves showed, meanwhile and afterwards. */
+  readonly findings: readonly Finding[];
 }
 
-const AGENTS = 5;
-/** A step that is not reached by then: the process is killed where it is. */
-const UNREACHED_MS = 6_000;
-const FROZEN_MS_MAX = 4_000;
-const REST_MS_MAX = 180_000;
-/** Kills between two disturbances of a server. */
-const KILLS_PER_DISTURBANCE = 12;
+const BROKERS = 3;
+const WORKERS = 2;
+const AGENTS = 6;
+/** Kills between two misfortunes: few in a short run, so that it has some too. */
+const KILLS_BETWEEN = { min: 4, max: 12, share: 1 / 60 };
+const PATROL_MS = 2_000;
+/** What was due when all was quiet again has to be gone by then; a check has a margin of its own. */
+const CALM_MS = 5_000;
+const REST_MS_MAX = 400_000;
+/** No bound of the run's own: what is slow must not fail, and whoever waits can end it. */
+const KILLS_MS_MAX = Number.POSITIVE_INFINITY;
+
+const SETTINGS: Environment = {
+  MAYFLY_STUCK_MAX: "100000",
+  MAYFLY_LIVE_LEASES_MAX_PER_TASK: "10000",
+  MAYFLY_LIVE_LEASES_MAX_PER_WORKLOAD: "10000",
+  MAYFLY_LIVE_LEASES_MAX_PER_ROLE: "100000",
+};
 
 /**
- * Two brokers and two workers, agents that never stop asking, and blows: each process is killed or
- * frozen at a step that its settings name, or at random, and comes back. Meanwhile servers are
- * stopped, killed and started again. Afterwards the servers are asked what is left.
+ * Brokers, workers and migrators of real processes, agents that never stop asking, and blows: each
+ * process is killed, and perhaps frozen before, at a step that its settings name, and another one
+ * comes. Meanwhile servers and connections fail. Throughout and afterwards the servers themselves
+ * are asked what is there.
  */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const draw = createDraw(options.seed);
   await using started = new AsyncDisposableStack();
-  const customer = started.use(await startRestartable());
-  const ledger = started.use(await startRestartable());
-  const redis = await startRedis({});
-  if (redis.missing === undefined) started.use(redis);
+  const servers = await startServers(started);
+  const { ledger, customer, redis, proxies } = servers;
   const queue: Environment =
-    redis.missing === undefined
-      ? { MAYFLY_QUEUE: "redis", MAYFLY_REDIS_URL: redis.url }
-      : { MAYFLY_QUEUE: "postgres" };
+    redis === null || proxies.redis === null
+      ? { MAYFLY_QUEUE: "postgres" }
+      : { MAYFLY_QUEUE: "redis", MAYFLY_REDIS_URL: moved(redis.url, proxies.redis.port) };
+  const programs = await bundlePrograms(started);
   const mayfly = started.use(
     await startInstallation({
       customerServer: customer,
       ledgerServer: ledger,
-      settings: { ...queue, MAYFLY_STUCK_MAX: "10000" },
+      ports: { ledger: proxies.ledger.port, customer: proxies.customer.port },
+      settings: { ...queue, ...SETTINGS },
+      programs,
     }),
   );
-  const first = await mayfly.startBroker();
-  await mayfly.register(first);
-  const phase: Phase = { urls: new Set([first.api.url]), isOver: false };
-  const score = new Score(options);
-  const brokers = [0, 1].map((index) =>
-    beat(mayfly, "broker", draw.fork(`broker-${index}`), phase, score),
-  );
-  const workers = [0, 1].map((index) =>
-    beat(mayfly, "worker", draw.fork(`worker-${index}`), phase, score),
-  );
-  const agents = Array.from({ length: AGENTS }, (_, index) =>
-    live(mayfly, draw.fork(`agent-${index}`), index, phase),
-  );
-  const flush = redis.missing === undefined ? flushOf(redis.url) : null;
-  const misfortune = disturb({ customer, ledger, flush }, draw.fork("servers"), phase, score);
-  await first.stop();
-  phase.urls.delete(first.api.url);
-  await until("the kills", Number.POSITIVE_INFINITY, async () => score.kills >= options.kills);
-  phase.isOver = true;
-  await Promise.all([...brokers, ...workers, ...agents, misfortune]);
-  options.say("no more blows: what is left has to end by itself");
-  const leaks = await rest(mayfly);
-  const [row] = await mayfly.ledger<{ leases: number }[]>`
-    SELECT count(*)::int AS leases FROM mayfly.leases`;
-  return { ...score.result(), leases: row?.leases ?? 0, leaks };
-}
-
-/** What struck so far. */
-class Score {
-  readonly #options: ChaosOptions;
-  readonly #bySteps = new Map<string, number>();
-  readonly #disturbances = new Map<string, number>();
-  #freezes = 0;
-  kills = 0;
-
-  constructor(options: ChaosOptions) {
-    this.#options = options;
-  }
-  killed(step: string): void {
-    this.kills++;
-    this.#bySteps.set(step, (this.#bySteps.get(step) ?? 0) + 1);
-    if (this.kills % 25 === 0) {
-      this.#options.say(`${this.kills} of ${this.#options.kills} kills`);
-    }
-  }
-  froze(): void {
-    this.#freezes++;
-  }
-  disturbed(what: string): void {
-    this.#disturbances.set(what, (this.#disturbances.get(what) ?? 0) + 1);
-  }
-  result(): Pick<ChaosResult, "kills" | "byStep" | "freezes" | "disturbances"> {
-    const { kills } = this;
-    return {
-      kills,
-      byStep: this.#bySteps,
-      freezes: this.#freezes,
-      disturbances: this.#disturbances,
-    };
-  }
-}
-
-/** One place for a process: whoever dies there is followed by a new one, with its own blow. */
-async function beat(
-  mayfly: Installation,
-  service: "broker" | "worker",
-  draw: Draw,
-  phase: Phase,
-  score: Score,
-): Promise<void> {
-  const blows = service === "broker" ? BROKER_BLOWS : WORKER_BLOWS;
-  while (!phase.isOver) {
-    const blow = draw.of(blows);
-    const setting = `${blow.point}=${blow.how}@${draw.whole(1, blow.visitsMax)}`;
-    const own: Environment = { MAYFLY_UNSAFE_FAIL_POINT: setting };
-    // A start may find the ledger away: then it ends by itself, and the next one is tried.
-    const started = await start(mayfly, service, own, phase).catch(() => null);
-    if (started === null) {
-      await sleep(200);
-      continue;
-    }
-    await strike(started, blow, draw, phase, score);
-  }
-}
-
-type Started = Awaited<ReturnType<Installation["startWorker"]>>;
-
-async function start(
-  mayfly: Installation,
-  service: "broker" | "worker",
-  own: Environment,
-  phase: Phase,
-): Promise<Started> {
-  if (service === "worker") return mayfly.startWorkerAtOnce(own);
-  const broker = await mayfly.startBroker(own);
-  phase.urls.add(broker.api.url);
-  broker.exited.then(
-    () => phase.urls.delete(broker.api.url),
-    () => undefined,
-  );
-  return broker;
-}
-
-async function strike(
-  process: Started,
-  blow: Blow,
-  draw: Draw,
-  phase: Phase,
-  score: Score,
-): Promise<void> {
-  const giveUp = performance.now() + draw.between(UNREACHED_MS / 2, UNREACHED_MS);
-  while (!process.hasEnded() && performance.now() < giveUp && !phase.isOver) {
-    await sleep(20);
-    if (blow.how === "stop" && (await process.isFrozen())) {
-      score.froze();
-      await sleep(draw.between(100, FROZEN_MS_MAX));
-      process.thaw();
-      break;
-    }
-  }
-  if (process.hasEnded()) {
-    const { signal } = await process.exited;
-    if (signal === "SIGKILL") score.killed(blow.point);
-    return;
-  }
-  // It goes on after a freeze for a moment, as a zombie would; then it is killed where it is.
-  if (blow.how === "stop") await sleep(draw.between(50, 500));
-  await process.kill();
-  score.killed("at random");
-}
-
-interface Servers {
-  readonly customer: Restartable;
-  readonly ledger: Restartable;
-  readonly flush: (() => Promise<void>) | null;
-}
-
-async function disturb(
-  { customer, ledger, flush }: Servers,
-  draw: Draw,
-  phase: Phase,
-  score: Score,
-): Promise<void> {
-  const restart = async (which: Restartable, name: string): Promise<void> => {
-    const how = draw.of(["fast", "kill"] as const);
-    await which.lose(how);
-    await sleep(draw.between(0, 2_500));
-    await which.start();
-    score.disturbed(`${name} lost: ${how}`);
+  const stage: Stage = {
+    mayfly,
+    programs,
+    score: new Score(options.kills, options.say),
+    brokers: new Map(),
+    findings: new Map(),
+    isOver: false,
   };
-  let nextAt = KILLS_PER_DISTURBANCE;
-  while (!phase.isOver) {
-    await sleep(100);
-    if (score.kills < nextAt) continue;
-    nextAt += KILLS_PER_DISTURBANCE;
-    const what = draw.of(["customer", "ledger", "queue"]);
-    if (what === "customer") await restart(customer, "the customer's server");
-    else if (what === "ledger") await restart(ledger, "the ledger's server");
-    else if (flush !== null) {
-      await flush();
-      score.disturbed("the queue flushed");
-    }
+  await register(stage);
+  await play(stage, servers, draw, options);
+  options.say("no more blows: what is left has to end by itself");
+  await rest(stage);
+  const { kills, randomKills, byStep, stops } = stage.score;
+  const done = await whatWasDone(stage);
+  const findings = [...stage.findings.values()];
+  const { misfortunes: befallen } = stage.score;
+  return { kills, randomKills, byStep, stops, misfortunes: befallen, done, findings };
+}
+
+async function startServers(started: AsyncDisposableStack): Promise<Servers> {
+  const customer = started.use(await startRestartable());
+  const ledger = started.use(await startRestartable());
+  const redis = await startRestartableRedis();
+  if (redis !== null) started.use(redis);
+  const proxied = async (port: number) => {
+    const proxy = await startTcpFaultProxy({ host: "127.0.0.1", port });
+    started.defer(() => proxy.stop());
+    return proxy;
+  };
+  return {
+    customer,
+    ledger,
+    redis,
+    proxies: {
+      customer: await proxied(customer.port),
+      ledger: await proxied(ledger.port),
+      redis: redis === null ? null : await proxied(redis.port),
+    },
+  };
+}
+
+function moved(url: string, port: number): string {
+  const other = new URL(url);
+  other.port = String(port);
+  return other.href;
+}
+
+/** By a broker and a worker that are stopped, not killed: what they compiled is kept. */
+async function register({ mayfly }: Stage): Promise<void> {
+  const [broker, worker] = await Promise.all([mayfly.startBroker(), mayfly.startWorker()]);
+  await mayfly.register(broker);
+  accepted(await broker.api.admin("PUT", `/v1/roles/${BRIEF}`, BRIEF_ROLE), BRIEF);
+  await Promise.all([broker.stop(), worker.stop()]);
+}
+
+async function play(
+  stage: Stage,
+  servers: Servers,
+  draw: Draw,
+  { kills }: ChaosOptions,
+): Promise<void> {
+  const times = <T>(count: number, make: (index: number) => T): readonly T[] =>
+    Array.from({ length: count }, (_, index) => make(index));
+  const { min, max, share } = KILLS_BETWEEN;
+  const between = Math.round(Math.min(max, Math.max(min, kills * share)));
+  const parts = [
+    ...times(BROKERS, (n) => keep(stage, "broker", draw.fork(`broker-${n}`))),
+    ...times(WORKERS, (n) => keep(stage, "worker", draw.fork(`worker-${n}`))),
+    ...times(AGENTS, (n) => live(stage, draw.fork(`agent-${n}`), n)),
+    operate(stage, draw.fork("operator")),
+    keepMigrating(stage, servers.ledger, servers.proxies.ledger.port, draw.fork("migrator")),
+    misfortunes(stage, servers, draw.fork("misfortunes"), between),
+    patrol(stage),
+  ];
+  const reached = until("the kills", KILLS_MS_MAX, async () => stage.score.isReached);
+  try {
+    // Of the parts none ends before all is over, unless it fails.
+    await Promise.race([reached, Promise.all(parts)]);
+  } finally {
+    stage.isOver = true;
+    await Promise.allSettled(parts);
+  }
+  await Promise.all(parts);
+}
+
+/** Asks the servers all along: a role without a live lease must not be there at any time. */
+async function patrol(stage: Stage): Promise<void> {
+  while (!stage.isOver) {
+    await sleep(PATROL_MS);
+    // While a server is away nobody can say; what is late then is looked at when all is quiet.
+    const strays = await stage.mayfly.strayRoles().catch(() => []);
+    record(
+      stage,
+      strays.filter(({ kind }) => kind === "orphan"),
+    );
   }
 }
 
-const flushOf = (url: string) => async (): Promise<void> => {
-  const client = new Redis(url);
-  await client.flushall();
-  client.disconnect();
-};
+function record(stage: Stage, found: readonly Finding[]): void {
+  for (const one of found) stage.findings.set(one.words, one);
+}
 
 /** A whole broker and worker, and all that is due; then the servers are asked. */
-async function rest(mayfly: Installation): Promise<readonly string[]> {
+async function rest(stage: Stage): Promise<void> {
+  const { mayfly } = stage;
   const broker = await mayfly.startBroker();
   await mayfly.startWorker();
-  const tasks = await mayfly.ledger<{ id: string }[]>`
-    SELECT 'task_' || replace(id::text, '-', '') AS id FROM mayfly.tasks WHERE state = 'active'`;
-  for (const { id } of tasks) await broker.api.admin("POST", `/v1/tasks/${id}/kill`, {});
+  await killAll(stage, broker);
+  await sleep(CALM_MS);
+  record(stage, await mayfly.strayRoles());
   await until("every lease to end", REST_MS_MAX, async () => {
     const [row] = await mayfly.ledger<{ live: number }[]>`
       SELECT count(*)::int AS live FROM mayfly.leases WHERE state <> 'ended'`;
     return row?.live === 0;
   });
-  return mayfly.findLeaks(broker);
+  record(stage, await mayfly.lookForLeaks(broker));
+}
+
+async function killAll({ mayfly }: Stage, { api }: RunningBroker): Promise<void> {
+  const tasks = await mayfly.ledger<{ id: string }[]>`
+    SELECT 'task_' || replace(id::text, '-', '') AS id FROM mayfly.tasks WHERE state = 'active'`;
+  for (const { id } of tasks) await api.admin("POST", `/v1/tasks/${id}/kill`, {});
+}
+
+async function whatWasDone({ mayfly }: Stage): Promise<ReadonlyMap<string, number>> {
+  const [row] = await mayfly.ledger<Record<string, number>[]>`
+    SELECT (SELECT count(*)::int FROM mayfly.leases) AS leases,
+      (SELECT count(*)::int FROM mayfly.tasks) AS tasks,
+      (SELECT count(*)::int FROM mayfly.events WHERE kind = 'lease.renewed') AS renewals,
+      (SELECT count(*)::int FROM mayfly.leases WHERE work = 'recover') AS recovered,
+      (SELECT count(*)::int FROM mayfly.selector_ends) AS "ends by selector",
+      (SELECT count(*)::int FROM mayfly.events) AS events`;
+  return new Map(Object.entries(row ?? {}));
 }

@@ -59,7 +59,9 @@ test("a live credential of a live lease is no leak", async () => {
 test("a role without a lease is found", async () => {
   const role = strangeRole();
   await mayfly.customer.unsafe(`CREATE ROLE ${role} LOGIN`);
-  expect(await mayfly.findLeaks(broker)).toEqual([expect.stringContaining("has no lease")]);
+  expect(await mayfly.lookForLeaks(broker)).toEqual([
+    { kind: "orphan", words: expect.stringContaining("has no lease") as unknown },
+  ]);
   await mayfly.customer.unsafe(`DROP ROLE ${role}`);
 });
 
@@ -72,9 +74,9 @@ test("a role that outlives its lease, and a second mint of one lease, are found"
   await until("the watch to see it again", 10_000, async () => {
     return mayfly.watch.seen.get(role)?.size === 2;
   });
-  expect(await mayfly.findLeaks(broker)).toEqual([
-    expect.stringContaining("outlives its lease"),
-    expect.stringContaining("was minted 2 times"),
+  expect(await mayfly.lookForLeaks(broker)).toEqual([
+    { kind: "orphan", words: expect.stringContaining("outlives its lease") as unknown },
+    { kind: "double_mint", words: expect.stringContaining("was minted 2 times") as unknown },
   ]);
   await mayfly.customer.unsafe(`DROP ROLE ${role}`);
 });
@@ -89,8 +91,9 @@ test("a role that is alive too long after its end is found", async () => {
     WHERE replace(id::text, '-', '') = ${hex ?? ""}`;
   // Its due time stays, so no pass looks at it.
   await move(1_800);
-  const leaks = await mayfly.findLeaks(broker);
-  expect(leaks.some((leak) => leak.includes("is overdue"))).toBe(true);
+  expect(await mayfly.strayRoles()).toEqual([
+    { kind: "live_expired", words: expect.stringContaining("is overdue") as unknown },
+  ]);
   await move(-1_800);
   await complete(granted);
 });
@@ -114,6 +117,18 @@ test("a session of a dropped role is found", async () => {
   const leaks = await mayfly.findLeaks(broker);
   await session.end({ timeout: 1 });
   expect(leaks.some((leak) => leak.includes("is of the dropped role"))).toBe(true);
+});
+
+test("an event without a place in the log is found", async () => {
+  await mayfly.ledger.begin(async (tx) => {
+    // What queues an event for the log is a trigger.
+    await tx`SET LOCAL session_replication_role = replica`;
+    await tx`
+      INSERT INTO mayfly.events (kind, actor, data)
+      VALUES ('backend.enabled', '{"kind": "system", "name": "test"}', '{}')`;
+  });
+  const leaks = await mayfly.lookForLeaks(broker);
+  expect(leaks.map(({ kind }) => kind)).toEqual(["log"]);
 });
 
 test("an event that was altered is found", async () => {

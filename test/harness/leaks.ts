@@ -1,6 +1,6 @@
 import type postgres from "postgres";
 import { at, type BrokerApi } from "./broker-api.ts";
-import { leaseRoleOf, rolesNow, type CustomerWatch } from "./customer-watch.ts";
+import { leaseRoleOf, rolesNow, type CustomerWatch, type SeenRole } from "./customer-watch.ts";
 import { until } from "./until.ts";
 
 export interface LeakSurroundings {
@@ -14,22 +14,28 @@ export interface LeakSurroundings {
   readonly api: BrokerApi;
 }
 
+/** A role without a live lease; one alive for too long; one made twice; a log that does not verify. */
+export type LeakKind = "orphan" | "live_expired" | "double_mint" | "log";
+export interface Leak {
+  readonly kind: LeakKind;
+  readonly words: string;
+}
+
 /** What a claim, a revocation and a loaded machine take beyond the one sweep. */
 const MARGIN_SECONDS = 10;
-const VERIFIED_MS_MAX = 20_000;
+const VERIFIED_MS_MAX = 60_000;
 
 interface LeaseRow {
   readonly id: string;
   readonly state: string;
   /** Whether now is past the later of its end and its `settle_by`, plus a sweep and a margin. */
   readonly overdue: boolean;
+  /** It failed before, and its next attempt is not overdue. */
+  readonly retriedLater: boolean;
 }
 
-/**
- * The invariants of the issue cycle, as the servers themselves show them. Answers what is wrong,
- * in words; empty: nothing is.
- */
-export async function findLeaks(around: LeakSurroundings): Promise<readonly string[]> {
+/** The invariants of the issue cycle, as the servers themselves show them; empty: all hold. */
+export async function lookForLeaks(around: LeakSurroundings): Promise<readonly Leak[]> {
   return [
     ...(await strayRoles(around)),
     ...(await strayingSessions(around)),
@@ -39,6 +45,10 @@ export async function findLeaks(around: LeakSurroundings): Promise<readonly stri
   ];
 }
 
+/** What leaks, in words. */
+export const findLeaks = async (around: LeakSurroundings): Promise<readonly string[]> =>
+  (await lookForLeaks(around)).map(({ words }) => words);
+
 /** Throws with every leak that was found. */
 export async function assertNothingLeaks(around: LeakSurroundings): Promise<void> {
   const leaks = await findLeaks(around);
@@ -46,36 +56,48 @@ export async function assertNothingLeaks(around: LeakSurroundings): Promise<void
 }
 
 /** Invariant 1. A role that goes while we look is none. */
-async function strayRoles(around: LeakSurroundings): Promise<readonly string[]> {
+export async function strayRoles(
+  around: Omit<LeakSurroundings, "api" | "watch">,
+): Promise<readonly Leak[]> {
   const { customer, installation } = around;
   const roles = await rolesNow(customer, installation);
   const leases = await leaseRows(around);
   const wrong = roles.flatMap((role) => {
-    const row = leases.get(role.name);
-    if (row === undefined) return [{ role, why: "has no lease" }];
-    if (row.state === "ended") return [{ role, why: `outlives its lease ${row.id}` }];
-    // A stuck lease says itself that its credential may live.
-    const excused = !role.canLogin || row.state === "stuck";
-    return row.overdue && !excused ? [{ role, why: `is overdue (${row.id} is ${row.state})` }] : [];
+    const found = straying(role, leases.get(role.name));
+    return found === null ? [] : [{ role, ...found }];
   });
   const still = new Set((await rolesNow(customer, installation)).map(({ oid }) => oid));
   return wrong
     .filter(({ role }) => still.has(role.oid))
-    .map(({ role, why }) => `the role ${role.name} (${role.oid}) ${why}`);
+    .map(({ role, kind, why }) => ({ kind, words: `the role ${role.name} (${role.oid}) ${why}` }));
 }
 
-async function leaseRows(around: LeakSurroundings): Promise<ReadonlyMap<string, LeaseRow>> {
+function straying(
+  role: SeenRole,
+  row: LeaseRow | undefined,
+): { readonly kind: LeakKind; readonly why: string } | null {
+  if (row === undefined) return { kind: "orphan", why: "has no lease" };
+  if (row.state === "ended") return { kind: "orphan", why: `outlives its lease ${row.id}` };
+  // A lease that is stuck or to be tried again says itself that its credential may live.
+  if (!role.canLogin || row.state === "stuck" || row.retriedLater || !row.overdue) return null;
+  return { kind: "live_expired", why: `is overdue (${row.id} is ${row.state})` };
+}
+
+async function leaseRows(
+  around: Pick<LeakSurroundings, "ledger" | "installation" | "sweepSeconds">,
+): Promise<ReadonlyMap<string, LeaseRow>> {
   const grace = around.sweepSeconds + MARGIN_SECONDS;
   const rows = await around.ledger<LeaseRow[]>`
     SELECT 'lease_' || replace(id::text, '-', '') AS id, state,
       now() > greatest(least(coalesce(end_requested_at, expires_at), expires_at), settle_by)
-        + make_interval(secs => ${grace}) AS overdue
+        + make_interval(secs => ${grace}) AS overdue,
+      attempts > 0 AND now() <= due_at + make_interval(secs => ${grace}) AS "retriedLater"
     FROM mayfly.leases`;
   return new Map(rows.map((row) => [leaseRoleOf(around.installation, row.id), row]));
 }
 
 /** A session of a role that is gone has no name any more, but an id that no role has. */
-async function strayingSessions({ customer }: LeakSurroundings): Promise<readonly string[]> {
+async function strayingSessions({ customer }: LeakSurroundings): Promise<readonly Leak[]> {
   const look = () => customer<{ pid: number; usesysid: number }[]>`
     SELECT a.pid, a.usesysid::int8::float8 AS usesysid FROM pg_stat_activity a
     WHERE a.usesysid IS NOT NULL
@@ -89,31 +111,43 @@ async function strayingSessions({ customer }: LeakSurroundings): Promise<readonl
   return [
     ...sessions.map(({ pid, usesysid }) => `session ${pid} is of the dropped role ${usesysid}`),
     ...prepared.map(({ gid }) => `the prepared transaction ${gid} is of a dropped role`),
-  ];
+  ].map((words) => ({ kind: "live_expired", words }));
 }
 
 /** By what was seen at the customer's: two OIDs that could log in bore one lease's name. */
-const mintedTwice = ({ watch }: LeakSurroundings): readonly string[] =>
+const mintedTwice = ({ watch }: LeakSurroundings): readonly Leak[] =>
   [...watch.seen].flatMap(([name, oids]) => {
     const minted = [...oids.values()].filter(({ canLogin }) => canLogin);
-    return minted.length > 1 ? [`${name} was minted ${minted.length} times`] : [];
+    if (minted.length < 2) return [];
+    return [{ kind: "double_mint", words: `${name} was minted ${minted.length} times` }];
   });
 
 /** By the ledger: one activation of a lease, whatever became of the process that did it. */
-async function activatedTwice({ ledger }: LeakSurroundings): Promise<readonly string[]> {
+async function activatedTwice({ ledger }: LeakSurroundings): Promise<readonly Leak[]> {
   const rows = await ledger<{ lease: string; times: number }[]>`
     SELECT lease_id::text AS lease, count(*)::int AS times FROM mayfly.events
     WHERE kind IN ('lease.activated', 'lease.withheld')
     GROUP BY lease_id HAVING count(*) > 1`;
-  return rows.map(({ lease, times }) => `lease ${lease} was activated ${times} times`);
+  return rows.map(({ lease, times }) => ({
+    kind: "double_mint",
+    words: `lease ${lease} was activated ${times} times`,
+  }));
 }
 
 /** Waits for the sequencer first: what is not in the log yet cannot be verified. */
-async function brokenLog({ api }: LeakSurroundings): Promise<readonly string[]> {
+async function brokenLog({ api, ledger }: LeakSurroundings): Promise<readonly Leak[]> {
   const reply = await until("the log to be appended and verified", VERIFIED_MS_MAX, async () => {
     const answer = await api.admin("POST", "/v1/ledger/verify", {});
     if (answer.status !== 200) throw new Error(`verify was answered ${answer.text}`);
     return at(answer, "ok") === false || at(answer, "pending") === 0 ? answer : undefined;
   });
-  return at(reply, "ok") === true ? [] : [`the log does not verify: ${reply.text}`];
+  if (at(reply, "ok") !== true) {
+    return [{ kind: "log", words: `the log does not verify: ${reply.text}` }];
+  }
+  const [row] = await ledger<{ lost: number }[]>`
+    SELECT count(*)::int AS lost FROM mayfly.events AS e
+    WHERE NOT EXISTS (SELECT FROM mayfly.log_entries AS l WHERE l.event_id = e.id)
+      AND NOT EXISTS (SELECT FROM mayfly.events_pending AS p WHERE p.event_id = e.id)`;
+  const lost = row?.lost ?? 0;
+  return lost === 0 ? [] : [{ kind: "log", words: `${lost} events have no place in the log` }];
 }

@@ -10,13 +10,21 @@ import { createKeyFile } from "@mayfly/seal";
 import { createTestTrustDomain, type TestTrustDomain } from "@mayfly/testkit";
 import { createBrokerApi, type BrokerApi } from "./broker-api.ts";
 import { watchCustomer, type CustomerWatch } from "./customer-watch.ts";
-import { assertNothingLeaks, findLeaks, type LeakSurroundings } from "./leaks.ts";
+import {
+  assertNothingLeaks,
+  findLeaks,
+  lookForLeaks,
+  strayRoles,
+  type Leak,
+  type LeakSurroundings,
+} from "./leaks.ts";
 import { createLedgerDatabase, rolePassword, type LedgerDatabase } from "./ledger-database.ts";
 import { registerOrders, TRUST_DOMAIN } from "./registration.ts";
 import { sharedServer, type ServerAddress } from "./server-address.ts";
 import {
   startService,
   type Environment,
+  type Programs,
   type ServiceName,
   type ServiceProcess,
 } from "./service-process.ts";
@@ -29,6 +37,10 @@ export interface InstallationOptions {
   readonly customerServer?: ServerAddress;
   /** MAYFLY_ variables of every process; they replace the short times of the tests. */
   readonly settings?: Environment;
+  /** Default: the sources, as they are. */
+  readonly programs?: Programs;
+  /** Where processes reach the two, for instance through a proxy. Default: at their own ports. */
+  readonly ports?: { readonly ledger: number; readonly customer: number };
 }
 
 export interface RunningBroker extends ServiceProcess {
@@ -60,6 +72,9 @@ export interface Installation extends AsyncDisposable {
   svid(agent: string): string;
   /** What leaks now, in words. */
   findLeaks(broker: RunningBroker): Promise<readonly string[]>;
+  lookForLeaks(broker: RunningBroker): Promise<readonly Leak[]>;
+  /** The roles alone that should not be there; can be asked at any time. */
+  strayRoles(): Promise<readonly Leak[]>;
   /** Throws with every leak, or because a process ended by a failure of its own. */
   assertNothingLeaks(broker: RunningBroker): Promise<void>;
 }
@@ -115,20 +130,20 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
   started.defer(async () => {
     await Promise.all(processes.map((one) => one.kill()));
   });
-  const environment = environmentOf(ledgerDatabase, sealingKeyFile, options.settings ?? {});
+  const { ports } = options;
+  const reached = {
+    brokerUrl: atPort(ledgerDatabase.brokerUrl, ports?.ledger),
+    workerUrl: atPort(ledgerDatabase.workerUrl, ports?.ledger),
+  };
+  const environment = environmentOf(reached, sealingKeyFile, options.settings ?? {});
   const start = async (service: ServiceName, own: Environment): Promise<ServiceProcess> => {
-    const one = await startService(service, environment(service, own));
+    const one = await startService(service, environment(service, own), options.programs);
     processes.push(one);
     return one;
   };
-  const around = ({ api }: RunningBroker): LeakSurroundings => ({
-    installation: ledgerDatabase.installation,
-    customer,
-    ledger,
-    watch,
-    sweepSeconds: SWEEP_SECONDS,
-    api,
-  });
+  const { installation } = ledgerDatabase;
+  const servers = { installation, customer, ledger, sweepSeconds: SWEEP_SECONDS };
+  const around = ({ api }: RunningBroker): LeakSurroundings => ({ ...servers, watch, api });
   const all = started.move();
   return {
     id: ledgerDatabase.installation,
@@ -159,9 +174,12 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
       });
       return one;
     },
-    register: ({ api }) => registerOrders(api, orders, trust),
+    register: ({ api }) =>
+      registerOrders(api, { ...orders, port: ports?.customer ?? orders.port }, trust),
     svid: (agent) => trust.token({ claims: { sub: `spiffe://${TRUST_DOMAIN}/agent/${agent}` } }),
     findLeaks: (broker) => findLeaks(around(broker)),
+    lookForLeaks: (broker) => lookForLeaks(around(broker)),
+    strayRoles: () => strayRoles(servers),
     assertNothingLeaks: async (broker) => {
       await assertNothingBroke(processes);
       await assertNothingLeaks(around(broker));
@@ -181,7 +199,11 @@ async function assertNothingBroke(processes: readonly ServiceProcess[]): Promise
 }
 
 const environmentOf =
-  (ledger: LedgerDatabase, sealingKeyFile: string, all: Environment) =>
+  (
+    ledger: Pick<LedgerDatabase, "brokerUrl" | "workerUrl">,
+    sealingKeyFile: string,
+    all: Environment,
+  ) =>
   (service: ServiceName, own: Environment): Environment => ({
     ...SHORT_TIMES,
     ...INTERVALS[service],
@@ -192,6 +214,13 @@ const environmentOf =
     ...all,
     ...own,
   });
+
+function atPort(url: string, port: number | undefined): string {
+  if (port === undefined) return url;
+  const moved = new URL(url);
+  moved.port = String(port);
+  return moved.href;
+}
 
 const superuser = (url: string): postgres.Sql =>
   postgres(url, { max: 3, onnotice: () => undefined, connect_timeout: 5 });

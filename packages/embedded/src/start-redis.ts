@@ -20,6 +20,8 @@ export interface RedisOptions {
   readonly dir?: string;
   /** Default: a free one. */
   readonly port?: number;
+  /** Default: a random one. A server that takes another's place needs that one's. */
+  readonly password?: string;
   /** Whether each write goes to a log that outlives the server. Default: false, nothing does. */
   readonly appendonly?: boolean;
   /** Default: `notice`. */
@@ -55,6 +57,7 @@ export interface RedisMissing {
 const optionNames = [
   "dir",
   "port",
+  "password",
   "appendonly",
   "loglevel",
   "log",
@@ -92,7 +95,7 @@ export async function startRedis(
   });
   await claim(dir);
   const version = await versionOf(program);
-  const password = randomBytes(24).toString("base64url");
+  const password = options.password ?? randomBytes(24).toString("base64url");
   const { server, port } = await launch({ ...options, dir, program, password, log });
   const stop = async (): Promise<void> => {
     server.signal("SIGTERM");

@@ -1,6 +1,7 @@
 import { createServer, connect, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 
-/** A TCP relay whose traffic a test can hold back or cut. */
+/** A TCP relay whose traffic a test can hold back, slow down, strand or cut. */
 export interface TcpFaultProxy {
   readonly port: number;
   /** From now on what clients send is kept, and delivered at `release`. */
@@ -8,39 +9,58 @@ export interface TcpFaultProxy {
   release(): void;
   /** From now on what the server answers is dropped, and the connections are cut at `cut`. */
   swallowAnswers(): void;
+  /** From now on each piece, either way, waits so long before it is passed on; 0: not at all. */
+  slow(delayMs: number): void;
+  /**
+   * Leaves the present connections half-open: nothing passes any more, either way, and neither end
+   * hears of the other, not even of its death, before `cut` or `reset`. New connections work.
+   */
+  strand(): void;
   /** Cuts all connections, in the middle of whatever they do. */
   cut(): void;
+  /** The same, by a reset (RST): what was under way to either end is lost too. */
+  reset(): void;
   stop(): Promise<void>;
+}
+
+interface Link {
+  readonly client: Socket;
+  readonly upstream: Socket;
+  stranded: boolean;
 }
 
 export async function startTcpFaultProxy(target: {
   readonly host: string;
   readonly port: number;
 }): Promise<TcpFaultProxy> {
-  const sockets = new Set<Socket>();
+  const links = new Set<Link>();
   const kept: { readonly to: Socket; readonly bytes: Buffer }[] = [];
-  let holding = false;
-  let swallowing = false;
+  const faults = { holding: false, swallowing: false, delayMs: 0 };
   const server = createServer((client) => {
-    const upstream = connect(target);
+    const link: Link = { client, upstream: connect(target), stranded: false };
+    links.add(link);
+    const { upstream } = link;
     for (const [socket, other] of [
       [client, upstream],
       [upstream, client],
     ] as const) {
-      sockets.add(socket);
       socket.setNoDelay(true);
-      socket.on("error", () => other.destroy());
+      // What it means is told by the end of the connection, which follows.
+      socket.on("error", () => undefined);
       socket.on("close", () => {
-        sockets.delete(socket);
+        if (link.stranded) return;
+        links.delete(link);
         other.destroy();
       });
     }
+    const toUpstream = createPipe(link, upstream, faults);
+    const toClient = createPipe(link, client, faults);
     client.on("data", (bytes) => {
-      if (holding) kept.push({ to: upstream, bytes: Buffer.from(bytes) });
-      else upstream.write(bytes);
+      if (faults.holding) kept.push({ to: upstream, bytes: Buffer.from(bytes) });
+      else toUpstream(bytes);
     });
     upstream.on("data", (bytes) => {
-      if (!swallowing) client.write(bytes);
+      if (!faults.swallowing) toClient(bytes);
     });
   });
   const port = await new Promise<number>((resolve, reject) => {
@@ -51,28 +71,65 @@ export async function startTcpFaultProxy(target: {
       else reject(new Error("the proxy has no port"));
     });
   });
-  const cut = (): void => {
-    for (const socket of sockets) socket.destroy();
-    swallowing = false;
+  const end = (how: "destroy" | "resetAndDestroy"): void => {
+    for (const { client, upstream } of links) {
+      client[how]();
+      upstream[how]();
+    }
+    links.clear();
+    faults.swallowing = false;
   };
   return {
     port,
     hold: () => {
-      holding = true;
+      faults.holding = true;
     },
     release: () => {
-      holding = false;
+      faults.holding = false;
       for (const { to, bytes } of kept.splice(0)) if (!to.destroyed) to.write(bytes);
     },
     swallowAnswers: () => {
-      swallowing = true;
+      faults.swallowing = true;
     },
-    cut,
+    slow: (delayMs) => {
+      faults.delayMs = delayMs;
+    },
+    strand: () => {
+      for (const link of links) link.stranded = true;
+    },
+    cut: () => end("destroy"),
+    reset: () => end("resetAndDestroy"),
     stop: async () => {
-      cut();
+      end("destroy");
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
       });
     },
+  };
+}
+
+/** One direction of a connection: pieces arrive in their order, however late. */
+function createPipe(
+  link: Link,
+  to: Socket,
+  faults: { readonly delayMs: number },
+): (bytes: Buffer | string) => void {
+  let last: Promise<void> | null = null;
+  const deliver = (bytes: Buffer | string): void => {
+    if (!link.stranded && !to.destroyed) to.write(bytes);
+  };
+  return (bytes) => {
+    const { delayMs } = faults;
+    if (delayMs === 0 && last === null) {
+      deliver(bytes);
+      return;
+    }
+    const mine: Promise<void> = (last ?? Promise.resolve())
+      .then(() => pause(delayMs))
+      .then(() => {
+        deliver(bytes);
+        if (last === mine) last = null;
+      });
+    last = mine;
   };
 }
