@@ -16,10 +16,10 @@ const REQUIRE = [
 /** WebAssembly, which lies in a file beside its script: left where it is. */
 const cedarInItsPlace: Plugin = {
   name: "cedar-in-its-place",
-  setup: ({ onResolve }) => {
-    const { resolve } = createRequire(join(REPOSITORY, "packages/policy/package.json"));
-    onResolve({ filter: /^@cedar-policy\// }, ({ path }) => ({
-      path: pathToFileURL(resolve(path)).href,
+  setup: (building) => {
+    const policy = createRequire(join(REPOSITORY, "packages/policy/package.json"));
+    building.onResolve({ filter: /^@cedar-policy\// }, ({ path }) => ({
+      path: pathToFileURL(policy.resolve(path)).href,
       external: true,
     }));
   },

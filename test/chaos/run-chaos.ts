@@ -44,7 +44,7 @@ const AGENTS = 6;
 /** Kills between two misfortunes: few in a short run, so that it has some too. */
 const KILLS_BETWEEN = { min: 4, max: 12, share: 1 / 60 };
 const PATROL_MS = 2_000;
-/** What was due when all was quiet again has to be gone by then; a check has a margin of its own. */
+/** What was due when all was quiet has to be gone by then; the check has a margin of its own. */
 const CALM_MS = 5_000;
 const REST_MS_MAX = 400_000;
 /** No bound of the run's own: what is slow must not fail, and whoever waits can end it. */

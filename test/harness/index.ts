@@ -14,7 +14,7 @@ export {
   type Reply,
 } from "./broker-api.ts";
 export { leaseRoleOf, rolesNow } from "./customer-watch.ts";
-export type { Leak, LeakKind } from "./leaks.ts";
+export type { Leak } from "./leaks.ts";
 export { asSuperuser } from "./ledger-database.ts";
 export {
   accepted,

@@ -14,7 +14,7 @@ export interface LeakSurroundings {
   readonly api: BrokerApi;
 }
 
-/** A role without a live lease; one alive for too long; one made twice; a log that does not verify. */
+/** No live lease; alive for too long; made twice; a log that does not account for its events. */
 export type LeakKind = "orphan" | "live_expired" | "double_mint" | "log";
 export interface Leak {
   readonly kind: LeakKind;
