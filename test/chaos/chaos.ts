@@ -1,6 +1,7 @@
 /**
  * `npm run chaos -- [--kills N] [--seed TEXT] [--json]`: real processes over real servers, killed
- * and frozen at every step until there were N kills. Exit code 1 when anything leaked.
+ * and frozen at every step until there were N kills, or until Ctrl-C. Exit code 1 when anything
+ * leaked.
  */
 import { parseArgs } from "node:util";
 import { runChaos, type ChaosResult } from "./run-chaos.ts";
@@ -47,8 +48,11 @@ async function main(): Promise<number> {
     process.stderr.write(`chaos: ${error instanceof Error ? error.message : ""}\n${USAGE}\n`);
     return 64;
   }
+  const enough = new AbortController();
+  process.once("SIGINT", () => enough.abort());
   const result = await runChaos({
     ...options,
+    enough: enough.signal,
     say: (line) => process.stderr.write(`  … ${line}\n`),
   });
   tell(result);

@@ -22,6 +22,8 @@ export interface ChaosOptions {
   readonly seed: string;
   /** One line for a person who waits. */
   readonly say: (line: string) => void;
+  /** Aborted: it is enough, whatever the number; the servers are asked all the same. */
+  readonly enough?: AbortSignal;
 }
 
 export interface ChaosResult {
@@ -141,7 +143,7 @@ async function play(
   stage: Stage,
   servers: Servers,
   draw: Draw,
-  { kills }: ChaosOptions,
+  { kills, enough }: ChaosOptions,
 ): Promise<void> {
   const times = <T>(count: number, make: (index: number) => T): readonly T[] =>
     Array.from({ length: count }, (_, index) => make(index));
@@ -156,7 +158,9 @@ async function play(
     misfortunes(stage, servers, draw.fork("misfortunes"), between),
     patrol(stage),
   ];
-  const reached = until("the kills", KILLS_MS_MAX, async () => stage.score.isReached);
+  const reached = until("the kills", KILLS_MS_MAX, async () => {
+    return stage.score.isReached || enough?.aborted === true;
+  });
   try {
     // Of the parts none ends before all is over, unless it fails.
     await Promise.race([reached, Promise.all(parts)]);

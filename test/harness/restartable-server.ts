@@ -9,9 +9,14 @@ export interface Restartable extends ServerAddress, AsyncDisposable {
   start(): Promise<void>;
 }
 
+/** Often, so that little is to be read again after a crash; 30 s is the least that it allows. */
+const SETTINGS = { checkpoint_timeout: "30s" };
+/** On a busy machine the recovery of a killed server may take longer than a start may. */
+const STARTS_MAX = 5;
+
 /** With fsync: what it acknowledged, a crash must not take back. */
 export async function startRestartable(): Promise<Restartable> {
-  let server: EmbeddedPostgres = await startPostgres({ persistent: true });
+  let server: EmbeddedPostgres = await startPostgres({ persistent: true, settings: SETTINGS });
   const { host, port, dataDir } = server;
   return {
     host,
@@ -23,7 +28,14 @@ export async function startRestartable(): Promise<Restartable> {
       await server.exited;
     },
     start: async () => {
-      server = await startPostgres({ persistent: true, dataDir, port });
+      for (let attempt = 1; ; attempt++) {
+        try {
+          server = await startPostgres({ persistent: true, dataDir, port, settings: SETTINGS });
+          return;
+        } catch (error) {
+          if (attempt === STARTS_MAX) throw error;
+        }
+      }
     },
     [Symbol.asyncDispose]: async () => {
       await server.stop("immediate");
