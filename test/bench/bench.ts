@@ -1,0 +1,86 @@
+/**
+ * `npm run bench -- [--only NAME,…] [--rounds N] [--seconds N] [--json]`: the targets of
+ * `docs/benchmarks.md`, each as a ratio of two things that were measured in turn in this run.
+ */
+import { parseArgs } from "node:util";
+import { isMet, type BenchRow, type RowResult } from "./bench-row.ts";
+import { openWorld } from "./bench-world.ts";
+import { ROWS } from "./rows.ts";
+
+const USAGE = `usage: npm run bench -- [--only NAME,…] [--rounds N] [--seconds N] [--json]
+rows: ${ROWS.map(({ name }) => name).join(", ")}`;
+
+function optionsOf(args: readonly string[]) {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: { type: "string" },
+      rounds: { type: "string", default: "5" },
+      seconds: { type: "string", default: "10" },
+      json: { type: "boolean", default: false },
+    },
+  });
+  const names = values.only?.split(",") ?? ROWS.map(({ name }) => name);
+  const rows = names.map((name) => {
+    const row = ROWS.find((one) => one.name === name);
+    if (row === undefined) throw new Error(`--only: there is no row ${name}`);
+    return row;
+  });
+  const whole = (name: "rounds" | "seconds", max: number): number => {
+    const value = Number(values[name]);
+    if (Number.isSafeInteger(value) && value >= 1 && value <= max) return value;
+    throw new Error(`--${name}: expected a whole number from 1 to ${max}`);
+  };
+  return { rows, rounds: whole("rounds", 100), seconds: whole("seconds", 600), json: values.json };
+}
+
+const say = (line: string): void => {
+  process.stderr.write(`  … ${line}\n`);
+};
+
+interface Told {
+  readonly row: BenchRow;
+  readonly result: RowResult;
+}
+
+function tell({ row, result }: Told): void {
+  const { target } = row;
+  const met = isMet(target, result);
+  const [least, most] = result.spread;
+  const wanted = `${target.is === "at_least" ? "≥" : "≤"} ${target.ratio}`;
+  process.stdout.write(
+    `${met ? "met   " : "MISSED"} ${row.name}: ${result.ratio.toFixed(3)} ` +
+      `(${least.toFixed(3)} to ${most.toFixed(3)}), wanted ${wanted}\n       ${row.title}\n`,
+  );
+  for (const fact of result.facts) process.stdout.write(`       ${fact}\n`);
+  for (const broken of result.broken) process.stdout.write(`       BROKEN ${broken}\n`);
+}
+
+async function main(): Promise<number> {
+  let options: ReturnType<typeof optionsOf>;
+  try {
+    options = optionsOf(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : ""}\n${USAGE}\n`);
+    return 64;
+  }
+  await using world = await openWorld({ ...options, say });
+  const told: Told[] = [];
+  for (const row of options.rows) {
+    say(row.title);
+    const result = await row.run(world);
+    if (result === null) continue;
+    told.push({ row, result });
+    tell({ row, result });
+  }
+  const targets = told.map(({ row, result }) => ({
+    name: row.name,
+    ratio: Number(result.ratio.toFixed(4)),
+    target: row.target.ratio,
+    met: isMet(row.target, result),
+  }));
+  if (options.json) process.stdout.write(`${JSON.stringify({ targets })}\n`);
+  return 0;
+}
+
+process.exitCode = await main();

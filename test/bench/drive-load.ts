@@ -1,0 +1,88 @@
+import { fork, type ChildProcess } from "node:child_process";
+import { join } from "node:path";
+import postgres from "postgres";
+import type { TestTrustDomain } from "@mayfly/testkit";
+import { BENCH_ISSUER, type BenchInstallation } from "./bench-installation.ts";
+import type { LoadJob, LoadResult } from "./load-job.ts";
+
+export interface LoadOptions {
+  readonly url: string;
+  readonly trust: TestTrustDomain;
+  readonly clients: number;
+  readonly seconds: number;
+  readonly role: string | null;
+  readonly rate?: number;
+  /** How many exchanges a second are expected at most: so many tokens are signed ahead. */
+  readonly rateMax: number;
+}
+
+const WARM_SECONDS = 2;
+let rounds = 0;
+
+/** One round of exchanges by a process of its own. Its tokens are signed before it begins. */
+export async function driveLoad(options: LoadOptions): Promise<LoadResult> {
+  const { key, trustDomain } = options.trust;
+  const job: LoadJob = {
+    url: options.url,
+    clients: options.clients,
+    seconds: options.seconds,
+    warmSeconds: WARM_SECONDS,
+    issuer: BENCH_ISSUER,
+    trustDomain,
+    kid: key.kid,
+    privateKeyPem: key.privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    role: options.role,
+    rate: options.rate ?? null,
+    round: `r${++rounds}`,
+    tokens: Math.ceil((options.rate ?? options.rateMax) * (options.seconds + WARM_SECONDS)),
+  };
+  const child = fork(join(import.meta.dirname, "load-process.ts"));
+  try {
+    child.send(job);
+    return await resultOf(child);
+  } finally {
+    child.disconnect();
+  }
+}
+
+type Told = { readonly result: LoadResult } | { readonly error: string };
+
+function resultOf(child: ChildProcess): Promise<LoadResult> {
+  return new Promise((resolve, reject) => {
+    child.once("exit", () => reject(new Error("the load generator ended by itself")));
+    child.once("message", (told: Told) => {
+      if ("result" in told) resolve(told.result);
+      else reject(new Error(`the load generator failed: ${told.error}`));
+    });
+  });
+}
+
+/** What is wrong with a round in which nothing may go wrong. */
+export function troubles(result: LoadResult): readonly string[] {
+  const errors = Object.entries(result.errors).map(([what, count]) => `${count} × ${what}`);
+  return [
+    ...errors,
+    ...(result.refused > 0 ? [`${result.refused} were refused as too many`] : []),
+    ...(result.signedLate > 0 ? [`${result.signedLate} tokens were signed in the round`] : []),
+  ];
+}
+
+/** Logs in with each of the sample, and reads what the role may read. */
+export async function checkSample(
+  { server }: Pick<BenchInstallation, "server">,
+  result: LoadResult,
+): Promise<readonly string[]> {
+  const broken: string[] = [];
+  for (const { username, password } of result.sample) {
+    const sql = postgres(server.url("orders", username, password), { max: 1 });
+    try {
+      const [row] = await sql<{ n: number }[]>`SELECT count(*)::int AS n FROM orders`;
+      if (row?.n !== 10_000) broken.push(`${username} reads ${row?.n ?? 0} orders`);
+    } catch (error) {
+      broken.push(`${username} cannot use its credential: ${String(error)}`);
+    } finally {
+      await sql.end({ timeout: 1 });
+    }
+  }
+  return broken;
+}

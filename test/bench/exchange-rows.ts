@@ -1,0 +1,107 @@
+import { interleave, median } from "./interleave.ts";
+import {
+  BENCH_ROLE,
+  startBenchInstallation,
+  type BenchInstallation,
+} from "./bench-installation.ts";
+import type { BenchRow, RowResult } from "./bench-row.ts";
+import type { BenchWorld } from "./bench-world.ts";
+import { checkSample, driveLoad, troubles } from "./drive-load.ts";
+import type { LoadResult } from "./load-job.ts";
+import { mintScript } from "./mint-script.ts";
+import { findPgbench, pgbench, type PgbenchResult } from "./pgbench.ts";
+
+const SCRAM_ITERATIONS = 4096;
+
+export const SCRAM_EXCHANGE: BenchRow = {
+  name: "exchange-scram",
+  title: "full exchange, SCRAM with 4096 rounds, c=16, against pgbench of the same DDL",
+  target: { ratio: 0.75, is: "at_least" },
+  run: (world) =>
+    againstPgbench(world, { clients: 16, iterations: SCRAM_ITERATIONS, rateMax: 1500 }),
+};
+
+export const FAST_EXCHANGE: BenchRow = {
+  name: "exchange-fast",
+  title: "full exchange, fast mint, c=64, against pgbench of the same DDL alone",
+  target: { ratio: 0.25, is: "at_least" },
+  run: (world) => againstPgbench(world, { clients: 64, iterations: 1, rateMax: 6000 }),
+};
+
+interface Shape {
+  readonly clients: number;
+  readonly iterations: number;
+  readonly rateMax: number;
+}
+
+async function againstPgbench(world: BenchWorld, shape: Shape): Promise<RowResult | null> {
+  const version = await findPgbench();
+  if (version === null) {
+    world.say("pgbench is not on the PATH: its rows are left out");
+    return null;
+  }
+  await using mayfly = await startBenchInstallation(world, {
+    backend: { scram_iterations: shape.iterations },
+  });
+  const broken: string[] = [];
+  let exchanged = 0;
+  const ours = async (round: number): Promise<LoadResult> => {
+    const result = await driveLoad({
+      url: mayfly.api.url,
+      trust: mayfly.trust,
+      clients: shape.clients,
+      seconds: world.seconds,
+      role: BENCH_ROLE,
+      rateMax: shape.rateMax,
+    });
+    exchanged += result.okInAll;
+    broken.push(...troubles(result), ...(await checkSample(mayfly, result)));
+    world.say(`round ${round + 1}: ${result.perSecond.toFixed(0)} exchanges/s`);
+    return result;
+  };
+  const theirs = async (round: number): Promise<PgbenchResult> => {
+    const result = await pgbench({
+      url: mayfly.server.url("orders"),
+      script: `\\if :{?n}\n\\else\n\\set n 0\n\\endif\n${mintScript(`pgb${round}_`, shape.iterations)}`,
+      clients: shape.clients,
+      seconds: world.seconds,
+    });
+    if (result.failed > 0) broken.push(`${result.failed} of pgbench failed`);
+    world.say(`round ${round + 1}: ${result.perSecond.toFixed(0)} roles/s by pgbench`);
+    return result;
+  };
+  const { ratio, spread, ...measured } = await interleave(
+    world.rounds,
+    ours,
+    theirs,
+    (a, b) => a.perSecond / b.perSecond,
+  );
+  broken.push(...(await countUp(mayfly, exchanged)));
+  return {
+    ratio,
+    spread,
+    facts: [
+      `exchanges/s: ${median(measured.ours.map((one) => one.perSecond)).toFixed(0)}, ` +
+        `p50 ${median(measured.ours.map((one) => one.latencyMs.p50)).toFixed(1)} ms, ` +
+        `p99 ${median(measured.ours.map((one) => one.latencyMs.p99)).toFixed(1)} ms`,
+      `roles/s by pgbench: ${median(measured.theirs.map((one) => one.perSecond)).toFixed(0)}`,
+      `${exchanged} exchanges in all, each with a lease, a role and its own subject`,
+    ],
+    broken,
+  };
+}
+
+/** Each exchange has its row, and each row its role. */
+async function countUp(
+  { ledger, customer, ledgerDatabase }: BenchInstallation,
+  exchanged: number,
+): Promise<readonly string[]> {
+  const [leases] = await ledger<{ n: number }[]>`
+    SELECT count(*)::int AS n FROM mayfly.leases WHERE state = 'active'`;
+  const [roles] = await customer<{ n: number }[]>`
+    SELECT count(*)::int AS n FROM pg_roles
+    WHERE rolname LIKE ${`mf\\_${ledgerDatabase.installation}\\_%`}`;
+  const found = { leases: leases?.n ?? 0, roles: roles?.n ?? 0 };
+  if (found.leases === exchanged && found.roles === exchanged) return [];
+  return [`${exchanged} exchanges left ${found.leases} leases and ${found.roles} roles`];
+}

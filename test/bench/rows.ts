@@ -1,0 +1,5 @@
+import type { BenchRow } from "./bench-row.ts";
+import { FAST_EXCHANGE, SCRAM_EXCHANGE } from "./exchange-rows.ts";
+
+/** In the order of `docs/benchmarks.md`. */
+export const ROWS: readonly BenchRow[] = [SCRAM_EXCHANGE, FAST_EXCHANGE];
