@@ -7,6 +7,8 @@ import type { LoadJob, LoadResult } from "./load-job.ts";
 
 export interface LoadOptions {
   readonly url: string;
+  /** Default: Mayfly's. */
+  readonly flow?: LoadJob["flow"];
   readonly trust: TestTrustDomain;
   readonly clients: number;
   readonly seconds: number;
@@ -24,6 +26,7 @@ export async function driveLoad(options: LoadOptions): Promise<LoadResult> {
   const { key, trustDomain } = options.trust;
   const job: LoadJob = {
     url: options.url,
+    flow: options.flow ?? "mayfly",
     clients: options.clients,
     seconds: options.seconds,
     warmSeconds: WARM_SECONDS,

@@ -1,6 +1,8 @@
 /** What the load generator is told to do, and what it tells afterwards: messages of its IPC. */
 export interface LoadJob {
   readonly url: string;
+  /** One exchange of Mayfly's, or OpenBao's login and then its credential. */
+  readonly flow: "mayfly" | "openbao";
   readonly clients: number;
   readonly seconds: number;
   readonly warmSeconds: number;

@@ -61,6 +61,87 @@ interface Tally {
   readonly sample: { username: string; password: string }[];
 }
 
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  /** 429 or 503 with Retry-After. */
+  readonly isRefusal: boolean;
+  credential(): { username: string; password: string } | null;
+}
+type Flow = (index: number) => Promise<Answer>;
+
+interface MayflyReply {
+  readonly credentials?: readonly { readonly data: { username: string; password: string } }[];
+}
+
+const mayflyFlow =
+  (pool: Pool, job: LoadJob, token: (index: number) => string): Flow =>
+  async (index) => {
+    const { statusCode, headers, body } = await pool.request({
+      method: "POST",
+      path: "/token",
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+      body: bodyOf(job, token(index), index),
+    });
+    const text = await body.text();
+    const busy = statusCode === 503 || statusCode === 429;
+    return {
+      status: statusCode,
+      text,
+      isRefusal: busy && headers["retry-after"] !== undefined,
+      credential: () => {
+        const [credential] = (JSON.parse(text) as MayflyReply).credentials ?? [];
+        if (credential === undefined) return null;
+        const { username, password } = credential.data;
+        return { username, password };
+      },
+    };
+  };
+
+interface LoginReply {
+  readonly auth: { readonly client_token: string };
+}
+interface CredentialReply {
+  readonly data: { readonly username: string; readonly password: string };
+}
+
+const openBaoFlow =
+  (pool: Pool, token: (index: number) => string): Flow =>
+  async (index) => {
+    const login = await pool.request({
+      method: "POST",
+      path: "/v1/auth/jwt/login",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ jwt: token(index), role: "app" }),
+    });
+    const loggedIn = await login.body.text();
+    if (login.statusCode !== 200) return failed(login.statusCode, loggedIn);
+    const { auth } = JSON.parse(loggedIn) as LoginReply;
+    const { statusCode, body } = await pool.request({
+      method: "GET",
+      path: "/v1/database/creds/app",
+      headers: { "x-vault-token": auth.client_token },
+    });
+    const text = await body.text();
+    if (statusCode !== 200) return failed(statusCode, text);
+    return {
+      status: statusCode,
+      text,
+      isRefusal: false,
+      credential: () => {
+        const { username, password } = (JSON.parse(text) as CredentialReply).data;
+        return { username, password };
+      },
+    };
+  };
+
+const failed = (status: number, text: string): Answer => ({
+  status,
+  text,
+  isRefusal: false,
+  credential: () => null,
+});
+
 async function run(job: LoadJob): Promise<LoadResult> {
   const sign = signer(job);
   const tokens = Array.from({ length: job.tokens }, (_, index) => sign(index));
@@ -78,12 +159,13 @@ async function run(job: LoadJob): Promise<LoadResult> {
   const from = startMs + job.warmSeconds * 1000;
   const to = from + job.seconds * 1000;
   let next = 0;
-  const one = async (): Promise<void> => {
-    const index = next++;
+  const token = (index: number): string => {
     const ready = tokens[index];
     if (ready === undefined) tally.signedLate++;
-    await exchange(pool, bodyOf(job, ready ?? sign(index), index), { from, to, tally });
+    return ready ?? sign(index);
   };
+  const flow = job.flow === "mayfly" ? mayflyFlow(pool, job, token) : openBaoFlow(pool, token);
+  const one = (): Promise<void> => exchange(flow, next++, { from, to, tally });
   const client = async (): Promise<void> => {
     while (performance.now() < to) await one();
   };
@@ -126,36 +208,27 @@ async function paced(
   await Promise.all(underWay);
 }
 
-interface Reply {
-  readonly credentials?: readonly { readonly data: { username: string; password: string } }[];
+interface Measured {
+  readonly from: number;
+  readonly to: number;
+  readonly tally: Tally;
 }
 
-async function exchange(
-  pool: Pool,
-  body: string,
-  { from, to, tally }: { readonly from: number; readonly to: number; readonly tally: Tally },
-): Promise<void> {
+async function exchange(flow: Flow, index: number, { from, to, tally }: Measured): Promise<void> {
   const sentMs = performance.now();
   try {
-    const response = await pool.request({
-      method: "POST",
-      path: "/token",
-      headers: { "content-type": "application/x-www-form-urlencoded" },
-      body,
-    });
-    const text = await response.body.text();
+    const answer = await flow(index);
     const doneMs = performance.now();
     const measured = sentMs >= from && doneMs <= to;
-    if (response.statusCode === 200) {
+    if (answer.status === 200) {
       tally.okInAll++;
       if (!measured) return;
       tally.ok++;
       tally.latencies.push(doneMs - sentMs);
-      keep(tally, text);
+      keep(tally, answer);
     } else if (measured) {
-      const isRefusal = response.statusCode === 503 || response.statusCode === 429;
-      if (isRefusal && response.headers["retry-after"] !== undefined) tally.refused++;
-      else count(tally, `${response.statusCode} ${text.slice(0, 200)}`);
+      if (answer.isRefusal) tally.refused++;
+      else count(tally, `${answer.status} ${answer.text.slice(0, 200)}`);
     }
   } catch (error) {
     count(tally, error instanceof Error ? error.message : "unknown");
@@ -167,12 +240,10 @@ const count = ({ errors }: Tally, what: string): void => {
 };
 
 /** The first, and then fewer and fewer: a sample of the whole time. */
-function keep(tally: Tally, text: string): void {
+function keep(tally: Tally, answer: Answer): void {
   if (tally.sample.length >= SAMPLE_MAX || tally.ok % (1 << tally.sample.length) !== 0) return;
-  const [credential] = (JSON.parse(text) as Reply).credentials ?? [];
-  if (credential === undefined) return;
-  const { username, password } = credential.data;
-  tally.sample.push({ username, password });
+  const credential = answer.credential();
+  if (credential !== null) tally.sample.push(credential);
 }
 
 process.on("message", (job: LoadJob) => {

@@ -1,5 +1,11 @@
 import type { BenchRow } from "./bench-row.ts";
 import { FAST_EXCHANGE, SCRAM_EXCHANGE } from "./exchange-rows.ts";
+import { BESIDE_OPENBAO, CPU_OF_EXCHANGE } from "./openbao-rows.ts";
 
 /** In the order of `docs/benchmarks.md`. */
-export const ROWS: readonly BenchRow[] = [SCRAM_EXCHANGE, FAST_EXCHANGE];
+export const ROWS: readonly BenchRow[] = [
+  SCRAM_EXCHANGE,
+  FAST_EXCHANGE,
+  BESIDE_OPENBAO,
+  CPU_OF_EXCHANGE,
+];

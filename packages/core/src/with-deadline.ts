@@ -30,19 +30,25 @@ export async function withDeadline<T>(
   options: DeadlineOptions,
   call: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const late = new AbortController();
+  options.signal.throwIfAborted();
+  // By hand: `AbortSignal.any` is dear, and every mint, revoke and alarm passes here.
+  const given = new AbortController();
   const done = new AbortController();
+  const abort = (): void => {
+    given.abort(options.signal.reason);
+    done.abort(options.signal.reason);
+  };
+  options.signal.addEventListener("abort", abort, { once: true });
   const exceeded = async (): Promise<never> => {
-    const signal = AbortSignal.any([done.signal, options.signal]);
-    await options.clock.sleep(Math.max(0, options.seconds) * 1000, signal);
+    await options.clock.sleep(Math.max(0, options.seconds) * 1000, done.signal);
     const error = new DeadlineExceeded(options.what, options.seconds);
-    late.abort(error);
+    given.abort(error);
     throw error;
   };
-  options.signal.throwIfAborted();
   try {
-    return await Promise.race([call(AbortSignal.any([options.signal, late.signal])), exceeded()]);
+    return await Promise.race([call(given.signal), exceeded()]);
   } finally {
+    options.signal.removeEventListener("abort", abort);
     done.abort(DONE);
   }
 }

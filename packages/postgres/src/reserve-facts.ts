@@ -1,4 +1,5 @@
 import { uuidOfId, workloadName, type InstantMs, type Reservation } from "@mayfly/spec";
+import type { LiveRoles } from "./live-roles.ts";
 import { limitLockWait } from "./lock-wait.ts";
 import { lockTaskPaths, type LockMode } from "./lock-task-paths.ts";
 import { rows, texts, uuids, type Transaction } from "./sql.ts";
@@ -40,7 +41,10 @@ export interface ReserveFacts {
   readonly catalogVersion: number;
   /** Revision of each backend that leases may be reserved on. */
   readonly openBackends: ReadonlyMap<string, number>;
-  /** Live leases by `task:`, `workload:` and `role:`, counted up to the largest limit asked. */
+  /**
+   * Live leases by `task:`, `workload:` and `role:`, counted up to the largest limit asked; those of
+   * a role as {@link LiveRoles} has it.
+   */
   readonly live: ReadonlyMap<string, number>;
 }
 
@@ -60,6 +64,7 @@ export async function readReserveFacts(
   sql: Transaction,
   batch: readonly Reservation[],
   mode: LockMode,
+  liveRoles: LiveRoles,
 ): Promise<ReserveFacts> {
   const tasks = new Set(batch.flatMap((each) => standingTask(each) ?? []));
   const keys = batch.flatMap((each) => each.idempotency ?? []);
@@ -77,7 +82,7 @@ export async function readReserveFacts(
       keys.length > 0 ? readKeys(sql, keys) : [],
       tokens.length > 0 ? readOneTime(sql, tokens) : [],
       readCatalog(sql, backends),
-      readLive(sql, batch),
+      countLive(sql, batch, liveRoles),
     ]),
   ]);
   const [taskFacts, keyFacts, oneTime, catalog, live] = read;
@@ -100,7 +105,7 @@ export async function readReserveFacts(
           : [],
       ),
     ),
-    live: new Map(live.map((row) => [row.counted, row.live])),
+    live,
   };
 }
 
@@ -162,15 +167,38 @@ const readTasks = (sql: Transaction, tasks: ReadonlySet<string>) =>
     FROM mayfly.tasks AS t
     WHERE t.id = ANY (${uuids(tasks)}::text::uuid[])`.execute();
 
-/**
- * Soft limits: counted without a lock, so that exchanges never queue for a counter, and no further
- * than the limit. The workload of an existing task is read from its row (`holder`).
- */
-function readLive(sql: Transaction, batch: readonly Reservation[]) {
-  const wanted = new Map<string, { kind: string; name: string; id: string | null; most: number }>();
-  const want = (kind: string, name: string, id: string | null, most: number): void => {
+/** What the soft limits compare with, by `task:`, `workload:` and `role:`. */
+async function countLive(
+  sql: Transaction,
+  batch: readonly Reservation[],
+  liveRoles: LiveRoles,
+): Promise<ReadonlyMap<string, number>> {
+  const { wanted, known } = wantedCounts(batch, liveRoles);
+  const rows = wanted.length > 0 ? await readLive(sql, wanted) : [];
+  for (const { counted, live } of rows) {
+    if (counted.startsWith(ROLE)) liveRoles.note(counted.slice(ROLE.length), live);
+  }
+  return new Map([...known, ...rows.map((row) => [row.counted, row.live] as const)]);
+}
+
+const ROLE = "role:";
+
+interface WantedCount {
+  readonly kind: "task" | "holder" | "workload" | "role";
+  readonly name: string;
+  readonly id: string | null;
+  /** No further than to this. */
+  readonly most: number;
+}
+
+function wantedCounts(batch: readonly Reservation[], liveRoles: LiveRoles) {
+  const wanted = new Map<string, WantedCount>();
+  const known = new Map<string, number>();
+  const want = (kind: WantedCount["kind"], name: string, id: string | null, limit: number) => {
     const key = `${kind}:${name}`;
-    wanted.set(key, { kind, name, id, most: Math.max(most, wanted.get(key)?.most ?? 0) });
+    const live = kind === "role" ? liveRoles.read(name, limit) : null;
+    if (live !== null) known.set(key, live);
+    else wanted.set(key, { kind, name, id, most: Math.max(limit, wanted.get(key)?.most ?? 0) });
   };
   for (const { task, limits, leases } of batch) {
     if (leases.length === 0) continue;
@@ -183,12 +211,20 @@ function readLive(sql: Transaction, batch: readonly Reservation[]) {
     }
     for (const { role } of leases) want("role", role, null, limits.perRole);
   }
-  return sql<{ counted: string; live: number }[]>`
+  return { wanted: [...wanted.values()], known };
+}
+
+/**
+ * Soft limits: counted without a lock, so that exchanges never queue for a counter, and no further
+ * than the limit. The workload of an existing task is read from its row (`holder`).
+ */
+const readLive = (sql: Transaction, wanted: readonly WantedCount[]) =>
+  sql<{ counted: string; live: number }[]>`
     WITH wanted AS (
       SELECT CASE w.kind WHEN 'holder' THEN 'workload' ELSE w.kind END AS kind,
         CASE w.kind WHEN 'holder' THEN t.workload_name ELSE w.name END AS name,
         w.id, max(w.most) AS most
-      FROM jsonb_to_recordset(${rows([...wanted.values()])}::text::jsonb)
+      FROM jsonb_to_recordset(${rows(wanted)}::text::jsonb)
         AS w (kind text, name text, id uuid, most integer)
       LEFT JOIN mayfly.tasks AS t ON w.kind = 'holder' AND t.id = w.id
       GROUP BY 1, 2, 3
@@ -206,4 +242,3 @@ function readLive(sql: Transaction, batch: readonly Reservation[]) {
           LIMIT w.most) AS counted)
       END)::integer AS live
     FROM wanted AS w WHERE w.name IS NOT NULL GROUP BY 1`.execute();
-}

@@ -8,6 +8,7 @@ import {
 } from "@mayfly/spec";
 import { createCommitter, type BatchResult, type Committer } from "./committer.ts";
 import { judgeReservation, replayed, type Accepted } from "./judge-reservation.ts";
+import { LiveRoles } from "./live-roles.ts";
 import type { LockMode } from "./lock-task-paths.ts";
 import { idempotencyKey, oneTimeKey, readReserveFacts } from "./reserve-facts.ts";
 import { claimTokensAndKeys, taskUuidOf, writeReservations } from "./reserve-writes.ts";
@@ -22,19 +23,26 @@ export const createReserve = (
   ports: RetryPorts,
   sql: Sql,
   sweepIntervalSeconds: number,
-): Committer<Reservation, ReserveResult> =>
-  createCommitter(ports, {
+): Committer<Reservation, ReserveResult> => {
+  const liveRoles = new LiveRoles(ports.clock);
+  return createCommitter(ports, {
     name: "reservations",
     run: (requests, mode, signal) =>
       sql.begin((tx) => {
         signal.throwIfAborted();
-        return reserveBatch(tx, requests, mode, sweepIntervalSeconds);
+        return reserveBatch(tx, requests, mode, { sweepIntervalSeconds, liveRoles });
       }),
     keys: ({ idempotency, oneTime }) => [
       ...(idempotency === null ? [] : [`key ${idempotencyKey(idempotency)}`]),
       ...(oneTime === null ? [] : [`token ${oneTimeKey(oneTime)}`]),
     ],
   });
+};
+
+interface Standing {
+  readonly sweepIntervalSeconds: number;
+  readonly liveRoles: LiveRoles;
+}
 
 /**
  * Three round trips for any number of reservations: locks and facts, keys (if any has one), rows.
@@ -45,9 +53,9 @@ async function reserveBatch(
   sql: Transaction,
   batch: readonly Reservation[],
   mode: LockMode,
-  sweepIntervalSeconds: number,
+  { sweepIntervalSeconds, liveRoles }: Standing,
 ): Promise<readonly Outcome[]> {
-  const facts = await readReserveFacts(sql, batch, mode);
+  const facts = await readReserveFacts(sql, batch, mode, liveRoles);
   const running = new Map<string, number>();
   const judged = batch.map((each) => judgeReservation(facts, running, each, mode));
   const accepted = judged.filter((each) => each.kind === "accepted");
@@ -57,6 +65,9 @@ async function reserveBatch(
     written.length > 0 ? await writeReservations(sql, written, sweepIntervalSeconds) : [];
   const tasks = new Map(rows.map((row) => [row.id, taskOfRow(row)]));
   const granted = new Set(written);
+  for (const { reservation } of written) {
+    for (const { role } of reservation.leases) liveRoles.granted(role, 1);
+  }
   return judged.map((each): Outcome => {
     switch (each.kind) {
       case "alone":

@@ -43,16 +43,27 @@ export interface DescriptorLimits {
  */
 export function parseTaskDetails(input: unknown, limits: DescriptorLimits): TaskDetails {
   const continues = typeof input === "object" && input !== null && Object.hasOwn(input, "task");
-  if (continues) return parseStrict(continueForm(limits), input, "invalid_task", ROOT);
-  const { descriptor } = parseStrict(openForm(limits), input, "invalid_task", ROOT);
+  const forms = taskDetailsForms(limits);
+  if (continues) return parseStrict(forms.continue, input, "invalid_task", ROOT);
+  const { descriptor } = parseStrict(forms.open, input, "invalid_task", ROOT);
   return { kind: "open", descriptor };
 }
 
-/** The two forms as schemas, from which the API's document is generated. */
-export const taskDetailsForms = (limits: DescriptorLimits) => ({
+/** To make a schema costs many times what it costs to use it. */
+const madeForms = new WeakMap<DescriptorLimits, ReturnType<typeof makeForms>>();
+const makeForms = (limits: DescriptorLimits) => ({
   open: openForm(limits),
   continue: continueForm(limits),
 });
+
+/** The two forms as schemas, from which the API's document is generated. */
+export function taskDetailsForms(limits: DescriptorLimits): ReturnType<typeof makeForms> {
+  const made = madeForms.get(limits);
+  if (made !== undefined) return made;
+  const forms = makeForms(limits);
+  madeForms.set(limits, forms);
+  return forms;
+}
 
 const roleName = parsedBy(parseRoleName, { type: "string", pattern: NAME_PATTERNS.role });
 const taskId = parsedBy((input, where) => parseId("task", input, where), {

@@ -1,0 +1,151 @@
+import { interleave, median } from "./interleave.ts";
+import {
+  BENCH_ROLE,
+  startBenchInstallation,
+  type BenchInstallation,
+} from "./bench-installation.ts";
+import type { BenchRow, RowResult } from "./bench-row.ts";
+import type { BenchWorld } from "./bench-world.ts";
+import { cpuMs } from "./cpu-time.ts";
+import { checkSample, driveLoad, troubles } from "./drive-load.ts";
+import type { LoadResult } from "./load-job.ts";
+import { findOpenBao, startOpenBao, type OpenBao } from "./openbao.ts";
+
+const SCRAM_ITERATIONS = 4096;
+const FAST_TIMES = 8;
+const LATENCY_RATIO_MAX = 0.3;
+
+/** `scram`: both with passwords of 4096 rounds. `fast`: one round, and OpenBao without a password. */
+interface Rivals extends AsyncDisposable {
+  readonly mayfly: BenchInstallation;
+  readonly bao: OpenBao;
+}
+
+async function rivals(
+  world: BenchWorld,
+  version: string,
+  iterations: number,
+  password: "scram" | "none",
+): Promise<Rivals> {
+  await using started = new AsyncDisposableStack();
+  const mayfly = started.use(
+    await startBenchInstallation(world, { backend: { scram_iterations: iterations } }),
+  );
+  const { server, trust } = mayfly;
+  const bao = started.use(await startOpenBao(version, { server, trust, password }));
+  const all = started.move();
+  return { mayfly, bao, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+interface Side {
+  readonly load: LoadResult;
+  /** Of the service and PostgreSQL, for one exchange. */
+  readonly cpuMs: number;
+}
+
+async function compared(world: BenchWorld, { mayfly, bao }: Rivals, clients: number) {
+  const broken: string[] = [];
+  const side = async (flow: "mayfly" | "openbao", round: number): Promise<Side> => {
+    const pids =
+      flow === "mayfly" ? [mayfly.broker.pid, mayfly.worker.pid, mayfly.server.pid] : [bao.pid];
+    const roots = [...new Set([...pids, mayfly.server.pid])];
+    const before = await cpuMs(roots);
+    const load = await driveLoad({
+      url: flow === "mayfly" ? mayfly.api.url : bao.url,
+      flow,
+      trust: mayfly.trust,
+      clients,
+      seconds: world.seconds,
+      role: BENCH_ROLE,
+      rateMax: flow === "mayfly" ? 5000 : 1500,
+    });
+    const cpu = (await cpuMs(roots)) - before;
+    broken.push(...troubles(load).map((what) => `${flow}: ${what}`));
+    world.say(`round ${round + 1}: ${flow} ${load.perSecond.toFixed(0)}/s at c=${clients}`);
+    return { load, cpuMs: cpu / load.okInAll };
+  };
+  const measured = await interleave(
+    world.rounds,
+    async (round) => {
+      const ours = await side("mayfly", round);
+      broken.push(...(await checkSample(mayfly, ours.load)));
+      return ours;
+    },
+    (round) => side("openbao", round),
+    (ours, theirs) => ours.load.perSecond / theirs.load.perSecond,
+  );
+  return { ...measured, broken };
+}
+
+const rateOf = (sides: readonly Side[]): string =>
+  `${median(sides.map(({ load }) => load.perSecond)).toFixed(0)}/s, p50 ` +
+  `${median(sides.map(({ load }) => load.latencyMs.p50)).toFixed(1)} ms, p99 ` +
+  `${median(sides.map(({ load }) => load.latencyMs.p99)).toFixed(1)} ms`;
+
+const absent = (world: BenchWorld): null => {
+  world.say("bao is not on the PATH: the rows beside OpenBao are left out");
+  return null;
+};
+
+export const BESIDE_OPENBAO: BenchRow = {
+  name: "openbao",
+  title: "full exchange beside OpenBao, SCRAM, c=16 (with fast mint ≥ 8 ×; p50 at c=1 ≤ 0.3 ×)",
+  target: { ratio: 2, is: "at_least" },
+  run: async (world): Promise<RowResult | null> => {
+    const version = await findOpenBao();
+    if (version === null) return absent(world);
+    const facts = [version];
+    const broken: string[] = [];
+    const scram = await (async () => {
+      await using both = await rivals(world, version, SCRAM_ITERATIONS, "scram");
+      const busy = await compared(world, both, 16);
+      const alone = await compared(world, both, 1);
+      return { busy, theirP50: median(alone.theirs.map(({ load }) => load.latencyMs.p50)) };
+    })();
+    facts.push(
+      `SCRAM, c=16: Mayfly ${rateOf(scram.busy.ours)}; OpenBao ${rateOf(scram.busy.theirs)}`,
+    );
+    await using fast = await rivals(world, version, 1, "none");
+    const busy = await compared(world, fast, 16);
+    facts.push(
+      `fast mint against no password, c=16: ${busy.ratio.toFixed(2)} ×; ` +
+        `Mayfly ${rateOf(busy.ours)}; OpenBao ${rateOf(busy.theirs)}`,
+    );
+    if (busy.ratio < FAST_TIMES) broken.push(`fast mint is ${busy.ratio.toFixed(2)} ×, wanted 8`);
+    const alone = await compared(world, fast, 1);
+    const p50 = median(alone.ours.map(({ load }) => load.latencyMs.p50));
+    const latency = p50 / scram.theirP50;
+    facts.push(
+      `p50 at c=1: fast mint ${p50.toFixed(2)} ms, OpenBao with SCRAM ` +
+        `${scram.theirP50.toFixed(2)} ms: ${latency.toFixed(2)} ×`,
+    );
+    if (latency > LATENCY_RATIO_MAX)
+      broken.push(`p50 at c=1 is ${latency.toFixed(2)} ×, wanted 0.3`);
+    broken.push(...scram.busy.broken, ...busy.broken, ...alone.broken);
+    return { ratio: scram.busy.ratio, spread: scram.busy.spread, facts, broken };
+  },
+};
+
+export const CPU_OF_EXCHANGE: BenchRow = {
+  name: "cpu",
+  title: "CPU of one exchange, broker, worker and PostgreSQL, fast mint, against OpenBao's",
+  target: { ratio: 0.25, is: "at_most" },
+  run: async (world): Promise<RowResult | null> => {
+    const version = await findOpenBao();
+    if (version === null) return absent(world);
+    await using both = await rivals(world, version, 1, "none");
+    const { ours, theirs, broken } = await compared(world, both, 16);
+    const ratios = ours.map(({ cpuMs: own }, round) => own / (theirs[round]?.cpuMs ?? Number.NaN));
+    const median_ = (sides: readonly Side[]): string =>
+      median(sides.map((side) => side.cpuMs)).toFixed(3);
+    return {
+      ratio: median(ratios),
+      spread: [Math.min(...ratios), Math.max(...ratios)],
+      facts: [
+        `Mayfly: ${median_(ours)} ms of CPU for each exchange (broker, worker and PostgreSQL)`,
+        `OpenBao, role without password: ${median_(theirs)} ms (OpenBao and PostgreSQL)`,
+      ],
+      broken,
+    };
+  },
+};
