@@ -41,6 +41,7 @@ async function againstPgbench(world: BenchWorld, shape: Shape): Promise<RowResul
     return null;
   }
   await using mayfly = await startBenchInstallation(world, {
+    administrator: "superuser",
     backend: { scram_iterations: shape.iterations },
   });
   const broken: string[] = [];
@@ -62,7 +63,7 @@ async function againstPgbench(world: BenchWorld, shape: Shape): Promise<RowResul
   const theirs = async (round: number): Promise<PgbenchResult> => {
     const result = await pgbench({
       url: mayfly.server.url("orders"),
-      script: `\\if :{?n}\n\\else\n\\set n 0\n\\endif\n${mintScript(`pgb${round}_`, shape.iterations)}`,
+      script: mintScript(`pgb${round}_`, shape.iterations),
       clients: shape.clients,
       seconds: world.seconds,
     });

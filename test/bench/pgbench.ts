@@ -51,6 +51,8 @@ export async function pgbench(options: PgbenchOptions): Promise<PgbenchResult> {
         `--jobs=${Math.min(2, options.clients)}`,
         `--time=${options.seconds}`,
         `--protocol=${options.protocol ?? "simple"}`,
+        // A client's own counter, for names that nobody else uses.
+        "--define=n=0",
         url.pathname.slice(1),
       ],
       {

@@ -35,6 +35,8 @@ export interface Session {
 }
 
 const WAITERS_MAX = 1_000;
+/** One for all: an error of its own for each call is dear, and nobody sees it. */
+const SETTLED = new Error("settled");
 
 /**
  * Bounded connections to one database of one server.
@@ -186,7 +188,7 @@ export class Endpoint {
       }
       throw thrown;
     } finally {
-      settled.abort();
+      settled.abort(SETTLED);
       late.catch(() => undefined);
     }
   }

@@ -192,7 +192,9 @@ const updateLeases = (
     )}::text::jsonb) AS w (
       id uuid, version integer, state text, handle text, fingerprint text,
       expires_ms double precision)
-    WHERE l.id = w.id AND l.state = 'reserved' AND l.version = w.version`.execute();
+    WHERE l.id = ANY (${uuids(written.map(({ request }) => uuidOfId(request.lease.id)))}
+        ::text::uuid[])
+      AND l.id = w.id AND l.state = 'reserved' AND l.version = w.version`.execute();
 
 function eventOf({
   kind,

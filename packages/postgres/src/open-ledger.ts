@@ -142,7 +142,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const { clock, random, log, url, applicationName } = options;
   const max = options.connections ?? CONNECTIONS;
   const limits = { ...CONNECTION_LIMITS, ...options.limits };
-  const statements = connect(url, applicationName, max.statements, limits);
+  const byIndex = { ...limits, alwaysByIndex: true } as const;
+  const statements = connect(url, applicationName, max.statements, byIndex);
   const ports = { clock, random, callMs: limits.callMs, databaseRole: databaseRoleOf(url) };
   const opened = await withRetries(ports, () => checkSchema(statements)).catch(
     async (error: unknown) => {
@@ -150,7 +151,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       throw error;
     },
   );
-  const commits = connect(url, applicationName, max.commits, limits);
+  const commits = connect(url, applicationName, max.commits, byIndex);
   // Drizzle changes the parsers of the client that it is given, so it has one of its own.
   const queries = connect(url, applicationName, max.queries, limits);
   const db = drizzle(queries);

@@ -51,6 +51,9 @@ export function jitteredMs(random: Random, ms: number): number {
   return ms * (0.5 + byte / 512);
 }
 
+/** One for all: an error of its own for each call is dear, and nobody sees it. */
+const ANSWERED = new Error("answered");
+
 /**
  * The driver connects again without end to a server that accepts and hangs up, so the wait is
  * bounded here. `signal` is aborted when the caller was told: what has not been sent then never is.
@@ -69,6 +72,6 @@ export async function withinCall<T>(
   try {
     return await Promise.race([run(given.signal), late]);
   } finally {
-    answered.abort();
+    answered.abort(ANSWERED);
   }
 }

@@ -1,7 +1,7 @@
 import { uuidOfId, type Claim, type ClaimOutcome } from "@mayfly/spec";
 import { createCommitter, type Committer } from "./committer.ts";
 import type { RetryPorts } from "./retry.ts";
-import { rows, type Sql, type Statement } from "./sql.ts";
+import { rows, uuids, type Sql, type Statement } from "./sql.ts";
 
 interface SettleRequest {
   readonly claim: Claim;
@@ -44,6 +44,7 @@ async function settleBatch(
   sql: Statement,
   requests: readonly SettleRequest[],
 ): Promise<ReadonlySet<string>> {
+  const ids = uuids(requests.map(({ claim }) => uuidOfId(claim.leaseId)));
   const settled = await sql<{ id: string }[]>`
     WITH found AS MATERIALIZED (
       SELECT * FROM jsonb_to_recordset(${rows(requests.map(settleRow))}::text::jsonb) AS s (
@@ -51,7 +52,8 @@ async function settleBatch(
         exposure jsonb, error text, stuck boolean)
     ), held AS MATERIALIZED (
       SELECT l.id, l.state AS was FROM mayfly.leases AS l JOIN found AS s ON s.id = l.id
-      WHERE l.claim_token = s.token AND l.state IN ('ending', 'stuck')
+      WHERE l.id = ANY (${ids}::text::uuid[])
+        AND l.claim_token = s.token AND l.state IN ('ending', 'stuck')
       ORDER BY l.id FOR NO KEY UPDATE OF l
     ), settled AS (
       UPDATE mayfly.leases AS l
@@ -70,7 +72,7 @@ async function settleBatch(
         due_at = CASE s.kind WHEN 'ended' THEN l.due_at
           ELSE now() + make_interval(secs => s.wait_seconds) END
       FROM found AS s JOIN held ON held.id = s.id
-      WHERE l.id = s.id
+      WHERE l.id = ANY (${ids}::text::uuid[]) AND l.id = s.id
       RETURNING l.id, l.task_id, l.state, held.was, s.kind, s.outcome, s.looked, s.wait_seconds,
         s.exposure, s.error, l.attempts
     ), told AS (

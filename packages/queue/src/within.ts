@@ -7,6 +7,9 @@ export class TimedOut extends Error {
   }
 }
 
+/** One for all: an error of its own for each call is dear, and nobody sees it. */
+const DONE = new Error("done");
+
 /**
  * What `work` answers, or a rejection with {@link TimedOut} after `ms`, whichever comes first. The
  * signal is aborted in the second case, so that the work can stop before its next step; what was
@@ -32,6 +35,6 @@ export async function within<T>(
   try {
     return await Promise.race([work(late.signal), alarm]);
   } finally {
-    done.abort(new Error("done"));
+    done.abort(DONE);
   }
 }

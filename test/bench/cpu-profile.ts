@@ -1,0 +1,72 @@
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+
+const profile = z.object({
+  nodes: z.array(
+    z.object({
+      id: z.number(),
+      callFrame: z.object({ functionName: z.string(), url: z.string(), lineNumber: z.number() }),
+    }),
+  ),
+  samples: z.array(z.number()),
+  timeDeltas: z.array(z.number()),
+});
+
+/** Where a process of Node's spends its time: the profile that it writes when it ends. */
+export interface CpuProfile extends AsyncDisposable {
+  /** For the process's environment. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** The functions with the most time of their own, each a line; after the process has ended. */
+  top(count: number): Promise<readonly string[]>;
+}
+
+export async function openCpuProfile(): Promise<CpuProfile> {
+  const folder = await mkdtemp(join(tmpdir(), "mayfly-profile-"));
+  return {
+    environment: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` },
+    top: async (count) => {
+      const [file] = await readdir(folder);
+      if (file === undefined) return [];
+      return topOf(profile.parse(JSON.parse(await readFile(join(folder, file), "utf8"))), count);
+    },
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+const IDLE = new Set(["(idle)", "(program)", "(root)"]);
+
+export function topOf(
+  { nodes, samples, timeDeltas }: z.infer<typeof profile>,
+  count: number,
+): readonly string[] {
+  const nameOf = new Map(nodes.map(({ id, callFrame }) => [id, shownFrame(callFrame)] as const));
+  const spent = new Map<string, number>();
+  let busy = 0;
+  for (const [index, id] of samples.entries()) {
+    const name = nameOf.get(id) ?? "";
+    const microseconds = timeDeltas[index] ?? 0;
+    if (IDLE.has(name)) continue;
+    busy += microseconds;
+    spent.set(name, (spent.get(name) ?? 0) + microseconds);
+  }
+  return [...spent]
+    .toSorted(([, a], [, b]) => b - a)
+    .slice(0, count)
+    .map(([name, microseconds]) => `${((100 * microseconds) / busy).toFixed(1)} % ${name}`);
+}
+
+interface Frame {
+  readonly functionName: string;
+  readonly url: string;
+  readonly lineNumber: number;
+}
+
+/** Its file from the packages' folder on, so that the page is the same on every machine. */
+function shownFrame({ functionName, url, lineNumber }: Frame): string {
+  const name = functionName === "" ? "(anonymous)" : functionName;
+  const file = url.replace(/^.*\/node_modules\/(?:\.pnpm\/[^/]+\/node_modules\/)?/, "");
+  const own = file.replace(/^file:.*\/(packages|services)\//, "$1/");
+  return own === "" ? name : `${name} ${own}:${lineNumber + 1}`;
+}
