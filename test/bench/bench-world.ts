@@ -1,4 +1,9 @@
-import { startPostgres, startRedis, type EmbeddedPostgres } from "@mayfly/embedded";
+import {
+  defaultPostgresVersion,
+  startPostgres,
+  startRedis,
+  type EmbeddedPostgres,
+} from "@mayfly/embedded";
 
 /** What all rows share: how long to measure, where to say what is going on, which queue. */
 export interface BenchWorld {
@@ -6,6 +11,7 @@ export interface BenchWorld {
   /** Of one side of one round, besides its warm-up. */
   readonly seconds: number;
   readonly redisUrl: string | null;
+  readonly postgresVersion: string;
   /** One line for a person who waits, on standard error. */
   say(line: string): void;
   /** A PostgreSQL of the row's own, with fsync on. */
@@ -31,6 +37,7 @@ export async function openWorld(options: BenchOptions): Promise<BenchWorld & Asy
   if (redis.missing !== undefined) options.say(`no Redis: BullMQ on PostgreSQL. ${redis.missing}`);
   return {
     ...options,
+    postgresVersion: String(defaultPostgresVersion),
     redisUrl: redis.missing === undefined ? redis.url : null,
     startPostgres: (settings = {}) =>
       startPostgres({ settings: { ...SERVER_SETTINGS, ...settings } }),

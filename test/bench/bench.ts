@@ -1,13 +1,17 @@
 /**
- * `npm run bench -- [--only NAME,…] [--rounds N] [--seconds N] [--json]`: the targets of
+ * `npm run bench -- [--only NAME,…] [--rounds N] [--seconds N] [--json]
+ * [--write]`: the targets of
  * `docs/benchmarks.md`, each as a ratio of two things that were measured in turn in this run.
  */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { isMet, type BenchRow, type RowResult } from "./bench-row.ts";
-import { openWorld } from "./bench-world.ts";
+import { isMet } from "./bench-row.ts";
+import { benchmarksPage, type Told } from "./benchmarks-page.ts";
+import { openWorld, type BenchWorld } from "./bench-world.ts";
 import { ROWS } from "./rows.ts";
 
-const USAGE = `usage: npm run bench -- [--only NAME,…] [--rounds N] [--seconds N] [--json]
+const USAGE = `usage: npm run bench -- [--only NAME,…] [--rounds N] [--seconds N] [--json] [--write]
 rows: ${ROWS.map(({ name }) => name).join(", ")}`;
 
 function optionsOf(args: readonly string[]) {
@@ -18,6 +22,7 @@ function optionsOf(args: readonly string[]) {
       rounds: { type: "string", default: "5" },
       seconds: { type: "string", default: "10" },
       json: { type: "boolean", default: false },
+      write: { type: "boolean", default: false },
     },
   });
   const names = values.only?.split(",") ?? ROWS.map(({ name }) => name);
@@ -31,17 +36,13 @@ function optionsOf(args: readonly string[]) {
     if (Number.isSafeInteger(value) && value >= 1 && value <= max) return value;
     throw new Error(`--${name}: expected a whole number from 1 to ${max}`);
   };
-  return { rows, rounds: whole("rounds", 100), seconds: whole("seconds", 600), json: values.json };
+  const { json, write } = values;
+  return { rows, rounds: whole("rounds", 100), seconds: whole("seconds", 600), json, write };
 }
 
 const say = (line: string): void => {
   process.stderr.write(`  … ${line}\n`);
 };
-
-interface Told {
-  readonly row: BenchRow;
-  readonly result: RowResult;
-}
 
 function tell({ row, result }: Told): void {
   const { target } = row;
@@ -54,6 +55,20 @@ function tell({ row, result }: Told): void {
   );
   for (const fact of result.facts) process.stdout.write(`       ${fact}\n`);
   for (const broken of result.broken) process.stdout.write(`       BROKEN ${broken}\n`);
+}
+
+const PAGE = join(import.meta.dirname, "../../docs/benchmarks.md");
+
+async function write(
+  told: readonly Told[],
+  { rounds, seconds }: { readonly rounds: number; readonly seconds: number },
+  world: BenchWorld,
+): Promise<void> {
+  const missing = ROWS.filter((row) => !told.some((one) => one.row === row));
+  const queue = world.redisUrl === null ? "BullMQ on PostgreSQL" : "BullMQ on Redis";
+  const date = new Date().toISOString().slice(0, 10);
+  const { postgresVersion: postgres } = world;
+  await writeFile(PAGE, benchmarksPage({ told, missing, rounds, seconds, queue, postgres, date }));
 }
 
 async function main(): Promise<number> {
@@ -79,6 +94,7 @@ async function main(): Promise<number> {
     target: row.target.ratio,
     met: isMet(row.target, result),
   }));
+  if (options.write) await write(told, options, world);
   if (options.json) process.stdout.write(`${JSON.stringify({ targets })}\n`);
   return 0;
 }
