@@ -41,6 +41,8 @@ export interface BenchInstallationOptions {
   /** Merged into the backend's configuration. */
   readonly backend?: Readonly<Record<string, unknown>>;
   readonly settings?: Environment;
+  /** Of the broker alone. */
+  readonly broker?: Environment;
   readonly policies?: string;
   /**
    * `superuser`: the server's own, as the rivals have it. Default: Mayfly's, which has no more than
@@ -92,7 +94,10 @@ export async function startBenchInstallation(
   const environment = environmentOf(world, ledgerDatabase, keyFile, options.settings ?? {});
   const worker = await startService("worker", environment("worker"));
   started.defer(() => worker.kill());
-  const broker = await startService("broker", environment("broker"));
+  const broker = await startService("broker", {
+    ...environment("broker"),
+    ...options.broker,
+  });
   started.defer(() => broker.kill());
   const listening = await broker.line("broker listens");
   const { port } = JSON.parse(listening) as { readonly port: number };
