@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 
-/** Linux counts in hundredths of a second (`sysconf(_SC_CLK_TCK)`, 100 on every kernel of today). */
+/** Linux counts in hundredths of a second (`sysconf(_SC_CLK_TCK)`). */
 const TICK_MS = 10;
 
 interface ProcessTimes {

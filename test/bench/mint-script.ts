@@ -1,7 +1,7 @@
 import { scramVerifierText } from "./scram-text.ts";
 
 /**
- * The DDL that one exchange sends to the customer's server, as a pgbench script: one message, and so
+ * The DDL that one exchange sends to the customer's server, as a pgbench script: one message, so
  * one transaction. pgbench counts `n` up in each client and keeps clients apart by their number.
  */
 export function mintScript(prefix: string, iterations: number): string {

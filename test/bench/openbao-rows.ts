@@ -15,7 +15,7 @@ const SCRAM_ITERATIONS = 4096;
 const FAST_TIMES = 8;
 const LATENCY_RATIO_MAX = 0.3;
 
-/** `scram`: both with passwords of 4096 rounds. `fast`: one round, and OpenBao without a password. */
+/** `scram`: both with 4096 rounds. `fast`: one round, and OpenBao without a password. */
 interface Rivals extends AsyncDisposable {
   readonly mayfly: BenchInstallation;
   readonly bao: OpenBao;

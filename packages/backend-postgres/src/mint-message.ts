@@ -84,12 +84,14 @@ function grantGroups(mints: readonly Mint[]): readonly string[] {
 }
 
 /**
- * The whole batch as one message and one transaction: first all roles are made. From PostgreSQL 16
- * an administrator without superuser is a member of every role that it made; each new one empties
- * the server's cache of memberships, and what is next checked walks through all of them, which
- * costs microseconds for each live lease. So that happens once in a batch, and not for each role. The server tests the earliest deadline
+ * The whole batch as one message and one transaction. The server tests the earliest deadline
  * before it begins and again before it commits, so that neither a frozen broker nor a lock that
  * was waited for can mint late.
+ *
+ * All roles are made first. From PostgreSQL 16 an administrator without superuser is a member of
+ * every role that it made; each new one empties the server's cache of memberships, and what is next
+ * checked walks through all of them: microseconds for each live lease, once in a batch and not once
+ * for each role.
  */
 export function mintMessage(mints: readonly Mint[], earliest: InstantMs, leftMs: number): string {
   return [

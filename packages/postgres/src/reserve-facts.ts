@@ -42,8 +42,8 @@ export interface ReserveFacts {
   /** Revision of each backend that leases may be reserved on. */
   readonly openBackends: ReadonlyMap<string, number>;
   /**
-   * Live leases by `task:`, `workload:` and `role:`, counted up to the largest limit asked; those of
-   * a role as {@link LiveRoles} has it.
+   * Live leases by `task:`, `workload:` and `role:`, counted up to the largest limit asked;
+   * those of a role as {@link LiveRoles} has it.
    */
   readonly live: ReadonlyMap<string, number>;
 }
