@@ -1,5 +1,8 @@
 import type { BenchRow } from "./bench-row.ts";
 import { FAST_EXCHANGE, SCRAM_EXCHANGE } from "./exchange-rows.ts";
+import { POLICY } from "./policy-row.ts";
+import { SCHEDULE } from "./schedule-row.ts";
+import { TOKEN_CHECK } from "./token-check-row.ts";
 import { BESIDE_OPENBAO, CPU_OF_EXCHANGE } from "./openbao-rows.ts";
 
 /** In the order of `docs/benchmarks.md`. */
@@ -8,4 +11,7 @@ export const ROWS: readonly BenchRow[] = [
   FAST_EXCHANGE,
   BESIDE_OPENBAO,
   CPU_OF_EXCHANGE,
+  TOKEN_CHECK,
+  POLICY,
+  SCHEDULE,
 ];
