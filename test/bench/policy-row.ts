@@ -154,7 +154,9 @@ function compareWithCedar(world: BenchWorld) {
         seen[what] += one.seen[what];
       }
     }
-    world.say(`${compared} of ${REQUESTS} random requests compared, sets of ${policies} policies`);
+    world.say(
+      `${compared} of ${REQUESTS} random requests compared, ${differing} differ, sets of ${policies}`,
+    );
   }
   return { seen, differing, compared };
 }

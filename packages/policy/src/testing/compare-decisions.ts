@@ -23,7 +23,7 @@ export function compareDecisions(options: {
 }): ComparedDecisions {
   const { policies, seed } = options;
   const [texts = []] = fc.sample(arbitraryPolicyTexts(policies), { numRuns: 1, seed });
-  const admitted = admitPolicies([{ name: "random.cedar", text: texts.join("") }]);
+  const admitted = admitPolicies(sourcesOf(texts));
   if (!admitted.ok) throw new Error(JSON.stringify(admitted.problems.slice(0, 3)));
   const engine = createCedarPolicyEngine(admitted.policies, options.slicer);
   const unsliced = createUnslicedCedar(texts);
@@ -38,3 +38,12 @@ export function compareDecisions(options: {
   }
   return { seen, differing };
 }
+
+/** A source holds 256 KiB at most. */
+const POLICIES_PER_SOURCE = 100;
+
+const sourcesOf = (texts: readonly string[]) =>
+  Array.from({ length: Math.ceil(texts.length / POLICIES_PER_SOURCE) }, (_, n) => ({
+    name: `random${n}.cedar`,
+    text: texts.slice(n * POLICIES_PER_SOURCE, (n + 1) * POLICIES_PER_SOURCE).join(""),
+  }));
