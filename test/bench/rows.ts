@@ -1,9 +1,13 @@
 import type { BenchRow } from "./bench-row.ts";
+import { DURABLE_WRITES } from "./durable-writes-row.ts";
+import { EXPIRY_STORM } from "./expiry-storm-row.ts";
 import { FAST_EXCHANGE, SCRAM_EXCHANGE } from "./exchange-rows.ts";
 import { POLICY } from "./policy-row.ts";
 import { SCHEDULE } from "./schedule-row.ts";
 import { TOKEN_CHECK } from "./token-check-row.ts";
 import { BESIDE_OPENBAO, CPU_OF_EXCHANGE } from "./openbao-rows.ts";
+import { LEDGER_SCALE } from "./ledger-scale-row.ts";
+import { RESTART } from "./restart-row.ts";
 
 /** In the order of `docs/benchmarks.md`. */
 export const ROWS: readonly BenchRow[] = [
@@ -14,4 +18,8 @@ export const ROWS: readonly BenchRow[] = [
   TOKEN_CHECK,
   POLICY,
   SCHEDULE,
+  DURABLE_WRITES,
+  EXPIRY_STORM,
+  RESTART,
+  LEDGER_SCALE,
 ];
