@@ -4,7 +4,7 @@ import { createJsonLog, systemClock, systemRandom } from "@mayfly/host";
 import { openLedger, type Ledger, type LedgerOptions } from "@mayfly/postgres";
 import { createLedgerDatabase, type LedgerDatabase } from "../harness/ledger-database.ts";
 import type { BenchWorld } from "./bench-world.ts";
-import { createLedgerLoad, type LedgerLoad } from "./ledger-load.ts";
+import { createLedgerLoad, registerForLoad, type LedgerLoad } from "./ledger-load.ts";
 
 /** A ledger with no process of Mayfly on it but this one. */
 export interface BenchLedger extends AsyncDisposable {
@@ -31,7 +31,7 @@ export async function openBenchLedger(world: BenchWorld): Promise<BenchLedger> {
   };
   const ledger = await open(database.brokerUrl);
   const worker = await open(database.workerUrl);
-  const load = createLedgerLoad(systemClock, await ledger.catalog.version());
+  const load = createLedgerLoad(systemClock, await registerForLoad(ledger.catalog));
   const all = started.move();
   return {
     server,

@@ -7,6 +7,7 @@ import {
   parseRoleName,
   parseTrustRootName,
   plusSeconds,
+  type Catalog,
   type Clock,
   type Decision,
   type IdKind,
@@ -15,13 +16,50 @@ import {
   type LeaseIntent,
   type NewTask,
   type Reservation,
+  type RoleName,
 } from "@mayfly/spec";
 
 const BACKEND_ID = parseBackendId("bench-db", "backend");
 const TRUST_ROOT = parseTrustRootName("bench.test", "trust");
 /** Limits of live leases are for people's mistakes. */
 const LIMITS = { perTask: 100_000, perWorkload: 1_000_000, perRole: 1_000_000_000 } as const;
-const ROLES = 500;
+const ROLES = 20;
+
+const roleOf = (n: number): RoleName => parseRoleName(`${BACKEND_ID}/reader-${n}`, "role");
+
+/** Registers what the reservations are for; answers the catalog's version. */
+export async function registerForLoad(catalog: Catalog): Promise<number> {
+  const actor = { kind: "administrator", name: "bench" } as const;
+  await catalog.putBackend(
+    {
+      id: BACKEND_ID,
+      type: "postgres",
+      revision: 1,
+      enabled: true,
+      sealedConfig: Uint8Array.of(0),
+      describedConfig: {},
+      upstreamIdentity: "bench",
+    },
+    actor,
+  );
+  for (let n = 0; n < ROLES; n++) {
+    await catalog.putRole(
+      {
+        name: roleOf(n),
+        backendId: BACKEND_ID,
+        enabled: true,
+        description: "Reads",
+        ttlSecondsMax: durationSeconds(7200),
+        dataClass: "confidential",
+        reversibility: "read_only",
+        environment: "test",
+        settings: { member_of: "app_reader" },
+      },
+      actor,
+    );
+  }
+  return catalog.version();
+}
 
 /** Reservations like those of exchanges: a workload, task and decisions of their own each. */
 export interface LedgerLoad {
@@ -143,7 +181,7 @@ function leaseOf(clock: Clock, decision: Decision, role: number): LeaseIntent {
   const now = clock.now();
   return {
     id,
-    role: parseRoleName(`${BACKEND_ID}/reader-${role}`, "role"),
+    role: roleOf(role),
     backendId: BACKEND_ID,
     backendType: "postgres",
     backendRevision: 1,
