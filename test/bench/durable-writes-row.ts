@@ -70,14 +70,13 @@ async function durableWrites(world: BenchWorld): Promise<RowResult | null> {
 }
 
 /** Ids that grow, as UUIDv7 do; names that differ. */
-const INSERT = `\\set n :n + 1
-\\set id (:client_id + 1) * 1000000000 + :n
+const INSERT = `\\set id random(1, 1000000000000000)
 INSERT INTO raw_leases (id, task_id, workload, role, decision_id, backend_id, backend_type,
   backend_revision, plan, state, issue_by, settle_by, expires_at, due_at)
 VALUES (
   (lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
     || '70008' || lpad(to_hex(:id), 15, '0'))::uuid,
-  gen_random_uuid(), 'spiffe://bench.test/agent/bot-' || :id, 'bench-db/reader-' || :n % 500,
+  gen_random_uuid(), 'spiffe://bench.test/agent/bot-' || :id, 'bench-db/reader-' || :id % 20,
   gen_random_uuid(), 'bench-db', 'postgres', 1,
   '{"leaseId": "lease_01a1fb7e25b1714c84afb05dd79de24d", "expiresAt": 1790000000000,
     "externalName": "mf_benchaaa_01a1fb7e25b1714c84afb05dd79de24d", "grant": {
