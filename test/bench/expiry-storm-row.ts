@@ -32,8 +32,8 @@ const OTHER_ROLE = `${OTHER_BACKEND}/reader`;
 export const EXPIRY_STORM: BenchRow = {
   name: "expiry-storm",
   title:
-    "50,000 real roles due in one second, 1 % with a session, 0.1 % owning a table: the time that " +
-    "the last may take (5 s, or twice what raw batched DROP ROLE takes) to the time it took",
+    "50,000 real roles due in one second, 1 % with a session, 0.1 % owning a table: the time " +
+    "that the last may take (5 s, or twice what raw batched DROP ROLE takes) to the time it took",
   target: { ratio: 1, is: "at_least" },
   run: storm,
 };

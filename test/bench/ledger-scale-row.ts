@@ -137,8 +137,7 @@ const questions = ({ queries }: Ledger, worker: Ledger): readonly Question[] => 
       "what is due at one backend",
       DUE_ASKED,
       DUE_MS_MAX,
-      (n) =>
-        worker.sweep.claim(parseBackendId(backendOf(n), "backend"), 256, durationSeconds(30)),
+      (n) => worker.sweep.claim(parseBackendId(backendOf(n), "backend"), 256, durationSeconds(30)),
     ],
     question("who holds what", () => queries.holders({ exposed: true }, PAGE)),
     question("what one workload holds", (n) =>

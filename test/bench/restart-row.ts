@@ -39,7 +39,8 @@ async function restart(world: BenchWorld): Promise<RowResult> {
     (round) => startOnce(few, round),
     (ours, theirs) => ours.seconds / theirs.seconds,
   );
-  const more = median(measured.ours.map(({ kb }) => kb)) - median(measured.theirs.map(({ kb }) => kb));
+  const more =
+    median(measured.ours.map(({ kb }) => kb)) - median(measured.theirs.map(({ kb }) => kb));
   const kbPerLease = more / (leases - FEW);
   const secondsOf = (runs: readonly Started[]): string =>
     median(runs.map(({ seconds }) => seconds)).toFixed(2);

@@ -12,8 +12,8 @@ export interface Seed {
 }
 
 /**
- * Fills a ledger with set-based SQL: a task, a decision, a lease and an event each, in partitions of
- * their months. Triggers are off, so the log's queue stays empty.
+ * Fills a ledger with set-based SQL: a task, a decision, a lease and an event each, in partitions
+ * of their months. Triggers are off, so the log's queue stays empty.
  */
 export async function seedLeases(sql: postgres.Sql, seed: Seed): Promise<void> {
   await sql.unsafe(PARTITIONS, [String(Math.ceil(seed.months))]);
