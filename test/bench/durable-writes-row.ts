@@ -69,15 +69,14 @@ async function durableWrites(world: BenchWorld): Promise<RowResult | null> {
   };
 }
 
-/** Ids that grow, as UUIDv7 do; names that differ. */
+/** Ids as the ledger makes them; names that differ. */
 const INSERT = `\\set id random(1, 1000000000000000)
 INSERT INTO raw_leases (id, task_id, workload, role, decision_id, backend_id, backend_type,
   backend_revision, plan, state, issue_by, settle_by, expires_at, due_at)
 VALUES (
-  (lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0')
-    || '70008' || lpad(to_hex(:id), 15, '0'))::uuid,
-  gen_random_uuid(), 'spiffe://bench.test/agent/bot-' || :id, 'bench-db/reader-' || :id % 20,
-  gen_random_uuid(), 'bench-db', 'postgres', 1,
+  mayfly.uuid7(), mayfly.uuid7(), 'spiffe://bench.test/agent/bot-' || :id::bigint,
+  'bench-db/reader-' || :id::bigint % 20,
+  mayfly.uuid7(), 'bench-db', 'postgres', 1,
   '{"leaseId": "lease_01a1fb7e25b1714c84afb05dd79de24d", "expiresAt": 1790000000000,
     "externalName": "mf_benchaaa_01a1fb7e25b1714c84afb05dd79de24d", "grant": {
     "member_of": ["app_reader"], "owner": "app_owner", "connection_limit": 4}}',
