@@ -149,6 +149,7 @@ test.skipIf(!hasRedis)(
       ["6379", await freePort()],
       ["8420", await freePort()],
       ["9464", await freePort()],
+      ["9465", await freePort()],
     ]);
     const machine: Machine = { tree, secrets, ports };
     const { services } = await readCompose();

@@ -27,8 +27,16 @@ test("broker and worker tell in metrics what happened, and a stranger adds no se
   throughProxy.port = String(proxy.port);
   const broker = await mayfly.startBroker({ MAYFLY_DATABASE_URL: throughProxy.href });
   await mayfly.register(broker);
-  const worker = await mayfly.startWorker();
+  const worker = await mayfly.startWorker({ MAYFLY_HEALTH_LISTEN: "127.0.0.1:0" });
   const [brokerUrl, workerUrl] = [await metricsUrlOf(broker), await metricsUrlOf(worker)];
+  const { port } = JSON.parse(await worker.line("health is served")) as { readonly port: number };
+  const healthOf = async (path: string): Promise<unknown> =>
+    (await fetch(`http://127.0.0.1:${port}${path}`)).json();
+  expect(await healthOf("/healthz")).toMatchObject({ status: "ok" });
+  expect(await healthOf("/readyz")).toEqual({
+    status: "ready",
+    checks: ["process", "ledger", "schema", "queue", "sweep"].map((name) => ({ name, ok: true })),
+  });
   expect((await fetch(new URL("/", brokerUrl))).status).toBe(404);
   expect((await fetch(`${broker.api.url}/metrics`)).status).toBe(404);
 

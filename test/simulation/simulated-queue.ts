@@ -53,6 +53,7 @@ export function createSimulatedQueue(machine: Machine): SimulatedQueue {
         handlers.set(process, handler);
         process.onDeath(() => handlers.delete(process));
       },
+      hears: async () => handlers.has(process),
       close: async () => {
         handlers.delete(process);
       },

@@ -18,6 +18,7 @@ export type { ExplainedCredential, Explanation } from "./exchange/explain.ts";
 export type { HeartbeatProof, HeartbeatReply } from "./heartbeat.ts";
 export type { OrphanResult } from "./orphans.ts";
 export type { PassResult } from "./pass/run-pass.ts";
+export { checkSchemaOf, checkSweepOf, type CheckedLedger } from "./ledger-checks.ts";
 export { createSlots, type Slots } from "./pass/slots.ts";
 export type { CorePorts } from "./ports.ts";
 export type {

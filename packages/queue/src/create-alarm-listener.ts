@@ -27,6 +27,8 @@ const DEFAULTS = {
   passTimeoutMs: 300_000,
 } as const;
 const REOPEN_AFTER_MS = 1_000;
+/** Of a store that is asked whether it is there. */
+const ANSWER_MS_MAX = 2_000;
 /** Lifting the mark of a wake-up is a courtesy; it lifts itself after 5 s. */
 const LIFT_TIMEOUT_MS = 1_000;
 
@@ -78,6 +80,14 @@ export function createAlarmListener(given: AlarmListenerOptions): AlarmListener 
       supervising = supervise(onJob, heard.resolve);
       await within(clock, options.timeoutMs, "reaching the queue", () => heard.promise).catch(
         (error: unknown) => log.warn("the worker starts without the queue", {}, error),
+      );
+    },
+    hears: async () => {
+      const source = current;
+      if (source === null || stop.signal.aborted) return false;
+      return within(clock, ANSWER_MS_MAX, "the queue", () => source.answer()).then(
+        () => true,
+        () => false,
       );
     },
     close: async () => {

@@ -11,6 +11,8 @@ export type ReceivedJob = Pick<Job<unknown>, "data" | "removeDeduplicationKey">;
 export interface JobSource {
   /** Takes jobs until closed; rejects if BullMQ's loop ends otherwise. */
   run(): Promise<void>;
+  /** Resolves once the store has answered; while Redis is away it may never. */
+  answer(): Promise<void>;
   /** Waits for the jobs that run now. */
   close(): Promise<void>;
   /** Cuts the connections, whatever runs. */
@@ -45,7 +47,10 @@ export async function openJobSource(options: JobSourceOptions): Promise<JobSourc
         concurrency,
         prefix: keyPrefixOf(config),
       });
-      return ready(worker, onError, () => connection.disconnect());
+      const answer = async (): Promise<void> => {
+        await connection.ping();
+      };
+      return ready(worker, onError, answer, () => connection.disconnect());
     }
     case "postgres": {
       const worker = new Worker<
@@ -61,7 +66,13 @@ export async function openJobSource(options: JobSourceOptions): Promise<JobSourc
         { ...WORKER_OPTIONS, connection: poolConfigOf(config, timeoutMs), concurrency },
         createPostgresBackend,
       );
-      return ready(worker, onError, () => undefined);
+      // It is in the ledger's own PostgreSQL, of which others ask.
+      return ready(
+        worker,
+        onError,
+        async () => undefined,
+        () => undefined,
+      );
     }
     default:
       return config satisfies never;
@@ -71,6 +82,7 @@ export async function openJobSource(options: JobSourceOptions): Promise<JobSourc
 async function ready(
   worker: RunningWorker,
   onError: (error: Error) => void,
+  answer: () => Promise<void>,
   release: () => void,
 ): Promise<JobSource> {
   worker.on("error", onError);
@@ -88,6 +100,7 @@ async function ready(
   }
   return {
     run: () => worker.run(),
+    answer,
     close: async () => {
       await worker.close();
       release();

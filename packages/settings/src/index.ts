@@ -8,6 +8,7 @@ export {
   type BrokerSettings,
   type ClientSettings,
   type MigrateSettings,
+  type SharedSettings,
   type WorkerSettings,
 } from "./process-settings.ts";
 export type { AddressRange, ListenAddress } from "./variable.ts";

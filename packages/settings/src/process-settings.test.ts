@@ -123,6 +123,21 @@ describe("the configuration", () => {
       expect(problemsOf({ ...least, [name]: "/x" })).toContain("set it and MAYFLY_TLS_KEY_FILE");
     }
   });
+  it("lets no broker speak plain http beyond loopback, unless a proxy speaks TLS or it is said to be unsafe", () => {
+    const on = (host: string, more: Record<string, string> = {}) =>
+      problemsOf({ ...least, MAYFLY_LISTEN: `${host}:8420`, ...more });
+    const proxy = { MAYFLY_TRUSTED_PROXIES: "10.0.0.0/8" };
+    for (const open of ["0.0.0.0", "[::]", "10.1.2.3", "broker.internal", "127.evil.test"]) {
+      expect(on(open)).toContain("MAYFLY_LISTEN: ");
+      expect(on(open, { MAYFLY_TLS_CERT_FILE: "/c", MAYFLY_TLS_KEY_FILE: "/k" })).toBe("");
+      expect(on(open, proxy)).toBe("");
+      expect(on(open, { ...proxy, MAYFLY_ISSUER: "http://acme.test" })).toContain("MAYFLY_LISTEN");
+      expect(on(open, { MAYFLY_UNSAFE_PLAIN_HTTP: "true" })).toBe("");
+    }
+    for (const own of ["127.0.0.1", "127.1.2.3", "localhost", "[::1]"]) expect(on(own)).toBe("");
+    const unsafe = readBrokerSettings({ ...least, MAYFLY_UNSAFE_PLAIN_HTTP: "true" }, noFile);
+    expect(unsafeSettings(unsafe)).toEqual(["MAYFLY_UNSAFE_PLAIN_HTTP"]);
+  });
   it("is documented by a page that is generated from the same table", () => {
     const page = readFileSync(new URL("../../../docs/config.md", import.meta.url), "utf8");
     expect(page).toBe(configPage());

@@ -10,6 +10,8 @@ type Keys<R extends string> = {
 
 export type BrokerSettings = Pick<Settings<typeof VARIABLES>, Keys<"broker">>;
 export type WorkerSettings = Pick<Settings<typeof VARIABLES>, Keys<"worker">>;
+/** What broker and worker have in common. */
+export type SharedSettings = Pick<WorkerSettings, keyof WorkerSettings & keyof BrokerSettings>;
 export type MigrateSettings = Pick<Settings<typeof VARIABLES>, Keys<"migrate">>;
 export type ClientSettings = Settings<typeof CLIENT_SETTINGS>;
 
@@ -22,7 +24,23 @@ export function readBrokerSettings(environment: Environment, readFile: ReadFile)
   if ((settings.tlsCertFile === null) !== (settings.tlsKeyFile === null)) {
     throw configInvalid("MAYFLY_TLS_CERT_FILE: set it and MAYFLY_TLS_KEY_FILE, or neither");
   }
+  if (isPlainBeyondLoopback(settings) && !settings.unsafePlainHttp) {
+    throw configInvalid(
+      `MAYFLY_LISTEN: ${settings.listen.host} is beyond loopback, and tokens and credentials would ` +
+        "go over the network in the clear: set MAYFLY_TLS_CERT_FILE and MAYFLY_TLS_KEY_FILE, or " +
+        "name the proxy that speaks TLS in MAYFLY_TRUSTED_PROXIES, with an https URL in " +
+        "MAYFLY_ISSUER, or set MAYFLY_UNSAFE_PLAIN_HTTP=true where nobody else can read there",
+    );
+  }
   return settings;
+}
+
+/** Neither TLS of its own, nor a named proxy in front of which the public URL is https. */
+function isPlainBeyondLoopback(settings: BrokerSettings): boolean {
+  const { host } = settings.listen;
+  const isLoopback = host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
+  if (isLoopback || settings.tlsCertFile !== null) return false;
+  return settings.trustedProxies.length === 0 || !settings.issuer.startsWith("https:");
 }
 export function readWorkerSettings(environment: Environment, readFile: ReadFile): WorkerSettings {
   return checked(readSettings(VARIABLES, VARIABLE_NAMES, "worker", environment, readFile));
@@ -35,7 +53,7 @@ export function readClientSettings(environment: Environment, readFile: ReadFile)
   return readSettings(CLIENT_SETTINGS, VARIABLE_NAMES, "cli", environment, readFile);
 }
 
-function checked<S extends WorkerSettings>(settings: S): S {
+function checked<S extends SharedSettings>(settings: S): S {
   if (settings.queue === "redis" && settings.redisUrl === null) {
     throw configInvalid("MAYFLY_REDIS_URL: it is required when MAYFLY_QUEUE is redis");
   }
@@ -46,8 +64,11 @@ function checked<S extends WorkerSettings>(settings: S): S {
 }
 
 /** What weakens a guarantee and is not at its safe default: warned of at each start, by name. */
-export function unsafeSettings(settings: WorkerSettings): readonly string[] {
+export function unsafeSettings(settings: SharedSettings): readonly string[] {
   const unsafe: string[] = [];
+  if ("unsafePlainHttp" in settings && settings.unsafePlainHttp === true) {
+    unsafe.push(VARIABLES.unsafePlainHttp.name);
+  }
   if (settings.unsafeClockSkewSeconds < 60) unsafe.push(VARIABLES.unsafeClockSkewSeconds.name);
   if (settings.unsafeQuarantineSeconds < 300) unsafe.push(VARIABLES.unsafeQuarantineSeconds.name);
   if (settings.unsafeFailPoint !== null) unsafe.push(VARIABLES.unsafeFailPoint.name);

@@ -61,6 +61,12 @@ export const VARIABLES = {
       "The header that the trusted proxies write (`forwarded` is RFC 7239). The other one is never " +
       "read: a caller could send it through them.",
   }),
+  unsafePlainHttp: flag("MAYFLY_UNSAFE_PLAIN_HTTP", {
+    readers: ["broker"],
+    meaning:
+      "Whether a broker without a certificate may listen beyond loopback although no trusted proxy " +
+      "with TLS is named: where the network itself lets nobody else read, such as a container's.",
+  }),
   drainSeconds: number("MAYFLY_DRAIN_SECONDS", {
     readers: ["broker"],
     default: "0",
@@ -147,6 +153,14 @@ export const VARIABLES = {
       meaning:
         "Where Prometheus metrics are served, as host:port, at /metrics; nowhere if not set. They " +
         "ask for no credential: use loopback, or a network of the scraper's own.",
+    }),
+  ),
+  healthListen: optional(
+    listenAddress("MAYFLY_HEALTH_LISTEN", {
+      readers: ["worker"],
+      meaning:
+        "Where the worker answers `/healthz` and `/readyz`, as host:port; nowhere if not set. " +
+        "Neither asks for a credential, nor says more than yes or no and which check failed.",
     }),
   ),
   tracesUrl: optional(

@@ -27,5 +27,7 @@ export interface Alarm {
 export interface AlarmListener {
   /** The handler's failure is logged and never retried by the queue: the row will be swept. */
   listen(handler: (backendId: BackendId) => Promise<void>): Promise<void>;
+  /** Whether alarms are heard now: it listens, and the store answers. Never rejects. */
+  hears(): Promise<boolean>;
   close(): Promise<void>;
 }

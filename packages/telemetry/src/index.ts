@@ -2,4 +2,5 @@
 export { METRICS } from "./metric-definitions.ts";
 export { metricsPage } from "./metrics-page.ts";
 export { createMetrics, unmeasured, type Metrics } from "./metrics.ts";
-export { serveMetrics, type MetricsListener } from "./serve-metrics.ts";
+export { serveInternally, type InternalListener } from "./serve-internally.ts";
+export { serveMetrics } from "./serve-metrics.ts";

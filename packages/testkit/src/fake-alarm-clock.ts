@@ -82,6 +82,7 @@ export function createFakeAlarmClock(clock: Clock): FakeAlarmClock {
         ring = coalescing(handler, handlerErrors);
         for (const backendId of unheard.splice(0)) ring(backendId);
       },
+      hears: async () => ring !== null && failure === null,
       close: async () => {
         ring = null;
       },

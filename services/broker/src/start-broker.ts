@@ -1,8 +1,13 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { BACKEND_TYPES, composeParts, fileSchemas, type Parts } from "@mayfly/composition";
+import {
+  BACKEND_TYPES,
+  composeParts,
+  fileSchemas,
+  recentLook,
+  type Parts,
+} from "@mayfly/composition";
 import type { BrokerSettings } from "@mayfly/settings";
-import type { Log } from "@mayfly/spec";
 import { bootstrapAdministrators } from "./administrators.ts";
 import { createApp } from "./http/app.ts";
 import { createAfterwork, type Afterwork } from "./http/afterwork.ts";
@@ -19,7 +24,6 @@ import {
   countReadiness,
   requestMeter,
 } from "./start-metering.ts";
-import { recentLook } from "./shared-look.ts";
 
 export interface RunningBroker {
   /** Where it listens, for instance `http://127.0.0.1:8420`. */
@@ -50,7 +54,6 @@ export async function startBroker(
   const parts = await composeParts(settings, { name: "broker", logTo });
   const stop = new AbortController();
   try {
-    warnOfPlainHttp(settings, parts.log);
     await parts.taskTokens.rotate(parts.clock.now());
     const state = { isStopping: false };
     const tls = await tlsOf(tlsPaths, parts);
@@ -95,14 +98,6 @@ const tlsPathsOf = ({ tlsCertFile, tlsKeyFile }: BrokerSettings): TlsPaths | nul
 
 const tlsOf = async (paths: TlsPaths | null, { clock }: Parts): Promise<Served | null> =>
   paths === null ? null : { paths, pair: await readTlsPair(paths, clock.now()) };
-
-/** Tokens and credentials would go over the network for everybody to read. */
-function warnOfPlainHttp(settings: BrokerSettings, log: Log): void {
-  const { host } = settings.listen;
-  const isLoopback = host === "localhost" || host === "::1" || host.startsWith("127.");
-  if (isLoopback || settings.tlsCertFile !== null || settings.trustedProxies.length > 0) return;
-  log.warn("unsafe plain HTTP: set MAYFLY_TLS_CERT_FILE, or MAYFLY_TRUSTED_PROXIES", { host });
-}
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port;
 

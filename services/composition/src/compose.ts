@@ -19,7 +19,7 @@ import { createPolicyCompiler } from "@mayfly/policy";
 import { checkServer, openLedger, type Ledger, type LedgerConnections } from "@mayfly/postgres";
 import { createAlarmClock, createAlarmListener } from "@mayfly/queue";
 import { createSealer, readKeyRing, type KeyRing } from "@mayfly/seal";
-import { unsafeSettings, type WorkerSettings } from "@mayfly/settings";
+import { unsafeSettings, type SharedSettings } from "@mayfly/settings";
 import {
   BrokerError,
   type AlarmListener,
@@ -71,7 +71,7 @@ export interface ProcessOptions {
 
 /** Composes the core with its adapters. Only here are they known. */
 export async function composeParts(
-  settings: WorkerSettings,
+  settings: SharedSettings,
   options: ProcessOptions,
 ): Promise<Parts> {
   const telemetry = await openTelemetry(settings, options.name, (scope) =>
@@ -119,7 +119,7 @@ interface Shared {
 
 function partsOver(
   opened: Ledger,
-  settings: WorkerSettings,
+  settings: SharedSettings,
   { sealer, log, telemetry }: Shared,
 ): Parts {
   const observe = observers(telemetry.observing);
@@ -197,7 +197,7 @@ const ledgerPorts = ({ issue, tasks, sweep, selectorEnds, health, catalog }: Led
 });
 
 /** Over another installation's ledger, our tags and names would be a stranger's. */
-function checkInstallation(settings: WorkerSettings, found: string): void {
+function checkInstallation(settings: SharedSettings, found: string): void {
   if (settings.installation === null || settings.installation === found) return;
   throw new BrokerError(
     "config_invalid",
@@ -207,7 +207,7 @@ function checkInstallation(settings: WorkerSettings, found: string): void {
 }
 
 /** A ledger that may lose an acknowledged commit voids the guarantees: said at each start. */
-async function warnOfServer(settings: WorkerSettings, clock: Clock, log: Log): Promise<void> {
+async function warnOfServer(settings: SharedSettings, clock: Clock, log: Log): Promise<void> {
   const { problems } = await checkServer({ url: settings.databaseUrl.expose("upstream"), clock });
   for (const problem of problems) log.warn("ledger server problem", { ...problem });
 }
@@ -219,13 +219,13 @@ function connectionsOf(total: number): LedgerConnections {
   return { commits, queries, statements: Math.max(4, total - commits - queries) };
 }
 
-function readSealingKeys({ sealingKeyFile, sealingKeys }: WorkerSettings): Promise<KeyRing> {
+function readSealingKeys({ sealingKeyFile, sealingKeys }: SharedSettings): Promise<KeyRing> {
   if (sealingKeyFile !== null) return readKeyRing({ file: sealingKeyFile });
   if (sealingKeys !== null) return readKeyRing({ value: sealingKeys });
   throw new BrokerError("config_invalid", "MAYFLY_SEALING_KEY_FILE: it is required.");
 }
 
-const failPointsOf = (settings: WorkerSettings): FailPoints =>
+const failPointsOf = (settings: SharedSettings): FailPoints =>
   settings.unsafeFailPoint === null
     ? inertFailPoints
     : configuredFailPoints(settings.unsafeFailPoint);

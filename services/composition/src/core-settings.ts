@@ -1,5 +1,5 @@
 import type { CoreSettings } from "@mayfly/core";
-import type { WorkerSettings } from "@mayfly/settings";
+import type { SharedSettings } from "@mayfly/settings";
 
 /** RFC 9068 tokens of ours live at most this long; the design's word on task tokens. */
 const TASK_TOKEN_SECONDS_MAX = 600;
@@ -7,7 +7,7 @@ const RETRY_SECONDS_MAX = 300;
 const CLAIM_BATCH = 256;
 
 /** The core's settings, from the environment variables that broker and worker share. */
-export const coreSettings = (settings: WorkerSettings): CoreSettings => ({
+export const coreSettings = (settings: SharedSettings): CoreSettings => ({
   issuer: settings.issuer,
   issueSeconds: settings.issueSeconds,
   clockSkewSecondsMax: settings.unsafeClockSkewSeconds,

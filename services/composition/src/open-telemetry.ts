@@ -6,7 +6,7 @@ import {
   systemRandom,
   type TraceScope,
 } from "@mayfly/host";
-import type { WorkerSettings } from "@mayfly/settings";
+import type { SharedSettings } from "@mayfly/settings";
 import { BrokerError, type Clock, type Log, type Tracer } from "@mayfly/spec";
 import type { Ledger } from "@mayfly/postgres";
 import { createMetrics, serveMetrics, unmeasured, type Metrics } from "@mayfly/telemetry";
@@ -34,7 +34,7 @@ export interface Telemetry {
 }
 
 export async function openTelemetry(
-  settings: WorkerSettings,
+  settings: SharedSettings,
   service: "broker" | "worker",
   logTo: (scope: TraceScope) => Log,
 ): Promise<Telemetry> {
@@ -89,7 +89,7 @@ interface TracedProcess {
 
 /** The library is loaded only where spans are sent. */
 async function openTraces(
-  { tracesUrl, tracesHeaders, tracesRatio }: WorkerSettings,
+  { tracesUrl, tracesHeaders, tracesRatio }: SharedSettings,
   { service, scope, log }: TracedProcess,
 ): Promise<OtlpTracer | null> {
   if (tracesUrl === null) return null;

@@ -1,5 +1,7 @@
-import { composeParts } from "@mayfly/composition";
+import { composeParts, serveHealth } from "@mayfly/composition";
 import type { WorkerSettings } from "@mayfly/settings";
+import { createLoopWatch } from "./loops/loop-watch.ts";
+import { createWorkerHealth } from "./worker-health.ts";
 import { startWorker, type RunningWorker } from "./worker.ts";
 
 /** Starts the loops that end leases. Throws `config_invalid` or `ledger_unavailable`. */
@@ -10,13 +12,28 @@ export async function startWorkerProcess(
   const parts = await composeParts(settings, { name: "worker", logTo });
   try {
     const { clock, log, random, tracer, core, ledger } = parts;
+    const listener = parts.listenToAlarms();
+    const watch = createLoopWatch(clock);
+    const state = { isStopping: false };
+    const isStopping = (): boolean => state.isStopping;
+    const { sweepIntervalSeconds } = settings;
+    const { healthListen } = settings;
+    const health = createWorkerHealth({
+      ledger,
+      listener,
+      watch,
+      sweepIntervalSeconds,
+      isStopping,
+    });
+    const served = healthListen === null ? null : await serveHealth(healthListen, health, parts);
     const worker = await startWorker({
       clock,
       log,
       random,
       tracer,
       core,
-      listener: parts.listenToAlarms(),
+      watch,
+      listener,
       sequencer: ledger.sequencer,
       settings,
     });
@@ -24,7 +41,9 @@ export async function startWorkerProcess(
     return {
       stopMsMax: settings.stopSeconds * 1000,
       close: async () => {
+        state.isStopping = true;
         await worker.close();
+        await served?.close();
         await parts.close();
       },
     };

@@ -68,6 +68,7 @@ function loopsOf(ports: WorkerPorts): readonly Loop[] {
       fields: {},
       attributes: {},
       traced: true,
+      isVital: true,
       intervalMs: settings.sweepIntervalSeconds * 1000,
       pass: async (call) => {
         await core.sweep(call);
@@ -78,6 +79,7 @@ function loopsOf(ports: WorkerPorts): readonly Loop[] {
       fields: {},
       attributes: {},
       traced: false,
+      isVital: true,
       intervalMs: SEQUENCER_INTERVAL_MS,
       pass: () => appendAll(ports.sequencer),
     },
@@ -86,6 +88,7 @@ function loopsOf(ports: WorkerPorts): readonly Loop[] {
       fields: {},
       attributes: {},
       traced: false,
+      isVital: true,
       intervalMs: POLICY_USE_INTERVAL_MS,
       pass: () => countAll(ports.sequencer),
     },

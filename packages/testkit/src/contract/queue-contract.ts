@@ -204,8 +204,11 @@ export function describeQueueContract(name: string, subject: QueueContractSubjec
 
     test("a closed listener hears nothing more", async () => {
       const queue = await create();
+      expect(await queue.listener.hears()).toBe(false);
       const rings = await hearing(queue);
+      expect(await queue.listener.hears()).toBe(true);
       await queue.listener.close();
+      expect(await queue.listener.hears()).toBe(false);
       await queue.listener.close();
       await queue.alarmClock.wakeNow([ORDERS]);
       await queue.pass(queue.latenessMs);

@@ -3,7 +3,7 @@ import { createFakeClock } from "@mayfly/testkit";
 import { createBrokerBench } from "../testing/broker-bench.ts";
 import { CONNECTIONS_MAX, rawRequest, serveBench, statusOf } from "../testing/served-bench.ts";
 import { exchange, opened, tokenForm } from "../testing/token-form.ts";
-import { recentLook } from "../shared-look.ts";
+import { recentLook } from "@mayfly/composition";
 
 const FORM = ["Content-Type", "application/x-www-form-urlencoded"] as const;
 

@@ -33,6 +33,7 @@ export const observedListener = (
       metrics.add("mayfly_queue_heard_total", {});
       return handler(backendId);
     }),
+  hears: () => listener.hears(),
   close: () => listener.close(),
 });
 

@@ -18,6 +18,7 @@ function startLoop(pass: (call: CallContext) => Promise<void>, random = STEADY) 
     fields: { backend: "orders-db" },
     attributes: {},
     traced: true,
+    isVital: false,
     intervalMs: 1000,
     pass: (call: CallContext) => {
       startedMs.push(clock.monotonicMs());

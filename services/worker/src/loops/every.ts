@@ -7,6 +7,7 @@ import type {
   SpanAttributes,
   Tracer,
 } from "@mayfly/spec";
+import type { LoopWatch } from "./loop-watch.ts";
 
 export interface Loop {
   readonly name: string;
@@ -17,6 +18,8 @@ export interface Loop {
   readonly intervalMs: number;
   /** Whether each pass is a trace: not where most of them find nothing to do, many a minute. */
   readonly traced: boolean;
+  /** Whether the process is as good as dead without it; not those that come and go. */
+  readonly isVital: boolean;
   /** One bounded pass. Its failure is logged, and the next pass comes all the same. */
   pass(call: CallContext): Promise<void>;
 }
@@ -26,6 +29,8 @@ export interface LoopPorts {
   readonly random: Random;
   readonly log: Log;
   readonly tracer: Tracer;
+  /** Absent where nobody asks. */
+  readonly watch?: LoopWatch;
 }
 
 /** Of an interval: what a loop rests at least, however long its pass took. */
@@ -44,6 +49,7 @@ const RETRY = 0.5;
 export async function runEvery(loop: Loop, ports: LoopPorts, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const startedMs = ports.clock.monotonicMs();
+    if (loop.isVital) ports.watch?.turned(loop.name, passMsMaxOf(loop) + 2 * loop.intervalMs);
     const succeeded = await runOnce(loop, ports, signal);
     const everyMs = loop.intervalMs * jitter(ports.random) * (succeeded ? 1 : RETRY);
     const tookMs = ports.clock.monotonicMs() - startedMs;
@@ -51,13 +57,15 @@ export async function runEvery(loop: Loop, ports: LoopPorts, signal: AbortSignal
   }
 }
 
+const passMsMaxOf = ({ intervalMs }: Loop): number => Math.max(60_000, intervalMs * 10);
+
 async function runOnce(loop: Loop, ports: LoopPorts, signal: AbortSignal): Promise<boolean> {
   const { clock, log, random } = ports;
   const traceId = Buffer.from(random.bytes(16)).toString("hex");
   const late = new AbortController();
   const done = new AbortController();
   const tooLate = async (): Promise<never> => {
-    const passMsMax = Math.max(60_000, loop.intervalMs * 10);
+    const passMsMax = passMsMaxOf(loop);
     await clock.sleep(passMsMax, done.signal);
     const error = new Error(`a pass took longer than ${passMsMax} ms`);
     late.abort(error);

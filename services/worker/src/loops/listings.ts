@@ -38,6 +38,7 @@ export async function runListings(ports: ListingPorts, signal: AbortSignal): Pro
       fields: { backend: id },
       attributes: { "mayfly.backend.id": id },
       traced: true,
+      isVital: false,
       intervalMs: settings.listingIntervalSeconds * 1000,
       pass: async (call) => {
         await slots.run(() => core.listOrphans(id, call));
@@ -60,6 +61,6 @@ export async function runListings(ports: ListingPorts, signal: AbortSignal): Pro
   const { sweepIntervalSeconds, listingIntervalSeconds } = settings;
   const intervalMs = Math.min(sweepIntervalSeconds, listingIntervalSeconds) * 1000;
   const loop = { name: "listings", fields: {}, attributes: {}, traced: false, intervalMs };
-  await runEvery({ ...loop, pass: keepUp }, ports, signal);
+  await runEvery({ ...loop, isVital: true, pass: keepUp }, ports, signal);
   await Promise.all([...running.values()].map(({ ended }) => ended));
 }
