@@ -125,6 +125,31 @@ describe("a key that leaked", () => {
     expect([await isTrusted(forged, slow), await atTardy]).toEqual([false, false]);
   });
 
+  test("is published by no broker for longer than it is trusted; a ledger that is away hides none", async () => {
+    const { clock, store, two, sign, administration } = await setUp();
+    const shown = async (by = two): Promise<readonly unknown[]> =>
+      (await by.jwks()).keys.map(({ kid }) => kid);
+    const leaked = kidOf(await sign());
+    expect(await shown()).toEqual([leaked]);
+    const { replacedBy } = await administration.retire(String(leaked), ADMIN);
+    await clock.advance(5_000);
+    expect(await shown()).toEqual([replacedBy]);
+    let away = false;
+    const parts = { issuer: "https://mayfly.test", clock, sealer: createFakeSealer(), settings };
+    const broker = createTaskTokens({
+      ...parts,
+      random: seededRandom("4"),
+      store: {
+        ...store,
+        list: () => (away ? Promise.reject(new Error("the ledger is away")) : store.list()),
+      },
+    });
+    expect(await shown(broker)).toEqual([replacedBy]);
+    away = true;
+    await clock.advance(60_000);
+    expect(await shown(broker)).toEqual([replacedBy]);
+  });
+
   test("is retired even where a clock that is ahead takes it for over already", async () => {
     const { clock, sign, isTrusted, administration } = await setUp();
     await administration.rotate(ADMIN);

@@ -32,7 +32,7 @@ export interface SigningKeys {
   signer(now: InstantMs): Promise<{ readonly kid: string; readonly key: KeyObject }>;
   /** Null: no such key, or it verifies no more. */
   verifier(kid: string, now: InstantMs): Promise<KeyObject | null>;
-  published(now: InstantMs): readonly JsonObject[];
+  published(): Promise<readonly JsonObject[]>;
   rotate(now: InstantMs): Promise<void>;
 }
 
@@ -115,11 +115,15 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       publicKeys.set(kid, known);
       return known;
     },
-    published: (now) =>
-      cache
+    published: async () => {
+      // A ledger that is away takes no key from those who verify elsewhere.
+      await cache.reloadIfOld().catch(() => undefined);
+      const now = options.clock.now();
+      return cache
         .keys()
         .filter((key) => verifies(key, now))
-        .map(({ publicJwk }) => publicJwk),
+        .map(({ publicJwk }) => publicJwk);
+    },
     rotate: async (now) => {
       // Whoever loses the race to add a key reads again, and mostly finds nothing left to do.
       for (let races = 0; races < RACES_MAX; races++) {

@@ -94,7 +94,7 @@ describe("task token", () => {
   test("is an RFC 9068 access token for its own issuer", async () => {
     const { clock, tokens } = await setUp();
     const text = (await tokens.sign(claimsAt(clock, { confirmation: THUMBPRINT }))).expose("reply");
-    const kid = tokens.jwks().keys[0]?.["kid"];
+    const kid = (await tokens.jwks()).keys[0]?.["kid"];
     expect(decodeProtectedHeader(text)).toEqual({ alg: "ES256", kid, typ: "at+jwt" });
     const { jti: _jti, ...claims } = decodeJwt(text);
     expect(claims).toEqual({
@@ -130,7 +130,7 @@ describe("task token", () => {
     const clock = createFakeClock();
     const tokens = processOn(createFakeSigningKeyStore(), clock);
     await expect(tokens.sign(claimsAt(clock))).rejects.toThrow(/rotate\(\) has not run/);
-    expect(tokens.jwks()).toEqual({ keys: [] });
+    expect(await tokens.jwks()).toEqual({ keys: [] });
   });
 });
 
@@ -248,12 +248,12 @@ describe("a task token that is not ours", () => {
 
 describe("signing keys", () => {
   const DAY = 24 * 60 * MINUTE;
-  const published = (tokens: TaskTokens): readonly unknown[] =>
-    tokens.jwks().keys.map((each) => each["kid"]);
+  const published = async (tokens: TaskTokens): Promise<readonly unknown[]> =>
+    (await tokens.jwks()).keys.map((each) => each["kid"]);
 
   test("are published without their private half", async () => {
     const { tokens } = await setUp();
-    const [jwk] = tokens.jwks().keys;
+    const [jwk] = (await tokens.jwks()).keys;
     expect(Object.keys(jwk ?? {}).toSorted()).toEqual([
       "alg",
       "crv",
@@ -286,11 +286,11 @@ describe("signing keys", () => {
 
   test("the next is published an hour before it signs; the old one signs till then", async () => {
     const { clock, tokens } = await setUp();
-    const [old] = published(tokens);
+    const [old] = await published(tokens);
     await clock.advance(30 * DAY - 60 * MINUTE);
     await tokens.rotate(clock.now());
-    const [, next] = published(tokens);
-    expect(published(tokens)).toEqual([old, next]);
+    const [, next] = await published(tokens);
+    expect(await published(tokens)).toEqual([old, next]);
     const kidNow = async (): Promise<unknown> =>
       decodeProtectedHeader((await tokens.sign(claimsAt(clock))).expose("reply")).kid;
     await clock.advance(60 * MINUTE - 1);
@@ -301,7 +301,7 @@ describe("signing keys", () => {
 
   test("an old one verifies until its last token is dead, and then is gone", async () => {
     const { clock, tokens } = await setUp();
-    const [old] = published(tokens);
+    const [old] = await published(tokens);
     await clock.advance(30 * DAY - 60 * MINUTE);
     await tokens.rotate(clock.now());
     await clock.advance(60 * MINUTE - 1);
@@ -310,7 +310,7 @@ describe("signing keys", () => {
     expect(await outcome(tokens, last, clock)).toBe("verified");
     await clock.advance(2 * MINUTE + 1001);
     await tokens.rotate(clock.now());
-    expect(published(tokens)).not.toContain(old);
+    expect(await published(tokens)).not.toContain(old);
     expect(await outcome(tokens, last, clock)).toBe("unknown_key");
   });
 
@@ -337,7 +337,8 @@ describe("signing keys", () => {
     await clock.advance(30 * DAY);
     await Promise.all(processes.map((each) => each.rotate(clock.now())));
     expect(await store.list()).toHaveLength(2);
-    expect(processes.map(published).map((kids) => kids.length)).toEqual([2, 2, 2]);
+    const shown = await Promise.all(processes.map(published));
+    expect(shown.map((kids) => kids.length)).toEqual([2, 2, 2]);
   });
 
   test("a process that never rotates signs and verifies with what others added", async () => {

@@ -60,7 +60,7 @@ const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 
 /**
  * Task tokens as RFC 9068 access tokens, signed with ES256 (the cheapest to sign). `rotate` must
- * have run once before the first `sign`; `jwks` shows what the last read of the store showed.
+ * have run once before the first `sign`.
  */
 export function createTaskTokens(options: TaskTokensOptions): TaskTokens {
   const { issuer, clock, random, settings } = options;
@@ -106,7 +106,7 @@ export function createTaskTokens(options: TaskTokensOptions): TaskTokens {
         throw unauthenticated(error);
       }
     },
-    jwks: () => ({ keys: keys.published(clock.now()) }),
+    jwks: async () => ({ keys: await keys.published() }),
     rotate: (now) => keys.rotate(now),
   };
 }

@@ -23,8 +23,11 @@ export interface TaskTokens {
   sign(claims: TaskTokenClaims): Promise<Secret>;
   /** Throws `unauthenticated`; the cause is for the log. */
   verify(token: Secret, now: InstantMs): Promise<TaskTokenClaims & { readonly jti: string }>;
-  /** Public keys, RFC 7517: the signing one, the next, and old ones whose tokens may still live. */
-  jwks(): { readonly keys: readonly JsonObject[] };
+  /**
+   * Public keys, RFC 7517: the signing one, the next, and old ones whose tokens may still live. As
+   * fresh as what `verify` trusts; while the ledger is away, as last known.
+   */
+  jwks(): Promise<{ readonly keys: readonly JsonObject[] }>;
   /** Creates, promotes and retires keys by age; called by a timer, safe in many processes. */
   rotate(now: InstantMs): Promise<void>;
 }

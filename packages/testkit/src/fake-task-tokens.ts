@@ -35,7 +35,7 @@ export function createFakeTaskTokens(): FakeTaskTokens {
       if (claims !== undefined && now < claims.expiresAt) return claims;
       throw new BrokerError("unauthenticated", "The task token is not valid.");
     },
-    jwks: () => ({ keys: [] }),
+    jwks: async () => ({ keys: [] }),
     rotate: async () => undefined,
     get lastClaims() {
       return lastClaims;

@@ -28,5 +28,5 @@ export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {
     if (c.req.path === path) return c.json(metadata, 200, CACHED);
     throw new BrokerError("not_found", "This broker is another issuer.");
   });
-  app.get("/jwks", (c) => c.json(ports.taskTokens.jwks(), 200, CACHED));
+  app.get("/jwks", async (c) => c.json(await ports.taskTokens.jwks(), 200, CACHED));
 }
