@@ -3,6 +3,7 @@ import type { CatalogCache } from "./catalog/catalog-cache.ts";
 import type { OpenBackends } from "./catalog/open-backends.ts";
 import type { IssuingGate } from "./issuing-gate.ts";
 import type { CorePorts } from "./ports.ts";
+import type { GuessPace } from "./register/guess-pace.ts";
 
 /** The ports, and what the core keeps in a process between calls: nothing that must survive it. */
 export interface CoreParts {
@@ -11,4 +12,5 @@ export interface CoreParts {
   readonly openBackends: OpenBackends;
   readonly gate: IssuingGate;
   readonly background: Background;
+  readonly guessPace: GuessPace;
 }

@@ -25,6 +25,7 @@ import { heartbeat, type HeartbeatProof, type HeartbeatReply } from "./heartbeat
 import { createIssuingGate } from "./issuing-gate.ts";
 import { listOrphans, type OrphanResult } from "./orphans.ts";
 import { createPasses } from "./pass/passes.ts";
+import { createGuessPace } from "./register/guess-pace.ts";
 import type { PassResult } from "./pass/run-pass.ts";
 import type { CorePorts } from "./ports.ts";
 import { renewLease, type RenewRequest } from "./renew.ts";
@@ -73,7 +74,8 @@ export function createCore(ports: CorePorts): Core {
   const openBackends = createOpenBackends(ports, background);
   const catalog = createCatalogCache(ports, openBackends);
   const gate = createIssuingGate(ports.clock, ports.health, ports.settings);
-  const parts: CoreParts = { ports, catalog, openBackends, gate, background };
+  const guessPace = createGuessPace(ports.clock);
+  const parts: CoreParts = { ports, catalog, openBackends, gate, background, guessPace };
   const passes = createPasses(parts);
 
   return {

@@ -24,7 +24,7 @@ import {
   settingsOf,
   type BackendRegistration,
 } from "./backends.ts";
-import { changedFields, type FieldChange } from "./changed-fields.ts";
+import { changedFields, type FieldChange, type Shown } from "./changed-fields.ts";
 import { asksToRegister, noBackendOfRole, parseRoleForm, roleOf } from "./roles.ts";
 import { isSameJson } from "./same-json.ts";
 import { requireSound, selfCheck } from "./self-check.ts";
@@ -121,9 +121,8 @@ async function planOne(
   const enabled = registration.enabled ?? existing?.enabled ?? true;
   await requireAuthorised(parts, by, asksToRegisterBackend({ id, type, existing, enabled }));
   refuseOtherType(id, existing, type);
-  const before = existing === null ? null : await readShown(parts, existing);
   const to = { plain: config, shown: type.describeConfig(config) };
-  const fields = changedFields(before ?? { plain: {}, shown: {} }, to);
+  const fields = await changedConfig(parts, existing, to);
   const changes: FieldChange[] = [
     ...(existing === null ? [field("type", null, type.type)] : []),
     ...(existing?.enabled === enabled || (existing === null && enabled)
@@ -153,11 +152,26 @@ const field = (path: string, from: FieldChange["from"], to: FieldChange["to"]): 
   secret: false,
 });
 
+/** Guessing at the secrets of a stored configuration is paced. */
+async function changedConfig(
+  parts: CoreParts,
+  existing: RegisteredBackend | null,
+  to: Shown,
+): Promise<readonly FieldChange[]> {
+  const nothing = { plain: {}, shown: {} };
+  if (existing === null) return changedFields(nothing, to);
+  const guessedNothing = parts.guessPace.begin(existing.id);
+  const before = await readShown(parts, existing);
+  const fields = changedFields(before ?? nothing, to);
+  if (before === null || !fields.some(({ secret }) => secret)) guessedNothing();
+  return fields;
+}
+
 /** Null where the stored one can no longer be opened: then everything of it would be written. */
 async function readShown(
   parts: CoreParts,
   existing: RegisteredBackend,
-): Promise<{ plain: JsonObject; shown: JsonObject } | null> {
+): Promise<Shown | null> {
   try {
     const plain = await parts.openBackends.readConfig(existing);
     return { plain, shown: existing.describedConfig };

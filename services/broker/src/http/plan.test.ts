@@ -49,6 +49,22 @@ describe("POST /v1/plan", () => {
     ]);
   });
 
+  it("compares few wrong secrets in a row, and then none, be it the right one", async () => {
+    const bench = await createBrokerBench();
+    const plan = async (password: string): Promise<string> => {
+      const guess = orders({ password, address: "mine.evil.test" });
+      const [planned] = await planOf(bench, { backend: guess });
+      return planned?.error?.code ?? planned?.result ?? "";
+    };
+    // Who has it right may plan as often as they like.
+    for (let turn = 0; turn < 40; turn++) expect(await plan(BACKEND_PASSWORD)).not.toBe("busy");
+    for (let turn = 0; turn < 30; turn++) expect(await plan(`guess-${turn}`)).not.toBe("busy");
+    expect([await plan("guess-x"), await plan(BACKEND_PASSWORD)]).toEqual(["busy", "busy"]);
+    await bench.clock.advance(10_000);
+    expect(await plan("guess-y")).not.toBe("busy");
+    expect(await plan(BACKEND_PASSWORD)).toBe("busy");
+  });
+
   it("says that a secret differs, and never what it is or was", async () => {
     const bench = await createBrokerBench();
     const secret = "another-password-1";
