@@ -128,6 +128,26 @@ test("a killed task aborts the signal and refuses to draw", async () => {
   expect((await task.complete()).state).toBe("killed");
 });
 
+test("work of a task that was killed is no success, whether a heartbeat noticed or only the end", async () => {
+  const unnoticed = withTask(bot, async (task) => {
+    await world.kill(task.id);
+    expect(task.isOpen).toBe(true);
+    return "done";
+  });
+  expect(await refusalOf(unnoticed)).toMatchObject({ code: "task_lost" });
+  const noticed = withTask({ ...bot, idleTimeout: 3 }, async (task) => {
+    await world.kill(task.id);
+    await until("the signal", 10_000, async () => task.signal.aborted);
+    return task.lost;
+  });
+  expect(await refusalOf(noticed)).toMatchObject({ code: "task_lost" });
+  const own = withTask(bot, async (task) => {
+    await world.kill(task.id);
+    throw new RangeError("mine");
+  });
+  expect(await own.catch((error: unknown) => error)).toEqual(new RangeError("mine"));
+});
+
 test("heartbeats keep a task alive past its idle timeout", async () => {
   const task = await openTask({ ...bot, idleTimeout: 2 });
   await pause(6_000);

@@ -161,6 +161,34 @@ test("after the end nothing beats any more", async () => {
   expect(w.broker.clock.sleepers).toBe(0);
 });
 
+test("what a lost task's callback answers is no success; what it throws comes out as it is", async () => {
+  const w = world();
+  const run = (inside: () => string): Promise<unknown> => {
+    w.broker.state.isEnded = false;
+    const options = {
+      url: w.broker.url,
+      goal: "Wait",
+      deadline: 600,
+      identity: { kind: "test", token: (audience: string) => unsignedToken(audience) },
+    };
+    const running = withTaskIn(w.around, options, async (task) => {
+      w.broker.state.isEnded = true;
+      await new Promise((resolve) => task.signal.addEventListener("abort", resolve));
+      return inside();
+    });
+    return running.catch((error: unknown) => error);
+  };
+  const answered = run(() => "done");
+  await w.broker.clock.advance(3 * MINUTE_MS);
+  expect(await answered).toMatchObject({ code: "task_lost" });
+  const thrown = run(() => {
+    throw new RangeError("mine");
+  });
+  await w.broker.clock.advance(3 * MINUTE_MS);
+  expect(await thrown).toEqual(new RangeError("mine"));
+  expect(w.around.warnings.map(({ message }) => message).join()).toContain("task_lost");
+});
+
 test("an end that nobody confirms hides neither result nor error, and is a warning", async () => {
   const w = world();
   const run = (inside: () => string): Promise<string> => {

@@ -18,7 +18,8 @@ export const openTask = (options: TaskOptions): Promise<Task> =>
 
 /**
  * Opens a task, runs `run` with it, and ends it: completed when `run` returns, failed when it
- * throws, cancelled at SIGTERM, SIGINT and SIGHUP. What `run` answers or throws comes out as it is.
+ * throws, cancelled at SIGTERM, SIGINT and SIGHUP. What `run` answers or throws comes out as it is,
+ * but for an answer that came after the task was killed, expired or lost: then `task_lost` does.
  */
 export const withTask = <T>(
   options: TaskOptions,

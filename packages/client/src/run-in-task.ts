@@ -1,3 +1,4 @@
+import type { EndedTask } from "./ended-task.ts";
 import { MayflyError } from "./mayfly-error.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { TaskConduct } from "./task-options.ts";
@@ -5,8 +6,10 @@ import type { Task } from "./task.ts";
 
 /**
  * Runs `run` and ends the task whatever comes of it: completed when it returns, failed when it
- * throws. What `run` answered or threw is what the caller gets; an end that was not confirmed is a
- * warning, since the broker ends the task by its idle timeout all the same.
+ * throws. What `run` threw is what the caller gets; what it answered, unless the task was over by
+ * then without being asked to: that rejects with `task_lost`, as work of a killed task is no
+ * success. An end that was not confirmed is a warning, since the broker ends the task by its idle
+ * timeout all the same.
  */
 export async function runInTask<T>(
   task: Task,
@@ -19,26 +22,29 @@ export async function runInTask<T>(
     result = await run(task);
   } catch (error) {
     await settled(task, around, () => task.fail(reasonOf(error, conduct)));
+    if (task.lost !== null && task.lost !== error) around.warn(task.lost);
     throw error;
   }
   const wasOpen = task.isOpen;
-  await settled(task, around, async () => {
-    const { state } = await task.complete();
-    if (wasOpen && state !== "completed") around.warn(endedElsewhere(task.id, state));
-  });
-  if (task.lost !== null) around.warn(task.lost);
+  const ended = await settled(task, around, () => task.complete());
+  if (task.lost !== null) throw task.lost;
+  if (wasOpen && ended !== null && ended.state !== "completed") {
+    throw endedElsewhere(task.id, ended.state);
+  }
   return result;
 }
 
+/** Null: nobody confirmed the end. */
 async function settled(
   task: Task,
   around: Surroundings,
-  end: () => Promise<unknown>,
-): Promise<void> {
+  end: () => Promise<EndedTask>,
+): Promise<EndedTask | null> {
   try {
-    await end();
+    return await end();
   } catch (error) {
     around.warn(unconfirmed(task.id, error));
+    return null;
   }
 }
 
