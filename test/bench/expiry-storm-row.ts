@@ -78,6 +78,7 @@ async function storm(world: BenchWorld): Promise<RowResult> {
     ratio,
     spread: [ratio, ratio],
     facts: [
+      "the administrator is a superuser, as the rivals have it; see docs/backends/postgres.md",
       `the last of ${leases} ended ${seen.latestSeconds.toFixed(2)} s after it was due, half of ` +
         `them within ${seen.medianSeconds.toFixed(2)} s: ${perSecond.toFixed(0)} a second`,
       `raw: dropped in ${before.toFixed(2)} s before and ${after.toFixed(2)} s after, ` +
