@@ -385,11 +385,10 @@ describe("signing keys", () => {
 
   test("settings under which a token could outlive its key are refused", () => {
     const clock = createFakeClock();
-    const store = createFakeSigningKeyStore();
     const make = (change: object) => () =>
       createTaskTokens({
         issuer: ISSUER,
-        store,
+        store: createFakeSigningKeyStore(),
         sealer: createFakeSealer(),
         clock,
         random: seededRandom(1),

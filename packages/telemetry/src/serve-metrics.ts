@@ -10,8 +10,8 @@ export async function serveMetrics(
   log: Log,
 ): Promise<InternalListener> {
   const answer = (request: Request): Promise<Response> => answerScrape(request, metrics);
-  const { url, close } = await serveInternally(listen, { what: "metrics", answer }, log);
-  return { url: `${url}/metrics`, close };
+  const listener = await serveInternally(listen, { what: "metrics", answer }, log);
+  return { url: `${listener.url}/metrics`, close: () => listener.close() };
 }
 
 async function answerScrape(request: Request, metrics: Metrics): Promise<Response> {

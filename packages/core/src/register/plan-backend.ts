@@ -168,10 +168,7 @@ async function changedConfig(
 }
 
 /** Null where the stored one can no longer be opened: then everything of it would be written. */
-async function readShown(
-  parts: CoreParts,
-  existing: RegisteredBackend,
-): Promise<Shown | null> {
+async function readShown(parts: CoreParts, existing: RegisteredBackend): Promise<Shown | null> {
   try {
     const plain = await parts.openBackends.readConfig(existing);
     return { plain, shown: existing.describedConfig };
