@@ -47,7 +47,9 @@ export default defineConfig({
         extends: true,
         test: {
           name: "integration",
-          include: servers.flatMap((name) => [`packages/*/src/${name}`, `services/*/src/${name}`]),
+          include: servers.flatMap((name) =>
+            ["packages/*/src", "services/*/src", "test/simulation"].map((at) => `${at}/${name}`),
+          ),
           exclude: never,
           pool: "forks",
           globalSetup: onePostgres,

@@ -8,6 +8,7 @@ import {
 } from "@mayfly/spec";
 import { loginOf, proofOf } from "@mayfly/testkit";
 import type { Draw } from "./draw.ts";
+import { UNSTORABLE } from "./group-commits.ts";
 import { BACKENDS, type Service, type SimulatedInstallation } from "./installation.ts";
 
 /** A credential that reached an agent, with what the ledger said at that instant. */
@@ -37,6 +38,7 @@ interface Surroundings {
   readonly installation: SimulatedInstallation;
   readonly brokers: () => readonly Service[];
   readonly seen: AgentsLog;
+  readonly scale: { readonly tasksMax: number; readonly stepsMax: number };
 }
 
 const PATIENCE_MS = 12_000;
@@ -53,7 +55,7 @@ export async function runAgent(name: string, draw: Draw, around: Surroundings): 
   // Some come all at once, so that requests meet in the same instant.
   const paceMs = draw.of([0, 300, 4_000]);
   await clock.sleep(draw.between(0, paceMs));
-  const tasks = draw.whole(1, 3);
+  const tasks = draw.whole(1, around.scale.tasksMax);
   for (let count = 0; count < tasks; count++) {
     await workOnTask(`${name}/${count}`, draw, around, null, 0);
     await clock.sleep(draw.between(0, paceMs));
@@ -74,7 +76,7 @@ async function workOnTask(
   if (opened === null) return;
   if (parent !== null) around.seen.children.push({ child: opened.task.id, parent: parent.id });
   const children: Promise<void>[] = [];
-  const steps = draw.whole(0, 5);
+  const steps = draw.whole(0, around.scale.stepsMax);
   for (let step = 0; step < steps; step++) {
     await clock.sleep(draw.between(0, 5_000));
     const wantsChild = depth < 2 && draw.chance(0.25);
@@ -91,6 +93,9 @@ async function workOnTask(
   await Promise.all(children);
 }
 
+/** Times the rate of the ledger's other faults. */
+const UNSTORABLE_OFTEN = 5;
+
 const subjectOf = (name: string): string => `spiffe://acme.test/agent/${name.split("/")[0]}`;
 
 async function open(
@@ -99,10 +104,13 @@ async function open(
   around: Surroundings,
   parent: Parent | null,
 ): Promise<ExchangeReply | null> {
+  const { installation } = around;
+  // No ledger can store it: it alone is to be refused, whoever shares its commit.
+  const unstorable = draw.chance(installation.rates.ledger * UNSTORABLE_OFTEN);
   const wanted = draw.whole(parent === null ? 1 : 0, 3);
   const details = {
     type: "mayfly-task",
-    goal: name,
+    goal: unstorable ? `${name} ${UNSTORABLE}` : name,
     deadline: `${draw.whole(5, 60)}s`,
     idle_timeout: `${draw.whole(4, 25)}s`,
     credentials: Array.from({ length: wanted }, () => ({ role: roleFrom(draw) })),
@@ -173,7 +181,12 @@ function checkReason(
   error: unknown,
   details: Readonly<Record<string, unknown>>,
 ): void {
-  if (!BrokerError.is(error) || error.code !== "task_ended") return;
+  if (!BrokerError.is(error)) return;
+  const isUnstorable = String(details["goal"]).includes(UNSTORABLE);
+  if (error.code === "internal" || (error.code === "invalid_input" && !isUnstorable)) {
+    seen.misled.push(`${String(details["goal"] ?? details["task"])} failed for another's fault`);
+  }
+  if (error.code !== "task_ended") return;
   const { clock, ledger } = installation;
   const isMeant = ({ id, descriptor }: Task): boolean =>
     id === details["task"] || id === details["parent"] || descriptor.goal === details["goal"];
@@ -193,7 +206,6 @@ function deliver(
   key: string,
   ledger: SimulatedInstallation["ledger"],
 ): void {
-  const leases = new Map(ledger.inspect.leases().map((lease) => [lease.id, lease]));
   for (const credential of reply.credentials) {
     const { username, password } = loginOf(credential);
     around.seen.delivered.push({
@@ -203,7 +215,7 @@ function deliver(
       username,
       password: password.expose("reply"),
       key,
-      activatedBefore: (leases.get(credential.lease)?.activatedAt ?? null) !== null,
+      activatedBefore: (ledger.inspect.lease(credential.lease)?.activatedAt ?? null) !== null,
     });
   }
 }
@@ -232,7 +244,17 @@ async function act(
   const token = opened.taskToken;
   const held = around.seen.delivered.filter((one) => one.task === task);
   const one = held[draw.whole(0, Math.max(0, held.length - 1))];
-  const what = draw.of(["draw", "beat", "beat", "prove", "renew", "end_lease", "wait"]);
+  const what = draw.of([
+    "draw",
+    "beat",
+    "beat",
+    "prove",
+    "renew",
+    "renew",
+    "renew",
+    "end_lease",
+    "wait",
+  ]);
   if (what === "draw") {
     await drawAgain(key, draw, around, opened);
   } else if (what === "beat") {

@@ -1,4 +1,5 @@
 import type { CorePorts } from "@mayfly/core";
+import { LedgerFault, type Stage } from "@mayfly/postgres/group-commit";
 import {
   instantMs,
   type CredentialBackend,
@@ -19,6 +20,8 @@ interface Surroundings {
 export interface Defect {
   readonly name: string;
   spoil(ports: CorePorts, around: Surroundings): CorePorts;
+  /** Of the ledger's group commit. */
+  spoilStage?<Request, Result>(stage: Stage<Request, Result>): Stage<Request, Result>;
 }
 
 const withReserve = (
@@ -177,26 +180,24 @@ const ledgerFirst: Defect = {
   },
 };
 
+const failedWhole = (): Error => new Error("the batch failed");
+
+/** The committer is told that what one request broke is broken for all of its batch. */
 const wholeBatchFails: Defect = {
   name: "a batch that fails whole",
-  spoil: (ports, { machine }) => {
-    let batch: Promise<unknown>[] = [];
-    return {
-      ...ports,
-      issueLedger: spread(ports.issueLedger, {
-        reserve: async (reservation) => {
-          const own = ports.issueLedger.reserve(reservation);
-          own.catch(() => undefined);
-          batch.push(own);
-          const together = batch;
-          await machine.clock.sleep(400);
-          batch = [];
-          await Promise.all(together);
-          return own;
-        },
-      }),
-    };
-  },
+  spoil: (ports) => ports,
+  spoilStage: (stage) => ({
+    ...stage,
+    run: async (...call) => {
+      try {
+        return await stage.run(...call);
+      } catch (error) {
+        if (!(error instanceof LedgerFault) || !error.code.startsWith("22")) throw error;
+        // Without its cause, by which the committer would know better.
+        throw failedWhole();
+      }
+    },
+  }),
 };
 
 /** Each must be found, or the simulator proves nothing. */

@@ -13,9 +13,20 @@ export interface Draw {
   readonly random: Random;
 }
 
+/** Drawn from the stream at once. */
+const WORDS = 64;
+
 export function createDraw(seed: string): Draw {
   const random = seededRandom(seed);
-  const unit = (): number => Buffer.from(random.bytes(4)).readUInt32BE() / 2 ** 32;
+  let words: Uint32Array = new Uint32Array();
+  let next = 0;
+  const unit = (): number => {
+    if (next === words.length) {
+      words = new Uint32Array(random.bytes(4 * WORDS).buffer);
+      next = 0;
+    }
+    return (words[next++] ?? 0) / 2 ** 32;
+  };
   const between = (min: number, max: number): number => min + unit() * (max - min);
   return {
     between,

@@ -21,6 +21,8 @@ export interface FaultRates {
   readonly slow: number;
   /** Wall clocks of processes jump, within the skew that is allowed. */
   readonly jump: number;
+  /** An administrator changes the configuration of a backend. */
+  readonly change: number;
   /** A security team ends all that a selector names. */
   readonly incident: number;
 }
@@ -34,6 +36,7 @@ export const NO_FAULTS: FaultRates = {
   outage: 0,
   slow: 0,
   jump: 0,
+  change: 0,
   incident: 0,
 };
 
@@ -49,6 +52,7 @@ export function drawRates(draw: Draw): FaultRates {
     outage: draw.of([0, 0.5]),
     slow: rate(0.05),
     jump: rate(0.5),
+    change: draw.of([0, 0.7]),
     incident: draw.of([0, 0.7]),
   };
 }
@@ -71,35 +75,25 @@ export class Strikes {
   }
 }
 
+const ANSWERS = [
+  "unavailable",
+  "rate_limited",
+  "internal_error",
+  "timeout_without_effect",
+  "hang",
+] as const;
+const EFFECTS = ["timeout_with_effect", "reset_after_effect", "twice"] as const;
+
 /** Which faults of the fake upstream are honest for an operation: no look among them lies. */
-export const BACKEND_FAULTS: Readonly<Record<FakeOperation, readonly [FakeFault, ...FakeFault[]]>> =
-  {
-    issue: [
-      "refuse",
-      "unavailable",
-      "timeout_without_effect",
-      "timeout_with_effect",
-      "late_effect",
-      "hang",
-    ],
-    recover: [
-      "unavailable",
-      "timeout_without_effect",
-      "timeout_with_effect",
-      "late_effect",
-      "hang",
-    ],
-    // `pretend`: it says that it revoked, and did not. The probe has to find out.
-    revoke: [
-      "unavailable",
-      "timeout_without_effect",
-      "timeout_with_effect",
-      "late_effect",
-      "hang",
-      "pretend",
-    ],
-    probe: ["unavailable", "timeout_without_effect", "hang"],
-    extend: ["refuse", "unavailable", "timeout_without_effect", "timeout_with_effect", "hang"],
-    list: ["unavailable", "timeout_without_effect", "hang"],
-    selfCheck: ["unavailable"],
-  };
+export const BACKEND_FAULTS = {
+  issue: [...ANSWERS, ...EFFECTS, "refuse", "late_effect"],
+  recover: [...ANSWERS, ...EFFECTS, "late_effect"],
+  // `pretend`: it says that it revoked, and did not. The probe has to find out.
+  revoke: [...ANSWERS, ...EFFECTS, "late_effect", "pretend"],
+  probe: [...ANSWERS],
+  extend: [...ANSWERS, ...EFFECTS, "refuse"],
+  list: [...ANSWERS],
+} as const satisfies Partial<Record<FakeOperation, readonly [FakeFault, ...FakeFault[]]>>;
+
+/** What a process asks of a backend while a history runs. */
+export type SimulatedOperation = keyof typeof BACKEND_FAULTS;

@@ -1,8 +1,9 @@
 import { BrokerError, type BackendOperations, type OpenBackend } from "@mayfly/spec";
 import type { CallContext, CredentialBackend, RevocationOperations } from "@mayfly/spec";
-import type { FakeOperation, FakeUpstream } from "@mayfly/testkit";
-import { BACKEND_FAULTS } from "./faults.ts";
-import type { Machine, SimulatedProcess } from "./simulated-process.ts";
+import type { FakeFault, FakeUpstream } from "@mayfly/testkit";
+import { BATCHING } from "./batched-mints.ts";
+import { BACKEND_FAULTS, type SimulatedOperation } from "./faults.ts";
+import { oftenAt, type Machine, type SimulatedProcess } from "./simulated-process.ts";
 
 type Call = (...args: readonly unknown[]) => Promise<unknown>;
 
@@ -16,13 +17,19 @@ function throughProcess<Port extends object>(
   run: (method: string, call: () => Promise<unknown>) => Promise<unknown>,
 ): Port {
   const wrapped = new Set<string>(methods);
+  const made = new Map<string | symbol, unknown>();
   return new Proxy(port, {
     get: (target, name) => {
+      if (made.has(name)) return made.get(name);
       const member: unknown = Reflect.get(target, name);
       if (typeof member !== "function") return member;
       const call = member.bind(target) as Call;
-      if (typeof name !== "string" || !wrapped.has(name)) return call;
-      return (...args: readonly unknown[]) => run(name, () => call(...args));
+      const isWrapped = typeof name === "string" && wrapped.has(name);
+      const own = isWrapped
+        ? (...args: readonly unknown[]) => run(name, () => call(...args))
+        : call;
+      made.set(name, own);
+      return own;
     },
   });
 }
@@ -37,14 +44,15 @@ export function faultyLedgerPort<Port extends object>(
   const { draw, strikes } = machine;
   return throughProcess(port, methods, async (method, call) => {
     const place = `ledger.${method}`;
+    const rate = (): number => (machine.rates.ledger / 2) * oftenAt(machine, place);
     await process.pass(`${place}, before`);
-    if (draw.chance(machine.rates.ledger / 2)) {
+    if (draw.chance(rate())) {
       strikes.add(place, "unreachable");
       throw unavailable(place);
     }
     const result = await call();
     await process.pass(`${place}, after`);
-    if (draw.chance(machine.rates.ledger / 2)) {
+    if (draw.chance(rate())) {
       strikes.add(place, "acknowledgement lost");
       throw unavailable(place);
     }
@@ -90,7 +98,7 @@ function faultyOpen(
   upstream: FakeUpstream,
   open: OpenBackend,
 ): OpenBackend {
-  const around = <T>(operation: FakeOperation, context: CallContext, call: () => Promise<T>) =>
+  const around = <T>(operation: SimulatedOperation, context: CallContext, call: () => Promise<T>) =>
     aroundCall({ machine, process, type, upstream, operation }, context, call);
   const operations: BackendOperations = {
     ...open,
@@ -109,7 +117,7 @@ function faultyOpen(
 }
 
 type Around = <T>(
-  operation: FakeOperation,
+  operation: SimulatedOperation,
   context: CallContext,
   call: () => Promise<T>,
 ) => Promise<T>;
@@ -136,7 +144,7 @@ interface BackendCall {
   readonly process: SimulatedProcess;
   readonly type: CredentialBackend;
   readonly upstream: FakeUpstream;
-  readonly operation: FakeOperation;
+  readonly operation: SimulatedOperation;
 }
 
 /**
@@ -153,16 +161,18 @@ async function aroundCall<T>(
   const place = `backend.${operation}`;
   await process.pass(`${place}, before`);
   context.signal.throwIfAborted();
-  if (operation === "issue" && draw.chance(machine.rates.kill * 5)) {
+  if (operation === "issue" && !hasOwnFaults(at) && draw.chance(machine.rates.kill * 5)) {
     strikes.add(place, "kill, request on the wire");
     sendAndForget(at, call);
     process.kill();
     return new Promise<never>(() => undefined);
   }
-  if (machine.away.has(upstream.identity)) {
-    upstream.fail(operation, draw.of(["unavailable", "hang"]));
-  } else if (draw.chance(machine.rates.backend)) {
-    const fault = draw.of(BACKEND_FAULTS[operation]);
+  if (!hasOwnFaults(at) && machine.away.has(upstream.identity)) {
+    const fault = draw.of<FakeFault>(["unavailable", "hang"]);
+    strikes.add(place, `away: ${fault}`);
+    upstream.fail(operation, fault);
+  } else if (!hasOwnFaults(at) && draw.chance(machine.rates.backend * oftenAt(machine, place))) {
+    const fault = draw.of<FakeFault>(BACKEND_FAULTS[operation]);
     strikes.add(place, fault);
     upstream.fail(operation, fault);
     if (fault === "late_effect") deliverLater(at);
@@ -174,6 +184,10 @@ async function aroundCall<T>(
   await process.pass(`${place}, after`);
   return result;
 }
+
+/** A batched mint meets its faults where its batch is sent. */
+const hasOwnFaults = ({ operation, type }: BackendCall): boolean =>
+  operation === "issue" && type.type === BATCHING;
 
 function sendAndForget(at: BackendCall, call: () => Promise<unknown>): void {
   at.upstream.fail(at.operation, "late_effect");

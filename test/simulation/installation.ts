@@ -1,11 +1,14 @@
 import { createCore, type Core, type CorePorts } from "@mayfly/core";
 import {
   durationSeconds,
+  instantMs,
   parseInstallationId,
   untraced,
   type BackendCapabilities,
   type CallContext,
   type CredentialBackend,
+  type InstantMs,
+  type Random,
 } from "@mayfly/spec";
 import {
   FakeUpstream,
@@ -21,6 +24,7 @@ import {
   createMemoryLedger,
   createRecordingLog,
   fakePolicySource,
+  type FakeClock,
   type FakeUpstreamOptions,
   type MemoryLedger,
   type RecordingLog,
@@ -29,8 +33,13 @@ import { startWorker } from "@mayfly/worker";
 import type { Defect } from "./defects.ts";
 import type { Draw } from "./draw.ts";
 import { NO_FAULTS, Strikes } from "./faults.ts";
+import { BATCHING, createBatchedMints } from "./batched-mints.ts";
+import { createGroupCommits, type CommitWorld } from "./group-commits.ts";
+import { RowLocks } from "./row-locks.ts";
 import { faultyBackend, faultyLedgerPort, mortalPort } from "./faulty-ports.ts";
-import { SimulatedProcess, type Machine } from "./simulated-process.ts";
+import { recordOperations, type RecordedOperation } from "./record-operations.ts";
+import { LEDGER_CALLS, MORTAL_CALLS, awaits } from "./places.ts";
+import { SimulatedProcess, oftenAt, type Machine } from "./simulated-process.ts";
 import { createSimulatedQueue, type SimulatedQueue } from "./simulated-queue.ts";
 
 /** The times of a simulated installation, in seconds. */
@@ -106,18 +115,53 @@ const SETTINGS = {
   taskSecondsMax: 3600,
   taskTokenSecondsMax: 600,
   passConcurrency: 4,
-  claimBatch: 8,
   limits: { perTask: 50, perWorkload: 500, perRole: 1000 },
 };
 const ADMIN = { kind: "administrator", name: "simulation" } as const;
-const ISSUE = ["readIdempotent", "reserve", "checkpoint", "activate", "abandon"] as const;
-const TASKS = ["find", "heartbeat", "requestEnd", "applyEnd", "endLease"] as const;
-const SWEEPS = ["dueTasks", "endStrays", "dueBackends", "claim", "settle"] as const;
+
+/** What the group commit of a process meets on its way. */
+const commitWorld = (
+  machine: Machine,
+  process: SimulatedProcess,
+  random: Random,
+  defect: Defect | null,
+): CommitWorld => ({
+  clock: process.clock,
+  random,
+  isAlive: () => process.isAlive,
+  pass: (place) => process.pass(place),
+  strikes: (place, fault) => {
+    const strikes = machine.draw.chance((machine.rates.ledger / 2) * oftenAt(machine, place));
+    if (strikes) machine.strikes.add(place, fault);
+    return strikes;
+  },
+  note: (place, fault) => machine.strikes.add(place, fault),
+  spoil: (stage) => defect?.spoilStage?.(stage) ?? stage,
+});
+
+export interface InstallationOptions {
+  readonly defect?: Defect | null;
+  /** Default: that of a fake clock. */
+  readonly startAt?: InstantMs;
+  readonly claimBatch?: number;
+  /** Where the ledger's calls are written down. */
+  readonly operations?: RecordedOperation[];
+}
+
+/** A ledger keeps no less than a millisecond: nothing happens between two of them. */
+const wholeMilliseconds = (clock: FakeClock): FakeClock => ({
+  ...clock,
+  sleep: (ms, signal) => clock.sleep(Math.ceil(ms), signal),
+});
 
 /** Servers and shared state; no process runs yet. */
-export function createInstallation(draw: Draw, defect: Defect | null): SimulatedInstallation {
-  const clock = createFakeClock();
-  const ledger = createMemoryLedger(clock);
+export function createInstallation(
+  draw: Draw,
+  { defect = null, startAt, claimBatch = 8, operations }: InstallationOptions = {},
+): SimulatedInstallation {
+  const clock = wholeMilliseconds(createFakeClock(startAt));
+  const bare = createMemoryLedger(clock);
+  const ledger = operations === undefined ? bare : recordOperations(bare, clock, operations);
   const log = createRecordingLog();
   const taskTokens = createFakeTaskTokens();
   const sealer = createFakeSealer();
@@ -126,70 +170,62 @@ export function createInstallation(draw: Draw, defect: Defect | null): Simulated
     draw: draw.fork("machine"),
     strikes: new Strikes(),
     rates: NO_FAULTS,
+    focus: draw.fork("focus").of(awaits()),
     away: new Set(),
+    awakeBy: instantMs(0),
   };
+  const locks = new RowLocks(clock);
   const queue = createSimulatedQueue(machine);
   const types = BACKENDS.map(({ id, capabilities, upstream: options }) => {
     const upstream = new FakeUpstream({ clock, identity: id, ...options });
-    const type = createFakeBackend({
-      upstream,
-      type: id,
-      capabilities: {
-        issueCallSecondsMax: durationSeconds(TIMES.longestCallSeconds),
-        ...capabilities,
-      },
-    });
+    const type = (process: SimulatedProcess): CredentialBackend =>
+      createFakeBackend({
+        upstream,
+        type: id,
+        capabilities: {
+          issueCallSecondsMax: durationSeconds(TIMES.longestCallSeconds),
+          ...capabilities,
+        },
+        ...(id === BATCHING ? { mint: createBatchedMints(machine, process, upstream) } : {}),
+      });
     return { id, upstream, type };
   });
   const upstreams = new Map<string, FakeUpstream>(types.map(({ id, upstream }) => [id, upstream]));
   let started = 0;
 
   const portsOf = (process: SimulatedProcess): CorePorts => {
+    const { random } = draw.fork(process.name);
+    const through = <Port extends object>(
+      port: Port,
+      calls: readonly (keyof Port & string)[],
+    ): Port => faultyLedgerPort(machine, process, port, calls);
+    const world = commitWorld(machine, process, random, defect);
+    const commits = createGroupCommits(world, ledger, locks);
     const ports: CorePorts = {
       clock: process.clock,
-      random: draw.fork(process.name).random,
+      random,
       log,
       tracer: untraced,
       failPoints: createFakeFailPoints(),
       installation: parseInstallationId("simulate", "installation"),
-      issueLedger: faultyLedgerPort(machine, process, ledger.issue, [
-        ...ISSUE,
-        "recordDenial",
-        "recordRenewal",
-      ]),
-      taskLedger: faultyLedgerPort(machine, process, ledger.tasks, [
-        ...TASKS,
-        "leasesBelow",
-        "lease",
-      ]),
-      sweepLedger: faultyLedgerPort(machine, process, ledger.sweep, [
-        ...SWEEPS,
-        "now",
-        "adoptOrphans",
-        "recordSweep",
-      ]),
-      selectorEnds: faultyLedgerPort(machine, process, ledger.selectorEnds, [
-        ...(["request", "look", "mark", "finish", "abandoned"] as const),
-        ...(["report", "liveMembers"] as const),
-      ]),
-      health: faultyLedgerPort(machine, process, ledger.health, ["read"]),
-      catalog: faultyLedgerPort(machine, process, ledger.catalog, [
-        "version",
-        "snapshot",
-        "backendAt",
-      ]),
-      sealer: mortalPort(process, "sealer", sealer, ["seal", "open"]),
+      issueLedger: through({ ...ledger.issue, ...commits.issue }, LEDGER_CALLS.issueLedger),
+      taskLedger: through({ ...ledger.tasks, applyEnd: commits.applyEnd }, LEDGER_CALLS.taskLedger),
+      sweepLedger: through({ ...ledger.sweep, settle: commits.settle }, LEDGER_CALLS.sweepLedger),
+      selectorEnds: through(ledger.selectorEnds, LEDGER_CALLS.selectorEnds),
+      health: through(ledger.health, LEDGER_CALLS.health),
+      catalog: through(ledger.catalog, LEDGER_CALLS.catalog),
+      sealer: mortalPort(process, "sealer", sealer, MORTAL_CALLS.sealer),
       alarm: queue.alarmClock(process),
       trustRoots: createFakeTrustRoots({ issuer: WORLD_ISSUER }),
-      taskTokens: mortalPort(process, "task tokens", taskTokens, ["sign", "verify"]),
+      taskTokens: mortalPort(process, "taskTokens", taskTokens, MORTAL_CALLS.taskTokens),
       policyCompiler: createFakePolicyCompiler(),
       backendTypes: new Map(
         types.map(({ id, type, upstream }): [string, CredentialBackend] => [
           id,
-          faultyBackend(machine, process, type, upstream),
+          faultyBackend(machine, process, type(process), upstream),
         ]),
       ),
-      settings: SETTINGS,
+      settings: { ...SETTINGS, claimBatch },
     };
     return defect === null ? ports : defect.spoil(ports, { machine, ledger, upstreams });
   };
@@ -227,6 +263,23 @@ export function createInstallation(draw: Draw, defect: Defect | null): Simulated
   });
 }
 
+/** Whoever this is may have all but this. */
+export const FORBIDDEN = {
+  workload: `spiffe://${WORLD_TRUST}/agent/bot-1`,
+  role: "cloud/narrow",
+} as const;
+const POLICIES = fakePolicySource([
+  { id: "all", effect: "permit" },
+  { id: "not-this", effect: "forbid", ...FORBIDDEN },
+]);
+
+/** Each `change` makes a revision of its own: leases of the one before are ended by that one's. */
+export const registrationOf = (id: string, change: number) => ({
+  id,
+  type: id,
+  config: { address: `${id}.test`, password: `configured-password-${change}-of-${id}` },
+});
+
 /** Trust, backends, roles and policies, before anything may go wrong. */
 export async function furnishInstallation(installation: SimulatedInstallation): Promise<void> {
   const { core, context } = installation.startBroker();
@@ -235,8 +288,7 @@ export async function furnishInstallation(installation: SimulatedInstallation): 
   const work = async (): Promise<void> => {
     await core.putTrustRoot({ trust: WORLD_TRUST, kind: "spiffe", config }, ADMIN);
     for (const { id } of BACKENDS) {
-      const own = { address: `${id}.test`, password: `configured-password-of-${id}` };
-      await core.registerBackend({ id, type: id, config: own }, ADMIN, context());
+      await core.registerBackend(registrationOf(id, 0), ADMIN, context());
       const facts = {
         ttl_max: "30s",
         data_class: "internal",
@@ -248,7 +300,7 @@ export async function furnishInstallation(installation: SimulatedInstallation): 
       const narrow = { role: `${id}/narrow`, ...facts, groups: ["read"], connections: 2 };
       await core.putRole(narrow, ADMIN, context());
     }
-    await core.activatePolicies([fakePolicySource([{ id: "all", effect: "permit" }])], ADMIN);
+    await core.activatePolicies([POLICIES], ADMIN);
     await core.sweep(context());
   };
   let isDone = false;

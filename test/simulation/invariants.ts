@@ -1,7 +1,7 @@
-import type { Lease, LedgerEvent, Task, TaskId } from "@mayfly/spec";
+import { parseId, type LedgerEvent, type TaskId } from "@mayfly/spec";
 import type { FakeCredential } from "@mayfly/testkit";
 import type { AgentsLog } from "./agents.ts";
-import { BACKENDS, TIMES, type SimulatedInstallation } from "./installation.ts";
+import { BACKENDS, FORBIDDEN, TIMES, type SimulatedInstallation } from "./installation.ts";
 
 /**
  * What must hold, by the numbers of docs/invariants.md, told from outside: from what backends
@@ -12,46 +12,32 @@ export interface Violation {
   readonly what: string;
 }
 
-interface Seen {
-  readonly leases: ReadonlyMap<string, Lease>;
-  readonly tasks: ReadonlyMap<TaskId, Task>;
-  readonly now: number;
-}
-
 const LIVE_STATES = new Set(["reserved", "active", "ending", "stuck"]);
-
-const see = ({ ledger, clock }: SimulatedInstallation): Seen => ({
-  leases: new Map(ledger.inspect.leases().map((lease) => [lease.plan.externalName, lease])),
-  tasks: new Map(ledger.inspect.tasks().map((task) => [task.id, task])),
-  now: clock.now(),
-});
 
 /** Looks at one instant. Cheap enough to be done again and again while a history runs. */
 export function lookNow(
   installation: SimulatedInstallation,
   agents: AgentsLog,
 ): readonly Violation[] {
-  const seen = see(installation);
   const found: Violation[] = [];
   for (const { id } of BACKENDS) {
     for (const credential of installation.upstreams.get(id)?.live() ?? []) {
-      found.push(...ofLiveCredential(seen, credential));
+      found.push(...ofLiveCredential(installation, credential));
     }
   }
-  for (const { child, parent } of agents.children) found.push(...ofChild(seen, child, parent));
-  for (const lease of seen.leases.values()) {
-    // Either it really had come back, or it never was away: both are defects.
-    if (lease.endReason === "resurfaced") {
-      found.push({ invariant: 1, what: `${lease.id} was taken for an orphan` });
-    }
-  }
+  for (const { child, parent } of agents.children)
+    found.push(...ofChild(installation, child, parent));
   for (const what of agents.misled) found.push({ invariant: 9, what });
   return found;
 }
 
-function ofLiveCredential(seen: Seen, { name, groups }: FakeCredential): readonly Violation[] {
-  const lease = seen.leases.get(name);
-  if (lease === undefined) return [{ invariant: 1, what: `${name} lives and no row knows it` }];
+function ofLiveCredential(
+  { ledger, clock }: SimulatedInstallation,
+  { name, groups }: FakeCredential,
+): readonly Violation[] {
+  const lease = ledger.inspect.lease(parseId("lease", `lease_${name.split("_").at(-1)}`, "name"));
+  if (lease?.plan.externalName !== name)
+    return [{ invariant: 1, what: `${name} lives and no row knows it` }];
   const found: Violation[] = [];
   if (!LIVE_STATES.has(lease.state)) {
     const ended = `${lease.state} as ${lease.outcome ?? "nothing"}`;
@@ -60,11 +46,14 @@ function ofLiveCredential(seen: Seen, { name, groups }: FakeCredential): readonl
   if (lease.decisionId === null) {
     found.push({ invariant: 3, what: `${lease.id} lives, and nothing decided it` });
   }
+  if (lease.role === FORBIDDEN.role && lease.workload === FORBIDDEN.workload) {
+    found.push({ invariant: 3, what: `${lease.id} lives, and policy forbids it` });
+  }
   const { exposure } = lease;
   if (exposure.kind === "none") {
     found.push({ invariant: 4, what: `${lease.id} lives, and is said to expose nothing` });
-  } else if (exposure.kind === "until" && seen.now > exposure.until + MARGIN_MS) {
-    const late = Math.round(seen.now - exposure.until);
+  } else if (exposure.kind === "until" && clock.now() > exposure.until + MARGIN_MS) {
+    const late = Math.round(clock.now() - exposure.until);
     found.push({ invariant: 4, what: `${lease.id} lives ${late} ms past what it says` });
   }
   const granted = lease.plan.grant["groups"];
@@ -76,9 +65,13 @@ function ofLiveCredential(seen: Seen, { name, groups }: FakeCredential): readonl
 /** The row's own clock against the backend's. */
 const MARGIN_MS = 2 * TIMES.clockSkewSecondsMax * 1000;
 
-function ofChild(seen: Seen, childId: TaskId, parentId: TaskId): readonly Violation[] {
-  const [task, parent] = [seen.tasks.get(childId), seen.tasks.get(parentId)];
-  if (task === undefined || parent === undefined) return [];
+function ofChild(
+  { ledger }: SimulatedInstallation,
+  childId: TaskId,
+  parentId: TaskId,
+): readonly Violation[] {
+  const [task, parent] = [ledger.inspect.task(childId), ledger.inspect.task(parentId)];
+  if (task === null || parent === null) return [];
   const found: Violation[] = [];
   if (task.deadlineAt > parent.deadlineAt) {
     found.push({ invariant: 5, what: `${task.id} may last longer than its parent` });
@@ -100,15 +93,19 @@ export function lookAtRest(
   installation: SimulatedInstallation,
   agents: AgentsLog,
 ): readonly Violation[] {
-  const seen = see(installation);
+  const { ledger } = installation;
   const found = [...lookNow(installation, agents)];
-  for (const lease of seen.leases.values()) {
+  for (const lease of ledger.inspect.leases()) {
+    // Either it really had come back, or it never was away: both are defects.
+    if (lease.endReason === "resurfaced") {
+      found.push({ invariant: 1, what: `${lease.id} was taken for an orphan` });
+    }
     if (lease.state !== "ended") {
       const why = lease.lastError ?? "never tried";
       found.push({ invariant: 10, what: `${lease.id} is still ${lease.state}: ${why}` });
     }
   }
-  for (const task of seen.tasks.values()) {
+  for (const task of ledger.inspect.tasks()) {
     if (task.state === "active") {
       found.push({ invariant: 10, what: `${task.id} is still active after its deadline` });
     }
@@ -167,7 +164,7 @@ export interface EventWatch {
   lookAtAll(): readonly Violation[];
 }
 
-const SAMPLE = 20;
+const SAMPLE = 4;
 
 export function watchEvents({ ledger }: SimulatedInstallation): EventWatch {
   const known: string[] = [];
@@ -182,8 +179,16 @@ export function watchEvents({ ledger }: SimulatedInstallation): EventWatch {
         return [{ invariant: 7, what: `event ${index} was altered or lost` }];
       }
     }
-    for (const event of events.slice(known.length)) known.push(text(event));
-    return [];
+    const found: Violation[] = [];
+    for (let index = known.length; index < events.length; index++) {
+      const event = events[index];
+      if (event === undefined) continue;
+      known.push(text(event));
+      if (event.kind === "lease.resurfaced" || event.data["reason"] === "resurfaced") {
+        found.push({ invariant: 1, what: `${event.leaseId} was taken for an orphan` });
+      }
+    }
+    return found;
   };
   return {
     look: () => {

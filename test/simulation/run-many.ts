@@ -9,16 +9,20 @@ export interface ManyHistories {
   readonly failed: History | null;
 }
 
-/** Histories of `<seed>/0`, `<seed>/1`, …, until there were that many lifecycles or one fails. */
+/**
+ * Histories of `<seed>/0`, `<seed>/1`, …, until there were that many lifecycles, one fails, or
+ * `stop` is aborted.
+ */
 export async function runMany(
   seed: string,
   lifecycles: number,
   progress: (done: number) => void = () => undefined,
+  stop?: AbortSignal,
 ): Promise<ManyHistories> {
   const strikes = new Strikes();
   let done = 0;
   let histories = 0;
-  while (done < lifecycles) {
+  while (done < lifecycles && stop?.aborted !== true) {
     const history = await runHistory({ seed: `${seed}/${histories++}` });
     done += history.lifecycles;
     strikes.addAll(history.strikes);

@@ -1,13 +1,16 @@
 /**
- * `npm run simulate -- [--lifecycles N] [--seed S] [--strikes] [--json]`: histories of the real
- * core until there were N lifecycles. One seed is one run, exactly. Exit code 1 when an invariant
- * broke; then the smallest history like it is printed.
+ * `npm run simulate -- [--lifecycles N] [--seed S] [--strikes] [--write-page] [--json]`: histories
+ * of the real core until there were N lifecycles. One seed is one run, exactly. Exit code 1 when an
+ * invariant broke; then the smallest history like it is printed. `--write-page` puts what was hit
+ * into docs/invariants.md.
  */
 import { parseArgs } from "node:util";
 import { runMany, type ManyHistories } from "./run-many.ts";
+import { writeRun } from "./strikes-page.ts";
 import { shrink } from "./shrink.ts";
 
-const USAGE = "usage: npm run simulate -- [--lifecycles N] [--seed TEXT] [--strikes] [--json]";
+const USAGE =
+  "usage: npm run simulate -- [--lifecycles N] [--seed TEXT] [--strikes] [--write-page] [--json]";
 const PROGRESS_EVERY = 10_000;
 
 function optionsOf(args: readonly string[]) {
@@ -17,6 +20,7 @@ function optionsOf(args: readonly string[]) {
       lifecycles: { type: "string", default: "20000" },
       seed: { type: "string" },
       strikes: { type: "boolean", default: false },
+      "write-page": { type: "boolean", default: false },
       json: { type: "boolean", default: false },
     },
   });
@@ -25,7 +29,13 @@ function optionsOf(args: readonly string[]) {
     throw new Error("--lifecycles: expected a whole number from 1 on");
   }
   const seed = values.seed ?? new Date().toISOString();
-  return { lifecycles, seed, strikes: values.strikes, json: values.json };
+  return {
+    lifecycles,
+    seed,
+    strikes: values.strikes,
+    page: values["write-page"],
+    json: values.json,
+  };
 }
 
 const say = (line: string): void => {
@@ -49,16 +59,29 @@ async function main(): Promise<number> {
     process.stderr.write(`simulate: ${error instanceof Error ? error.message : ""}\n${USAGE}\n`);
     return 64;
   }
+  // Told to stop, it ends with the history under way and reports what it has done.
+  const stop = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stop.abort());
   let told = 0;
-  const result = await runMany(options.seed, options.lifecycles, (done) => {
-    if (done - told < PROGRESS_EVERY) return;
-    told = done;
-    process.stderr.write(`  … ${done} lifecycles\n`);
-  });
+  const result = await runMany(
+    options.seed,
+    options.lifecycles,
+    (done) => {
+      if (done - told < PROGRESS_EVERY) return;
+      told = done;
+      process.stderr.write(`  … ${done} lifecycles\n`);
+    },
+    stop.signal,
+  );
   await explain(result);
   const { histories, lifecycles, failed } = result;
   if (options.strikes) {
     for (const [pair, count] of result.strikes.entries()) say(`${pair}: ${count}`);
+  }
+  if (options.page && failed === null) {
+    const day = new Date().toISOString().slice(0, 10);
+    const strikes = new Map(result.strikes.entries());
+    writeRun({ seed: options.seed, lifecycles, histories, day, strikes });
   }
   say(`${lifecycles} lifecycles in ${histories} histories, seed ${options.seed}`);
   const violations = failed?.violations.length ?? 0;

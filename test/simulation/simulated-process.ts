@@ -1,7 +1,7 @@
 import { instantMs, type Clock, type InstantMs } from "@mayfly/spec";
 import type { FakeClock } from "@mayfly/testkit";
 import type { Draw } from "./draw.ts";
-import type { FaultRates, Strikes } from "./faults.ts";
+import { NO_FAULTS, type FaultRates, type Strikes } from "./faults.ts";
 
 /** What the processes of one history share. */
 export interface Machine {
@@ -11,12 +11,23 @@ export interface Machine {
   readonly strikes: Strikes;
   /** Replaced by none when the history calms down. */
   rates: FaultRates;
+  /** The await of this history at which processes die and freeze most. */
+  readonly focus: string;
   /** Backends that nobody can reach now. */
   readonly away: Set<string>;
+  /** When the last of the frozen processes goes on. */
+  awakeBy: InstantMs;
 }
 
 /** How far any clock may be from the ledger's: half of what is allowed between any two. */
 const SKEW_MS_MAX = 450;
+/**
+ * One await of each history is the worst place of all, so that rare ones are struck too: how many
+ * times more than elsewhere.
+ */
+export const oftenAt = ({ focus }: Machine, place: string): number =>
+  focus.startsWith(place) ? FOCUS_OFTEN : 1;
+const FOCUS_OFTEN = 20;
 const SLOW_MS_MAX = 4_000;
 const FREEZE_MS_MAX = 30_000;
 /** A new one each time: who waits for a promise that is kept would be kept with it. */
@@ -39,6 +50,7 @@ export class SimulatedProcess {
     this.name = name;
     this.#machine = machine;
     this.#skewMs = machine.draw.between(-SKEW_MS_MAX, SKEW_MS_MAX);
+    if (machine.rates !== NO_FAULTS) machine.strikes.add("clock", "skew");
     const { clock } = machine;
     this.clock = {
       now: () => instantMs(Math.round(clock.now() + this.#skewMs)),
@@ -47,7 +59,7 @@ export class SimulatedProcess {
         try {
           await clock.sleep(ms, signal);
         } finally {
-          await this.#goOn();
+          if (!this.#runs()) await this.#goOn();
         }
       },
     };
@@ -70,23 +82,35 @@ export class SimulatedProcess {
     this.#skewMs = this.#machine.draw.between(-SKEW_MS_MAX, SKEW_MS_MAX);
   }
 
-  /** An await on the world at `place`, which takes a while and may be this process's last. */
+  /** An await on the world at `place`, which may take a while and may be this process's last. */
   async pass(place: string): Promise<void> {
     const { draw, rates, strikes, clock } = this.#machine;
-    await this.#goOn();
-    if (draw.chance(rates.kill)) {
+    if (!this.#runs()) await this.#goOn();
+    const often = oftenAt(this.#machine, place);
+    if (draw.chance(rates.kill * often)) {
       strikes.add(place, "kill");
       this.kill();
       return never();
     }
-    if (draw.chance(rates.freeze)) {
+    if (draw.chance(rates.freeze * often)) {
       strikes.add(place, "freeze");
       this.#frozenUntil = instantMs(clock.now() + draw.between(100, FREEZE_MS_MAX));
+      this.#machine.awakeBy = instantMs(Math.max(this.#machine.awakeBy, this.#frozenUntil));
     }
-    const isSlow = draw.chance(rates.slow);
+    const isSlow = draw.chance(rates.slow * often);
     if (isSlow) strikes.add(place, "slow");
-    await clock.sleep(Math.round(draw.between(0, isSlow ? SLOW_MS_MAX : 3)));
-    await this.#goOn();
+    // Of two that meet, either is first: most awaits take time, and some none at all.
+    const ms = isSlow ? draw.between(1, SLOW_MS_MAX) : draw.whole(0, 4) - 2;
+    if (ms > 0) await clock.sleep(Math.round(ms));
+    if (!this.#runs()) await this.#goOn();
+  }
+
+  #runs(): boolean {
+    return this.#isAlive && this.#machine.clock.now() >= this.#frozenUntil;
+  }
+  /** When it goes on, if it stands still; else an instant that has passed. */
+  get frozenUntil(): InstantMs {
+    return this.#frozenUntil;
   }
 
   /** Resolves when this process runs: at once, after its freeze, or never again. */

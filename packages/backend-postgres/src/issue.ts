@@ -134,7 +134,7 @@ function urlOf({ settings }: Lane, username: string, password: string): string {
  * A name that is taken already is no ordinary refusal: it is this lease's own tombstone or role,
  * and somebody has to look at it.
  */
-function issueFailure(thrown: unknown): BackendError {
+export function issueFailure(thrown: unknown): BackendError {
   const taken =
     thrown instanceof PgFailure &&
     (thrown.sqlstate === SQLSTATE.duplicateObject || thrown.sqlstate === SQLSTATE.uniqueViolation);

@@ -1,23 +1,12 @@
-import {
-  BrokerError,
-  idFromUuid,
-  uuidOfId,
-  type Activation,
-  type ActivateResult,
-  type LeaseHandle,
-  type LeaseState,
-} from "@mayfly/spec";
+import { idFromUuid, uuidOfId, type ActivateResult, type LeaseState } from "@mayfly/spec";
 import { appendEvents, BROKER, type NewEvent } from "./append-events.ts";
 import { createCommitter, type BatchResult } from "./committer.ts";
+import { knownActivation, type ActivateRequest } from "./known-activation.ts";
 import { lockTaskPaths, type LockMode } from "./lock-task-paths.ts";
 import { limitLockWait } from "./lock-wait.ts";
 import { withRetries, type RetryPorts } from "./retry.ts";
 import { hex, rows, uuids, type Sql, type Statement, type Transaction } from "./sql.ts";
 
-export interface ActivateRequest {
-  readonly lease: LeaseHandle<"reserved">;
-  readonly activation: Activation;
-}
 type Outcome = BatchResult<ActivateResult>;
 
 export interface ActivateStage {
@@ -25,11 +14,7 @@ export interface ActivateStage {
   idle(): Promise<void>;
 }
 
-/**
- * Step 8 of the exchange, as a group commit. When the outcome of a commit is unknown, the row is
- * read again on another connection; when that fails too, `ledger_unavailable` leaves here, and the
- * caller drops the secret.
- */
+/** Step 8 of the exchange, as a group commit; rows are read again on another connection. */
 export function createActivate(ports: RetryPorts, sql: Sql, rereads: Sql): ActivateStage {
   const committer = createCommitter<ActivateRequest, ActivateResult>(ports, {
     name: "activations",
@@ -42,21 +27,7 @@ export function createActivate(ports: RetryPorts, sql: Sql, rereads: Sql): Activ
   });
   const reread = (request: ActivateRequest) =>
     withRetries(ports, () => rereadActivation(rereads, request));
-  const activate = async (request: ActivateRequest): Promise<ActivateResult> => {
-    try {
-      return await committer.submit(request);
-    } catch (error) {
-      if (!BrokerError.is(error) || error.code !== "ledger_unavailable") throw error;
-      const known = await reread(request).catch(() => null);
-      if (known === null) throw error;
-      if (known !== "unwritten") return known;
-      // Not written, or not yet: a second try waits for the first, and finds out which.
-      const second = await committer.submit(request);
-      if (second.kind !== "refused") return second;
-      const now = await reread(request);
-      return now === "unwritten" ? second : now;
-    }
-  };
+  const activate = knownActivation((request) => committer.submit(request), reread);
   return { activate, idle: () => committer.idle() };
 }
 

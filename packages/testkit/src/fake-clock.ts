@@ -4,8 +4,11 @@ import { instantMs, type Clock, type InstantMs } from "@mayfly/spec";
 export interface FakeClock extends Clock {
   /** Moves time on by `ms`, waking sleepers in the order they are due, each at its own instant. */
   advance(ms: number): Promise<void>;
-  /** Moves to the next sleeper's instant and wakes it; false if nobody sleeps. */
-  advanceToNext(): Promise<boolean>;
+  /**
+   * Moves to the next sleeper's instant and wakes it; false if nobody sleeps. Who does nothing
+   * between two such calls may say `settled`: then it waits only once.
+   */
+  advanceToNext(settled?: boolean): Promise<boolean>;
   /** Lets what is already possible happen, without moving time. */
   settle(): Promise<void>;
   /** Shifts the wall clock alone, as an operator or NTP does; sleeps and `monotonicMs` do not. */
@@ -18,7 +21,42 @@ interface Sleeper {
   readonly dueMs: number;
   /** Sleepers due at one instant wake in the order they went to sleep. */
   readonly order: number;
+  /** Aborted; it stays in the heap until its turn. */
+  isGone: boolean;
   wake(): void;
+}
+
+const isSooner = (a: Sleeper, b: Sleeper): boolean =>
+  a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.order < b.order);
+
+/** A binary heap, soonest first. */
+function push(heap: Sleeper[], one: Sleeper): void {
+  let at = heap.length;
+  heap.push(one);
+  while (at > 0) {
+    const up = (at - 1) >> 1;
+    const above = heap[up];
+    if (above === undefined || isSooner(above, one)) break;
+    heap[at] = above;
+    at = up;
+  }
+  heap[at] = one;
+}
+
+function takeFirst(heap: Sleeper[]): void {
+  const last = heap.pop();
+  if (last === undefined || heap.length === 0) return;
+  let at = 0;
+  for (;;) {
+    const [left, right] = [heap[2 * at + 1], heap[2 * at + 2]];
+    if (left === undefined) break;
+    const isRight = right !== undefined && isSooner(right, left);
+    const below = isRight ? right : left;
+    if (isSooner(last, below)) break;
+    heap[at] = below;
+    at = 2 * at + (isRight ? 2 : 1);
+  }
+  heap[at] = last;
 }
 
 /** 2026-01-01T00:00:00Z: an instant that looks like one in a failed assertion. */
@@ -28,25 +66,20 @@ export function createFakeClock(startAt: number = START_MS): FakeClock {
   let monotonicMs = 0;
   let wallOffsetMs = startAt;
   let order = 0;
-  const sleepers = new Set<Sleeper>();
+  const heap: Sleeper[] = [];
+  let sleepers = 0;
 
   const next = (): Sleeper | undefined => {
-    let first: Sleeper | undefined;
-    for (const one of sleepers) {
-      const isSooner =
-        first === undefined ||
-        one.dueMs < first.dueMs ||
-        (one.dueMs === first.dueMs && one.order < first.order);
-      if (isSooner) first = one;
-    }
-    return first;
+    while (heap[0]?.isGone === true) takeFirst(heap);
+    return heap[0];
   };
 
   const wakeNext = async (notAfterMs: number): Promise<boolean> => {
     const sleeper = next();
     if (sleeper === undefined || sleeper.dueMs > notAfterMs) return false;
     monotonicMs = Math.max(monotonicMs, sleeper.dueMs);
-    sleepers.delete(sleeper);
+    takeFirst(heap);
+    sleepers--;
     sleeper.wake();
     await settle();
     return true;
@@ -62,18 +95,21 @@ export function createFakeClock(startAt: number = START_MS): FakeClock {
           return;
         }
         const abort = (): void => {
-          sleepers.delete(sleeper);
+          sleeper.isGone = true;
+          sleepers--;
           reject(reasonOf(signal));
         };
         const sleeper: Sleeper = {
           dueMs: monotonicMs + Math.max(0, ms),
           order: order++,
+          isGone: false,
           wake: () => {
             signal?.removeEventListener("abort", abort);
             resolve();
           },
         };
-        sleepers.add(sleeper);
+        push(heap, sleeper);
+        sleepers++;
         signal?.addEventListener("abort", abort, { once: true });
       }),
     advance: async (ms) => {
@@ -83,8 +119,8 @@ export function createFakeClock(startAt: number = START_MS): FakeClock {
       monotonicMs = untilMs;
       await settle();
     },
-    advanceToNext: async () => {
-      await settle();
+    advanceToNext: async (settled = false) => {
+      if (!settled) await settle();
       return wakeNext(Number.POSITIVE_INFINITY);
     },
     settle,
@@ -92,7 +128,7 @@ export function createFakeClock(startAt: number = START_MS): FakeClock {
       wallOffsetMs += ms;
     },
     get sleepers() {
-      return sleepers.size;
+      return sleepers;
     },
   };
 }

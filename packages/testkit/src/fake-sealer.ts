@@ -23,7 +23,7 @@ export function createFakeSealer(keyNames: readonly [string, ...string[]] = ["fa
     seal: async (plain, binding) => {
       const name = keyNames[0];
       const nonce = hash(`nonce:${name}:${sealedCount++}`).subarray(0, 12);
-      const cipher = createCipheriv("aes-256-gcm", hash(`key:${name}`), nonce);
+      const cipher = createCipheriv("aes-256-gcm", keyNamed(name), nonce);
       cipher.setAAD(Buffer.from(binding));
       const body = Buffer.concat([cipher.update(plain.expose("seal"), "utf8"), cipher.final()]);
       const mark = hash(`name:${name}`).subarray(0, 8);
@@ -33,7 +33,7 @@ export function createFakeSealer(keyNames: readonly [string, ...string[]] = ["fa
       const bytes = Buffer.from(sealed);
       const name = keys.get(bytes.toString("hex", 0, 8));
       if (name === undefined || bytes.length < 36) throw cannotOpen();
-      const decipher = createDecipheriv("aes-256-gcm", hash(`key:${name}`), bytes.subarray(8, 20), {
+      const decipher = createDecipheriv("aes-256-gcm", keyNamed(name), bytes.subarray(8, 20), {
         authTagLength: 16,
       });
       decipher.setAAD(Buffer.from(binding)).setAuthTag(bytes.subarray(-16));
@@ -57,6 +57,14 @@ export function createFakeSealer(keyNames: readonly [string, ...string[]] = ["fa
     verifyTag: (text, tag) =>
       /^[0-9a-f]{64}$/.test(tag) && timingSafeEqual(Buffer.from(tag, "hex"), hmac("tag", text)),
   };
+}
+
+const knownKeys = new Map<string, Buffer>();
+/** Made once: a simulation seals a million times under one name. */
+function keyNamed(name: string): Buffer {
+  const known = knownKeys.get(name) ?? hash(`key:${name}`);
+  knownKeys.set(name, known);
+  return known;
 }
 
 function hash(text: string): Buffer {

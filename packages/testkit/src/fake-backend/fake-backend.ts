@@ -35,9 +35,10 @@ import {
   type FakeUpstream,
   NameTaken,
   PastDeadline,
+  type CreateRequest,
   type FakeCredential,
-  type FakeOperation,
 } from "./fake-upstream.ts";
+import { noEffect, underFault, type UpstreamCall } from "./under-fault.ts";
 
 export interface FakeBackendOptions {
   readonly upstream: FakeUpstream;
@@ -45,6 +46,8 @@ export interface FakeBackendOptions {
   readonly type?: string;
   /** Whatever is left out: immediate revocation, expiry enforced upstream, renewal and listing. */
   readonly capabilities?: Partial<BackendCapabilities>;
+  /** How it makes a credential, when not by one call at once: its failures are its own. */
+  readonly mint?: (request: CreateRequest, context: IssueContext) => Promise<FakeCredential>;
 }
 
 const DEFAULTS: BackendCapabilities = {
@@ -74,20 +77,18 @@ export function createFakeBackend(options: FakeBackendOptions): CredentialBacken
     describeConfig: (config) => ({ ...parseFakeConfig(config), password: "[secret]" }),
     plan: planFake,
     isWithin: isWithinFake,
-    open: (_config, host) => open(options.upstream, capabilities, host),
+    open: (_config, host) => open(options, capabilities, host),
   };
 }
 
-interface Call {
-  readonly upstream: FakeUpstream;
+interface Call extends UpstreamCall {
   readonly capabilities: BackendCapabilities;
   readonly host: BackendHost;
-  /** Rejects after `close`. */
-  requireOpen(): void;
+  readonly mint: FakeBackendOptions["mint"];
 }
 
 function open(
-  upstream: FakeUpstream,
+  { upstream, mint }: FakeBackendOptions,
   capabilities: BackendCapabilities,
   host: BackendHost,
 ): OpenBackend {
@@ -96,6 +97,7 @@ function open(
     upstream,
     capabilities,
     host,
+    mint,
     requireOpen: () => {
       if (closed) throw noEffect("the fake backend is closed");
     },
@@ -131,70 +133,13 @@ function open(
   }
 }
 
-const noEffect = (message: string): BackendError =>
-  new BackendError(message, { effect: "none", retry: { kind: "after", seconds: secondsOf(1) } });
-const unknownEffect = (message: string): BackendError =>
-  new BackendError(message, { effect: "unknown", retry: { kind: "after", seconds: secondsOf(1) } });
-const secondsOf = durationSeconds;
-
-/**
- * Runs `act` under the operation's next fault. `act` is the whole of what the upstream does, so
- * that it happens or does not.
- */
-async function underFault<T>(
-  call: Call,
-  operation: FakeOperation,
-  name: string,
-  context: CallContext,
-  act: { readonly effect: () => T; readonly pretended: () => T },
-): Promise<T> {
-  call.requireOpen();
-  const { upstream } = call;
-  if (context.signal.aborted) throw noEffect(`${operation}: aborted before anything was sent`);
-  upstream.calls.push({ operation, name });
-  const fault = upstream.takeFault(operation);
-  switch (fault) {
-    case null:
-      return act.effect();
-    case "refuse":
-      throw new BackendError(`${operation}: the upstream refused`, {
-        effect: "none",
-        retry: { kind: "never" },
-      });
-    case "unavailable":
-      throw noEffect(`${operation}: the upstream is unavailable`);
-    case "timeout_without_effect":
-      throw unknownEffect(`${operation}: timed out`);
-    case "timeout_with_effect":
-      act.effect();
-      throw unknownEffect(`${operation}: timed out`);
-    case "late_effect":
-      upstream.postpone(act.effect);
-      throw unknownEffect(`${operation}: timed out`);
-    case "hang":
-      return hang(operation, context);
-    case "pretend":
-      return act.pretended();
-  }
-}
-
-function hang(operation: FakeOperation, context: CallContext): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    context.signal.addEventListener(
-      "abort",
-      () => reject(unknownEffect(`${operation}: aborted after it was sent`)),
-      { once: true },
-    );
-  });
-}
-
 const handleOf = (credential: Pick<FakeCredential, "name" | "id">): Secret =>
   Secret.of(JSON.stringify({ name: credential.name, id: credential.id }));
 
 const tagged = (name: string): string => `fake/${name}`;
 
 async function issue(call: Call, plan: IssuePlan, context: IssueContext): Promise<Issued> {
-  const { upstream, host } = call;
+  const { host } = call;
   if (context.clock.now() > context.issueBy) throw noEffect("issue: past issueBy, nothing sent");
   const grant = parseFakeRole(plan.grant);
   const password = Buffer.from(host.random.bytes(24)).toString("base64url");
@@ -206,10 +151,27 @@ async function issue(call: Call, plan: IssuePlan, context: IssueContext): Promis
     expiresAt: plan.expiresAt,
     issueBy: context.issueBy,
   };
-  const made = await underFault(call, "issue", plan.externalName, context, {
+  const made =
+    call.mint === undefined
+      ? await mintAtOnce(call, request, context)
+      : await call.mint(request, context);
+  return {
+    material: { username: made.name, password: Secret.of(made.password) },
+    fingerprintOf: "password",
+    expiresAt: made.expiresAt,
+    handle: handleOf(made),
+  };
+}
+
+const mintAtOnce = (
+  call: Call,
+  request: CreateRequest,
+  context: IssueContext,
+): Promise<FakeCredential> =>
+  underFault(call, "issue", request.name, context, {
     effect: () => {
       try {
-        return upstream.create(request);
+        return call.upstream.create(request);
       } catch (refusal) {
         if (refusal instanceof NameTaken) {
           throw new BackendError("issue: the name is taken", {
@@ -224,13 +186,6 @@ async function issue(call: Call, plan: IssuePlan, context: IssueContext): Promis
     },
     pretended: () => ({ ...request, id: 0, refusedFrom: null, sessions: 0 }),
   });
-  return {
-    material: { username: made.name, password: Secret.of(made.password) },
-    fingerprintOf: "password",
-    expiresAt: made.expiresAt,
-    handle: handleOf(made),
-  };
-}
 
 async function recover(call: Call, plan: IssuePlan, context: CallContext): Promise<Recovered> {
   const { upstream, host, capabilities } = call;
@@ -261,7 +216,7 @@ async function recover(call: Call, plan: IssuePlan, context: CallContext): Promi
 
 const waiting = (ms: number, reason: string): Recovered => ({
   outcome: "wait",
-  seconds: secondsOf(Math.max(1, Math.ceil(ms / 1000))),
+  seconds: durationSeconds(Math.max(1, Math.ceil(ms / 1000))),
   reason,
 });
 

@@ -33,6 +33,10 @@ export type FakeOperation =
  * | `timeout_without_effect` | effect unknown            | nothing                                |
  * | `timeout_with_effect`    | effect unknown            | acted                                  |
  * | `late_effect`            | effect unknown            | acts when `deliverLate` is called      |
+ * | `reset_after_effect`     | effect unknown            | acted; the connection was cut          |
+ * | `rate_limited`           | effect none, in 3 s (429) | nothing                                |
+ * | `internal_error`         | effect unknown (500)      | nothing                                |
+ * | `twice`                  | the first answer          | acted twice: a repeated request        |
  * | `hang`                   | nothing, until aborted    | nothing; effect unknown after abortion |
  * | `pretend`                | success                   | nothing: the lie that a probe finds    |
  */
@@ -42,6 +46,10 @@ export type FakeFault =
   | "timeout_without_effect"
   | "timeout_with_effect"
   | "late_effect"
+  | "reset_after_effect"
+  | "rate_limited"
+  | "internal_error"
+  | "twice"
   | "hang"
   | "pretend";
 
@@ -142,6 +150,18 @@ export class FakeUpstream {
     const { issueBy: _, ...rest } = request;
     const made = { ...rest, id: this.#nextId++, refusedFrom: null, sessions: 0 };
     this.#credentials.set(made.name, made);
+    return made;
+  }
+
+  /** All or none of them, as one transaction. */
+  createAll(requests: readonly CreateRequest[]): readonly FakeCredential[] {
+    const made: FakeCredential[] = [];
+    try {
+      for (const request of requests) made.push(this.create(request));
+    } catch (refusal) {
+      for (const { name } of made) this.forget(name);
+      throw refusal;
+    }
     return made;
   }
 

@@ -1,6 +1,9 @@
 export { createFakeBackend, type FakeBackendOptions } from "./fake-backend.ts";
 export {
   FakeUpstream,
+  NameTaken,
+  PastDeadline,
+  type CreateRequest,
   type FakeCredential,
   type FakeFault,
   type FakeOperation,

@@ -14,10 +14,12 @@ import {
 import {
   append,
   proveAgain,
-  isLive,
+  indexLease,
+  indexTask,
   isOpen,
   leaseEvent,
   leaseOf,
+  lineage,
   markEnding,
   requireTask,
   taskOf,
@@ -66,7 +68,7 @@ export function createIssueLedger(store: MemoryStore): IssueLedger {
         if (reason !== null) {
           row.state = "ending";
           row.endRequestedAt ??= clock.now();
-          row.endReason ??= reason;
+          row.endReason ??= "the task was ended before the credential was handed out";
           row.nextAttemptAt = clock.now();
           leaseEvent(store, row, "lease.withheld", BROKER, { reason });
           return { kind: "withheld", reason };
@@ -82,8 +84,9 @@ export function createIssueLedger(store: MemoryStore): IssueLedger {
         row.state = "ended";
         row.outcome = "abandoned";
         row.endedAt = store.clock.now();
-        row.endReason ??= why;
+        row.endReason = why;
         row.version++;
+        indexLease(store, row);
         leaseEvent(store, row, "lease.abandoned", BROKER, { why });
       }),
     recordDenial: ({ decision, workload, role, tokenUse }) =>
@@ -112,11 +115,13 @@ export function createIssueLedger(store: MemoryStore): IssueLedger {
         if (row.state !== "active" || row.sealedHandle === null || !isLater) {
           throw new BrokerError("conflict", `${row.id} cannot be renewed to that time.`);
         }
-        store.decisions.set(decision.id, decision);
+        store.decisions.set(decision.id, { ...decision, taskId: row.taskId });
         row.expiresAt = expiresAt;
         row.version++;
         const actor: Actor = { kind: "workload", name: row.workload ?? "" };
-        leaseEvent(store, row, "lease.renewed", actor, { expires_at: expiresAt });
+        const ids = { taskId: row.taskId, leaseId: row.id, decisionId: decision.id };
+        append(store, { kind: "decision.permitted", actor, ...ids });
+        append(store, { kind: "lease.renewed", actor, ...ids, data: { expires_at: expiresAt } });
         return { kind: "recorded", sealedHandle: row.sealedHandle, lease: leaseOf(store, row) };
       }),
   };
@@ -135,10 +140,14 @@ function reservedRow(store: MemoryStore, handle: LeaseHandle<"reserved">): Lease
 }
 
 function withheldBecause(store: MemoryStore, row: LeaseRow): string | null {
-  if (row.isSuperseded) return "the request was repeated with its Idempotency-Key";
   const task = row.taskId === null ? undefined : store.tasks.get(row.taskId);
-  if (task === undefined || !isOpen(store, task)) return "the task is ending";
-  return row.endRequestedAt === null ? null : (row.endReason ?? "its end was requested");
+  const isToEnd = row.isSuperseded || row.endRequestedAt !== null;
+  // Not its deadline, which the lease's own expiry lies within.
+  const goesOn =
+    task !== undefined &&
+    lineage(store, task).every((one) => one.state === "active" && one.end === null);
+  if (!isToEnd && goesOn) return null;
+  return "the end of the task or of the lease was requested meanwhile";
 }
 
 const ended = (task: Pick<Task, "id">): BrokerError =>
@@ -163,6 +172,7 @@ function reserve(store: MemoryStore, reservation: Reservation): ReserveResult {
 
   useOneTime();
   store.tasks.set(task.id, task);
+  indexTask(store, task);
   recordTask(store, reservation, task);
   for (const decision of reservation.decisions) {
     store.decisions.set(decision.id, { ...decision, taskId: task.id });
@@ -251,7 +261,7 @@ function checkTask(store: MemoryStore, { task, confirmation }: Reservation): Tas
 }
 
 function checkLimits(store: MemoryStore, { leases, limits }: Reservation, task: TaskRow): void {
-  const live = [...store.leases.values()].filter(isLive);
+  const live = [...store.live];
   const workload = workloadName(task.workload);
   const check = (what: string, limit: number, isCounted: (row: LeaseRow) => boolean): void => {
     const wanted = live.filter(isCounted).length + leases.length;
@@ -279,10 +289,10 @@ function recordTask(store: MemoryStore, { task }: Reservation, row: TaskRow): vo
 }
 
 function supersede(store: MemoryStore, key: string): void {
-  for (const row of store.leases.values()) {
-    if (row.key !== key || !isLive(row)) continue;
+  for (const row of store.live) {
+    if (row.key !== key) continue;
     row.isSuperseded = true;
-    markEnding(store, row, BROKER, "the request was repeated with its Idempotency-Key");
+    markEnding(store, row, BROKER, "superseded by a repeated request");
   }
 }
 
@@ -327,7 +337,9 @@ function insertLease(
     key,
   };
   store.leases.set(row.id, row);
+  indexLease(store, row);
   const actor: Actor = { kind: "workload", name: row.workload ?? "" };
-  leaseEvent(store, row, "lease.reserved", actor, { role: intent.role });
+  const ids = { taskId: row.taskId, leaseId: row.id, decisionId: row.decisionId };
+  append(store, { kind: "lease.reserved", actor, ...ids, data: { role: intent.role } });
   return row;
 }

@@ -4,6 +4,7 @@ import type {
   IssueLedger,
   IssuingHealth,
   Lease,
+  LeaseId,
   LedgerEvent,
   LedgerQueries,
   LogExporter,
@@ -12,6 +13,7 @@ import type {
   SigningKeyStore,
   SweepLedger,
   Task,
+  TaskId,
   TaskLedger,
 } from "@mayfly/spec";
 import { createMemoryCatalog } from "./catalog.ts";
@@ -22,7 +24,7 @@ import { createQueries } from "./queries.ts";
 import { createSelectorEnds } from "./selector-ends.ts";
 import { createSecurityQueries } from "./security-queries.ts";
 import { createSigningKeys } from "./signing-keys.ts";
-import { createStore, leaseOf, taskOf } from "./store.ts";
+import { createStore, leaseOf, taskOf, type LeaseRow } from "./store.ts";
 import { createIssuingHealth, createSweepLedger } from "./sweep-ledger.ts";
 import { createTaskLedger } from "./task-ledger.ts";
 
@@ -42,6 +44,12 @@ export interface MemoryLedger {
   /** What a test asserts on: looks past the faults, at once. */
   readonly inspect: {
     leases(): readonly Lease[];
+    lease(id: LeaseId): Lease | null;
+    task(id: TaskId): Task | null;
+    /** What `activate` compares, and what it wrote. */
+    row(id: LeaseId): Pick<LeaseRow, "state" | "version" | "sealedHandle" | "isUnsettled"> | null;
+    /** How much there is that is not ended. */
+    open(): { readonly leases: number; readonly tasks: number };
     tasks(): readonly Task[];
     events(): readonly LedgerEvent[];
   };
@@ -66,6 +74,16 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
     faults: store.gate,
     inspect: {
       leases: () => [...store.leases.values()].map((row) => leaseOf(store, row)),
+      lease: (id) => {
+        const row = store.leases.get(id);
+        return row === undefined ? null : leaseOf(store, row);
+      },
+      task: (id) => {
+        const row = store.tasks.get(id);
+        return row === undefined ? null : taskOf(store, row);
+      },
+      row: (id) => store.leases.get(id) ?? null,
+      open: () => ({ leases: store.live.size, tasks: store.activeTasks.size }),
       tasks: () => [...store.tasks.values()].map((row) => taskOf(store, row)),
       events: () => [...store.events],
     },

@@ -6,6 +6,7 @@ import {
   plusSeconds,
   uuidOfId,
   workloadName,
+  type BackendId,
   type EndPreview,
   type EndRequestBySelector,
   type EndSelector,
@@ -252,17 +253,19 @@ function mark(store: MemoryStore, row: SelectorEndRow, limit: number): MarkedMem
     append(store, { kind: "task.end_requested", actor, taskId: id, data });
   }
   const pendingLeases = [...leases].filter(([, member]) => member.pending).slice(0, limit);
+  const due = new Set<BackendId>();
   for (const [id, member] of pendingLeases) {
     member.pending = false;
     const lease = store.leases.get(id);
-    if (lease !== undefined) markEnding(store, lease, end.actor, end.reason);
+    if (lease === undefined) continue;
+    if (lease.state === "active") due.add(lease.backendId);
+    markEnding(store, lease, end.actor, end.reason);
   }
-  const marked = pendingLeases.flatMap(([id]) => store.leases.get(id) ?? []);
   const left = [...tasks.values(), ...leases.values()].filter(({ pending }) => pending);
   return {
     marked: pendingTasks.length + pendingLeases.length,
     taskIds: pendingTasks.map(([id]) => id),
-    backendIds: [...new Set(marked.map(({ backendId }) => backendId))],
+    backendIds: [...due],
     pending: left.length,
   };
 }

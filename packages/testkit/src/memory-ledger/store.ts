@@ -78,6 +78,9 @@ export interface MemoryStore {
   readonly gate: FaultGate;
   readonly tasks: Map<TaskId, TaskRow>;
   readonly leases: Map<LeaseId, LeaseRow>;
+  /** Of those, what is not ended: what sweeps and limits look through, as by a partial index. */
+  readonly live: Set<LeaseRow>;
+  readonly activeTasks: Set<TaskRow>;
   readonly decisions: Map<DecisionId, Decision>;
   readonly events: Mutable<LedgerEvent>[];
   readonly keys: Map<string, KeyRow>;
@@ -97,6 +100,8 @@ export function createStore(clock: Clock): MemoryStore {
     gate: createFaultGate(() => clock.monotonicMs()),
     tasks: new Map(),
     leases: new Map(),
+    live: new Set(),
+    activeTasks: new Set(),
     decisions: new Map(),
     events: [],
     keys: new Map(),
@@ -147,12 +152,22 @@ export const leaseEvent = (
   actor: Actor,
   data: JsonObject = {},
 ): void => {
-  const { taskId, id: leaseId, decisionId } = row;
-  append(store, { kind, actor, taskId, leaseId, decisionId, data });
+  const { taskId, id: leaseId } = row;
+  append(store, { kind, actor, taskId, leaseId, data });
 };
 
-export const isLive = (row: Pick<LeaseRow, "state">): boolean =>
-  LIVE_LEASE_STATES.some((state) => state === row.state);
+const LIVE: ReadonlySet<string> = new Set(LIVE_LEASE_STATES);
+export const isLive = (row: Pick<LeaseRow, "state">): boolean => LIVE.has(row.state);
+
+/** After each change that makes a lease live, or ends it. */
+export function indexLease(store: MemoryStore, row: LeaseRow): void {
+  if (isLive(row)) store.live.add(row);
+  else store.live.delete(row);
+}
+export function indexTask(store: MemoryStore, row: TaskRow): void {
+  if (row.state === "active") store.activeTasks.add(row);
+  else store.activeTasks.delete(row);
+}
 
 export function leaseOf(store: MemoryStore, row: LeaseRow): Lease {
   return {

@@ -1,5 +1,6 @@
 import {
   BrokerError,
+  instantMs,
   instantOfId,
   plusSeconds,
   type Actor,
@@ -15,6 +16,7 @@ import {
 } from "@mayfly/spec";
 import {
   EPOCH,
+  indexLease,
   isLive,
   leaseEvent,
   lineage,
@@ -36,13 +38,13 @@ export function createSweepLedger(store: MemoryStore): SweepLedger {
     endStrays: (limit) => gate.run("endStrays", () => endStrays(store, limit)),
     dueBackends: () =>
       gate.run("dueBackends", () => {
-        const due = [...store.leases.values()].filter((row) => isDue(store, row));
+        const due = [...store.live].filter((row) => isDue(store, row));
         return [...new Set(due.map(({ backendId }) => backendId))].toSorted();
       }),
     claim: (backendId, limit, claimSeconds) =>
       gate.run("claim", () => {
         const now = store.clock.now();
-        return [...store.leases.values()]
+        return [...store.live]
           .filter((row) => row.backendId === backendId && isDue(store, row))
           .filter((row) => row.claimedUntil === null || row.claimedUntil <= now)
           .toSorted((a, b) => dueAt(a) - dueAt(b))
@@ -72,9 +74,8 @@ export function createIssuingHealth(store: MemoryStore): IssuingHealth {
       store.gate.run("health", () => ({
         sweepAgeSeconds: sweepAge(store, null),
         listingAgeSeconds: sweepAge(store, backendId),
-        stuck: [...store.leases.values()].filter(
-          (row) => row.backendId === backendId && row.state === "stuck",
-        ).length,
+        stuck: [...store.live].filter((row) => row.backendId === backendId && row.state === "stuck")
+          .length,
       })),
   };
 }
@@ -85,9 +86,8 @@ function dueTasks(store: MemoryStore): readonly DueTask[] {
     const since = store.clock.monotonicMs() - (now - row.lastHeartbeatAt);
     return now - row.lastHeartbeatAt - store.gate.downSince(since);
   };
-  return [...store.tasks.values()].flatMap((row): readonly DueTask[] => {
+  return [...store.activeTasks].flatMap((row): readonly DueTask[] => {
     const { id } = row;
-    if (row.state !== "active") return [];
     if (row.end !== null) return [{ id, due: "end_requested" }];
     if (row.deadlineAt <= now) return [{ id, due: "deadline" }];
     const isIdle = idleMs(row) >= row.descriptor.idleTimeoutSeconds * 1000;
@@ -97,19 +97,19 @@ function dueTasks(store: MemoryStore): readonly DueTask[] {
 
 function endStrays(store: MemoryStore, limit: number): number {
   let count = 0;
-  for (const row of store.tasks.values()) {
-    if (count >= limit || row.state !== "active") continue;
-    const parent = lineage(store, row).find((one) => one !== row && one.state !== "active");
+  for (const row of store.activeTasks) {
+    if (count >= limit) break;
+    const parent = lineage(store, row).findLast((one) => one !== row && one.state !== "active");
     if (parent === undefined || parent.state === "active") continue;
-    endRow(store, row, inherited(parent.state), SWEEP, "its parent ended");
+    endRow(store, row, inherited(parent.state), SWEEP, "a task above it ended");
     count++;
   }
-  for (const row of store.leases.values()) {
+  for (const row of store.live) {
     const task = row.taskId === null ? undefined : store.tasks.get(row.taskId);
     if (count >= limit || task === undefined || task.state === "active") continue;
     if (row.state !== "active" && row.state !== "reserved") continue;
     if (row.state === "reserved" && row.endRequestedAt !== null) continue;
-    markEnding(store, row, SWEEP, `the task is ${task.state}`);
+    markEnding(store, row, SWEEP, "its task is not active");
     count++;
   }
   return count;
@@ -134,14 +134,15 @@ function claim(store: MemoryStore, row: LeaseRow, claimSeconds: DurationSeconds)
   const now = store.clock.now();
   const dueFrom = row.endRequestedAt ?? dueAt(row);
   const dueForSeconds = row.endReason === "resurfaced" ? null : Math.max(0, (now - dueFrom) / 1000);
-  if (row.state === "active") markEnding(store, row, WORKER, "its time is over");
-  if (row.state === "reserved") {
+  if (row.state === "active" || row.state === "reserved") {
+    const was = row.state;
+    row.nextAttemptAt = instantMs(dueAt(row));
     row.state = "ending";
     row.version++;
     row.endRequestedAt ??= now;
-    row.endReason ??= "its mint was never settled";
-    row.nextAttemptAt = now;
-    leaseEvent(store, row, "lease.recovering", WORKER);
+    row.endReason ??= was === "active" ? "its time was over" : "nobody settled it in time";
+    const kind = was === "active" ? "lease.ending" : "lease.recovering";
+    leaseEvent(store, row, kind, WORKER, { reason: row.endReason });
   }
   const token = `claim-${store.counter++}`;
   row.claimToken = token;
@@ -172,7 +173,10 @@ function settle(store: MemoryStore, claimed: Claim, outcome: ClaimOutcome): bool
   row.claimToken = null;
   row.claimedUntil = null;
   row.version++;
-  row.waiting = null;
+  if (outcome.kind !== "failed") {
+    row.waiting = null;
+    row.lastError = null;
+  }
   switch (outcome.kind) {
     case "ended":
       row.state = "ended";
@@ -180,6 +184,7 @@ function settle(store: MemoryStore, claimed: Claim, outcome: ClaimOutcome): bool
       row.looked = outcome.looked;
       row.endedAt = now;
       row.nextAttemptAt = null;
+      indexLease(store, row);
       leaseEvent(store, row, "lease.ended", WORKER, {
         outcome: outcome.outcome,
         looked: outcome.looked,
@@ -236,6 +241,7 @@ function adopt(
   row.sealedHandle = sealedHandle;
   row.version++;
   store.leases.set(row.id, row);
+  indexLease(store, row);
   leaseEvent(store, row, "lease.resurfaced", SWEEP, { external_name: marked.externalName });
   return row.id;
 }

@@ -10,7 +10,7 @@ import {
   append,
   proveAgain,
   below,
-  isLive,
+  indexTask,
   isOpen,
   leaseOf,
   markEnding,
@@ -76,25 +76,55 @@ export function createTaskLedger(store: MemoryStore): TaskLedger {
 
 function applyEnd(store: MemoryStore, id: TaskId) {
   const task = requireTask(store, id);
-  const { end } = task;
-  if (end === null) throw new BrokerError("conflict", `No end of ${id} was requested.`);
+  if (task.state === "active" && task.end === null)
+    throw new BrokerError("conflict", `No end of ${id} was requested.`);
   const rows = below(store, id).toSorted((a, b) => a.depth - b.depth || (a.id < b.id ? -1 : 1));
   const ended: TaskId[] = [];
+  // By depth: a parent's ending is known before its children's.
+  const endings = new Map<TaskId, Ending>();
   for (const row of rows) {
+    const ending = endingOf(row, row.parentId === null ? undefined : endings.get(row.parentId));
+    if (ending === null) continue;
+    endings.set(row.id, ending);
     if (row.state !== "active") continue;
-    const state = row.end?.state ?? inherited(end.state);
-    endRow(store, row, state, row.end?.actor ?? end.actor, row.end?.reason ?? "its parent ended");
+    endRow(store, row, ending.state, ending.actor, ending.reason);
     ended.push(row.id);
   }
-  const tasks = new Set<TaskId | null>(rows.map((row) => row.id));
-  const leases = [...store.leases.values()].filter((row) => tasks.has(row.taskId) && isLive(row));
-  for (const row of leases)
-    markEnding(store, row, end.actor, `the task is ${task.state}: ${end.reason}`);
+  const leases = [...store.live].filter((row) => isOfTree(rows, row));
+  for (const row of leases) {
+    const own = row.taskId === null ? undefined : store.tasks.get(row.taskId);
+    const reason = `the task ended: ${own?.endReason ?? ""}`;
+    markEnding(store, row, own?.end?.actor ?? SWEEP, reason);
+  }
   return {
     ended,
     leases: leases.map(({ id: leaseId, backendId, state }) => ({ id: leaseId, backendId, state })),
   };
 }
+
+interface Ending {
+  readonly state: EndedTaskState;
+  readonly actor: Actor;
+  readonly reason: string;
+}
+const SWEEP: Actor = { kind: "system", name: "sweep" };
+const FOLLOWED = "the parent task ended: ";
+
+/** How it ended or is to end; null for one that goes on. */
+function endingOf(row: TaskRow, parent: Ending | undefined): Ending | null {
+  if (row.state !== "active") return { state: row.state, actor: SWEEP, reason: row.state };
+  if (row.end !== null) return row.end;
+  if (parent === undefined) return null;
+  const { reason } = parent;
+  return {
+    state: inherited(parent.state),
+    actor: parent.actor,
+    reason: reason.startsWith(FOLLOWED) ? reason : `${FOLLOWED}${reason}`,
+  };
+}
+
+const isOfTree = (tree: readonly TaskRow[], { taskId }: { readonly taskId: TaskId | null }) =>
+  tree.some(({ id }) => id === taskId);
 
 export function endRow(
   store: MemoryStore,
@@ -106,6 +136,7 @@ export function endRow(
   row.state = state;
   row.endedAt = store.clock.now();
   row.endReason = reason;
+  indexTask(store, row);
   append(store, { kind: "task.ended", actor, taskId: row.id, data: { state, reason } });
 }
 

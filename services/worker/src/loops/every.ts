@@ -58,20 +58,25 @@ export async function runEvery(loop: Loop, ports: LoopPorts, signal: AbortSignal
 }
 
 const passMsMaxOf = ({ intervalMs }: Loop): number => Math.max(60_000, intervalMs * 10);
+/** One for all: what `abort()` would make for each pass is dear, and nobody sees it. */
+const DONE = new Error("the pass has ended");
 
 async function runOnce(loop: Loop, ports: LoopPorts, signal: AbortSignal): Promise<boolean> {
   const { clock, log, random } = ports;
   const traceId = Buffer.from(random.bytes(16)).toString("hex");
-  const late = new AbortController();
+  // By hand: `AbortSignal.any` is dear, and idle loops do little else.
+  const given = new AbortController();
   const done = new AbortController();
+  const stop = (): void => given.abort(signal.reason);
+  signal.addEventListener("abort", stop, { once: true });
   const tooLate = async (): Promise<never> => {
     const passMsMax = passMsMaxOf(loop);
     await clock.sleep(passMsMax, done.signal);
     const error = new Error(`a pass took longer than ${passMsMax} ms`);
-    late.abort(error);
+    given.abort(error);
     throw error;
   };
-  const call: CallContext = { clock, signal: AbortSignal.any([signal, late.signal]), traceId };
+  const call: CallContext = { clock, signal: given.signal, traceId };
   try {
     await Promise.race([tracedPass(loop, ports, call), tooLate()]);
     return true;
@@ -80,7 +85,8 @@ async function runOnce(loop: Loop, ports: LoopPorts, signal: AbortSignal): Promi
       log.error("loop pass failed", { loop: loop.name, ...loop.fields, trace: traceId }, error);
     return false;
   } finally {
-    done.abort();
+    signal.removeEventListener("abort", stop);
+    done.abort(DONE);
   }
 }
 

@@ -1,0 +1,4 @@
+/** Group commit without a database, for who brings stages of another one: the simulator. */
+export { createCommitter, type BatchResult, type Committer, type Stage } from "./committer.ts";
+export { LedgerFault } from "./faults.ts";
+export { knownActivation, type ActivateRequest } from "./known-activation.ts";

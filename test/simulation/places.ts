@@ -1,0 +1,89 @@
+import { MINT_FAULTS } from "./batched-mints.ts";
+import { BACKEND_FAULTS } from "./faults.ts";
+import { COMMIT_FAULTS } from "./group-commits.ts";
+
+/** Calls of the ledger that a process may make, by port: each is two awaits, before and after. */
+export const LEDGER_CALLS = {
+  issueLedger: ["readIdempotent", "checkpoint", "abandon", "recordRenewal"],
+  taskLedger: ["find", "heartbeat", "requestEnd", "applyEnd", "endLease", "leasesBelow", "lease"],
+  sweepLedger: [
+    "dueTasks",
+    "endStrays",
+    "dueBackends",
+    "claim",
+    "now",
+    "adoptOrphans",
+    "recordSweep",
+  ],
+  selectorEnds: ["request", "look", "mark", "finish", "abandoned", "report", "liveMembers"],
+  health: ["read"],
+  catalog: ["version", "snapshot", "backendAt"],
+} as const;
+
+/** Stages of the group commit: each is three awaits of the process that commits. */
+const COMMITS = ["reserve", "activate", "settle", "recordDenial"] as const;
+const SKIPPING = ["reserve", "activate"] as const;
+
+/** The same of ports that have no faults of their own. */
+export const MORTAL_CALLS = { sealer: ["seal", "open"], taskTokens: ["sign", "verify"] } as const;
+export const QUEUE_CALLS = ["wakeAt", "wakeNow"] as const;
+
+/** What befalls the process itself at an await. */
+export const OF_PROCESS = ["kill", "freeze", "slow"] as const;
+
+/** Calls of the core that no simulated history makes, and why. */
+const NEVER_MADE: Readonly<Record<string, string>> = {
+  checkpoint: "no simulated backend mints in several steps",
+  backendAt: "no backend is deleted or moved to another server under its leases",
+};
+
+const ledgerCalls = (): readonly string[] =>
+  Object.values(LEDGER_CALLS)
+    .flat()
+    .filter((call) => NEVER_MADE[call] === undefined);
+
+/** Each await of a process on the world. */
+export const awaits = (): readonly [string, ...string[]] => {
+  const aroundOf = (place: string): readonly string[] => [`${place}, before`, `${place}, after`];
+  return [
+    "ledger.applyEnd, in transaction",
+    ...ledgerCalls().flatMap((call) => aroundOf(`ledger.${call}`)),
+    ...Object.keys(BACKEND_FAULTS).flatMap((call) => aroundOf(`backend.${call}`)),
+    ...Object.entries(MORTAL_CALLS).flatMap(([port, calls]) =>
+      calls.flatMap((call) => aroundOf(`${port}.${call}`)),
+    ),
+    ...QUEUE_CALLS.map((call) => `queue.${call}`),
+    ...COMMITS.flatMap((call) => [...aroundOf(`commit.${call}`), `commit.${call}, in transaction`]),
+    ...aroundOf("commit.reread"),
+    ...aroundOf("mints"),
+    "mints, on the wire",
+  ];
+};
+
+/** Every pair of a place and a fault that can be hit: a long run that misses one has a hole. */
+export function expectedPairs(): readonly (readonly [place: string, fault: string])[] {
+  const pairs: (readonly [string, string])[] = [];
+  for (const place of awaits()) for (const fault of OF_PROCESS) pairs.push([place, fault]);
+  for (const call of ledgerCalls()) {
+    pairs.push([`ledger.${call}`, "unreachable"], [`ledger.${call}`, "acknowledgement lost"]);
+  }
+  for (const [call, faults] of Object.entries(BACKEND_FAULTS)) {
+    for (const fault of faults) pairs.push([`backend.${call}`, fault]);
+    pairs.push([`backend.${call}`, "away: unavailable"], [`backend.${call}`, "away: hang"]);
+  }
+  for (const call of COMMITS) {
+    for (const fault of COMMIT_FAULTS) pairs.push([`commit.${call}`, fault]);
+    pairs.push([`commit.${call}`, "a batch of several"]);
+  }
+  for (const call of SKIPPING) pairs.push([`commit.${call}`, "locked: alone"]);
+  pairs.push(["commit.reserve", "a value that cannot be stored"]);
+  pairs.push(["commit.reread", "unreachable"]);
+  for (const fault of MINT_FAULTS) pairs.push(["mints", fault]);
+  pairs.push(["mints", "away: not sent"], ["mints", "a batch of several"]);
+  pairs.push(["backend.issue", "kill, request on the wire"]);
+  for (const fate of ["lost", "repeated", "late"]) pairs.push(["queue.ring", fate]);
+  for (const what of ["ledger away", "backend away", "queue forgets"]) pairs.push(["server", what]);
+  pairs.push(["clock", "jump"], ["clock", "skew"]);
+  pairs.push(["administrator", "end by selector"], ["administrator", "backend reconfigured"]);
+  return pairs;
+}

@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { durationSeconds, instantMs, plusSeconds, type TaskId } from "@mayfly/spec";
+import type { MemoryLedger } from "@mayfly/testkit";
+import { createDraw } from "./draw.ts";
+import { drawRates } from "./faults.ts";
+import type { RecordedOperation } from "./record-operations.ts";
+import { createReplayDatabase, type ReplayDatabase } from "./replay-database.ts";
+import { Replay, shapeOf } from "./replay-operations.ts";
+import { runHistory, SMALL } from "./run-history.ts";
+
+/** As many as there is time for, up to this many. */
+const HISTORIES_MAX = 10_000;
+const BUDGET_MS = 110_000;
+/** What a machine manages in that time that has nine others' work to do. */
+const HISTORIES_MIN = 50;
+const LANES = 3;
+const LONG_MS = 900_000;
+/** Between two histories of one ledger: nothing of the one is due in the other. */
+const GAP_SECONDS = durationSeconds(600);
+
+let databases: readonly ReplayDatabase[] = [];
+beforeAll(async () => {
+  databases = await Promise.all(Array.from({ length: LANES }, () => createReplayDatabase()));
+});
+afterAll(() => Promise.all(databases.map((database) => database.close())));
+
+/** Histories of `seed`, one after the other, on one ledger; returns how many. */
+async function playHistories(
+  seed: string,
+  database: ReplayDatabase,
+  untilMs: number,
+): Promise<{ readonly histories: number; readonly operations: number }> {
+  const replay = new Replay(database);
+  let startAt = instantMs(Date.now());
+  let histories = 0;
+  while (histories * LANES < HISTORIES_MAX && performance.now() < untilMs) {
+    const operations: RecordedOperation[] = [];
+    const name = `${seed}/${histories}`;
+    // While the ledger is away nothing is recorded; a changed backend has another revision there.
+    const drawn = drawRates(createDraw(name).fork("rates"));
+    const rates = { ...drawn, outage: 0, change: 0 };
+    const { installation } = await runHistory({
+      seed: name,
+      scale: SMALL,
+      rates,
+      startAt,
+      operations,
+    });
+    const { ledger, clock } = installation;
+    startAt = plusSeconds(clock.now(), GAP_SECONDS);
+    if (histories === 0) await replay.furnish(operations, await ledger.catalog.version());
+    const difference = await replay.play(name, operations);
+    if (difference !== null) {
+      expect(difference.postgres, difference.operation).toEqual(difference.model);
+    }
+    await compareEnds(name, ledger, database);
+    histories++;
+  }
+  return { histories, operations: replay.made };
+}
+
+async function compareEnds(
+  name: string,
+  ledger: MemoryLedger,
+  database: ReplayDatabase,
+): Promise<void> {
+  for (const { id, parentId } of ledger.inspect.tasks()) {
+    if (parentId !== null) continue;
+    const [model, real] = [await endOf(ledger, id), await endOf(database.broker, id)];
+    expect(shapeOf("taskChain", real), name).toEqual(shapeOf("taskChain", model));
+  }
+}
+
+/** What became of a task and all below it; of events, what both ledgers say of them. */
+async function endOf({ queries }: Pick<MemoryLedger, "queries">, id: TaskId): Promise<unknown> {
+  const chain = await queries.taskChain(id);
+  const events = chain?.events.map(({ kind, at, actor, taskId, leaseId, decisionId }) => ({
+    kind,
+    at,
+    actor,
+    taskId,
+    leaseId,
+    decisionId,
+  }));
+  return { ...chain, events };
+}
+
+test(
+  "simulated histories come to the same on real PostgreSQL, call by call and in the end",
+  async () => {
+    const seed = new Date().toISOString();
+    const untilMs = performance.now() + BUDGET_MS;
+    const played = await Promise.all(
+      databases.map((database, lane) => playHistories(`${seed}/${lane}`, database, untilMs)),
+    );
+    const histories = played.reduce((sum, lane) => sum + lane.histories, 0);
+    const operations = played.reduce((sum, lane) => sum + lane.operations, 0);
+    process.stderr.write(`replayed ${histories} histories, ${operations} calls, seed ${seed}\n`);
+    expect(histories).toBeGreaterThanOrEqual(HISTORIES_MIN);
+  },
+  LONG_MS,
+);
