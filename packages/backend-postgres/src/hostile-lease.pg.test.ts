@@ -110,7 +110,8 @@ for (const version of testedPostgresVersions()) {
         stop.abort();
       }
       await Promise.all(clients);
-      expect(rounds).toBeGreaterThan(4);
+      // All were there; how often they come back hangs on how soon they are shut out.
+      expect(rounds).toBeGreaterThanOrEqual(clients.length);
       expect(await afterEnd(issued)).toEqual(NOTHING);
     });
 
