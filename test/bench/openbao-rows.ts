@@ -29,7 +29,11 @@ async function rivals(
 ): Promise<Rivals> {
   await using started = new AsyncDisposableStack();
   const mayfly = started.use(
-    await startBenchInstallation(world, { backend: { scram_iterations: iterations } }),
+    await startBenchInstallation(world, {
+      // As OpenBao has it: see `BenchInstallationOptions`.
+      administrator: "superuser",
+      backend: { scram_iterations: iterations },
+    }),
   );
   const { server, trust } = mayfly;
   const bao = started.use(await startOpenBao(version, { server, trust, password }));
