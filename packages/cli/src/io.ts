@@ -19,6 +19,8 @@ export interface Io {
   readInput(): Promise<string>;
   /** Aborted by Ctrl-C. From the first call on, Ctrl-C no longer ends the process by itself. */
   interrupts(): AbortSignal;
+  /** Aborted by SIGTERM, which from the first call on no longer ends the process by itself. */
+  terminations(): AbortSignal;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly random: Random;

@@ -42,7 +42,8 @@ export function processIo(environment: Io["environment"], fetchFromNetwork: Fetc
     },
     readSecret: (question) => (stdin.isTTY ? askUnseen(question) : readAll()),
     readInput: readAll,
-    interrupts: () => interruptsOf(process),
+    interrupts: () => abortedBy("SIGINT"),
+    terminations: () => abortedBy("SIGTERM"),
     environment,
     clock: systemClock,
     random: systemRandom,
@@ -51,14 +52,15 @@ export function processIo(environment: Io["environment"], fetchFromNetwork: Fetc
   };
 }
 
-let interrupting: AbortController | null = null;
+const heeded = new Map<"SIGINT" | "SIGTERM", AbortSignal>();
 
-/** A second Ctrl-C ends the process as ever: the first one may wait for an answer. */
-function interruptsOf(from: NodeJS.Process): AbortSignal {
-  if (interrupting !== null) return interrupting.signal;
+/** A second one ends the process as ever: the first one may wait for an answer. */
+function abortedBy(signal: "SIGINT" | "SIGTERM"): AbortSignal {
+  const known = heeded.get(signal);
+  if (known !== undefined) return known;
   const controller = new AbortController();
-  interrupting = controller;
-  from.once("SIGINT", () => controller.abort());
+  heeded.set(signal, controller.signal);
+  process.once(signal, () => controller.abort());
   return controller.signal;
 }
 

@@ -44,7 +44,11 @@ export function storeBootstrapTokenSha256(
               ON CONFLICT DO NOTHING RETURNING 1`;
       if (replaced.length + created.length === 0) return false;
       const kind = replaced.length > 0 ? "admin_token.replaced" : "admin_token.created";
-      await appendEvents(tx, [{ kind, actor: MIGRATOR, data: {} }]);
+      const [row] = await tx<{ id: string }[]>`SELECT id FROM mayfly.installation`;
+      if (row === undefined) throw new Error("the installation's row is gone");
+      // In the log, so that an exported file's header has something to be compared with.
+      const data = { installation: row.id };
+      await appendEvents(tx, [{ kind, actor: MIGRATOR, data }]);
       return true;
     });
   });

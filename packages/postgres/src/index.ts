@@ -28,5 +28,5 @@ export {
   verifyExport,
   type ExportedLine,
   type ExportVerification,
-  type KnownHashes,
+  type KnownFacts,
 } from "./verify-export.ts";

@@ -1,15 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
+import { storeBootstrapTokenSha256 } from "./bootstrap-token.ts";
 import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 import {
   verifyExport,
   type ExportedLine,
   type ExportVerification,
-  type KnownHashes,
+  type KnownFacts,
 } from "./verify-export.ts";
 
 const { endTask, openTask } = ledgerFixtures;
-const NOTHING_KNOWN: KnownHashes = { before: null, head: null };
+const NOTHING_KNOWN: KnownFacts = { before: null, head: null, installation: null };
 
 let ledger: TestLedger;
 let lines: readonly string[];
@@ -20,6 +21,7 @@ beforeAll(async () => {
     const task = await openTask(ledger.ports);
     await endTask(ledger.ports, task.id);
   }
+  await storeBootstrapTokenSha256(ledger.database.url, "0".repeat(64), "if_none");
   // What this ledger never writes, and has a place in its log all the same.
   await ledger.superuser.unsafe(`
     ALTER TABLE mayfly.events DROP CONSTRAINT events_ids_are_uuid7;
@@ -62,6 +64,7 @@ test("what was exported verifies without the ledger, to the same head, raw event
   expect(await verdict(lines)).toEqual({
     ok: true,
     installation: ledger.broker.installation.id,
+    isInstallationVouched: true,
     from: 0,
     until: entries,
     beforeSha256: "0".repeat(64),
@@ -79,7 +82,7 @@ test("ranges verify alone, in a row, and against hashes that were known before",
   const end = await verdict(first);
   if (!end.ok || !alone.ok) throw new Error("not verified");
   expect(end.headSha256).toBe(alone.beforeSha256);
-  const known = { before: end.headSha256, head: alone.headSha256 };
+  const known = { ...NOTHING_KNOWN, before: end.headSha256, head: alone.headSha256 };
   expect(await verdict(second, known)).toMatchObject({ ok: true });
   expect(await verdict(second, { ...known, before: "0".repeat(64) })).toMatchObject({ ok: false });
   expect(await verdict(second, { ...known, head: "0".repeat(64) })).toMatchObject({ ok: false });
@@ -100,6 +103,8 @@ test("beyond the end of the log there is nothing to export", async () => {
 
 describe("what was done to a file is found where it was done", () => {
   const ENTRY = 3;
+  /** Three events for each task before it, and the header. */
+  const TOKEN_LINE = 2 + 4 * 3;
   test.for<[string, () => readonly string[], number, string]>([
     ["a missing line", () => lines.toSpliced(ENTRY, 1), 4, "entry 2 is missing: this is entry 3"],
     ["several", () => lines.toSpliced(ENTRY, 3), 4, "entries 2 to 4 are missing"],
@@ -149,6 +154,24 @@ describe("what was done to a file is found where it was done", () => {
       4,
       "unknown member",
     ],
+    [
+      "an instant that is none",
+      () => changed(0, (t) => t.replace('_at":"2', '_at":"X')),
+      1,
+      "instant",
+    ],
+    [
+      "a log that is shorter than its range",
+      () => changed(0, (t) => t.replace(/"log_entries":\d+/, '"log_entries":1')),
+      1,
+      "`log_entries` was altered",
+    ],
+    [
+      "another installation than the one in the log",
+      () => changed(0, ofStrangers),
+      TOKEN_LINE,
+      "entry 12 is of another installation",
+    ],
     ["nothing", () => [], 0, "it is no export"],
   ])("%s", async ([, tampered, line, says]) => {
     const files = tampered();
@@ -157,7 +180,9 @@ describe("what was done to a file is found where it was done", () => {
     expect(found.ok ? "" : found.problem).toContain(says);
   });
 
-  const longer = (text: string): string => text.replace(/"until":(\d+)/, '"until":1$1');
+  const ofStrangers = (text: string): string =>
+    text.replace(/"installation":"[a-z2-7]{8}"/, '"installation":"stranger"');
+  const longer = (text: string): string => text.replace(/"(until|log_entries)":(\d+)/g, '"$1":1$2');
 
   test("a last line without its line feed", async () => {
     async function* cut() {
@@ -171,15 +196,29 @@ describe("what was done to a file is found where it was done", () => {
 
   test("files of two installations, and files in the wrong order", async () => {
     const [first, second] = [await exported(0, 5), await exported(5, 1000)];
-    const other = second.with(
-      0,
-      (second[0] ?? "").replace(/"installation":"[a-z2-7]{8}"/, '"installation":"strangers"'),
-    );
+    const other = second.with(0, ofStrangers(second[0] ?? ""));
     const mixed = await verdict([...first, ...other]);
     expect(mixed.ok ? "" : mixed.problem).toContain("two installations");
     const swapped = await verdict([...second, ...first]);
     expect(swapped.ok ? "" : swapped.problem).toContain("is there already");
   });
+});
+
+test("what a header says of its log alone is compared with what is known, and with the one before", async () => {
+  const first = await exported(0, 5);
+  const { id } = ledger.broker.installation;
+  expect(await verdict(first)).toMatchObject({ ok: true, isInstallationVouched: false });
+  const known = await verdict(first, { ...NOTHING_KNOWN, installation: id });
+  expect(known).toMatchObject({ ok: true, isInstallationVouched: true });
+  const other = await verdict(first, { ...NOTHING_KNOWN, installation: "stranger" });
+  expect(other).toMatchObject({ ok: false, line: 1 });
+  const second = await exported(5, 1000);
+  for (const member of ["log_entries", "schema_version"]) {
+    const later = (first[0] ?? "").replace(new RegExp(`"${member}":`), `"${member}":9`);
+    const found = await verdict([later, ...first.slice(1), ...second]);
+    expect(found).toMatchObject({ ok: false, line: 7 });
+    expect(found.ok ? "" : found.problem).toContain(`\`${member}\` is less`);
+  }
 });
 
 test("an event that is gone from the ledger stops its export, which names the entry", async () => {

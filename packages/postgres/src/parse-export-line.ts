@@ -67,6 +67,7 @@ function headerLine(value: JsonObject): ParsedLine {
     ...["from", "until", "log_entries", "schema_version"].map((name) => notAnIndex(value, name)),
     ...["before_hash", "head_hash"].map((name) => notAHash(value, name)),
     ...["installation", "exported_at"].map((name) => notAText(value, name)),
+    notAnInstant(value, "exported_at"),
   ]);
   return isWithout<ExportHeader>(value, problem)
     ? { kind: "header", header: value }
@@ -139,5 +140,12 @@ const notAHash = (value: JsonObject, name: string): string | null => {
 };
 const notASalt = (salt: unknown): string | null =>
   typeof salt === "string" && SALT.test(salt) ? null : "`salt` is no salt in hex: it was altered";
+/** As an export writes it: RFC 3339, UTC, to the millisecond. */
+function notAnInstant(value: JsonObject, name: string): string | null {
+  const text = value[name];
+  const ms = typeof text === "string" ? Date.parse(text) : Number.NaN;
+  const fits = !Number.isNaN(ms) && new Date(ms).toISOString() === text;
+  return fits ? null : `\`${name}\` is no instant: it was altered`;
+}
 const notAText = (value: JsonObject, name: string): string | null =>
   typeof value[name] === "string" ? null : `\`${name}\` is no text: it was altered`;

@@ -16,7 +16,9 @@ export interface ExportedLine {
 }
 
 /** What the reader knows already, from elsewhere: without these, the files say it themselves. */
-export interface KnownHashes {
+export interface KnownFacts {
+  /** Whose log it is. */
+  readonly installation: string | null;
   /** Chain hash before the first entry. */
   readonly before: string | null;
   /** Chain hash of the last one. */
@@ -27,6 +29,8 @@ export type ExportVerification =
   | {
       readonly ok: true;
       readonly installation: string;
+      /** Whether an entry, or the reader, says so too: else it is the header's word alone. */
+      readonly isInstallationVouched: boolean;
       readonly from: number;
       /** The first entry that is not in the files: where the next export begins. */
       readonly until: number;
@@ -53,6 +57,7 @@ interface Place {
 }
 interface State {
   readonly installation: string;
+  readonly isInstallationVouched: boolean;
   readonly from: number;
   readonly before: string;
   readonly next: number;
@@ -82,7 +87,7 @@ const wrong = (place: Place, logIndex: number | null, problem: string): Wrong =>
  */
 export async function verifyExport(
   lines: AsyncIterable<ExportedLine>,
-  known: KnownHashes,
+  known: KnownFacts,
 ): Promise<ExportVerification> {
   let state: State | null = null;
   let ahead: Ahead | null = null;
@@ -120,7 +125,7 @@ function take(
   state: State | null,
   parsed: ParsedLine,
   place: Place,
-  known: KnownHashes,
+  known: KnownFacts,
 ): State | Wrong | Ahead {
   switch (parsed.kind) {
     case "wrong":
@@ -135,17 +140,38 @@ function take(
   }
 }
 
-function begin(header: ExportHeader, place: Place, known: KnownHashes): State | Wrong {
+function begin(header: ExportHeader, place: Place, known: KnownFacts): State | Wrong {
   const { from, installation, before_hash: before } = header;
-  if (header.until < from) return wrong(place, null, "its range ends before it begins");
+  const problem = headerProblem(header);
+  if (problem !== null) return wrong(place, null, problem);
+  if (known.installation !== null && known.installation !== installation) {
+    const both = `${installation}, and not ${known.installation}`;
+    return wrong(place, null, `its header says that it is of installation ${both}`);
+  }
   if (from === 0 && before !== START) {
     return wrong(place, 0, "before entry 0 there is nothing, and `before_hash` says otherwise");
   }
   if (known.before !== null && known.before !== before) {
     return wrong(place, from, `the hash before entry ${from} is not the one that was given`);
   }
-  const erased = new ErasedEntries<Place>();
-  return { installation, from, before, next: from, chain: before, header, place, erased };
+  const isInstallationVouched = known.installation !== null;
+  return {
+    installation,
+    isInstallationVouched,
+    from,
+    before,
+    next: from,
+    chain: before,
+    header,
+    place,
+    erased: new ErasedEntries(),
+  };
+}
+
+/** What a header says of itself that cannot be. */
+function headerProblem({ from, until, log_entries: entries }: ExportHeader): string | null {
+  if (until < from) return "its range ends before it begins";
+  return until <= entries ? null : "its range ends after the log: `log_entries` was altered";
 }
 
 /** The header of the next range, in this file or the next one. */
@@ -155,7 +181,8 @@ function goOn(state: State, header: ExportHeader, place: Place): State | Wrong {
     const both = `${state.installation} before, ${header.installation} here`;
     return wrong(place, null, `the files are of two installations: ${both}`);
   }
-  if (header.until < header.from) return wrong(place, null, "its range ends before it begins");
+  const problem = headerProblem(header) ?? olderProblem(state.header, header);
+  if (problem !== null) return wrong(place, null, problem);
   if (header.from > next) {
     const last = header.from - 1;
     const missing = last === next ? `entry ${next} is` : `entries ${next} to ${last} are`;
@@ -169,6 +196,16 @@ function goOn(state: State, header: ExportHeader, place: Place): State | Wrong {
   }
   const ended = endOfRange(state);
   return ended ?? { ...state, header, place };
+}
+
+/** A log only grows, and migrations only go forward. */
+function olderProblem(before: ExportHeader, header: ExportHeader): string | null {
+  for (const name of ["log_entries", "schema_version"] as const) {
+    if (header[name] < before[name]) {
+      return `\`${name}\` is less than in the range before: one was altered`;
+    }
+  }
+  return null;
 }
 
 /** Null unless the range was read to its end and its header has another hash there. */
@@ -192,7 +229,24 @@ function takeEntry(state: State, entry: ExportEntry, place: Place): State | Wron
   const problem = entryProblem(state, entry) ?? erasureProblem(state, entry, place);
   if (typeof problem === "string") return wrong(place, next, problem);
   if (problem !== null) return problem;
-  return { ...state, next: next + 1, chain: entry.chain_hash };
+  const named = installationIn(entry);
+  if (named !== null && named !== state.installation) {
+    const both = `${named} here, ${state.installation} in the header`;
+    return wrong(place, next, `entry ${next} is of another installation: ${both}`);
+  }
+  const isInstallationVouched = state.isInstallationVouched || named !== null;
+  return { ...state, isInstallationVouched, next: next + 1, chain: entry.chain_hash };
+}
+
+/**
+ * The bootstrap administrator's token is made for one installation, and its event says for which.
+ * Of an entry from which values were erased, no leaf vouches for what it says now.
+ */
+function installationIn(entry: ExportEntry): string | null {
+  if ("raw" in entry || entry.erased_by !== undefined) return null;
+  if (!entry.event.kind.startsWith("admin_token.")) return null;
+  const { installation } = entry.event.data;
+  return typeof installation === "string" ? installation : null;
 }
 
 /** Of an entry that is right in itself: whether erasures agree, its own and those it tells of. */
@@ -242,7 +296,7 @@ const leafOf = (entry: ExportEntry): Uint8Array | null => {
 const follows = (chain: string, leaf: string, entry: ExportEntry): boolean =>
   hex(chainHash(Buffer.from(chain, "hex"), Buffer.from(leaf, "hex"))) === entry.chain_hash;
 
-function verdict(state: State, known: KnownHashes, last: Place): ExportVerification {
+function verdict(state: State, known: KnownFacts, last: Place): ExportVerification {
   const { next, header, place, chain } = state;
   if (next < header.until) {
     const promise = `the header of line ${place.line} promises entries to ${header.until - 1}`;
@@ -253,7 +307,8 @@ function verdict(state: State, known: KnownHashes, last: Place): ExportVerificat
   if (known.head !== null && known.head !== chain) {
     return wrong(place, Math.max(0, next - 1), "the last hash is not the one that was given");
   }
-  const { installation, from, before: beforeSha256 } = state;
-  const unvouched = state.erased.count;
-  return { ok: true, installation, from, until: next, beforeSha256, headSha256: chain, unvouched };
+  const { installation, isInstallationVouched, from, before: beforeSha256 } = state;
+  const whose = { installation, isInstallationVouched };
+  const hashes = { beforeSha256, headSha256: chain };
+  return { ok: true, ...whose, from, until: next, ...hashes, unvouched: state.erased.count };
 }

@@ -20,6 +20,7 @@ export async function runAgainst(url: string, line: string, more: Partial<Io> = 
     readSecret: () => Promise.resolve(""),
     readInput: () => Promise.resolve(""),
     interrupts: () => new AbortController().signal,
+    terminations: () => new AbortController().signal,
     environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN },
     clock: createFakeClock(instantMs(Date.parse(NOW))),
     random: seededRandom(1),

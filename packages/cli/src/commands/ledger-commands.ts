@@ -12,9 +12,10 @@ import {
   databaseSource,
   exportLog,
   type Exported,
-  type ExportOptions,
+  type RangeSource,
 } from "../ledger-files/export-log.ts";
 import { addEraseCommands } from "./erase-commands.ts";
+import { followLog } from "../ledger-files/follow-log.ts";
 import { examples } from "./examples.ts";
 
 const WAYS = ["database", "broker"] as const;
@@ -25,10 +26,12 @@ interface VerifyOptions {
   readonly via?: Way;
   readonly fromHead?: string;
   readonly toHead?: string;
+  readonly installation?: string;
 }
 interface ExportFlags {
   readonly from: number;
   readonly limit?: number;
+  readonly follow?: true;
   readonly output?: string;
   readonly via?: Way;
 }
@@ -42,6 +45,7 @@ export const ledgerCommands: CommandSet = (program, open) => {
     .addOption(viaOption())
     .option("--from-head <sha256>", "of files: the hash before their first entry", parseHash)
     .option("--to-head <sha256>", "of files: the hash of their last entry", parseHash)
+    .option("--installation <id>", "of files: whose log it is to be")
     .addHelpText(
       "after",
       `
@@ -57,9 +61,10 @@ ${examples(
     .action(async (files: readonly string[], options: VerifyOptions, command: Command) => {
       const session = open(command);
       if (files.length > 0) return verifyFiles(session, files, options);
-      if (options.fromHead !== undefined || options.toHead !== undefined) {
-        const todo = "Name the exported files, or leave the hash out.";
-        throw usageError("A hash to compare with is for exported files.", todo, "--from-head");
+      const known = [options.fromHead, options.toHead, options.installation];
+      if (known.some((each) => each !== undefined)) {
+        const todo = "Name the exported files, or leave it out.";
+        throw usageError("What to compare with is for exported files.", todo, "--from-head");
       }
       const from = options.from ?? 0;
       const result = await verify(session, { ...options, from });
@@ -72,22 +77,28 @@ ${examples(
     .description("the log as newline-delimited JSON, with all that it takes to verify it offline")
     .option("--from <n>", "from this entry on: where an earlier export ended", parseIndex, 0)
     .option("--limit <n>", "at most so many entries", parseLimit)
+    .addOption(
+      new Option("--follow", "then what comes, until Ctrl-C or SIGTERM").conflicts("limit"),
+    )
     .option("--output <file>", "a new file, mode 0600; without, standard output")
     .addOption(viaOption())
     .addHelpText(
       "after",
       `
 With MAYFLY_DATABASE_URL it reads the database, as mayfly_auditor for instance; otherwise the broker
-exports. It ends where the log ended when it began. The format: docs/ledger-export.md.
+exports. It ends where the log ended when it began; with --follow it looks for new entries each
+second, waits for a broker or database that is away, and ends with 0 when it is told to stop. It
+writes what verifies alone, and says where the next one begins. The format: docs/ledger-export.md.
 ${examples(
   "mayfly ledger export --output 2026-11.ndjson",
   "mayfly ledger export --from 18201 | gzip > rest.ndjson.gz",
+  "mayfly ledger export --follow --from 18201 | to-siem",
 )}`,
     )
     .action(async (flags: ExportFlags, command: Command) => {
       const session = open(command);
-      const { from, limit = null, output = null } = flags;
-      const exported = await runExport(session, { from, limit, output }, flags.via);
+      const output = flags.output ?? null;
+      const exported = await runExport(session, flags);
       if (output !== null && session.json) session.record({ ...exported });
       session.note(exportedText(exported));
     });
@@ -159,20 +170,21 @@ const noUrl = (): CliError =>
     "MAYFLY_DATABASE_URL",
   );
 
-async function runExport(
-  session: Session,
-  options: ExportOptions,
-  via: Way | undefined,
-): Promise<Exported> {
-  const { way, url } = wayOf(session, via);
+async function runExport(session: Session, flags: ExportFlags): Promise<Exported> {
+  const { way, url } = wayOf(session, flags.via);
+  const { from, limit = null, output = null } = flags;
+  const run = (source: RangeSource): Promise<Exported> =>
+    flags.follow === true
+      ? followLog(session, source, { from, output })
+      : exportLog(session, source, { from, limit, output });
   switch (way) {
     case "broker":
-      return exportLog(session, brokerSource(session), options);
+      return run(brokerSource(session));
     case "database": {
       if (url === null) throw noUrl();
       const { withLedger } = await import("../local/with-ledger.ts");
       return withLedger(session, url.expose("upstream"), (ledger) =>
-        exportLog(session, databaseSource(ledger.exporter), options),
+        run(databaseSource(ledger.exporter)),
       );
     }
   }
@@ -181,7 +193,8 @@ async function runExport(
 const exportedText = ({ from, until, head_hash: head }: Exported): string => {
   const entries =
     until === from ? `no entry from ${from} on` : `entries ${from} to ${until - 1} exported`;
-  return `${entries}\n  head ${head}\n  go on with: mayfly ledger export --from ${until}`;
+  const lines = [entries, ...(head === null ? [] : [`  head ${head}`])];
+  return [...lines, `  go on with: mayfly ledger export --from ${until}`].join("\n");
 };
 
 async function verifyFiles(
@@ -197,6 +210,7 @@ async function verifyFiles(
   const result = await verifyExport(exportedLines(files), {
     before: options.fromHead ?? null,
     head: options.toHead ?? null,
+    installation: options.installation ?? null,
   });
   if (!result.ok || result.unvouched > 0) session.found();
   if (session.json) return session.record(filesRecord(result));
@@ -208,8 +222,9 @@ function filesRecord(result: ExportVerification): JsonObject {
     const { logIndex, ...rest } = result;
     return { ...rest, log_index: logIndex };
   }
-  const { beforeSha256, headSha256, ...rest } = result;
-  return { ...rest, before_sha256: beforeSha256, head_sha256: headSha256 };
+  const { beforeSha256, headSha256, isInstallationVouched, ...rest } = result;
+  const hashes = { before_sha256: beforeSha256, head_sha256: headSha256 };
+  return { ...rest, installation_vouched: isInstallationVouched, ...hashes };
 }
 
 function showFiles(session: Session, result: ExportVerification, isAnchored: boolean): void {
@@ -232,6 +247,9 @@ function showFiles(session: Session, result: ExportVerification, isAnchored: boo
       `${paint.red("!")} ${unvouched} erased entries are vouched for by later entries than these: ` +
         "verify them together with the files that follow\n",
     );
+  }
+  if (!result.isInstallationVouched) {
+    session.note("  whose log it is says the header alone: compare it with --installation");
   }
   if (from > 0 && !isAnchored) {
     session.note(`  before them ${beforeSha256}, as the file says: compare it with --from-head`);

@@ -1,8 +1,8 @@
 import type { LogExporter } from "@mayfly/spec";
 import { CliError } from "../cli-error.ts";
-import { EXIT } from "../exit-codes.ts";
 import type { Session } from "../session.ts";
-import { openLineSink, type LineSink } from "./line-sink.ts";
+import { openLineSink } from "./line-sink.ts";
+import { createLogCopy } from "./log-copy.ts";
 
 export interface ExportOptions {
   readonly from: number;
@@ -19,7 +19,8 @@ export interface RangeSource {
 export interface Exported {
   readonly from: number;
   readonly until: number;
-  readonly head_hash: string;
+  /** Null: nothing was read. */
+  readonly head_hash: string | null;
 }
 
 /** Entries of one range: what a broker answers at once. */
@@ -33,10 +34,13 @@ export const databaseSource = (exporter: LogExporter): RangeSource => ({
   },
 });
 
-export const brokerSource = (session: Session): RangeSource => ({
-  read: (from, limit) =>
-    session.api().stream("/v1/ledger/export", { from: String(from), limit: String(limit) }),
-});
+export const brokerSource = (session: Session): RangeSource => {
+  const api = session.api();
+  return {
+    read: (from, limit) =>
+      api.stream("/v1/ledger/export", { from: String(from), limit: String(limit) }),
+  };
+};
 
 /** Range by range, to where the log ended when the first one was read. */
 export async function exportLog(
@@ -44,78 +48,29 @@ export async function exportLog(
   source: RangeSource,
   options: ExportOptions,
 ): Promise<Exported> {
-  const sink = await openLineSink(session, options.output);
-  let done: Exported = { from: options.from, until: options.from, head_hash: "" };
+  const { from, limit, output } = options;
+  const sink = await openLineSink(session, output);
+  const copy = createLogCopy(sink, from);
+  let next = from;
   let end: number | null = null;
-  let ranges = 0;
   try {
     do {
-      ranges += 1;
-      const left = (end ?? options.from + (options.limit ?? RANGE_MAX)) - done.until;
-      const header = await copyRange(sink, source.read(done.until, Math.min(left, RANGE_MAX)));
-      const asked = options.limit === null ? header.log_entries : options.from + options.limit;
-      end ??= Math.min(header.log_entries, asked);
-      done = { from: options.from, until: header.until, head_hash: header.head_hash };
-    } while (done.until < end);
+      const left = (end ?? from + (limit ?? RANGE_MAX)) - next;
+      const pieces = source.read(next, Math.min(left, RANGE_MAX));
+      const range = await copy.range(pieces);
+      end ??= Math.min(range.log_entries, limit === null ? range.log_entries : from + limit);
+      next = range.until;
+    } while (next < end);
   } catch (error) {
-    // Each range has one line, its header, that is no entry.
-    throw withPlace(error, options.from + Math.max(0, sink.lines() - ranges));
+    throw withPlace(error, copy.next());
   } finally {
     await sink.close();
   }
-  return done;
+  return { from, until: next, head_hash: copy.head() };
 }
-
-interface HeaderRead {
-  readonly until: number;
-  readonly log_entries: number;
-  readonly head_hash: string;
-}
-
-/** Copies bytes as they are; of all lines only the first is read. */
-async function copyRange(sink: LineSink, pieces: AsyncIterable<Uint8Array>): Promise<HeaderRead> {
-  const first: Uint8Array[] = [];
-  let header: HeaderRead | null = null;
-  for await (const piece of pieces) {
-    if (header === null) {
-      first.push(piece);
-      header = readHeader(Buffer.concat(first));
-    }
-    await sink.write(piece);
-  }
-  if (header === null) throw notAnExport();
-  return header;
-}
-
-const HEADER_BYTES_MAX = 4096;
-
-/** Null while its line is not whole. */
-function readHeader(bytes: Buffer): HeaderRead | null {
-  const end = bytes.indexOf(0x0a);
-  if (end === -1 && bytes.length < HEADER_BYTES_MAX) return null;
-  try {
-    const value: unknown = JSON.parse(bytes.toString("utf8", 0, end === -1 ? 0 : end));
-    const members: Record<string, unknown> = { ...(typeof value === "object" ? value : {}) };
-    const { until, log_entries: entries, head_hash: head } = members;
-    if (typeof until === "number" && typeof entries === "number" && typeof head === "string") {
-      return { until, log_entries: entries, head_hash: head };
-    }
-  } catch {
-    // Told below, like any other first line that is no header.
-  }
-  throw notAnExport();
-}
-
-const notAnExport = (): CliError =>
-  new CliError({
-    code: "not_a_broker",
-    what: "What was answered is no export of a ledger.",
-    todo: "Use the version of `mayfly` that belongs to the broker.",
-    exit: EXIT.unavailable,
-  });
 
 /** Where an export that broke off goes on. */
-function withPlace(error: unknown, next: number): unknown {
+export function withPlace(error: unknown, next: number): unknown {
   if (!(error instanceof CliError)) return error;
   return new CliError({ ...error.parts, more: { ...error.parts.more, next_entry: next } }, error);
 }

@@ -17,11 +17,16 @@ beforeAll(async () => {
   const database = await freshDatabase({ prefix: "export" });
   url = database.url;
   await migrate({ url, random: systemRandom });
+  await addEvents(EVENTS);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function addEvents(count: number): Promise<void> {
   const sql = postgres(url, { max: 1 });
   await sql`
     INSERT INTO mayfly.events (kind, actor, data)
     SELECT 'policies.activated', '{"kind":"system","name":"test"}', jsonb_build_object('n', n)
-    FROM generate_series(1, ${EVENTS}) AS n`;
+    FROM generate_series(1, ${count}) AS n`;
   await sql.end({ timeout: 5 });
   const ledger = await openLedger({
     url,
@@ -32,8 +37,7 @@ beforeAll(async () => {
   });
   for (let more = 1; more > 0;) more = await ledger.sequencer.append(1000);
   await ledger.close();
-});
-afterAll(() => rm(folder, { recursive: true, force: true }));
+}
 
 const mayfly = (line: string): Promise<Ran> =>
   runAgainst("http://127.0.0.1:1", line, {
@@ -104,5 +108,28 @@ describe("mayfly ledger export", () => {
     }
     expect((await offline(`ledger verify ${inFolder("none.ndjson")}`)).err).toContain("ENOENT");
     expect((await mayfly(`ledger export --from ${EVENTS + 1}`)).err).toContain("has 1234 entries");
+  });
+
+  test("follows what comes until it is told to stop, and what it wrote verifies", async () => {
+    const stop = new AbortController();
+    const file = inFolder("followed.ndjson");
+    const ran = runAgainst("http://127.0.0.1:1", `ledger export --follow --output ${file}`, {
+      clock: systemClock,
+      environment: { MAYFLY_DATABASE_URL: url },
+      terminations: () => stop.signal,
+    });
+    const linesThere = async (): Promise<number> =>
+      (await readFile(file, "utf8").catch(() => "")).split("\n").length - 1;
+    await expect.poll(linesThere, { timeout: 20_000 }).toBeGreaterThan(EVENTS);
+    const before = await linesThere();
+    await addEvents(5);
+    await expect.poll(linesThere, { timeout: 20_000 }).toBe(before + 6);
+    stop.abort();
+    const { code, err } = await ran;
+    expect({ code, err }).toMatchObject({ code: 0 });
+    expect(err).toContain(`go on with: mayfly ledger export --from ${EVENTS + 5}`);
+    const verified = await offline(`ledger verify ${file} --json`);
+    expect(JSON.parse(verified.out)).toMatchObject({ ok: true, from: 0, until: EVENTS + 5 });
+    expect((await mayfly("ledger export --follow --limit 5")).code).toBe(2);
   });
 });

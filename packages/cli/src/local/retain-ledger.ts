@@ -90,6 +90,7 @@ async function cutAfter(
   const verified = await verifyExport(exportedLines([files.log]), {
     before: plan.beforeSha256,
     head: cut.chainSha256,
+    installation: null,
   });
   if (!verified.ok) throw notVerified(`${files.log}:${verified.line}`, verified.problem);
   const rowsSha256 = await writeFileOnce(files.rows, retention.rowLines(cut));

@@ -129,4 +129,4 @@ async function* asFile(texts: readonly string[]) {
   }
 }
 export const offline = (texts: readonly string[]) =>
-  verifyExport(asFile(texts), { before: null, head: null });
+  verifyExport(asFile(texts), { before: null, head: null, installation: null });
