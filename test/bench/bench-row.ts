@@ -23,9 +23,57 @@ export interface RowResult {
   readonly spread: readonly [number, number];
   /** What was measured, a line each: rates, latencies, counts, conditions. */
   readonly facts: readonly string[];
+  /** What else the row wants, each a ratio of its own; one that is missed makes the row missed. */
+  readonly also?: readonly FurtherTarget[];
   /** Conditions beside the ratio that were not kept; any makes the row missed. */
   readonly broken: readonly string[];
 }
 
-export const isMet = ({ is, ratio: wanted }: Target, { ratio, broken }: RowResult): boolean =>
-  broken.length === 0 && (is === "at_least" ? ratio >= wanted : ratio <= wanted);
+/** A ratio that a row wants beside its own. */
+export interface FurtherTarget {
+  readonly name: string;
+  readonly ratio: number;
+  readonly target: Target;
+}
+
+/** NaN, of a round without a reply, reaches nothing. */
+export const reaches = ({ is, ratio: wanted }: Target, ratio: number): boolean =>
+  is === "at_least" ? ratio >= wanted : ratio <= wanted;
+
+export const isMet = (target: Target, { ratio, also = [], broken }: RowResult): boolean =>
+  broken.length === 0 &&
+  reaches(target, ratio) &&
+  also.every((one) => reaches(one.target, one.ratio));
+
+export const shownTarget = ({ is, ratio }: Target): string =>
+  `${is === "at_least" ? "≥" : "≤"} ${ratio}`;
+
+/** An entry of `--json`: one for each row, and within it one for each of its further targets. */
+export interface JsonTarget {
+  readonly name: string;
+  readonly ratio: number;
+  readonly target: number;
+  /** Of a row: its own ratio, its further ones and its conditions. */
+  readonly met: boolean;
+  readonly also?: readonly JsonTarget[];
+}
+
+export function jsonTarget({ name, target }: BenchRow, result: RowResult): JsonTarget {
+  const { also = [] } = result;
+  return {
+    name,
+    ratio: rounded(result.ratio),
+    target: target.ratio,
+    met: isMet(target, result),
+    ...(also.length === 0 ? {} : { also: also.map(jsonFurther) }),
+  };
+}
+
+const jsonFurther = ({ name, ratio, target }: FurtherTarget): JsonTarget => ({
+  name,
+  ratio: rounded(ratio),
+  target: target.ratio,
+  met: reaches(target, ratio),
+});
+
+const rounded = (ratio: number): number => Number(ratio.toFixed(4));

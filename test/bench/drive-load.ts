@@ -14,14 +14,14 @@ export interface LoadOptions {
   readonly seconds: number;
   readonly role: string | null;
   readonly rate?: number;
-  /** How many exchanges a second are expected at most: so many tokens are signed ahead. */
+  /** How many exchanges a second are expected at most: so many requests are made ahead. */
   readonly rateMax: number;
 }
 
 const WARM_SECONDS = 2;
 let rounds = 0;
 
-/** One round of exchanges by a process of its own. Its tokens are signed before it begins. */
+/** One round of exchanges by a process of its own. Its requests are made before it begins. */
 export async function driveLoad(options: LoadOptions): Promise<LoadResult> {
   const { key, trustDomain } = options.trust;
   const job: LoadJob = {
@@ -37,7 +37,7 @@ export async function driveLoad(options: LoadOptions): Promise<LoadResult> {
     role: options.role,
     rate: options.rate ?? null,
     round: `r${++rounds}`,
-    tokens: Math.ceil((options.rate ?? options.rateMax) * (options.seconds + WARM_SECONDS)),
+    requests: Math.ceil((options.rate ?? options.rateMax) * (options.seconds + WARM_SECONDS)),
   };
   const child = fork(join(import.meta.dirname, "load-process.ts"));
   try {
@@ -66,7 +66,7 @@ export function troubles(result: LoadResult): readonly string[] {
   return [
     ...errors,
     ...(result.refused > 0 ? [`${result.refused} were refused as too many`] : []),
-    ...(result.signedLate > 0 ? [`${result.signedLate} tokens were signed in the round`] : []),
+    ...(result.preparedLate > 0 ? [`${result.preparedLate} were made in the round`] : []),
   ];
 }
 

@@ -35,10 +35,15 @@ export async function interleave<A, B>(
   };
 }
 
-export const median = (values: readonly number[]): number => quantile(values, 0.5);
+/** Of an even number, what lies half-way between the two in the middle; NaN of nothing. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const [low, high] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+  return ((low ?? Number.NaN) + (high ?? Number.NaN)) / 2;
+}
 
-/** By the nearest rank; NaN of nothing. */
+/** By the nearest rank: the least value that `q` of all do not exceed; NaN of nothing. */
 export function quantile(values: readonly number[], q: number): number {
   const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? Number.NaN;
 }

@@ -1,8 +1,11 @@
 /** What the load generator is told to do, and what it tells afterwards: messages of its IPC. */
 export interface LoadJob {
   readonly url: string;
-  /** One exchange of Mayfly's, or OpenBao's login and then its credential. */
-  readonly flow: "mayfly" | "openbao";
+  /**
+   * One exchange of Mayfly's; OpenBao's login and then its credential; or a token of
+   * `oidc-provider` by client credentials.
+   */
+  readonly flow: "mayfly" | "openbao" | "oidc-provider";
   readonly clients: number;
   readonly seconds: number;
   readonly warmSeconds: number;
@@ -16,8 +19,8 @@ export interface LoadJob {
   readonly rate: number | null;
   /** Told apart from other rounds: it is part of each subject. */
   readonly round: string;
-  /** Tokens to sign ahead; a client that finds none left signs one itself. */
-  readonly tokens: number;
+  /** Requests to make ahead, tokens signed; a client that finds none left makes one itself. */
+  readonly requests: number;
 }
 
 export interface LoadResult {
@@ -33,8 +36,10 @@ export interface LoadResult {
   readonly latencyMs: Quantiles;
   /** Some of the credentials of the measured time. */
   readonly sample: readonly { readonly username: string; readonly password: string }[];
-  /** Tokens that were signed within the measured time, which costs the rate. */
-  readonly signedLate: number;
+  /** Access tokens of the same replies. */
+  readonly sampleTokens: readonly string[];
+  /** Requests that were made within the measured time, which costs the rate. */
+  readonly preparedLate: number;
 }
 
 export interface Quantiles {

@@ -4,7 +4,7 @@ import {
   startBenchInstallation,
   type BenchInstallation,
 } from "./bench-installation.ts";
-import type { BenchRow, RowResult } from "./bench-row.ts";
+import type { BenchRow, FurtherTarget, RowResult, Target } from "./bench-row.ts";
 import type { BenchWorld } from "./bench-world.ts";
 import { cpuMs } from "./cpu-time.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
@@ -12,8 +12,8 @@ import type { LoadResult } from "./load-job.ts";
 import { findOpenBao, startOpenBao, type OpenBao } from "./openbao.ts";
 
 const SCRAM_ITERATIONS = 4096;
-const FAST_TIMES = 8;
-const LATENCY_RATIO_MAX = 0.3;
+const FAST: Target = { ratio: 8, is: "at_least" };
+const LATENCY: Target = { ratio: 0.3, is: "at_most" };
 
 /** `scram`: both with 4096 rounds. `fast`: one round, and OpenBao without a password. */
 interface Rivals extends AsyncDisposable {
@@ -93,7 +93,7 @@ const absent = (world: BenchWorld): null => {
 
 export const BESIDE_OPENBAO: BenchRow = {
   name: "openbao",
-  title: "full exchange beside OpenBao, SCRAM, c=16 (with fast mint ≥ 8 ×; p50 at c=1 ≤ 0.3 ×)",
+  title: "full exchange beside OpenBao, SCRAM, c=16",
   target: { ratio: 2, is: "at_least" },
   run: async (world): Promise<RowResult | null> => {
     const version = await findOpenBao();
@@ -104,7 +104,8 @@ export const BESIDE_OPENBAO: BenchRow = {
       await using both = await rivals(world, version, SCRAM_ITERATIONS, "scram");
       const busy = await compared(world, both, 16);
       const alone = await compared(world, both, 1);
-      return { busy, theirP50: median(alone.theirs.map(({ load }) => load.latencyMs.p50)) };
+      const theirP50 = median(alone.theirs.map(({ load }) => load.latencyMs.p50));
+      return { busy, alone, theirP50 };
     })();
     facts.push(
       `SCRAM, c=16: Mayfly ${rateOf(scram.busy.ours)}; OpenBao ${rateOf(scram.busy.theirs)}`,
@@ -115,7 +116,6 @@ export const BESIDE_OPENBAO: BenchRow = {
       `fast mint against no password, c=16: ${busy.ratio.toFixed(2)} ×; ` +
         `Mayfly ${rateOf(busy.ours)}; OpenBao ${rateOf(busy.theirs)}`,
     );
-    if (busy.ratio < FAST_TIMES) broken.push(`fast mint is ${busy.ratio.toFixed(2)} ×, wanted 8`);
     const alone = await compared(world, fast, 1);
     const p50 = median(alone.ours.map(({ load }) => load.latencyMs.p50));
     const latency = p50 / scram.theirP50;
@@ -123,10 +123,12 @@ export const BESIDE_OPENBAO: BenchRow = {
       `p50 at c=1: fast mint ${p50.toFixed(2)} ms, OpenBao with SCRAM ` +
         `${scram.theirP50.toFixed(2)} ms: ${latency.toFixed(2)} ×`,
     );
-    if (latency > LATENCY_RATIO_MAX)
-      broken.push(`p50 at c=1 is ${latency.toFixed(2)} ×, wanted 0.3`);
-    broken.push(...scram.busy.broken, ...busy.broken, ...alone.broken);
-    return { ratio: scram.busy.ratio, spread: scram.busy.spread, facts, broken };
+    const also: FurtherTarget[] = [
+      { name: "fast mint, c=16, against a role without password", ratio: busy.ratio, target: FAST },
+      { name: "fast mint, c=1, p50 against its SCRAM", ratio: latency, target: LATENCY },
+    ];
+    broken.push(...scram.alone.broken, ...scram.busy.broken, ...busy.broken, ...alone.broken);
+    return { ratio: scram.busy.ratio, spread: scram.busy.spread, facts, also, broken };
   },
 };
 

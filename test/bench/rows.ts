@@ -4,6 +4,7 @@ import { EXPIRY_STORM } from "./expiry-storm-row.ts";
 import { FAST_EXCHANGE, SCRAM_EXCHANGE } from "./exchange-rows.ts";
 import { POLICY } from "./policy-row.ts";
 import { SCHEDULE } from "./schedule-row.ts";
+import { TOKEN_ONLY } from "./token-only-row.ts";
 import { TOKEN_CHECK } from "./token-check-row.ts";
 import { BESIDE_OPENBAO, CPU_OF_EXCHANGE } from "./openbao-rows.ts";
 import { LEDGER_SCALE } from "./ledger-scale-row.ts";
@@ -15,6 +16,7 @@ export const ROWS: readonly BenchRow[] = [
   FAST_EXCHANGE,
   BESIDE_OPENBAO,
   CPU_OF_EXCHANGE,
+  TOKEN_ONLY,
   TOKEN_CHECK,
   POLICY,
   SCHEDULE,

@@ -1,0 +1,172 @@
+import { createPrivateKey, randomBytes, sign, type KeyObject } from "node:crypto";
+import type { Pool } from "undici";
+import type { LoadJob } from "./load-job.ts";
+
+/** What one exchange is, for each of those that are compared. */
+export interface Flow {
+  /** The first request's body, made before the round begins. */
+  prepare(index: number): string;
+  send(pool: Pool, prepared: string): Promise<Answer>;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly text: string;
+  /** 429 or 503 with Retry-After. */
+  readonly isRefusal: boolean;
+  credential(): { readonly username: string; readonly password: string } | null;
+  /** The access token of the reply. */
+  token(): string | null;
+}
+
+export function flowOf(job: LoadJob): Flow {
+  switch (job.flow) {
+    case "mayfly":
+      return mayflyFlow(job);
+    case "openbao":
+      return openBaoFlow(job);
+    case "oidc-provider":
+      return OIDC_PROVIDER_FLOW;
+  }
+}
+
+const TYPE = "urn:ietf:params:oauth:token-type:";
+const GOALS = ["Reconcile invoices", "Count orders", "Answer a customer", "Check VAT numbers"];
+
+function signer(job: LoadJob): (index: number) => string {
+  const key = createPrivateKey(job.privateKeyPem);
+  const header = encode({ alg: "ES256", kid: job.kid, typ: "JWT" });
+  return (index) => signed(key, header, claimsOf(job, index));
+}
+
+/** Each subject and each token is one of its own. */
+function claimsOf(job: LoadJob, index: number): object {
+  const now = Math.floor(Date.now() / 1000);
+  return {
+    sub: `spiffe://${job.trustDomain}/agent/${job.round}-${index}`,
+    aud: [job.issuer],
+    iat: now,
+    exp: now + 300,
+    jti: randomBytes(12).toString("base64url"),
+  };
+}
+
+const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+function signed(key: KeyObject, header: string, claims: object): string {
+  const input = `${header}.${encode(claims)}`;
+  const signature = sign("sha256", Buffer.from(input), { key, dsaEncoding: "ieee-p1363" });
+  return `${input}.${signature.toString("base64url")}`;
+}
+
+/** The body of one exchange; goal, reference and deadline differ from one to the next. */
+function bodyOf(role: string | null, token: string, index: number): string {
+  const details = {
+    type: "mayfly-task",
+    goal: `${GOALS[index % GOALS.length]} ${index}`,
+    ref: `BENCH-${index}`,
+    deadline: 3600 + (index % 600),
+    idle_timeout: 3600,
+    credentials: role === null ? [] : [{ role }],
+  };
+  return new URLSearchParams({
+    grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+    subject_token: token,
+    subject_token_type: `${TYPE}jwt`,
+    authorization_details: JSON.stringify([details]),
+  }).toString();
+}
+
+interface TokenReply {
+  readonly access_token: string;
+  readonly credentials?: readonly {
+    readonly data: { readonly username: string; readonly password: string };
+  }[];
+}
+
+const FORM = { "content-type": "application/x-www-form-urlencoded" } as const;
+
+/** The body of one exchange of Mayfly's, with a token of its own. */
+export function exchangeBodies(job: LoadJob): (index: number) => string {
+  const token = signer(job);
+  return (index) => bodyOf(job.role, token(index), index);
+}
+
+const mayflyFlow = (job: LoadJob): Flow => ({
+  prepare: exchangeBodies(job),
+  send: (pool, body) => tokenRequest(pool, FORM, body),
+});
+
+/**
+ * As its users have it: a client's secret instead of a token that must be verified, which costs
+ * less.
+ */
+const OIDC_PROVIDER_FLOW: Flow = {
+  prepare: () => "grant_type=client_credentials",
+  send: (pool, body) =>
+    tokenRequest(pool, { ...FORM, authorization: `Basic ${btoa("bench:bench-secret")}` }, body),
+};
+
+async function tokenRequest(
+  pool: Pool,
+  headers: Readonly<Record<string, string>>,
+  form: string,
+): Promise<Answer> {
+  const answer = await pool.request({ method: "POST", path: "/token", headers, body: form });
+  const text = await answer.body.text();
+  const status = answer.statusCode;
+  const busy = status === 503 || status === 429;
+  return {
+    status,
+    text,
+    isRefusal: busy && answer.headers["retry-after"] !== undefined,
+    credential: () => {
+      const [credential] = (JSON.parse(text) as TokenReply).credentials ?? [];
+      if (credential === undefined) return null;
+      const { username, password } = credential.data;
+      return { username, password };
+    },
+    token: () => (JSON.parse(text) as TokenReply).access_token,
+  };
+}
+
+interface LoginReply {
+  readonly auth: { readonly client_token: string };
+}
+interface CredentialReply {
+  readonly data: { readonly username: string; readonly password: string };
+}
+
+function openBaoFlow(job: LoadJob): Flow {
+  const token = signer(job);
+  return {
+    prepare: (index) => JSON.stringify({ jwt: token(index), role: "app" }),
+    send: async (pool, body) => {
+      const login = await pool.request({
+        method: "POST",
+        path: "/v1/auth/jwt/login",
+        headers: { "content-type": "application/json" },
+        body,
+      });
+      const loggedIn = await login.body.text();
+      if (login.statusCode !== 200) return withoutToken(login.statusCode, loggedIn);
+      const { auth } = JSON.parse(loggedIn) as LoginReply;
+      const answer = await pool.request({
+        method: "GET",
+        path: "/v1/database/creds/app",
+        headers: { "x-vault-token": auth.client_token },
+      });
+      return withoutToken(answer.statusCode, await answer.body.text());
+    },
+  };
+}
+
+const withoutToken = (status: number, text: string): Answer => ({
+  status,
+  text,
+  isRefusal: false,
+  credential: () => {
+    const { username, password } = (JSON.parse(text) as CredentialReply).data;
+    return { username, password };
+  },
+  token: () => null,
+});
