@@ -105,7 +105,7 @@ export async function setPasswords(
 }
 
 /** "tuple concurrently updated" has no class of its own: two migrators touched the same role. */
-async function repeatable(run: () => Promise<unknown>): Promise<void> {
+export async function repeatable(run: () => Promise<unknown>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await run();

@@ -10,7 +10,7 @@ import {
 import { ERASED_TABLES, type ErasedTable } from "./erasure-rows.ts";
 import { faultOf, toBrokerError } from "./faults.ts";
 import { countMentions, findPersonalRows } from "./find-personal-rows.ts";
-import { holdHistory } from "./history-lock.ts";
+import { lockHistory, type HistoryLock } from "./history-lock.ts";
 import { ERASED, type PersonSelector } from "./personal-values.ts";
 import {
   connect,
@@ -62,7 +62,7 @@ export async function openErasure({ url, batch = BATCH }: ErasureOptions): Promi
     callMs: STATEMENT_MS,
     keepsConnections: true,
   };
-  // One connection: its role and its lock have to hold for all that follows.
+  // One connection: its role has to hold for all that follows.
   const sql = connect(url, "mayfly-erasure", 1, limits);
   const guarded = async <T>(run: () => Promise<T>): Promise<T> => {
     try {
@@ -71,11 +71,20 @@ export async function openErasure({ url, batch = BATCH }: ErasureOptions): Promi
       throw toBrokerError(error, databaseRoleOf(url));
     }
   };
-  await guarded(() => prepare(sql)).catch(async (error: unknown) => {
+  const lock = await guarded(() => lockHistory(url)).catch(async (error: unknown) => {
     await sql.end({ timeout: 1 });
     throw error;
   });
-  const run = (erasing: Erasing): Promise<Erased> => guarded(() => eraseAll(sql, erasing, batch));
+  const close = async (): Promise<void> => {
+    await lock.release();
+    await sql.end({ timeout: 5 });
+  };
+  await guarded(() => prepare(sql)).catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+  const run = (erasing: Erasing): Promise<Erased> =>
+    guarded(() => eraseAll(sql, lock, erasing, batch));
   return {
     plan: async (selector) => run({ selector: parsed(selector), reason: "", dryRun: true }),
     erase: async (selector, reason) => {
@@ -83,13 +92,12 @@ export async function openErasure({ url, batch = BATCH }: ErasureOptions): Promi
       await guarded(() => mustVerify(sql));
       return run({ selector, reason, dryRun: false });
     },
-    close: () => sql.end({ timeout: 5 }),
+    close,
   };
 }
 
 async function prepare(sql: Sql): Promise<void> {
   await actAsMigrator(sql);
-  await holdHistory(sql);
   const [head] = await sql<{ leaf_version: number }[]>`
     SELECT leaf_version FROM mayfly.log_head`;
   if (head?.leaf_version === 2) return;
@@ -131,14 +139,21 @@ async function mustVerify(sql: Sql): Promise<void> {
   });
 }
 
-async function eraseAll(sql: Sql, erasing: Erasing, batch: number): Promise<Erased> {
+async function eraseAll(
+  sql: Sql,
+  lock: HistoryLock,
+  erasing: Erasing,
+  batch: number,
+): Promise<Erased> {
   const { roots, loners } = await findPersonalRows(sql, erasing.selector);
   let done = NOTHING;
+  lock.mustHold();
   const inBatches = async <T>(
     found: readonly T[],
     erase: (tx: Transaction, some: readonly T[]) => Promise<BatchDone>,
   ): Promise<void> => {
     for (let at = 0; at < found.length; at += batch) {
+      lock.mustHold();
       done = sum(done, await sql.begin((tx) => erase(tx, found.slice(at, at + batch))));
     }
   };

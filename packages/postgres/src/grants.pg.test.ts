@@ -1,7 +1,10 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemRandom } from "@mayfly/host";
 import { durationSeconds } from "@mayfly/spec";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
+import { migrate } from "./migrate.ts";
+import { lockHistory } from "./history-lock.ts";
 import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
 let ledger: TestLedger;
@@ -178,6 +181,52 @@ describe("grants", () => {
     const seen = await sql`SELECT state FROM mayfly_audit.leases`;
     await sql.end();
     expect(seen).toEqual([{ state: "active" }]);
+  });
+
+  test("the auditor makes no temporary table, and its sessions begin with bounded times", async () => {
+    // This database was copied from another, and such rights are not part of a copy.
+    await migrate({ url: ledger.database.url, random: systemRandom });
+    const create = "CREATE TEMPORARY TABLE x (n integer)";
+    expect(await attempt("mayfly_auditor", create)).toBe(REFUSED);
+    // A queue on PostgreSQL needs them.
+    expect(await attempt("mayfly_broker", create)).toBe("allowed");
+    expect(await attempt("mayfly_worker", create)).toBe("allowed");
+    const times = async (): Promise<readonly string[]> => {
+      const sql = postgres(ledger.urlOf("mayfly_auditor"), { max: 1 });
+      const [row] = await sql`
+        SELECT current_setting('statement_timeout') AS statement,
+          current_setting('idle_in_transaction_session_timeout') AS idle`;
+      await sql.end();
+      return [String(row?.["statement"]), String(row?.["idle"])];
+    };
+    expect(await times()).toEqual(["5min", "5min"]);
+    // What an operator set stands, whoever migrates next.
+    const { database } = await postgresName();
+    await ledger.superuser.unsafe(
+      `ALTER ROLE mayfly_auditor IN DATABASE "${database}" SET statement_timeout = '2h'`,
+    );
+    await migrate({ url: ledger.database.url, random: systemRandom });
+    expect(await times()).toEqual(["2h", "5min"]);
+  });
+
+  const postgresName = async (): Promise<{ readonly database: string }> => {
+    const [row] = await ledger.superuser<{ database: string }[]>`
+      SELECT current_database() AS database`;
+    return { database: row?.database ?? "" };
+  };
+
+  test("the lock of the history is the migrator's alone, and no reader is in its way", async () => {
+    const take = "LOCK TABLE mayfly.log_cuts IN SHARE UPDATE EXCLUSIVE MODE";
+    for (const role of ROLES) expect([role, await attempt(role, take)]).toEqual([role, REFUSED]);
+    const auditor = postgres(ledger.urlOf("mayfly_auditor"), { max: 1 });
+    await auditor.begin(async (tx) => {
+      await tx`SELECT pg_advisory_xact_lock(hashtextextended('mayfly retention', 0))`;
+      await tx`SELECT count(*) FROM mayfly_audit.log_cuts`;
+      const lock = await lockHistory(ledger.database.url);
+      await expect(lockHistory(ledger.database.url)).rejects.toMatchObject({ code: "conflict" });
+      await lock.release();
+    });
+    await auditor.end();
   });
 
   test("the worker ends tasks and leases by itself", async () => {

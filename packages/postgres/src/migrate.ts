@@ -1,4 +1,5 @@
 import type { FailPoints, Random } from "@mayfly/spec";
+import { boundAuditor } from "./bound-auditor.ts";
 import { actAsMigrator, ensureRoles, setPasswords, type RolePasswords } from "./database-roles.ts";
 import { faultOf, toBrokerError } from "./faults.ts";
 import { ensureInstallation, selectInstallation, type Installation } from "./installation.ts";
@@ -46,6 +47,7 @@ export async function migrate(options: MigrateOptions): Promise<Migrated> {
     if (options.passwords !== undefined) {
       await setPasswords(sql, options.passwords, options.random);
     }
+    await boundAuditor(sql);
     await actAsMigrator(sql);
     await ensureVersionTable(sql);
     const applied: string[] = [];

@@ -7,7 +7,7 @@ import {
 } from "@mayfly/spec";
 import { appendEvents, MIGRATOR } from "./append-events.ts";
 import { faultOf, toBrokerError } from "./faults.ts";
-import { holdHistory } from "./history-lock.ts";
+import { lockHistory } from "./history-lock.ts";
 import { selectInstallation } from "./installation.ts";
 import { readLogCut } from "./log-cut.ts";
 import { createLogExporter } from "./log-exporter.ts";
@@ -66,7 +66,7 @@ export async function openRetention(options: RetentionOptions): Promise<Retentio
     callMs: 10 * 60_000,
     keepsConnections: true,
   };
-  // One connection: its role and its lock have to hold for all that follows.
+  // One connection: its role has to hold for all that follows.
   const sql = connect(url, "mayfly-retention", 1, limits);
   const guarded = async <T>(run: () => Promise<T>): Promise<T> => {
     try {
@@ -75,24 +75,36 @@ export async function openRetention(options: RetentionOptions): Promise<Retentio
       throw toBrokerError(error, databaseRoleOf(url));
     }
   };
-  const schema = await guarded(() => actAsMigrator(sql)).catch(async (error: unknown) => {
+  const lock = await guarded(() => lockHistory(url)).catch(async (error: unknown) => {
     await sql.end({ timeout: 1 });
     throw error;
   });
+  const schema = await guarded(() => actAsMigrator(sql)).catch(async (error: unknown) => {
+    await lock.release();
+    await sql.end({ timeout: 1 });
+    throw error;
+  });
+  const locked = <T>(run: () => Promise<T>): Promise<T> =>
+    guarded(() => {
+      lock.mustHold();
+      return run();
+    });
   return {
     plan: (keepMonths) => guarded(() => readRetentionPlan(sql, keepMonths)),
     exporter: createLogExporter(sql, { clock, random, callMs: limits.callMs }, schema),
     rowLines: (cut) => rowLines(sql, schema.installation.id, cut),
-    record: (cut, digests) => guarded(() => record(sql, cut, digests)),
-    detach: () => guarded(() => detachAll(sql, clock)),
-    drop: () => guarded(() => dropAll(sql)),
-    close: () => sql.end({ timeout: 5 }),
+    record: (cut, digests) => locked(() => record(sql, cut, digests)),
+    detach: () => locked(() => detachAll(sql, clock)),
+    drop: () => locked(() => dropAll(sql)),
+    close: async () => {
+      await lock.release();
+      await sql.end({ timeout: 5 });
+    },
   };
 }
 
 async function actAsMigrator(sql: Sql) {
   await sql`SET ROLE mayfly_migrator`;
-  await holdHistory(sql);
   const installation = await selectInstallation(sql);
   if (installation === null) throw new Error("the ledger has no installation");
   return { installation, version: (await readApplied(sql)).at(-1)?.version ?? 0 };

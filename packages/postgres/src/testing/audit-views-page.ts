@@ -33,6 +33,13 @@ another meaning without a new major version of Mayfly and a release note. So nam
 too (\`\\d+ mayfly_audit.holders\`). Instants are \`timestamptz\`. An id is a UUIDv7, which sorts by
 time: in the API and the command it has its kind in front and no dashes.
 
+**What it costs you.** The role can neither write nor make temporary tables. A statement of more
+than 5 minutes is cut, and so is a transaction left idle for that long: until then it may hold
+retention up. \`SET statement_timeout\` in a session says otherwise, and so does an administrator's
+\`ALTER ROLE mayfly_auditor IN DATABASE … SET …\`, which \`mayfly migrate\` leaves as it is. Where who
+migrates owns the database, it takes the right to temporary tables from \`PUBLIC\`: grant it by name
+to others who work there.
+
 **What is fast.** \`tasks\`, \`decisions\`, \`leases\` and \`events\` grow for ever. Ask by id,
 workload, task or role, or for what is exposed; put a bound on \`id\` to read a span of time:
 
