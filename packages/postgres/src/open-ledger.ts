@@ -151,7 +151,10 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
       throw error;
     },
   );
-  const commits = connect(url, applicationName, max.commits, byIndex);
+  const commits = connect(url, applicationName, max.commits, {
+    ...byIndex,
+    plansOnce: true,
+  });
   // Drizzle changes the parsers of the client that it is given, so it has one of its own.
   const queries = connect(url, applicationName, max.queries, limits);
   const db = drizzle(queries);
