@@ -21,6 +21,7 @@ export const testServers = [
   "psql",
   "jq",
   "curl",
+  "zsh",
   ...clientRuntimes,
 ] as const;
 export type TestServer = (typeof testServers)[number];
@@ -44,6 +45,7 @@ const programs: Readonly<Record<TestServer, string>> = {
   psql: "psql",
   jq: "jq",
   curl: "curl",
+  zsh: "zsh",
   python: "python3 (3.10 or newer, with venv)",
   node20: "Node 20 of infra/client-runtimes",
   deno: "Deno of infra/client-runtimes",
@@ -101,6 +103,7 @@ async function find(server: TestServer, env: TestSurroundings["env"]): Promise<s
     case "psql":
     case "jq":
     case "curl":
+    case "zsh":
       return programOnPath(programs[server], env["PATH"]);
     case "python":
       return pythonOnPath(env["PATH"]);

@@ -12,7 +12,7 @@ export const CLIENT_VARIABLES = {
   url: httpUrl("MAYFLY_URL", {
     readers,
     default: "http://127.0.0.1:8420",
-    meaning: "The broker that the `mayfly` command and the SDKs talk to.",
+    meaning: "The broker that the `mayfly` command and the SDKs talk to. The SDKs have no default.",
   }),
   adminToken: optional(
     secretText("MAYFLY_ADMIN_TOKEN", {

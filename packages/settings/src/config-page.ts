@@ -14,7 +14,8 @@ export function configPage(): string {
       : `\`${variable.name}\``;
     return `| ${name} | ${value} | ${variable.readers.join(", ")} | ${variable.meaning} |`;
   });
-  return `# Configuration
+  return `<!-- scenario: checkout -->
+# Configuration
 
 Every process is configured by environment variables alone. It validates them at start, reports all
 problems at once, and refuses a \`MAYFLY_\` variable that does not exist. A secret may be given in a
@@ -34,10 +35,12 @@ ${rows.join("\n")}
 
 The key ring is JSON. \`sealing\` keys encrypt what must be stored; \`root\` keys make the keyed
 fingerprints and tags. The first of each list is the current one, older ones only open and verify.
-Each key is 32 random bytes in base64.
+Each key is 32 random bytes in base64. The first ring, made once for all processes:
 
-\`\`\`json
-{"version":1,"sealing":[{"id":"key-1","key":"…"}],"root":[{"id":"root-1","key":"…"}]}
+\`\`\`sh
+key() { head -c 32 /dev/urandom | base64; }
+(umask 077 && printf '{"version":1,"sealing":[{"id":"key-1","key":"%s"}],"root":[{"id":"root-1","key":"%s"}]}' \\
+  "$(key)" "$(key)" > sealing-keys.json)
 \`\`\`
 
 To rotate a sealing key without downtime:

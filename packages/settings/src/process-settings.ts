@@ -58,7 +58,9 @@ function checked<S extends SharedSettings>(settings: S): S {
     throw configInvalid("MAYFLY_REDIS_URL: it is required when MAYFLY_QUEUE is redis");
   }
   if ((settings.sealingKeyFile === null) === (settings.sealingKeys === null)) {
-    throw configInvalid("MAYFLY_SEALING_KEY_FILE: set it or MAYFLY_SEALING_KEYS, one of the two");
+    throw configInvalid(
+      "MAYFLY_SEALING_KEY_FILE: set it or MAYFLY_SEALING_KEYS, one of the two; docs/config.md makes one",
+    );
   }
   return settings;
 }

@@ -3,18 +3,12 @@ import { readFile, writeFile } from "node:fs/promises";
 import { ADMIN_TOKEN_PREFIX } from "@mayfly/broker";
 import { readBootstrapTokenSha256, storeBootstrapTokenSha256 } from "@mayfly/postgres";
 
-export interface AdminToken {
-  readonly token: string;
-  /** Made at this start, and so to be shown this once. */
-  readonly isNew: boolean;
-}
-
 /**
  * The bootstrap administrator's token of the embedded mode. Unlike production, where it is printed
  * once and stored nowhere, a file of mode 0600 keeps it, so that the next start can register the
  * demo's objects again.
  */
-export async function ensureAdminToken(ledgerUrl: string, file: string): Promise<AdminToken> {
+export async function ensureAdminToken(ledgerUrl: string, file: string): Promise<string> {
   const kept = await readFile(file, "utf8").catch(() => null);
   const token = kept?.trim() ?? ADMIN_TOKEN_PREFIX + randomBytes(32).toString("base64url");
   if (kept === null) await writeFile(file, `${token}\n`, { mode: 0o600, flag: "wx" });
@@ -23,5 +17,5 @@ export async function ensureAdminToken(ledgerUrl: string, file: string): Promise
   if ((await readBootstrapTokenSha256(ledgerUrl)) !== sha256) {
     await storeBootstrapTokenSha256(ledgerUrl, sha256, "replace");
   }
-  return { token, isNew: kept === null };
+  return token;
 }

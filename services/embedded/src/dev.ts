@@ -1,6 +1,8 @@
 /** `npm run dev`: Mayfly on this machine, on fixed ports, until it is stopped. */
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
+import { inspect, parseArgs } from "node:util";
+import { EmbeddedError } from "@mayfly/embedded";
+import { BrokerError } from "@mayfly/spec";
 import { runDev } from "./dev/run-dev.ts";
 
 const USAGE = `usage: npm run dev [-- OPTIONS]
@@ -23,6 +25,20 @@ function optionsOf(args: readonly string[]) {
   }
 }
 
+/** What a person can mend, in words; a defect of ours with its stack. */
+function failureText(error: unknown): string {
+  if (error instanceof EmbeddedError || BrokerError.is(error)) return error.message;
+  const isSystems = error instanceof Error && "syscall" in error;
+  return isSystems ? error.message : inspect(error);
+}
+
 const options = optionsOf(process.argv.slice(2));
 if (options === null) process.exitCode = 64;
-else await runDev({ ...options, folder: resolve(options.folder ?? DEFAULT_FOLDER) });
+else {
+  try {
+    await runDev({ ...options, folder: resolve(options.folder ?? DEFAULT_FOLDER) });
+  } catch (error) {
+    process.stderr.write(`\n  npm run dev ends: ${failureText(error)}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -12,7 +12,7 @@ import { createKeyFile } from "@mayfly/seal";
 import { readBrokerSettings, readWorkerSettings } from "@mayfly/settings";
 import { Secret } from "@mayfly/spec";
 import { startWorkerProcess } from "@mayfly/worker";
-import { ensureAdminToken, type AdminToken } from "./admin-token.ts";
+import { ensureAdminToken } from "./admin-token.ts";
 import { openLog } from "./open-log.ts";
 import { createOrdersDatabase, type OrdersDatabase } from "./orders-database.ts";
 import { startUnsafeDemoIssuer, type UnsafeDemoIssuer } from "./unsafe-demo-issuer.ts";
@@ -38,7 +38,8 @@ export interface EmbeddedOptions {
 export interface Embedded {
   readonly brokerUrl: string;
   readonly issuerUrl: string;
-  readonly admin: AdminToken;
+  /** The bootstrap administrator's. */
+  readonly adminToken: string;
   readonly orders: OrdersDatabase;
   /** For asking the customer's server itself; holds a password. */
   readonly ordersSuperuserUrl: string;
@@ -72,7 +73,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   const keyFile = join(folder, "sealing-keys.json");
   await createKeyFile(keyFile, systemRandom);
   const superuserUrl = server.url("postgres");
-  const [orders, admin, trustDomain, issuer] = await Promise.all([
+  const [orders, adminToken, trustDomain, issuer] = await Promise.all([
     createOrdersDatabase({ host: server.host, port: server.port, superuserUrl }, password()),
     ensureAdminToken(server.url(LEDGER_DATABASE), join(folder, "admin-token")),
     createUnsafeDemoTrustDomain("demo.test"),
@@ -112,7 +113,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   return {
     brokerUrl: broker.url,
     issuerUrl: issuer.url,
-    admin,
+    adminToken,
     orders,
     ordersSuperuserUrl: server.url("orders"),
     trust: demoTrust(trustDomain, issuer),

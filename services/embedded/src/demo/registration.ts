@@ -1,5 +1,5 @@
 import type { OrdersDatabase } from "../orders-database.ts";
-import { readText, type BrokerClient, type JsonReply } from "./broker-client.ts";
+import { readAt, readList, readText, type BrokerClient, type JsonReply } from "./broker-client.ts";
 
 /** The demo's policies, as a platform team would keep them in a file. */
 export const DEMO_POLICIES = `
@@ -22,11 +22,19 @@ forbid (
 );
 `;
 
+const SOURCE = "orders.cedar";
+/** How many policies: of {@link DEMO_POLICIES}. */
+export const DEMO_POLICY_COUNT = DEMO_POLICIES.match(/@id\(/g)?.length ?? 0;
+
 export interface Registered {
-  readonly policies: number;
+  /** Not where others were active already. */
+  readonly demoPoliciesDecide: boolean;
 }
 
-/** Registers trust, backend, roles and policies through the API that a platform team uses. */
+/**
+ * Registers trust, backend and roles through the API that a platform team uses, and policies where
+ * none is active yet: what somebody activated since an earlier start is theirs.
+ */
 export async function registerOrders(
   client: BrokerClient,
   orders: OrdersDatabase,
@@ -70,12 +78,17 @@ export async function registerOrders(
       }),
     );
   }
+  const { body } = await client.admin("GET", "/v1/policies");
+  if (readAt(body, "digest") !== null) {
+    const names = readList(body, "sources").map((source) => readText(source, "name"));
+    return { demoPoliciesDecide: names.includes(SOURCE) };
+  }
   done(
     await client.admin("PUT", "/v1/policies", {
-      sources: [{ name: "orders.cedar", text: DEMO_POLICIES }],
+      sources: [{ name: SOURCE, text: DEMO_POLICIES }],
     }),
   );
-  return { policies: DEMO_POLICIES.match(/@id\(/g)?.length ?? 0 };
+  return { demoPoliciesDecide: true };
 }
 
 function done(reply: JsonReply): void {

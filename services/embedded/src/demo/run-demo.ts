@@ -10,7 +10,7 @@ import {
   type BrokerClient,
 } from "./broker-client.ts";
 import { askCustomer, busyLeaseRoles } from "./customer-check.ts";
-import { registerOrders } from "./registration.ts";
+import { DEMO_POLICY_COUNT, registerOrders } from "./registration.ts";
 import { sceneComplete, sceneDenied, sceneKilled, sceneTimeout, type Stage } from "./scenes.ts";
 import { createTerminal, type Terminal } from "./terminal.ts";
 import { printTimeline } from "./timeline.ts";
@@ -53,7 +53,7 @@ interface Summary {
 }
 
 async function play(embedded: Embedded, terminal: Terminal): Promise<Summary> {
-  const client = createBrokerClient(embedded.brokerUrl, embedded.admin.token);
+  const client = createBrokerClient(embedded.brokerUrl, embedded.adminToken);
   terminal.fact(
     "ledger",
     `PostgreSQL ${embedded.orders.serverVersion}, 127.0.0.1:${embedded.orders.port}`,
@@ -63,10 +63,10 @@ async function play(embedded: Embedded, terminal: Terminal): Promise<Summary> {
     `a customer's database with ${embedded.orders.orders.toLocaleString("en")} orders`,
   );
   terminal.fact("identity", "a local issuer and trust domain, demo.test: unsafe for production");
-  const registered = await registerOrders(client, embedded.orders, embedded.trust);
+  await registerOrders(client, embedded.orders, embedded.trust);
   terminal.fact(
     "registered",
-    `backend orders-db · roles orders-db/reader, orders-db/writer · ${registered.policies} policies`,
+    `backend orders-db · roles orders-db/reader, orders-db/writer · ${DEMO_POLICY_COUNT} policies`,
   );
   const stage: Stage = {
     client,

@@ -1,9 +1,11 @@
 import { once } from "node:events";
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { systemClock } from "@mayfly/host";
 import { createBrokerClient } from "../demo/broker-client.ts";
 import { registerOrders } from "../demo/registration.ts";
 import { startEmbedded, type Embedded } from "../start-embedded.ts";
+import { keepTokens } from "./keep-tokens.ts";
 
 const PORTS = { broker: 8420, postgres: 8432, issuer: 8421 } as const;
 const say = (text: string): void => {
@@ -20,16 +22,14 @@ export interface DevOptions {
 
 /** Starts everything on fixed ports, says where, and stays until it is told to stop. */
 export async function runDev({ demoWorkloads, folder }: DevOptions): Promise<void> {
+  await using started = new AsyncDisposableStack();
   const embedded = await startEmbedded({ folder, ports: PORTS, persistent: true });
-  try {
-    await writeFile(join(folder, "postgres-url"), postgresUrl(embedded), { mode: 0o600 });
-    if (demoWorkloads) await prepareWorkloads(embedded, folder);
-    introduce(embedded, folder, demoWorkloads);
-    await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
-    say("\n  stopping");
-  } finally {
-    await embedded.close();
-  }
+  started.defer(() => embedded.close());
+  await writeFile(join(folder, "postgres-url"), postgresUrl(embedded), { mode: 0o600 });
+  if (demoWorkloads) started.use(await prepareWorkloads(embedded, folder));
+  introduce(embedded, folder, demoWorkloads);
+  await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+  say("\n  stopping");
 }
 
 /** For databases to play with, beside the ledger: its superuser's login, in a file of mode 0600. */
@@ -39,15 +39,20 @@ function postgresUrl({ ordersSuperuserUrl }: Embedded): string {
   return `${url.href}\n`;
 }
 
-/** Registers the demo's orders and writes fresh tokens of demo workloads, readable by us alone. */
-async function prepareWorkloads(embedded: Embedded, folder: string): Promise<void> {
-  const client = createBrokerClient(embedded.brokerUrl, embedded.admin.token);
-  await registerOrders(client, embedded.orders, embedded.trust);
-  await mkdir(join(folder, "workloads"), { recursive: true, mode: 0o700 });
-  await writeFile(fileOf(folder, "invoice-bot.jwt-svid"), await embedded.svid("invoice-bot"), {
-    mode: 0o600,
+/** Registers the demo's orders, and keeps fresh tokens of demo workloads in files. */
+async function prepareWorkloads(embedded: Embedded, folder: string): Promise<AsyncDisposable> {
+  const client = createBrokerClient(embedded.brokerUrl, embedded.adminToken);
+  const { demoPoliciesDecide } = await registerOrders(client, embedded.orders, embedded.trust);
+  if (!demoPoliciesDecide) say("\n  Other policies are active than the demo's: they decide.");
+  return keepTokens({
+    folder: join(folder, "workloads"),
+    tokens: {
+      "invoice-bot.jwt-svid": () => embedded.svid("invoice-bot"),
+      "ci.oidc-token": () => embedded.oidcToken("ci"),
+    },
+    clock: systemClock,
+    failed: (error) => say(`\n  no fresh tokens of the demo's workloads: ${String(error)}`),
   });
-  await writeFile(fileOf(folder, "ci.oidc-token"), await embedded.oidcToken("ci"), { mode: 0o600 });
 }
 
 function introduce(embedded: Embedded, folder: string, demoWorkloads: boolean): void {
@@ -58,11 +63,8 @@ function introduce(embedded: Embedded, folder: string, demoWorkloads: boolean): 
   );
   say(`  issuer      ${embedded.issuerUrl}   (unsafe: signs whatever it is asked to)`);
   say(`  data        ${folder}`);
-  say(
-    embedded.admin.isNew
-      ? `\n  administrator's token, shown this once:\n  ${embedded.admin.token}`
-      : `\n  administrator's token: made at the first start, kept in ${join(folder, "admin-token")}`,
-  );
+  say(`  log         ${join(folder, "mayfly.log")}`);
+  say(`  admin       ${join(folder, "admin-token")} holds the administrator's token`);
   if (demoWorkloads) say(firstExchange(embedded.brokerUrl, fileOf(folder, "invoice-bot.jwt-svid")));
   else
     say(
@@ -72,7 +74,7 @@ function introduce(embedded: Embedded, folder: string, demoWorkloads: boolean): 
 }
 
 const firstExchange = (url: string, svidFile: string): string => `
-  A first exchange (the token lives 5 minutes; start again for a fresh one):
+  A first exchange (the token lives 5 minutes, and its file gets a fresh one every 2):
 
   curl -s ${url}/token \\
     --data-urlencode grant_type=urn:ietf:params:oauth:grant-type:token-exchange \\
