@@ -247,6 +247,8 @@ describe("trace", () => {
   test("takes no argument: it would stay in the shell's history", async () => {
     const ran = await run(`trace ${secret}`);
     expect(ran.code).toBe(2);
+    expect(ran.err).toContain("standard input");
+    expect(ran.err, "nor does it come out again").not.toContain(secret);
     expect(broker.requests).toEqual([]);
   });
 

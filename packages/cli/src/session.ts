@@ -37,6 +37,10 @@ export interface Session {
   api(): BrokerApi;
   /** What was asked for, as text. */
   text(text: string): void;
+  /** The same, for a person who reads it: not with `-q`. */
+  detail(text: string): void;
+  /** Of a list with `-q`: the ids alone. True if that was asked for. */
+  onlyIds(ids: readonly string[]): boolean;
   /** What was asked for, as one line of JSON: the document, or one record of a list. */
   record(value: unknown): void;
   /** For a person, beside the result: on standard error, and not with `-q` or `--json`. */
@@ -63,6 +67,13 @@ export function createSession(io: Io, ending: Ending, command: Command): Session
     hasTokenFile: options.adminTokenFile !== undefined,
     api: () => openApi(io, options, settings),
     text: (text) => io.out(text),
+    detail: (text) => {
+      if (!quiet) io.out(text);
+    },
+    onlyIds: (ids) => {
+      if (quiet) io.out(ids.map((id) => `${id}\n`).join(""));
+      return quiet;
+    },
     record: (value) => io.out(`${jsonText(value)}\n`),
     note: (text) => {
       if (!quiet && !json) io.err(`${text}\n`);

@@ -10,6 +10,7 @@ import {
   touchAnswer,
   workloadExposureAnswer,
   type HolderAnswer,
+  type TouchAnswer,
 } from "../api/security-answers.ts";
 import { exposureSummaryText } from "../render/end-report.ts";
 import { factLines } from "../render/fact-lines.ts";
@@ -62,7 +63,7 @@ const rangeOf = (session: Session, { from, until }: RangeOptions) => ({
 
 function showHolders(session: Session, holders: readonly HolderAnswer[]): void {
   if (session.json) return;
-  if (session.quiet) return session.text(holders.map(({ lease }) => `${lease.id}\n`).join(""));
+  if (session.onlyIds(holders.map(({ lease }) => lease.id))) return;
   if (holders.length === 0) return session.note("Nobody.");
   session.text(holderTable(holders, session));
 }
@@ -99,6 +100,9 @@ function holdersCommand(ask: Command, open: Open): void {
     });
 }
 
+const touchId = (touch: TouchAnswer): string =>
+  touch.kind === "lease" ? touch.holder.lease.id : touch.decision;
+
 function touchedCommand(ask: Command, open: Open): void {
   const command = ask
     .command("touched")
@@ -115,8 +119,9 @@ function touchedCommand(ask: Command, open: Open): void {
       const api = session.api();
       const listed = await listAll(session, api, "/v1/ask/touched", query, options, touchAnswer);
       if (!session.json) {
+        const ids = listed.items.map(touchId);
         if (listed.items.length === 0) session.note("Nothing.");
-        else session.text(touchTable(listed.items, session));
+        else if (!session.onlyIds(ids)) session.text(touchTable(listed.items, session));
       }
       noteMore(session, listed.next);
     });
@@ -151,7 +156,7 @@ function showExposure(session: Session, answer: unknown): void {
     found.tasks_until === null
       ? ""
       : `, the last until ${clockText(found.tasks_until, io.clock.now(), io.timeZone)}`;
-  session.text(
+  session.detail(
     factLines(
       [
         ["workload", found.workload],
@@ -195,7 +200,9 @@ function lateCommand(ask: Command, open: Open): void {
       const listed = await listAll(session, api, "/v1/ask/late", query, options, lateEndAnswer);
       if (!session.json) {
         if (listed.items.length === 0) session.note("None.");
-        else session.text(lateTable(listed.items, session));
+        else if (!session.onlyIds(listed.items.map(({ lease }) => lease.id))) {
+          session.text(lateTable(listed.items, session));
+        }
       }
       noteMore(session, listed.next);
     });
@@ -218,6 +225,7 @@ function policiesCommand(ask: Command, open: Open): void {
           ? ""
           : ` since ${clockText(use.activated_at, io.clock.now(), io.timeZone)}`;
       session.note(`policies@${use.digest.slice(0, 8)}${since}`);
+      if (session.onlyIds(use.policies.map(({ id }) => id))) return;
       session.text(policyTable(use.policies, session));
       if (use.uncounted > 0) session.note(`${use.uncounted} entries of the log are to be counted.`);
     });

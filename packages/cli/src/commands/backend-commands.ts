@@ -106,7 +106,7 @@ ${examples("mayfly backend put mayfly/backends/orders-db.yaml")}`,
         }
         const { result, check } = readAnswer(putBackendAnswer, answer);
         session.note(`${result}  backend ${id}`);
-        if (!session.quiet) showCheck(session, check);
+        showCheck(session, check);
       }
     });
   switchCommands(backend, open, {
@@ -136,7 +136,7 @@ ${examples("mayfly backend put mayfly/backends/orders-db.yaml")}`,
 
 function showBackends(session: Session, backends: readonly BackendAnswer[]): void {
   const { paint, io } = session;
-  if (session.quiet) return session.text(backends.map(({ id }) => `${id}\n`).join(""));
+  if (session.onlyIds(backends.map(({ id }) => id))) return;
   if (backends.length === 0) return session.note("No backend.");
   const columns = [
     { title: "BACKEND", cell: (each: BackendAnswer) => each.id },
@@ -158,15 +158,15 @@ function showBackends(session: Session, backends: readonly BackendAnswer[]): voi
 
 function showBackend(session: Session, backend: BackendAnswer): void {
   const { paint } = session;
-  session.text(`${paint.bold(backend.id)}  ${backend.enabled ? "issues" : "disabled"}\n`);
+  session.detail(`${paint.bold(backend.id)}  ${backend.enabled ? "issues" : "disabled"}\n`);
   const facts = [
     ["type", backend.type],
     ["revision", String(backend.revision)],
     ["upstream", backend.upstream_identity],
     ["self-check", lastCheckText(session, backend)],
   ] as const;
-  session.text(factLines(facts, paint));
-  session.text(`${paint.dim("config")}\n${factLines(factsOf(backend.config), paint, "  ")}`);
+  session.detail(factLines(facts, paint));
+  session.detail(`${paint.dim("config")}\n${factLines(factsOf(backend.config), paint, "  ")}`);
 }
 
 function lastCheckText(session: Session, { last_check: last, revision }: BackendAnswer): string {

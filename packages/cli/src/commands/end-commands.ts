@@ -41,7 +41,7 @@ export const endCommands: CommandSet = (program, open) => {
 
 function showEnds(session: Session, ends: readonly SelectorEndAnswer[]): void {
   const { paint, io } = session;
-  if (session.quiet) return session.text(ends.map(({ id }) => `${id}\n`).join(""));
+  if (session.onlyIds(ends.map(({ id }) => id))) return;
   if (ends.length === 0) return session.note("No end by selector.");
   const columns = [
     { title: "END", cell: (end: SelectorEndAnswer) => end.id },

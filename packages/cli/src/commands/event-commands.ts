@@ -56,7 +56,7 @@ export const eventCommands: CommandSet = (program, open) => {
 
 export function showEvents(session: Session, events: readonly EventAnswer[]): void {
   const { io, paint } = session;
-  if (session.quiet) return session.text(events.map((event) => `${event.id}\n`).join(""));
+  if (session.onlyIds(events.map(({ id }) => id))) return;
   if (events.length === 0) return session.note("No event.");
   const columns = [
     {

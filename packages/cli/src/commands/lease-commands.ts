@@ -151,8 +151,8 @@ const endPlan = (lease: LeaseAnswer): string =>
 /** A table; with `-q` only the ids. Nothing with `--json`, where the records are out already. */
 export function showLeases(session: Session, leases: readonly LeaseAnswer[]): void {
   if (session.json) return;
-  if (session.quiet) session.text(leases.map((lease) => `${lease.id}\n`).join(""));
-  else if (leases.length === 0) session.note("No lease.");
+  if (session.onlyIds(leases.map(({ id }) => id))) return;
+  if (leases.length === 0) session.note("No lease.");
   else session.text(leaseTable(leases, session));
 }
 
@@ -160,8 +160,8 @@ function showLease(session: Session, lease: LeaseAnswer): void {
   const { paint, io } = session;
   const at = (instant: string | null): string | null =>
     instant === null ? null : clockSecondsText(instant, io.clock.now(), io.timeZone);
-  session.text(`${paint.bold(lease.id)}  ${stateText(lease)}, ${endsText(lease, session)}\n`);
-  session.text(
+  session.detail(`${paint.bold(lease.id)}  ${stateText(lease)}, ${endsText(lease, session)}\n`);
+  session.detail(
     factLines(
       [
         ["exposed", exposureText(lease, session)],
@@ -185,6 +185,6 @@ function showLease(session: Session, lease: LeaseAnswer): void {
     ),
   );
   if (lease.looked !== null) {
-    session.text(`${paint.dim("looked at")}\n${factLines(factsOf(lease.looked), paint, "  ")}`);
+    session.detail(`${paint.dim("looked at")}\n${factLines(factsOf(lease.looked), paint, "  ")}`);
   }
 }

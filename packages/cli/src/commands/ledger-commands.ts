@@ -237,7 +237,7 @@ function showFiles(session: Session, result: ExportVerification, isAnchored: boo
   }
   const { from, until, installation, headSha256, beforeSha256, unvouched } = result;
   const range = until === from ? `none from ${from} on` : `${from} to ${until - 1}`;
-  session.text(
+  session.detail(
     `${paint.green("✓")} ${(until - from).toLocaleString("en-US")} entries verified: ${range}, ` +
       `of installation ${cleanText(installation)}\n`,
   );
@@ -296,7 +296,7 @@ function showResult(session: Session, result: VerificationAnswer, from: number):
   const first = result.from ?? from;
   const range = first === 0 ? "" : ` from ${first.toLocaleString("en-US")} on`;
   const pending = result.pending === 0 ? "" : `, ${result.pending} events wait for their place`;
-  session.text(`${paint.green("✓")} ${entries} entries${range} verified${pending}\n`);
+  session.detail(`${paint.green("✓")} ${entries} entries${range} verified${pending}\n`);
   session.note(`  head ${result.head_sha256}`);
   if (result.warning !== null) session.text(`${paint.red("!")} ${result.warning}\n`);
 }

@@ -91,9 +91,9 @@ function explainCommand(parent: Command, open: (command: Command) => Session): v
 function showDecision(session: Session, decision: DecisionAnswer): void {
   const { io, paint } = session;
   const effect = decision.effect === "permit" ? paint.green("permit") : paint.red("deny");
-  session.text(`${paint.bold(decision.id)}  ${effect}\n${decision.explanation}\n`);
+  session.detail(`${paint.bold(decision.id)}  ${effect}\n${decision.explanation}\n`);
   const policies = decision.determining_policies.join(", ");
-  session.text(
+  session.detail(
     factLines(
       [
         ["decided", clockSecondsText(decision.decided_at, io.clock.now(), io.timeZone)],
@@ -105,5 +105,7 @@ function showDecision(session: Session, decision: DecisionAnswer): void {
       paint,
     ),
   );
-  session.text(`${paint.dim("the request")}\n${factLines(factsOf(decision.request), paint, "  ")}`);
+  session.detail(
+    `${paint.dim("the request")}\n${factLines(factsOf(decision.request), paint, "  ")}`,
+  );
 }

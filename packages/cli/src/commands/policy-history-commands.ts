@@ -103,6 +103,7 @@ async function wholeDigest(session: Session, given: string): Promise<string> {
 
 function showHistory(session: Session, activations: readonly ActivationAnswer[]): void {
   if (activations.length === 0) return session.note("No policy was ever active.");
+  if (session.onlyIds(activations.map(({ digest }) => digest))) return;
   const { io, paint } = session;
   const columns = [
     { title: "POLICIES", cell: (one: ActivationAnswer) => one.digest.slice(0, 8) },

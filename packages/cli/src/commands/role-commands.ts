@@ -54,7 +54,7 @@ export const roleCommands: CommandSet = (program, open) => {
       const { items } = rawAnswer(listAnswer, await session.api().get("/v1/roles"));
       if (session.json) return items.forEach((item) => session.record(item));
       const roles = items.map((item) => readAnswer(roleAnswer, item));
-      if (session.quiet) return session.text(roles.map((each) => `${each.role}\n`).join(""));
+      if (session.onlyIds(roles.map((each) => each.role))) return;
       if (roles.length === 0) return session.note("No role.");
       const columns = [
         { title: "ROLE", cell: (each: RoleAnswer) => each.role },
@@ -138,9 +138,9 @@ function lookCommands(role: Command, open: (command: Command) => Session): void 
       if (session.json) return session.record(answer);
       const { role: shown, ...facts } = readAnswer(z.looseObject(roleAnswer.shape), answer);
       const { paint } = session;
-      session.text(`${paint.bold(shown)}  ${facts.enabled === false ? "disabled" : "issues"}\n`);
+      session.detail(`${paint.bold(shown)}  ${facts.enabled === false ? "disabled" : "issues"}\n`);
       const known = z.record(z.string(), z.json()).parse(facts);
-      session.text(factLines(factsOf(known), paint));
+      session.detail(factLines(factsOf(known), paint));
     });
   role
     .command("test")
@@ -156,10 +156,10 @@ function lookCommands(role: Command, open: (command: Command) => Session): void 
       const { paint } = session;
       if (sample.kind === "planned") {
         const length = durationText(sample.ttl_seconds * 1_000);
-        session.text(`${paint.dim(`would be asked of the backend, for ${length}`)}\n`);
-        session.text(factLines(factsOf(sample.grant), paint, "  "));
+        session.detail(`${paint.dim(`would be asked of the backend, for ${length}`)}\n`);
+        session.detail(factLines(factsOf(sample.grant), paint, "  "));
       } else {
-        session.text(`A request needs parameters: ${sample.why}\n`);
+        session.detail(`A request needs parameters: ${sample.why}\n`);
       }
       showCheck(session, check);
     });

@@ -91,7 +91,7 @@ export async function endSelected(
   const preview = readAnswer(endPreviewAnswer, dry);
   if (options.dryRun === true) {
     if (session.json) session.record(dry);
-    else session.text(previewText(session, preview));
+    else showPreview(session, preview);
     return;
   }
   await session.confirm(previewLines(preview), options.yes === true);
@@ -105,18 +105,19 @@ export async function endSelected(
   showEnd(session, answer);
 }
 
-function previewText(session: Session, preview: EndPreviewAnswer): string {
+function showPreview(session: Session, preview: EndPreviewAnswer): void {
   const ids = preview.target === "tasks" ? preview.task_ids : preview.lease_ids;
-  if (session.quiet) return ids.map((id) => `${id}\n`).join("");
+  if (session.onlyIds(ids)) return;
   const most = preview.target === "tasks" ? preview.tasks : preview.leases;
   const rest = most > ids.length ? [`… and ${most - ids.length} more`] : [];
-  return [...previewLines(preview), ...ids, ...rest].map((line) => `${line}\n`).join("");
+  const lines = [...previewLines(preview), ...ids, ...rest];
+  session.text(lines.map((line) => `${line}\n`).join(""));
 }
 
 export function showEnd(session: Session, answer: unknown): void {
   if (session.json) return session.record(answer);
   const report = readAnswer(endReportAnswer, answer);
-  if (session.quiet) return session.text(report.items.map(({ id }) => `${id}\n`).join(""));
+  if (session.onlyIds(report.items.map(({ id }) => id))) return;
   session.text(endReport(report, session));
   if (report.next !== null) {
     session.note(`More: mayfly end show ${report.end.id} --after ${report.next}`);

@@ -44,7 +44,7 @@ export const signingKeyCommands: CommandSet = (program, open) => {
       const session = open(command);
       const { items } = readAnswer(keysAnswer, await session.api().get("/v1/signing-keys"));
       if (session.json) return items.forEach((item) => session.record(item));
-      if (session.quiet) return session.text(items.map(({ kid }) => `${kid}\n`).join(""));
+      if (session.onlyIds(items.map(({ kid }) => kid))) return;
       showKeys(session, items);
     });
   key
@@ -56,6 +56,7 @@ export const signingKeyCommands: CommandSet = (program, open) => {
       const answer = await session.api().send("POST", "/v1/signing-keys/rotate");
       const rotated = readAnswer(rotatedAnswer, answer);
       if (session.json) return session.record(rotated);
+      if (session.onlyIds([rotated.kid])) return;
       const was = rotated.result === "already" ? " was published before and" : "";
       session.text(`${rotated.kid}${was} signs from ${timeOf(session, rotated.signs_from)} on\n`);
     });
@@ -87,8 +88,8 @@ ${examples("mayfly signing-key retire Zm9vâ€¦", "mayfly signing-key retire Zm9vâ
       const answer = await session.api().send("POST", `/v1/signing-keys/${kid}/retire`);
       const retired = readAnswer(retiredAnswer, answer);
       if (session.json) return session.record(retired);
-      if (retired.result === "already") return session.text(`${kid} was retired before\n`);
-      session.text(`${kid} is retired; ${retired.replaced_by ?? "another key"} signs now\n`);
+      if (retired.result === "already") return session.detail(`${kid} was retired before\n`);
+      session.detail(`${kid} is retired; ${retired.replaced_by ?? "another key"} signs now\n`);
       session.note(`${retired.tasks_active} active tasks: their agents prove their identity again`);
     });
 }

@@ -53,7 +53,7 @@ export const taskCommands: CommandSet = (program, open) => {
       const session = open(command);
       const answer = await session.api().get(`/v1/tasks/${encodeURIComponent(id)}/chain`);
       if (session.json) session.record(answer);
-      else session.text(taskTree(readAnswer(chainAnswer, answer), session));
+      else session.detail(taskTree(readAnswer(chainAnswer, answer), session));
     });
   task
     .command("end")
@@ -135,7 +135,7 @@ function listCommand(task: Command, open: (command: Command) => Session): void {
 
 function showTasks(session: Session, tasks: readonly TaskAnswer[]): void {
   const { paint, io } = session;
-  if (session.quiet) return session.text(tasks.map((task) => `${task.id}\n`).join(""));
+  if (session.onlyIds(tasks.map(({ id }) => id))) return;
   if (tasks.length === 0) return session.note("No task.");
   const columns = [
     { title: "TASK", cell: (task: TaskAnswer) => task.id },

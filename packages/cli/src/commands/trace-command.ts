@@ -29,12 +29,20 @@ export const traceCommand: CommandSet = (program, open) => {
   program
     .command("trace")
     .description("where a leaked string came from: reads it from standard input")
+    // The library would say again what was given.
+    .allowExcessArguments()
     .addHelpText(
       "after",
       examples("mayfly trace < leaked.txt", "pbpaste | mayfly trace", "mayfly trace"),
     )
     .action(async (_options: object, command: Command) => {
       const session = open(command);
+      if (command.args.length > 0) {
+        throw usageError(
+          "What leaked is never an argument: there, the shell's history and every list of processes have it.",
+          "Take it out of the history, and give it on standard input: mayfly trace < FILE",
+        );
+      }
       const text = await session.io.readSecret("What leaked (not shown): ");
       if (text.trim() === "") {
         throw usageError("There is nothing to trace.", "Give the string on standard input.");
@@ -61,6 +69,11 @@ function showTrace(session: Session, found: z.output<typeof traceAnswer>): void 
       `Nothing of this ledger. Tried ${tried.secrets} pieces by fingerprint, ` +
         `${tried.lease_names} names of leases and ${tried.task_names} of tasks${cut}.`,
     );
+    return;
+  }
+  if (
+    session.onlyIds([...leases.map(({ holder }) => holder.lease.id), ...tasks.map(({ id }) => id)])
+  ) {
     return;
   }
   for (const { via, holder } of leases) showHolder(session, via, holder);

@@ -39,7 +39,7 @@ export const trustCommands: CommandSet = (program, open) => {
       const { items } = rawAnswer(listAnswer, await session.api().get("/v1/trust"));
       if (session.json) return items.forEach((item) => session.record(item));
       const roots = items.map((item) => readAnswer(trustAnswer, item));
-      if (session.quiet) return session.text(roots.map((each) => `${each.name}\n`).join(""));
+      if (session.onlyIds(roots.map((each) => each.name))) return;
       if (roots.length === 0) return session.note("No trust root: no identity is accepted.");
       const columns = [
         { title: "TRUST", cell: (each: TrustAnswer) => each.name },
@@ -108,9 +108,9 @@ function lookCommands(trust: Command, open: (command: Command) => Session): void
       if (session.json) return session.record(answer);
       const root = readAnswer(trustAnswer, answer);
       const { paint } = session;
-      session.text(`${paint.bold(root.name)}  ${root.enabled ? "counts" : "disabled"}\n`);
+      session.detail(`${paint.bold(root.name)}  ${root.enabled ? "counts" : "disabled"}\n`);
       const revision = root.revision === undefined ? null : String(root.revision);
-      session.text(
+      session.detail(
         factLines(
           [
             ["kind", root.kind],
@@ -119,7 +119,7 @@ function lookCommands(trust: Command, open: (command: Command) => Session): void
           paint,
         ),
       );
-      session.text(`${paint.dim("config")}\n${factLines(factsOf(root.config), paint, "  ")}`);
+      session.detail(`${paint.dim("config")}\n${factLines(factsOf(root.config), paint, "  ")}`);
     });
   trust
     .command("test")
@@ -136,7 +136,7 @@ function lookCommands(trust: Command, open: (command: Command) => Session): void
       const keys = look.keys.map(
         ({ kid, algorithms }) => `${kid ?? "-"} (${algorithms.join(", ")})`,
       );
-      session.text(
+      session.detail(
         factLines(
           [
             ["keys from", look.source],
@@ -146,10 +146,7 @@ function lookCommands(trust: Command, open: (command: Command) => Session): void
           paint,
         ),
       );
-      session.text(
-        look.problem === null
-          ? `${paint.green("✓")} its tokens can be verified\n`
-          : `${paint.red("✗")} ${look.problem}\n`,
-      );
+      if (look.problem === null) session.detail(`${paint.green("✓")} its tokens can be verified\n`);
+      else session.text(`${paint.red("✗")} ${look.problem}\n`);
     });
 }
