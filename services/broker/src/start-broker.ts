@@ -9,6 +9,7 @@ import {
 } from "@mayfly/composition";
 import type { BrokerSettings } from "@mayfly/settings";
 import { bootstrapAdministrators } from "./administrators.ts";
+import { createAdmission } from "./http/admission.ts";
 import { createApp } from "./http/app.ts";
 import { createAfterwork, type Afterwork } from "./http/afterwork.ts";
 import { createClientAddress } from "./http/client-address.ts";
@@ -127,6 +128,8 @@ async function listen(
     lookAtReadiness({ parts, ...settings, isStopping, tls: served }),
   );
   countReadiness(parts, readiness);
+  const admission = createAdmission(parts.clock);
+  const meter = requestMeter(parts.metrics);
   const app = createApp({
     core: parts.core,
     tasks: ledger.tasks,
@@ -142,7 +145,8 @@ async function listen(
     random: parts.random,
     log: parts.log,
     tracer: parts.tracer,
-    meter: requestMeter(parts.metrics),
+    meter,
+    admission,
     settings: { issuer: settings.issuer },
     fileSchemas: fileSchemas(BACKEND_TYPES),
     setUp: {
@@ -159,6 +163,9 @@ async function listen(
     fetch: (request, bindings) => afterwork.track(Promise.resolve(app.fetch(request, bindings))),
     random: parts.random,
     issuer: settings.issuer,
+    admission,
+    meter,
+    isStopping,
     connectionsMax: settings.connectionsMax,
     limits: {
       headersTimeout: HEADERS_MS_MAX,
@@ -169,13 +176,15 @@ async function listen(
   });
   if (tls !== null) served = createServedTls(setCertificate, tls.paths, tls.pair, parts);
   countConnections(server, parts.metrics);
-  const { host, port } = settings.listen;
-  await new Promise<void>((resolve, reject) => {
+  await listening(server, settings);
+  return { server, afterwork, served };
+}
+
+const listening = (server: Server, { listen: { host, port } }: BrokerSettings): Promise<void> =>
+  new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(port, host, () => {
       server.off("error", reject);
       resolve();
     });
   });
-  return { server, afterwork, served };
-}

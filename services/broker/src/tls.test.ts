@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { createFakeClock, createRecordingLog, seededRandom } from "@mayfly/testkit";
+import { createAdmission } from "./http/admission.ts";
 import { createEdgeServer } from "./http/edge-server.ts";
+import { unmetered } from "./http/request-meter.ts";
 import { testCertificate, type TestCertificate } from "./testing/test-certificate.ts";
 import { readTlsPair } from "./tls-files.ts";
 import { createServedTls } from "./tls-reload.ts";
@@ -112,6 +114,9 @@ describe("a broker with a certificate", () => {
       fetch: () => new Response("ok"),
       random: seededRandom("tls"),
       issuer: "https://mayfly.test",
+      admission: createAdmission(clock),
+      meter: unmetered,
+      isStopping: () => false,
       connectionsMax: 10,
       limits: {},
       tls: pair,

@@ -1,6 +1,5 @@
-import type { Server } from "node:http";
+import type { RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
-import type { Http2Bindings, HttpBindings } from "@hono/node-server";
 
 /**
  * Requests of one connection that are not answered yet. Node begins every pipelined request at
@@ -16,35 +15,28 @@ export function boundConnections(server: Server, connectionsMax: number): void {
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION_MAX;
 }
 
-type Bindings = HttpBindings | Http2Bindings;
-type Handle = (request: Request, bindings: Bindings) => Response | Promise<Response>;
-
 /**
  * Cuts a connection that has more than {@link PIPELINED_MAX} requests unanswered; what else it
  * sent is dropped without work. Its sender may send again what it got no answer to (RFC 9112
  * section 9.3.2). To stop reading instead would not do: reading a body starts the socket again.
  */
-export function boundPipelining(handle: Handle): Handle {
+export function boundPipelining(listener: RequestListener): RequestListener {
   const unanswered = new WeakMap<Socket, number>();
   const add = (socket: Socket, change: number): number => {
     const count = (unanswered.get(socket) ?? 0) + change;
     unanswered.set(socket, count);
     return count;
   };
-  return (request, bindings) => {
-    const { socket } = bindings.incoming;
-    if (socket.destroyed) return unread();
+  return (request, response) => {
+    const { socket } = request;
+    if (socket.destroyed) return;
     if (add(socket, 1) > PIPELINED_MAX) {
       socket.destroy();
-      return unread();
+      return;
     }
-    const answered = (): void => {
+    response.once("close", () => {
       add(socket, -1);
-    };
-    if ("stream" in bindings.outgoing) bindings.outgoing.once("close", answered);
-    else bindings.outgoing.once("close", answered);
-    return handle(request, bindings);
+    });
+    listener(request, response);
   };
 }
-
-const unread = (): Response => new Response(null, { status: 503 });

@@ -9,9 +9,10 @@ import {
 import { createServer as createTlsServer } from "node:https";
 import { getRequestListener, type Http2Bindings, type HttpBindings } from "@hono/node-server";
 import { boundConnections, boundPipelining } from "./bound-connections.ts";
-import { refuseEarly, unanswerable, type RefusalPorts } from "./early-refusals.ts";
+import { refuseFlood, type FloodPorts } from "./flood-refusals.ts";
+import { refuseEarly, unanswerable } from "./early-refusals.ts";
 
-export interface EdgeOptions extends RefusalPorts {
+export interface EdgeOptions extends FloodPorts {
   readonly fetch: (
     request: Request,
     bindings: HttpBindings | Http2Bindings,
@@ -44,14 +45,15 @@ export interface TlsCertificate {
  */
 export function createEdgeServer(options: EdgeOptions): EdgeServer {
   const { tls, limits, overrideGlobalObjects } = options;
-  const answer = getRequestListener(boundPipelining(options.fetch), {
+  const answer = getRequestListener(options.fetch, {
     errorHandler: (error) => unanswerable(error, options),
     ...(overrideGlobalObjects === undefined ? {} : { overrideGlobalObjects }),
   });
   // What fails in it is answered by the error handler: there is nothing to wait for.
-  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+  const answered = (request: IncomingMessage, response: ServerResponse): void => {
     answer(request, response).catch(() => response.destroy());
   };
+  const listener = boundPipelining(refuseFlood(answered, options));
   const edge = tls === null ? plain(limits, listener) : encrypted(limits, tls, listener);
   boundConnections(edge.server, options.connectionsMax);
   refuseEarly(edge.server, options);

@@ -1,7 +1,14 @@
 import { describe, expect, it, vi } from "vitest";
 import { createFakeClock } from "@mayfly/testkit";
 import { createBrokerBench } from "../testing/broker-bench.ts";
-import { CONNECTIONS_MAX, rawRequest, serveBench, statusOf } from "../testing/served-bench.ts";
+import { EXCHANGES_MAX } from "./exchange-limit.ts";
+import {
+  bodyOf,
+  CONNECTIONS_MAX,
+  rawRequest,
+  serveBench,
+  statusOf,
+} from "../testing/served-bench.ts";
 import { exchange, opened, tokenForm } from "../testing/token-form.ts";
 import { recentLook } from "@mayfly/composition";
 
@@ -95,6 +102,78 @@ describe("as many requests as there may be under way", () => {
     slow.socket.destroy();
     held.letGo();
     await Promise.all(flood);
+  });
+});
+
+describe("a flood of exchanges", () => {
+  /** Exchanges that stand still between two of their steps, as many as are taken. */
+  async function flooded() {
+    const letGo = Promise.withResolvers<undefined>();
+    let held = 0;
+    let isHolding = false;
+    const reached = async (point: string): Promise<undefined> => {
+      if (!isHolding || point !== "issue.before") return;
+      held += 1;
+      await letGo.promise;
+    };
+    const served = await serveBench({ failPoints: { reached } });
+    const { bench } = served;
+    const task = opened(await exchange(bench, bench.identities.svid("first")));
+    isHolding = true;
+    const flood = Array.from({ length: EXCHANGES_MAX }, (_, n) =>
+      exchange(bench, bench.identities.svid(`bot-${n}`)),
+    );
+    await vi.waitFor(() => expect(held).toBe(EXCHANGES_MAX));
+    const drain = async () => {
+      isHolding = false;
+      letGo.resolve(undefined);
+      return Promise.all(flood);
+    };
+    return { served, bench, task, drain };
+  }
+  it("has no end, no heartbeat, no renewal and no look at health refused", async () => {
+    const { served, bench, task, drain } = await flooded();
+    await using _ = served;
+    const refused = await exchange(bench, bench.identities.svid("late"));
+    expect(refused).toMatchObject({ status: 503, body: { error: "temporarily_unavailable" } });
+    expect(refused.headers.get("retry-after")).toBe("1");
+    const { id, token, leases } = task;
+    const calls = [`tasks/${id}/heartbeat`, `leases/${leases[0]}/end`, `tasks/${id}/complete`];
+    for (const call of calls) {
+      expect((await bench.call("POST", `/v1/${call}`, { token, body: {} })).status).toBe(200);
+    }
+    for (const path of ["/healthz", "/readyz", "/jwks"]) {
+      expect((await bench.call("GET", path)).status).toBe(200);
+    }
+    await drain();
+  });
+  it("is refused before a body is there, and the connection is as good as before", async () => {
+    const { served, bench, drain } = await flooded();
+    await using _ = served;
+    const form = tokenForm(bench.identities.svid("late"));
+    const length = ["Content-Length", String(form.length)] as const;
+    const connection = await served.connect();
+    connection.write(rawRequest("POST", "/token", [FORM, length]));
+    const answer = await connection.answered();
+    expect(statusOf(answer)).toBe(503);
+    expect(answer).toMatch(/^Retry-After: 1\r$/im);
+    expect(answer).toMatch(/^Mayfly-Trace: [0-9a-f]{32}\r$/im);
+    expect(bodyOf(answer)).toMatchObject({ error: "temporarily_unavailable", code: "busy" });
+    connection.write(form, rawRequest("GET", "/healthz", []));
+    await vi.waitFor(() => expect(connection.received()).toContain("HTTP/1.1 200"));
+    connection.socket.destroy();
+    expect((await drain()).map(({ status }) => status)).toEqual(Array(EXCHANGES_MAX).fill(200));
+  });
+  it("is over half a second after the last refusal: as many find places as before", async () => {
+    const { served, bench, drain } = await flooded();
+    await using _ = served;
+    const late = (): Promise<number> =>
+      exchange(bench, bench.identities.svid("late")).then(({ status }) => status);
+    expect(await late()).toBe(503);
+    await drain();
+    await bench.clock.advance(500);
+    const many = await Promise.all(Array.from({ length: EXCHANGES_MAX }, late));
+    expect(many).toEqual(Array(EXCHANGES_MAX).fill(200));
   });
 });
 

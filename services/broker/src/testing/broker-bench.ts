@@ -33,6 +33,7 @@ import {
   type RecordingLog,
 } from "@mayfly/testkit";
 import { bootstrapAdministrators } from "../administrators.ts";
+import { createAdmission, type Admission } from "../http/admission.ts";
 import { createApp, type AppPorts } from "../http/app.ts";
 import { createAfterwork } from "../http/afterwork.ts";
 import { createClientAddress } from "../http/client-address.ts";
@@ -67,6 +68,7 @@ const SETTINGS: Omit<CoreSettings, "issuer"> = {
 export interface BrokerBench {
   readonly app: ReturnType<typeof createApp>;
   readonly core: Core;
+  readonly admission: Admission;
   readonly clock: FakeClock;
   readonly log: RecordingLog;
   readonly ledger: MemoryLedger;
@@ -171,7 +173,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     log,
     settings: { issuer },
     fileSchemas: fileSchemas([fake]),
-    ...edgePorts(options),
+    ...edgePorts(options, clock),
   };
   const bench = benchOf(ports, { clock, log, ledger, upstream, issuer });
   await ledger.sweep.recordSweep(null);
@@ -180,7 +182,8 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
 }
 
 /** What stands around the application: the server in front of it, who administers, who watches. */
-const edgePorts = ({ readiness }: BenchOptions) => ({
+const edgePorts = ({ readiness }: BenchOptions, clock: FakeClock) => ({
+  admission: createAdmission(clock),
   administrators: bootstrapAdministrators(async () =>
     createHash("sha256").update(ADMIN_TOKEN).digest("hex"),
   ),
@@ -221,6 +224,7 @@ function benchOf(
     ...rest,
     app,
     core: ports.core,
+    admission: ports.admission,
     identities: createTestIdentities(rest.clock, rest.issuer),
     call,
     admin: (method, path, body) =>

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { seededRandom } from "@mayfly/testkit";
 import { createEdgeServer } from "../http/edge-server.ts";
+import { unmetered } from "../http/request-meter.ts";
 import { createBrokerBench, type BenchOptions, type BrokerBench } from "./broker-bench.ts";
 
 /** The bench behind a real HTTP server, and raw connections to it. */
@@ -35,6 +36,9 @@ export async function serveBench(options: BenchOptions = {}): Promise<ServedBenc
     overrideGlobalObjects: false,
     random: seededRandom("served-bench"),
     issuer: bench.issuer,
+    admission: bench.admission,
+    meter: unmetered,
+    isStopping: () => false,
     connectionsMax: CONNECTIONS_MAX,
     limits: {
       headersTimeout: REQUEST_MS_MAX,

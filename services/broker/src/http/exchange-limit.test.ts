@@ -1,0 +1,140 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { seededRandom } from "@mayfly/testkit";
+import { createExchangeLimit, EXCHANGES_MAX, EXCHANGES_MIN } from "./exchange-limit.ts";
+
+/** A server that does `lanes` at once, each in `serviceMs`; what else was let in waits. */
+interface Served {
+  readonly lanes: number;
+  readonly serviceMs: number;
+}
+interface Seen {
+  readonly latencies: readonly number[];
+  readonly refused: number;
+  readonly underWayMost: number;
+}
+
+/** The limit over such a server, in steps of a millisecond of its own clock. */
+function simulate(seed: string) {
+  const random = seededRandom(seed);
+  let nowMs = 0;
+  const limit = createExchangeLimit({ monotonicMs: () => nowMs });
+  const queue: { readonly cameMs: number; readonly end: () => void }[] = [];
+  const lanes: { readonly freeMs: number; readonly cameMs: number; readonly end: () => void }[] =
+    [];
+  const chance = (): number => random.bytes(4).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32;
+
+  const step = (served: Served, ended: (latencyMs: number) => void): void => {
+    nowMs += 1;
+    for (const lane of lanes.filter(({ freeMs }) => freeMs <= nowMs)) {
+      lanes.splice(lanes.indexOf(lane), 1);
+      lane.end();
+      ended(nowMs - lane.cameMs);
+    }
+    while (lanes.length < served.lanes) {
+      const next = queue.shift();
+      if (next === undefined) return;
+      lanes.push({ ...next, freeMs: nowMs + served.serviceMs * (0.5 + chance()) });
+    }
+  };
+  const underWay = (): number => queue.length + lanes.length;
+  const arrive = (): boolean => {
+    if (limit.refuses()) return false;
+    queue.push({ cameMs: nowMs, end: limit.begin() });
+    return true;
+  };
+  /** Arrivals that heed nothing, `rate` of them in a second. */
+  const open = (served: Served, rate: number, seconds: number): Seen => {
+    const seen = { latencies: [] as number[], refused: 0, underWayMost: 0 };
+    for (const until = nowMs + seconds * 1000; nowMs < until;) {
+      step(served, (latencyMs) => seen.latencies.push(latencyMs));
+      for (let due = rate / 1000; due > 0; due--) {
+        if (chance() < due && !arrive()) seen.refused++;
+      }
+      seen.underWayMost = Math.max(seen.underWayMost, underWay());
+    }
+    return seen;
+  };
+  /** So many clients, each of which sends again as soon as it was answered. */
+  const closed = (served: Served, clients: number, seconds: number): Seen => {
+    const seen = { latencies: [] as number[], refused: 0, underWayMost: 0 };
+    for (const until = nowMs + seconds * 1000; nowMs < until;) {
+      step(served, (latencyMs) => seen.latencies.push(latencyMs));
+      while (underWay() < clients && arrive());
+      if (underWay() < clients) seen.refused++;
+      seen.underWayMost = Math.max(seen.underWayMost, underWay());
+    }
+    return seen;
+  };
+  return { open, closed, limit };
+}
+
+const p99 = ({ latencies }: Seen): number =>
+  latencies.toSorted((a, b) => a - b)[Math.floor(latencies.length * 0.99)] ?? Number.NaN;
+const arbitraryServed = fc.record({
+  lanes: fc.integer({ min: 2, max: 16 }),
+  serviceMs: fc.integer({ min: 5, max: 40 }),
+});
+const rateOf = ({ lanes, serviceMs }: Served): number => (lanes * 1000) / serviceMs;
+
+describe("the limit of exchanges under way", () => {
+  it("refuses nobody below the rate that is served, nor 64 clients that wait for their answers", () => {
+    fc.assert(
+      fc.property(arbitraryServed, fc.string(), (served, seed) => {
+        const { open, closed } = simulate(seed);
+        expect(open(served, rateOf(served) * 0.7, 5).refused).toBe(0);
+        expect(closed(served, 64, 5).refused).toBe(0);
+      }),
+      { numRuns: 15, seed: 5 },
+    );
+  });
+  it("keeps the latency of what it takes near the usual, at ten times the rate, and the rate", () => {
+    fc.assert(
+      fc.property(arbitraryServed, fc.string(), (served, seed) => {
+        const { open } = simulate(seed);
+        const usual = open(served, rateOf(served) * 0.7, 10);
+        const flood = open(served, rateOf(served) * 10, 30);
+        expect(flood.underWayMost).toBeLessThanOrEqual(EXCHANGES_MAX);
+        // What fits in the limit's least is taken, however late that makes it.
+        const least = (EXCHANGES_MIN / rateOf(served)) * 1000;
+        const settled = { ...flood, latencies: flood.latencies.slice(2 * EXCHANGES_MAX) };
+        expect(p99(settled)).toBeLessThanOrEqual(Math.max(3 * p99(usual), 3 * least));
+        expect(flood.latencies.length / 30).toBeGreaterThan(rateOf(served) * 0.6);
+      }),
+      { numRuns: 15, seed: 5 },
+    );
+  });
+  it("is as it was half a second after the last refusal", () => {
+    const served = { lanes: 8, serviceMs: 10 };
+    const { open, closed, limit } = simulate("over");
+    open(served, 500, 5);
+    open(served, 8000, 5);
+    expect(limit.limit()).toBeLessThan(EXCHANGES_MAX / 2);
+    open(served, 100, 1);
+    expect(limit.limit()).toBe(EXCHANGES_MAX);
+    expect(closed(served, 64, 2).refused).toBe(0);
+  });
+  it("never refuses where fewer than its least are under way", () => {
+    let nowMs = 0;
+    const limit = createExchangeLimit({ monotonicMs: () => nowMs });
+    const ends: (() => void)[] = [];
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 300 }), (moves) => {
+        for (const move of moves) {
+          nowMs += move * 40;
+          if (move === 0) ends.shift()?.();
+          else if (!limit.refuses()) ends.push(limit.begin());
+          else expect(ends.length).toBeGreaterThanOrEqual(EXCHANGES_MIN);
+          expect(ends.length).toBeLessThanOrEqual(EXCHANGES_MAX);
+        }
+      }),
+    );
+  });
+  it("takes a backend that became slow, but bears as many, as it is", () => {
+    const { open, limit } = simulate("slow");
+    open({ lanes: 16, serviceMs: 5 }, 1000, 10);
+    const slow = { lanes: 64, serviceMs: 200 };
+    open(slow, 3000, 240);
+    expect(limit.limit()).toBeGreaterThan(32);
+  });
+});
