@@ -14,7 +14,13 @@ export interface LoadOptions {
   readonly seconds: number;
   readonly role: string | null;
   readonly rate?: number;
-  /** How many exchanges a second are expected at most: so many requests are made ahead. */
+  /** Default: two. */
+  readonly warmSeconds?: number;
+  readonly after?: LoadJob["after"];
+  /**
+   * How many exchanges a second are granted at most: so many requests are made ahead. One that is
+   * refused was not looked at, and is sent again.
+   */
   readonly rateMax: number;
 }
 
@@ -24,20 +30,24 @@ let rounds = 0;
 /** One round of exchanges by a process of its own. Its requests are made before it begins. */
 export async function driveLoad(options: LoadOptions): Promise<LoadResult> {
   const { key, trustDomain } = options.trust;
+  const { warmSeconds = WARM_SECONDS, after = null } = options;
+  const seconds =
+    warmSeconds + options.seconds + (after === null ? 0 : after.fromSeconds + after.seconds);
   const job: LoadJob = {
     url: options.url,
     flow: options.flow ?? "mayfly",
     clients: options.clients,
     seconds: options.seconds,
-    warmSeconds: WARM_SECONDS,
+    warmSeconds,
     issuer: BENCH_ISSUER,
     trustDomain,
     kid: key.kid,
     privateKeyPem: key.privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
     role: options.role,
     rate: options.rate ?? null,
+    after,
     round: `r${++rounds}`,
-    requests: Math.ceil((options.rate ?? options.rateMax) * (options.seconds + WARM_SECONDS)),
+    requests: Math.ceil(Math.min(options.rate ?? Infinity, options.rateMax) * seconds),
   };
   const child = fork(join(import.meta.dirname, "load-process.ts"));
   try {

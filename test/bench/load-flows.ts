@@ -1,12 +1,12 @@
 import { createPrivateKey, randomBytes, sign, type KeyObject } from "node:crypto";
-import type { Pool } from "undici";
+import type { HttpAnswer, HttpClient } from "./http-client.ts";
 import type { LoadJob } from "./load-job.ts";
 
 /** What one exchange is, for each of those that are compared. */
 export interface Flow {
   /** The first request's body, made before the round begins. */
   prepare(index: number): string;
-  send(pool: Pool, prepared: string): Promise<Answer>;
+  send(client: HttpClient, prepared: string): Promise<Answer>;
 }
 
 export interface Answer {
@@ -83,7 +83,7 @@ interface TokenReply {
   }[];
 }
 
-const FORM = { "content-type": "application/x-www-form-urlencoded" } as const;
+const FORM = "content-type: application/x-www-form-urlencoded\r\n";
 
 /** The body of one exchange of Mayfly's, with a token of its own. */
 export function exchangeBodies(job: LoadJob): (index: number) => string {
@@ -93,32 +93,27 @@ export function exchangeBodies(job: LoadJob): (index: number) => string {
 
 const mayflyFlow = (job: LoadJob): Flow => ({
   prepare: exchangeBodies(job),
-  send: (pool, body) => tokenRequest(pool, FORM, body),
+  send: (client, body) => tokenRequest(client, FORM, body),
 });
 
 /**
  * As its users have it: a client's secret instead of a token that must be verified, which costs
  * less.
  */
+const CLIENT = `authorization: Basic ${btoa("bench:bench-secret")}\r\n`;
 const OIDC_PROVIDER_FLOW: Flow = {
   prepare: () => "grant_type=client_credentials",
-  send: (pool, body) =>
-    tokenRequest(pool, { ...FORM, authorization: `Basic ${btoa("bench:bench-secret")}` }, body),
+  send: (client, body) => tokenRequest(client, `${FORM}${CLIENT}`, body),
 };
 
-async function tokenRequest(
-  pool: Pool,
-  headers: Readonly<Record<string, string>>,
-  form: string,
-): Promise<Answer> {
-  const answer = await pool.request({ method: "POST", path: "/token", headers, body: form });
-  const text = await answer.body.text();
-  const status = answer.statusCode;
+async function tokenRequest(client: HttpClient, headers: string, form: string): Promise<Answer> {
+  const answer = await client.request("POST", "/token", headers, form);
+  const { status, text } = answer;
   const busy = status === 503 || status === 429;
   return {
     status,
     text,
-    isRefusal: busy && answer.headers["retry-after"] !== undefined,
+    isRefusal: busy && answer.headers.has("retry-after"),
     credential: () => {
       const [credential] = (JSON.parse(text) as TokenReply).credentials ?? [];
       if (credential === undefined) return null;
@@ -140,27 +135,19 @@ function openBaoFlow(job: LoadJob): Flow {
   const token = signer(job);
   return {
     prepare: (index) => JSON.stringify({ jwt: token(index), role: "app" }),
-    send: async (pool, body) => {
-      const login = await pool.request({
-        method: "POST",
-        path: "/v1/auth/jwt/login",
-        headers: { "content-type": "application/json" },
-        body,
-      });
-      const loggedIn = await login.body.text();
-      if (login.statusCode !== 200) return withoutToken(login.statusCode, loggedIn);
-      const { auth } = JSON.parse(loggedIn) as LoginReply;
-      const answer = await pool.request({
-        method: "GET",
-        path: "/v1/database/creds/app",
-        headers: { "x-vault-token": auth.client_token },
-      });
-      return withoutToken(answer.statusCode, await answer.body.text());
+    send: async (client, body) => {
+      const login = await client.request("POST", "/v1/auth/jwt/login", JSON_BODY, body);
+      if (login.status !== 200) return withoutToken(login);
+      const { auth } = JSON.parse(login.text) as LoginReply;
+      const headers = `x-vault-token: ${auth.client_token}\r\n`;
+      return withoutToken(await client.request("GET", "/v1/database/creds/app", headers, ""));
     },
   };
 }
 
-const withoutToken = (status: number, text: string): Answer => ({
+const JSON_BODY = "content-type: application/json\r\n";
+
+const withoutToken = ({ status, text }: HttpAnswer): Answer => ({
   status,
   text,
   isRefusal: false,

@@ -15,12 +15,26 @@ export interface LoadJob {
   readonly privateKeyPem: string;
   /** Role that each exchange asks for; null opens a task without a credential. */
   readonly role: string | null;
-  /** Exchanges a second, spread evenly, or as fast as the clients go. */
+  /**
+   * Exchanges a second, spread evenly and begun when they are due, over at most `clients`
+   * connections; or as fast as the clients go.
+   */
   readonly rate: number | null;
+  /** After the last answer and a pause, as {@link LoadResult.after} says. */
+  readonly after: LoadAfter | null;
   /** Told apart from other rounds: it is part of each subject. */
   readonly round: string;
   /** Requests to make ahead, tokens signed; a client that finds none left makes one itself. */
   readonly requests: number;
+}
+
+export interface LoadAfter {
+  /** From the end of the measured time until the next begins: what a refusal asks to wait. */
+  readonly pauseSeconds: number;
+  /** From that end until it is measured. */
+  readonly fromSeconds: number;
+  readonly clients: number;
+  readonly seconds: number;
 }
 
 export interface LoadResult {
@@ -29,10 +43,13 @@ export interface LoadResult {
   readonly perSecond: number;
   /** Of the measured time, by what was wrong; a status, or the error of the connection. */
   readonly errors: Readonly<Record<string, number>>;
+  /** Begun in the measured time. */
+  readonly begun: number;
   /** Those that were answered 429 or 503 with Retry-After. */
   readonly refused: number;
   /** All that were answered 200, the warm-up's too. */
   readonly okInAll: number;
+  /** From when it was due, or begun. */
   readonly latencyMs: Quantiles;
   /** Some of the credentials of the measured time. */
   readonly sample: readonly { readonly username: string; readonly password: string }[];
@@ -40,6 +57,8 @@ export interface LoadResult {
   readonly sampleTokens: readonly string[];
   /** Requests that were made within the measured time, which costs the rate. */
   readonly preparedLate: number;
+  /** As fast as the clients go, after the measured time: whether the other side is itself again. */
+  readonly after: { readonly perSecond: number; readonly refused: number } | null;
 }
 
 export interface Quantiles {

@@ -1,129 +1,110 @@
 /** The load generator: a process of its own, told by IPC what to do. See `drive-load.ts`. */
-import { Pool } from "undici";
-import { quantile } from "./interleave.ts";
+import { setTimeout } from "node:timers/promises";
+import { openHttpClient } from "./http-client.ts";
 import { flowOf, type Answer } from "./load-flows.ts";
-import type { LoadJob, LoadResult } from "./load-job.ts";
+import type { LoadAfter, LoadJob, LoadResult } from "./load-job.ts";
+import { openTally, type Tally } from "./load-tally.ts";
 
-const SAMPLE_MAX = 20;
+/** Sends the next request, and tells the tally what came of it. */
+type Exchange = (dueMs: number, tally: Tally) => Promise<void>;
 
-interface Tally {
-  ok: number;
-  okInAll: number;
-  refused: number;
-  preparedLate: number;
-  readonly errors: Map<string, number>;
-  readonly latencies: number[];
-  readonly sample: { username: string; password: string }[];
-  readonly sampleTokens: string[];
+function exchanger(job: LoadJob, close: (() => void)[]): Exchange {
+  const flow = flowOf(job);
+  const prepared = Array.from({ length: job.requests }, (_, index) => flow.prepare(index));
+  const client = openHttpClient(job.url, job.clients);
+  close.push(() => client.close());
+  let next = 0;
+  const refused: string[] = [];
+  return async (dueMs, tally) => {
+    let request = refused.pop() ?? prepared[next];
+    if (request === undefined) {
+      tally.preparedLate++;
+      request = flow.prepare(next);
+    }
+    next++;
+    try {
+      const answer: Answer = await flow.send(client, request);
+      if (answer.isRefusal) refused.push(request);
+      tally.answered(dueMs, answer);
+    } catch (error) {
+      tally.failed(error instanceof Error ? error.message : "unknown");
+    }
+  };
 }
 
 async function run(job: LoadJob): Promise<LoadResult> {
-  const flow = flowOf(job);
-  const prepared = Array.from({ length: job.requests }, (_, index) => flow.prepare(index));
-  const pool = new Pool(job.url, { connections: job.clients, pipelining: 1 });
-  const tally: Tally = {
-    ok: 0,
-    okInAll: 0,
-    refused: 0,
-    preparedLate: 0,
-    errors: new Map(),
-    latencies: [],
-    sample: [],
-    sampleTokens: [],
-  };
+  const close: (() => void)[] = [];
+  const exchange = exchanger(job, close);
   const startMs = performance.now();
-  const from = startMs + job.warmSeconds * 1000;
-  const to = from + job.seconds * 1000;
-  let next = 0;
-  const one = (): Promise<void> => {
-    const index = next++;
-    const ready = prepared[index];
-    if (ready === undefined) tally.preparedLate++;
-    return exchange(() => flow.send(pool, ready ?? flow.prepare(index)), { from, to, tally });
+  const fromMs = startMs + job.warmSeconds * 1000;
+  const toMs = fromMs + job.seconds * 1000;
+  const tally = openTally(fromMs, toMs);
+  if (job.rate === null) await closedLoop(job.clients, toMs, tally, exchange);
+  else await openLoop(job.rate, { startMs, toMs }, tally, exchange);
+  const { after } = job;
+  const result = tally.result(job.seconds);
+  const later = after === null ? null : await followed(after, toMs, exchange);
+  for (const end of close) end();
+  if (later === null) return { ...result, after: null };
+  const { perSecond, refused, errors, okInAll } = later;
+  return {
+    ...result,
+    okInAll: result.okInAll + okInAll,
+    errors: { ...result.errors, ...errors },
+    after: { perSecond, refused },
   };
-  const client = async (): Promise<void> => {
-    while (performance.now() < to) await one();
-  };
-  if (job.rate === null) await Promise.all(Array.from({ length: job.clients }, client));
-  else await paced(job.rate, startMs, to, one);
-  await pool.close();
-  return resultOf(job, tally);
 }
 
-const resultOf = (job: LoadJob, tally: Tally): LoadResult => ({
-  ok: tally.ok,
-  okInAll: tally.okInAll,
-  perSecond: tally.ok / job.seconds,
-  errors: Object.fromEntries(tally.errors),
-  refused: tally.refused,
-  latencyMs: {
-    p50: quantile(tally.latencies, 0.5),
-    p99: quantile(tally.latencies, 0.99),
-    max: quantile(tally.latencies, 1),
-  },
-  sample: tally.sample,
-  sampleTokens: tally.sampleTokens,
-  preparedLate: tally.preparedLate,
-});
+async function followed(
+  { pauseSeconds, fromSeconds, clients, seconds }: LoadAfter,
+  endMs: number,
+  exchange: Exchange,
+): Promise<Omit<LoadResult, "after">> {
+  const fromMs = endMs + fromSeconds * 1000;
+  const untilMs = fromMs + seconds * 1000;
+  const tally = openTally(fromMs, untilMs);
+  await setTimeout(endMs + pauseSeconds * 1000 - performance.now());
+  await closedLoop(clients, untilMs, tally, exchange);
+  return tally.result(seconds);
+}
 
-/** Open loop: begins one when it is due, whether or not the earlier ones were answered. */
-async function paced(
+async function closedLoop(
+  clients: number,
+  untilMs: number,
+  tally: Tally,
+  exchange: Exchange,
+): Promise<void> {
+  const client = async (): Promise<void> => {
+    for (let now = performance.now(); now < untilMs; now = performance.now()) {
+      await exchange(now, tally);
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+}
+
+interface Span {
+  readonly startMs: number;
+  readonly toMs: number;
+}
+
+/** Begins one when it is due, whether or not the earlier ones were answered. */
+async function openLoop(
   rate: number,
-  startMs: number,
-  to: number,
-  one: () => Promise<void>,
+  { startMs, toMs }: Span,
+  tally: Tally,
+  exchange: Exchange,
 ): Promise<void> {
   const underWay = new Set<Promise<void>>();
-  for (let begun = 0; performance.now() < to;) {
+  for (let begun = 0; performance.now() < toMs;) {
     const due = Math.floor(((performance.now() - startMs) / 1000) * rate);
     for (; begun < due; begun++) {
-      const work: Promise<void> = one().finally(() => underWay.delete(work));
+      const dueMs = startMs + (begun / rate) * 1000;
+      const work: Promise<void> = exchange(dueMs, tally).finally(() => underWay.delete(work));
       underWay.add(work);
     }
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await setTimeout(1);
   }
   await Promise.all(underWay);
-}
-
-interface Measured {
-  readonly from: number;
-  readonly to: number;
-  readonly tally: Tally;
-}
-
-async function exchange(send: () => Promise<Answer>, { from, to, tally }: Measured): Promise<void> {
-  const sentMs = performance.now();
-  try {
-    const answer = await send();
-    const doneMs = performance.now();
-    const measured = sentMs >= from && doneMs <= to;
-    if (answer.status === 200) {
-      tally.okInAll++;
-      if (!measured) return;
-      tally.ok++;
-      tally.latencies.push(doneMs - sentMs);
-      keep(tally, answer);
-    } else if (measured) {
-      if (answer.isRefusal) tally.refused++;
-      else count(tally, `${answer.status} ${answer.text.slice(0, 200)}`);
-    }
-  } catch (error) {
-    count(tally, error instanceof Error ? error.message : "unknown");
-  }
-}
-
-const count = ({ errors }: Tally, what: string): void => {
-  errors.set(what, (errors.get(what) ?? 0) + 1);
-};
-
-/** The first, and then fewer and fewer: a sample of the whole time. */
-function keep({ ok, sample, sampleTokens }: Tally, answer: Answer): void {
-  const kept = Math.max(sample.length, sampleTokens.length);
-  if (kept >= SAMPLE_MAX || ok % (1 << kept) !== 0) return;
-  const credential = answer.credential();
-  if (credential !== null) sample.push(credential);
-  const token = answer.token();
-  if (token !== null) sampleTokens.push(token);
 }
 
 process.on("message", (job: LoadJob) => {

@@ -8,6 +8,7 @@ import { TOKEN_ONLY } from "./token-only-row.ts";
 import { TOKEN_CHECK } from "./token-check-row.ts";
 import { BESIDE_OPENBAO, CPU_OF_EXCHANGE } from "./openbao-rows.ts";
 import { LEDGER_SCALE } from "./ledger-scale-row.ts";
+import { OVERLOAD } from "./overload-row.ts";
 import { RESTART } from "./restart-row.ts";
 
 /** In the order of `docs/benchmarks.md`. */
@@ -24,4 +25,5 @@ export const ROWS: readonly BenchRow[] = [
   EXPIRY_STORM,
   RESTART,
   LEDGER_SCALE,
+  OVERLOAD,
 ];
