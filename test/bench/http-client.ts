@@ -2,9 +2,9 @@ import { connect, type Socket } from "node:net";
 
 export interface HttpAnswer {
   readonly status: number;
-  /** Of the names in lower case. */
-  readonly headers: ReadonlyMap<string, string>;
   readonly text: string;
+  /** Of a name in lower case. */
+  header(name: string): string | null;
 }
 
 /**
@@ -97,7 +97,7 @@ function openConnection(
     waiting = null;
     received = "";
     // A server that says so closes: nothing more is sent on this one.
-    if (answer.headers.get("connection") === "close") socket.destroy();
+    if (answer.header("connection") === "close") socket.destroy();
     else isFree(connection);
     answered.resolve(answer);
   });
@@ -113,19 +113,20 @@ function openConnection(
 export function parseAnswer(received: string): HttpAnswer | null {
   const end = received.indexOf("\r\n\r\n");
   if (end === -1) return null;
-  const [first = "", ...lines] = received.slice(0, end).split("\r\n");
-  const headers = new Map(
-    lines.map((line): [string, string] => {
-      const colon = line.indexOf(":");
-      return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
-    }),
-  );
+  const head = received.slice(0, end + 2);
+  const lower = head.toLowerCase();
+  const header = (name: string): string | null => {
+    const at = lower.indexOf(`\r\n${name}:`);
+    if (at === -1) return null;
+    return head.slice(at + name.length + 3, head.indexOf("\r\n", at + 2)).trim();
+  };
   const rest = received.slice(end + 4);
   const text =
-    headers.get("transfer-encoding") === "chunked"
+    header("transfer-encoding") === "chunked"
       ? parseChunks(rest)
-      : ofLength(rest, Number(headers.get("content-length") ?? 0));
-  return text === null ? null : { status: Number(first.split(" ")[1]), headers, text };
+      : ofLength(rest, Number(header("content-length") ?? 0));
+  // After `HTTP/1.1 `.
+  return text === null ? null : { status: Number(head.slice(9, 12)), text, header };
 }
 
 const ofLength = (rest: string, length: number): string | null =>

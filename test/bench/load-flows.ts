@@ -113,7 +113,7 @@ async function tokenRequest(client: HttpClient, headers: string, form: string): 
   return {
     status,
     text,
-    isRefusal: busy && answer.headers.has("retry-after"),
+    isRefusal: busy && answer.header("retry-after") !== null,
     credential: () => {
       const [credential] = (JSON.parse(text) as TokenReply).credentials ?? [];
       if (credential === undefined) return null;

@@ -7,6 +7,7 @@ import { SCHEDULE } from "./schedule-row.ts";
 import { TOKEN_ONLY } from "./token-only-row.ts";
 import { TOKEN_CHECK } from "./token-check-row.ts";
 import { BESIDE_OPENBAO, CPU_OF_EXCHANGE } from "./openbao-rows.ts";
+import { HTTP_SHELL } from "./http-shell-row.ts";
 import { LEDGER_SCALE } from "./ledger-scale-row.ts";
 import { OVERLOAD } from "./overload-row.ts";
 import { RESTART } from "./restart-row.ts";
@@ -19,6 +20,7 @@ export const ROWS: readonly BenchRow[] = [
   CPU_OF_EXCHANGE,
   TOKEN_ONLY,
   TOKEN_CHECK,
+  HTTP_SHELL,
   POLICY,
   SCHEDULE,
   DURABLE_WRITES,

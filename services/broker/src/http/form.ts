@@ -62,6 +62,8 @@ export function parseForm(contentType: string | null, body: string): Form {
  * that two bodies would mean one thing.
  */
 function decoded(text: string, name: string | null): string {
+  // A token has neither, and is most of a body.
+  if (!/[%+]/.test(text)) return text;
   try {
     return decodeURIComponent(text.replaceAll("+", " "));
   } catch (cause) {

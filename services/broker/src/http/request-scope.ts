@@ -15,6 +15,8 @@ export type HttpContext = Context<Env>;
 
 /** How long a request may take in all before its backend calls are given up. */
 const REQUEST_MS_MAX = 90_000;
+/** Without a reason of ours, each request would make an exception with its stack. */
+const ANSWERED = new Error("the request was answered");
 
 /**
  * The call context of one request: its trace id, the caller's where it sent one; and a signal that
@@ -27,18 +29,40 @@ export function openCall(
   parent: RemoteSpan | null,
   clientAddress: string | null,
 ): { readonly call: CallContext; finish(): void } {
-  const late = new AbortController();
-  const done = new AbortController();
-  clock.sleep(REQUEST_MS_MAX, done.signal).then(
-    () => late.abort(new Error("the request took too long")),
-    () => undefined,
-  );
   const traceId = parent?.traceId ?? Buffer.from(random.bytes(16)).toString("hex");
-  const call = {
+  const deadline = lazyDeadline(clock);
+  const call: CallContext = {
     clock,
-    signal: late.signal,
+    get signal() {
+      return deadline.signal();
+    },
     traceId,
     ...(clientAddress === null ? {} : { clientAddress }),
   };
-  return { call, finish: () => done.abort() };
+  return { call, finish: deadline.finish };
+}
+
+/** Many requests end without anybody having asked for it: then there is no timer to stop. */
+function lazyDeadline(clock: Clock): {
+  readonly signal: () => AbortSignal;
+  readonly finish: () => void;
+} {
+  const fromMs = clock.monotonicMs();
+  const done = new AbortController();
+  let late: AbortController | null = null;
+  return {
+    signal: () => {
+      if (late !== null) return late.signal;
+      const own = new AbortController();
+      late = own;
+      clock.sleep(fromMs + REQUEST_MS_MAX - clock.monotonicMs(), done.signal).then(
+        () => own.abort(new Error("the request took too long")),
+        () => undefined,
+      );
+      return own.signal;
+    },
+    finish: () => {
+      if (late !== null) done.abort(ANSWERED);
+    },
+  };
 }

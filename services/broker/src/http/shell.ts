@@ -51,10 +51,10 @@ export function createShell(ports: ShellPorts): Hono<Env> {
     await watched(c, ports, parent, next);
     opened.finish();
     logged(c, ports.log);
+    inEachAnswer(c, "Mayfly-Trace", opened.call.traceId);
     // A connection that is kept would go on sending to a process that is about to be gone.
-    if (ports.isStopping()) c.header("Connection", "close");
-    c.header("Mayfly-Trace", opened.call.traceId);
-    if (!c.res.headers.has("Cache-Control")) c.header("Cache-Control", "no-store");
+    if (ports.isStopping()) inEachAnswer(c, "Connection", "close");
+    inEachAnswer(c, "Cache-Control", "no-store");
   });
   app.use(async (c, next) => {
     using place = placeOf(c, ports.admission);
@@ -66,6 +66,17 @@ export function createShell(ports: ShellPorts): Hono<Env> {
   app.notFound((c) => noRoute(app, c, ports));
   app.onError((error, c) => failed(c, error, ports));
   return app;
+}
+
+/**
+ * A header of every answer that has none of this name. It goes to Node's response where there is
+ * one: set on an answer that is made, it has the adapter read the body as a stream, which costs
+ * more than everything else here.
+ */
+function inEachAnswer(c: HttpContext, name: string, value: string): void {
+  const outgoing = c.env?.outgoing;
+  if (outgoing !== undefined) outgoing.setHeader(name, value);
+  else if (!c.res.headers.has(name)) c.res.headers.set(name, value);
 }
 
 /** The request as a trace, or as a part of its caller's; and as a number among others. */

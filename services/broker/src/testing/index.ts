@@ -4,3 +4,4 @@ export { ADMIN_TOKEN, createBrokerBench, type BrokerBench } from "./broker-bench
 export { BACKEND_PASSWORD, READER } from "./registered.ts";
 export { TRUST_DOMAIN } from "./test-identities.ts";
 export { exchange, opened } from "./token-form.ts";
+export { createBareEdge } from "./bare-edge.ts";

@@ -28,6 +28,8 @@ import { instantText } from "../views/json-views.ts";
 /** Three tokens of 8 KiB and 16 KiB of details, percent-encoded, fit well below it. */
 export const TOKEN_BODY_BYTES_MAX = 96 * 1024;
 const DETAILS_CHARACTERS_MAX = 16 * 1024;
+/** As they are: the adapter writes a plain object without making `Headers` of it. */
+const HEADERS = { "Content-Type": "application/json", "Cache-Control": "no-store" } as const;
 
 /** `POST /token`: RFC 8693 token exchange that carries a task (RFC 9396). */
 export function tokenRoutes(app: Hono<Env>, ports: AppPorts): void {
@@ -37,10 +39,8 @@ export function tokenRoutes(app: Hono<Env>, ports: AppPorts): void {
     const call = c.get("call");
     const reply = await aboutSubject(ports.core.exchange(request, call));
     whenLost(c.env?.outgoing, () => endUndelivered(ports, reply, call));
-    return c.body(tokenReply(reply, secondsLeft(ports.clock, reply.taskTokenExpiresAt)), 200, {
-      "Content-Type": "application/json",
-      "Cache-Control": "no-store",
-    });
+    const text = tokenReply(reply, secondsLeft(ports.clock, reply.taskTokenExpiresAt));
+    return new Response(text, { headers: HEADERS });
   });
 }
 
