@@ -1,11 +1,9 @@
-import { fork, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { join } from "node:path";
 import type { BenchRow, RowResult } from "./bench-row.ts";
 import type { BenchWorld } from "./bench-world.ts";
 import { openCpuProfile } from "./cpu-profile.ts";
 import { openHttpClient } from "./http-client.ts";
+import { startHttpServer, type HttpServer } from "./http-shell-server.ts";
 import { interleave, median } from "./interleave.ts";
 import { cpuSecondsOf } from "./process-use.ts";
 
@@ -27,12 +25,12 @@ export const HTTP_SHELL: BenchRow = {
 };
 
 async function httpShell(world: BenchWorld): Promise<RowResult> {
-  await using ours = await startServer("mayfly");
-  await using theirs = await startServer("raw");
+  await using ours = await startHttpServer("mayfly");
+  await using theirs = await startHttpServer("raw");
   await drive(ours, 1);
   await drive(theirs, 1);
   const broken: string[] = [];
-  const measure = async (server: Server): Promise<Driven> => {
+  const measure = async (server: HttpServer): Promise<Driven> => {
     const driven = await drive(server, world.seconds);
     if (driven.failed > 0) broken.push(`${driven.failed} requests failed`);
     return driven;
@@ -60,39 +58,14 @@ async function httpShell(world: BenchWorld): Promise<RowResult> {
   };
 }
 
-interface Server extends AsyncDisposable {
-  readonly url: string;
-  readonly pid: number;
-}
-
 /** One round more, for who reads of a target that was missed. */
 async function shellsProfile(world: BenchWorld): Promise<readonly string[]> {
   await using profile = await openCpuProfile();
   await (async () => {
-    await using server = await startServer("mayfly", profile.environment);
+    await using server = await startHttpServer("mayfly", profile.environment);
     await drive(server, world.seconds);
   })();
   return await profile.top(FUNCTIONS);
-}
-
-async function startServer(
-  which: "mayfly" | "raw",
-  environment: Readonly<Record<string, string>> = {},
-): Promise<Server> {
-  const child: ChildProcess = fork(join(import.meta.dirname, "http-shell-process.ts"), [which], {
-    stdio: ["ignore", "ignore", "ignore", "ipc"],
-    env: { ...process.env, NODE_ENV: "production", ...environment },
-  });
-  const [{ port }] = (await once(child, "message")) as [{ readonly port: number }];
-  return {
-    url: `http://127.0.0.1:${port}`,
-    pid: child.pid ?? 0,
-    [Symbol.asyncDispose]: async () => {
-      const gone = once(child, "exit");
-      child.disconnect();
-      await gone;
-    },
-  };
 }
 
 interface Driven {
@@ -102,7 +75,7 @@ interface Driven {
 }
 
 /** Each answer must say how long this request's token was. */
-async function drive({ url, pid }: Server, seconds: number): Promise<Driven> {
+async function drive({ url, pid }: HttpServer, seconds: number): Promise<Driven> {
   const bodies = Array.from({ length: BODIES }, (_, n) => bodyOf(n));
   const client = openHttpClient(url, CLIENTS);
   let [done, failed] = [0, 0];

@@ -8,6 +8,7 @@ import { TOKEN_ONLY } from "./token-only-row.ts";
 import { TOKEN_CHECK } from "./token-check-row.ts";
 import { BESIDE_OPENBAO, CPU_OF_EXCHANGE } from "./openbao-rows.ts";
 import { HTTP_SHELL } from "./http-shell-row.ts";
+import { LATENCY } from "./latency-row.ts";
 import { LEDGER_SCALE } from "./ledger-scale-row.ts";
 import { OVERLOAD } from "./overload-row.ts";
 import { RESTART } from "./restart-row.ts";
@@ -25,6 +26,7 @@ export const ROWS: readonly BenchRow[] = [
   SCHEDULE,
   DURABLE_WRITES,
   EXPIRY_STORM,
+  LATENCY,
   RESTART,
   LEDGER_SCALE,
   OVERLOAD,

@@ -1,0 +1,131 @@
+import { interleave, median } from "./interleave.ts";
+import {
+  BENCH_ROLE,
+  startBenchInstallation,
+  type BenchInstallation,
+} from "./bench-installation.ts";
+import type { BenchRow, FurtherTarget, RowResult } from "./bench-row.ts";
+import type { BenchWorld } from "./bench-world.ts";
+import { openCpuProfile } from "./cpu-profile.ts";
+import { checkSample, driveLoad, troubles } from "./drive-load.ts";
+import type { LoadResult } from "./load-job.ts";
+import { findPgbench } from "./pgbench.ts";
+import { measureRawParts, sumOf, type RawParts } from "./raw-parts.ts";
+
+const WANTED = 1.5;
+const QUIET = 0.7;
+const CLIENTS = 64;
+const CONNECTIONS = 256;
+const RATE_MAX = 3000;
+const QUIET_ROUNDS_MAX = 3;
+const FUNCTIONS = 12;
+
+export const LATENCY: BenchRow = {
+  name: "latency",
+  title: "p50 of a full exchange, fast mint, c=1, against the sum of its raw parts",
+  target: { ratio: WANTED, is: "at_most" },
+  run: latency,
+};
+
+async function latency(world: BenchWorld): Promise<RowResult | null> {
+  if ((await findPgbench()) === null) {
+    world.say("pgbench is not on the PATH: its rows are left out");
+    return null;
+  }
+  await using mayfly = await start(world, {});
+  const broken: string[] = [];
+  const drive = async (options: Drive): Promise<LoadResult> => {
+    const result = await driver(world, mayfly)(options);
+    broken.push(...troubles(result), ...(await checkSample(mayfly, result)));
+    return result;
+  };
+  // The raw parts take the rows of an exchange as their sample.
+  await drive({ clients: 1, seconds: 1 });
+  const { ratio, spread, ours, theirs } = await interleave(
+    world.rounds,
+    async (round) => {
+      const result = await drive({ clients: 1 });
+      world.say(`round ${round + 1}: p50 ${result.latencyMs.p50.toFixed(2)} ms`);
+      return result;
+    },
+    async (round) => {
+      const parts = await measureRawParts(mayfly, Math.max(1, world.seconds / 2), round);
+      world.say(`round ${round + 1}: raw parts ${sumOf(parts).toFixed(2)} ms`);
+      return parts;
+    },
+    (a, b) => a.latencyMs.p50 / sumOf(b),
+  );
+  const full = await drive({ clients: CLIENTS });
+  const quiet: LoadResult[] = [];
+  for (let round = 0; round < Math.min(world.rounds, QUIET_ROUNDS_MAX); round++) {
+    quiet.push(await drive({ clients: CONNECTIONS, rate: full.perSecond * QUIET }));
+  }
+  const profile = ratio > WANTED ? await brokersProfile(world) : [];
+  return {
+    ratio,
+    spread,
+    facts: [...facts(ours, theirs, full, quiet), ...profile],
+    also: [tail(quiet)],
+    broken,
+  };
+}
+
+type Drive = Partial<Parameters<typeof driveLoad>[0]> & { readonly clients: number };
+const driver =
+  (world: BenchWorld, { api, trust }: BenchInstallation) =>
+  (options: Drive): Promise<LoadResult> =>
+    driveLoad({
+      url: api.url,
+      trust,
+      seconds: world.seconds,
+      role: BENCH_ROLE,
+      rateMax: RATE_MAX,
+      ...options,
+    });
+
+const start = (
+  world: BenchWorld,
+  broker: Readonly<Record<string, string>>,
+): Promise<BenchInstallation> =>
+  startBenchInstallation(world, {
+    administrator: "superuser",
+    backend: { scram_iterations: 1 },
+    broker,
+  });
+
+const tail = (quiet: readonly LoadResult[]): FurtherTarget => ({
+  name: `p99 at ${QUIET} × the sustainable load, against its p50`,
+  ratio: median(quiet.map(({ latencyMs }) => latencyMs.p99 / latencyMs.p50)),
+  target: { ratio: 3, is: "at_most" },
+});
+
+function facts(
+  ours: readonly LoadResult[],
+  theirs: readonly RawParts[],
+  full: LoadResult,
+  quiet: readonly LoadResult[],
+): readonly string[] {
+  const part = (name: keyof RawParts): string =>
+    median(theirs.map((parts) => parts[name])).toFixed(2);
+  const at = (which: "p50" | "p99", results: readonly LoadResult[]): string =>
+    median(results.map(({ latencyMs }) => latencyMs[which])).toFixed(2);
+  return [
+    `c=1: p50 ${at("p50", ours)} ms, p99 ${at("p99", ours)} ms`,
+    `raw parts: ${median(theirs.map(sumOf)).toFixed(2)} ms, of these a request over HTTP ` +
+      `${part("http")}, verifying a token ${part("verify")}, a policy ${part("policy")}, the rows ` +
+      `of the ledger in two transactions ${part("ledger")}, the DDL ${part("mint")}, signing ` +
+      part("sign"),
+    `sustained by ${CLIENTS} clients: ${full.perSecond.toFixed(0)}/s; at ${QUIET} × of it, due at ` +
+      `even times: p50 ${at("p50", quiet)} ms, p99 ${at("p99", quiet)} ms`,
+  ];
+}
+
+/** One round more, for who reads of a target that was missed. */
+async function brokersProfile(world: BenchWorld): Promise<readonly string[]> {
+  await using profile = await openCpuProfile();
+  await using mayfly = await start(world, profile.environment);
+  await driver(world, mayfly)({ clients: 1 });
+  await mayfly.broker.stop();
+  const top = await profile.top(FUNCTIONS);
+  return top.map((line) => `the broker's main thread: ${line}`);
+}
