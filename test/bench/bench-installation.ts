@@ -133,6 +133,8 @@ const environmentOf =
   (world: BenchWorld, ledger: LedgerDatabase, keyFile: string, own: Environment) =>
   (service: ServiceName): Environment => ({
     NODE_ENV: "production",
+    // As infra/image/bin starts them.
+    NODE_OPTIONS: "--max-semi-space-size=64",
     MAYFLY_ISSUER: BENCH_ISSUER,
     MAYFLY_DATABASE_URL: service === "broker" ? ledger.brokerUrl : ledger.workerUrl,
     MAYFLY_SEALING_KEY_FILE: keyFile,

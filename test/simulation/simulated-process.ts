@@ -55,6 +55,7 @@ export class SimulatedProcess {
     this.clock = {
       now: () => instantMs(Math.round(clock.now() + this.#skewMs)),
       monotonicMs: () => clock.monotonicMs(),
+      turn: () => Promise.resolve(),
       sleep: async (ms, signal) => {
         try {
           await clock.sleep(ms, signal);

@@ -40,6 +40,7 @@ export class MintBatcher {
   readonly #send: SendBatch;
   readonly #clock: Clock;
   readonly #slots: number;
+  #isGathering = false;
   #queue: Waiting[] = [];
   #busy = 0;
 
@@ -74,8 +75,20 @@ export class MintBatcher {
       };
       signal.addEventListener("abort", onAbort, { once: true });
       this.#queue.push(waiting);
-      this.#flush();
+      this.#gather();
     });
+  }
+
+  #gather(): void {
+    if (this.#isGathering || this.#busy >= this.#slots) return;
+    this.#isGathering = true;
+    this.#clock.turn().then(
+      () => {
+        this.#isGathering = false;
+        this.#flush();
+      },
+      () => undefined,
+    );
   }
 
   #flush(): void {
@@ -90,7 +103,7 @@ export class MintBatcher {
         })
         .finally(() => {
           this.#busy -= 1;
-          this.#flush();
+          this.#gather();
         })
         .catch(() => undefined);
     }

@@ -1,7 +1,11 @@
-import { createHash, createHmac, pbkdf2 } from "node:crypto";
+import { createHash, createHmac, pbkdf2, pbkdf2Sync } from "node:crypto";
 import { promisify } from "node:util";
 
-const stretch = promisify(pbkdf2);
+const inPool = promisify(pbkdf2);
+/** Some microseconds: less than it costs to hand the work to another thread. */
+const ROUNDS_AT_ONCE_MAX = 64;
+
+const KEY_BYTES = 32;
 
 export interface ScramInput {
   /** ASCII without control characters: SASLprep (RFC 4013) leaves it as it is. */
@@ -16,7 +20,8 @@ export interface ScramInput {
  */
 export async function scramVerifier({ password, salt, iterations }: ScramInput): Promise<string> {
   if (!/^[\x20-\x7e]+$/.test(password)) throw new RangeError("the password has to be plain ASCII");
-  const salted = await stretch(password, salt, iterations, 32, "sha256");
+  const stretch = iterations > ROUNDS_AT_ONCE_MAX ? inPool : pbkdf2Sync;
+  const salted = await stretch(password, salt, iterations, KEY_BYTES, "sha256");
   const keyed = (text: string): Buffer => createHmac("sha256", salted).update(text).digest();
   const storedKey = createHash("sha256").update(keyed("Client Key")).digest("base64");
   const serverKey = keyed("Server Key").toString("base64");

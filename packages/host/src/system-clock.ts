@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { instantMs, type Clock } from "@mayfly/spec";
 
 /** The longest delay that a timer holds; a longer one fires at once (Node.js, `setTimeout`). */
@@ -7,6 +8,7 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 export const systemClock: Clock = {
   now: () => instantMs(Date.now()),
   monotonicMs: () => performance.now(),
+  turn: () => setImmediate(),
   sleep: async (ms, signal) => {
     let left = Math.max(0, ms);
     do {

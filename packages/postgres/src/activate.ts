@@ -1,11 +1,12 @@
 import { idFromUuid, uuidOfId, type ActivateResult, type LeaseState } from "@mayfly/spec";
-import { appendEvents, BROKER, type NewEvent } from "./append-events.ts";
+import { BROKER, insertEvents, type NewEvent } from "./append-events.ts";
 import { createCommitter, type BatchResult } from "./committer.ts";
 import { knownActivation, type ActivateRequest } from "./known-activation.ts";
 import { lockTaskPaths, type LockMode } from "./lock-task-paths.ts";
 import { limitLockWait } from "./lock-wait.ts";
 import { withRetries, type RetryPorts } from "./retry.ts";
 import { hex, rows, uuids, type Sql, type Statement, type Transaction } from "./sql.ts";
+import { transact, type OpenTransaction } from "./transact.ts";
 
 type Outcome = BatchResult<ActivateResult>;
 
@@ -19,9 +20,9 @@ export function createActivate(ports: RetryPorts, sql: Sql, rereads: Sql): Activ
   const committer = createCommitter<ActivateRequest, ActivateResult>(ports, {
     name: "activations",
     run: (requests, mode, signal) =>
-      sql.begin((tx) => {
+      transact(sql, async (transaction) => {
         signal.throwIfAborted();
-        return activateBatch(tx, requests, mode);
+        return activateBatch(transaction, requests, mode);
       }),
     keys: ({ lease }) => [lease.id],
   });
@@ -48,7 +49,7 @@ type Judgement = {
 };
 
 async function activateBatch(
-  sql: Transaction,
+  { sql, commitWith }: OpenTransaction,
   batch: readonly ActivateRequest[],
   mode: LockMode,
 ): Promise<readonly Outcome[]> {
@@ -70,7 +71,7 @@ async function activateBatch(
   const judged = batch.map((request) => ({ request, ...judge(held, request, mode) }));
   const written = judged.filter((each) => each.kind === "active" || each.kind === "withheld");
   if (written.length > 0) {
-    await Promise.all([updateLeases(sql, written), appendEvents(sql, written.map(eventOf))]);
+    await commitWith([updateLeases(sql, written), insertEvents(sql, written.map(eventOf))]);
   }
   return judged.map(outcomeOf);
 }
@@ -165,7 +166,7 @@ const updateLeases = (
       expires_ms double precision)
     WHERE l.id = ANY (${uuids(written.map(({ request }) => uuidOfId(request.lease.id)))}
         ::text::uuid[])
-      AND l.id = w.id AND l.state = 'reserved' AND l.version = w.version`.execute();
+      AND l.id = w.id AND l.state = 'reserved' AND l.version = w.version`;
 
 function eventOf({
   kind,

@@ -18,7 +18,11 @@ export const MIGRATOR: Actor = { kind: "system", name: "migrator" };
 
 /** Appends to the history, in the transaction of the transition that the events tell of. */
 export async function appendEvents(sql: Statement, events: readonly NewEvent[]): Promise<void> {
-  if (events.length === 0) return;
+  if (events.length > 0) await insertEvents(sql, events);
+}
+
+/** The statement of {@link appendEvents}, not sent yet. */
+export function insertEvents(sql: Statement, events: readonly NewEvent[]) {
   const values = events.map((event) => ({
     kind: event.kind,
     actor: event.actor,
@@ -27,7 +31,7 @@ export async function appendEvents(sql: Statement, events: readonly NewEvent[]):
     decision_id: event.decisionId ? uuidOfId(event.decisionId) : null,
     data: event.data,
   }));
-  await sql`
+  return sql`
     INSERT INTO mayfly.events (kind, actor, task_id, lease_id, decision_id, data)
     SELECT kind, actor, task_id, lease_id, decision_id, data
     FROM jsonb_to_recordset(${rows(values)}::text::jsonb) AS e (

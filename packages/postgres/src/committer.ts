@@ -69,7 +69,7 @@ export function createCommitter<Request, Result>(
     if (queue.length > 0) {
       batches.start(async () => {
         // The requests of one turn of the event loop share a commit.
-        await Promise.resolve();
+        await ports.clock.turn();
         await runBatch(ports, stage, takeBatch(queue, stage, limits.batchMax), putOff);
       }, pump);
     }

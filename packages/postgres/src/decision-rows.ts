@@ -65,7 +65,7 @@ export const insertDecisions = (sql: Statement, decisions: readonly RecordedDeci
       mayfly.instant(decided_ms)
     FROM jsonb_to_recordset(${rows(decisions.map(decisionRow))}::text::jsonb) AS d (
       id uuid, task_id uuid, workload text, role text, effect text, request jsonb, verdict jsonb,
-      policy_digest text, decided_ms double precision)`.execute();
+      policy_digest text, decided_ms double precision)`;
 
 /** What the decision's event says of it. */
 export const decisionData = (recorded: RecordedDecision) => ({

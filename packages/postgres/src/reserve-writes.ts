@@ -6,7 +6,7 @@ import {
   type TaskId,
   type TokenUse,
 } from "@mayfly/spec";
-import { appendEvents, type NewEvent } from "./append-events.ts";
+import { insertEvents, type NewEvent } from "./append-events.ts";
 import { decisionData, insertDecisions, type RecordedDecision } from "./decision-rows.ts";
 import type { Accepted } from "./judge-reservation.ts";
 import { idempotencyKey, oneTimeKey } from "./reserve-facts.ts";
@@ -14,6 +14,7 @@ import { outageSoFar } from "./ledger-clock.ts";
 import { rows, uuids, type Fragment, type Transaction } from "./sql.ts";
 import { taskColumns, type TaskRow } from "./task-row.ts";
 import { taskSha256 } from "./task-sha256.ts";
+import type { OpenTransaction } from "./transact.ts";
 
 /** How long a key is kept: RFC draft practice is a day, and no issue lives as long. */
 const KEY_HOURS = 24;
@@ -121,9 +122,9 @@ export const insertTokens = (sql: Transaction, uses: readonly TokenUse[]) =>
     ON CONFLICT DO NOTHING
     RETURNING issuer, jti`.execute();
 
-/** All rows of the accepted reservations, in one message; answers their tasks. */
-export async function writeReservations(
-  sql: Transaction,
+/** All rows of the accepted reservations, in one message with COMMIT; answers their tasks. */
+export async function commitReservations(
+  { sql, commitWith }: OpenTransaction,
   accepted: readonly Accepted[],
   sweepIntervalSeconds: number,
 ): Promise<readonly TaskRow[]> {
@@ -135,17 +136,18 @@ export async function writeReservations(
   const leases = accepted.filter((each) => each.reservation.leases.length > 0);
   const decided = accepted.filter((each) => each.reservation.decisions.length > 0);
   const repeated = accepted.filter((each) => each.generation > 1);
-  const [, , , , , , tasks] = await Promise.all([
-    opened.length > 0 ? insertTasks(sql, opened, outage) : [],
-    proven.length > 0 ? proveTasks(sql, proven, outage) : [],
-    decided.length > 0 ? insertDecisions(sql, decided.flatMap(recordedDecisions)) : [],
-    leases.length > 0 ? insertLeases(sql, leases) : [],
-    repeated.length > 0 ? endEarlierGenerations(sql, repeated) : [],
-    appendEvents(sql, accepted.flatMap(eventsOf)),
-    sql<TaskRow[]>`
-      SELECT ${taskColumns(sql)} FROM mayfly.tasks AS t
-      WHERE t.id = ANY (${uuids(new Set(accepted.map((each) => taskUuidOf(each.reservation))))}
-        ::text::uuid[])`.execute(),
+  const ids = new Set(accepted.map((each) => taskUuidOf(each.reservation)));
+  const tasks = sql<TaskRow[]>`
+    SELECT ${taskColumns(sql)} FROM mayfly.tasks AS t
+    WHERE t.id = ANY (${uuids(ids)}::text::uuid[])`;
+  await commitWith([
+    ...(opened.length > 0 ? [insertTasks(sql, opened, outage)] : []),
+    ...(proven.length > 0 ? [proveTasks(sql, proven, outage)] : []),
+    ...(decided.length > 0 ? [insertDecisions(sql, decided.flatMap(recordedDecisions))] : []),
+    ...(leases.length > 0 ? [insertLeases(sql, leases)] : []),
+    ...(repeated.length > 0 ? [endEarlierGenerations(sql, repeated)] : []),
+    insertEvents(sql, accepted.flatMap(eventsOf)),
+    tasks,
   ]);
   return tasks;
 }
@@ -194,7 +196,7 @@ const insertTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fr
       claimed_initiator text, ref text,
       descriptor jsonb, confirmation text, deadline_ms double precision,
       idle_timeout_seconds double precision, identity_proven_ms double precision,
-      identity_max_age_seconds double precision)`.execute();
+      identity_max_age_seconds double precision)`;
 
 /** Fresh proof under an open task is also a sign of life. */
 const proveTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fragment) =>
@@ -223,7 +225,7 @@ const proveTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fra
       identity_max_age_seconds = p.max_age, last_heartbeat_at = now(),
       heartbeat_outage_seconds = ${outage}
     FROM proof AS p JOIN held USING (id)
-    WHERE t.id = p.id`.execute();
+    WHERE t.id = p.id`;
 
 /** Each with its task: a decision that came before the task's id was known gets it here. */
 const recordedDecisions = ({ reservation, workload }: Accepted): RecordedDecision[] =>
@@ -266,7 +268,7 @@ const insertLeases = (sql: Transaction, accepted: readonly Accepted[]) =>
       id uuid, task_id uuid, workload text, role text, decision_id uuid, backend_id text,
       backend_type text, backend_revision integer, plan jsonb, idempotency_scope text,
       idempotency_key text, generation integer, issue_by_ms double precision,
-      settle_by_ms double precision, expires_ms double precision)`.execute();
+      settle_by_ms double precision, expires_ms double precision)`;
 
 /** Whoever lost the reply of an earlier one never gets that secret, so it has no more use. */
 const endEarlierGenerations = (sql: Transaction, accepted: readonly Accepted[]) =>
@@ -292,7 +294,7 @@ const endEarlierGenerations = (sql: Transaction, accepted: readonly Accepted[]) 
     INSERT INTO mayfly.events (kind, actor, task_id, lease_id, data)
     SELECT 'lease.ending', '{"kind": "system", "name": "broker"}', task_id, id,
       '{"reason": "superseded by a repeated request"}'
-    FROM ended WHERE state = 'ending'`.execute();
+    FROM ended WHERE state = 'ending'`;
 
 function eventsOf(accepted: Accepted): NewEvent[] {
   const { reservation, workload, generation } = accepted;

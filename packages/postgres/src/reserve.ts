@@ -11,10 +11,11 @@ import { judgeReservation, replayed, type Accepted } from "./judge-reservation.t
 import { LiveRoles } from "./live-roles.ts";
 import type { LockMode } from "./lock-task-paths.ts";
 import { idempotencyKey, oneTimeKey, readReserveFacts } from "./reserve-facts.ts";
-import { claimTokensAndKeys, taskUuidOf, writeReservations } from "./reserve-writes.ts";
+import { claimTokensAndKeys, taskUuidOf, commitReservations } from "./reserve-writes.ts";
 import type { RetryPorts } from "./retry.ts";
-import type { Sql, Transaction } from "./sql.ts";
+import type { Sql } from "./sql.ts";
 import { taskOfRow } from "./task-row.ts";
+import { transact, type OpenTransaction } from "./transact.ts";
 
 type Outcome = BatchResult<ReserveResult>;
 
@@ -28,9 +29,9 @@ export const createReserve = (
   return createCommitter(ports, {
     name: "reservations",
     run: (requests, mode, signal) =>
-      sql.begin((tx) => {
+      transact(sql, async (transaction) => {
         signal.throwIfAborted();
-        return reserveBatch(tx, requests, mode, { sweepIntervalSeconds, liveRoles });
+        return reserveBatch(transaction, requests, mode, { sweepIntervalSeconds, liveRoles });
       }),
     keys: ({ idempotency, oneTime }) => [
       ...(idempotency === null ? [] : [`key ${idempotencyKey(idempotency)}`]),
@@ -45,16 +46,18 @@ interface Standing {
 }
 
 /**
- * Three round trips for any number of reservations: locks and facts, keys (if any has one), rows.
+ * Two round trips for any number of reservations, or three: BEGIN, locks and facts; keys, if any
+ * has one; rows and COMMIT.
  * A reservation with an unknown outcome of COMMIT has minted nothing; if it was committed, it is
  * recovered at its `settleBy`.
  */
 async function reserveBatch(
-  sql: Transaction,
+  transaction: OpenTransaction,
   batch: readonly Reservation[],
   mode: LockMode,
   { sweepIntervalSeconds, liveRoles }: Standing,
 ): Promise<readonly Outcome[]> {
+  const { sql } = transaction;
   const facts = await readReserveFacts(sql, batch, mode, liveRoles);
   const running = new Map<string, number>();
   const judged = batch.map((each) => judgeReservation(facts, running, each, mode));
@@ -62,7 +65,7 @@ async function reserveBatch(
   const claimed = await claimTokensAndKeys(sql, accepted);
   const written = claimed.filter((each) => each.kind === "accepted");
   const rows =
-    written.length > 0 ? await writeReservations(sql, written, sweepIntervalSeconds) : [];
+    written.length > 0 ? await commitReservations(transaction, written, sweepIntervalSeconds) : [];
   const tasks = new Map(rows.map((row) => [row.id, taskOfRow(row)]));
   const granted = new Set(written);
   for (const { reservation } of written) {

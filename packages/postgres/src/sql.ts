@@ -6,11 +6,12 @@ interface LedgerTypes extends Record<string, unknown> {
   readonly instant: InstantMs;
 }
 export type Sql = postgres.Sql<LedgerTypes>;
-export type Transaction = postgres.TransactionSql<LedgerTypes>;
 /** A part of a statement, to be put into another. */
 export type Fragment = postgres.Fragment;
 /** A statement that may stand alone or in a transaction. */
 export type Statement = postgres.ISql<LedgerTypes>;
+/** A statement of a transaction that somebody has begun. */
+export type Transaction = Statement;
 
 export interface ConnectionLimits {
   readonly connectTimeoutSeconds: number;
@@ -78,6 +79,8 @@ export function connect(
     max,
     connect_timeout: limits.connectTimeoutSeconds,
     ...(limits.keepsConnections === true ? { max_lifetime: null } : { idle_timeout: 60 }),
+    // By its age the driver would end a reserved connection only when its pool is closed.
+    ...(limits.plansOnce === true ? { max_lifetime: null } : {}),
     onnotice: () => undefined,
     connection: {
       application_name: applicationName,

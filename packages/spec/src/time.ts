@@ -20,6 +20,11 @@ export const earliest = (first: InstantMs, ...rest: readonly InstantMs[]): Insta
 export interface Clock {
   now(): InstantMs;
   monotonicMs(): number;
+  /**
+   * Resolves at the end of this turn of the event loop, when what has arrived by now was taken in:
+   * for work that is done together, without a timer.
+   */
+  turn(): Promise<void>;
   /** Resolves after `ms`, or rejects with the signal's reason as soon as it is aborted. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }

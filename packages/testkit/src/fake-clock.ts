@@ -88,6 +88,7 @@ export function createFakeClock(startAt: number = START_MS): FakeClock {
   return {
     now: (): InstantMs => instantMs(wallOffsetMs + monotonicMs),
     monotonicMs: () => monotonicMs,
+    turn: () => Promise.resolve(),
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted === true) {

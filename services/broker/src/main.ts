@@ -2,4 +2,4 @@ import { runProcess } from "@mayfly/composition";
 import { brokerSettingsFromEnvironment } from "./config.ts";
 import { startBroker } from "./start-broker.ts";
 
-await runProcess(() => startBroker(brokerSettingsFromEnvironment(), process.stderr));
+await runProcess((logTo) => startBroker(brokerSettingsFromEnvironment(), logTo));

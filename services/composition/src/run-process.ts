@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createJsonLog, systemClock } from "@mayfly/host";
+import { createJsonLog, linesByTurn, systemClock, type LineStream } from "@mayfly/host";
 import { BrokerError, type Log } from "@mayfly/spec";
 
 /** How long a graceful stop may take where the service does not say. */
@@ -13,21 +13,21 @@ export interface Service {
 }
 
 /**
- * Runs a service until SIGTERM or SIGINT: the first asks it to stop gracefully; a second one, or
- * the service's bound, ends the process. Exit codes: 0 stopped gracefully; 1 something under way
- * was cut, or it failed to start; 78 (`EX_CONFIG`) where the configuration is at fault, said in
- * plain words.
+ * Runs a service, whose log goes to standard error, until SIGTERM or SIGINT: the first asks it to
+ * stop gracefully; a second one, or the service's bound, ends the process. Exit codes: 0 stopped
+ * gracefully; 1 something under way was cut, or it failed to start; 78 (`EX_CONFIG`) where the
+ * configuration is at fault, said in plain words.
  *
  * A promise that was rejected with nobody waiting for it is a defect, of ours or of a driver whose
  * server went away: it is logged, and the process goes on, since a broker or worker that is gone
  * ends no lease. An exception that nobody caught still ends it.
  */
-export async function runProcess(start: () => Promise<Service>): Promise<void> {
+export async function runProcess(start: (logTo: LineStream) => Promise<Service>): Promise<void> {
   process.on("unhandledRejection", (error) => {
     defects().error("a rejected promise had nobody waiting for it", {}, error);
   });
   try {
-    const service = await start();
+    const service = await start(linesByTurn(process.stderr, systemClock));
     await stopSignal();
     const outcome = await Promise.race([
       service.close().then((how) => how ?? ("stopped" as const)),

@@ -2,4 +2,4 @@ import { runProcess } from "@mayfly/composition";
 import { workerSettingsFromEnvironment } from "./config.ts";
 import { startWorkerProcess } from "./start-worker-process.ts";
 
-await runProcess(() => startWorkerProcess(workerSettingsFromEnvironment(), process.stderr));
+await runProcess((logTo) => startWorkerProcess(workerSettingsFromEnvironment(), logTo));
