@@ -36,6 +36,9 @@ export function refuseFlood(listener: RequestListener, ports: FloodPorts): Reque
   };
 }
 
+/** One for all: what an exception costs is its stack. */
+const CROWDED = new Crowded();
+
 function refuse(
   { headers: { traceparent } }: IncomingMessage,
   response: ServerResponse,
@@ -43,7 +46,7 @@ function refuse(
 ): void {
   const parent = parseTraceparent(typeof traceparent === "string" ? traceparent : undefined);
   const trace = parent?.traceId ?? Buffer.from(random.bytes(16)).toString("hex");
-  const { status, headers, body } = oauthAnswer(new Crowded(), trace);
+  const { status, headers, body } = oauthAnswer(CROWDED, trace);
   const text = JSON.stringify(body);
   response.writeHead(status, {
     ...headers,
