@@ -3,10 +3,11 @@ import {
   BENCH_ROLE,
   startBenchInstallation,
   type BenchInstallation,
+  type BenchInstallationOptions,
 } from "./bench-installation.ts";
 import type { BenchRow, RowResult } from "./bench-row.ts";
 import type { BenchWorld } from "./bench-world.ts";
-import { openCpuProfile } from "./cpu-profile.ts";
+import { brokersProfile } from "./brokers-profile.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { mintScript } from "./mint-script.ts";
@@ -48,21 +49,24 @@ async function againstPgbench(world: BenchWorld, shape: Shape): Promise<RowResul
     world.say("pgbench is not on the PATH: its rows are left out");
     return null;
   }
-  await using mayfly = await startBenchInstallation(world, {
+  const options: BenchInstallationOptions = {
     administrator: "superuser",
     backend: { scram_iterations: shape.iterations },
-  });
+  };
+  await using mayfly = await startBenchInstallation(world, options);
   const broken: string[] = [];
   let exchanged = 0;
-  const ours = async (round: number): Promise<LoadResult> => {
-    const result = await driveLoad({
-      url: mayfly.api.url,
-      trust: mayfly.trust,
+  const drive = ({ api, trust }: BenchInstallation): Promise<LoadResult> =>
+    driveLoad({
+      url: api.url,
+      trust,
       clients: shape.clients,
       seconds: world.seconds,
       role: BENCH_ROLE,
       rateMax: shape.rateMax,
     });
+  const ours = async (round: number): Promise<LoadResult> => {
+    const result = await drive(mayfly);
     exchanged += result.okInAll;
     broken.push(...troubles(result), ...(await checkSample(mayfly, result)));
     world.say(`round ${round + 1}: ${result.perSecond.toFixed(0)} exchanges/s`);
@@ -86,7 +90,7 @@ async function againstPgbench(world: BenchWorld, shape: Shape): Promise<RowResul
     (a, b) => a.perSecond / b.perSecond,
   );
   broken.push(...(await countUp(mayfly, exchanged)));
-  const profile = ratio < shape.wanted ? await brokersProfile(world, shape) : [];
+  const profile = ratio < shape.wanted ? await brokersProfile(world, options, drive) : [];
   return {
     ratio,
     spread,
@@ -96,32 +100,10 @@ async function againstPgbench(world: BenchWorld, shape: Shape): Promise<RowResul
         `p99 ${median(measured.ours.map((one) => one.latencyMs.p99)).toFixed(1)} ms`,
       `roles/s by pgbench: ${median(measured.theirs.map((one) => one.perSecond)).toFixed(0)}`,
       `${exchanged} exchanges in all, each with a lease, a role and its own subject`,
-      ...profile.map((line) => `the broker's main thread: ${line}`),
+      ...profile,
     ],
     broken,
   };
-}
-
-const FUNCTIONS = 12;
-
-/** One round more, for who reads of a target that was missed. */
-async function brokersProfile(world: BenchWorld, shape: Shape): Promise<readonly string[]> {
-  await using profile = await openCpuProfile();
-  await using mayfly = await startBenchInstallation(world, {
-    administrator: "superuser",
-    backend: { scram_iterations: shape.iterations },
-    broker: profile.environment,
-  });
-  await driveLoad({
-    url: mayfly.api.url,
-    trust: mayfly.trust,
-    clients: shape.clients,
-    seconds: world.seconds,
-    role: BENCH_ROLE,
-    rateMax: shape.rateMax,
-  });
-  await mayfly.broker.stop();
-  return await profile.top(FUNCTIONS);
 }
 
 /** Each exchange has its row, and each row its role. */

@@ -24,29 +24,34 @@ interface Waiting {
   reject(error: Error): void;
 }
 
+/** Servers close what is idle for 5 s: what is not quite so old may be closed while it is used. */
+const IDLE_MS_MAX = 3000;
+
 /** `connections`: at most so many; further requests wait. `headers` are whole lines. */
 export function openHttpClient(url: string, connections: number): HttpClient {
   const { hostname, port } = new URL(url);
-  const free: Connection[] = [];
+  const free: { readonly connection: Connection; readonly sinceMs: number }[] = [];
   const all = new Set<Connection>();
   const queue: Waiting[] = [];
   const next = (connection: Connection): void => {
     const waiting = queue.shift();
-    if (waiting === undefined) free.push(connection);
+    if (waiting === undefined) free.push({ connection, sinceMs: performance.now() });
     else connection.send(waiting);
   };
   const ended = (connection: Connection): void => {
     all.delete(connection);
-    const index = free.indexOf(connection);
+    const index = free.findIndex((idle) => idle.connection === connection);
     if (index !== -1) free.splice(index, 1);
     const waiting = queue.shift();
     if (waiting !== undefined) start(waiting);
   };
   const start = (waiting: Waiting): void => {
-    const connection = free.pop();
-    if (connection !== undefined) {
-      connection.send(waiting);
-      return;
+    for (let idle = free.pop(); idle !== undefined; idle = free.pop()) {
+      if (performance.now() - idle.sinceMs < IDLE_MS_MAX) {
+        idle.connection.send(waiting);
+        return;
+      }
+      idle.connection.close();
     }
     if (all.size >= connections) {
       queue.push(waiting);

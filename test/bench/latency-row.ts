@@ -3,10 +3,11 @@ import {
   BENCH_ROLE,
   startBenchInstallation,
   type BenchInstallation,
+  type BenchInstallationOptions,
 } from "./bench-installation.ts";
 import type { BenchRow, FurtherTarget, RowResult } from "./bench-row.ts";
 import type { BenchWorld } from "./bench-world.ts";
-import { openCpuProfile } from "./cpu-profile.ts";
+import { brokersProfile } from "./brokers-profile.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { findPgbench } from "./pgbench.ts";
@@ -18,7 +19,6 @@ const CLIENTS = 64;
 const CONNECTIONS = 256;
 const RATE_MAX = 3000;
 const QUIET_ROUNDS_MAX = 3;
-const FUNCTIONS = 12;
 
 export const LATENCY: BenchRow = {
   name: "latency",
@@ -32,7 +32,7 @@ async function latency(world: BenchWorld): Promise<RowResult | null> {
     world.say("pgbench is not on the PATH: its rows are left out");
     return null;
   }
-  await using mayfly = await start(world, {});
+  await using mayfly = await startBenchInstallation(world, OPTIONS);
   const broken: string[] = [];
   const drive = async (options: Drive): Promise<LoadResult> => {
     const result = await driver(world, mayfly)(options);
@@ -60,7 +60,10 @@ async function latency(world: BenchWorld): Promise<RowResult | null> {
   for (let round = 0; round < Math.min(world.rounds, QUIET_ROUNDS_MAX); round++) {
     quiet.push(await drive({ clients: CONNECTIONS, rate: full.perSecond * QUIET }));
   }
-  const profile = ratio > WANTED ? await brokersProfile(world) : [];
+  const profile =
+    ratio > WANTED
+      ? await brokersProfile(world, OPTIONS, (all) => driver(world, all)({ clients: 1 }))
+      : [];
   return {
     ratio,
     spread,
@@ -83,15 +86,10 @@ const driver =
       ...options,
     });
 
-const start = (
-  world: BenchWorld,
-  broker: Readonly<Record<string, string>>,
-): Promise<BenchInstallation> =>
-  startBenchInstallation(world, {
-    administrator: "superuser",
-    backend: { scram_iterations: 1 },
-    broker,
-  });
+const OPTIONS: BenchInstallationOptions = {
+  administrator: "superuser",
+  backend: { scram_iterations: 1 },
+};
 
 const tail = (quiet: readonly LoadResult[]): FurtherTarget => ({
   name: `p99 at ${QUIET} × the sustainable load, against its p50`,
@@ -118,14 +116,4 @@ function facts(
     `sustained by ${CLIENTS} clients: ${full.perSecond.toFixed(0)}/s; at ${QUIET} × of it, due at ` +
       `even times: p50 ${at("p50", quiet)} ms, p99 ${at("p99", quiet)} ms`,
   ];
-}
-
-/** One round more, for who reads of a target that was missed. */
-async function brokersProfile(world: BenchWorld): Promise<readonly string[]> {
-  await using profile = await openCpuProfile();
-  await using mayfly = await start(world, profile.environment);
-  await driver(world, mayfly)({ clients: 1 });
-  await mayfly.broker.stop();
-  const top = await profile.top(FUNCTIONS);
-  return top.map((line) => `the broker's main thread: ${line}`);
 }

@@ -5,13 +5,16 @@ import {
   BENCH_ROLE,
   startBenchInstallation,
   type BenchInstallation,
+  type BenchInstallationOptions,
 } from "./bench-installation.ts";
 import type { BenchRow, FurtherTarget, RowResult } from "./bench-row.ts";
+import { brokersProfile } from "./brokers-profile.ts";
 import type { BenchWorld } from "./bench-world.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { residentKbOf } from "./process-use.ts";
 
+const WANTED = 3;
 const TIMES = 10;
 const QUIET = 0.7;
 const CLIENTS = 64;
@@ -28,8 +31,13 @@ const ASKED_EVERY_MS = 100;
 export const OVERLOAD: BenchRow = {
   name: "overload",
   title: `p99 of what is taken at ${TIMES} × the sustainable load, against that at ${QUIET} ×`,
-  target: { ratio: 3, is: "at_most" },
+  target: { ratio: WANTED, is: "at_most" },
   run: overload,
+};
+
+const OPTIONS: BenchInstallationOptions = {
+  administrator: "superuser",
+  backend: { scram_iterations: 1 },
 };
 
 interface Flooded {
@@ -40,10 +48,7 @@ interface Flooded {
 }
 
 async function overload(world: BenchWorld): Promise<RowResult> {
-  await using mayfly = await startBenchInstallation(world, {
-    administrator: "superuser",
-    backend: { scram_iterations: 1 },
-  });
+  await using mayfly = await startBenchInstallation(world, OPTIONS);
   const broken: string[] = [];
   let exchanged = 0;
   const told = async (result: LoadResult): Promise<LoadResult> => {
@@ -61,6 +66,7 @@ async function overload(world: BenchWorld): Promise<RowResult> {
     world.say(`round ${round + 1}: p99 ${result.latencyMs.p99.toFixed(1)} ms at ${QUIET} ×`);
     return result;
   };
+  const floodSeconds = world.seconds * SECONDS_PER_SECOND;
   const flooded = async (round: number): Promise<Flooded> => {
     const before = (await residentKbOf(mayfly.broker.pid)) / 1024;
     await using beside = await openBeside(mayfly);
@@ -68,7 +74,7 @@ async function overload(world: BenchWorld): Promise<RowResult> {
       await drive({
         clients: CONNECTIONS,
         rate: sustained * TIMES,
-        seconds: world.seconds * SECONDS_PER_SECOND,
+        seconds: floodSeconds,
         warmSeconds: 0,
         after: {
           pauseSeconds: 1,
@@ -80,7 +86,7 @@ async function overload(world: BenchWorld): Promise<RowResult> {
     );
     const { heartbeats, residentMb } = beside.seen();
     const all = { load, residentMb: { before, most: residentMb }, heartbeats };
-    broken.push(...faults(all, sustained));
+    broken.push(...faults(all, sustained * TIMES * floodSeconds));
     world.say(
       `round ${round + 1}: p99 ${load.latencyMs.p99.toFixed(1)} ms at ${TIMES} ×, ` +
         `${load.ok} taken, ${load.refused} refused`,
@@ -95,10 +101,13 @@ async function overload(world: BenchWorld): Promise<RowResult> {
   );
   broken.push(...(await countUp(mayfly, exchanged)));
   const after = median(ours.map(({ load }) => load.after?.perSecond ?? Number.NaN));
+  const flood = { clients: CONNECTIONS, rate: sustained * TIMES, warmSeconds: 0 };
+  const profile =
+    ratio > WANTED ? await brokersProfile(world, OPTIONS, (all) => driver(world, all)(flood)) : [];
   return {
     ratio,
     spread,
-    facts: facts({ sustained, after, ours, theirs }),
+    facts: [...facts({ sustained, after, ours, theirs }), ...profile],
     also: [again(after / sustained)],
     broken,
   };
@@ -124,20 +133,18 @@ const driver =
     });
 
 /** What may not be, in a flood or after it. */
-function faults({ load, residentMb, heartbeats }: Flooded, sustained: number): readonly string[] {
+function faults({ load, residentMb, heartbeats }: Flooded, due: number): readonly string[] {
   const errors = Object.entries(load.errors).map(([what, count]) => `${count} × ${what}`);
-  const offered = load.begun / (sustained * TIMES);
-  const perSecond = load.begun / (load.ok + load.refused);
+  const offered = load.begun / due;
   const growth = residentMb.most - residentMb.before;
   return [
     ...errors,
     ...(load.refused > 0 ? [] : ["nothing was refused"]),
-    ...(perSecond > 1.01 ? ["some were neither taken nor refused"] : []),
     ...(load.after?.refused === 0 ? [] : [`${load.after?.refused ?? 0} were refused afterwards`]),
     ...(heartbeats.failed > 0 ? [`${heartbeats.failed} heartbeats failed meanwhile`] : []),
     ...(growth > GROWTH_MB_MAX ? [`the broker grew by ${growth.toFixed(0)} MB`] : []),
     ...(load.preparedLate > 0 ? [`${load.preparedLate} were made in the round`] : []),
-    ...(Math.abs(offered) > 0 ? [] : ["nothing was sent"]),
+    ...(offered < 0.95 ? [`only ${(offered * TIMES).toFixed(1)} × was sent`] : []),
   ];
 }
 

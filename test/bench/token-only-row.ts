@@ -3,7 +3,7 @@ import { interleave, median } from "./interleave.ts";
 import { startBenchInstallation, type BenchInstallation } from "./bench-installation.ts";
 import type { BenchRow, RowResult } from "./bench-row.ts";
 import type { BenchWorld } from "./bench-world.ts";
-import { openCpuProfile } from "./cpu-profile.ts";
+import { brokersProfile } from "./brokers-profile.ts";
 import { driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { startOidcProvider } from "./oidc-provider.ts";
@@ -11,7 +11,6 @@ import { startOidcProvider } from "./oidc-provider.ts";
 const WANTED = 1.1;
 const CLIENTS = 32;
 const RATE_MAX = 9000;
-const FUNCTIONS = 12;
 
 /** A task opened durably, without a credential, and its token, against one that nobody stores. */
 export const TOKEN_ONLY: BenchRow = {
@@ -56,7 +55,8 @@ async function tokenOnly(world: BenchWorld): Promise<RowResult> {
   const [tasks] = await mayfly.ledger<{ n: number }[]>`
     SELECT count(*)::int AS n FROM mayfly.tasks WHERE state = 'active'`;
   if (tasks?.n !== opened) broken.push(`${opened} replies, and ${tasks?.n ?? 0} tasks`);
-  const profile = ratio < WANTED ? await brokersProfile(world) : [];
+  const profile =
+    ratio < WANTED ? await brokersProfile(world, {}, (all) => driveTasks(world, all)) : [];
   return {
     ratio,
     spread,
@@ -65,7 +65,7 @@ async function tokenOnly(world: BenchWorld): Promise<RowResult> {
       `tokens/s by oidc-provider, client credentials by a secret: ${rateOf(measured.theirs)}`,
       `${opened} tasks, each of a subject and a token of its own that was verified, each with its ` +
         "row and its events in the ledger",
-      ...profile.map((line) => `the broker's main thread: ${line}`),
+      ...profile,
     ],
     broken,
   };
@@ -98,13 +98,4 @@ async function checkTokens(
     if (status !== 200) broken.push(`a task token is answered ${status}`);
   }
   return broken;
-}
-
-/** One round more, for who reads of a target that was missed. */
-async function brokersProfile(world: BenchWorld): Promise<readonly string[]> {
-  await using profile = await openCpuProfile();
-  await using mayfly = await startBenchInstallation(world, { broker: profile.environment });
-  await driveTasks(world, mayfly);
-  await mayfly.broker.stop();
-  return await profile.top(FUNCTIONS);
 }
