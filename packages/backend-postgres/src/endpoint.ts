@@ -1,7 +1,7 @@
 import { checkServerIdentity } from "node:tls";
 import postgres from "postgres";
 import { z } from "zod";
-import type { Clock } from "@mayfly/spec";
+import { linkSignals, type Clock } from "@mayfly/spec";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { PgFailure, scrub } from "./pg-failure.ts";
 
@@ -169,9 +169,9 @@ export class Endpoint {
   ): Promise<T> {
     const { clock } = this.#options;
     const settled = new AbortController();
-    const signal = AbortSignal.any([settled.signal, deadline.signal]);
+    using linked = linkSignals(settled.signal, deadline.signal);
     const late = clock
-      .sleep(Math.max(0, deadline.byMs - clock.monotonicMs()), signal)
+      .sleep(Math.max(0, deadline.byMs - clock.monotonicMs()), linked.signal)
       .then(
         () => "deadline",
         () => (deadline.signal.aborted ? "aborted" : "settled"),

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { BackendError } from "@mayfly/spec";
+import { BackendError, linkSignals } from "@mayfly/spec";
 import { clearBlockers } from "./clear-blockers.ts";
 import type { Deadline, Endpoint } from "./endpoint.ts";
 import type { FoundRole } from "./find-role.ts";
@@ -80,7 +80,8 @@ async function watch(
   until: Deadline & { readonly done: AbortSignal },
 ): Promise<Error | null> {
   const { clock } = lane.host;
-  const signal = AbortSignal.any([until.signal, until.done]);
+  using linked = linkSignals(until.signal, until.done);
+  const { signal } = linked;
   let said: Error | null = null;
   for (let pauseMs = 5; !signal.aborted; pauseMs = Math.min(LOOK_MS, pauseMs * 2)) {
     try {

@@ -10,6 +10,7 @@ export * from "./lease.ts";
 export * from "./ledger-queries.ts";
 export * from "./ledger.ts";
 export * from "./ledger-event.ts";
+export * from "./link-signals.ts";
 export * from "./log-exporter.ts";
 export * from "./policy.ts";
 export * from "./seal.ts";

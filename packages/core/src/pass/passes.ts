@@ -1,4 +1,4 @@
-import type { BackendId, CallContext } from "@mayfly/spec";
+import { linkSignals, type BackendId, type CallContext } from "@mayfly/spec";
 import type { CoreParts } from "../core-parts.ts";
 import { runPass, type PassResult } from "./run-pass.ts";
 import { createSlots, type Slots } from "./slots.ts";
@@ -48,8 +48,8 @@ export function createPasses(parts: CoreParts): Passes {
     const backend = of(id);
     backend.running++;
     try {
-      const signal = AbortSignal.any([stopping.signal, caller.signal]);
-      const context: CallContext = { clock, signal, traceId: caller.traceId };
+      using linked = linkSignals(stopping.signal, caller.signal);
+      const context: CallContext = { clock, signal: linked.signal, traceId: caller.traceId };
       return await runPass(parts, id, backend.slots, context);
     } finally {
       backend.running--;

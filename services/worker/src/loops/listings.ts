@@ -1,5 +1,5 @@
 import { createSlots, type Core } from "@mayfly/core";
-import type { BackendId } from "@mayfly/spec";
+import { linkSignals, type BackendId } from "@mayfly/spec";
 import { runEvery, type LoopPorts } from "./every.ts";
 
 export interface ListingPorts extends LoopPorts {
@@ -44,8 +44,11 @@ export async function runListings(ports: ListingPorts, signal: AbortSignal): Pro
         await slots.run(() => core.listOrphans(id, call));
       },
     } satisfies Parameters<typeof runEvery>[0];
-    const own = AbortSignal.any([signal, stop.signal]);
-    const ended = runEvery(loop, ports, own).finally(() => running.delete(id));
+    const own = linkSignals(signal, stop.signal);
+    const ended = runEvery(loop, ports, own.signal).finally(() => {
+      own[Symbol.dispose]();
+      running.delete(id);
+    });
     return { stop, ended };
   };
 
