@@ -15,13 +15,15 @@ function exchanger(job: LoadJob, close: (() => void)[]): Exchange {
   close.push(() => client.close());
   let next = 0;
   const refused: string[] = [];
+  const fresh = (tally: Tally): string => {
+    const index = next++;
+    const ready = prepared[index];
+    if (ready !== undefined) return ready;
+    tally.preparedLate++;
+    return flow.prepare(index);
+  };
   return async (dueMs, tally) => {
-    let request = refused.pop() ?? prepared[next];
-    if (request === undefined) {
-      tally.preparedLate++;
-      request = flow.prepare(next);
-    }
-    next++;
+    const request = refused.pop() ?? fresh(tally);
     try {
       const answer: Answer = await flow.send(client, request);
       if (answer.isRefusal) refused.push(request);
