@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { counts, lease, LEASE, NOW } from "./__fixtures__/broker-answers.ts";
+import { counts, lease, LEASE, NOW, problem } from "./__fixtures__/broker-answers.ts";
 import { runAgainst, type Ran } from "./__fixtures__/run-against.ts";
 import { TestBroker } from "./__fixtures__/test-broker.ts";
 import type { Json, JsonObject } from "@mayfly/spec";
@@ -262,6 +262,11 @@ describe("doctor", () => {
     broker.answers.set("GET /v1/diagnosis", { body: elsewhere });
     const found = await badFindings();
     expect(found.map(({ check: name }) => name)).toEqual(["public URL", "unsafe settings"]);
+  });
+
+  test("an administrator by OIDC may not look at keys, and that is no finding", async () => {
+    broker.answers.set("GET /v1/sealing", problem(403, "denied"));
+    expect(await badFindings()).toEqual([]);
   });
 
   test("looks at an older broker too, and says what that does not tell", async () => {

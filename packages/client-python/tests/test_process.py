@@ -33,6 +33,52 @@ def test_sigterm_cancels_the_task_and_still_kills_the_program(tmp_path: Path) ->
     until("the login to be refused", lambda: not logs_in(url))
 
 
+def test_sigterm_kills_a_program_whose_tasks_are_on_other_threads_and_they_expire(
+    tmp_path: Path,
+) -> None:
+    """Python lets only the main thread take a signal: there is nobody to cancel them."""
+    text = (
+        READ
+        + """
+def work():
+    with opened(idle_timeout="2s") as task:
+        tell(task)
+        time.sleep(60)
+threading.Thread(target=work).start()
+time.sleep(60)
+"""
+    )
+    with program(tmp_path, text) as running:
+        task, url = line_of(running).split()
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == -signal.SIGTERM
+    until("the task to expire", lambda: state_of(task) == "expired")
+    until("the login to be refused", lambda: not logs_in(url))
+
+
+def test_a_task_of_another_thread_is_cancelled_once_the_main_one_opened_a_task(
+    tmp_path: Path,
+) -> None:
+    text = (
+        READ
+        + """
+def work():
+    with opened() as task:
+        tell(task)
+        time.sleep(60)
+with opened():
+    pass
+threading.Thread(target=work).start()
+time.sleep(60)
+"""
+    )
+    with program(tmp_path, text) as running:
+        task, _url = line_of(running).split()
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == -signal.SIGTERM
+    assert reason_of(task) == "the process was told to end (SIGTERM)"
+
+
 def test_sigint_cancels_the_task(tmp_path: Path) -> None:
     with program(tmp_path, READ + WAIT) as running:
         task, url = line_of(running).split()

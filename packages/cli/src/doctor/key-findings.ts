@@ -15,10 +15,12 @@ const sealingAnswer = z.object({
 /** What is sealed, against the ring of the broker: what no key opens can be revoked by nobody. */
 export async function sealedFindings(api: BrokerApi): Promise<readonly Finding[]> {
   const answer = await api.get("/v1/sealing").catch((error: unknown) => {
-    if (error instanceof CliError && error.parts.code === "not_found") return null;
+    const code = error instanceof CliError ? error.parts.code : null;
+    if (code === "not_found") return "the broker is older and does not tell";
+    if (code === "denied") return "only the bootstrap administrator may look at them";
     throw error;
   });
-  if (answer === null) return [skipped("sealing keys", "the broker is older and does not tell")];
+  if (typeof answer === "string") return [skipped("sealing keys", answer)];
   const { keys, counts } = readAnswer(sealingAnswer, answer);
   const current = keys[0];
   const lost = counts.filter(

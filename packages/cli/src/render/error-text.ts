@@ -15,10 +15,9 @@ export function errorText(parts: CliErrorParts, paint: Paint): string {
   add("where", parts.where);
   add("why", parts.why);
   for (const [name, value] of Object.entries(parts.more ?? {})) {
-    lines.push(`${cleanText(name.replaceAll("_", " "))}:`);
-    for (const item of Array.isArray(value) ? value : [value]) {
-      lines.push(`       ${memberText(item)}`);
-    }
+    const items: readonly unknown[] = Array.isArray(value) ? value : [value];
+    if (items.length > 0) lines.push(`${cleanText(name.replaceAll("_", " "))}:`);
+    for (const item of items) lines.push(`       ${memberText(item)}`);
   }
   add("do", parts.todo);
   add("code", parts.code);

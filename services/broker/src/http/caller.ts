@@ -48,7 +48,9 @@ export const callerOf = (c: HttpContext, ports: CallerPorts): Promise<Caller> =>
 export const administratorOf = async (c: HttpContext, ports: CallerPorts): Promise<Actor> => {
   const caller = await callerOf(c, ports);
   if (caller.kind === "administrator") return caller.actor;
-  throw new BrokerError("denied", "Only the bootstrap administrator may do this.");
+  throw new BrokerError("denied", "Only the bootstrap administrator may do this.", {
+    public: { hint: "No policy permits it: send the bootstrap administrator's token." },
+  });
 };
 
 /** What the Authorization header holds, told apart by its looks alone: nothing is verified. */
