@@ -57,6 +57,7 @@ exchange() {
 }
 exchange > ended.json
 mayfly lease end "$(jq -r '.credentials[0].lease' ended.json)" --yes
+exchange > spare.json
 exchange > kept.json
 jq -r '.credentials[0].data.password' kept.json > leaked.txt
 mayfly lease end --workload spiffe://demo.test/agent/nobody --yes || true
@@ -66,11 +67,14 @@ lease=$(jq -r '.credentials[0].lease' kept.json)
 mayfly lease show "$lease" --json > lease.json
 echo
 jq -nc --arg task "$(jq -r .task.id kept.json)" --arg lease "$lease" \\
+  --arg spare_task "$(jq -r .task.id spare.json)" \\
+  --arg spare_lease "$(jq -r '.credentials[0].lease' spare.json)" \\
   --arg decision "$(jq -r .decision lease.json)" \\
   --arg ended "$(mayfly end list --json | jq -rs '.[0].id')" \\
   --arg kid "$(mayfly signing-key list --json | jq -rs '.[-1].kid')" \\
   --arg digest "$(mayfly policy history --json | jq -rs '.[0].digest')" \\
-  '{task: $task, lease: $lease, dec: $decision, end: $ended, kid: $kid, digest: $digest}'
+  '{task: $task, lease: $lease, dec: $decision, end: $ended, kid: $kid, digest: $digest,
+    spare_task: $spare_task, spare_lease: $spare_lease}'
 `;
 
 /** By path from the reader's folder. */
@@ -87,6 +91,8 @@ export const EXAMPLE_FILES: Readonly<Record<string, string>> = {
   "examples/b-db.yaml": backend("b-db"),
   "examples/a-db-reader.yaml": role("a-db/reader", "app_reader", "read_only"),
   "examples/b-db-writer.yaml": role("b-db/writer", "app_writer", "reversible"),
+  "examples/spare-db.yaml": backend("spare-db"),
+  "examples/spare-db-reader.yaml": role("spare-db/reader", "app_reader", "read_only"),
   "report.sh": "#!/bin/sh\nexit 0\n",
   "set-up.sh": SCRIPT,
 };

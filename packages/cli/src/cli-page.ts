@@ -18,9 +18,9 @@ the ledger's database, and \`policy check\` and \`policy test\` on files alone.
 
 It is configured by [variables](config.md) and flags. Results go to standard output, everything else
 to standard error. With \`--json\` a result is one JSON document on one line, or a line per record;
-its members are those of the API. \`-q\` prints ids, or nothing beside errors. Colour is for
-terminals alone, and never with \`NO_COLOR\`. What cannot be undone says what it would do and asks;
-without a terminal it does nothing unless \`--yes\` is given.
+its members are those of the API, and stay. \`-q\` prints ids, or nothing beside errors. Colour is
+for terminals alone, and never with \`NO_COLOR\`. What cannot be undone says what it would do and
+asks; without a terminal it does nothing unless \`--yes\` is given.
 
 Times are given as instants (\`2026-11-20T22:15:00Z\`) or as how long ago (\`15m\`, \`7d\`).
 

@@ -32,7 +32,7 @@ export const sealingCommands: CommandSet = (program, open) => {
     .addHelpText("after", examples("mayfly sealing status", "mayfly sealing status --json"))
     .action(async (_: unknown, command: Command) => {
       const session = open(command);
-      await showStatus(session);
+      await showStatus(session, null);
     });
   sealing
     .command("reseal")
@@ -46,12 +46,18 @@ ${examples("mayfly sealing reseal", "mayfly sealing reseal --json")}`,
     )
     .action(async (_: unknown, command: Command) => {
       const session = open(command);
-      await reseal(session);
-      await showStatus(session);
+      const done = await reseal(session);
+      await showStatus(session, done);
     });
 };
 
-async function reseal(session: Session): Promise<void> {
+/** What one run of it did; `unopened` are places whose key the broker does not have. */
+interface Resealed {
+  readonly resealed: number;
+  readonly unopened: readonly string[];
+}
+
+async function reseal(session: Session): Promise<Resealed> {
   const api = session.api();
   let after: string | null = null;
   let total = 0;
@@ -66,20 +72,21 @@ async function reseal(session: Session): Promise<void> {
     if (after !== null) session.note(`${total} values re-sealed …`);
   } while (after !== null);
   session.note(`${total} values re-sealed`);
-  if (unopened.length === 0) return;
+  if (unopened.length === 0) return { resealed: total, unopened };
   session.found();
   for (const place of unopened) session.note(`${session.paint.red("✗")} ${place} does not open`);
   session.note(
     "Their key is not in the broker's ring, or they were altered: give it the key back.",
   );
+  return { resealed: total, unopened };
 }
 
-async function showStatus(session: Session): Promise<void> {
+async function showStatus(session: Session, done: Resealed | null): Promise<void> {
   const status = readAnswer(statusAnswer, await session.api().get("/v1/sealing"));
   const [current = "", ...others] = status.keys;
   const old = status.counts.filter(({ key }) => key !== current);
   if (old.length > 0) session.found();
-  if (session.json) return session.record(status);
+  if (session.json) return session.record({ ...done, ...status });
   if (!session.quiet) session.text(statusText(session, status, current));
   for (const { kind, key, values } of old) {
     const what = key === null ? "not sealed" : `under ${key}`;

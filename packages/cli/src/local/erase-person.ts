@@ -66,7 +66,7 @@ function show(session: Session, done: Erased, what: string): void {
     const counts = { ...erased };
     return session.record({ erased: counts, skipped: { ...skipped }, unsalted, mentions, cleaned });
   }
-  session.text(`values of ${rowsText(done)} ${what}\n`);
+  session.detail(`values of ${rowsText(done)} ${what}\n`);
   for (const line of remarks(done)) session.text(`! ${line}\n`);
 }
 
@@ -105,5 +105,5 @@ export async function saltLedger(session: Session, yes: boolean): Promise<void> 
   await session.confirm(plan, yes);
   const changed = await saltLeaves(databaseUrl(session));
   if (session.json) return session.record({ changed });
-  session.text(changed ? "✓ new hashes are salted\n" : "✓ new hashes were salted already\n");
+  session.detail(changed ? "✓ new hashes are salted\n" : "✓ new hashes were salted already\n");
 }
