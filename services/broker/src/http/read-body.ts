@@ -36,11 +36,12 @@ function chunksOfNode(incoming: IncomingMessage, bytesMax: number): Promise<read
     reject(tooLarge(bytesMax));
   };
   const isCut = (error?: Error): void => reject(cut(error));
-  // After its end a close rejects what is resolved, and so nothing.
-  incoming
-    .once("end", () => resolve(chunks))
-    .once("error", isCut)
-    .once("close", isCut);
+  // Whole bodies are closed as well: an exception for each would cost more than reading it.
+  const isWhole = (): void => {
+    incoming.off("close", isCut);
+    resolve(chunks);
+  };
+  incoming.once("end", isWhole).once("error", isCut).once("close", isCut);
   if (incoming.readableEnded) resolve([]);
   else if (incoming.destroyed) isCut();
   else incoming.on("data", take);
