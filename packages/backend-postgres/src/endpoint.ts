@@ -3,6 +3,7 @@ import postgres from "postgres";
 import { z } from "zod";
 import { linkSignals, type Clock } from "@mayfly/spec";
 import type { ConnectionSettings } from "./connection-settings.ts";
+import { obstacleOf } from "./obstacle.ts";
 import { PgFailure, scrub } from "./pg-failure.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -143,8 +144,8 @@ export class Endpoint {
       });
     } catch (thrown) {
       if (thrown instanceof PgFailure) throw thrown;
-      const withoutTls = hungUpAtTls(thrown);
-      throw new PgFailure("not_sent", describe(thrown), sqlstateOf(thrown), withoutTls);
+      const obstacle = obstacleOf(thrown);
+      throw new PgFailure("not_sent", describe(thrown), sqlstateOf(thrown), obstacle);
     }
   }
 
@@ -240,14 +241,6 @@ function tlsOptions(settings: ConnectionSettings, host: string): object | false 
       };
   }
 }
-
-const coded = z.object({ code: z.literal("ECONNRESET"), message: z.string() });
-/**
- * The driver goes on to the handshake whatever the server says to its SSLRequest; a server without
- * TLS takes that for a broken start and hangs up.
- */
-const hungUpAtTls = (thrown: unknown): boolean =>
-  coded.safeParse(thrown).data?.message.includes("before secure TLS connection") ?? false;
 
 const pgError = z.object({ code: z.string(), severity: z.string() });
 /** Null for anything but a plain ERROR: after a FATAL one nobody knows what was committed. */

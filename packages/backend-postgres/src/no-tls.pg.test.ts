@@ -39,6 +39,6 @@ describe("a server without TLS", () => {
     const open = bench.openAgain(Object.assign({}, bench.upstream.config, elsewhere));
     const refused = await refusalOf(open.selfCheck([], bench.call()));
     await open.close();
-    expect(refused.message).toContain("could not be reached");
+    expect(refused.message).toContain("nobody listens there");
   });
 });

@@ -1,4 +1,5 @@
 import { BackendError, durationSeconds } from "@mayfly/spec";
+import { WITHOUT_TLS, type Obstacle } from "./obstacle.ts";
 
 /**
  * How a call to the server failed.
@@ -12,18 +13,18 @@ export class PgFailure extends Error {
   override readonly name = "PgFailure";
   readonly kind: "not_sent" | "refused" | "lost";
   readonly sqlstate: string | null;
-  /** The server hung up where TLS begins. */
-  readonly withoutTls: boolean;
+  /** Of `not_sent`: why there is no session, where that is known. */
+  readonly obstacle: Obstacle | null;
   constructor(
     kind: PgFailure["kind"],
     message: string,
     sqlstate: string | null = null,
-    withoutTls = false,
+    obstacle: Obstacle | null = null,
   ) {
     super(message);
     this.kind = kind;
     this.sqlstate = sqlstate;
-    this.withoutTls = withoutTls;
+    this.obstacle = obstacle;
   }
 }
 
@@ -76,16 +77,12 @@ const passing = (failure: PgFailure): boolean =>
   failure.sqlstate === SQLSTATE.pastDeadline ||
   CONNECTION_TROUBLE.test(failure.sqlstate ?? "");
 
-const WITHOUT_TLS =
-  "nothing was sent: the server hung up where TLS begins, as one without TLS does. Turn TLS on " +
-  "there (ssl = on), or set `tls` to unsafe_disable if nobody can listen in between";
-
 /** A name or host in a message of the server stays in the log; the SQLSTATE may be shown. */
 function publicReason(failure: PgFailure): string {
   switch (failure.kind) {
     case "not_sent":
-      return failure.withoutTls
-        ? WITHOUT_TLS
+      return failure.obstacle === WITHOUT_TLS
+        ? WITHOUT_TLS.what
         : "the server could not be reached, or was too busy; nothing was sent";
     case "lost":
       return "no answer came in time, so what was sent may have happened";
@@ -105,6 +102,19 @@ export function toBackendError(thrown: unknown, what: string): BackendError {
     cause: failure,
     effect: failure.kind === "lost" ? "unknown" : "none",
     retry,
+  });
+}
+
+/** For those who register a backend: which setting is wrong. To them it is no secret. */
+export function toSelfCheckError(thrown: unknown): BackendError {
+  const failure = BackendError.isBackendError(thrown) ? thrown : pgFailureOf(thrown);
+  const obstacle = failure instanceof PgFailure ? failure.obstacle : null;
+  if (obstacle === null) return toBackendError(thrown, "self-check");
+  return new BackendError(`PostgreSQL, self-check: ${obstacle.what}`, {
+    cause: failure,
+    effect: "none",
+    retry: obstacle.lasting ? { kind: "never" } : { kind: "after", seconds: durationSeconds(2) },
+    public: { hint: obstacle.fix },
   });
 }
 

@@ -13,7 +13,7 @@ import { checkHandingOn } from "./check-handing-on.ts";
 import { endpointOf } from "./connection-settings.ts";
 import type { Deadline, Endpoint } from "./endpoint.ts";
 import type { Lane } from "./lane.ts";
-import { PgFailure, toBackendError } from "./pg-failure.ts";
+import { PgFailure, toSelfCheckError } from "./pg-failure.ts";
 import { roleSettingsOf } from "./role-settings.ts";
 
 /** Proves every right that a lease's life needs, by looking and by a trial that is rolled back. */
@@ -26,7 +26,7 @@ export async function selfCheck(
   try {
     return await check(lane, roles, deadline);
   } catch (thrown) {
-    throw toBackendError(thrown, "self-check");
+    throw toSelfCheckError(thrown);
   }
 }
 
