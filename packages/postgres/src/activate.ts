@@ -20,7 +20,7 @@ export function createActivate(ports: RetryPorts, sql: Sql, rereads: Sql): Activ
   const committer = createCommitter<ActivateRequest, ActivateResult>(ports, {
     name: "activations",
     run: (requests, mode, signal) =>
-      transact(sql, async (transaction) => {
+      transact(sql, limitLockWait(mode), async (transaction) => {
         signal.throwIfAborted();
         return activateBatch(transaction, requests, mode);
       }),
@@ -54,8 +54,7 @@ async function activateBatch(
   mode: LockMode,
 ): Promise<readonly Outcome[]> {
   const ids = uuids(batch.map(({ lease }) => uuidOfId(lease.id)));
-  const [, lockedTasks, lockedLeases, facts] = await Promise.all([
-    limitLockWait(sql, mode),
+  const [lockedTasks, lockedLeases, facts] = await Promise.all([
     lockLeaseTasks(sql, ids, mode),
     sql<{ id: string }[]>`
       SELECT l.id FROM mayfly.leases AS l WHERE l.id = ANY (${ids}::text::uuid[])

@@ -1,6 +1,5 @@
 import { uuidOfId, workloadName, type InstantMs, type Reservation } from "@mayfly/spec";
 import type { LiveRoles } from "./live-roles.ts";
-import { limitLockWait } from "./lock-wait.ts";
 import { lockTaskPaths, type LockMode } from "./lock-task-paths.ts";
 import { rows, texts, uuids, type Transaction } from "./sql.ts";
 
@@ -72,8 +71,7 @@ export async function readReserveFacts(
   const backends = new Set(batch.flatMap((each) => each.leases.map((lease) => lease.backendId)));
   // One message: each statement sees what was committed before it, and so what is read after a
   // lock stays true. The order of the locks is the ledger's: keys, tasks, backends.
-  const [, lockedKeys, lockedTasks, lockedBackends, read] = await Promise.all([
-    limitLockWait(sql, mode),
+  const [lockedKeys, lockedTasks, lockedBackends, read] = await Promise.all([
     keys.length > 0 ? lockKeys(sql, keys, mode) : [],
     tasks.size > 0 ? lockTaskPaths(sql, tasks, mode) : [],
     backends.size > 0 ? lockBackends(sql, backends, mode) : [],

@@ -136,21 +136,27 @@ export async function commitReservations(
   const leases = accepted.filter((each) => each.reservation.leases.length > 0);
   const decided = accepted.filter((each) => each.reservation.decisions.length > 0);
   const repeated = accepted.filter((each) => each.generation > 1);
-  const ids = new Set(accepted.map((each) => taskUuidOf(each.reservation)));
-  const tasks = sql<TaskRow[]>`
-    SELECT ${taskColumns(sql)} FROM mayfly.tasks AS t
-    WHERE t.id = ANY (${uuids(ids)}::text::uuid[])`;
+  const drawn = accepted.filter((each) => each.reservation.task.kind === "existing");
+  const inserted = opened.length > 0 ? [insertTasks(sql, opened, outage)] : [];
+  const told = drawn.length > 0 ? [readDrawn(sql, drawn)] : [];
   await commitWith([
-    ...(opened.length > 0 ? [insertTasks(sql, opened, outage)] : []),
+    ...inserted,
     ...(proven.length > 0 ? [proveTasks(sql, proven, outage)] : []),
     ...(decided.length > 0 ? [insertDecisions(sql, decided.flatMap(recordedDecisions))] : []),
     ...(leases.length > 0 ? [insertLeases(sql, leases)] : []),
     ...(repeated.length > 0 ? [endEarlierGenerations(sql, repeated)] : []),
     insertEvents(sql, accepted.flatMap(eventsOf)),
-    tasks,
+    ...told,
   ]);
-  return tasks;
+  return (await Promise.all([...inserted, ...told])).flat();
 }
+
+/** The tasks that were open before, as they are after all else was written. */
+const readDrawn = (sql: Transaction, drawn: readonly Accepted[]) =>
+  sql<TaskRow[]>`
+    SELECT ${taskColumns(sql)} FROM mayfly.tasks AS t
+    WHERE t.id = ANY (${uuids(new Set(drawn.map(({ reservation }) => taskUuidOf(reservation))))}
+      ::text::uuid[])`;
 
 function taskRow(task: NewTask, { standing, workload, reservation }: Accepted) {
   return {
@@ -175,11 +181,10 @@ function taskRow(task: NewTask, { standing, workload, reservation }: Accepted) {
 }
 
 const insertTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fragment) =>
-  sql`
-    INSERT INTO mayfly.tasks (id, parent_id, root_id, ancestors, depth, workload, workload_name,
-      verified_initiator, verified_initiator_trust_root, claimed_initiator, ref, descriptor,
-      confirmation, deadline_at,
-      idle_timeout_seconds, heartbeat_outage_seconds, identity_proven_at,
+  sql<TaskRow[]>`
+    INSERT INTO mayfly.tasks AS t (id, parent_id, root_id, ancestors, depth, workload,
+      workload_name, verified_initiator, verified_initiator_trust_root, claimed_initiator, ref,
+      descriptor, confirmation, deadline_at, idle_timeout_seconds, heartbeat_outage_seconds, identity_proven_at,
       identity_max_age_seconds)
     SELECT id, parent_id, root_id, ancestors, depth, workload, workload_name, verified_initiator,
       verified_initiator_trust_root, claimed_initiator, ref, descriptor, confirmation,
@@ -190,13 +195,14 @@ const insertTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fr
         const { task } = each.reservation;
         return task.kind === "open" ? [taskRow(task.task, each)] : [];
       }),
-    )}::text::jsonb) AS t (
+    )}::text::jsonb) AS n (
       id uuid, parent_id uuid, root_id uuid, ancestors uuid[], depth integer, workload jsonb,
       workload_name text, verified_initiator text, verified_initiator_trust_root text,
       claimed_initiator text, ref text,
       descriptor jsonb, confirmation text, deadline_ms double precision,
       idle_timeout_seconds double precision, identity_proven_ms double precision,
-      identity_max_age_seconds double precision)`;
+      identity_max_age_seconds double precision)
+    RETURNING ${taskColumns(sql)}`;
 
 /** Fresh proof under an open task is also a sign of life. */
 const proveTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fragment) =>

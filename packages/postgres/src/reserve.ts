@@ -10,6 +10,7 @@ import { createCommitter, type BatchResult, type Committer } from "./committer.t
 import { judgeReservation, replayed, type Accepted } from "./judge-reservation.ts";
 import { LiveRoles } from "./live-roles.ts";
 import type { LockMode } from "./lock-task-paths.ts";
+import { limitLockWait } from "./lock-wait.ts";
 import { idempotencyKey, oneTimeKey, readReserveFacts } from "./reserve-facts.ts";
 import { claimTokensAndKeys, taskUuidOf, commitReservations } from "./reserve-writes.ts";
 import type { RetryPorts } from "./retry.ts";
@@ -29,7 +30,7 @@ export const createReserve = (
   return createCommitter(ports, {
     name: "reservations",
     run: (requests, mode, signal) =>
-      transact(sql, async (transaction) => {
+      transact(sql, limitLockWait(mode), async (transaction) => {
         signal.throwIfAborted();
         return reserveBatch(transaction, requests, mode, { sweepIntervalSeconds, liveRoles });
       }),

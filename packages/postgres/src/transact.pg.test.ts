@@ -4,6 +4,8 @@ import { freshDatabase, type TestDatabase } from "@mayfly/testkit/vitest";
 import { connect, type Sql } from "./sql.ts";
 import { transact } from "./transact.ts";
 
+const LOCK_WAIT = "SET LOCAL lock_timeout = 100";
+
 let database: TestDatabase;
 let sql: Sql;
 let other: postgres.Sql;
@@ -26,7 +28,7 @@ const codeOf = (error: unknown): unknown =>
   error instanceof Error && "code" in error ? error.code : error;
 
 test("what is sent with COMMIT is durable when it resolves, and tells its answer", async () => {
-  const told = await transact(sql, async ({ sql: tx, commitWith }) => {
+  const told = await transact(sql, LOCK_WAIT, async ({ sql: tx, commitWith }) => {
     await tx`INSERT INTO public.written VALUES ('first')`;
     const last = tx<{ n: number }[]>`SELECT count(*)::int AS n FROM public.written`;
     await commitWith([tx`INSERT INTO public.written VALUES ('second')`, last]);
@@ -37,12 +39,12 @@ test("what is sent with COMMIT is durable when it resolves, and tells its answer
 });
 
 test("without last statements it commits what it did", async () => {
-  await transact(sql, ({ sql: tx }) => tx`INSERT INTO public.written VALUES ('only')`);
+  await transact(sql, LOCK_WAIT, ({ sql: tx }) => tx`INSERT INTO public.written VALUES ('only')`);
   expect(await written()).toEqual(["only"]);
 });
 
 test("when one of the last statements fails nothing is written, and its own error is thrown", async () => {
-  const failed = transact(sql, async ({ sql: tx, commitWith }) => {
+  const failed = transact(sql, LOCK_WAIT, async ({ sql: tx, commitWith }) => {
     await tx`INSERT INTO public.written VALUES ('before')`;
     await commitWith([
       tx`INSERT INTO public.written VALUES ('with it')`,
@@ -55,18 +57,18 @@ test("when one of the last statements fails nothing is written, and its own erro
 });
 
 test("an error of the work rolls back, and the connection begins anew", async () => {
-  const failed = transact(sql, async ({ sql: tx }) => {
+  const failed = transact(sql, LOCK_WAIT, async ({ sql: tx }) => {
     await tx`INSERT INTO public.written VALUES ('undone')`;
     throw new Error("no");
   });
   await expect(failed).rejects.toThrow("no");
-  await transact(sql, ({ sql: tx }) => tx`INSERT INTO public.written VALUES ('done')`);
+  await transact(sql, LOCK_WAIT, ({ sql: tx }) => tx`INSERT INTO public.written VALUES ('done')`);
   expect(await written()).toEqual(["done"]);
   expect(await sql`SELECT pg_current_xact_id_if_assigned() AS open`).toEqual([{ open: null }]);
 });
 
 test("a failed statement that nobody minded is no commit", async () => {
-  const swallowed = transact(sql, async ({ sql: tx }) => {
+  const swallowed = transact(sql, LOCK_WAIT, async ({ sql: tx }) => {
     await tx`INSERT INTO public.written VALUES ('undone')`;
     await tx`SELECT 1/0`.catch(() => undefined);
   });
@@ -75,7 +77,7 @@ test("a failed statement that nobody minded is no commit", async () => {
 });
 
 test("a connection that is lost in it writes nothing on the next one", async () => {
-  const lost = transact(sql, async ({ sql: tx, commitWith }) => {
+  const lost = transact(sql, LOCK_WAIT, async ({ sql: tx, commitWith }) => {
     const [row] = await tx<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`;
     await tx`INSERT INTO public.written VALUES ('before')`;
     await other`SELECT pg_terminate_backend(${row?.pid ?? 0}, 5000)`;
@@ -83,7 +85,7 @@ test("a connection that is lost in it writes nothing on the next one", async () 
     await commitWith([tx`INSERT INTO public.written VALUES ('after')`]);
   });
   expect(await lost.catch(codeOf)).toMatch(/CONNECTION_CLOSED|57P01/);
-  await transact(sql, ({ sql: tx }) => tx`INSERT INTO public.written VALUES ('next')`);
+  await transact(sql, LOCK_WAIT, ({ sql: tx }) => tx`INSERT INTO public.written VALUES ('next')`);
   expect(await written()).toEqual(["next"]);
 });
 
@@ -92,7 +94,7 @@ test("many at once share the connections of their pool, each in its own transact
   const names = Array.from({ length: 20 }, (_, index) => `${index}`.padStart(2, "0"));
   const outcomes = await Promise.allSettled(
     names.map((name, index) =>
-      transact(two, async ({ sql: tx, commitWith }) => {
+      transact(two, LOCK_WAIT, async ({ sql: tx, commitWith }) => {
         await tx`SELECT pg_sleep(0.005)`;
         const twice = index % 2 === 0 ? [] : [tx`INSERT INTO public.written VALUES (${name})`];
         await commitWith([tx`INSERT INTO public.written VALUES (${name})`, ...twice]);

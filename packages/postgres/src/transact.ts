@@ -23,11 +23,13 @@ export interface OpenTransaction {
  */
 export async function transact<T>(
   sql: Sql,
+  /** A statement of ours alone that is sent with BEGIN: text of the program, never of a request. */
+  first: string,
   work: (transaction: OpenTransaction) => Promise<T>,
 ): Promise<T> {
   const connection = await sql.reserve();
   let isOver = false;
-  const begun = connection.unsafe("BEGIN").execute();
+  const begun = connection.unsafe(`BEGIN; ${first}`).execute();
   // Whoever waits for a later statement hears of it: it fails too.
   begun.catch(() => undefined);
   const commitWith = async (last: readonly Unsent[]): Promise<void> => {
