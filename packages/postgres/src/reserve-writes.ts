@@ -184,8 +184,8 @@ const insertTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fr
   sql<TaskRow[]>`
     INSERT INTO mayfly.tasks AS t (id, parent_id, root_id, ancestors, depth, workload,
       workload_name, verified_initiator, verified_initiator_trust_root, claimed_initiator, ref,
-      descriptor, confirmation, deadline_at, idle_timeout_seconds, heartbeat_outage_seconds, identity_proven_at,
-      identity_max_age_seconds)
+      descriptor, confirmation, deadline_at, idle_timeout_seconds, heartbeat_outage_seconds,
+      identity_proven_at, identity_max_age_seconds)
     SELECT id, parent_id, root_id, ancestors, depth, workload, workload_name, verified_initiator,
       verified_initiator_trust_root, claimed_initiator, ref, descriptor, confirmation,
       mayfly.instant(deadline_ms), idle_timeout_seconds, ${outage},
