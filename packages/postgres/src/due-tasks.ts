@@ -25,7 +25,7 @@ export async function dueTasks(
       (SELECT t.id, 'idle', 2, t.last_heartbeat_at FROM mayfly.tasks AS t, clock AS c
         WHERE t.state = 'active' AND t.deadline_at > now()
           AND extract(epoch FROM now() - t.last_heartbeat_at)::float8
-            - (c.outage_seconds - t.heartbeat_outage_seconds) > t.idle_timeout_seconds
+            - (c.outage_seconds - t.heartbeat_outage_seconds) >= t.idle_timeout_seconds
         LIMIT ${limit}::integer)
     )
     SELECT id, due FROM (

@@ -52,6 +52,13 @@ export function describeSweeping(ledgerOf: () => LedgerUnderTest): void {
       expect(await dueOf(ledger, task.id)).toBe("idle");
     });
 
+    test("a task is idle from the very instant at which its timeout has passed", async () => {
+      const ledger = ledgerOf();
+      const task = await openTask(ledger, { idleTimeoutSeconds: 1 });
+      await ledger.pass(1_000);
+      expect(await dueOf(ledger, task.id)).toBe("idle");
+    });
+
     test("an end that was requested and not applied is due until it is", async () => {
       const ledger = ledgerOf();
       const task = await openTask(ledger);
