@@ -147,8 +147,9 @@ describe("mayfly apply, on a real installation", () => {
         ORDERS_PASSWORD: "not-the-password",
       },
     });
-    expect(wrong.code).toBe(5);
+    expect(wrong.code).toBe(4);
     expect(wrong.out).toMatch(/^! backend orders-db$/m);
+    expect(wrong.err).toContain("the server refused the login");
     expect(wrong.out + wrong.err).not.toContain("not-the-password");
   });
 

@@ -18,20 +18,23 @@ import pytest
 
 import mayfly
 from installation import setting, state_of, token_of
+from mayfly.errors import Problem
+from mayfly.flows import why_refused
 from mayfly.identity import SOURCES, SourceFailed, find_identity
 from mayfly.identity.source import audiences_of
+from mayfly.secret import Secret
 
 ISSUER = "https://mayfly.test"
 
 
-def jwt(audience: object, subject: str = "spiffe://a.test/b") -> str:
+def jwt(audience: object, subject: str = "spiffe://a.test/b", exp: int = 4_102_444_800) -> str:
     """A token by its looks: who sends one to a broker is refused there."""
 
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
     header = {"alg": "RS256", "kid": "1", "typ": "JWT"}
-    claims = {"aud": audience, "sub": subject, "exp": 4_102_444_800}
+    claims = {"aud": audience, "sub": subject, "exp": exp}
     return f"{part(header)}.{part(claims)}.c2ln"
 
 
@@ -266,6 +269,18 @@ def test_a_source_that_is_set_up_and_fails_is_replaced_by_no_other(tmp_path: Pat
 def test_what_is_no_jwt_is_not_sent(text: str) -> None:
     with pytest.raises(SourceFailed, match="no JWT"):
         audiences_of(text)
+
+
+def test_a_proof_that_was_refused_and_is_expired_here_is_said_to_be() -> None:
+    refused = Problem("invalid_identity", "The identity could not be verified.", hint="Mend it.")
+    expired = Secret(jwt(ISSUER, exp=1_000))
+    assert why_refused(refused, expired, 1_090.5).hint == (
+        "By this machine's clock the token has been expired for 90 s. Mend it."
+    )
+    assert why_refused(refused, expired, 999.0) is refused
+    assert why_refused(refused, Secret(jwt(ISSUER)), 1_090.5) is refused
+    denied = Problem("denied", "No.")
+    assert why_refused(denied, expired, 1_090.5) is denied
 
 
 def test_a_file_too_large_or_binary_is_no_token(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ export function problemError(status: number, answer: unknown, url: string): CliE
     why: problem.title,
     todo: problem.hint ?? problem.todo,
     trace: problem.trace ?? null,
-    exit: exitOf(status),
+    // The broker is well, and asking again changes nothing: a wrong password of a backend's.
+    exit: problem.code === "backend_rejected" ? EXIT.refused : exitOf(status),
     more: Object.fromEntries(
       Object.entries(problem).flatMap(([name, value]): readonly [string, Json][] => {
         const json = z.json().safeParse(value);

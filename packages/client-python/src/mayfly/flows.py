@@ -23,6 +23,7 @@ from .exchange import (
     retried,
 )
 from .identity import PROOF_SECONDS_MAX, Identity
+from .identity.source import seconds_expired
 from .reading import Members
 from .secret import Secret
 from .state import TaskState
@@ -68,7 +69,21 @@ def open_task(
         asked = form(proof, "jwt", details)
     else:
         asked = form(on_behalf_of, "jwt", details, actor=proof)
-    return (yield from _opened(broker, asked, until - time.monotonic()))
+    try:
+        return (yield from _opened(broker, asked, until - time.monotonic()))
+    except MayflyError as error:
+        error.problem = why_refused(error.problem, proof, time.time())
+        error.args = (error.problem,)
+        raise
+
+
+def why_refused(problem: Problem, proof: Secret, now: float) -> Problem:
+    """The broker tells nobody why it refused a proof; what can be seen from here is said here."""
+    seconds = seconds_expired(proof.expose(), now)
+    if problem.code != "invalid_identity" or seconds is None:
+        return problem
+    seen = f"By this machine's clock the token has been expired for {seconds} s."
+    return dataclasses.replace(problem, hint=f"{seen} {problem.hint or ''}".rstrip())
 
 
 def open_child(

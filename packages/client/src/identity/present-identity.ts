@@ -1,5 +1,4 @@
 import { invalidOption, MayflyError } from "../mayfly-error.ts";
-import { fieldsOf, textIn, textsIn } from "../read-answer.ts";
 import { Secret } from "../secret.ts";
 import type { Surroundings } from "../surroundings.ts";
 import { awsIdentity } from "./aws-identity.ts";
@@ -15,6 +14,7 @@ import {
 } from "./identity-source.ts";
 import { kubernetesIdentity } from "./kubernetes-identity.ts";
 import { spiffeIdentity } from "./spiffe-identity.ts";
+import { audiencesOf } from "./token-claims.ts";
 
 /**
  * The sources by name, in the order in which they are looked for: what somebody set for Mayfly
@@ -135,17 +135,3 @@ const unavailable = (source: IdentitySource, why: string): MayflyError =>
     where: "identity",
     hint: "Mend the source, or choose another by the option identity or MAYFLY_IDENTITY_SOURCE.",
   });
-
-/** Read to help, never to trust: only the broker verifies. Null where it cannot be read. */
-function audiencesOf(token: string): readonly string[] | null {
-  try {
-    const part = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
-    const bytes = Uint8Array.from(atob(part), (char) => char.codePointAt(0) ?? 0);
-    const claims = fieldsOf(JSON.parse(new TextDecoder().decode(bytes)));
-    if (claims === null) return null;
-    const one = textIn(claims, "aud");
-    return one === null ? textsIn(claims, "aud") : [one];
-  } catch {
-    return null;
-  }
-}

@@ -68,6 +68,7 @@ export function createFakeBroker(): FakeBroker {
     if (path.startsWith("/.well-known/")) return json(200, { issuer: url });
     if (path === "/token") {
       calls.push("token");
+      if (!state.isIdentityTrusted) return refuse(400, "invalid_identity");
       [provenAtMs, beatAtMs] = [nowMs, nowMs];
       return json(200, { ...tokenAnswer(), task: task("active"), credentials: [] });
     }

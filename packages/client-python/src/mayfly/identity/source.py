@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from typing import Protocol
+from typing import Any, Protocol
 
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 # What the broker reads of one.
@@ -47,15 +47,33 @@ def check_audience(token: str, audience: str, fix: str) -> str:
 
 def audiences_of(token: str) -> list[str]:
     """What ``aud`` says, unverified: that is the broker's to do."""
+    audience = _claims_of(token).get("aud")
+    if isinstance(audience, str):
+        return [audience]
+    return [one for one in audience if isinstance(one, str)] if isinstance(audience, list) else []
+
+
+def seconds_expired(token: str, now: float) -> int | None:
+    """For how many whole seconds a token is expired at ``now``, as it says itself."""
+    try:
+        expires = _claims_of(token).get("exp")
+    except SourceFailed:
+        return None
+    if isinstance(expires, bool) or not isinstance(expires, (int, float)):
+        return None
+    seconds = int(now - expires)
+    return seconds if seconds > 0 else None
+
+
+def _claims_of(token: str) -> dict[str, Any]:
     if len(token) > _TOKEN_CHARACTERS_MAX or not _JWT.fullmatch(token):
         raise SourceFailed("what it holds is no JWT")
     parts = token.split(".")
     try:
         padded = parts[1] + "=" * (-len(parts[1]) % 4)
         claims = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        audience = claims.get("aud")
-    except (IndexError, ValueError, binascii.Error, AttributeError, RecursionError):
+    except (IndexError, ValueError, binascii.Error, RecursionError):
         raise SourceFailed("what it holds is no JWT") from None
-    if isinstance(audience, str):
-        return [audience]
-    return [one for one in audience if isinstance(one, str)] if isinstance(audience, list) else []
+    if not isinstance(claims, dict):
+        raise SourceFailed("what it holds is no JWT")
+    return claims
