@@ -337,8 +337,7 @@ describe("signing keys", () => {
     await clock.advance(30 * DAY);
     await Promise.all(processes.map((each) => each.rotate(clock.now())));
     expect(await store.list()).toHaveLength(2);
-    const shown = await Promise.all(processes.map(published));
-    expect(shown.map((kids) => kids.length)).toEqual([2, 2, 2]);
+    for (const each of processes) expect(await published(each)).toHaveLength(2);
   });
 
   test("a process that never rotates signs and verifies with what others added", async () => {

@@ -6,7 +6,7 @@ import {
   parsePolicyId,
   parseRoleName,
 } from "@mayfly/spec";
-import { fillLedger } from "./testing/fill-ledger.ts";
+import { fillLedger, LEFT } from "./testing/fill-ledger.ts";
 import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 import type { Ledger } from "./open-ledger.ts";
 
@@ -97,6 +97,12 @@ describe("at a hundred thousand leases", () => {
       "what is held on a role",
       PAGE_ROWS,
       ({ queries }) => queries.holders({ exposed: true, role: ROLE }, PAGE),
+    ],
+    [
+      "the tasks of who has none of late",
+      // Theirs alone, if that.
+      LEASES / 20,
+      ({ queries }) => queries.tasks({ initiator: LEFT }, PAGE),
     ],
     ["what an agent touched", PAGE_ROWS, ({ queries }) => queries.touched({ workload: BOT }, PAGE)],
     ["what is exposed", PAGE_ROWS, ({ queries }) => queries.exposure(BOT)],

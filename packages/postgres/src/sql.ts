@@ -93,6 +93,9 @@ export function connect(
       idle_in_transaction_session_timeout: limits.idleInTransactionMs,
       ...(limits.alwaysByIndex === true ? BY_INDEX : {}),
       ...(limits.plansOnce === true ? { plan_cache_mode: "force_generic_plan" } : {}),
+      // A page of a hundred rows costs less than starting workers, or a compiler, for it.
+      max_parallel_workers_per_gather: 0,
+      jit: false,
     },
     types: {
       instant: {

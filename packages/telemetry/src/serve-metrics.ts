@@ -10,8 +10,8 @@ export async function serveMetrics(
   log: Log,
 ): Promise<InternalListener> {
   const answer = (request: Request): Promise<Response> => answerScrape(request, metrics);
-  const listener = await serveInternally(listen, { what: "metrics", answer }, log);
-  return { url: `${listener.url}/metrics`, close: () => listener.close() };
+  const served = await serveInternally(listen, { what: "metrics", answer }, log);
+  return { ...served, url: `${served.url}/metrics` };
 }
 
 async function answerScrape(request: Request, metrics: Metrics): Promise<Response> {

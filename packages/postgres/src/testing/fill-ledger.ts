@@ -42,8 +42,8 @@ export async function fillLedger(sql: postgres.Sql, filling: Filling): Promise<v
       SELECT task, task, '{}', 0,
         jsonb_build_object('trustRoot', 'acme.test', 'kind', 'spiffe', 'issuer',
           'spiffe://acme.test', 'subject', workload, 'attributes', '{}'::jsonb),
-        workload, CASE WHEN n % 2 = 0 THEN 'person-' || (n % 1000) END,
-        CASE WHEN n % 2 = 1 THEN 'person-' || (n % 1000) END,
+        workload, CASE WHEN n % 2 = 0 THEN ${initiatorAt(tx, leases)} END,
+        CASE WHEN n % 2 = 1 THEN ${initiatorAt(tx, leases)} END,
         '{"version": 1, "goal": "Reconcile", "ref": null, "credentials": [], "targets": [],
           "deadlineSeconds": 900, "idleTimeoutSeconds": 60, "claimedInitiator": null,
           "parent": null}', CASE WHEN live THEN 'active' ELSE 'completed' END, at,
@@ -81,6 +81,12 @@ export async function fillLedger(sql: postgres.Sql, filling: Filling): Promise<v
   });
   await sql`VACUUM (ANALYZE) mayfly.leases, mayfly.tasks, mayfly.decisions, mayfly.events`;
 }
+
+/** Who has the oldest twentieth of all, and nothing since: along the ids it is a long way. */
+export const LEFT = "person-who-left";
+
+const initiatorAt = (sql: postgres.TransactionSql, leases: number) => sql`
+  CASE WHEN n <= ${leases / 20}::float8 THEN ${LEFT} ELSE 'person-' || (n % 1000) END`;
 
 /** A UUIDv7 of the row's instant; `kind` keeps the ids of one row apart. */
 const uuidAt = (sql: postgres.TransactionSql, kind: number) => sql`
