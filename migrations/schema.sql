@@ -164,6 +164,7 @@
 --   PRIMARY KEY (id)
 --   INDEX btree (backend_id, due_at) WHERE (state <> 'ended'::text)
 --   INDEX btree (fingerprint) WHERE (fingerprint IS NOT NULL)
+--   INDEX btree (id) WHERE ((state <> 'ended'::text) AND ((state = ANY (ARRAY['ending'::text, 'stuck'::text])) OR (end_requested_at IS NOT NULL)))
 --   INDEX btree (id) WHERE ((state = 'ended'::text) AND ((ended_at -
 CASE
     WHEN (activated_at IS NULL) THEN settle_by
@@ -394,11 +395,13 @@ END) > '00:00:01'::interval))
 --   CHECK ((depth = cardinality(ancestors)))
 --   CHECK ((state = ANY (ARRAY['active'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'expired'::text, 'killed'::text])))
 --   PRIMARY KEY (id)
+--   INDEX btree (claimed_initiator, id) WHERE ((state = 'active'::text) AND (claimed_initiator IS NOT NULL))
 --   INDEX btree (claimed_initiator, id) WHERE (claimed_initiator IS NOT NULL)
 --   INDEX btree (deadline_at) WHERE (state = 'active'::text)
 --   INDEX btree (parent_id, id) WHERE (parent_id IS NOT NULL)
 --   INDEX btree (ref, id) WHERE (ref IS NOT NULL)
 --   INDEX btree (root_id)
+--   INDEX btree (verified_initiator, id) WHERE ((state = 'active'::text) AND (verified_initiator IS NOT NULL))
 --   INDEX btree (verified_initiator, id) WHERE (verified_initiator IS NOT NULL)
 --   INDEX btree (workload_name, id)
 --   INDEX btree (workload_name, id) WHERE (state = 'active'::text)

@@ -156,7 +156,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     plansOnce: true,
   });
   // Drizzle changes the parsers of the client that it is given, so it has one of its own.
-  const queries = connect(url, applicationName, max.queries, limits);
+  const queries = connect(url, applicationName, max.queries, byIndex);
   const db = drizzle(queries);
   const ledgerClock = createLedgerClock(
     clock,

@@ -1,5 +1,4 @@
-import { and, desc, asc, eq, gte, inArray, lt, gt, ne, or, sql, type SQL } from "drizzle-orm";
-import type { PgColumn } from "drizzle-orm/pg-core";
+import { and, desc, asc, eq, gte, lt, gt, sql, type SQL } from "drizzle-orm";
 import type { PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import {
   BrokerError,
@@ -8,7 +7,6 @@ import {
   type Decision,
   type DecisionId,
   type EventFilter,
-  type InstantMs,
   type Lease,
   type LeaseFilter,
   type LedgerEvent,
@@ -19,25 +17,13 @@ import {
 } from "@mayfly/spec";
 import { encodeCursor, parsePage } from "./cursor.ts";
 import { eventOfRow } from "./event-row.ts";
+import { idWithin } from "./id-within.ts";
 import { leaseOfRow } from "./lease-row.ts";
+import { leaseFields, newestLeases } from "./newest-leases.ts";
 import { decisions, events, leases, logEntries, tasks } from "./schema.ts";
 import { taskOfRow } from "./task-row.ts";
 
 export type Database = PostgresJsDatabase;
-
-/** Ids are minted by other clocks than the ledger's: the search by id is this much wider. */
-const CLOCK_MARGIN_MS = 24 * 3600 * 1000;
-
-/** Prunes partitions; the exact condition is on the instant itself. */
-export const idWithin = (id: PgColumn, from: InstantMs | undefined, until: InstantMs | undefined) =>
-  and(
-    from === undefined
-      ? undefined
-      : sql`${id} >= mayfly.uuid7_floor(mayfly.instant(${from - CLOCK_MARGIN_MS}))`,
-    until === undefined
-      ? undefined
-      : sql`${id} < mayfly.uuid7_floor(mayfly.instant(${until + CLOCK_MARGIN_MS}))`,
-  );
 
 const taskFields = {
   id: tasks.id,
@@ -61,36 +47,6 @@ const taskFields = {
   end_requested: sql<boolean>`EXISTS (
     SELECT FROM mayfly.task_end_requests AS r
     WHERE r.task_id = ANY (${tasks.ancestors} || ${tasks.id}))`,
-};
-
-export const leaseFields = {
-  id: leases.id,
-  task_id: leases.task_id,
-  workload: leases.workload,
-  role: leases.role,
-  decision_id: leases.decision_id,
-  backend_id: leases.backend_id,
-  backend_type: leases.backend_type,
-  backend_revision: leases.backend_revision,
-  plan: leases.plan,
-  state: leases.state,
-  outcome: leases.outcome,
-  fingerprint: leases.fingerprint,
-  reserved_at: leases.reserved_at,
-  issue_by: leases.issue_by,
-  settle_by: leases.settle_by,
-  activated_at: leases.activated_at,
-  expires_at: leases.expires_at,
-  end_requested_at: leases.end_requested_at,
-  end_reason: leases.end_reason,
-  ended_at: leases.ended_at,
-  due_at: leases.due_at,
-  work: leases.work,
-  attempts: leases.attempts,
-  last_error: leases.last_error,
-  looked: leases.looked,
-  exposure: leases.exposure,
-  past_expiry: sql<boolean>`${leases.expires_at} <= now()`,
 };
 
 export const eventFields = {
@@ -125,39 +81,8 @@ export async function queryLeases(
   page: PageRequest,
 ): Promise<Page<Lease>> {
   const { after, read } = parsePage("leases", page);
-  const found = await db
-    .select(leaseFields)
-    .from(leases)
-    .where(and(leaseConditions(filter), after === null ? undefined : lt(leases.id, after)))
-    .orderBy(desc(leases.id))
-    .limit(read);
-  return pageOf("leases", page, found, leaseOfRow);
+  return pageOf("leases", page, await newestLeases(db, filter, after, read), leaseOfRow);
 }
-
-export function leaseConditions(filter: LeaseFilter): SQL | undefined {
-  const { taskId, workload, initiator, backendId, role, state, exposed, fingerprint } = filter;
-  // A lease whose lost row an orphan brought back has an old id and is reserved now.
-  const live = exposed === true || (state !== undefined && state !== "ended");
-  return and(
-    taskId === undefined ? undefined : eq(leases.task_id, uuidOfId(taskId)),
-    workload === undefined ? undefined : eq(leases.workload, workload),
-    initiator === undefined ? undefined : inArray(leases.task_id, tasksOfInitiator(initiator)),
-    backendId === undefined ? undefined : eq(leases.backend_id, backendId),
-    role === undefined ? undefined : eq(leases.role, role),
-    state === undefined ? undefined : eq(leases.state, state),
-    exposed === undefined ? undefined : (exposed ? ne : eq)(leases.state, "ended"),
-    fingerprint === undefined ? undefined : eq(leases.fingerprint, fingerprint),
-    filter.from === undefined ? undefined : gte(leases.reserved_at, filter.from),
-    filter.until === undefined ? undefined : lt(leases.reserved_at, filter.until),
-    live ? undefined : idWithin(leases.id, filter.from, filter.until),
-  );
-}
-
-/** Verified or claimed: the task itself says which. */
-const byInitiator = (initiator: string) =>
-  or(eq(tasks.verified_initiator, initiator), eq(tasks.claimed_initiator, initiator));
-const tasksOfInitiator = (initiator: string) =>
-  sql`(SELECT ${tasks.id} FROM ${tasks} WHERE ${byInitiator(initiator)})`;
 
 /** Newest first. */
 export async function queryTasks(

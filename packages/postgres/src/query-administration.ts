@@ -1,7 +1,8 @@
 import { and, desc, eq, gte, lt, sql } from "drizzle-orm";
 import type { AdministrationFilter, LedgerEvent, Page, PageRequest } from "@mayfly/spec";
 import { parsePage } from "./cursor.ts";
-import { eventFields, idWithin, loggedEventOfRow, pageOf, type Database } from "./queries.ts";
+import { idWithin } from "./id-within.ts";
+import { eventFields, loggedEventOfRow, pageOf, type Database } from "./queries.ts";
 import { events, logEntries } from "./schema.ts";
 
 /** Newest first: every event that is neither a task's, a lease's nor a decision's. */

@@ -1,4 +1,4 @@
-import { and, desc, eq, inArray, lt, sql } from "drizzle-orm";
+import { desc, inArray, sql } from "drizzle-orm";
 import {
   idFromUuid,
   uuidOfId,
@@ -9,32 +9,58 @@ import {
   type PageRequest,
 } from "@mayfly/spec";
 import { parsePage } from "./cursor.ts";
-import { leaseOfRow } from "./lease-row.ts";
-import { leaseConditions, leaseFields, pageOf, type Database } from "./queries.ts";
+import { leaseOfRow, type LeaseRow } from "./lease-row.ts";
+import { leaseFields, newestLeases } from "./newest-leases.ts";
+import { pageOf, type Database } from "./queries.ts";
 import { decisions, leases, tasks } from "./schema.ts";
 
-const holderFields = {
-  id: leases.id,
-  lease: leaseFields,
-  task: {
-    id: tasks.id,
-    state: tasks.state,
-    ref: tasks.ref,
-    goal: sql<string>`${tasks.descriptor} ->> 'goal'`,
-    trustRoot: sql<string>`${tasks.workload} ->> 'trustRoot'`,
-    verified: tasks.verified_initiator,
-    claimed: tasks.claimed_initiator,
-  },
-  policy: { digest: decisions.policy_digest, verdict: decisions.verdict },
-};
+/** What a lease's holder is made of; null what is lost, or has left the ledger. */
+export interface HolderRow {
+  readonly id: string;
+  readonly lease: LeaseRow;
+  readonly task: Awaited<ReturnType<typeof selectHeldFor>>[number] | null;
+  readonly policy: Awaited<ReturnType<typeof selectPermits>>[number] | null;
+}
 
-const selectHolders = (db: Database) =>
+const selectHeldFor = (db: Database, ids: readonly string[]) =>
   db
-    .select(holderFields)
-    .from(leases)
-    .leftJoin(tasks, eq(tasks.id, leases.task_id))
-    .leftJoin(decisions, eq(decisions.id, leases.decision_id));
-type HolderRow = Awaited<ReturnType<typeof selectHolders>>[number];
+    .select({
+      id: tasks.id,
+      state: tasks.state,
+      ref: tasks.ref,
+      goal: sql<string>`${tasks.descriptor} ->> 'goal'`,
+      trustRoot: sql<string>`${tasks.workload} ->> 'trustRoot'`,
+      verified: tasks.verified_initiator,
+      claimed: tasks.claimed_initiator,
+    })
+    .from(tasks)
+    .where(inArray(tasks.id, [...ids]))
+    .execute();
+
+const selectPermits = (db: Database, ids: readonly string[]) =>
+  db
+    .select({ id: decisions.id, digest: decisions.policy_digest, verdict: decisions.verdict })
+    .from(decisions)
+    .where(inArray(decisions.id, [...ids]))
+    .execute();
+
+/** By their ids: a join of them all might begin with all that there is. */
+async function heldBy(db: Database, found: readonly LeaseRow[]): Promise<readonly HolderRow[]> {
+  const taskIds = [...new Set(found.flatMap((row) => row.task_id ?? []))];
+  const decisionIds = found.flatMap((row) => row.decision_id ?? []);
+  const [heldFor, permits] = await Promise.all([
+    taskIds.length === 0 ? [] : selectHeldFor(db, taskIds),
+    decisionIds.length === 0 ? [] : selectPermits(db, decisionIds),
+  ]);
+  const taskOf = new Map(heldFor.map((row) => [row.id, row]));
+  const policyOf = new Map(permits.map((row) => [row.id, row]));
+  return found.map((lease) => ({
+    id: lease.id,
+    lease,
+    task: taskOf.get(lease.task_id ?? "") ?? null,
+    policy: policyOf.get(lease.decision_id ?? "") ?? null,
+  }));
+}
 
 export function holderOfRow({ lease, task, policy }: HolderRow): Holder {
   return {
@@ -72,17 +98,12 @@ export async function queryHolders(
   return pageOf("holders", page, found, holderOfRow);
 }
 
-export const newestHolders = (
+export const newestHolders = async (
   db: Database,
   filter: LeaseFilter,
   after: string | null,
   limit: number,
-): Promise<readonly HolderRow[]> =>
-  selectHolders(db)
-    .where(and(leaseConditions(filter), after === null ? undefined : lt(leases.id, after)))
-    .orderBy(desc(leases.id))
-    .limit(limit)
-    .execute();
+): Promise<readonly HolderRow[]> => heldBy(db, await newestLeases(db, filter, after, limit));
 
 const TRACED_MAX = 100;
 
@@ -110,8 +131,10 @@ export const holdersByLeaseId = (db: Database, ids: readonly LeaseId[]) =>
 
 async function holdersByUuid(db: Database, ids: readonly string[]): Promise<readonly Holder[]> {
   if (ids.length === 0) return [];
-  const found = await selectHolders(db)
+  const found = await db
+    .select(leaseFields)
+    .from(leases)
     .where(inArray(leases.id, ids.slice(0, TRACED_MAX)))
     .orderBy(desc(leases.id));
-  return found.map(holderOfRow);
+  return (await heldBy(db, found)).map(holderOfRow);
 }

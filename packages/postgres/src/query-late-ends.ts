@@ -11,7 +11,8 @@ import {
 } from "@mayfly/spec";
 import { parsePage } from "./cursor.ts";
 import { leaseOfRow, type LeaseRow } from "./lease-row.ts";
-import { leaseFields, pageOf, type Database } from "./queries.ts";
+import { leaseFields } from "./newest-leases.ts";
+import { pageOf, type Database } from "./queries.ts";
 import { leases } from "./schema.ts";
 import { parseInstant } from "./sql.ts";
 

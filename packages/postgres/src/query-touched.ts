@@ -7,7 +7,8 @@ import {
   type TouchFilter,
 } from "@mayfly/spec";
 import { parsePage } from "./cursor.ts";
-import { idWithin, pageOf, type Database } from "./queries.ts";
+import { idWithin } from "./id-within.ts";
+import { pageOf, type Database } from "./queries.ts";
 import { holderOfRow, newestHolders } from "./query-holders.ts";
 import { decisions } from "./schema.ts";
 

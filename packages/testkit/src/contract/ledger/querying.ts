@@ -78,6 +78,36 @@ export function describeQuerying(ledgerOf: () => LedgerUnderTest): void {
       expect(await found({ taskId: task.id, from: window.until })).toEqual([]);
     });
 
+    test("what is held on somebody's behalf is found until it has ended, whatever became of its task", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const [verified, claimed] = [unique("alice"), unique("bob")];
+      const who = { verifiedInitiator: verified, claimedInitiator: claimed };
+      const task = await openTask(ledger, who);
+      const { lease: active } = await activeLease(ledger, backend, { under: task });
+      const { lease: reserved } = await reserveLease(ledger, backend, { under: task });
+      const ownTask = await openTask(ledger, who);
+      const { lease: own } = await activeLease(ledger, backend, { under: ownTask });
+      await activeLease(ledger, backend, { under: await openTask(ledger) });
+      const all = [active.id, reserved.id, own.id].toSorted().toReversed();
+      const held = async (initiator: string) => {
+        const found = await ledger.queries.holders({ initiator, exposed: true }, FIRST);
+        return found.items.map(({ lease }) => lease.id);
+      };
+      expect(await held(verified)).toEqual(all);
+      await endTask(ledger, task.id);
+      expect(await held(verified)).toEqual(all);
+      expect(await held(claimed)).toEqual(all);
+      await ledger.issue.abandon(reserved, "no effect");
+      expect(await held(verified)).toEqual(all.filter((id) => id !== reserved.id));
+      expect(await held(unique("nobody"))).toEqual([]);
+      const paged = await pages(
+        (page) => ledger.queries.holders({ initiator: verified, exposed: true }, page),
+        1,
+      );
+      expect(paged.items.map(({ lease }) => lease.id)).toEqual(await held(verified));
+    });
+
     test("tasks are found by workload, initiator, reference, state and parent", async () => {
       const ledger = ledgerOf();
       const who = identity(ledger);
