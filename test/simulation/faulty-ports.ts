@@ -3,7 +3,8 @@ import type { CallContext, CredentialBackend, RevocationOperations } from "@mayf
 import type { FakeFault, FakeUpstream } from "@mayfly/testkit";
 import { BATCHING } from "./batched-mints.ts";
 import { BACKEND_FAULTS, type SimulatedOperation } from "./faults.ts";
-import { oftenAt, type Machine, type SimulatedProcess } from "./simulated-process.ts";
+import { oftenAt } from "./places.ts";
+import type { Machine, SimulatedProcess } from "./simulated-process.ts";
 
 type Call = (...args: readonly unknown[]) => Promise<unknown>;
 
@@ -44,7 +45,7 @@ export function faultyLedgerPort<Port extends object>(
   const { draw, strikes } = machine;
   return throughProcess(port, methods, async (method, call) => {
     const place = `ledger.${method}`;
-    const rate = (): number => (machine.rates.ledger / 2) * oftenAt(machine, place);
+    const rate = (): number => (machine.rates.ledger / 2) * oftenAt(machine.focus, place);
     await process.pass(`${place}, before`);
     if (draw.chance(rate())) {
       strikes.add(place, "unreachable");
@@ -171,7 +172,10 @@ async function aroundCall<T>(
     const fault = draw.of<FakeFault>(["unavailable", "hang"]);
     strikes.add(place, `away: ${fault}`);
     upstream.fail(operation, fault);
-  } else if (!hasOwnFaults(at) && draw.chance(machine.rates.backend * oftenAt(machine, place))) {
+  } else if (
+    !hasOwnFaults(at) &&
+    draw.chance(machine.rates.backend * oftenAt(machine.focus, place))
+  ) {
     const fault = draw.of<FakeFault>(BACKEND_FAULTS[operation]);
     strikes.add(place, fault);
     upstream.fail(operation, fault);

@@ -38,8 +38,8 @@ import { createGroupCommits, type CommitWorld } from "./group-commits.ts";
 import { RowLocks } from "./row-locks.ts";
 import { faultyBackend, faultyLedgerPort, mortalPort } from "./faulty-ports.ts";
 import { recordOperations, type RecordedOperation } from "./record-operations.ts";
-import { LEDGER_CALLS, MORTAL_CALLS, awaits } from "./places.ts";
-import { SimulatedProcess, oftenAt, type Machine } from "./simulated-process.ts";
+import { LEDGER_CALLS, MORTAL_CALLS, drawFocus, oftenAt } from "./places.ts";
+import { SimulatedProcess, type Machine } from "./simulated-process.ts";
 import { createSimulatedQueue, type SimulatedQueue } from "./simulated-queue.ts";
 
 /** The times of a simulated installation, in seconds. */
@@ -131,7 +131,7 @@ const commitWorld = (
   isAlive: () => process.isAlive,
   pass: (place) => process.pass(place),
   strikes: (place, fault) => {
-    const strikes = machine.draw.chance((machine.rates.ledger / 2) * oftenAt(machine, place));
+    const strikes = machine.draw.chance((machine.rates.ledger / 2) * oftenAt(machine.focus, place));
     if (strikes) machine.strikes.add(place, fault);
     return strikes;
   },
@@ -170,7 +170,7 @@ export function createInstallation(
     draw: draw.fork("machine"),
     strikes: new Strikes(),
     rates: NO_FAULTS,
-    focus: draw.fork("focus").of(awaits()),
+    focus: drawFocus(draw.fork("focus")),
     away: new Set(),
     awakeBy: instantMs(0),
   };

@@ -1,4 +1,5 @@
 import { MINT_FAULTS } from "./batched-mints.ts";
+import type { Draw } from "./draw.ts";
 import { BACKEND_FAULTS } from "./faults.ts";
 import { COMMIT_FAULTS } from "./group-commits.ts";
 
@@ -59,6 +60,39 @@ export const awaits = (): readonly [string, ...string[]] => {
     "mints, on the wire",
   ];
 };
+
+/** Calls that few histories make: half of the histories have their worst place at one of these. */
+const SELDOM: ReadonlySet<string> = new Set([
+  "ledger.abandon",
+  "ledger.finish",
+  "ledger.lease",
+  "ledger.liveMembers",
+  "ledger.mark",
+  "ledger.recordRenewal",
+  "ledger.report",
+  "ledger.request",
+  "backend.extend",
+  "commit.recordDenial",
+  "commit.reread",
+]);
+const callOf = (place: string): string => place.split(",")[0] ?? place;
+const isSeldom = (place: string): boolean => SELDOM.has(callOf(place));
+
+/** The await of a history at which processes die and freeze most. */
+export function drawFocus(draw: Draw): string {
+  const [first, ...rest] = awaits().filter(isSeldom);
+  return first !== undefined && draw.chance(0.5) ? draw.of([first, ...rest]) : draw.of(awaits());
+}
+
+/** How many times more often than elsewhere things go wrong there, with `focus` the worst place. */
+export const oftenAt = (focus: string, place: string): number => {
+  // A place is an await, or a whole call: then both of its awaits are of it.
+  if (!focus.startsWith(place)) return 1;
+  if (focus.length > place.length && focus[place.length] !== ",") return 1;
+  return isSeldom(focus) ? SELDOM_OFTEN : FOCUS_OFTEN;
+};
+const FOCUS_OFTEN = 20;
+const SELDOM_OFTEN = 80;
 
 /** Every pair of a place and a fault that can be hit: a long run that misses one has a hole. */
 export function expectedPairs(): readonly (readonly [place: string, fault: string])[] {

@@ -1,6 +1,7 @@
 import { instantMs, type Clock, type InstantMs } from "@mayfly/spec";
 import type { FakeClock } from "@mayfly/testkit";
 import type { Draw } from "./draw.ts";
+import { oftenAt } from "./places.ts";
 import { NO_FAULTS, type FaultRates, type Strikes } from "./faults.ts";
 
 /** What the processes of one history share. */
@@ -11,7 +12,7 @@ export interface Machine {
   readonly strikes: Strikes;
   /** Replaced by none when the history calms down. */
   rates: FaultRates;
-  /** The await of this history at which processes die and freeze most. */
+  /** The await of this history at which most goes wrong, so that rare ones are struck too. */
   readonly focus: string;
   /** Backends that nobody can reach now. */
   readonly away: Set<string>;
@@ -21,13 +22,6 @@ export interface Machine {
 
 /** How far any clock may be from the ledger's: half of what is allowed between any two. */
 const SKEW_MS_MAX = 450;
-/**
- * One await of each history is the worst place of all, so that rare ones are struck too: how many
- * times more than elsewhere.
- */
-export const oftenAt = ({ focus }: Machine, place: string): number =>
-  focus.startsWith(place) ? FOCUS_OFTEN : 1;
-const FOCUS_OFTEN = 20;
 const SLOW_MS_MAX = 4_000;
 const FREEZE_MS_MAX = 30_000;
 /** A new one each time: who waits for a promise that is kept would be kept with it. */
@@ -85,9 +79,9 @@ export class SimulatedProcess {
 
   /** An await on the world at `place`, which may take a while and may be this process's last. */
   async pass(place: string): Promise<void> {
-    const { draw, rates, strikes, clock } = this.#machine;
+    const { draw, rates, strikes, clock, focus } = this.#machine;
     if (!this.#runs()) await this.#goOn();
-    const often = oftenAt(this.#machine, place);
+    const often = oftenAt(focus, place);
     if (draw.chance(rates.kill * often)) {
       strikes.add(place, "kill");
       this.kill();
