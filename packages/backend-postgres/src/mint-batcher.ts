@@ -82,13 +82,13 @@ export class MintBatcher {
   #gather(): void {
     if (this.#isGathering || this.#busy >= this.#slots) return;
     this.#isGathering = true;
-    this.#clock.turn().then(
-      () => {
+    this.#clock
+      .turn()
+      .finally(() => {
         this.#isGathering = false;
         this.#flush();
-      },
-      () => undefined,
-    );
+      })
+      .catch(() => undefined);
   }
 
   #flush(): void {

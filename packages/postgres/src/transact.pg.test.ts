@@ -56,6 +56,26 @@ test("when one of the last statements fails nothing is written, and its own erro
   expect(await written()).toEqual([]);
 });
 
+test("a statement whose plan no longer fits is not sent again behind COMMIT, and works the next time", async () => {
+  await other`CREATE TABLE shaped (what integer)`;
+  const write = () =>
+    transact(sql, LOCK_WAIT, ({ sql: tx, commitWith }) =>
+      commitWith([
+        tx`INSERT INTO public.written VALUES (gen_random_uuid()::text)`,
+        tx`INSERT INTO public.shaped VALUES (1) RETURNING *`,
+      ]),
+    );
+  await write();
+  await other`ALTER TABLE shaped ALTER COLUMN what TYPE bigint`;
+  expect(await write().catch(codeOf)).toBe("0A000");
+  const count = async () =>
+    (await other<{ n: number }[]>`SELECT count(*)::int AS n FROM shaped`)[0]?.n;
+  expect(await count()).toBe(1);
+  expect(await written()).toHaveLength(1);
+  await write();
+  expect(await count()).toBe(2);
+});
+
 test("an error of the work rolls back, and the connection begins anew", async () => {
   const failed = transact(sql, LOCK_WAIT, async ({ sql: tx }) => {
     await tx`INSERT INTO public.written VALUES ('undone')`;
