@@ -111,9 +111,12 @@ function tokenOf(options: GlobalOptions, settings: () => ClientSettings): Secret
   }
 }
 
+/** Also a password without a user: what says the URL back would say that too. */
+const hasUser = ({ username, password }: URL): boolean => username !== "" || password !== "";
+
 function brokerUrl(text: string): URL {
   const url = URL.parse(text);
-  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== "") {
+  if (url === null || !/^https?:$/.test(url.protocol) || hasUser(url)) {
     throw usageError(
       "The broker's URL is not usable.",
       "Give it as https://host or http://127.0.0.1:8420, without a user.",

@@ -56,6 +56,9 @@ export async function connect(
   });
 }
 
+/** Also a password without a user: what says the URL back would say that too. */
+const hasUser = ({ username, password }: URL): boolean => username !== "" || password !== "";
+
 function brokerUrl(options: ConnectionOptions, around: Surroundings): URL {
   const where = options.url === undefined ? "MAYFLY_URL" : "url";
   const text = options.url ?? around.variable("MAYFLY_URL") ?? "";
@@ -66,7 +69,7 @@ function brokerUrl(options: ConnectionOptions, around: Surroundings): URL {
     );
   }
   const url = parsedUrl(text);
-  if (url === null || url.username !== "" || url.search !== "" || url.hash !== "") {
+  if (url === null || hasUser(url) || url.search !== "" || url.hash !== "") {
     throw invalidOption(
       "Not the URL of a broker: expected https://host, no user, no query.",
       where,
