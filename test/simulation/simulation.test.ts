@@ -11,9 +11,9 @@ import { shrink } from "./shrink.ts";
 /** Of each run of the suite; the seed is new each time and printed when it fails. */
 const LIFECYCLES = 20_000;
 const LONG_MS = 900_000;
-/** How often the largest run is to hit each pair, and how many it hit less: never more than now. */
+/** How often the largest run is to hit each pair, and how many it may have hit less often. */
 const STRUCK_MIN = 10;
-const SELDOM_MAX = 57;
+const SELDOM_MAX = 0;
 
 interface Regression {
   readonly seed: string;
