@@ -7,6 +7,7 @@ import {
 } from "./bench-installation.ts";
 import type { BenchRow, RowResult } from "./bench-row.ts";
 import type { BenchWorld } from "./bench-world.ts";
+import { countUp } from "./count-up.ts";
 import { brokersProfile } from "./brokers-profile.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
@@ -104,19 +105,4 @@ async function againstPgbench(world: BenchWorld, shape: Shape): Promise<RowResul
     ],
     broken,
   };
-}
-
-/** Each exchange has its row, and each row its role. */
-async function countUp(
-  { ledger, customer, ledgerDatabase }: BenchInstallation,
-  exchanged: number,
-): Promise<readonly string[]> {
-  const [leases] = await ledger<{ n: number }[]>`
-    SELECT count(*)::int AS n FROM mayfly.leases WHERE state = 'active'`;
-  const [roles] = await customer<{ n: number }[]>`
-    SELECT count(*)::int AS n FROM pg_roles
-    WHERE rolname LIKE ${`mf\\_${ledgerDatabase.installation}\\_%`}`;
-  const found = { leases: leases?.n ?? 0, roles: roles?.n ?? 0 };
-  if (found.leases === exchanged && found.roles === exchanged) return [];
-  return [`${exchanged} exchanges left ${found.leases} leases and ${found.roles} roles`];
 }

@@ -10,6 +10,7 @@ import {
 import type { BenchRow, FurtherTarget, RowResult } from "./bench-row.ts";
 import { brokersProfile } from "./brokers-profile.ts";
 import type { BenchWorld } from "./bench-world.ts";
+import { countUp } from "./count-up.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { residentKbOf } from "./process-use.ts";
@@ -215,18 +216,4 @@ async function openBeside({ api, trust, broker }: BenchInstallation): Promise<Be
       await asking;
     },
   };
-}
-
-/** Each that was taken has its lease, and none that was refused. */
-async function countUp(
-  { ledger, customer, ledgerDatabase }: BenchInstallation,
-  exchanged: number,
-): Promise<readonly string[]> {
-  const [leases] = await ledger<{ n: number }[]>`
-    SELECT count(*)::int AS n FROM mayfly.leases WHERE state = 'active'`;
-  const [roles] = await customer<{ n: number }[]>`
-    SELECT count(*)::int AS n FROM pg_roles
-    WHERE rolname LIKE ${`mf\\_${ledgerDatabase.installation}\\_%`}`;
-  if (leases?.n === exchanged && roles?.n === exchanged) return [];
-  return [`${exchanged} exchanges left ${leases?.n ?? 0} leases and ${roles?.n ?? 0} roles`];
 }

@@ -20,6 +20,9 @@ export interface OpenTransaction {
  * A transaction that costs no round trip of its own: BEGIN goes out with the first statements of
  * `work`, and COMMIT with the last, if it says which those are. Throws what the first statement
  * that failed threw. After a connection that was lost in COMMIT nobody knows whether it happened.
+ *
+ * It rests on patches/postgres@3.4.9.patch: as it is published the driver sends a statement whose
+ * plan no longer fits once more, which would then stand behind COMMIT, alone.
  */
 export async function transact<T>(
   sql: Sql,

@@ -33,12 +33,15 @@ another meaning without a new major version of Mayfly and a release note. So nam
 too (\`\\d+ mayfly_audit.holders\`). Instants are \`timestamptz\`. An id is a UUIDv7, which sorts by
 time: in the API and the command it has its kind in front and no dashes.
 
-**What it costs you.** The role can neither write nor make temporary tables. A statement of more
-than 5 minutes is cut, and so is a transaction left idle for that long: until then it may hold
-retention up. \`SET statement_timeout\` in a session says otherwise, and so does an administrator's
-\`ALTER ROLE mayfly_auditor IN DATABASE … SET …\`, which \`mayfly migrate\` leaves as it is. Where who
-migrates owns the database, it takes the right to temporary tables from \`PUBLIC\`: grant it by name
-to others who work there.
+**What it costs you.** The role can write to no table of the ledger and make no temporary ones. It
+is no stranger's role all the same: like every login of PostgreSQL it may take advisory locks, make
+large objects and NOTIFY, and whoever takes as many locks as the server has room for stops the
+ledger for everybody until that session ends. Give its password to people, not to programs that
+others can make write SQL. A statement of more than 5 minutes is cut, and so is a transaction left
+idle for that long: until then it may hold retention up. \`SET statement_timeout\` in a session says
+otherwise, and so does an administrator's \`ALTER ROLE mayfly_auditor IN DATABASE … SET …\`, which
+\`mayfly migrate\` leaves as it is. Where who migrates owns the database, it takes the right to
+temporary tables from \`PUBLIC\`: grant it by name to others who work there.
 
 **What is fast.** \`tasks\`, \`decisions\`, \`leases\` and \`events\` grow for ever. Ask by id,
 workload, task or role, or for what is exposed; put a bound on \`id\` to read a span of time:
