@@ -3,6 +3,7 @@ import { startTcpFaultProxy } from "@mayfly/testkit";
 import { createDraw, type Draw } from "../simulation/draw.ts";
 import {
   accepted,
+  BRIEF_ISSUE,
   startInstallation,
   startRestartable,
   until,
@@ -82,7 +83,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       customerServer: customer,
       ledgerServer: ledger,
       ports: { ledger: proxies.ledger.port, customer: proxies.customer.port },
-      settings: { ...queue, ...SETTINGS },
+      settings: { ...queue, ...BRIEF_ISSUE, ...SETTINGS },
       programs,
     }),
   );

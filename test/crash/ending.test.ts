@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   accepted,
+  BRIEF_ISSUE,
   codeOf,
   grantedOf,
   READER,
@@ -158,7 +159,7 @@ describe.concurrent("a worker killed while it ends a lease", () => {
     survivor: RunningBroker,
   ): Promise<void> {
     const worker = await mayfly.startWorker(failAt(point));
-    const broker = await mayfly.startBroker(failAt("issue.after"));
+    const broker = await mayfly.startBroker({ ...BRIEF_ISSUE, ...failAt("issue.after") });
     await dies(broker, broker.api.exchange(opening(mayfly, ref)));
     await diedBySigkill(worker);
     expect(survivor.hasEnded()).toBe(false);

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   accepted,
+  BRIEF_ISSUE,
   grantedOf,
   startInstallation,
   textAt,
   until,
+  type Environment,
   type Installation,
   type RunningBroker,
 } from "../harness/index.ts";
@@ -41,16 +43,17 @@ afterAll(async () => {
   await mayfly?.[Symbol.asyncDispose]();
 });
 
-const doomed = (point: string): Promise<RunningBroker> =>
-  mayfly.startBroker({ MAYFLY_UNSAFE_FAIL_POINT: `${point}=kill` });
+const doomed = (point: string, own: Environment = {}): Promise<RunningBroker> =>
+  mayfly.startBroker({ ...own, MAYFLY_UNSAFE_FAIL_POINT: `${point}=kill` });
 
 /** Opens a task through a broker that is killed at the point. */
 async function crashAt(
   point: string,
   ref: string,
   more: Record<string, unknown> = {},
+  own: Environment = {},
 ): Promise<void> {
-  const broker = await doomed(point);
+  const broker = await doomed(point, own);
   await dies(broker, broker.api.exchange(opening(mayfly, ref, more)));
 }
 
@@ -63,7 +66,7 @@ describe.concurrent("a broker killed while it issues", () => {
   });
 
   test("row 6: killed at reserve.after, recover looks and ends it absent", async () => {
-    await crashAt("reserve.after", "row-6");
+    await crashAt("reserve.after", "row-6", {}, BRIEF_ISSUE);
     const left = await theLease(mayfly, "row-6");
     expect(left.state).toBe("reserved");
     const lease = await theSettled(mayfly, "row-6");
@@ -74,7 +77,7 @@ describe.concurrent("a broker killed while it issues", () => {
   });
 
   test("row 7: killed at issue.before, recover looks and ends it absent", async () => {
-    await crashAt("issue.before", "row-7-before");
+    await crashAt("issue.before", "row-7-before", {}, BRIEF_ISSUE);
     const lease = await theSettled(mayfly, "row-7-before");
     expect(lease.outcome).toBe("absent");
     expect(wasEverMinted(mayfly, lease.role)).toBe(false);
@@ -82,7 +85,7 @@ describe.concurrent("a broker killed while it issues", () => {
   });
 
   test("row 7: killed at issue.after, recover destroys what nobody holds", async () => {
-    await crashAt("issue.after", "row-7-after");
+    await crashAt("issue.after", "row-7-after", {}, BRIEF_ISSUE);
     const left = await theLease(mayfly, "row-7-after");
     expect(left.state).toBe("reserved");
     expect(await roleNow(mayfly, left.role)).toMatchObject({ canLogin: true });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   accepted,
+  BRIEF_ISSUE,
   codeOf,
   ConnectionLost,
   grantedOf,
@@ -81,7 +82,9 @@ describe.concurrent("a server that is restarted while agents exchange and comple
   ] as const)("the %s's, by %s: every lease settles", async (which, how) => {
     await using server = await startRestartable();
     await using mayfly = await startInstallation(
-      which === "customer" ? { customerServer: server } : { ledgerServer: server },
+      which === "customer"
+        ? { customerServer: server, settings: BRIEF_ISSUE }
+        : { ledgerServer: server, settings: BRIEF_ISSUE },
     );
     const broker = await mayfly.startBroker();
     await mayfly.register(broker);

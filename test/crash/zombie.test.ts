@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   accepted,
+  BRIEF_ISSUE,
   grantedOf,
   startInstallation,
   type Installation,
@@ -41,7 +42,10 @@ interface Frozen {
 }
 
 async function freezeAt(point: string, ref: string): Promise<Frozen> {
-  const broker = await mayfly.startBroker({ MAYFLY_UNSAFE_FAIL_POINT: `${point}=stop` });
+  const broker = await mayfly.startBroker({
+    ...BRIEF_ISSUE,
+    MAYFLY_UNSAFE_FAIL_POINT: `${point}=stop`,
+  });
   const reply = broker.api.exchange(opening(mayfly, ref));
   reply.catch(() => undefined);
   await broker.frozen();

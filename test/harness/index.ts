@@ -34,5 +34,10 @@ export {
   type Programs,
   type ServiceProcess,
 } from "./service-process.ts";
-export { startInstallation, type Installation, type RunningBroker } from "./start-installation.ts";
+export {
+  BRIEF_ISSUE,
+  startInstallation,
+  type Installation,
+  type RunningBroker,
+} from "./start-installation.ts";
 export { pause, until } from "./until.ts";

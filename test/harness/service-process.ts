@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createSlots } from "@mayfly/core";
 import { startGuarded, type GuardedProcess, type ProcessExit } from "@mayfly/embedded";
 import { until } from "./until.ts";
 
@@ -57,12 +58,20 @@ const ARGUMENTS: Readonly<Record<ProcessName, readonly string[]>> = {
 };
 /** What Node compiled once: a third of a start. A process that is killed writes nothing there. */
 const COMPILED = join(REPOSITORY, ".mayfly/compiled");
+/** A start takes a core for seconds. What runs already is not starved by a dozen of them. */
+const starts = createSlots(2);
 
 /** Starts the service with these MAYFLY_ variables and no others, and waits until it is ready. */
-export async function startService(
+export const startService = (
   service: ServiceName,
   environment: Environment,
   programs: Programs = SOURCES,
+): Promise<ServiceProcess> => starts.run(() => startReady(service, environment, programs));
+
+async function startReady(
+  service: ServiceName,
+  environment: Environment,
+  programs: Programs,
 ): Promise<ServiceProcess> {
   const started = await startProcess(service, environment, programs);
   try {

@@ -94,8 +94,15 @@ const SHORT_TIMES: Environment = {
 };
 const INTERVALS: Readonly<Record<ServiceName, Environment>> = {
   worker: { MAYFLY_SWEEP_INTERVAL_SECONDS: "0.5", MAYFLY_LISTING_INTERVAL_SECONDS: "2" },
-  broker: { MAYFLY_SWEEP_INTERVAL_SECONDS: "10", MAYFLY_LISTING_INTERVAL_SECONDS: "30" },
+  broker: {
+    MAYFLY_SWEEP_INTERVAL_SECONDS: "10",
+    MAYFLY_LISTING_INTERVAL_SECONDS: "30",
+    // As in production: a machine on which a dozen processes start is seconds late with a mint.
+    MAYFLY_ISSUE_SECONDS: "10",
+  },
 };
+/** Of a broker whose lost mints are waited for: they are looked for once this has passed. */
+export const BRIEF_ISSUE: Environment = { MAYFLY_ISSUE_SECONDS: "2" };
 const SWEEP_SECONDS = 0.5;
 const FIRST_SWEEP_MS_MAX = 30_000;
 const ADMIN_TOKEN_PREFIX = "mayfly_admin_";
