@@ -20,6 +20,7 @@ export async function listMarked(
   after: string | null,
   context: CallContext,
 ): Promise<MarkedPage> {
+  for (const reserve of lane.reserves) reserve.begin();
   const beyond = after === null ? "" : `AND r.rolname > ${quoteLiteral(after)}::name`;
   try {
     const [rows, clock] = await lane.work.run(

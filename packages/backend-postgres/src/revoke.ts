@@ -52,6 +52,36 @@ export async function destroyRole(
   handle: LeaseHandle,
   deadline: Deadline,
 ): Promise<void> {
+  for (let round = 1; ; round++) {
+    try {
+      await destroyEverywhere(lane, batches, handle, deadline);
+      return;
+    } catch (thrown) {
+      if (!isCrowdedOut(thrown) || round >= CUTS_MAX) throw thrown;
+      const cut = await Promise.all(lane.reserves.map((reserve) => reserve.cut(handle)));
+      if (!cut.includes(true)) throw thrown;
+      await lane.host.clock.sleep(CUT_MS, deadline.signal);
+    }
+  }
+}
+
+/** A lease that comes back and fills the table again; the next attempt goes on. */
+const CUTS_MAX = 4;
+
+/** What a session that held very many locks takes to end. */
+const CUT_MS = 250;
+
+/** The server's lock table is full: it refuses statements, and whoever wants to connect. */
+const isCrowdedOut = (thrown: unknown): boolean =>
+  thrown instanceof PgFailure &&
+  (thrown.sqlstate === SQLSTATE.outOfMemory || thrown.kind === "not_sent");
+
+async function destroyEverywhere(
+  lane: Lane,
+  batches: LeaseBatches,
+  handle: LeaseHandle,
+  deadline: Deadline,
+): Promise<void> {
   if ((await batches.drops.run(handle, deadline.signal)) === null) {
     await destroyAlone(lane, handle, deadline);
   }
