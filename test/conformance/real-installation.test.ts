@@ -67,7 +67,7 @@ const ciToken = (jti: string): string => {
   );
 };
 
-async function canLogIn(credential: Credential): Promise<boolean> {
+async function canLogIn(credential: Credential, tries = 5): Promise<boolean> {
   const { host, port, database, username, password } = credential;
   const sql = postgres({ host, port, database, username, password, max: 1, connect_timeout: 5 });
   try {
@@ -75,6 +75,8 @@ async function canLogIn(credential: Credential): Promise<boolean> {
     return true;
   } catch (error) {
     if (error instanceof postgres.PostgresError) return false;
+    // The server closes at once behind its refusal, which can be faster than our first write.
+    if (tries > 1) return await canLogIn(credential, tries - 1);
     throw error;
   } finally {
     await sql.end({ timeout: 1 });

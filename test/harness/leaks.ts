@@ -24,6 +24,7 @@ export interface Leak {
 /** What a claim, a revocation and a loaded machine take beyond the one sweep. */
 const MARGIN_SECONDS = 10;
 const VERIFIED_MS_MAX = 60_000;
+const BACK_MS_MAX = 60_000;
 
 interface LeaseRow {
   readonly id: string;
@@ -36,6 +37,7 @@ interface LeaseRow {
 
 /** The invariants of the issue cycle, as the servers themselves show them; empty: all hold. */
 export async function lookForLeaks(around: LeakSurroundings): Promise<readonly Leak[]> {
+  await isBack(around);
   return [
     ...(await strayRoles(around)),
     ...(await strayingSessions(around)),
@@ -43,6 +45,15 @@ export async function lookForLeaks(around: LeakSurroundings): Promise<readonly L
     ...(await activatedTwice(around)),
     ...(await brokenLog(around)),
   ];
+}
+
+/** What a restarted server left of our connections says so once, and is no leak. */
+async function isBack({ customer, ledger }: LeakSurroundings): Promise<void> {
+  const all = [customer, ledger].flatMap((sql) => Array.from({ length: 3 }, () => sql));
+  await until("both servers to answer", BACK_MS_MAX, async () => {
+    const answers = await Promise.allSettled(all.map((sql) => sql`SELECT 1`));
+    return answers.every(({ status }) => status === "fulfilled");
+  });
 }
 
 /** What leaks, in words. */
