@@ -47,7 +47,10 @@ interface Batch {
 }
 type Marked = Omit<MarkedMembers, "pending">;
 
-/** Leases by id, as everywhere; a member that ended or is ending by now is merely ticked off. */
+/**
+ * Leases by id, as everywhere; a member that ended or is ending by now is merely ticked off: by an
+ * array, since a join was planned as reading all members of the end for each one of the batch.
+ */
 async function markLeases(
   sql: Transaction,
   { id, most, end }: Batch,
@@ -79,7 +82,8 @@ async function markLeases(
       FROM ended WHERE state = 'ending' ORDER BY id
     ), ticked AS (
       UPDATE mayfly.selector_end_members AS m SET pending = false
-      FROM held WHERE m.end_id = ${id}::uuid AND m.kind = 'lease' AND m.member_id = held.id
+      WHERE m.end_id = ${id}::uuid AND m.kind = 'lease'
+        AND m.member_id = ANY (ARRAY(SELECT id FROM held))
     )
     SELECT (SELECT count(*)::integer FROM held) AS marked,
       ARRAY(SELECT DISTINCT backend_id FROM ended WHERE state = 'ending') AS backends`;
@@ -113,7 +117,8 @@ async function markTasks(sql: Transaction, { id, most, end }: Batch): Promise<Ma
       FROM requested ORDER BY task_id
     ), ticked AS (
       UPDATE mayfly.selector_end_members AS m SET pending = false
-      FROM batch WHERE m.end_id = ${id}::uuid AND m.kind = 'task' AND m.member_id = batch.member_id
+      WHERE m.end_id = ${id}::uuid AND m.kind = 'task'
+        AND m.member_id = ANY (ARRAY(SELECT member_id FROM batch))
     )
     SELECT member_id AS id FROM batch ORDER BY member_id`;
   return {
