@@ -3,6 +3,7 @@ import {
   accepted,
   backendConfig,
   BACKEND,
+  BRIEF_ISSUE,
   grantedOf,
   listAt,
   READER,
@@ -44,7 +45,10 @@ async function heldAt(
   point: string,
   call: (broker: RunningBroker) => Promise<Reply>,
 ): Promise<Held> {
-  const broker = await mayfly.startBroker({ MAYFLY_UNSAFE_FAIL_POINT: `${point}=stop` });
+  const broker = await mayfly.startBroker({
+    ...BRIEF_ISSUE,
+    MAYFLY_UNSAFE_FAIL_POINT: `${point}=stop`,
+  });
   const reply = call(broker);
   reply.catch(() => undefined);
   await broker.frozen();
@@ -86,7 +90,7 @@ async function isWorthNothing(reply: Reply): Promise<boolean> {
   return !(await isLetIn(grantedOf(reply).credential));
 }
 
-describe("two brokers on one task", () => {
+describe.concurrent("two brokers on one task", () => {
   test.each(["reserve.after", "issue.after", "activate.after"])(
     "complete against an exchange that is held at %s: nothing that works comes of it",
     async (point) => {
@@ -214,7 +218,7 @@ const grandchildOf = (child: Granted) => ({
   details: taskDetails("storm-2", { parent: child.taskId, deadline: "4m", credentials: LATER }),
 });
 
-describe("two workers on one lease", () => {
+describe.concurrent("two workers on one lease", () => {
   test.each(["revoke.before", "revoke.after"])(
     "one is held at %s past its claim, another ends the lease: it is ended once",
     async (point) => {

@@ -107,7 +107,7 @@ const INTERVALS: Readonly<Record<ServiceName, Environment>> = {
   },
 };
 /** Of a broker whose lost mints are waited for: they are looked for once this has passed. */
-export const BRIEF_ISSUE: Environment = { MAYFLY_ISSUE_SECONDS: "2" };
+export const BRIEF_ISSUE: Environment = { MAYFLY_ISSUE_SECONDS: "4" };
 const SWEEP_SECONDS = 0.5;
 const FIRST_SWEEP_MS_MAX = 30_000;
 const ADMIN_TOKEN_PREFIX = "mayfly_admin_";

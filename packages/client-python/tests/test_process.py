@@ -255,15 +255,17 @@ def test_a_task_opened_on_a_worker_thread_is_ended_when_the_program_exits(tmp_pa
     text = (
         READ
         + """
+told = threading.Event()
 def work():
     task = opened().__enter__()
     tell(task)
+    told.set()
     time.sleep(60)
 threading.Thread(target=work, daemon=True).start()
-time.sleep(2)
+assert told.wait(60)
 """
     )
     with program(tmp_path, text) as running:
         task, _url = line_of(running).split()
-        assert running.wait(20) == 0
+        assert running.wait(60) == 0
     assert reason_of(task) == "the interpreter exited"
