@@ -1,5 +1,12 @@
 import { repeatable } from "./database-roles.ts";
 import { faultOf } from "./faults.ts";
+import {
+  findPublicFunctions,
+  LARGE_OBJECTS,
+  leaveToUsers,
+  LOCKING,
+  type PublicFunctions,
+} from "./public-functions.ts";
 import type { Sql } from "./sql.ts";
 
 /** What the auditor's sessions in this database begin with; each may set another for itself. */
@@ -7,15 +14,33 @@ export const AUDITOR_SETTINGS = {
   /** A query without an index, or a forgotten one, holds back vacuum and retention no longer. */
   statement_timeout: "5min",
   idle_in_transaction_session_timeout: "5min",
+  /** A forgotten session is none of {@link AUDITOR_CONNECTIONS} for longer. */
+  idle_session_timeout: "1h",
 } as const;
 
 /**
- * Bounds what the auditor, and any other login, can use up: no temporary tables by right of being
- * anybody, and times after which its sessions are cut. As far as who migrates may: the database's
- * owner takes the right of all, who made the role sets its times. What an operator set is left as
- * it is, and other roles that need temporary tables are granted them by name.
+ * Sessions of the auditor at once, in all databases of the server, so that it leaves connections
+ * to brokers and workers. No session may change it.
+ */
+export const AUDITOR_CONNECTIONS = 10;
+
+/**
+ * Bounds what the auditor, and any other login, can use up: no temporary tables, advisory locks or
+ * large objects by right of being anybody, a number of sessions, and times after which they are
+ * cut. As far as who migrates may: the owner of the database and of PostgreSQL's functions takes
+ * the rights of all, who made the role bounds it. What it may not do, it leaves, and
+ * `auditorProblems` finds it. What an operator set is left as it is, and other roles that need what
+ * is taken are granted it by name.
  */
 export async function boundAuditor(sql: Sql): Promise<void> {
+  const database = await takeTemporaryTables(sql);
+  for (const each of [LOCKING, LARGE_OBJECTS]) await takePublicFunctions(sql, each);
+  await boundConnections(sql);
+  await boundTimes(sql, database);
+}
+
+/** Answers the database's name. */
+async function takeTemporaryTables(sql: Sql): Promise<string> {
   const [database] = await sql<{ name: string; open: boolean }[]>`
     SELECT current_database() AS name, pg_has_role(datdba, 'USAGE')
       AND has_database_privilege('public', oid, 'TEMPORARY') AS open
@@ -29,6 +54,26 @@ export async function boundAuditor(sql: Sql): Promise<void> {
     );
     await repeatable(() => sql`REVOKE TEMPORARY ON DATABASE ${sql(name)} FROM PUBLIC`.execute());
   }
+  return name;
+}
+
+async function takePublicFunctions(sql: Sql, functions: PublicFunctions): Promise<void> {
+  const { isOpen, without, mayChange } = await findPublicFunctions(sql, functions);
+  if (!mayChange || (!isOpen && without.length === 0)) return;
+  await repeatable(() => sql.unsafe(leaveToUsers(functions)).execute());
+}
+
+/** What is not the server's default, an operator chose: a higher number too. */
+async function boundConnections(sql: Sql): Promise<void> {
+  const [unbounded] = await sql`
+    SELECT FROM pg_roles WHERE rolname = 'mayfly_auditor' AND rolconnlimit = -1`;
+  if (unbounded === undefined) return;
+  await asFarAsMay(() =>
+    sql.unsafe(`ALTER ROLE mayfly_auditor CONNECTION LIMIT ${AUDITOR_CONNECTIONS}`).execute(),
+  );
+}
+
+async function boundTimes(sql: Sql, database: string): Promise<void> {
   const set = await sql<{ setting: string }[]>`
     SELECT split_part(unnest(s.setconfig), '=', 1) AS setting
     FROM pg_db_role_setting AS s JOIN pg_roles AS r ON r.oid = s.setrole
@@ -37,14 +82,18 @@ export async function boundAuditor(sql: Sql): Promise<void> {
   const known = new Set(set.map(({ setting }) => setting));
   for (const [setting, value] of Object.entries(AUDITOR_SETTINGS)) {
     if (known.has(setting)) continue;
-    try {
-      await repeatable(() =>
-        sql`
-          ALTER ROLE mayfly_auditor IN DATABASE ${sql(name)}
-          SET ${sql(setting)} = ${sql(value)}`.execute(),
-      );
-    } catch (error) {
-      if (faultOf(error)?.code !== "42501") throw error;
-    }
+    await asFarAsMay(() =>
+      sql`
+        ALTER ROLE mayfly_auditor IN DATABASE ${sql(database)}
+        SET ${sql(setting)} = ${sql(value)}`.execute(),
+    );
+  }
+}
+
+async function asFarAsMay(run: () => Promise<unknown>): Promise<void> {
+  try {
+    await repeatable(run);
+  } catch (error) {
+    if (faultOf(error)?.code !== "42501") throw error;
   }
 }

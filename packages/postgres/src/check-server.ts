@@ -1,4 +1,5 @@
 import type { CheckProblem, Clock } from "@mayfly/spec";
+import { auditorProblems } from "./check-auditor.ts";
 import { toBrokerError } from "./faults.ts";
 import { connect, databaseRoleOf, type Sql, type Statement } from "./sql.ts";
 import type { DatabaseRole } from "./database-roles.ts";
@@ -23,7 +24,9 @@ export async function checkServer(options: {
   try {
     const facts = await readFacts(sql);
     const clockSkewMs = await measureSkew(sql, options.clock);
-    const rights = facts.migrated ? await excessRights(sql) : [];
+    const rights = facts.migrated
+      ? [...(await excessRights(sql)), ...(await auditorProblems(sql))]
+      : [];
     return {
       version: facts.version,
       clockSkewMs,

@@ -113,6 +113,22 @@ describe("doctor finds", () => {
     expect(await found()).toEqual([]);
   });
 
+  test("what an auditor could use up, once there is one, and what it says to do mends it", async () => {
+    await superuser.unsafe("ALTER ROLE mayfly_auditor LOGIN CONNECTION LIMIT -1");
+    await superuser`GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO PUBLIC`;
+    await superuser`GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC`;
+    const open = await found();
+    expect(open.map(({ text }) => text)).toEqual([
+      expect.stringMatching(/^mayfly_auditor may take advisory locks /),
+      expect.stringMatching(/^mayfly_auditor may make large objects /),
+      "mayfly_auditor may open every connection that the server has.",
+      expect.stringMatching(/may log in to other databases of the server \(postgres, template1\)/),
+    ]);
+    for (const { todo } of open) await superuser.unsafe(todo);
+    expect(await found()).toEqual([]);
+    await superuser`ALTER ROLE mayfly_auditor NOLOGIN`;
+  });
+
   test("a queue whose tables are not there", async () => {
     await superuser`ALTER SCHEMA mayfly_queue RENAME TO elsewhere`;
     const [first, ...more] = await found();

@@ -33,15 +33,28 @@ another meaning without a new major version of Mayfly and a release note. So nam
 too (\`\\d+ mayfly_audit.holders\`). Instants are \`timestamptz\`. An id is a UUIDv7, which sorts by
 time: in the API and the command it has its kind in front and no dashes.
 
-**What it costs you.** The role can write to no table of the ledger and make no temporary ones. It
-is no stranger's role all the same: like every login of PostgreSQL it may take advisory locks, make
-large objects and NOTIFY, and whoever takes as many locks as the server has room for stops the
-ledger for everybody until that session ends. Give its password to people, not to programs that
-others can make write SQL. A statement of more than 5 minutes is cut, and so is a transaction left
-idle for that long: until then it may hold retention up. \`SET statement_timeout\` in a session says
-otherwise, and so does an administrator's \`ALTER ROLE mayfly_auditor IN DATABASE … SET …\`, which
-\`mayfly migrate\` leaves as it is. Where who migrates owns the database, it takes the right to
-temporary tables from \`PUBLIC\`: grant it by name to others who work there.
+**What it costs you.** The role can write to no table of the ledger. In the ledger's database it
+makes no temporary tables and no large objects, and takes no advisory locks: with one statement it
+would fill the table that all locks of the server are in, and stop the ledger for everybody.
+\`mayfly migrate\` takes all three from \`PUBLIC\`, temporary tables where who migrates owns the
+database, the others where it is a superuser. Grant them by name to others who work there: \`GRANT
+EXECUTE ON FUNCTION pg_advisory_lock(bigint) TO …\`. What it may not take, \`mayfly doctor\` names
+once somebody can log in as the role, with the statement for a superuser to run; on a managed server
+that gives nobody a superuser, it stays open. So do the server's other databases, which share the
+table of locks: doctor names those that the role may log in to.
+
+It is no stranger's role all the same. It may NOTIFY, and change its own settings and default
+privileges; a session that does so below some thousand nested savepoints holds a lock for each,
+which no grant prevents. Give its password to people, not to programs that others can make write
+SQL. A ledger that is refused locks says so: [what to do](runbooks/broker-not-ready.md).
+
+It has 10 sessions at once, in all databases of the server. \`ALTER ROLE mayfly_auditor
+CONNECTION LIMIT 25\` chooses another number, which \`mayfly migrate\` leaves as it is; only
+-1, the server's default, becomes 10. A statement of more than 5 minutes is cut, and so are a
+transaction left idle for that long, which holds retention up until then, and a session left
+idle for an hour. These times are where a session begins, and no bound: \`SET
+statement_timeout\` in it says otherwise. So does an administrator's \`ALTER ROLE
+mayfly_auditor IN DATABASE … SET …\`, which \`mayfly migrate\` leaves too.
 
 **What is fast.** \`tasks\`, \`decisions\`, \`leases\` and \`events\` grow for ever. Ask by id,
 workload, task or role, or for what is exposed; put a bound on \`id\` to read a span of time:
