@@ -18,7 +18,7 @@ const onePostgres = "./packages/testkit/src/vitest/global-setup.ts";
 const servers = ["**/*.pg.test.ts", "**/*.redis.test.ts"];
 const never = ["**/node_modules/**", "**/dist/**", "**/.mayfly/**", "**/__fixtures__/**"];
 
-/** A dozen processes at once, or the port that `npm run dev` listens on: one file after the other. */
+/** A dozen processes at once, or the port of `npm run dev`: one file after the other. */
 const alone = ["crash", "chaos", "edge", "fuzz", "documents", "dev"].map(
   (at) => `test/${at}/**/*.test.ts`,
 );
