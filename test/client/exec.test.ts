@@ -161,6 +161,14 @@ describe("the end", () => {
     expect(await accepts(one.url)).toBe(false);
   });
 
+  test("SIGUSR1 is the command's, and opens no debugger of what holds its login", async () => {
+    const trap = "trap 'exit 5' USR1; echo ready; while :; do sleep 0.1; done";
+    const one = exec(["--role", READER, "--", "sh", "-c", trap]);
+    await new Promise((resolve) => one.process.stdout?.once("data", resolve));
+    one.process.kill("SIGUSR1");
+    expect([await one.ended, one.errors()]).toEqual([5, ""]);
+  });
+
   test("after SIGKILL the login is refused when the idle timeout has passed", async () => {
     const one = await running(["--role", READER, "--idle-timeout", "2s"]);
     one.process.kill("SIGKILL");

@@ -25,6 +25,8 @@ export interface BrokerHttp {
   readonly url: URL;
   /** The JSON object of a 2xx answer. Throws {@link MayflyError}, of the broker or about it. */
   send(call: Call): Promise<Fields>;
+  /** How far the broker's clock is ahead of this machine's, by its last answer; to a second. */
+  aheadMs(): number;
 }
 
 const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
@@ -34,16 +36,31 @@ const WAIT_MS_MAX = 5_000;
 /** Codes that say that nothing happened and that it may work later. */
 const LATER = new Set(["busy", "issuing_paused", "ledger_unavailable", "backend_unavailable"]);
 
+/** A Date header has no fractions, and was written before it came here. */
+const DATE_IS_WITHIN_MS = 2_000;
+
 export function createBrokerHttp(url: URL, around: Surroundings): BrokerHttp {
+  let aheadMs = 0;
+  const heed = (response: Response): void => {
+    const ahead = Date.parse(response.headers.get("date") ?? "") - around.clock.now();
+    if (!Number.isNaN(ahead)) aheadMs = Math.abs(ahead) <= DATE_IS_WITHIN_MS ? 0 : ahead;
+  };
   return {
     url,
+    aheadMs: () => aheadMs,
     send: async (call) => {
       const { clock } = around;
       const byMs = clock.monotonicMs() + call.withinMs;
       for (let attempt = 1; ; attempt++) {
         const left = byMs - clock.monotonicMs();
         try {
-          return await sendOnce(url, around, call, Math.min(call.timeoutMs, Math.max(1, left)));
+          return await sendOnce(
+            url,
+            around,
+            call,
+            Math.min(call.timeoutMs, Math.max(1, left)),
+            heed,
+          );
         } catch (error) {
           const waitMs = waitBefore(error, attempt, around);
           const isLast = attempt >= ATTEMPTS_MAX || clock.monotonicMs() + waitMs >= byMs;
@@ -76,6 +93,7 @@ async function sendOnce(
   around: Surroundings,
   call: Call,
   timeoutMs: number,
+  heed: (response: Response) => void,
 ): Promise<Fields> {
   const stop = new AbortController();
   const abort = (): void => stop.abort(call.signal?.reason);
@@ -96,11 +114,15 @@ async function sendOnce(
       ...requestOf(call),
       signal: stop.signal,
     });
+    heed(response);
     return answerOf(response, await readBounded(response), url);
   } catch (error) {
     if (MayflyError.is(error)) throw error;
     if (call.signal?.aborted === true) throw call.signal.reason;
-    throw unreachable(url, isLate ? `no answer within ${timeoutMs / 1_000} s` : reasonOf(error));
+    throw unreachable(
+      url,
+      isLate ? `no answer within ${(timeoutMs / 1_000).toFixed(1)} s` : reasonOf(error),
+    );
   } finally {
     done.abort();
     call.signal?.removeEventListener("abort", abort);

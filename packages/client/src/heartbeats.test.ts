@@ -67,6 +67,23 @@ describe("a task", () => {
     expect(w.proofs).toBeLessThan(250);
   });
 
+  test.each([2 * 24 * 60, -2 * 24 * 60])(
+    "of a machine whose clock is %i minutes ahead proves itself as often, and knows what is left",
+    async (minutes) => {
+      const w = world();
+      w.broker.state.proofSeconds = 900;
+      w.broker.state.clientAheadMs = minutes * MINUTE_MS;
+      const task = await w.open();
+      const [credential] = task.credentials;
+      expect(credential && task.leftMs(credential)).toBe(15 * MINUTE_MS);
+      await w.broker.clock.advance(10 * 60 * MINUTE_MS);
+      expect(task.lost).toBe(null);
+      expect(w.proofs).toBeGreaterThan(35);
+      expect(w.proofs).toBeLessThan(100);
+      expect(beats(w, "token")).toBeLessThan(1_000);
+    },
+  );
+
   test("whose identity is no longer trusted is lost when its last token counts no more", async () => {
     const w = world();
     w.broker.state.proofSeconds = 900;

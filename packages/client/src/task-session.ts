@@ -20,7 +20,8 @@ export class TaskSession {
   readonly source: IdentitySource;
   readonly id: string;
   readonly deadline: Date;
-  readonly #longestLifeMs: number;
+  /** How long the token lived when identity was last proven. */
+  #provenLifeMs: number;
   #taskToken: TaskToken;
 
   constructor(
@@ -35,7 +36,7 @@ export class TaskSession {
     this.id = opened.id;
     this.deadline = opened.deadline;
     this.#taskToken = opened.taskToken;
-    this.#longestLifeMs = opened.taskToken.lifeMs;
+    this.#provenLifeMs = opened.taskToken.lifeMs;
   }
 
   /** Until the task token expires. */
@@ -44,13 +45,17 @@ export class TaskSession {
   }
 
   /**
-   * Whether the token grows shorter with each heartbeat although the deadline is far: then the last
-   * proof of identity bounds it, and only a new one helps. From half its life on, so that there is
-   * time for the source of the identity to come back.
+   * Whether the token grew shorter with each heartbeat since the last proof of identity, which
+   * bounds it: then only a new one helps. From half of what that was worth, so that there is time
+   * for the source of the identity to come back. This machine's clock has no part in it.
    */
   needsProof(): boolean {
-    const toDeadlineMs = this.deadline.getTime() - this.around.clock.now();
-    return this.leftMs() < Math.min(this.#longestLifeMs, toDeadlineMs) / 2;
+    return this.leftMs() < this.#provenLifeMs / 2;
+  }
+
+  /** Until an instant that the broker named, whatever this machine's clock says. */
+  untilMs(instant: Date): number {
+    return instant.getTime() - this.around.clock.now() - this.connection.http.aheadMs();
   }
 
   /** What the token endpoint takes for this task: its token, renewed by a proof if it must be. */
@@ -78,6 +83,7 @@ export class TaskSession {
       signal,
     });
     this.#taskToken = parseTaskToken(answer, this.around);
+    if (by === "proof") this.#provenLifeMs = this.#taskToken.lifeMs;
   }
 
   /**

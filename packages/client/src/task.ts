@@ -134,6 +134,11 @@ export class Task implements AsyncDisposable {
     return pick(credentials, role, kind);
   }
 
+  /** Milliseconds until it expires, by the broker's clock; this machine's own may be wrong. */
+  leftMs(credential: Credential): number {
+    return this.#session.untilMs(credential.expiresAt);
+  }
+
   /** Moves the expiry of a credential; the same one, with the new instant, is handed out again. */
   renew(credential: PostgresPassword, options?: RenewOptions): Promise<PostgresPassword>;
   renew(credential: Credential, options?: RenewOptions): Promise<Credential>;

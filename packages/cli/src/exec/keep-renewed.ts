@@ -34,7 +34,7 @@ async function keepOne(
 ): Promise<void> {
   let credential = first;
   for (;;) {
-    const leftMs = credential.expiresAt.getTime() - clock.now();
+    const leftMs = task.leftMs(credential);
     // As long as the task itself: there is nothing to win.
     if (credential.expiresAt.getTime() >= task.deadline.getTime() - LEFT_MS_MIN) return;
     if (leftMs < LEFT_MS_MIN) return;

@@ -1,8 +1,11 @@
 import { constants } from "node:os";
 import type { RunningChild } from "./run-child.ts";
 
-/** What comes from whoever supervises us, and is meant for the command. */
-const FROM_OUTSIDE = ["SIGTERM", "SIGHUP", "SIGUSR2"] as const;
+/**
+ * What comes from whoever supervises us, and is meant for the command. Left to Node, SIGUSR1 opens
+ * its debugger: on a port of loopback that every user of the machine can reach.
+ */
+const FROM_OUTSIDE = ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const;
 /** A terminal sends these to the command itself too: passed on they would come twice. */
 const FROM_TERMINAL = ["SIGINT", "SIGQUIT"] as const;
 const BY_SIGNAL = 128;

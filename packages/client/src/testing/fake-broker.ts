@@ -11,6 +11,8 @@ export interface FakeBrokerState {
   isUp: boolean;
   isEnded: boolean;
   isIdentityTrusted: boolean;
+  /** How far the client's clock is wrong. */
+  clientAheadMs: number;
 }
 
 export interface FakeBroker {
@@ -25,6 +27,7 @@ export interface FakeBroker {
 
 const TASK = "task_01990000000070008000000000000001";
 const DEADLINE_SECONDS = 86_400;
+const CREDENTIAL_SECONDS = 900;
 
 /**
  * A broker of one task on a clock that a test moves: tokens expire, proofs age, an idle task ends.
@@ -39,6 +42,7 @@ export function createFakeBroker(): FakeBroker {
     isUp: true,
     isEnded: false,
     isIdentityTrusted: true,
+    clientAheadMs: 0,
   };
   const calls: string[] = [];
   let [provenAtMs, beatAtMs, tokenExpiresAtMs] = [0, 0, 0];
@@ -59,7 +63,17 @@ export function createFakeBroker(): FakeBroker {
     deadline: new Date(openedAt + DEADLINE_SECONDS * 1_000).toISOString(),
     idle_timeout_seconds: state.idleSeconds,
   });
-  const json = (status: number, body: unknown): Response => Response.json(body, { status });
+  const json = (status: number, body: unknown): Response =>
+    Response.json(body, { status, headers: { date: new Date(clock.now()).toUTCString() } });
+  const credential = (): Record<string, unknown> => ({
+    lease: "lease_01990000000070008000000000000002",
+    role: "orders-db/reader",
+    kind: "of-the-test",
+    expires_at: new Date(clock.now() + CREDENTIAL_SECONDS * 1_000).toISOString(),
+    expiry_enforced_by: "upstream",
+    revocation: "immediate",
+    data: {},
+  });
   const refuse = (status: number, code: string): Response =>
     json(status, { code, detail: `refused: ${code}`, todo: "Do otherwise." });
 
@@ -70,7 +84,7 @@ export function createFakeBroker(): FakeBroker {
       calls.push("token");
       if (!state.isIdentityTrusted) return refuse(400, "invalid_identity");
       [provenAtMs, beatAtMs] = [nowMs, nowMs];
-      return json(200, { ...tokenAnswer(), task: task("active"), credentials: [] });
+      return json(200, { ...tokenAnswer(), task: task("active"), credentials: [credential()] });
     }
     const verb = path.split("/").at(-1) ?? "";
     const byToken = token === "at.at.at";
@@ -88,7 +102,7 @@ export function createFakeBroker(): FakeBroker {
     url,
     clock,
     clientClock: {
-      now: () => clock.now(),
+      now: () => clock.now() + state.clientAheadMs,
       monotonicMs: () => clock.monotonicMs(),
       sleep: (ms, signal) => clock.sleep(ms, signal),
       rest: (ms, signal) => clock.sleep(ms, signal),
