@@ -20,6 +20,7 @@ import { endLease, type EndLeaseRequest } from "./end-lease.ts";
 import { endTask, type EndTaskReply, type EndTaskRequest } from "./end-task.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange/exchange-request.ts";
 import { exchange } from "./exchange/exchange.ts";
+import { createIssuePlaces } from "./exchange/issue-places.ts";
 import { explain, type Explanation } from "./exchange/explain.ts";
 import { heartbeat, type HeartbeatProof, type HeartbeatReply } from "./heartbeat.ts";
 import { createIssuingGate } from "./issuing-gate.ts";
@@ -75,7 +76,9 @@ export function createCore(ports: CorePorts): Core {
   const catalog = createCatalogCache(ports, openBackends);
   const gate = createIssuingGate(ports.clock, ports.health, ports.settings);
   const guessPace = createGuessPace(ports.clock);
-  const parts: CoreParts = { ports, catalog, openBackends, gate, background, guessPace };
+  const issuePlaces = createIssuePlaces(ports.clock);
+  const kept = { catalog, openBackends, gate, issuePlaces, background, guessPace };
+  const parts: CoreParts = { ports, ...kept };
   const passes = createPasses(parts);
 
   return {

@@ -141,6 +141,7 @@ async function judgeAll(
     if (one.kind === "permitted" && one.wanted.mint) {
       requireRoleEnabled(one.target.role);
       await parts.gate.check(one.target.registered, one.target.type);
+      parts.issuePlaces.check(one.target.registered.id);
     }
   }
   return judged;

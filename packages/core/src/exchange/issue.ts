@@ -44,8 +44,10 @@ export async function issue(
     issued = await withDeadline(
       { clock: ports.clock, seconds: untilMs / 1000, signal: context.signal, what },
       async (signal) =>
-        parts.openBackends.use(registered, (open) =>
-          open.issue(permitted.plan, issueContext(parts, reserved, context, signal)),
+        parts.issuePlaces.run(registered.id, () =>
+          parts.openBackends.use(registered, (open) =>
+            open.issue(permitted.plan, issueContext(parts, reserved, context, signal)),
+          ),
         ),
     );
   } catch (error) {
