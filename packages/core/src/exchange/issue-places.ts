@@ -14,7 +14,7 @@ export const SILENT_MS = 2_000;
 export interface IssuePlaces {
   /** Throws {@link BackendError}, with effect `none`, when there are too many. */
   check(id: BackendId): void;
-  /** Counts `mint` as under way until it has settled. Those of a burst that passed may all begin. */
+  /** Counts `mint` as under way until it has settled. All of a burst that passed may begin. */
   run<T>(id: BackendId, mint: () => Promise<T>): Promise<T>;
 }
 
