@@ -9,6 +9,8 @@ export interface LedgerCheck<N extends string> {
 
 export interface CheckedLedger {
   checkSchema(): Promise<void>;
+  /** Throws when the ledger refuses work, though it may well answer. */
+  checkWrites(): Promise<void>;
   readonly health: IssuingHealth;
 }
 
@@ -17,14 +19,14 @@ const SWEEP_INTERVALS = 2;
 /** Its own rows are read with it; there is no such backend. */
 const NO_BACKEND = parseBackendId("none", "backend");
 
-/** Whether it answers, and in a schema that this process knows. Never throws. */
+/** Whether it answers, takes work, and has a schema that this process knows. Never throws. */
 export async function checkSchemaOf(
   ledger: CheckedLedger,
 ): Promise<readonly LedgerCheck<"ledger" | "schema">[]> {
   const answers = { name: "ledger", ok: true, detail: "answers" } as const;
   try {
     await ledger.checkSchema();
-    return [answers, { name: "schema", ok: true, detail: "is known" }];
+    return [await checkWritesOf(ledger), { name: "schema", ok: true, detail: "is known" }];
   } catch (error) {
     if (BrokerError.is(error) && error.code === "config_invalid") {
       return [answers, { name: "schema", ok: false, detail: error.message }];
@@ -32,6 +34,16 @@ export async function checkSchemaOf(
     return [{ name: "ledger", ok: false, detail: "does not answer; the log has the cause" }];
   }
 }
+
+async function checkWritesOf(ledger: CheckedLedger): Promise<LedgerCheck<"ledger">> {
+  try {
+    await ledger.checkWrites();
+    return { name: "ledger", ok: true, detail: "answers, and takes work" };
+  } catch (error) {
+    return { name: "ledger", ok: false, detail: BrokerError.is(error) ? error.message : REFUSES };
+  }
+}
+const REFUSES = "answers, and refuses work; the log has the cause";
 
 /** Whether the ledger's rows were swept in time, by whichever worker. Never throws. */
 export async function checkSweepOf(

@@ -174,6 +174,7 @@ async function runBatch<Request, Result>(
     await runBatch(ports, stage, batch.slice(middle), putOff);
     return;
   }
+  if (results.some(({ kind }) => kind === "done")) ports.refusals?.committed();
   putOff(batch.filter((entry, index) => !settle(stage, entry, results[index])));
 }
 
@@ -186,6 +187,7 @@ async function runAlone<Request, Result>(
     const [result] = await withRetries(ports, (signal) =>
       stage.run([entry.request], "alone", signal),
     );
+    if (result?.kind === "done") ports.refusals?.committed();
     if (!settle(stage, entry, result)) {
       entry.reject(new BrokerError("internal", `The ledger put off one of its ${stage.name}.`));
     }

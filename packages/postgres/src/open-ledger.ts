@@ -29,6 +29,7 @@ import { readBackendAt, readCatalog, readCatalogVersion } from "./catalog-reads.
 import { deleteRole, putRole, setRoleEnabled } from "./catalog-roles.ts";
 import { deleteTrustRoot, putTrustRoot, setTrustRootEnabled } from "./catalog-trust-roots.ts";
 import { abandon, checkpoint } from "./checkpoint.ts";
+import { createWriteCheck } from "./check-writes.ts";
 import { claim, dueBackends } from "./claim.ts";
 import { DUE_TASKS_MAX, dueTasks } from "./due-tasks.ts";
 import { endLease } from "./end-lease.ts";
@@ -65,6 +66,7 @@ import {
 } from "./sql.ts";
 import { createHourlyUpkeep, createUpkeep, type Upkeep } from "./upkeep.ts";
 import { verifyLog } from "./verify-log.ts";
+import { createWorkRefusals } from "./work-refusals.ts";
 
 export interface LedgerOptions {
   /**
@@ -115,6 +117,8 @@ export interface Ledger {
    * `ledger_unavailable`.
    */
   checkSchema(): Promise<void>;
+  /** Throws `ledger_unavailable` when the ledger refuses work, though it may well answer. */
+  checkWrites(): Promise<void>;
   /** Hex SHA-256 of the bootstrap administrator's token; null before one was made. */
   bootstrapTokenSha256(): Promise<string | null>;
   /** Lets what is under way finish, then closes all connections; every later call rejects. */
@@ -144,7 +148,9 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
   const limits = { ...CONNECTION_LIMITS, ...options.limits };
   const byIndex = { ...limits, alwaysByIndex: true } as const;
   const statements = connect(url, applicationName, max.statements, byIndex);
-  const ports = { clock, random, callMs: limits.callMs, databaseRole: databaseRoleOf(url) };
+  const refusals = createWorkRefusals(clock);
+  const looks = { clock, random, callMs: limits.callMs, databaseRole: databaseRoleOf(url) };
+  const ports = { ...looks, refusals };
   const opened = await withRetries(ports, () => checkSchema(statements)).catch(
     async (error: unknown) => {
       await statements.end({ timeout: 1 });
@@ -196,6 +202,9 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     checkSchema: async () => {
       await withRetries(ports, () => checkSchema(statements));
     },
+    checkWrites: createWriteCheck(looks, refusals, statements, () =>
+      connect(url, applicationName, 1, limits),
+    ),
     bootstrapTokenSha256: () => withRetries(ports, () => selectBootstrapTokenSha256(statements)),
     close: async () => {
       await Promise.all([issuing.idle(), sweeping.idle()]);

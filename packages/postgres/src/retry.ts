@@ -1,5 +1,6 @@
 import type { Clock, Random } from "@mayfly/spec";
 import { faultKind, faultOf, LedgerFault, toBrokerError } from "./faults.ts";
+import type { WorkRefusals } from "./work-refusals.ts";
 
 export interface RetryPorts {
   readonly clock: Clock;
@@ -8,6 +9,8 @@ export interface RetryPorts {
   readonly callMs: number;
   /** Named when it lacks a right; null or left out where it is not known. */
   readonly databaseRole?: string | null;
+  /** Told what each call met. Left out for calls that are no work. */
+  readonly refusals?: WorkRefusals;
 }
 
 const ATTEMPTS_MAX = 6;
@@ -59,7 +62,7 @@ const ANSWERED = new Error("answered");
  * bounded here. `signal` is aborted when the caller was told: what has not been sent then never is.
  */
 export async function withinCall<T>(
-  { clock, callMs }: RetryPorts,
+  { clock, callMs, refusals }: RetryPorts,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const answered = new AbortController();
@@ -71,6 +74,9 @@ export async function withinCall<T>(
   });
   try {
     return await Promise.race([run(given.signal), late]);
+  } catch (error) {
+    refusals?.met(error);
+    throw error;
   } finally {
     answered.abort(ANSWERED);
   }

@@ -14,12 +14,16 @@ function setUp() {
     sweepAgeSeconds: 3 as number | null,
     hears: true,
     isStopping: false,
+    writes: true,
     schema: null as BrokerError | null,
   };
   const health = createWorkerHealth({
     ledger: {
       checkSchema: async () => {
         if (world.schema !== null) throw world.schema;
+      },
+      checkWrites: async () => {
+        if (!world.writes) throw new BrokerError("ledger_unavailable", "It refuses work.");
       },
       health: {
         read: async () => {
@@ -101,6 +105,9 @@ describe("a worker's health", () => {
     world.schema = new BrokerError("ledger_unavailable", "no answer");
     expect(await failed()).toEqual(["ledger", "sweep"]);
     world.schema = null;
+    world.writes = false;
+    expect(await failed()).toEqual(["ledger"]);
+    world.writes = true;
     world.isStopping = true;
     expect(await failed()).toEqual(["process"]);
   });

@@ -17,8 +17,8 @@ export interface ReadinessCheck {
 
 /**
  * Liveness says that the process runs; readiness that requests should come here: it is not
- * stopping, reads its ledger in a schema that it knows, and has keys to sign with. Why not is told
- * to the administrator alone.
+ * stopping, reads its ledger in a schema that it knows, could write to it, and has keys to sign
+ * with. Why not is told to the administrator alone.
  */
 export function healthRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/healthz", (c) => c.json({ status: "ok" }));
