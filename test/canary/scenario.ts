@@ -1,12 +1,14 @@
 import { readFile } from "node:fs/promises";
-import { systemRandom } from "@mayfly/host";
+import { systemClock, systemRandom } from "@mayfly/host";
 import { createSealer, readKeyRing } from "@mayfly/seal";
 import { bindingOf } from "@mayfly/spec";
+import { startTestOidcIssuer } from "@mayfly/testkit";
 import {
   accepted,
   backendConfig,
   BACKEND,
   grantedOf,
+  listAt,
   READER,
   type Exchange,
   type Installation,
@@ -37,6 +39,12 @@ export async function goEverywhere(mayfly: Installation, broker: RunningBroker):
   };
   await exchanges(mayfly, exchange, async (...call) => note(await broker.api.call(...call)));
   await administration(mayfly, canaries, async (...call) => note(await broker.api.admin(...call)));
+  await administrators(
+    mayfly,
+    canaries,
+    async (...call) => note(await broker.api.admin(...call)),
+    async (...call) => note(await broker.api.call(...call)),
+  );
   canaries.push(
     canary("administrator's token", mayfly.adminToken),
     canary("the backend's configured password", mayfly.orders.password),
@@ -126,6 +134,49 @@ async function administration(
     accepted(await admin("GET", `/v1/${path}`), path);
   }
   accepted(await admin("GET", "/v1/tasks?limit=1"), "a page");
+}
+
+/** Who administers by OIDC: one whom policies allow it, one whom they do not, a stranger. */
+async function administrators(
+  mayfly: Installation,
+  canaries: Canary[],
+  admin: Admin,
+  call: Call,
+): Promise<void> {
+  const login = await startTestOidcIssuer({ clock: systemClock, audience: mayfly.issuer });
+  try {
+    const config = {
+      issuer: login.issuer,
+      unsafe_allow_private_addresses: true,
+      administrators: true,
+    };
+    const trusted = await admin("PUT", "/v1/trust/login", { kind: "oidc", config });
+    accepted(trusted, "the administrators' issuer");
+    const text = `@id("paula-manages")
+      permit (
+        principal == Workload::"${login.issuer}#paula", action in Action::"administer", resource
+      );`;
+    const sources = listAt(await admin("GET", "/v1/policies"), "sources");
+    const added = [...sources, { name: "staff.cedar", text }];
+    accepted(await admin("PUT", "/v1/policies", { sources: added }), "policies");
+    for (const [sub, status] of [
+      ["paula", 200],
+      ["simon", 403],
+    ] as const) {
+      const token = login.token({ claims: { sub } });
+      canaries.push(...tokenCanaries(`the administrator's token of ${sub}`, token));
+      const listed = await call(token, "GET", "/v1/backends");
+      if (listed.status !== status) throw new Error(`${sub} was answered ${listed.text}`);
+      await call(token, "PUT", `/v1/trust/${sub}`, { kind: "oidc", config: { issuer: token } });
+      await call(`${token.slice(0, -8)}AAAAAAAA`, "GET", "/v1/backends");
+      await call(token, "GET", `/v1/leases/${token}`);
+    }
+    const stranger = login.token({ claims: { sub: "paula", aud: "https://elsewhere.test" } });
+    canaries.push(...tokenCanaries("a stranger's administrator's token", stranger));
+    await call(stranger, "GET", "/v1/backends");
+  } finally {
+    await login.close();
+  }
 }
 
 /** A token as a whole, and its signature: that alone makes its public half into it. */
