@@ -91,6 +91,26 @@ describe("mayfly apply refuses", () => {
     expect(await refusal({ "backends/a.yaml": twice })).toMatch(/named for more than one secret/);
   });
 
+  test("a secret in the place of its reference or without quotes, and says where and not what", async () => {
+    for (const [wrong, says, column] of [
+      ["*hunter2", "an alias (*) of what is not there", 30],
+      ["{ from: 'env:hunter2!' }", "is not set, and its name is no usual one", 20],
+      ["{ from: env:hunter2 }", "is not set, and its name is no usual one", 20],
+      ["{ from: hunter2 }", "a place that is not known", 20],
+      ["{ from: vault:hunter2 }", "a place that is not known", 20],
+      ["{ from: file:hunter2 }", "A secret's file: The file cannot be read: ENOENT", 20],
+      ["{ from: file:hunter2, or: x }", "a secret stands in the file as it is", 20],
+      ["hun,hunter2", "a key without a value", 34],
+    ] as const) {
+      const text = await refusal({
+        "backends/a.yaml": BACKEND.replace("{ from: env:SET }", wrong),
+      });
+      expect(text).toContain(says);
+      expect(text).toMatch(new RegExp(`DIR/backends/a\\.yaml:3:${column}$`, "m"));
+      expect(text).not.toContain("hunter2");
+    }
+  });
+
   test("a folder that is misnamed, an ending that is not read, and a folder with none of its own", async () => {
     expect(await refusal({ "role/a.yaml": ROLE })).toContain("it is called roles");
     await rm(join(folder, "role"), { recursive: true });

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Json, JsonObject } from "@mayfly/spec";
-import { configError } from "../cli-error.ts";
+import { CliError, configError } from "../cli-error.ts";
 import type { Io } from "../io.ts";
 import { readTextFile } from "./yaml-file.ts";
 import type { YamlDocument } from "./yaml-file.ts";
@@ -70,16 +70,35 @@ async function read(
     const value = io.environment[name];
     if (value !== undefined && value !== "") return value;
     throw configError(
-      `The environment variable ${name} is not set.`,
+      USUAL_NAME.test(name)
+        ? `The environment variable ${name} is not set.`
+        : "The environment variable that is named here is not set, and its name is no usual one.",
       place,
-      "Set it and try again.",
+      "Set it and try again. A name is like ORDERS_DB_PASSWORD; the secret itself stands nowhere here.",
     );
   }
-  if (kind === "file") return readTextFile(name).replace(/\r?\n$/, "");
+  if (kind === "file") return readSecretFile(name, place);
   if (from === "stdin") return (await io.readInput()).replace(/\r?\n$/, "");
   throw configError(
     "A secret comes from a place that is not known.",
     place,
     "Write { from: env:NAME }, { from: file:PATH } or { from: stdin }.",
   );
+}
+
+/** What is named otherwise may be the secret itself, written there by mistake: it is not shown. */
+const USUAL_NAME = /^[A-Z][A-Z0-9_]*$/;
+
+/** Errors name where the path stands and not the path, for the same reason. */
+function readSecretFile(path: string, place: string): string {
+  try {
+    return readTextFile(path).replace(/\r?\n$/, "");
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    throw configError(
+      `A secret's file: ${error.parts.what}`,
+      place,
+      "Check the path that stands there.",
+    );
+  }
 }

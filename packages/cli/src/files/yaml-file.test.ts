@@ -56,3 +56,49 @@ test("a YAML bomb of aliases is a plain error", () => {
   }
   expect(() => parseYaml(bomb.join("\n"), "bomb.yaml")).toThrow("cannot be read");
 });
+
+test("a secret without quotes around it is in no error, whatever the text makes of it", () => {
+  for (const value of [
+    "*hunter2",
+    "*hunter2 *hunter2",
+    "&hunter2 &hunter2",
+    "!hunter2",
+    "!hunter2 x",
+    "!<hunter2",
+    "|hunter2",
+    ">-hunter2",
+    "@hunter2",
+    "`hunter2",
+    "%hunter2",
+    '"hunter2\\q"',
+    '"hunter2',
+    "'hunter2",
+    '"x"hunter2',
+    "[hunter2",
+    "{ hunter2",
+    "{ hunter2 }",
+    "a: hunter2",
+    "x\n  password: hunter2",
+    "{ x: *hunter2 }",
+    "[hunter2]hunter2",
+  ]) {
+    const error = errorOf(`config:\n  password: ${value}\n`);
+    expect(error?.what, value).toMatch(/^This is no YAML: /);
+    expect(JSON.stringify(error), value).not.toContain("hunter2");
+    expect(error?.where, value).toMatch(/^odd\.yaml:\d+:\d+$/);
+  }
+  expect(errorOf("a: { password:hunter2 }")?.what).toContain("put a text with a comma, a colon");
+  expect(errorOf("a: { password: hun,ter2 }")?.what).not.toContain("ter2");
+  expect(errorOf("a: &hunter2 [*hunter2]")?.what ?? "").not.toContain("hunter2");
+  expect(errorOf("a: &hunter2 x\nb: *hunter2\nc:\nd: { e: }")).toBe(null);
+});
+
+function errorOf(text: string): CliError["parts"] | null {
+  try {
+    parseYaml(text, "odd.yaml");
+    return null;
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    return error.parts;
+  }
+}

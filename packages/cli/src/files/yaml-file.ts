@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { isMap, isScalar, LineCounter, parseAllDocuments, visit, type Document } from "yaml";
 import { configError } from "../cli-error.ts";
+import { YAML_ERRORS } from "./yaml-errors.ts";
 
 const FILE_BYTES_MAX = 1024 * 1024;
 
@@ -27,8 +28,8 @@ export function readTextFile(path: string): string {
 /**
  * The documents of a YAML 1.2 file. Strict: what one reader of the text sees is what another sees.
  * A key that stands twice is an error with its line, and so are keys that are no plain text (`1`
- * and `"1"` are one member), tags that mean nothing here, and the rules of YAML 1.1 (`no`, `010`,
- * `<<`).
+ * and `"1"` are one member) or have no value, tags that mean nothing here, and the rules of YAML
+ * 1.1 (`no`, `010`, `<<`). No error quotes the text: a secret may stand in it.
  */
 export function readYamlFile(path: string): readonly YamlDocument[] {
   return parseYaml(readTextFile(path), path);
@@ -39,7 +40,11 @@ export function parseYaml(text: string, path: string): readonly YamlDocument[] {
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
   if ("empty" in documents) return [];
   return documents.map((document) => {
-    const [error = strange(document)] = [...document.errors, ...document.warnings];
+    const [broken] = [...document.errors, ...document.warnings];
+    const error =
+      broken === undefined
+        ? strange(document)
+        : { message: YAML_ERRORS[broken.code], pos: broken.pos };
     if (error !== null) {
       const { line, col } = lines.linePos(error.pos[0]);
       throw configError(`This is no YAML: ${error.message}`, `${path}:${line}:${col}`);
@@ -54,32 +59,46 @@ interface Strange {
   readonly pos: readonly [number, ...unknown[]];
 }
 
-/** The first thing that readers of YAML take differently; null: none. */
+/** The first thing that readers of YAML take differently, or that was hardly meant; null: none. */
 function strange(document: Document): Strange | null {
   const { version } = document.directives?.yaml ?? {};
   if (version !== undefined && version !== "1.2") {
     return { message: `it says that it is of version ${version}; leave that out`, pos: [0] };
   }
   let found: Strange | null = null;
+  const stop = (message: string, node: unknown): symbol => {
+    found = { message, pos: [startOf(node) ?? 0] };
+    return visit.BREAK;
+  };
+  const anchors = new Set<string>();
+  const remember = (_at: unknown, { anchor }: { readonly anchor?: string }): void => {
+    if (anchor !== undefined) anchors.add(anchor);
+  };
   visit(document, {
-    Pair: (_at, { key }) => {
-      if (isScalar(key) && typeof key.value === "string" && key.tag === undefined) {
-        if (key.value !== "__proto__") return undefined;
+    Alias: (_at, alias) => (anchors.has(alias.source) ? undefined : stop(NO_ANCHOR, alias)),
+    Collection: remember,
+    Scalar: remember,
+    Pair: (_at, { key, value }) => {
+      const isText = isScalar(key) && typeof key.value === "string" && key.tag === undefined;
+      if (!isText || key.value === "__proto__") {
+        return stop("a key is plain text, and not __proto__", key);
       }
-      found = { message: "a key is plain text, and not __proto__", pos: [startOf(key) ?? 0] };
-      return visit.BREAK;
+      return value === null ? stop(NO_VALUE, key) : undefined;
     },
   });
   return found;
 }
 
+const NO_ANCHOR = "an alias (*) of what is not there; put a text that begins with * in quotes";
+const NO_VALUE = "a key without a value; put a text with a comma, a colon or braces in quotes";
+
 /** Aliases are bounded: a hundred lines of them can stand for more than memory holds. */
 function valueOf(document: Document, path: string): unknown {
   try {
     return document.toJS({ maxAliasCount: 100 });
-  } catch (error) {
-    const why = error instanceof Error ? error.message : "unknown";
-    throw configError(`This YAML cannot be read: ${why}`, path, "Write it without aliases.");
+  } catch {
+    const what = "This YAML cannot be read: its aliases stand for more than is read.";
+    throw configError(what, path, "Write it without aliases.");
   }
 }
 
