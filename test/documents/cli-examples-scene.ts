@@ -47,6 +47,7 @@ mayfly backend put examples/b-db.yaml
 mayfly role put examples/a-db-reader.yaml
 mayfly role put examples/b-db-writer.yaml
 mayfly policy activate mayfly/policies --yes
+mayfly trust put mayfly/trust/acme.test.yaml
 exchange() {
   curl -s --fail-with-body "$MAYFLY_URL/token" \\
     --data-urlencode grant_type=urn:ietf:params:oauth:grant-type:token-exchange \\

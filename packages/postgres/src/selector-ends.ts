@@ -13,8 +13,10 @@ import {
   requestSelectorEnd,
 } from "./selector-request.ts";
 import type { Sql } from "./sql.ts";
+import { unknownNames } from "./unknown-names.ts";
 
 export const selectorEndLedger = (ports: RetryPorts, sql: Sql): SelectorEndLedger => ({
+  unknownNames: (names) => withRetries(ports, () => unknownNames(sql, names)),
   preview: (target, selector, limit) =>
     withRetries(ports, () => previewEnd(sql, target, selector, limit)),
   request: (request) => withRetries(ports, () => requestSelectorEnd(sql, request)),

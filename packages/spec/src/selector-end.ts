@@ -33,6 +33,9 @@ export interface EndSelector {
   readonly trustDomain?: string;
 }
 
+/** What of a selector is registered by somebody first: it can be known to be wrong. */
+export type RegisteredNames = Pick<EndSelector, "backendId" | "role" | "trustRoot" | "trustDomain">;
+
 /** `leases`: the credentials end, their tasks go on. `tasks`: the tasks are killed. */
 export type EndTarget = "leases" | "tasks";
 
@@ -137,9 +140,12 @@ export interface ExposureSummary {
  * Ends by selector. B1. The request is durable before any effect, and so is what it found. B2. A
  * member is marked in the transaction that requests its end. B3. Bounded batches: no call holds
  * locks on more than its limit. B4. Any process can go on with what another began; two that do so
- * at once do no harm. B5. No policy is consulted.
+ * at once do no harm. B5. No policy is consulted. B6. A name is unknown that was never registered:
+ * what is deleted is known, for its leases may live or be asked for.
  */
 export interface SelectorEndLedger {
+  /** Which of these are unknown. A trust domain is known by the roots that have or had it. */
+  unknownNames(names: RegisteredNames): Promise<readonly (keyof RegisteredNames)[]>;
   preview(target: EndTarget, selector: EndSelector, limit: number): Promise<EndPreview>;
   /** Records the request and what is there now, in one transaction. Throws `conflict`. */
   request(request: EndRequestBySelector): Promise<SelectorEnd>;

@@ -19,6 +19,7 @@ import {
   type PolicySource,
   type Put,
   type RegisteredBackend,
+  type RegisteredNames,
   type Role,
   type TrustRoot,
 } from "@mayfly/spec";
@@ -41,6 +42,8 @@ interface Registered {
   readonly checks: Map<BackendId, BackendCheck>;
   readonly roles: Entries<Role>;
   readonly trustRoots: Entries<TrustRoot>;
+  /** Every one that a trust root ever had. */
+  readonly trustDomains: Set<unknown>;
   policies: PolicyBundle | null;
   readonly sources: Map<string, readonly PolicySource[]>;
   readonly history: PolicyActivation[];
@@ -56,12 +59,14 @@ export function createMemoryCatalog(store: MemoryStore): Catalog {
     checks: new Map(),
     roles: new Map(),
     trustRoots: new Map(),
+    trustDomains: new Set(),
     policies: null,
     sources: new Map(),
     history: [],
   };
   store.catalogVersion = () => registered.version;
   store.backendIds = () => [...registered.backends.keys()];
+  store.wasRegistered = (member, name) => wasRegistered(registered, member, name);
   store.backendFacts = (id) => registered.backends.get(id) ?? null;
   const changed: Changed = (kind, actor, { decisionId }, data) => {
     registered.version++;
@@ -91,6 +96,23 @@ export function createMemoryCatalog(store: MemoryStore): Catalog {
       }),
     checks: () => gate.run("checks", () => new Map(registered.checks)),
   };
+}
+
+function wasRegistered(
+  { revisions, roles, trustRoots, trustDomains }: Registered,
+  member: keyof RegisteredNames,
+  name: string,
+): boolean {
+  switch (member) {
+    case "backendId":
+      return [...revisions.values()].some(({ id }) => id === name);
+    case "role":
+      return roles.has(name);
+    case "trustRoot":
+      return trustRoots.has(name);
+    case "trustDomain":
+      return trustDomains.has(name);
+  }
 }
 
 const shown = <T extends object>(entries: Entries<T>) =>
@@ -255,6 +277,7 @@ function trustChanges(store: MemoryStore, registered: Registered, changed: Chang
         if (current !== null && isDeepStrictEqual(current.entry, root)) return "unchanged";
         refuseRivalTrustRoot(root, shown(trustRoots));
         const revision = write(store, trustRoots, root.name, root);
+        registered.trustDomains.add(root.config["trust_domain"]);
         const data = { name: root.name, revision, before: current?.revision ?? null };
         changed("trust.put", actor, terms, data);
         return current === null ? "created" : "updated";

@@ -38,6 +38,13 @@ import {
 export function createSelectorEnds(store: MemoryStore): SelectorEndLedger {
   const { gate } = store;
   return {
+    unknownNames: (names) =>
+      gate.run("unknownNames", () =>
+        MEMBERS.filter((member) => {
+          const name = names[member];
+          return name !== undefined && !store.wasRegistered(member, name);
+        }),
+      ),
     preview: (target, selector, limit) =>
       gate.run("previewEnd", () => preview(store, target, selector, limit)),
     request: (request) => gate.run("requestSelectorEnd", () => requestEnd(store, request)),
@@ -78,6 +85,8 @@ export function createSelectorEnds(store: MemoryStore): SelectorEndLedger {
       ),
   };
 }
+
+const MEMBERS = ["backendId", "role", "trustRoot", "trustDomain"] as const;
 
 function rowOf(store: MemoryStore, id: SelectorEndId): SelectorEndRow {
   const row = store.selectorEnds.get(id);

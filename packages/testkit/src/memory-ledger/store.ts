@@ -19,6 +19,7 @@ import {
   type LeaseId,
   type LedgerEvent,
   type RegisteredBackend,
+  type RegisteredNames,
   type SelectorEnd,
   type SelectorEndId,
   type Task,
@@ -90,6 +91,7 @@ export interface MemoryStore {
   /** Set by the catalog. */
   catalogVersion: () => number;
   backendIds: () => readonly BackendId[];
+  wasRegistered: (member: keyof RegisteredNames, name: string) => boolean;
   backendFacts: (id: BackendId) => Pick<RegisteredBackend, "type" | "revision" | "enabled"> | null;
   counter: number;
 }
@@ -110,6 +112,7 @@ export function createStore(clock: Clock): MemoryStore {
     selectorEnds: new Map(),
     catalogVersion: () => 0,
     backendIds: () => [],
+    wasRegistered: () => false,
     backendFacts: () => null,
     counter: 0,
   };

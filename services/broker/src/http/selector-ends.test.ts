@@ -90,4 +90,50 @@ describe("ends by selector", () => {
       ).status,
     ).toBe(404);
   });
+
+  it("refuse a name that was never registered, in words, and end nothing", async () => {
+    const { bench } = await withTasks();
+    for (const [selector, member, meant] of [
+      [{ backend: "ordres-db" }, "backend", "Did you mean orders-db?"],
+      [{ role: "orders-db/raeder" }, "role", "Did you mean orders-db/reader?"],
+      [{ trust_root: "acme.tset" }, "trust_root", "Did you mean acme.test?"],
+      [{ trust_domain: "acme.tset" }, "trust_domain", "Did you mean acme.test?"],
+      [{ workload: BOT, role: "nosuch-db/reader" }, "role", "`mayfly role list` shows"],
+    ] as const) {
+      for (const path of ["/v1/leases/end", "/v1/tasks/kill"]) {
+        for (const more of [{}, { dry_run: true }]) {
+          const refused = await end(bench, { selector, ...more }, path);
+          expect(refused.status, refused.text).toBe(422);
+          expect(refused.body).toMatchObject({
+            code: "invalid_input",
+            where: `body.selector.${member}`,
+            detail: expect.stringContaining("and there never was") as unknown,
+            todo: expect.stringMatching(/^Nothing was ended\. /) as unknown,
+          });
+          expect(at(refused, "todo")).toContain(meant);
+        }
+      }
+    }
+    expect((await bench.admin("GET", "/v1/ends")).body).toMatchObject({ items: [] });
+    expect(bench.upstream.all()).toHaveLength(2);
+    for (const path of ["/v1/leases", "/v1/ask/holders"]) {
+      const listed = await bench.admin("GET", `${path}?role=orders-db/raeder`);
+      expect(listed.body).toMatchObject({ code: "invalid_input", where: "query.role" });
+    }
+    const late = await bench.admin("GET", "/v1/ask/late?backend=ordres-db");
+    expect(late.body).toMatchObject({ code: "invalid_input", where: "query.backend" });
+  });
+
+  it("know a name that was deleted, and what is not registered but has its names", async () => {
+    const { bench } = await withTasks();
+    const idle = { selector: { role: "orders-db/secret" } };
+    expect((await end(bench, idle)).body).toMatchObject({ leases: 0 });
+    await bench.admin("DELETE", "/v1/roles/orders-db/secret");
+    expect((await end(bench, idle)).body).toMatchObject({ leases: 0 });
+    const listed = await bench.admin("GET", "/v1/leases?role=orders-db/secret");
+    expect(listed.body).toMatchObject({ items: [] });
+    for (const selector of [{ workload: "spiffe://acme.test/nobody" }, { initiator: "nobody" }]) {
+      expect((await end(bench, { selector })).status).toBe(200);
+    }
+  });
 });

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import {
   durationSeconds,
+  parseBackendId,
+  parseRoleName,
   parseTrustRootName,
   workloadName,
   type EndRequestBySelector,
@@ -276,6 +278,37 @@ export function describeSelecting(ledgerOf: () => LedgerUnderTest): void {
       ]);
       const { items } = await ledger.selectorEnds.list({ limit: 1, after: null });
       expect(items.map(({ id }) => id)).toEqual([end.id]);
+    });
+
+    test("B6 a name is unknown that was never registered; what was deleted or changed is known", async () => {
+      const { catalog, selectorEnds } = ledgerOf();
+      const backend = await registerBackend(ledgerOf());
+      const name = parseTrustRootName(unique("root"), "name");
+      const [before, now] = [`${unique("old")}.test`, `${unique("new")}.test`];
+      for (const domain of [before, now]) {
+        const config = { trust_domain: domain };
+        await catalog.putTrustRoot({ name, kind: "spiffe", config, enabled: true }, ADMIN);
+      }
+      const names = { backendId: backend.id, role: backend.role, trustRoot: name };
+      const known = async () => [
+        await selectorEnds.unknownNames({ ...names, trustDomain: before }),
+        await selectorEnds.unknownNames({ ...names, trustDomain: now }),
+      ];
+      expect(await known()).toEqual([[], []]);
+      await catalog.deleteRole(backend.role, ADMIN);
+      await catalog.deleteBackend(backend.id, ADMIN);
+      await catalog.deleteTrustRoot(name, ADMIN);
+      expect(await known()).toEqual([[], []]);
+      const other = unique("other");
+      const wrong = {
+        backendId: parseBackendId(other, "backend"),
+        role: parseRoleName(`${backend.id}/${other}`, "role"),
+        trustRoot: parseTrustRootName(other, "root"),
+        trustDomain: `${other}.test`,
+      };
+      expect(await selectorEnds.unknownNames(wrong)).toEqual(Object.keys(wrong));
+      expect(await selectorEnds.unknownNames({ ...names, role: wrong.role })).toEqual(["role"]);
+      expect(await selectorEnds.unknownNames({})).toEqual([]);
     });
   });
 }

@@ -29,7 +29,8 @@ const ending = { method: "post", tag: "security", caller: "administrator" } as c
 const ENDING =
   "The request is durable before anything ends; members are marked in batches, and it looks again " +
   "until a look finds nothing new, at least for `look`. With `dry_run` it says exactly what would " +
-  "end; `expect` takes the digest of that. No policy is asked.";
+  "end; `expect` takes the digest of that. No policy is asked. A backend, role, trust root or trust " +
+  "domain that was never registered is refused unless something is selected by it all the same.";
 
 export const SECURITY_OPERATIONS: readonly Operation[] = [
   {

@@ -10,8 +10,9 @@ import {
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { authorityOf, leaseFor, LEDGER } from "../author.ts";
+import { requireKnownNames } from "../known-names.ts";
 import { idParam, pageOf, readJson, readQuery } from "../read-json.ts";
-import type { Env } from "../request-scope.ts";
+import type { Env, HttpContext } from "../request-scope.ts";
 import {
   endLeaseSchema,
   eventsQuery,
@@ -32,7 +33,9 @@ export function leaseRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.get("/v1/leases", async (c) => {
     await authorityOf(c, ports, "read", LEDGER);
     const query = readQuery(c, leasesQuery);
-    const page = await ports.queries.leases(leaseFilter(query), pageOf(query));
+    const filter = leaseFilter(query);
+    const page = await ports.queries.leases(filter, pageOf(query));
+    await requireKnownFilter(c, ports, filter, page);
     return c.json({ items: page.items.map(leaseView), next: page.next });
   });
   app.get("/v1/leases/:id", async (c) => {
@@ -90,6 +93,25 @@ export function ledgerRoutes(app: Hono<Env>, ports: AppPorts): void {
     await authorityOf(c, ports, "verify", LEDGER);
     const input = await readJson(c, verifySchema);
     return c.json(verificationView(await ports.sequencer.verify(input.from ?? 0)));
+  });
+}
+
+/** A list of nothing is no answer to a name that nobody ever registered. */
+export async function requireKnownFilter(
+  c: HttpContext,
+  ports: AppPorts,
+  { backendId, role }: Pick<LeaseFilter, "backendId" | "role">,
+  { items }: { readonly items: readonly unknown[] },
+): Promise<void> {
+  if (items.length > 0) return;
+  await requireKnownNames(c, ports, {
+    names: {
+      ...(backendId === undefined ? {} : { backendId }),
+      ...(role === undefined ? {} : { role }),
+    },
+    where: "query",
+    hint: "",
+    finds: async () => false,
   });
 }
 

@@ -19,7 +19,7 @@ import {
   touchView,
   workloadExposureView,
 } from "../views/security-views.ts";
-import { leaseFilter } from "./leases.ts";
+import { leaseFilter, requireKnownFilter } from "./leases.ts";
 
 /** Three intervals of a sweep, by default: what is later was not merely waiting for its turn. */
 const LATE_SECONDS = 30;
@@ -34,6 +34,7 @@ export function questionRoutes(app: Hono<Env>, ports: AppPorts): void {
     const asked = query.exposed !== undefined || query.state !== undefined;
     const filter = { ...(asked ? {} : { exposed: true }), ...leaseFilter(query) };
     const page = await queries.holders(filter, pageOf(query));
+    await requireKnownFilter(c, ports, filter, page);
     return c.json({ items: page.items.map(holderView), next: page.next });
   });
   app.get("/v1/ask/touched", async (c) => {
@@ -65,6 +66,7 @@ export function questionRoutes(app: Hono<Env>, ports: AppPorts): void {
       ...range(query),
     };
     const page = await queries.lateEnds(filter, pageOf(query));
+    await requireKnownFilter(c, ports, filter, page);
     return c.json({ items: page.items.map(lateEndView), next: page.next });
   });
   app.get("/v1/ask/policies", async (c) => {

@@ -10,6 +10,7 @@ import {
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { authorityOf, authorOf, LEDGER } from "../author.ts";
+import { requireKnownNames } from "../known-names.ts";
 import { idParam, pageOf, readJson, readQuery } from "../read-json.ts";
 import { goneSignal } from "../reply-delivery.ts";
 import type { Env } from "../request-scope.ts";
@@ -47,6 +48,15 @@ function endRoute(app: Hono<Env>, ports: AppPorts, path: string, target: EndTarg
     const { actor: by, decisionId } = await ports.core.authorise(author, action, LEDGER);
     const selector = selectorOf(input.selector);
     const limit = input.limit ?? LISTED;
+    await requireKnownNames(c, ports, {
+      names: selector,
+      where: "body.selector",
+      hint: "Nothing was ended. ",
+      finds: async () => {
+        const found = await ports.selectorEnds.preview(target, selector, 1);
+        return found.tasks + found.leases + found.endingAlready > 0;
+      },
+    });
     if (input.dry_run === true) {
       const preview = await ports.selectorEnds.preview(target, selector, limit);
       return c.json(endPreviewView(target, selector, preview));
