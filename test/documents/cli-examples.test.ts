@@ -35,6 +35,11 @@ const NOT_RUN: Readonly<Record<string, string>> = {
 const ENDS_OTHERWISE: Readonly<Record<string, number>> = {
   // What is typed there, "y", is nothing of ours.
   "mayfly trace": 1,
+  // What they select, nobody holds there.
+  "mayfly task kill --workload spiffe://acme.test/agent/invoice-bot --dry-run": 1,
+  "mayfly task kill --trust-domain acme.test --look 10s --yes": 1,
+  "mayfly lease end --workload spiffe://acme.test/agent/invoice-bot --dry-run": 1,
+  "mayfly lease end --backend orders-db --role orders-db/writer --yes": 1,
   // The ledger of the examples has fewer entries.
   "mayfly ledger verify --from 18201 --via broker --json": 1,
   // The examples before it have deleted the last trust root, and that is a finding.

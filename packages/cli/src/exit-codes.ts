@@ -15,7 +15,9 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
   0: "Done.",
-  1: "Checked, and not in order: a broken chain, a failed policy test, a finding of `doctor`.",
+  1:
+    "Checked, and not in order: a broken chain, a failed policy test, a finding of `doctor`, a " +
+    "selection that matched nothing.",
   2: "The command line is wrong, or a confirmation was needed and not given. Nothing was done.",
   3: "The configuration or a file is not usable. Nothing was done.",
   4: "The broker or the ledger refused.",

@@ -200,6 +200,100 @@ describe("ends by selector", () => {
     expect(out).toMatch(/ending .*until 22:15 \(live\)/);
   });
 
+  /** A broker that answers these one after the other; what it was asked is in `bodies`. */
+  function answering(...answers: readonly { readonly status?: number; readonly body: unknown }[]) {
+    const bodies: unknown[] = [];
+    const questions: string[] = [];
+    const io: Partial<Io> = {
+      interactive: true,
+      ask: async (question) => {
+        questions.push(question);
+        return "y";
+      },
+      fetch: async (_to, { body }) => {
+        const { status = 200, body: answer } = answers[bodies.length] ?? { body: {} };
+        bodies.push(JSON.parse(typeof body === "string" ? body : "null"));
+        return Response.json(answer, { status });
+      },
+    };
+    return { io, bodies, questions };
+  }
+  const nothing = { ...preview, leases: 0, ending_already: 0, groups: [], lease_ids: [] };
+  const none = { ...report, leases: 0, appeared: 0, states: [], items: [] };
+  const changed = {
+    status: 409,
+    body: {
+      title: "Changed",
+      detail: "The set that would end is not the one that was looked at.",
+      code: "conflict",
+      todo: "Look again.",
+      where: "expect",
+    },
+  };
+
+  test("what matched nothing is said in words, and ends with 1", async () => {
+    const says = `nothing matched: there is no live lease of workload ${BOT}`;
+    const dry = answering({ body: nothing });
+    const looked = await run(`lease end --workload ${BOT} --dry-run`, dry.io);
+    expect(looked).toMatchObject({ code: 1 });
+    expect(looked.err).toContain(says);
+    for (const more of ["", " -q", " --json"]) {
+      const { io, bodies } = answering({ body: nothing }, { body: none });
+      const ended = await run(`lease end --workload ${BOT} --yes${more}`, io);
+      expect([more, ended.code]).toEqual([more, 1]);
+      expect(ended.err).toContain(says);
+      expect(bodies, "it is asked for all the same: something may appear").toHaveLength(2);
+      if (more === " --json") expect(JSON.parse(ended.out)).toEqual(none);
+    }
+    const tasks = answering({ body: { ...nothing, target: "tasks" } });
+    const kill = await run(`task kill --workload ${BOT} --dry-run`, tasks.io);
+    expect(kill.err).toContain("there is no active task of workload");
+    const late = answering({ body: nothing }, { body: report });
+    expect((await run(`lease end --workload ${BOT} --yes`, late.io)).code).toBe(0);
+    const dying = answering({ body: { ...nothing, ending_already: 1 } });
+    expect((await run(`lease end --workload ${BOT} --dry-run`, dying.io)).code).toBe(0);
+  });
+
+  test("a yes is to what was shown: what has changed by then is shown and asked again", async () => {
+    const now = { ...preview, leases: 3, digest: "cd".repeat(32) };
+    const { io, bodies, questions } = answering(
+      { body: preview },
+      changed,
+      { body: now },
+      { body: report },
+    );
+    const { code, err } = await run(`lease end --workload ${BOT}`, io);
+    expect(code, err).toBe(0);
+    expect(bodies.map((body) => (body as { expect?: string }).expect)).toEqual([
+      undefined,
+      preview.digest,
+      undefined,
+      now.digest,
+    ]);
+    expect(questions).toHaveLength(2);
+    expect(err).toMatch(/ends 2 leases[^]*has changed since it was shown[^]*ends 3 leases/);
+  });
+
+  test("a set that changes again and again is asked about three times, and nothing ends", async () => {
+    const { io, bodies, questions } = answering(
+      ...Array.from({ length: 9 }, (_, n) => (n % 2 === 0 ? { body: preview } : changed)),
+    );
+    const { code, err } = await run(`lease end --workload ${BOT}`, io);
+    expect([code, questions.length, bodies.length]).toEqual([4, 3, 6]);
+    expect(err).toContain("not the one that was looked at");
+  });
+
+  test("with --yes or --expect it is asked for once, for what is selected or for that set", async () => {
+    const yes = answering({ body: preview }, { body: report });
+    expect((await run(`lease end --workload ${BOT} --yes`, yes.io)).code).toBe(0);
+    expect(yes.bodies[1]).not.toHaveProperty("expect");
+    const digest = "ef".repeat(32);
+    const known = answering({ body: preview }, changed);
+    expect((await run(`lease end --workload ${BOT} --expect ${digest}`, known.io)).code).toBe(4);
+    expect(known.bodies[1]).toMatchObject({ expect: digest });
+    expect(known.questions).toHaveLength(1);
+  });
+
   test("nothing selected, or ids and a selection, is a mistake", async () => {
     for (const line of [
       "lease end",

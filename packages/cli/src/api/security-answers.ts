@@ -84,6 +84,7 @@ export type SelectorEndAnswer = z.output<typeof selectorEndAnswer>;
 
 export const endPreviewAnswer = z.object({
   target: text,
+  selector: z.record(text, text),
   tasks: count,
   leases: count,
   ending_already: count,

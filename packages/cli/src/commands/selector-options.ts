@@ -1,12 +1,13 @@
 import type { Command } from "commander";
+import type { JsonObject } from "@mayfly/spec";
 import {
   endPreviewAnswer,
   endReportAnswer,
   type EndPreviewAnswer,
 } from "../api/security-answers.ts";
 import { readAnswer } from "../api/answers.ts";
-import { usageError } from "../cli-error.ts";
-import { endReport, previewLines } from "../render/end-report.ts";
+import { CliError, usageError } from "../cli-error.ts";
+import { endReport, matchesNothing, nothingMatched, previewLines } from "../render/end-report.ts";
 import type { Session } from "../session.ts";
 
 /** What an end is aimed at, where no ids are given. */
@@ -79,30 +80,67 @@ export function byIds(ids: readonly string[], options: SelectorOptions, what: st
   return ids.length > 0;
 }
 
-/** Shows what would end, asks, ends it, and tells what became of each lease. */
+/** How often what would end is shown again because it changed before the yes to it. */
+const SHOWN_MAX = 3;
+
+/**
+ * Shows what would end, asks, ends it, and tells what became of each lease. A yes is to what was
+ * shown: if that has changed by then, nothing ends, and it is shown and asked again. `--yes` is to
+ * what is selected, whatever it is by then. What matched nothing ends the command with 1.
+ */
 export async function endSelected(
   session: Session,
-  path: "/v1/leases/end" | "/v1/tasks/kill",
+  path: EndPath,
   options: SelectorOptions,
 ): Promise<void> {
-  const api = session.api();
-  const selector = selectorOf(options);
-  const dry = await api.send("POST", path, { selector, dry_run: true });
-  const preview = readAnswer(endPreviewAnswer, dry);
-  if (options.dryRun === true) {
-    if (session.json) session.record(dry);
-    else showPreview(session, preview);
-    return;
+  for (let shown = 1; ; shown++) {
+    const dry = await session.api().send("POST", path, {
+      selector: selectorOf(options),
+      dry_run: true,
+    });
+    const preview = readAnswer(endPreviewAnswer, dry);
+    if (options.dryRun === true) {
+      if (session.json) session.record(dry);
+      else showPreview(session, preview);
+      if (matchesNothing(preview)) tellOfNothing(session, preview);
+      return;
+    }
+    await session.confirm(previewLines(preview), options.yes === true);
+    const isAsked = options.yes !== true && options.expect === undefined;
+    const expect = isAsked ? preview.digest : options.expect;
+    try {
+      const answer = await session.api().send("POST", path, endBody(options, expect));
+      showEnd(session, answer);
+      const { end, tasks, leases } = readAnswer(endReportAnswer, answer);
+      if (tasks + leases === 0) tellOfNothing(session, end);
+      return;
+    } catch (error) {
+      if (!isAsked || !hasChanged(error) || shown === SHOWN_MAX) throw error;
+      session.io.err("What would end has changed since it was shown. Nothing was ended.\n");
+    }
   }
-  await session.confirm(previewLines(preview), options.yes === true);
-  const answer = await api.send("POST", path, {
-    selector,
-    wait: options.wait,
-    ...(options.expect === undefined ? {} : { expect: options.expect }),
-    ...(options.look === undefined ? {} : { look: options.look }),
-    ...(options.reason === undefined ? {} : { reason: options.reason }),
-  });
-  showEnd(session, answer);
+}
+
+type EndPath = "/v1/leases/end" | "/v1/tasks/kill";
+
+const endBody = (options: SelectorOptions, expect: string | undefined): JsonObject => ({
+  selector: selectorOf(options),
+  wait: options.wait,
+  ...(expect === undefined ? {} : { expect }),
+  ...(options.look === undefined ? {} : { look: options.look }),
+  ...(options.reason === undefined ? {} : { reason: options.reason }),
+});
+
+const hasChanged = (error: unknown): boolean =>
+  error instanceof CliError && error.parts.code === "conflict" && error.parts.where === "expect";
+
+/** Also with `-q`: who sees no words would take it for done. With `--json` the counts say it. */
+function tellOfNothing(
+  session: Session,
+  selected: Pick<EndPreviewAnswer, "target" | "selector">,
+): void {
+  session.found();
+  if (!session.json) session.io.err(`${nothingMatched(selected)}\n`);
 }
 
 function showPreview(session: Session, preview: EndPreviewAnswer): void {

@@ -23,9 +23,24 @@ export function exposureSummaryText(exposure: ExposureSummaryAnswer, { io }: Ses
     : `${text}${known}, ${unknown} of them until nobody knows when`;
 }
 
+/** Whoever types a name wrong must not believe that something was killed. */
+export function nothingMatched({
+  target,
+  selector,
+}: Pick<EndPreviewAnswer, "target" | "selector">): string {
+  const what = target === "tasks" ? "active task" : "live lease";
+  return `nothing matched: there is no ${what} of ${selectorText(selector)}`;
+}
+
+const selectorText = (selector: Readonly<Record<string, string>>): string =>
+  Object.entries(selector)
+    .map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`)
+    .join(", ");
+
 /** What would end, as lines to be read before it is confirmed. */
 export function previewLines(preview: EndPreviewAnswer): readonly string[] {
   const { target, tasks, leases, ending_already: ending } = preview;
+  if (matchesNothing(preview)) return [nothingMatched(preview), `digest ${preview.digest}`];
   const what =
     target === "tasks"
       ? `kills ${counted(tasks, "task")}, with ${counted(leases, "lease")}`
@@ -43,6 +58,9 @@ export function previewLines(preview: EndPreviewAnswer): readonly string[] {
   ];
 }
 
+export const matchesNothing = (preview: EndPreviewAnswer): boolean =>
+  preview.tasks + preview.leases + preview.ending_already === 0;
+
 /** What is dead, what is dying and until when, then each lease. */
 export function endReport(report: EndReportAnswer, session: Session): string {
   const { end, exposure, states } = report;
@@ -54,12 +72,7 @@ export function endReport(report: EndReportAnswer, session: Session): string {
   const facts = factLines(
     [
       ["end", `${end.id}  ${isDone ? (end.result ?? "").replaceAll("_", " ") : "under way"}`],
-      [
-        "of",
-        Object.entries(end.selector)
-          .map(([name, value]) => `${name} ${value}`)
-          .join(", "),
-      ],
+      ["of", selectorText(end.selector)],
       ["tasks", report.tasks === 0 ? null : `${report.tasks} killed`],
       ["leases", stateTexts.length === 0 ? "none" : stateTexts.join(", ")],
       ["exposed", exposureSummaryText(exposure, session)],
