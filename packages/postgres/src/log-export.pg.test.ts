@@ -13,10 +13,12 @@ const { endTask, openTask } = ledgerFixtures;
 const NOTHING_KNOWN: KnownFacts = { before: null, head: null, installation: null };
 
 let ledger: TestLedger;
+let auditor: Awaited<ReturnType<TestLedger["open"]>>;
 let lines: readonly string[];
 let entries: number;
 beforeAll(async () => {
   ledger = await createTestLedger();
+  auditor = await ledger.open("mayfly_auditor");
   for (let turn = 0; turn < 4; turn++) {
     const task = await openTask(ledger.ports);
     await endTask(ledger.ports, task.id);
@@ -35,7 +37,6 @@ afterAll(() => ledger.close());
 
 /** As the auditor, who has nothing but views. */
 async function exported(from: number, limit: number): Promise<readonly string[]> {
-  const auditor = await ledger.open("mayfly_auditor");
   let text = "";
   for await (const page of (await auditor.exporter.open(from, limit)).pages()) text += page;
   return text.trimEnd().split("\n");
@@ -95,6 +96,25 @@ test("a range that was cut between two lines goes on in the next file", async ()
   expect(await verdict(cut)).toMatchObject({ ok: false, line: 4, logIndex: 3 });
   const rest = await exported(3, 1000);
   expect(await verdict([...cut, ...rest])).toMatchObject({ ok: true, from: 0, until: entries });
+});
+
+test("a header of a range that broke off is compared with the entries that others bring", async () => {
+  const rest = await exported(3, 1000);
+  for (const cut of [lines.slice(0, 4), lines.slice(0, 1)]) {
+    const files = [...cut, ...(await exported(cut.length - 1, 1000))];
+    expect(await verdict(files)).toMatchObject({ ok: true, until: entries });
+    const found = await verdict(files.with(0, otherHash(files[0] ?? "", "head_hash")));
+    expect(found).toMatchObject({ ok: false, line: 1, logIndex: entries - 1 });
+    expect(found.ok ? "" : found.problem).toContain("in a range further down");
+  }
+  // What nobody has reached nobody can compare.
+  const [short, shorter] = [await exported(3, 2), lines.slice(0, 4)];
+  const unread = [otherHash(shorter[0] ?? "", "head_hash"), ...shorter.slice(1), ...short];
+  expect(await verdict(unread)).toMatchObject({ ok: true, until: 5 });
+  const first = [...lines.slice(0, 4), ...rest];
+  const repeated = await verdict([first[0] ?? "", ...first]);
+  expect(repeated).toMatchObject({ ok: false, line: 2 });
+  expect(repeated.ok ? "" : repeated.problem).toContain("repeats the header before it");
 });
 
 test("beyond the end of the log there is nothing to export", async () => {

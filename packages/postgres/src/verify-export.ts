@@ -1,14 +1,16 @@
+import { isDeepStrictEqual } from "node:util";
 import { ERASED_WAITING_MAX, ErasedEntries } from "./erased-entries.ts";
 import type { ExportEntry, ExportHeader } from "./export-line.ts";
 import { CHAIN_START, chainHash, leafHash } from "./leaf-hash.ts";
 import { parseExportLine, type ParsedLine } from "./parse-export-line.ts";
+import { PROMISED_MAX, PromisedHeads } from "./promised-heads.ts";
 import { hashRaw } from "./row-leaf.ts";
 import { hex } from "./sql.ts";
 
 /** One line of one of the files, in their order. */
 export interface ExportedLine {
   readonly file: string;
-  /** From 1. */
+  /** From 1; 0 with a `text` of nothing for a file that is empty. */
   readonly line: number;
   readonly text: string;
   /** Whether a line feed ends it; the last one of a file that was cut has none. */
@@ -65,6 +67,8 @@ interface State {
   /** Of the range that is being read. */
   readonly header: ExportHeader;
   readonly place: Place;
+  /** Of ranges that broke off: what their headers say stands at their end. */
+  readonly promised: PromisedHeads;
   readonly erased: ErasedEntries<Place>;
 }
 type Wrong = Extract<ExportVerification, { ok: false }>;
@@ -93,10 +97,11 @@ export async function verifyExport(
   let ahead: Ahead | null = null;
   let last: Place = { file: "", line: 0 };
   for await (const each of lines) {
-    last = each;
-    const parsed = each.ended ? parseExportLine(each.text) : CUT;
-    if (ahead !== null) return explainGap(ahead, parsed, each);
-    const next = take(state, parsed, each, known);
+    const place = { file: each.file, line: Math.max(1, each.line) };
+    last = place;
+    const parsed = each.line === 0 ? EMPTY : each.ended ? parseExportLine(each.text) : CUT;
+    if (ahead !== null) return explainGap(ahead, parsed, place);
+    const next = take(state, parsed, place, known);
     if ("ok" in next) return next;
     if ("gap" in next) ahead = next;
     else state = next;
@@ -106,6 +111,10 @@ export async function verifyExport(
   return verdict(state, known, last);
 }
 
+const EMPTY: ParsedLine = {
+  kind: "wrong",
+  problem: "the file is empty: if its export broke off before the first line, leave it out",
+};
 const CUT: ParsedLine = { kind: "wrong", problem: "it was cut: no line feed ends it" };
 
 /** An entry came too early: the next line says whether two lines changed places. */
@@ -164,6 +173,7 @@ function begin(header: ExportHeader, place: Place, known: KnownFacts): State | W
     chain: before,
     header,
     place,
+    promised: new PromisedHeads(),
     erased: new ErasedEntries(),
   };
 }
@@ -194,8 +204,15 @@ function goOn(state: State, header: ExportHeader, place: Place): State | Wrong {
   if (header.before_hash !== state.chain) {
     return wrong(place, next, "this range does not follow from the one before: a hash was altered");
   }
+  if (isDeepStrictEqual(header, state.header)) {
+    return wrong(place, null, "this line repeats the header before it");
+  }
   const ended = endOfRange(state);
-  return ended ?? { ...state, header, place };
+  if (ended !== null) return ended;
+  if (next < state.header.until && !state.promised.add(state.header, state.place)) {
+    return wrong(place, null, `more than ${PROMISED_MAX} ranges broke off before their end`);
+  }
+  return { ...state, header, place };
 }
 
 /** A log only grows, and migrations only go forward. */
@@ -233,6 +250,11 @@ function takeEntry(state: State, entry: ExportEntry, place: Place): State | Wron
   if (named !== null && named !== state.installation) {
     const both = `${named} here, ${state.installation} in the header`;
     return wrong(place, next, `entry ${next} is of another installation: ${both}`);
+  }
+  const broken = state.promised.brokenAt(next + 1, entry.chain_hash);
+  if (broken !== null) {
+    const text = "`head_hash` is not that of its last entry, which is in a range further down";
+    return wrong(broken, next, text);
   }
   const isInstallationVouched = state.isInstallationVouched || named !== null;
   return { ...state, isInstallationVouched, next: next + 1, chain: entry.chain_hash };

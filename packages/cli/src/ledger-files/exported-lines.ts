@@ -47,6 +47,7 @@ async function* linesOf(path: string): AsyncGenerator<ExportedLine, void, undefi
     throw configError(`The file cannot be read (${codeOf(error)}).`, file, "Check the path.");
   }
   if (parts.length > 0) yield take(false);
+  else if (line === 0) yield { file, line, text: "", ended: true };
 }
 
 /** What is no UTF-8 becomes what is no JSON, so that it is found where it stands. */

@@ -89,6 +89,15 @@ describe("mayfly ledger export", () => {
     const cut = inFolder("cut.ndjson");
     await writeFile(cut, out.slice(0, -100));
     expect((await offline(`ledger verify ${cut}`)).out).toContain(`cut.ndjson:${EVENTS + 1}`);
+    const empty = inFolder("empty.ndjson");
+    await writeFile(empty, "");
+    const all = inFolder("again.ndjson");
+    await writeFile(all, out);
+    for (const files of [`${all} ${empty}`, `${empty} ${all}`, empty]) {
+      const ran = await offline(`ledger verify ${files}`);
+      expect(ran).toMatchObject({ code: 1 });
+      expect(ran.out).toContain("empty.ndjson:1  the file is empty");
+    }
     const binary = inFolder("binary.ndjson");
     await writeFile(binary, Buffer.from([0xff, 0xfe, 0x0a]));
     expect((await offline(`ledger verify ${binary}`)).out).toContain("no JSON object");
