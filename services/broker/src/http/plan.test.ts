@@ -166,6 +166,7 @@ it("GET /schemas/NAME answers anybody how a file is written, a secret only as a 
   expect(names.body).toMatchObject({
     items: expect.arrayContaining(["backend.fake.json"]) as unknown,
   });
+  expect((await bench.call("GET", "/schemas/")).body).toEqual(names.body);
   const schema = await bench.call("GET", "/schemas/backend.fake.json");
   expect(schema.body).toMatchObject({
     properties: {

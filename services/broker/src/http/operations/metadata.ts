@@ -38,6 +38,13 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
   },
   {
     ...by,
+    path: "/schemas/",
+    id: "listFileSchemasBelow",
+    summary: "The same, where a schema's name was taken off its address",
+    answers: { 200: json("Their names.", fileSchemasAnswer) },
+  },
+  {
+    ...by,
     path: "/schemas/:name",
     id: "fileSchema",
     summary: "One of these schemas",

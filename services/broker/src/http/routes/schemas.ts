@@ -1,7 +1,7 @@
 import type { Hono } from "hono";
 import { BrokerError } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import type { Env } from "../request-scope.ts";
+import type { Env, HttpContext } from "../request-scope.ts";
 
 const CACHED = { "Cache-Control": "public, max-age=300" } as const;
 
@@ -10,7 +10,10 @@ const CACHED = { "Cache-Control": "public, max-age=300" } as const;
  * Public, as editors fetch them without a token; they say what Mayfly is, not what is registered.
  */
 export function schemaRoutes(app: Hono<Env>, ports: AppPorts): void {
-  app.get("/schemas", (c) => c.json({ items: [...ports.fileSchemas.keys()] }, 200, CACHED));
+  const index = (c: HttpContext) => c.json({ items: [...ports.fileSchemas.keys()] }, 200, CACHED);
+  app.get("/schemas", index);
+  // As it is typed by who takes a schema's name off its address.
+  app.get("/schemas/", index);
   app.get("/schemas/:name", (c) => {
     const schema = ports.fileSchemas.get(c.req.param("name"));
     if (schema !== undefined) return c.json(schema, 200, CACHED);
