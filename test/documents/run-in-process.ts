@@ -23,6 +23,7 @@ export async function runInProcess(words: readonly string[], place: Place): Prom
   try {
     const io: Io = {
       out: (text) => (out += text),
+      written: () => Promise.resolve(null),
       err: (text) => (err += text),
       colours: { out: false, err: false },
       interactive: false,

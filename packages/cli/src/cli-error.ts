@@ -35,6 +35,13 @@ export const configError = (
   todo: string = ERROR_CODES.config_invalid.todo,
 ): CliError => new CliError({ code: "config_invalid", what, where, todo, exit: EXIT.config });
 
+/** What the command had to say is lost, or a part of it; `code` is the system's. */
+export const outputLost = (
+  code: string,
+  todo = "Make room for it, or name another place. What the command changed is changed.",
+): CliError =>
+  configError(`What the command says could not be written (${code}).`, "standard output", todo);
+
 /** Any failure as a {@link CliError}; what is none of ours is a defect and shows its text. */
 export function toCliError(error: unknown): CliError {
   if (error instanceof CliError) return error;

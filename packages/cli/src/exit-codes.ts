@@ -19,7 +19,7 @@ export const EXIT_MEANINGS: Readonly<Record<ExitCode, string>> = {
     "Checked, and not in order: a broken chain, a failed policy test, a finding of `doctor`, a " +
     "selection that matched nothing.",
   2: "The command line is wrong, or a confirmation was needed and not given. Nothing was done.",
-  3: "The configuration or a file is not usable. Nothing was done.",
+  3: "The configuration or a file is not usable: nothing was done; or the output was lost, to a full disk.",
   4: "The broker or the ledger refused.",
   5: "The broker, the ledger or a backend does not answer or cannot now. Trying again may help.",
   70: "A defect in the command.",

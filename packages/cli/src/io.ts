@@ -6,6 +6,11 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 export interface Io {
   /** What was asked for. */
   out(text: string): void;
+  /**
+   * Waits until all of it has been taken: null. Otherwise the system's code of why it was not, such
+   * as EPIPE of a reader that left or ENOSPC of a full disk; from then on nothing is written.
+   */
+  written(): Promise<string | null>;
   /** Errors, notes and questions. */
   err(text: string): void;
   /** Whether there is a terminal to colour, for either. */

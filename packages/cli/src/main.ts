@@ -6,9 +6,7 @@ import { runCli } from "./run-cli.ts";
 import { readVersion } from "./read-version.ts";
 
 const manifest = readFileSync(new URL("../package.json", import.meta.url), "utf8");
-// A reader that left, such as `head`, is no failure.
-process.stdout.on("error", () => process.exit(0));
-// Nor may one end this process before it has ended a task.
+// A reader that left may not end this process before it has ended a task.
 process.stderr.on("error", () => undefined);
 process.exitCode = await runCli(
   process.argv.slice(2),

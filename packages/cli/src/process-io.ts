@@ -3,6 +3,7 @@ import { Writable } from "node:stream";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { interruption } from "./api/interruptible-api.ts";
 import { configError } from "./cli-error.ts";
+import { codeOf } from "./ledger-files/system-code.ts";
 import type { Fetch, Io } from "./io.ts";
 
 const INPUT_BYTES_MAX = 1024 * 1024;
@@ -11,9 +12,23 @@ const INPUT_BYTES_MAX = 1024 * 1024;
 export function processIo(environment: Io["environment"], fetchFromNetwork: Fetch): Io {
   const { stdin, stdout, stderr } = process;
   const plain = (environment["NO_COLOR"] ?? "") !== "" || environment["TERM"] === "dumb";
+  let lost: string | null = null;
+  stdout.on("error", (error) => {
+    lost ??= codeOf(error);
+  });
   return {
     out: (text) => {
-      stdout.write(text);
+      if (lost === null) stdout.write(text);
+    },
+    written: async () => {
+      if (lost !== null) return lost;
+      // An error of an earlier write is this one's too, and told here before the event.
+      return await new Promise((resolve) => {
+        stdout.write("", (error) => {
+          if (error) lost ??= codeOf(error);
+          resolve(lost);
+        });
+      });
     },
     err: (text) => {
       stderr.write(text);

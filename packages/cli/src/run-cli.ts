@@ -1,14 +1,25 @@
 import { CommanderError, type Command } from "commander";
 import { createPaint } from "./render/paint.ts";
-import { toCliError, usageError, type CliError } from "./cli-error.ts";
+import { outputLost, toCliError, usageError, type CliError } from "./cli-error.ts";
 import { EXIT } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 import { createProgram } from "./program.ts";
 import { errorJson, errorText } from "./render/error-text.ts";
 import type { Ending } from "./session.ts";
 
-/** Runs one command line (without node and script) and answers how the process has to end. */
+/**
+ * Runs one command line (without node and script) and answers how the process has to end. What
+ * changes something goes on to its end although nobody reads what it says. A reader that left, such
+ * as `head`, is no failure; output that could not be written is one.
+ */
 export async function runCli(argv: readonly string[], io: Io, version: string): Promise<number> {
+  const code = await run(argv, io, version);
+  const lost = await io.written();
+  if (lost === null || lost === "EPIPE" || code !== EXIT.done) return code;
+  return fail(outputLost(lost), argv, io);
+}
+
+async function run(argv: readonly string[], io: Io, version: string): Promise<number> {
   const ending: Ending = { code: EXIT.done };
   const program = createProgram(io, ending, version);
   try {
@@ -17,12 +28,16 @@ export async function runCli(argv: readonly string[], io: Io, version: string): 
   } catch (error) {
     const failure = asFailure(error, program, argv);
     if (failure === null) return EXIT.done;
-    // What stands after `--` is another command's.
-    const own = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : argv.length);
-    if (own.includes("--json")) io.err(`${errorJson(failure.parts)}\n`);
-    else io.err(errorText(failure.parts, createPaint(io.colours.err)));
-    return failure.parts.exit;
+    return fail(failure, argv, io);
   }
+}
+
+function fail({ parts }: CliError, argv: readonly string[], io: Io): number {
+  // What stands after `--` is another command's.
+  const own = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : argv.length);
+  if (own.includes("--json")) io.err(`${errorJson(parts)}\n`);
+  else io.err(errorText(parts, createPaint(io.colours.err)));
+  return parts.exit;
 }
 
 /** Null for help and version, which commander throws too. */

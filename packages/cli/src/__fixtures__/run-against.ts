@@ -13,6 +13,7 @@ export async function runAgainst(url: string, line: string, more: Partial<Io> = 
   let [out, err] = ["", ""];
   const io: Io = {
     out: (text) => (out += text),
+    written: () => Promise.resolve(null),
     err: (text) => (err += text),
     colours: { out: false, err: false },
     interactive: false,

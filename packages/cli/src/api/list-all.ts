@@ -44,6 +44,8 @@ export async function listAll<T>(
       if (session.json) session.record(item);
       else items.push(readAnswer(shape, item));
     }
+    // Without a reader there is no end to what nobody takes.
+    if (session.json && (await session.io.written()) !== null) return { items, next: null };
     count += answer.items.length;
     if (answer.next !== null && answer.next === after) throw endless(path);
     after = answer.next ?? undefined;

@@ -17,6 +17,20 @@ const unreachable = (): never => {
   throw new TypeError("fetch failed");
 };
 
+test("output that nobody takes any more ends it, and counts as not exported", async () => {
+  let taken = 2;
+  const { code, err } = await runAgainst(
+    "http://127.0.0.1:1",
+    "ledger export --follow --via broker",
+    {
+      fetch: async () => ok(header(0, 1, 2), entry(0))(),
+      written: async () => (taken-- > 0 ? null : "EPIPE"),
+    },
+  );
+  expect(code).toBe(3);
+  expect(err).toContain("could not be written (EPIPE)");
+});
+
 /** Asks a broker that answers thus, one after the other, and is stopped after the last answer. */
 async function follow(answers: readonly (() => Response)[]) {
   const clock = createFakeClock();

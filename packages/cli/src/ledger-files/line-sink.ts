@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { configError } from "../cli-error.ts";
+import { configError, outputLost } from "../cli-error.ts";
 import { codeOf } from "./system-code.ts";
 import type { Session } from "../session.ts";
 
@@ -26,6 +26,10 @@ export async function openLineSink(session: Session, path: string | null): Promi
       write: async (bytes) => {
         lines += countLines(bytes);
         session.text(decoder.decode(bytes, { stream: true }));
+        // Else what nobody took would count as exported.
+        const lost = await session.io.written();
+        if (lost !== null)
+          throw outputLost(lost, "Go on after the last whole entry that was kept.");
       },
       close: async () => undefined,
     };
