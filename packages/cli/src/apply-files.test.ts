@@ -188,6 +188,15 @@ describe("mayfly apply --prune", () => {
       ["DELETE /v1/roles/a-db/old", '"4-disabled"'],
       ["DELETE /v1/trust/old", '"7"'],
     ]);
+    const code412 = "precondition_failed";
+    const problem = { title: "t", detail: "d", code: code412, todo: "Send the new ETag." };
+    broker.answers.set("DELETE /v1/roles/a-db/old", { status: 412, body: problem });
+    const rival = await runAgainst(url, `apply -f ${folder} --prune --yes`, {
+      environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN },
+    });
+    expect(rival.code).toBe(4);
+    expect(rival.err).toContain("Somebody else changed it meanwhile. Run it with --dry-run");
+    expect(rival.err).not.toContain("ETag");
   });
 });
 

@@ -86,7 +86,9 @@ function messageOf(parts: MayflyErrorParts): string {
     tag("policies", determiningPolicies.join(", ")) +
     tag("decision", decision) +
     tag("trace", trace);
-  const todo = hint === null || hint === undefined ? "" : ` ${hint}`;
+  // What is wrong with a value may be no whole sentence: "goal: is too long".
+  const stop = /[.!?]$/.test(what) ? "" : ".";
+  const todo = hint === null || hint === undefined ? "" : `${stop} ${hint}`;
   return plain(`${what}${todo} [${code}${tags}]`);
 }
 

@@ -315,6 +315,18 @@ function keptAfterAll(session: Session, { objects }: Step, failure: CliError): v
   session.found();
 }
 
+/** Preconditions are this command's own affair: what the broker says of them helps nobody here. */
+function todoAfter({ parts: { code, todo } }: CliError): string {
+  switch (code) {
+    case "interrupted":
+      return "Run it again: it goes on from where it stopped.";
+    case "precondition_failed":
+      return "Somebody else changed it meanwhile. Run it with --dry-run, and see what is left.";
+    default:
+      return `${todo} Then run it again: it goes on from where it stopped.`;
+  }
+}
+
 /** The failure itself, with what was done before it and what was not. */
 function stopped({ steps }: Plan, at: number, failure: CliError): CliError {
   const namesOf = (some: readonly Step[]): readonly string[] =>
@@ -322,10 +334,7 @@ function stopped({ steps }: Plan, at: number, failure: CliError): CliError {
   return new CliError(
     {
       ...failure.parts,
-      todo:
-        failure.parts.code === "interrupted"
-          ? "Run it again: it goes on from where it stopped."
-          : `${failure.parts.todo} Then run it again: it goes on from where it stopped.`,
+      todo: todoAfter(failure),
       more: {
         ...failure.parts.more,
         failed: namesOf(steps.slice(at, at + 1)),

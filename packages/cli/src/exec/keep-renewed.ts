@@ -20,8 +20,8 @@ export function keepRenewed(task: Task, around: Surroundings, over: AbortSignal)
   for (const credential of task.credentials) {
     keepOne(task, credential, around, over).catch((error: unknown) => {
       if (over.aborted || !task.isOpen) return;
-      const { what } = toCliError(error).parts;
-      around.warn(`mayfly: the credential of ${credential.role} is not renewed: ${what}`);
+      const { what, todo } = toCliError(error).parts;
+      around.warn(`mayfly: the credential of ${credential.role} is not renewed: ${what} ${todo}`);
     });
   }
 }

@@ -1,5 +1,9 @@
-/** Controls of terminals (C0, C1), and what is invisible or reorders text around it (bidi). */
-const UNSAFE = /[\p{Cc}\u061c\u200b-\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+/**
+ * Controls of terminals (C0, C1), and what is invisible or reorders text around it (bidi): all that
+ * Unicode has drawn as nothing but the sixteen variation selectors, which choose between two forms
+ * of one character.
+ */
+const UNSAFE = /[\p{Cc}\u2028\u2029[\p{Default_Ignorable_Code_Point}--[\ufe00-\ufe0f]]]/gv;
 
 /**
  * Text from elsewhere without what would move a cursor, change a colour or reorder what is read:
@@ -10,9 +14,11 @@ export const cleanText = (text: string): string =>
 
 /** One line of JSON in which the same characters are escapes: what reads it gets them unchanged. */
 export const jsonText = (value: unknown): string =>
-  JSON.stringify(value).replaceAll(
-    UNSAFE,
-    (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`,
+  JSON.stringify(value).replaceAll(UNSAFE, (character) =>
+    character
+      .split("")
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+      .join(""),
   );
 
 /** The same for every string in a JSON value, member names included. */

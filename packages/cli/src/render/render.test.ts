@@ -55,6 +55,11 @@ test("a table is as wide as its cells, and its colours do not move it", () => {
 
 test("text from elsewhere loses what a terminal would obey, and nothing else", () => {
   expect(cleanText("a\u001b[31mb\u009bc\u202ed\te\r\nf – ü 日本")).toBe("a�[31mb�c�d e f – ü 日本");
+  // Drawn as nothing: a soft hyphen, a word joiner, a byte order mark, a filler, "hi" in tags.
+  const unseen = "\u00ad\u2060\ufeff\u3164\u{e0068}\u{e0069}";
+  expect(cleanText(`a${unseen}b ❤\ufe0f`)).toBe("a������b ❤\ufe0f");
+  expect(jsonText(unseen)).toMatch(/^[\x20-\x7e]+$/);
+  expect(JSON.parse(jsonText(unseen))).toBe(unseen);
   expect(cleanStrings({ "k\u0007": ["\u0000", 1, null, { a: "b" }] })).toEqual({
     "k�": ["�", 1, null, { a: "b" }],
   });
