@@ -51,19 +51,21 @@ describe("of the places for mints", () => {
 
   test("one that has been silent for a while gets fewer, and again all once it answers", async () => {
     const { clock, begin, letGo, refusal } = setUp();
-    begin(PLACES_MAX_OF_SILENT);
+    const first = begin(PLACES_MAX_OF_SILENT);
     expect(refusal()).toBeNull();
     await clock.advance(SILENT_MS);
     expect(refusal()).toMatchObject({ code: "backend_unavailable" });
     // What was answered after so long is no sign of life: it may have run out of time.
     letGo.shift()?.();
     await clock.advance(0);
-    begin(1);
+    const later = begin(1);
     expect(refusal()).toMatchObject({ code: "backend_unavailable" });
     const [quick] = begin(1);
     letGo.pop()?.();
     await quick;
     expect(refusal()).toBeNull();
+    for (const resolve of letGo) resolve();
+    await Promise.all([...first, ...later]);
   });
 
   test("a mint that fails gives its place back", async () => {
