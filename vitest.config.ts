@@ -1,15 +1,13 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * Five projects, because they need different things from a process.
+ * Four projects, because they need different things from a process.
  *
  * | project     | files                                       | process                           |
  * | ----------- | ------------------------------------------- | --------------------------------- |
  * | unit        | beside their source; simulation: no server  | shared, no isolation (20x faster) |
  * | integration | `*.pg.test.ts`, `*.redis.test.ts`           | one each, real servers            |
- * | system      | `test/` without the two below               | the same                          |
- * | alone       | `test/` crash, chaos, edge, fuzz,           | the same, one file at a time      |
- * |             | documents and dev                           |                                   |
+ * | system      | `test/` without tidy                        | the same, one file at a time      |
  * | tidy        | `test/tidy`: rules of the repository        | one each, they start linters      |
  *
  * A test that keeps module state or patches a global belongs in `integration` or `system`.
@@ -17,17 +15,6 @@ import { defineConfig } from "vitest/config";
 const onePostgres = "./packages/testkit/src/vitest/global-setup.ts";
 const servers = ["**/*.pg.test.ts", "**/*.redis.test.ts"];
 const never = ["**/node_modules/**", "**/dist/**", "**/.mayfly/**", "**/__fixtures__/**"];
-
-/** A dozen processes at once, or the port of `npm run dev`: one file after the other. */
-const alone = ["crash", "chaos", "edge", "fuzz", "documents", "dev"].map(
-  (at) => `test/${at}/**/*.test.ts`,
-);
-const system = {
-  pool: "forks",
-  globalSetup: onePostgres,
-  testTimeout: 180_000,
-  hookTimeout: 180_000,
-} as const;
 
 export default defineConfig({
   test: {
@@ -74,22 +61,17 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          ...system,
           name: "system",
           include: ["test/**/*.test.ts"],
-          exclude: [...never, "test/tidy/**", "test/simulation/**", ...alone],
-          sequence: { groupOrder: 2 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          ...system,
-          name: "alone",
-          include: alone,
-          exclude: never,
+          exclude: [...never, "test/tidy/**", "test/simulation/**"],
+          pool: "forks",
+          globalSetup: onePostgres,
+          // Whole processes are started, killed and timed here: never two files at once. Two of them
+          // take two cores to their limit, and each is then several times slower.
           maxWorkers: 1,
-          sequence: { groupOrder: 3 },
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -101,7 +83,7 @@ export default defineConfig({
           pool: "forks",
           // The type-aware linter takes 20 s alone, and minutes on a busy machine.
           testTimeout: 300_000,
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

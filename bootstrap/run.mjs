@@ -48,7 +48,9 @@ async function main([command = "", ...args]) {
   console.log(`  ${summary}`);
   if (command === "test") return runSuite({ root, node, env, args });
   const program = PROGRAMS[command === "demo" ? "demo" : "dev"];
-  return runChild(node, [join(root, program), ...args], { cwd: root, env });
+  // Without it, SIGUSR1 opens a debugger on loopback, for every user of the machine.
+  const flags = ["--disable-sigusr1"];
+  return runChild(node, [...flags, join(root, program), ...args], { cwd: root, env });
 }
 
 try {

@@ -17,3 +17,9 @@ test.each([
   // Without it, SIGUSR1 has Node listen on a port of loopback, to whoever connects.
   expect(started[0]).toContain(" --disable-sigusr1 ");
 });
+
+test("so does the bootstrap, for the demo and for development", () => {
+  const text = readFileSync(join(CHECKOUT, "bootstrap/run.mjs"), "utf8");
+  expect(text).toContain('const flags = ["--disable-sigusr1"];');
+  expect(text).toContain("runChild(node, [...flags, ");
+});

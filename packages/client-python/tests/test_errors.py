@@ -15,6 +15,7 @@ from installation import (
     setting,
     token_of,
 )
+from mayfly.errors import Problem
 
 
 def refused(_agent: str = "bee", /, **more: object) -> mayfly.MayflyError:
@@ -151,3 +152,13 @@ def test_a_renewal_that_cannot_be_later_says_so() -> None:
             task.renew(task.credential(READER), "1m")
         assert error.value.code == "conflict"
         assert error.value.where == "ttl"
+
+
+def test_text_from_elsewhere_moves_no_cursor_and_hides_nothing() -> None:
+    problem = Problem(
+        code="denied",
+        message="red \x1b[31m, back \r, turned \u202e, hidden \u200b, deleted \x7f",
+        hint="first\nsecond",
+    )
+    text = str(mayfly.MayflyError(problem))
+    assert text == "denied: red ?[31m, back ?, turned ?, hidden ?, deleted ? first\nsecond"

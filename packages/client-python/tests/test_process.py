@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 from installation import line_of, logs_in, program, reason_of, state_of, until
+from mayfly import process
+from test_hostile import hostile
+from test_traceback import answer, opening
 
 READ = """
 import os, signal, sys, threading, time, mayfly
@@ -269,3 +274,16 @@ assert told.wait(60)
         task, _url = line_of(running).split()
         assert running.wait(60) == 0
     assert reason_of(task) == "the interpreter exited"
+
+
+def test_a_broker_that_does_not_answer_takes_no_time_from_the_tasks_of_another() -> None:
+    with hostile() as silent, hostile() as sound, socket.create_server(("127.0.0.1", 0)) as nobody:
+        silent.body = sound.body = answer()
+        with opening(silent) as first, opening(sound) as second:
+            # From here on its connections are taken by nobody, and answered never.
+            address = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+            first._state.broker = replace(first._state.broker, url=address)
+            process.cancel_open_tasks("the test ends", 4)
+            ends = [path for path, _ in sound.seen if path.endswith("/cancel")]
+            assert ends == [f"/v1/tasks/{second.id}/cancel"]
+            first._state.broker = replace(first._state.broker, url=silent.url)

@@ -138,11 +138,11 @@ def test_heartbeats_and_fresh_proofs_keep_it_alive() -> None:
 
 def test_a_killed_task_is_lost_and_no_success() -> None:
     async def body() -> None:
-        async with aopened(idle_timeout="2s") as task:
+        async with aopened(idle_timeout="10s") as task:
             await asyncio.to_thread(
                 admin, "POST", f"/v1/tasks/{task.id}/kill", {"reason": "compromised"}
             )
-            await asyncio.wait_for(task.lost.wait(), 10)
+            await asyncio.wait_for(task.lost.wait(), 60)
             with pytest.raises(mayfly.TaskLost):
                 task.check()
 

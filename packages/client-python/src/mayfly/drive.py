@@ -11,6 +11,7 @@ from typing import TypeVar
 import httpx
 
 from .broker import Broker
+from .broker_clock import BrokerClock
 from .errors import MayflyError, Problem, Unreachable
 from .steps import Answer, Flow, Given, Pause, Prove, Send, Step
 
@@ -26,6 +27,7 @@ class Driver:
         # A redirect would carry the token to somebody else. What goes over plain http goes to this
         # machine, and through no proxy that a variable names.
         self._client = httpx.Client(follow_redirects=False, trust_env=broker.is_https)
+        self.clock = BrokerClock()
 
     def run(self, flow: Flow[T], sleep: Callable[[float], None] = time.sleep) -> T:
         given: Given = None
@@ -72,6 +74,7 @@ class Driver:
                 response.close()
         except httpx.HTTPError as error:
             raise unreachable(step, error) from None
+        self.clock.heed(response.headers)
         return answer_of(response, body)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import httpx
 
 from .broker import Broker
+from .broker_clock import BrokerClock
 from .drive import Received, answer_of, unreachable
 from .errors import MayflyError
 from .steps import Answer, Flow, Given, Pause, Prove, Send, Step
@@ -22,6 +23,7 @@ class AsyncDriver:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._client = httpx.AsyncClient(follow_redirects=False, trust_env=broker.is_https)
+        self.clock = BrokerClock()
 
     async def run(self, flow: Flow[T]) -> T:
         given: Given = None
@@ -72,6 +74,7 @@ class AsyncDriver:
                 await response.aclose()
         except httpx.HTTPError as error:
             raise unreachable(step, error) from None
+        self.clock.heed(response.headers)
         return answer_of(response, body)
 
     async def close(self) -> None:

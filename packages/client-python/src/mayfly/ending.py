@@ -40,7 +40,7 @@ def end_task(
     if reason is not None:
         body["reason"] = reason
     for attempt in range(_ATTEMPTS_MAX):
-        left = max(1.0, until - time.monotonic())
+        left = max(min(1.0, seconds_max), until - time.monotonic())
         error: MayflyError
         try:
             answer = yield from _end(state, verb, body, left)

@@ -85,7 +85,12 @@ class MayflyError(Exception):
             text += f" {problem.hint}"
         if problem.retry_after is not None:
             text += f" Retry after {problem.retry_after:g} s."
-        return text if problem.trace is None else f"{text} (trace {problem.trace})"
+        return _plain(text if problem.trace is None else f"{text} (trace {problem.trace})")
+
+
+def _plain(text: str) -> str:
+    """Text from elsewhere moves no cursor on the terminal that shows it, and hides nothing."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
 class Denied(MayflyError):

@@ -43,13 +43,14 @@ def cancel_open_tasks(reason: str, seconds_max: float = _SECONDS_MAX) -> None:
     until = time.monotonic() + seconds_max
     states = list(_open.values())
     _open.clear()
-    for state in states:
-        left = until - time.monotonic()
-        if not state.is_here() or left <= 0:
+    for n, state in enumerate(states):
+        # A share each: one broker that does not answer takes no time from the tasks of another.
+        share = (until - time.monotonic()) / (len(states) - n)
+        if not state.is_here() or share <= 0:
             continue
         try:
             with Driver(state.broker) as driver:
-                driver.run(end_task(state, "cancel", reason, 0, hurry_seconds=left))
+                driver.run(end_task(state, "cancel", reason, 0, hurry_seconds=share))
         except Exception:
             # Of an interpreter that ends, anything may fail; the next task is tried all the same.
             log.warning(

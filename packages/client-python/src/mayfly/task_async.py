@@ -86,6 +86,10 @@ class AsyncTask:
     def lost_error(self) -> TaskLost | None:
         return self._state.lost
 
+    def seconds_left(self, credential: Credential) -> float:
+        """Until the credential expires, also where this machine's clock is wrong."""
+        return self._driver.clock.seconds_until(credential.expires_at)
+
     def check(self) -> None:
         """Raises :class:`~mayfly.TaskLost` if the task is over: for a loop between two steps."""
         self._state.require_usable()
