@@ -66,8 +66,8 @@ export default defineConfig({
           exclude: [...never, "test/tidy/**", "test/simulation/**"],
           pool: "forks",
           globalSetup: onePostgres,
-          // Whole processes are started, killed and timed here: never two files at once. Two of them
-          // take two cores to their limit, and each is then several times slower.
+          // Whole processes are started, killed and timed here: never two files at once. Two
+          // saturate two cores, and each is then several times slower.
           maxWorkers: 1,
           testTimeout: 300_000,
           hookTimeout: 300_000,
