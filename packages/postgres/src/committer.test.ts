@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { BrokerError } from "@mayfly/spec";
 import { createCommitter, type BatchResult, type Stage } from "./committer.ts";
@@ -89,7 +89,7 @@ describe("group commit", () => {
     const committer = createCommitter(ports, stage, { batchMax: 1, queueMax: 2, aloneMax: 1 });
     hold();
     const accepted = ["a"].map((each) => committer.submit(each));
-    await systemClock.sleep(1);
+    await vi.waitUntil(() => batches.length === 1);
     accepted.push(committer.submit("b"), committer.submit("c"));
     expect(await codeOf(committer.submit("d"))).toBe("busy");
     letGo();
