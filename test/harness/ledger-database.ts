@@ -27,7 +27,6 @@ export const rolePassword = (server: ServerAddress, role: string): string =>
 
 /** Makes a ledger with its queue, as an operator does, and lets broker and worker log in. */
 export async function createLedgerDatabase(server: ServerAddress): Promise<LedgerDatabase> {
-  await using _alone = await aloneOn(server);
   const name = `ledger_${randomBytes(6).toString("hex")}`;
   await asSuperuser(server, "postgres", (sql) => sql.unsafe(`CREATE DATABASE ${name}`));
   const url = server.url(name);
@@ -55,16 +54,6 @@ export async function createLedgerDatabase(server: ServerAddress): Promise<Ledge
     brokerUrl: server.url(name, "mayfly_broker", passwords.mayfly_broker),
     workerUrl: server.url(name, "mayfly_worker", passwords.mayfly_worker),
   };
-}
-
-/** Any number; whoever makes roles or databases on a shared server holds its lock meanwhile. */
-const MAKING = 731_001;
-
-/** Roles and the customer's database are the whole server's, and test files share it. */
-export async function aloneOn(server: ServerAddress): Promise<AsyncDisposable> {
-  const sql = postgres(server.url("postgres"), { max: 1, onnotice: () => undefined });
-  await sql`SELECT pg_advisory_lock(${MAKING})`;
-  return { [Symbol.asyncDispose]: () => sql.end({ timeout: 5 }) };
 }
 
 export async function asSuperuser<T>(

@@ -18,12 +18,7 @@ import {
   type Leak,
   type LeakSurroundings,
 } from "./leaks.ts";
-import {
-  aloneOn,
-  createLedgerDatabase,
-  rolePassword,
-  type LedgerDatabase,
-} from "./ledger-database.ts";
+import { createLedgerDatabase, rolePassword, type LedgerDatabase } from "./ledger-database.ts";
 import { registerOrders, TRUST_DOMAIN } from "./registration.ts";
 import { sharedServer, type ServerAddress } from "./server-address.ts";
 import {
@@ -241,15 +236,12 @@ const superuser = (url: string): postgres.Sql =>
 const ordersMade = new Map<string, Promise<OrdersDatabase>>();
 function ordersOn(server: ServerAddress): Promise<OrdersDatabase> {
   const where = `${server.host}:${server.port}`;
-  const made = ordersMade.get(where) ?? makeOrders(server);
+  const made =
+    ordersMade.get(where) ??
+    createOrdersDatabase(
+      { host: server.host, port: server.port, superuserUrl: server.url("postgres") },
+      rolePassword(server, "mayfly"),
+    );
   ordersMade.set(where, made);
   return made;
-}
-
-async function makeOrders(server: ServerAddress): Promise<OrdersDatabase> {
-  await using _alone = await aloneOn(server);
-  return await createOrdersDatabase(
-    { host: server.host, port: server.port, superuserUrl: server.url("postgres") },
-    rolePassword(server, "mayfly"),
-  );
 }

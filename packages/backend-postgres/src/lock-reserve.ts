@@ -26,8 +26,8 @@ const HOLD = `BEGIN;
  * Any role may take advisory locks until that table is full (SQLSTATE 53200): then nobody can log
  * in, or look at a shared catalog, and no lease could be ended for as long as the session lives.
  * An object that somebody holds has its entry already, and whoever else locks it needs a place
- * beside that entry alone, of which PostgreSQL has twice as many (its lock.c). So of
- * two sessions one always holds the catalogs, and never for longer than half a minute.
+ * beside that entry alone, of which PostgreSQL has twice as many (its lock.c). So of two sessions
+ * one always holds the catalogs, for {@link HOLD_MS}, and no longer than {@link FORGOTTEN_MS}.
  *
  * Several sessions can fill those places too. The one that holds then still can end them, since
  * it takes no lock anew.

@@ -57,7 +57,7 @@ export async function destroyRole(
       await destroyEverywhere(lane, batches, handle, deadline);
       return;
     } catch (thrown) {
-      if (!isCrowdedOut(thrown) || round >= CUTS_MAX) throw thrown;
+      if (!isCrowdedOut(thrown) || round >= CUTS_MAX || deadline.signal.aborted) throw thrown;
       const cut = await Promise.all(lane.reserves.map((reserve) => reserve.cut(handle)));
       if (!cut.includes(true)) throw thrown;
       await lane.host.clock.sleep(CUT_MS, deadline.signal);
