@@ -65,6 +65,8 @@ describe("mayfly apply refuses", () => {
     const text = await refusal({ "backends/a.yaml": `${BACKEND}enabeld: true\n` });
     expect(text).toMatch(/^error {2}enabeld: unknown key; leave it out$/m);
     expect(text).toMatch(/^where {2}DIR\/backends\/a\.yaml:4:1$/m);
+    const short = await refusal({ "backends/a.yaml": "backend: a-db\nconfig: {}\n" });
+    expect(short).toContain("type: is missing");
   });
 
   test("an object in another kind's folder, a key that stands twice, and what is no YAML", async () => {
@@ -198,6 +200,32 @@ describe("mayfly apply --prune", () => {
     expect(rival.err).toContain("Somebody else changed it meanwhile. Run it with --dry-run");
     expect(rival.err).not.toContain("ETag");
   });
+});
+
+test("policies under which who applies them could activate no others are told before a yes", async () => {
+  const text = '@id("a") permit (principal, action == Action::"issue", resource);\n';
+  await write({ "policies/a.cedar": text });
+  for (const path of ["backends", "roles", "trust"]) {
+    broker.answers.set(`GET /v1/${path}`, { body: { items: [] } });
+  }
+  const none = { digest: null, sources: [], activated_at: null };
+  broker.answers.set("GET /v1/policies", { body: none });
+  broker.answers.set("PUT /v1/policies", { body: { result: "created", digest: "d" } });
+  const policies = { kind: "policies", name: "policies", result: "created", changes: [] };
+  const planned = { ...policies, error: null, locks_out_caller: true };
+  broker.answers.set("POST /v1/plan", { body: { objects: [planned] } });
+  const told = "WARNING: under these policies you may activate no others.";
+  const options = { environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN } };
+  const dry = await runAgainst(url, `apply -f ${folder} --dry-run`, options);
+  expect([dry.code, dry.out], dry.err).toEqual([0, expect.stringContaining(told)]);
+  for (const line of [`apply -f ${folder}`, `policy activate ${folder}/policies`]) {
+    const refused = await runAgainst(url, line, options);
+    expect([refused.code, refused.err]).toEqual([2, expect.stringContaining(told)]);
+    expect(broker.requests.some(({ call }) => call.startsWith("PUT "))).toBe(false);
+  }
+  const meant = await runAgainst(url, `apply -f ${folder} --yes`, options);
+  expect(meant.code, meant.err).toBe(0);
+  expect(broker.requests.at(-1)?.call).toBe("PUT /v1/policies");
 });
 
 test("a tree of folders is not looked at without end", async () => {

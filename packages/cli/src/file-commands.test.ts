@@ -214,6 +214,8 @@ test("policy activate shows what comes and goes, and asks", async () => {
     },
   });
   broker.answers.set("PUT /v1/policies", { body: { result: "updated", digest: "ab".repeat(32) } });
+  const planned = { kind: "policies", name: "policies", result: "updated", changes: [] };
+  broker.answers.set("POST /v1/plan", { body: { objects: [{ ...planned, error: null }] } });
   const refused = await run("policy activate DIR/p");
   expect(refused.code).toBe(2);
   expect(refused.err).toMatch(/^\+ sub\/new\.cedar\n- old\.cedar\n/);

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Json } from "@mayfly/spec";
 import { DECISION, LEASE, lease, TASK, task } from "./__fixtures__/broker-answers.ts";
 import { runAgainst, type Ran } from "./__fixtures__/run-against.ts";
 import { TestBroker } from "./__fixtures__/test-broker.ts";
@@ -153,6 +154,28 @@ describe("questions", () => {
   test("changes are events, newest first", async () => {
     broker.answers.set("GET /v1/ask/changes", { body: { items: [], next: null } });
     expect((await run("ask changes --by bootstrap")).err).toContain("No event.");
+    const event = (kind: string, data: Record<string, Json>): Record<string, Json> => ({
+      id: `evt_${kind}`,
+      kind,
+      at: "2026-11-20T21:50:00.000Z",
+      log_index: 7,
+      actor: { kind: "administrator", name: "paula" },
+      task: null,
+      lease: null,
+      decision: DECISION,
+      data,
+    });
+    const items = [
+      event("role.put", { role: { name: "orders-db/reader" }, revision: 2 }),
+      event("trust.put", { root: { name: "acme.test", config: {} }, revision: 1 }),
+      event("backend.disabled", { id: "orders-db", revision: 1 }),
+      event("policies.activated", { digest: "9f2c".repeat(16) }),
+    ];
+    broker.answers.set("GET /v1/ask/changes", { body: { items, next: null } });
+    const { out } = await run("ask changes");
+    const of = out.split("\n").map((line) => line.split(/ {2,}/)[4]);
+    const named = ["orders-db/reader", "acme.test", "orders-db", "policies@9f2c9f2c"];
+    expect(of).toEqual(["OF", ...named, undefined]);
     expect(broker.requests[0]?.call).toContain("by=bootstrap");
   });
 });

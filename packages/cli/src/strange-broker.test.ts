@@ -1,8 +1,11 @@
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { createServer, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { lease, LEASE, TASK, task, TOKEN } from "./__fixtures__/broker-answers.ts";
+import { lease, LEASE, problem, TASK, task, TOKEN } from "./__fixtures__/broker-answers.ts";
 import { runAgainst } from "./__fixtures__/run-against.ts";
 import { TestBroker } from "./__fixtures__/test-broker.ts";
 
@@ -45,6 +48,13 @@ describe("an answer that no broker gives", () => {
     expect(code).toBe(5);
     expect(err).toContain("names itself");
     expect(broker.requests.length).toBeLessThan(4);
+  });
+
+  test("a refused export leaves no empty file behind, which the next one would stop at", async () => {
+    broker.answers.set("GET /v1/ledger/export", problem(422, "invalid_input"));
+    const output = join(tmpdir(), `mayfly-export-${process.pid}.ndjson`);
+    expect((await runAgainst(url, `ledger export --output ${output}`)).code).toBe(4);
+    expect(existsSync(output)).toBe(false);
   });
 
   test("a page of a proxy is told as one", async () => {

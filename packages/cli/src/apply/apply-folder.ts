@@ -9,8 +9,8 @@ import type { Session } from "../session.ts";
 import { objectText, summaryText, type ReportedObject } from "./apply-report.ts";
 import { readDesired, refuseLiterals, resolveDesired } from "./desired-objects.ts";
 import { findApplyFiles } from "./find-apply-files.ts";
-import { planObjects, preconditionOf, wouldChange, type PlannedPut } from "./plan-apply.ts";
-import { planPolicies, type PlannedPolicies } from "./plan-policies.ts";
+import { planActivation, planObjects, preconditionOf, type PlannedPut } from "./plan-apply.ts";
+import { planPolicies, type PlannedPolicies, type PlannedSource } from "./plan-policies.ts";
 import { planPrune, registeredShapes, type PlannedDeletion } from "./plan-prune.ts";
 
 export interface ApplyOptions {
@@ -31,6 +31,8 @@ interface Plan {
   readonly objects: readonly ReportedObject[];
   readonly steps: readonly Step[];
   readonly tests: PlannedPolicies["tests"];
+  /** To be told before a yes; null: of what is put, none is asked. */
+  readonly warning: string | null;
 }
 
 /**
@@ -60,12 +62,11 @@ export async function applyFolder(
     return;
   }
   const deletions = plan.objects.filter(({ action }) => action === "delete");
-  if (deletions.length > 0) {
-    const lines = deletions.map(({ kind, name, note }) =>
-      cleanText(`deletes ${kind} ${name}${note === null ? "" : `: ${note}`}`),
-    );
-    await session.confirm(lines, options.yes);
-  }
+  const lines = deletions.map(({ kind, name, note }) =>
+    cleanText(`deletes ${kind} ${name}${note === null ? "" : `: ${note}`}`),
+  );
+  if (plan.warning !== null) lines.push(plan.warning);
+  if (lines.length > 0) await session.confirm(lines, options.yes);
   await runSteps(session, plan, options);
 }
 
@@ -104,19 +105,24 @@ function activePolicies(answer: unknown) {
   return { digest, sources: sources.map(({ name, text }): PolicySource => ({ name, text })) };
 }
 
+interface JudgedPolicies extends PlannedPolicies {
+  /** To be told before a yes. */
+  readonly warning: string | null;
+}
+
 /**
  * As the broker compiles and permits them; its words name the file. Other comments, or other files
  * of the same policies, change nothing, and would be seen as a change for ever.
  */
-async function asJudged(api: BrokerApi, planned: PlannedPolicies): Promise<PlannedPolicies> {
-  if (planned.activate === null) return planned;
-  const texts = planned.activate.map(({ name, text }) => ({ name, text }));
-  if (await wouldChange(api, { policies: { sources: texts } })) return planned;
+async function asJudged(api: BrokerApi, planned: PlannedPolicies): Promise<JudgedPolicies> {
+  if (planned.activate === null) return { ...planned, warning: null };
+  const { changes, warning } = await planActivation(api, planned.activate);
+  if (changes) return { ...planned, warning };
   const sources = planned.sources.map((source) => ({
     ...source,
     action: source.action === "delete" ? ("keep" as const) : ("unchanged" as const),
   }));
-  return { ...planned, sources, activate: null };
+  return { ...planned, sources, activate: null, warning: null };
 }
 
 async function list<T>(
@@ -135,7 +141,7 @@ function assemble(
   api: BrokerApi,
   bodies: ReadonlyMap<PlannedPut["desired"], JsonObject>,
   puts: readonly PlannedPut[],
-  policies: PlannedPolicies & { readonly before: string | null },
+  policies: JudgedPolicies & { readonly before: string | null },
   deletions: readonly PlannedDeletion[],
 ): Plan {
   const objects: ReportedObject[] = [];
@@ -150,10 +156,14 @@ function assemble(
     const run = () => putObject(api, put, bodies.get(put.desired) ?? {});
     steps.push({ objects: [object], text, run });
   }
+  const isShown = ({ action }: PlannedSource): boolean =>
+    action !== "keep" && action !== "unchanged";
+  const firstShown = policies.sources.find(isShown);
   const sources = policies.sources.map((source): ReportedObject => {
     const { name, action } = source;
-    const shown = action === "keep" || action === "unchanged" ? null : source;
-    return { ...NOTHING, kind: "policy", name, action, source: shown };
+    const shown = isShown(source) ? source : null;
+    const note = source === firstShown ? policies.warning : null;
+    return { ...NOTHING, kind: "policy", name, action, note, source: shown };
   });
   objects.push(...sources);
   const { activate } = policies;
@@ -175,7 +185,7 @@ function assemble(
     };
     steps.push({ objects: [object], text: `deleted  ${kind} ${name}`, run });
   }
-  return { objects, steps, tests: policies.tests };
+  return { objects, steps, tests: policies.tests, warning: policies.warning };
 }
 
 const ACTIONS = {

@@ -1,5 +1,11 @@
 import { z } from "zod";
-import { backendOfRole, parseRoleName, type Json, type JsonObject } from "@mayfly/spec";
+import {
+  backendOfRole,
+  parseRoleName,
+  type Json,
+  type JsonObject,
+  type PolicySource,
+} from "@mayfly/spec";
 import { problemError } from "../api/problem-error.ts";
 import { readAnswer } from "../api/answers.ts";
 import type { BrokerApi } from "../api/broker-api.ts";
@@ -18,6 +24,8 @@ const plannedAnswer = z.object({
   /** Older brokers do not tell. */
   tag: z.string().nullable().optional(),
   error: z.record(z.string(), z.unknown()).nullable(),
+  /** Of policies; older brokers do not tell. */
+  locks_out_caller: z.boolean().optional(),
 });
 const planAnswer = z.object({ objects: z.array(plannedAnswer) });
 type PlannedAnswer = z.output<typeof plannedAnswer>;
@@ -86,16 +94,31 @@ function chunks<T>(items: readonly T[], size: number): readonly (readonly T[])[]
   return parts;
 }
 
-/** Whether the one thing that `body` describes would change; throws why it would be refused. */
-export async function wouldChange(
+/** What activating policies would do. */
+export interface PlannedActivation {
+  readonly changes: boolean;
+  /** To be told before a yes: whoever says it could not take it back. */
+  readonly warning: string | null;
+}
+
+/** Asks what activating these would do; throws why it would be refused. */
+export async function planActivation(
   api: Pick<BrokerApi, "send" | "url">,
-  body: JsonObject,
-): Promise<boolean> {
+  sources: readonly PolicySource[],
+): Promise<PlannedActivation> {
+  const body = { policies: { sources: sources.map(({ name, text }) => ({ name, text })) } };
   const { objects } = readAnswer(planAnswer, await api.send("POST", "/v1/plan", body));
   const [error] = objects.flatMap((each) => (each.error === null ? [] : [each.error]));
   if (error !== undefined) throw brokerError(error, api.url);
-  return objects.some(({ result }) => result !== "unchanged");
+  return {
+    changes: objects.some(({ result }) => result !== "unchanged"),
+    warning: objects.some((each) => each.locks_out_caller === true) ? LOCKS_OUT : null,
+  };
 }
+
+const LOCKS_OUT =
+  "WARNING: under these policies you may activate no others. Only another administrator, or the " +
+  "bootstrap token, can take it back.";
 
 function brokerError(error: Readonly<Record<string, unknown>>, url: string): CliError {
   const status = error["status"];

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { selectorEndAnswer, type SelectorEndAnswer } from "../api/security-answers.ts";
 import { listAll, noteMore, parseLimit, type PageOptions } from "../api/list-all.ts";
+import { firstOf } from "../render/fact-lines.ts";
 import { table } from "../render/table.ts";
 import { relativeText } from "../render/time-text.ts";
 import type { Session } from "../session.ts";
@@ -39,6 +40,8 @@ export const endCommands: CommandSet = (program, open) => {
     });
 };
 
+const REASON_SHOWN_MAX = 80;
+
 function showEnds(session: Session, ends: readonly SelectorEndAnswer[]): void {
   const { paint, io } = session;
   if (session.onlyIds(ends.map(({ id }) => id))) return;
@@ -58,7 +61,7 @@ function showEnds(session: Session, ends: readonly SelectorEndAnswer[]): void {
         return `${target} ${all.join(" ")}`;
       },
     },
-    { title: "REASON", cell: (end: SelectorEndAnswer) => end.reason },
+    { title: "REASON", cell: (end: SelectorEndAnswer) => firstOf(end.reason, REASON_SHOWN_MAX) },
   ];
   session.text(table(columns, ends, paint));
 }

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { eventAnswer, type EventAnswer } from "../api/answers.ts";
 import { instantOption } from "../api/instant-option.ts";
 import { listAll, noteMore, parseLimit, type PageOptions } from "../api/list-all.ts";
+import { cleanText } from "../render/clean-text.ts";
 import { summaryText } from "../render/fact-lines.ts";
 import { table } from "../render/table.ts";
 import { clockSecondsText } from "../render/time-text.ts";
@@ -68,9 +69,22 @@ export function showEvents(session: Session, events: readonly EventAnswer[]): vo
     { title: "BY", cell: (event: EventAnswer) => event.actor.name },
     {
       title: "OF",
-      cell: (event: EventAnswer) => event.lease ?? event.task ?? event.decision ?? "-",
+      cell: (event: EventAnswer) =>
+        event.lease ?? event.task ?? objectOf(event) ?? event.decision ?? "-",
     },
     { title: "DATA", cell: (event: EventAnswer) => summaryText(event.data, 80) },
   ];
   session.text(table(columns, events, paint));
 }
+
+/** What a change of the configuration was about: the event's data have its name, or the object. */
+function objectOf({ data }: EventAnswer): string | null {
+  const { id, name, role, root, digest, kid, end } = data;
+  const names = [id, name, nameOf(role), nameOf(root), digest, kid, end];
+  const found = names.find((each) => typeof each === "string");
+  if (typeof found !== "string") return null;
+  return found === digest ? `policies@${found.slice(0, 8)}` : cleanText(found);
+}
+
+const nameOf = (object: unknown): unknown =>
+  typeof object === "object" && object !== null && "name" in object ? object.name : undefined;

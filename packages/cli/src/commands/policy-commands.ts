@@ -6,6 +6,7 @@ import {
   readAnswer,
   type DecisionAnswer,
 } from "../api/answers.ts";
+import { planActivation } from "../apply/plan-apply.ts";
 import { registeredSources } from "../files/policy-files.ts";
 import { factLines, factsOf } from "../render/fact-lines.ts";
 import { clockSecondsText } from "../render/time-text.ts";
@@ -60,6 +61,8 @@ function activateCommand(policy: Command, open: (command: Command) => Session): 
         ...sources.map(({ name }) => `${known.has(name) ? "~" : "+"} ${name}`),
         ...before.filter(({ name }) => !names.has(name)).map(({ name }) => `- ${name}`),
       ];
+      const { warning } = await planActivation(api, sources);
+      if (warning !== null) plan.push(warning);
       await session.confirm(plan, options.yes === true);
       // Whoever activates others meanwhile is not overruled.
       const headers: Record<string, string> =

@@ -10,6 +10,7 @@ import {
   type ActivationAnswer,
 } from "../api/answers.ts";
 import type { PolicySource } from "@mayfly/spec";
+import { planActivation } from "../apply/plan-apply.ts";
 import { usageError } from "../cli-error.ts";
 import { cleanText } from "../render/clean-text.ts";
 import { table } from "../render/table.ts";
@@ -65,10 +66,11 @@ export function policyHistoryCommands(policy: Command, open: Open): void {
       const digest = await wholeDigest(session, given);
       const before = readAnswer(policiesAnswer, await api.get("/v1/policies")).digest;
       const now = before === null ? "none" : before.slice(0, 8);
-      await session.confirm(
-        [`policies@${now} → policies@${digest.slice(0, 8)}`],
-        options.yes === true,
-      );
+      const plan = [`policies@${now} → policies@${digest.slice(0, 8)}`];
+      const earlier = rawAnswer(policySourcesAnswer, await api.get(`/v1/policies/${digest}`));
+      const { warning } = await planActivation(api, earlier.sources);
+      if (warning !== null) plan.push(warning);
+      await session.confirm(plan, options.yes === true);
       // Whoever activates others meanwhile is not overruled.
       const headers: Record<string, string> = before === null ? {} : { "if-match": `"${before}"` };
       const answer = await api.send("POST", "/v1/policies/rollback", { digest }, headers);

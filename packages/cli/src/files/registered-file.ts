@@ -36,7 +36,7 @@ export function readRegisteredFile<T>(
   const documents = readYamlFile(path).filter((document) => document.value !== null);
   if (documents.length === 0) throw configError("The file holds no object.", path);
   return documents.map((document) => {
-    const parsed = shape.safeParse(document.value);
+    const parsed = shape.safeParse(document.value, { error: missingText });
     if (parsed.success) return { object: parsed.data, document };
     const [issue] = parsed.error.issues;
     const unknown = issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
@@ -48,3 +48,10 @@ export function readRegisteredFile<T>(
     throw configError(`${name}${what ?? "not acceptable"}`, document.placeOf(at));
   });
 }
+
+/** The library's words speak of `undefined`; whoever wrote the file left a key out. */
+const missingText = (issue: z.core.$ZodRawIssue): string | undefined => {
+  if (issue.input !== undefined) return undefined;
+  if (issue.code === "invalid_value") return `is missing; one of ${issue.values.join(", ")}`;
+  return issue.code === "invalid_type" ? "is missing" : undefined;
+};

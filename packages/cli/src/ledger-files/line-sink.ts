@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { configError, outputLost } from "../cli-error.ts";
 import { codeOf } from "./system-code.ts";
 import type { Session } from "../session.ts";
@@ -8,7 +8,7 @@ export interface LineSink {
   /** Whole lines so far. */
   lines(): number;
   write(bytes: Uint8Array): Promise<void>;
-  /** Makes what was written durable. */
+  /** Makes what was written durable; a file into which nothing was written is taken away again. */
   close(): Promise<void>;
 }
 
@@ -38,9 +38,11 @@ export async function openLineSink(session: Session, path: string | null): Promi
     const todo = "Name a file that does not exist, in a folder that does.";
     throw configError(`The file cannot be made (${codeOf(error)}).`, path, todo);
   });
+  let isBegun = false;
   return {
     lines: () => lines,
     write: async (bytes) => {
+      isBegun = true;
       try {
         await file.writeFile(bytes);
       } catch (error) {
@@ -52,6 +54,7 @@ export async function openLineSink(session: Session, path: string | null): Promi
     close: async () => {
       await file.sync();
       await file.close();
+      if (!isBegun) await rm(path);
     },
   };
 }

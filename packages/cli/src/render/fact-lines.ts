@@ -31,8 +31,12 @@ export function summaryText(value: Readonly<Record<string, unknown>>, most: numb
     ([, member]) => member !== null && typeof member !== "object",
   );
   const text = scalars.map(([name, member]) => `${name}=${scalarText(member)}`).join(" ");
-  return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+  return firstOf(text, most);
 }
+
+/** A text's beginning, of at most `most` characters, where all of it would break a table. */
+export const firstOf = (text: string, most: number): string =>
+  text.length <= most ? text : `${text.slice(0, most - 1)}…`;
 
 const scalarText = (value: unknown): string =>
   typeof value === "string" ? cleanText(value) : JSON.stringify(value ?? null);

@@ -36,6 +36,7 @@ import {
   planPolicies,
   rollBackPolicies,
   type PoliciesActivated,
+  type PoliciesPlanned,
 } from "../register/policies.ts";
 import { putRole, type RolePut } from "../register/roles.ts";
 import {
@@ -124,7 +125,7 @@ export interface Administration {
   /** Each answers what its counterpart above would change or refuse, and changes nothing. */
   planBackend(request: BackendPlanRequest, by: Author, context: CallContext): Promise<BackendPlan>;
   planTrustRoots(inputs: readonly unknown[], by: Author): Promise<readonly Planned[]>;
-  planPolicies(sources: readonly PolicySource[], by: Author): Promise<PoliciesActivated>;
+  planPolicies(sources: readonly PolicySource[], by: Author): Promise<PoliciesPlanned>;
   testTrustRoot(name: TrustRootName, by: Author, context: CallContext): Promise<TrustRootLook>;
   readBackend(id: BackendId, by: Author): Promise<DescribedBackend>;
   readRole(name: RoleName, by: Author): Promise<RegisteredRole>;

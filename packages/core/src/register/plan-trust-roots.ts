@@ -44,7 +44,9 @@ async function planOne(
   await requireAuthorised(parts, by, asksToRegisterTrust(root, existing ?? null));
   refuseRivalTrustRoot(root, [...roots.values()]);
   roots.set(root.name, root);
-  const [from, to] = [existing === undefined ? {} : membersOf(existing), membersOf(root)];
+  // A new one's configuration is shown member by member too: what makes administrators is in it.
+  const from = existing === undefined ? { config: {} } : membersOf(existing);
+  const to = membersOf(root);
   const changes = changedFields({ plain: from, shown: from }, { plain: to, shown: to });
   if (existing === undefined) return { name: root.name, put: "created", changes, tag: null };
   const put = changes.length === 0 ? "unchanged" : "updated";

@@ -4,13 +4,14 @@ import {
   type Actor,
   type ChangeTerms,
   type JsonObject,
+  type PolicyEngine,
   type PolicyId,
   type PolicySource,
   type Precondition,
   type Put,
 } from "@mayfly/spec";
 import { authorise, requireAuthorised, type Ask } from "../administer/authorise.ts";
-import type { Author } from "../administer/author.ts";
+import type { Author, IdentityAuthor } from "../administer/author.ts";
 import { decidedChange } from "../administer/decided-change.ts";
 import type { CoreParts } from "../core-parts.ts";
 
@@ -18,6 +19,11 @@ export interface PoliciesActivated {
   readonly put: Put;
   readonly digest: string;
   readonly policyIds: readonly PolicyId[];
+}
+
+export interface PoliciesPlanned extends PoliciesActivated {
+  /** Under them who asks could not activate policies any more; false of whom no policy is asked. */
+  readonly locksOut: boolean;
 }
 
 /**
@@ -80,15 +86,21 @@ export async function planPolicies(
   parts: CoreParts,
   sources: readonly PolicySource[],
   by: Author,
-): Promise<PoliciesActivated> {
+): Promise<PoliciesPlanned> {
   await requireAuthorised(parts, by, [ACTIVATE]);
   const compiled = parts.ports.policyCompiler.compile(sources);
   if (!compiled.ok) throw notCompiled(compiled.problems);
   const { digest, policyIds } = compiled.engine;
+  const locksOut = by.kind === "identity" && !permitsToActivate(compiled.engine, by);
   const active = (await parts.catalog.fresh()).snapshot.policies;
   const put = active === null ? "created" : active.digest === digest ? "unchanged" : "updated";
-  return { put, digest, policyIds };
+  return { put, digest, policyIds, locksOut };
 }
+
+const permitsToActivate = (engine: PolicyEngine, { workload }: IdentityAuthor): boolean =>
+  ACTIVATE.resources
+    .map((resource) => engine.administer({ action: ACTIVATE.action, workload, resource }))
+    .every(({ effect }) => effect === "permit");
 
 type Problems = Extract<
   ReturnType<CoreParts["ports"]["policyCompiler"]["compile"]>,

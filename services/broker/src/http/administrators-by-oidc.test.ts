@@ -311,6 +311,21 @@ describe("an administrator by OIDC", () => {
     expect((await bench.admin("GET", "/v1/roles")).status).toBe(200);
   });
 
+  it("is told by a plan of policies under which it could activate no others", async () => {
+    const activates = 'permit (principal, action == Action::"activate", resource);';
+    const { bench, paula } = await setUp(`${STAFF_POLICIES} @id("activates") ${activates}`);
+    const planBy = async (text: string, call: typeof paula) => {
+      const policies = { sources: [{ name: "a.cedar", text }] };
+      const { body } = await call("POST", "/v1/plan", { policies });
+      return (body as { objects: readonly unknown[] }).objects;
+    };
+    expect(await planBy(STAFF_POLICIES, paula)).toMatchObject([{ locks_out_caller: true }]);
+    const any = '@id("any") permit (principal, action == Action::"activate", resource);';
+    expect(await planBy(any, paula)).toMatchObject([{ locks_out_caller: false }]);
+    const admin: typeof paula = (method, path, body) => bench.admin(method, path, body);
+    expect(await planBy(STAFF_POLICIES, admin)).toMatchObject([{ locks_out_caller: false }]);
+  });
+
   it("ends its own tasks without asking policy, whatever policy says of administration", async () => {
     const never = '@id("never") forbid (principal, action in Action::"administer", resource);';
     const { bench } = await setUp(`${never}

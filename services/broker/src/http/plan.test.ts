@@ -134,6 +134,9 @@ describe("POST /v1/plan", () => {
     });
     const planned = await planOf(bench, { trust: [root("a"), root("b")] });
     expect(planned.map(({ result }) => result)).toEqual(["created", "refused"]);
+    // Member by member: in one piece, what makes administrators would be hard to see in it.
+    const paths = planned[0]?.changes.map(({ path }) => path);
+    expect(paths).toEqual(expect.arrayContaining(["config.issuer", "config.initiators"]));
   });
 
   it("makes the self-check that registering makes, and none for what stays as it is", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createBrokerBench, type BrokerBench } from "../testing/broker-bench.ts";
 import { READER, WRITER } from "../testing/registered.ts";
-import { at, exchange, listAt, opened, readerTask } from "../testing/token-form.ts";
+import { at, exchange, listAt, opened, readerTask, textAt } from "../testing/token-form.ts";
 
 const BOT = "spiffe://acme.test/agent/bot";
 const MALLORY = "spiffe://acme.test/agent/mallory";
@@ -116,5 +116,11 @@ describe("the questions of security teams", () => {
       expect([question, asked.status]).toEqual([question, 403]);
     }
     expect((await ask(bench, "holders?who=me")).status).toBe(422);
+    const range = "from=2026-11-30T00:00:00Z&until=2026-11-01T00:00:00Z";
+    const refused = await ask(bench, `touched?workload=${BOT}&${range}`);
+    expect([refused.status, textAt(refused, "where")]).toEqual([422, "query.until"]);
+    const day = await ask(bench, "late?from=2026-02-30T00:00:00Z");
+    expect(textAt(day, "detail")).toContain("expected an instant such as");
+    expect(textAt(await ask(bench, "touched"), "detail")).toBe("query.workload: is missing");
   });
 });

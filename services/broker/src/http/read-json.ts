@@ -45,12 +45,21 @@ export function readQuery<T>(c: HttpContext, schema: z.ZodType<T>): T {
     }
     values.set(name, value);
   }
-  return parsed(schema, Object.fromEntries(values), "query");
+  const query = parsed(schema, Object.fromEntries(values), "query");
+  refuseBackwards(values);
+  return query;
+}
+
+/** An empty answer to a range whose ends were swapped would look like "nothing happened". */
+function refuseBackwards(values: ReadonlyMap<string, string>): void {
+  const [from, until] = ["from", "until"].map((name) => Date.parse(values.get(name) ?? ""));
+  if (from === undefined || until === undefined || !(until < from)) return;
+  throw new InvalidInput("query.until: is before query.from", { where: "query.until" });
 }
 
 /** Throws {@link InvalidInput} for the first issue, with its path; an unknown key is named. */
 export function parsed<T>(schema: z.ZodType<T>, value: unknown, root: string): T {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: missingText });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   if (issue === undefined) throw new InvalidInput(`${root}: not acceptable`, { where: root });
@@ -63,6 +72,12 @@ export function parsed<T>(schema: z.ZodType<T>, value: unknown, root: string): T
   const why = unknownKey === undefined ? issue.message : "unknown member; leave it out";
   throw new InvalidInput(`${where}: ${why}`, { where });
 }
+
+/** The library's words speak of `undefined`; whoever sent JSON left a member out. */
+const missingText = ({ code, input }: z.core.$ZodRawIssue): string | undefined =>
+  input === undefined && (code === "invalid_type" || code === "invalid_value")
+    ? "is missing"
+    : undefined;
 
 const shown = (part: PropertyKey): string => shownName(String(part));
 
@@ -99,7 +114,9 @@ export const pageOf = (query: {
 /** `15m`, `90s`, `2h`, `1d`, or whole seconds: the same words as in a task descriptor. */
 export { duration as durationSchema } from "@mayfly/core";
 
-const instant = z.iso.datetime({ offset: true }).transform((text) => instantMs(Date.parse(text)));
+const instant = z.iso
+  .datetime({ offset: true, error: "expected an instant such as 2026-11-20T22:15:00Z" })
+  .transform((text) => instantMs(Date.parse(text)));
 
 export const timeRange = { from: instant.optional(), until: instant.optional() };
 

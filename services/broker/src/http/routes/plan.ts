@@ -51,11 +51,12 @@ async function policiesView(
 ): Promise<JsonObject> {
   const name = "policies";
   try {
-    const { put, digest } = await ports.core.planPolicies(sources, by);
+    const { put, digest, locksOut } = await ports.core.planPolicies(sources, by);
     const before = (await ports.core.catalogView()).policies?.digest ?? null;
     const changes =
       put === "unchanged" ? [] : [{ path: "digest", from: before, to: digest, secret: false }];
-    return plannedView("policies", { name, put, changes, tag: before }, c, ports);
+    const planned = plannedView("policies", { name, put, changes, tag: before }, c, ports);
+    return { ...planned, locks_out_caller: locksOut };
   } catch (error) {
     if (!BrokerError.is(error)) throw error;
     return plannedView("policies", { name, refused: error }, c, ports);

@@ -164,6 +164,9 @@ export const planAnswer = z.strictObject({
         .nullable()
         .meta({ description: "The ETag of what it was compared with. Null: it is not there." }),
       error: problemSchema.nullable(),
+      locks_out_caller: z.boolean().optional().meta({
+        description: "Of policies: under them the caller could not activate policies any more.",
+      }),
     }),
   ),
 });
