@@ -65,7 +65,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [...never, "test/tidy/**", "test/simulation/**"],
           pool: "forks",
-          globalSetup: onePostgres,
+          globalSetup: [onePostgres, "./test/harness/bundled-programs.ts"],
           // Whole processes are started, killed and timed here: never two files at once. Two
           // saturate two cores, and each is then several times slower.
           maxWorkers: 1,

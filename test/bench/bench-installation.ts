@@ -13,6 +13,7 @@ import { createBrokerApi, type BrokerApi } from "../harness/broker-api.ts";
 import { createLedgerDatabase, type LedgerDatabase } from "../harness/ledger-database.ts";
 import { accepted, BACKEND, backendConfig, TRUST_DOMAIN } from "../harness/registration.ts";
 import {
+  SOURCES,
   startService,
   type Environment,
   type ServiceName,
@@ -92,12 +93,10 @@ export async function startBenchInstallation(
   const ledger = connection(started, ledgerDatabase.url);
   const customer = connection(started, server.url("orders"));
   const environment = environmentOf(world, ledgerDatabase, keyFile, options.settings ?? {});
-  const worker = await startService("worker", environment("worker"));
+  const worker = await startService("worker", environment("worker"), SOURCES);
   started.defer(() => worker.kill());
-  const broker = await startService("broker", {
-    ...environment("broker"),
-    ...options.broker,
-  });
+  const own = { ...environment("broker"), ...options.broker };
+  const broker = await startService("broker", own, SOURCES);
   started.defer(() => broker.kill());
   const listening = await broker.line("broker listens");
   const { port } = JSON.parse(listening) as { readonly port: number };

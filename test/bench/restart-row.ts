@@ -1,5 +1,5 @@
 import { createBrokerApi } from "../harness/broker-api.ts";
-import { startService } from "../harness/service-process.ts";
+import { SOURCES, startService } from "../harness/service-process.ts";
 import { BACKEND } from "../harness/registration.ts";
 import { pause, until } from "../harness/until.ts";
 import {
@@ -95,7 +95,7 @@ async function startOnce(mayfly: BenchInstallation, round: number): Promise<Star
   await using started = new AsyncDisposableStack();
   const [worker, broker] = await Promise.all(
     (["worker", "broker"] as const).map(async (name) => {
-      const service = await startService(name, mayfly.environment(name));
+      const service = await startService(name, mayfly.environment(name), SOURCES);
       started.defer(() => service.kill());
       return service;
     }),

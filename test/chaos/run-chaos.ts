@@ -4,6 +4,7 @@ import { createDraw, type Draw } from "../simulation/draw.ts";
 import {
   accepted,
   BRIEF_ISSUE,
+  bundlePrograms,
   startInstallation,
   startRestartable,
   until,
@@ -12,7 +13,6 @@ import {
   type Leak,
   type RunningBroker,
 } from "../harness/index.ts";
-import { bundlePrograms } from "./bundle.ts";
 import { BRIEF, BRIEF_ROLE, live, operate } from "./agents.ts";
 import { keepMigrating } from "./migrations.ts";
 import { misfortunes, startRestartableRedis, type Servers } from "./misfortunes.ts";

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { checkSchema } from "@mayfly/postgres";
 import { QUEUE_SCHEMA } from "@mayfly/composition";
-import { asSuperuser, sharedServer, startProcess, until } from "../harness/index.ts";
+import { asSuperuser, sharedServer, startProcess, testPrograms, until } from "../harness/index.ts";
 
 interface Ran {
   /** Of the schema when the first run was dead; null: none. */
@@ -19,7 +19,11 @@ async function killedAt(trap: string): Promise<Ran> {
   await asSuperuser(server, "postgres", (sql) => sql.unsafe(`CREATE DATABASE ${name}`));
   const url = server.url(name);
   const run = async (own: Readonly<Record<string, string>>) => {
-    const migrator = await startProcess("migrator", { MAYFLY_DATABASE_URL: url, ...own });
+    const migrator = await startProcess(
+      "migrator",
+      { MAYFLY_DATABASE_URL: url, ...own },
+      testPrograms(),
+    );
     return { exit: await migrator.exited, output: () => migrator.output() };
   };
   try {

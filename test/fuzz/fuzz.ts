@@ -4,7 +4,7 @@
  * Exit code 1 when any answer was wrong or anything was minted, registered or left behind.
  */
 import { parseArgs } from "node:util";
-import { startInstallation, startRestartable } from "../harness/index.ts";
+import { SOURCES, startInstallation, startRestartable } from "../harness/index.ts";
 import { fuzzInProcess, fuzzOverSockets } from "./fuzz-all.ts";
 import { together, type FuzzRun } from "./run-fuzz.ts";
 
@@ -38,7 +38,11 @@ async function fuzz(requests: number, seed: string): Promise<FuzzRun> {
   const options = { inProcess: requests - overSockets, overSockets, seed, say: tell };
   const first = await fuzzInProcess(options);
   await using server = await startRestartable();
-  await using mayfly = await startInstallation({ ledgerServer: server, customerServer: server });
+  await using mayfly = await startInstallation({
+    ledgerServer: server,
+    customerServer: server,
+    programs: SOURCES,
+  });
   return together([first, await fuzzOverSockets(mayfly, options)]);
 }
 

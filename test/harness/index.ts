@@ -25,6 +25,7 @@ export {
   TRUST_DOMAIN,
   WRITER,
 } from "./registration.ts";
+export { bundlePrograms } from "./bundle-programs.ts";
 export { startRestartable, type Restartable } from "./restartable-server.ts";
 export { sharedServer, type ServerAddress } from "./server-address.ts";
 export {
@@ -40,4 +41,5 @@ export {
   type Installation,
   type RunningBroker,
 } from "./start-installation.ts";
+export { testPrograms } from "./test-programs.ts";
 export { pause, until } from "./until.ts";

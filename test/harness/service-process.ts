@@ -45,8 +45,12 @@ const READY: Readonly<Record<ServiceName, string>> = {
 
 const REPOSITORY = join(import.meta.dirname, "../..");
 /** What each process runs: the file with its `main`. */
-export type Programs = Readonly<Record<ProcessName, string>>;
+export interface Programs extends Readonly<Record<ProcessName, string>> {
+  /** Where Node keeps what it compiled of them. A process that is killed writes nothing there. */
+  readonly compiled: string;
+}
 export const SOURCES: Programs = {
+  compiled: join(REPOSITORY, ".mayfly/compiled"),
   broker: join(REPOSITORY, "services/broker/src/main.ts"),
   worker: join(REPOSITORY, "services/worker/src/main.ts"),
   migrator: join(REPOSITORY, "packages/cli/src/main.ts"),
@@ -56,8 +60,6 @@ const ARGUMENTS: Readonly<Record<ProcessName, readonly string[]>> = {
   worker: [],
   migrator: ["migrate", "--json"],
 };
-/** What Node compiled once: a third of a start. A process that is killed writes nothing there. */
-const COMPILED = join(REPOSITORY, ".mayfly/compiled");
 /** A start takes a core for seconds. What runs already is not starved by a dozen of them. */
 const starts = createSlots(2);
 
@@ -65,7 +67,7 @@ const starts = createSlots(2);
 export const startService = (
   service: ServiceName,
   environment: Environment,
-  programs: Programs = SOURCES,
+  programs: Programs,
 ): Promise<ServiceProcess> => starts.run(() => startReady(service, environment, programs));
 
 async function startReady(
@@ -87,7 +89,7 @@ async function startReady(
 export async function startProcess(
   name: ProcessName,
   environment: Environment,
-  programs: Programs = SOURCES,
+  programs: Programs,
 ): Promise<ServiceProcess> {
   const lines: string[] = [];
   const guarded = await startGuarded({
@@ -99,7 +101,7 @@ export async function startProcess(
     env: {
       PATH: process.env["PATH"] ?? "",
       NODE_NO_WARNINGS: "1",
-      NODE_COMPILE_CACHE: COMPILED,
+      NODE_COMPILE_CACHE: programs.compiled,
       ...environment,
     },
     input: undefined,

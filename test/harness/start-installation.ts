@@ -28,6 +28,7 @@ import {
   type ServiceName,
   type ServiceProcess,
 } from "./service-process.ts";
+import { testPrograms } from "./test-programs.ts";
 import { until } from "./until.ts";
 
 export interface InstallationOptions {
@@ -37,7 +38,7 @@ export interface InstallationOptions {
   readonly customerServer?: ServerAddress;
   /** MAYFLY_ variables of every process; they replace the short times of the tests. */
   readonly settings?: Environment;
-  /** Default: the sources, as they are. */
+  /** Default: those that the run of the tests bundled. */
   readonly programs?: Programs;
   /** Where processes reach the two, for instance through a proxy. Default: at their own ports. */
   readonly ports?: { readonly ledger: number; readonly customer: number };
@@ -143,8 +144,9 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
     workerUrl: atPort(ledgerDatabase.workerUrl, ports?.ledger),
   };
   const environment = environmentOf(reached, sealingKeyFile, options.settings ?? {});
+  const programs = options.programs ?? testPrograms();
   const start = async (service: ServiceName, own: Environment): Promise<ServiceProcess> => {
-    const one = await startService(service, environment(service, own), options.programs);
+    const one = await startService(service, environment(service, own), programs);
     processes.push(one);
     return one;
   };

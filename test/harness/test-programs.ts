@@ -1,0 +1,6 @@
+import { inject } from "vitest";
+import type {} from "./bundled-programs.ts";
+import type { Programs } from "./service-process.ts";
+
+/** What this run of the tests has bundled; in the project `system` only. */
+export const testPrograms = (): Programs => inject("mayflyPrograms");
