@@ -37,6 +37,10 @@ export interface RunningBroker {
 /** Node's limits on a request: a slow or endless one is cut. */
 const HEADERS_MS_MAX = 10_000;
 const REQUEST_MS_MAX = 30_000;
+/** How often Node looks for such; its own half a minute would make 40 s of the 10. */
+const LIMITS_LOOK_MS = 2_000;
+/** Who takes no whole answer for so long is cut off: it is in memory until then. */
+const UNREAD_MS_MAX = 60_000;
 const HEADER_BYTES_MAX = 32 * 1024;
 /** How old an answer of `/readyz` may be: it asks the ledger that exchanges need. */
 const READINESS_MS_MAX = 1000;
@@ -170,8 +174,11 @@ async function listen(
     limits: {
       headersTimeout: HEADERS_MS_MAX,
       requestTimeout: REQUEST_MS_MAX,
+      connectionsCheckingInterval: LIMITS_LOOK_MS,
       maxHeaderSize: HEADER_BYTES_MAX,
     },
+    unreadMsMax: UNREAD_MS_MAX,
+    clock: parts.clock,
     tls: tls?.pair ?? null,
   });
   if (tls !== null) served = createServedTls(setCertificate, tls.paths, tls.pair, parts);

@@ -119,6 +119,8 @@ describe("a broker with a certificate", () => {
       isStopping: () => false,
       connectionsMax: 10,
       limits: {},
+      unreadMsMax: 60_000,
+      clock,
       tls: pair,
       overrideGlobalObjects: false,
     });

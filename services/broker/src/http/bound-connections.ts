@@ -1,5 +1,6 @@
-import type { RequestListener, Server } from "node:http";
+import type { RequestListener, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { Clock } from "@mayfly/spec";
 
 /**
  * Requests of one connection that are not answered yet. Node begins every pipelined request at
@@ -39,4 +40,23 @@ export function boundPipelining(listener: RequestListener): RequestListener {
     });
     listener(request, response);
   };
+}
+
+/**
+ * Cuts the connection of an answer that was handed over whole and that its reader does not take:
+ * Node itself waits for ever, with the answer in memory and the connection's place taken.
+ */
+export function boundUnread(
+  socket: Socket,
+  response: ServerResponse,
+  unreadMsMax: number,
+  clock: Clock,
+): void {
+  if (response.writableFinished || response.closed) return;
+  const taken = new AbortController();
+  response.once("close", () => taken.abort());
+  clock.sleep(unreadMsMax, taken.signal).then(
+    () => socket.destroy(),
+    () => undefined,
+  );
 }

@@ -8,7 +8,8 @@ import {
 } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { getRequestListener, type Http2Bindings, type HttpBindings } from "@hono/node-server";
-import { boundConnections, boundPipelining } from "./bound-connections.ts";
+import type { Clock } from "@mayfly/spec";
+import { boundConnections, boundPipelining, boundUnread } from "./bound-connections.ts";
 import { refuseFlood, type FloodPorts } from "./flood-refusals.ts";
 import { refuseEarly, unanswerable } from "./early-refusals.ts";
 
@@ -23,6 +24,9 @@ export interface EdgeOptions extends FloodPorts {
     ServerOptions,
     "headersTimeout" | "requestTimeout" | "maxHeaderSize" | "connectionsCheckingInterval"
   >;
+  /** How long the reader of a whole answer may take for it, until its connection is cut. */
+  readonly unreadMsMax: number;
+  readonly clock: Clock;
   /** PEM; null: plain HTTP. */
   readonly tls: TlsCertificate | null;
   /** Default true. Tests of one process leave the platform's own Request and Response. */
@@ -49,9 +53,12 @@ export function createEdgeServer(options: EdgeOptions): EdgeServer {
     errorHandler: (error) => unanswerable(error, options),
     ...(overrideGlobalObjects === undefined ? {} : { overrideGlobalObjects }),
   });
-  // What fails in it is answered by the error handler: there is nothing to wait for.
   const answered = (request: IncomingMessage, response: ServerResponse): void => {
-    answer(request, response).catch(() => response.destroy());
+    answer(request, response).then(
+      () => boundUnread(request.socket, response, options.unreadMsMax, options.clock),
+      // What fails in it is answered by the error handler: there is nothing to wait for.
+      () => response.destroy(),
+    );
   };
   const listener = boundPipelining(refuseFlood(answered, options));
   const edge = tls === null ? plain(limits, listener) : encrypted(limits, tls, listener);

@@ -46,6 +46,8 @@ export function createBareEdge(ports: BareEdgePorts, name: string): Server {
     issuer: ISSUER,
     connectionsMax: 2000,
     limits: {},
+    unreadMsMax: 60_000,
+    clock: ports.clock,
     tls: null,
   });
   return server;

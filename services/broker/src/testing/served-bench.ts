@@ -46,6 +46,8 @@ export async function serveBench(options: BenchOptions = {}): Promise<ServedBenc
       connectionsCheckingInterval: 50,
       maxHeaderSize: 32 * 1024,
     },
+    unreadMsMax: REQUEST_MS_MAX,
+    clock: bench.clock,
     tls: null,
   });
   server.listen(0, "127.0.0.1");

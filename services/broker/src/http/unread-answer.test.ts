@@ -1,0 +1,47 @@
+import { once } from "node:events";
+import { connect, type AddressInfo } from "node:net";
+import { createFakeClock, seededRandom } from "@mayfly/testkit";
+import { expect, it, vi } from "vitest";
+import { createAdmission } from "./admission.ts";
+import { createEdgeServer } from "./edge-server.ts";
+import { unmetered } from "./request-meter.ts";
+
+/** More than what the system holds for a reader who takes nothing. */
+const ANSWER = "x".repeat(48 * 1024 * 1024);
+const UNREAD_MS_MAX = 60_000;
+
+it("a reader that never takes its answer is cut off", async () => {
+  const clock = createFakeClock();
+  const { server } = createEdgeServer({
+    fetch: () => new Response(ANSWER),
+    random: seededRandom("unread"),
+    issuer: "https://mayfly.test",
+    admission: createAdmission(clock),
+    meter: unmetered,
+    isStopping: () => false,
+    connectionsMax: 10,
+    limits: {},
+    unreadMsMax: UNREAD_MS_MAX,
+    clock,
+    tls: null,
+    overrideGlobalObjects: false,
+  });
+  const held = new Promise((resolve) => server.once("connection", resolve));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const socket = connect({ port, host: "127.0.0.1" });
+  socket.on("error", () => undefined).pause();
+  socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  await held;
+  await vi.waitFor(() => expect(clock.sleepers).toBe(1));
+  const connections = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
+    });
+  expect(await connections()).toBe(1);
+  await clock.advance(UNREAD_MS_MAX);
+  await vi.waitFor(async () => expect(await connections()).toBe(0));
+  socket.destroy();
+  server.close();
+});
