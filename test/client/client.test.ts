@@ -128,6 +128,15 @@ test("a killed task aborts the signal and refuses to draw", async () => {
   expect((await task.complete()).state).toBe("killed");
 });
 
+test("whoever hears first that the task was killed aborts the signal, and says what that means", async () => {
+  const task = await openTask(bot);
+  await world.kill(task.id);
+  const refused = await refusalOf(task.draw(READER));
+  expect(refused.code).toBe("task_ended");
+  expect([task.signal.aborted, task.lost?.cause]).toEqual([true, refused]);
+  expect(task.lost?.hint).toContain("ask the operators before you open a new task");
+});
+
 test("work of a task that was killed is no success, whether a heartbeat noticed or only the end", async () => {
   const unnoticed = withTask(bot, async (task) => {
     await world.kill(task.id);

@@ -152,6 +152,7 @@ def test_a_renewal_that_cannot_be_later_says_so() -> None:
             task.renew(task.credential(READER), "1m")
         assert error.value.code == "conflict"
         assert error.value.where == "ttl"
+        assert "works until it expires" in str(error.value.hint)
 
 
 def test_text_from_elsewhere_moves_no_cursor_and_hides_nothing() -> None:

@@ -78,6 +78,40 @@ def test_a_heartbeat_that_comes_after_our_own_end_loses_nothing() -> None:
             it.body = json.dumps({"task": {"state": "completed"}, "leases": []}).encode()
 
 
+def test_work_that_was_done_stays_done_where_a_broker_cannot_take_its_end() -> None:
+    with hostile() as it:
+        it.body = answer(idle_seconds=1)
+        opening = mayfly.task(
+            goal="x", deadline="1m", url=it.url, identity=lambda _a: jwt(it.url), end_wait_seconds=0
+        )
+        with opening as task:
+            it.status = 503
+            it.headers = {"retry-after": "1"}
+            it.body = json.dumps({"code": "busy", "detail": "full"}).encode()
+        # Meanwhile no heartbeat was accepted for longer than the idle timeout.
+        assert len([1 for path, _ in it.seen if path.endswith("/heartbeat")]) > 1
+        assert task.ended is None
+        assert not task.lost.is_set()
+
+
+def test_a_proof_that_is_refused_later_is_told_and_the_loss_says_what_is_seen(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with hostile() as it:
+        it.body = answer(token_seconds=2, idle_seconds=6)
+        old = jwt(it.url, exp=1_000)
+        with (
+            pytest.raises(mayfly.TaskLost, match="has been expired for") as lost,
+            mayfly.task(goal="x", deadline="1m", url=it.url, identity=lambda _a: old) as task,
+        ):
+            it.status = 401
+            it.body = json.dumps({"code": "invalid_identity", "detail": "Not verified."}).encode()
+            assert task.lost.wait(10)
+        assert lost.value.where == "identity"
+        assert "a fresh proof of identity was refused" in caplog.text
+        assert old not in caplog.text
+
+
 @pytest.mark.parametrize("verb", ["heartbeat", "complete", "fail", "cancel"])
 def test_a_forked_child_neither_beats_for_nor_ends_the_task_of_its_parent(verb: str) -> None:
     with hostile() as it:

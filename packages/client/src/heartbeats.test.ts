@@ -117,6 +117,9 @@ describe("a task", () => {
     w.broker.state.isEnded = true;
     await w.broker.clock.advance(101_000);
     expect(task.lost?.message).toContain("is over");
+    // The broker's own: of a task that was killed it says to open no other.
+    expect(task.lost?.hint).toContain("Do otherwise.");
+    expect(task.lost?.hint).not.toContain("open a new task");
     expect(task.signal.aborted).toBe(true);
   });
 });

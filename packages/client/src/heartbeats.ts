@@ -51,16 +51,27 @@ const jitter = (session: TaskSession): number =>
 type Proving = () => Promise<Proven>;
 type Proven = { readonly is: "proven" } | { readonly is: "failed"; readonly error: unknown };
 
-/** A heartbeat by a fresh proof: one at a time, which whoever asks meanwhile waits for too. */
+/**
+ * A heartbeat by a fresh proof: one at a time, which whoever asks meanwhile waits for too. The
+ * first that fails is told: there is time left to mend the source.
+ */
 function prover(session: TaskSession, signal: AbortSignal): Proving {
   let underWay: Promise<Proven> | null = null;
+  let isTold = false;
+  const failed = (error: unknown): Proven => {
+    if (!isTold && !signal.aborted && isAboutIdentity(error)) {
+      isTold = true;
+      session.around.warn(unproven(session, error));
+    }
+    return { is: "failed", error };
+  };
   return () => {
     underWay ??= session
       .beat("proof", signal)
-      .then(
-        (): Proven => ({ is: "proven" }),
-        (error: unknown): Proven => ({ is: "failed", error }),
-      )
+      .then((): Proven => {
+        isTold = false;
+        return { is: "proven" };
+      }, failed)
       .finally(() => {
         underWay = null;
       });
@@ -112,14 +123,35 @@ async function within<T>(
   }
 }
 
-function taskLost(id: string, cause: unknown, isOver: boolean): MayflyError {
+const isAboutIdentity = (error: unknown): error is MayflyError =>
+  MayflyError.is(error) && ["invalid_identity", "identity_unavailable"].includes(error.code);
+
+const unproven = (session: TaskSession, cause: MayflyError): MayflyError =>
+  new MayflyError({
+    code: "identity_not_renewed",
+    what:
+      `Identity could not be proven afresh for ${session.id}: ${cause.what} Its last proof ` +
+      `counts for ${Math.max(0, Math.round(session.leftMs() / 1_000))} s more; then it is lost.`,
+    hint: cause.hint,
+    trace: cause.trace,
+    cause,
+  });
+
+/** The broker's own hint counts: of a task that was killed it says to open no other. */
+function hintOfLoss(cause: unknown, isOver: boolean): string {
+  const dead = "Its credentials are dead or dying.";
+  const hint = MayflyError.is(cause) && (isOver || isAboutIdentity(cause)) ? cause.hint : null;
+  return hint === null ? `${dead} Stop, and open a new task.` : `${dead} ${hint}`;
+}
+
+export function taskLost(id: string, cause: unknown, isOver: boolean): MayflyError {
   const why = MayflyError.is(cause) ? cause.what : "heartbeats fail";
   return new MayflyError({
     code: "task_lost",
     what: isOver
       ? `The task ${id} is over: ${why}`
       : `No heartbeat of the task ${id} was accepted for its whole idle timeout: ${why}`,
-    hint: "Its credentials are dead or dying. Stop, and open a new task.",
+    hint: hintOfLoss(cause, isOver),
     trace: MayflyError.is(cause) ? cause.trace : null,
     cause,
   });

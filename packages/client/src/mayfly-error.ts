@@ -14,6 +14,8 @@ export type ClientErrorCode =
   | "no_credential"
   /** A warning: the broker did not say that the task has ended. */
   | "end_unconfirmed"
+  /** A warning: identity could not be proven afresh; unless it is soon, the task is lost. */
+  | "identity_not_renewed"
   /** The task ended while it was in use, or its heartbeats were not accepted for too long. */
   | "task_lost";
 

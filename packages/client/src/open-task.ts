@@ -1,8 +1,7 @@
 import { connect } from "./connection.ts";
 import { exchange, type Presented } from "./exchange.ts";
 import { chooseIdentity, presentIdentity } from "./identity/present-identity.ts";
-import { secondsExpired } from "./identity/token-claims.ts";
-import { MayflyError } from "./mayfly-error.ts";
+import { whyRefused } from "./refused-identity.ts";
 import { runInTask } from "./run-in-task.ts";
 import { Secret } from "./secret.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -53,17 +52,6 @@ export async function openTaskIn(around: Surroundings, options: TaskOptions): Pr
     },
   );
   return new Task(new TaskSession(connection, source, opened, around), opened, options);
-}
-
-/** The broker tells nobody why it refused a proof; what can be seen from here is said here. */
-function whyRefused(error: unknown, proof: Secret, { clock }: Surroundings): unknown {
-  if (!MayflyError.is(error) || error.code !== "invalid_identity") return error;
-  const seconds = secondsExpired(proof.expose(), clock.now());
-  if (seconds === null) return error;
-  const seen = `By this machine's clock the token has been expired for ${seconds} s.`;
-  const { code, what, where, trace, status, retryAfterSeconds } = error;
-  const hint = [seen, error.hint ?? ""].join(" ").trimEnd();
-  return new MayflyError({ code, what, where, hint, trace, status, retryAfterSeconds });
 }
 
 const secretOf = (token: string | Secret): Secret =>

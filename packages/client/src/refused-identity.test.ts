@@ -23,6 +23,27 @@ async function hintFor(expiresInSeconds: number | null): Promise<string | null> 
   return refused.hint;
 }
 
+test("a fresh proof that is refused is told once while the last one counts, and the loss says why", async () => {
+  const broker = createFakeBroker();
+  broker.state.proofSeconds = 900;
+  const around = testSurroundings({}, { clock: broker.clientClock, fetch: broker.fetch });
+  const exp = Math.floor(around.clock.now() / 1_000) + 60;
+  const task = await openTaskIn(around, {
+    url: broker.url,
+    goal: "Look",
+    deadline: "1d",
+    identity: { kind: "test", token: (audience) => unsignedToken(audience, "t", { exp }) },
+  });
+  broker.state.isIdentityTrusted = false;
+  await broker.clock.advance(14 * 60_000);
+  expect(task.isOpen).toBe(true);
+  expect(around.warnings).toMatchObject([{ code: "identity_not_renewed" }]);
+  expect(around.warnings[0]?.message).toContain("the token has been expired for");
+  await broker.clock.advance(15 * 60_000);
+  expect(task.lost?.hint).toContain("By this machine's clock the token has been expired for");
+  expect(around.warnings).toHaveLength(1);
+});
+
 test("a proof that was refused and is expired here is said to be", async () => {
   expect(await hintFor(-90)).toBe(
     "By this machine's clock the token has been expired for 90 s. Do otherwise.",

@@ -22,7 +22,10 @@ export async function runInTask<T>(
     result = await run(task);
   } catch (error) {
     await settled(task, around, () => task.fail(reasonOf(error, conduct)));
-    if (task.lost !== null && task.lost !== error) around.warn(task.lost);
+    // Where it is the very refusal that told us, once is enough.
+    if (task.lost !== null && task.lost !== error && task.lost.cause !== error) {
+      around.warn(task.lost);
+    }
     throw error;
   }
   const wasOpen = task.isOpen;

@@ -4,6 +4,7 @@ import type { IdentitySource } from "./identity/identity-source.ts";
 import { presentIdentity } from "./identity/present-identity.ts";
 import { MayflyError } from "./mayfly-error.ts";
 import type { Fields } from "./read-answer.ts";
+import { whyRefused } from "./refused-identity.ts";
 import type { Secret } from "./secret.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -70,17 +71,20 @@ export class TaskSession {
     signal: AbortSignal | undefined,
     withinMs: number = BEAT_TIMEOUT_MS,
   ): Promise<void> {
-    const token = by === "token" ? this.#taskToken.token : await this.#proof(signal);
-    const answer = await this.connection.http.send({
+    const proof = by === "token" ? null : await this.#proof(signal);
+    const sent = this.connection.http.send({
       method: "POST",
       path: `/v1/tasks/${encodeURIComponent(this.id)}/heartbeat`,
-      token,
+      token: proof ?? this.#taskToken.token,
       json: {},
       // A proof may count once: sent again it would be refused for that.
       repeatable: false,
       timeoutMs: Math.min(withinMs, BEAT_TIMEOUT_MS),
       withinMs,
       signal,
+    });
+    const answer = await sent.catch((error: unknown) => {
+      throw proof === null ? error : whyRefused(error, proof, this.around);
     });
     this.#taskToken = parseTaskToken(answer, this.around);
     if (by === "proof") this.#provenLifeMs = this.#taskToken.lifeMs;

@@ -8,7 +8,7 @@ import {
 } from "./credential.ts";
 import { parseEndedTask, type EndedTask } from "./ended-task.ts";
 import { exchange, type Exchanged } from "./exchange.ts";
-import { keepAlive } from "./heartbeats.ts";
+import { keepAlive, taskLost } from "./heartbeats.ts";
 import { chooseIdentity, presentIdentity } from "./identity/present-identity.ts";
 import { MayflyError } from "./mayfly-error.ts";
 import { instantOf } from "./read-answer.ts";
@@ -128,8 +128,9 @@ export class Task implements AsyncDisposable {
     };
     const details = { type: "mayfly-task", task: this.id, credentials: [wanted] };
     const { connection, around } = this.#session;
-    const presented = await this.#session.presented(signal);
-    const { credentials } = await exchange(connection, presented, details, around, signal);
+    const presented = await this.#heard(this.#session.presented(signal));
+    const drawing = exchange(connection, presented, details, around, signal);
+    const { credentials } = await this.#heard(drawing);
     this.#credentials = [...this.#credentials, ...credentials];
     return pick(credentials, role, kind);
   }
@@ -146,7 +147,8 @@ export class Task implements AsyncDisposable {
     this.#mustBeOpen();
     const { ttl } = options;
     const path = leasePath(credential, "renew");
-    const answer = await this.#session.call(path, ttl === undefined ? {} : { ttl });
+    const renewing = this.#session.call(path, ttl === undefined ? {} : { ttl });
+    const answer = await this.#heard(renewing);
     const newer = renewed(credential, instantOf(answer, "expires_at"));
     this.#credentials = this.#credentials.map((one) => (one.lease === newer.lease ? newer : one));
     return newer;
@@ -155,14 +157,16 @@ export class Task implements AsyncDisposable {
   /** Ends one credential before the task is over. */
   async endCredential(credential: Credential): Promise<void> {
     this.#mustBeOpen();
-    await this.#session.call(leasePath(credential, "end"), { reason: "ended by its task" });
+    const ending = { reason: "ended by its task" };
+    await this.#heard(this.#session.call(leasePath(credential, "end"), ending));
     this.#credentials = this.#credentials.filter((one) => one.lease !== credential.lease);
   }
 
   /** One heartbeat now; they go by themselves. */
   async heartbeat(): Promise<void> {
     this.#mustBeOpen();
-    await this.#session.beat(this.#session.needsProof() ? "proof" : "token", undefined);
+    const by = this.#session.needsProof() ? "proof" : "token";
+    await this.#heard(this.#session.beat(by, undefined));
   }
 
   /** A task below this one, whose authority is within this one's; it ends with this one. */
@@ -187,7 +191,7 @@ export class Task implements AsyncDisposable {
       actor: own === null ? null : await presentIdentity(own, connection.issuer, around, signal),
     };
     const details = describe(options, this.id);
-    const opened = await exchange(connection, presented, details, around, signal);
+    const opened = await this.#heard(exchange(connection, presented, details, around, signal));
     const session = new TaskSession(connection, own ?? source, opened, around);
     // The signals of the process end this task, and with it the child.
     const child = new Task(session, opened, { ...options, endOnSignals: false });
@@ -284,6 +288,17 @@ export class Task implements AsyncDisposable {
   #let(why: MayflyError): void {
     for (const release of this.#release) release();
     for (const child of this.#children) child.#lose(why);
+  }
+
+  /** A refusal that says that the task is over is heeded at once, whoever of us hears it. */
+  async #heard<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      const isOver = MayflyError.is(error) && error.code === "task_ended";
+      if (isOver) this.#lose(taskLost(this.id, error, true));
+      throw error;
+    }
   }
 
   #mustBeOpen(): void {

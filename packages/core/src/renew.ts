@@ -138,7 +138,14 @@ async function decideAndRecord(
     throw new BrokerError(
       "conflict",
       `${lease.id} already lives as long as role, task, declared ttl and request allow.`,
-      { where: "ttl" },
+      {
+        where: "ttl",
+        public: {
+          hint:
+            "It stays as it is, and works until it expires. Ask for a later expiry than it has; " +
+            "beyond what role and task allow, draw another one or open a new task.",
+        },
+      },
     );
   }
   requireRoleEnabled(target.role);

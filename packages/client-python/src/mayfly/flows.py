@@ -31,6 +31,7 @@ from .steps import Answer, Flow, Send, pause, prove, send
 
 log = logging.getLogger("mayfly")
 C = TypeVar("C", bound=Credential)
+T = TypeVar("T")
 
 _checked: set[tuple[str, str]] = set()
 """Brokers whose issuer was seen to be the expected one."""
@@ -69,8 +70,12 @@ def open_task(
         asked = form(proof, "jwt", details)
     else:
         asked = form(on_behalf_of, "jwt", details, actor=proof)
+    return (yield from _explained(_opened(broker, asked, until - time.monotonic()), proof))
+
+
+def _explained(flow: Flow[T], proof: Secret) -> Flow[T]:
     try:
-        return (yield from _opened(broker, asked, until - time.monotonic()))
+        return (yield from flow)
     except MayflyError as error:
         error.problem = why_refused(error.problem, proof, time.time())
         error.args = (error.problem,)
@@ -132,7 +137,8 @@ def draw(state: TaskState, wanted: Wanted, seconds_max: float) -> Flow[Credentia
         # The token is too old, or the proof behind it.
         proof = yield from prove()
         sent = time.monotonic()
-        reply = yield from exchange(state.broker, form(proof, "jwt", details), seconds_max, state)
+        asked = form(proof, "jwt", details)
+        reply = yield from _explained(exchange(state.broker, asked, seconds_max, state), proof)
         state.token = held(reply, sent, None)
     credential = parse_credential(reply.each("credentials")[0])
     state.credentials[credential.lease] = credential
@@ -179,10 +185,14 @@ def beat(state: TaskState, must_prove: bool = False) -> Flow[None]:
         other: Secret | None = state.token.secret
         if proof is None:
             other, why = yield from _proof_or_why(state, None)
+        else:
+            why = _refused(state, answer, proof)
         if other is not None:
             proof = None if proof is not None else other
             sent = time.monotonic()
             answer = yield from _beat_with(state, other, seconds_max)
+            if answer.status == 401 and proof is not None:
+                why = _refused(state, answer, proof)
     if answer.status == 401 and not state.token.lives():
         raise TaskLost(answer.problem()) if why is None else _unproven(state, why)
     if answer.status == 404 and answer.problem().code == "not_found":
@@ -197,9 +207,16 @@ def _beat_with(state: TaskState, token: Secret, seconds_max: float) -> Flow[Answ
     return (yield from send(call(state.broker, token, path, {}, seconds_max)))
 
 
+def _refused(state: TaskState, answer: Answer, proof: Secret) -> MayflyError:
+    """Told at once: the token counts on for a while, in which the source can be mended."""
+    error = MayflyError(why_refused(answer.problem(), proof, time.time()))
+    log.warning("task %s: a fresh proof of identity was refused: %s", state.id, error)
+    return error
+
+
 def _proof_or_why(
     state: TaskState, patience: float | None
-) -> Flow[tuple[Secret | None, NoIdentity | None]]:
+) -> Flow[tuple[Secret | None, MayflyError | None]]:
     try:
         seconds = PROOF_SECONDS_MAX if patience is None else min(PROOF_SECONDS_MAX, patience)
         return (yield from prove(seconds)), None
@@ -208,14 +225,18 @@ def _proof_or_why(
         return None, error
 
 
-def _unproven(state: TaskState, why: NoIdentity) -> TaskLost:
+def _unproven(state: TaskState, why: MayflyError) -> TaskLost:
+    hint = "Stop: the idle timeout ends the task. Mend the source of identity."
+    if not isinstance(why, NoIdentity):
+        hint = f"{hint} {why.hint or ''}".rstrip()
     return TaskLost(
         Problem(
             code="task_lost",
             message=f"{state.id} is out of reach: its last proof of identity is too old, and "
             f"there is no fresh one. {why.problem.message.strip()}",
             where="identity",
-            hint="Stop: the idle timeout ends the task. Mend the source of identity.",
+            hint=hint,
+            trace=why.trace,
         )
     )
 

@@ -86,8 +86,9 @@ class TaskState:
         with self._losing:
             if self.lost is not None or self.ended is not None:
                 return
-            if self.asked_end is not None and why.code == "task_ended":
-                # A heartbeat that came after our own end; whose end it was, the end's answer says.
+            if self.asked_end is not None:
+                # The work is done, and an end on its way. What a heartbeat hears, or that it hears
+                # nothing, takes no result back; whose end it was, the end's answer says.
                 return
             self.lost = why
         for tell in self.on_lost:

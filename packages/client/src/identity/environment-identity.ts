@@ -1,8 +1,8 @@
 import { SourceFailure, tokenIn, type IdentitySource } from "./identity-source.ts";
 
 /**
- * A JWT in an environment variable. It cannot be rotated: the task lives no longer than the trust
- * root's `identity_max_age` after the token was made, and other processes may read it.
+ * A JWT in an environment variable. It cannot be rotated: once it is expired, the task lives for
+ * the trust root's `identity_max_age` after its last proof at most. Other processes may read it.
  */
 export function environmentIdentity(variable = "MAYFLY_IDENTITY_TOKEN"): IdentitySource {
   return {

@@ -14,7 +14,7 @@ const CLEAN_PATTERN =
 export const shownText = (max: number): z.ZodType<string> =>
   z
     .string()
-    .min(1)
+    .min(1, { error: "expected some text" })
     .refine((text) => text.length <= max || Array.from(text).length <= max, {
       error: `expected at most ${max} characters`,
     })
