@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { openSync, closeSync } from "node:fs";
 import { chmod, readFile, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { join } from "node:path";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -290,4 +290,88 @@ test("no error shows a token, and a denial names its policy", async () => {
     MAYFLY_IDENTITY_TOKEN: token.slice(0, -9),
   });
   for (const { err } of [denied, nobody, bad]) expect(err).not.toContain(token.slice(20, 60));
+});
+
+test("an error is in the words that were typed, and says what to do", async () => {
+  const words = ["--role", READER, "--role", WRITER, "--deadline", "15 minutes", "--", "true"];
+  const { code, err } = await ran(words);
+  expect(code).toBe(4);
+  expect(err).toMatch(/^error {2}--deadline: expected a duration like 15m/);
+  expect(err).not.toContain("authorization_details");
+});
+
+describe("a command in the world", () => {
+  /** A way to the broker that can be closed and opened. */
+  async function gate() {
+    let isOpen = true;
+    const sockets = new Set<Socket>();
+    const to = new URL(world.reach.url);
+    const server = createServer((client) => {
+      if (!isOpen) {
+        client.destroy();
+        return;
+      }
+      const broker = connect(Number(to.port), to.hostname);
+      client.pipe(broker).pipe(client);
+      for (const one of [client, broker]) {
+        sockets.add(one);
+        one
+          .on("error", () => undefined)
+          .on("close", () => [client, broker].map((s) => s.destroy()));
+      }
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    return {
+      url: `http://127.0.0.1:${port}`,
+      close: () => {
+        isOpen = false;
+        for (const one of sockets) one.destroy();
+      },
+      open: () => {
+        isOpen = true;
+      },
+      [Symbol.dispose]: () => {
+        server.close();
+      },
+    };
+  }
+
+  test("outlives a broker that is away for less than the idle timeout, and its task is ended", async () => {
+    using way = await gate();
+    const facts = join(world.folder, "facts-away.jsonl");
+    const words = ["--role", READER, "--idle-timeout", "8s", "--json-to", facts];
+    const command = ["sh", "-c", "echo ready; sleep 4; exit 9"];
+    const one = exec([...words, "--", ...command], { MAYFLY_URL: way.url });
+    await new Promise((resolve) => one.process.stdout?.once("data", resolve));
+    way.close();
+    await pause(2_500);
+    way.open();
+    expect([await one.ended, one.errors()]).toEqual([9, ""]);
+    const ended = (await readFile(facts, "utf8")).trim().split("\n").at(-1) ?? "";
+    expect(JSON.parse(ended)).toMatchObject({ fact: "task_ended", state: "failed", exit_code: 9 });
+  });
+
+  test.each([
+    ["ends of a reader that leaves as it would alone", "yes", "head -n 1", "141 0", "y"],
+    [
+      "has its input from the command before, and gives out more than a pipe holds",
+      "sh -c 'cat; head -c 3000000 /dev/zero'",
+      "wc -c",
+      "0 0",
+      "3000006",
+    ],
+  ])("in a pipeline %s", async (_what, command, then, codes, out) => {
+    const { url, issuer } = world.reach;
+    const before = `'${process.execPath}' '${MAIN}' exec --issuer ${issuer} --role ${READER}`;
+    const line = `echo hello | ${before} -- ${command} | ${then}; echo "\${PIPESTATUS[@]:1}"`;
+    const shell = spawn("bash", ["--norc", "-c", line], {
+      env: { PATH: process.env["PATH"] ?? "", MAYFLY_URL: url, MAYFLY_IDENTITY_FILE: tokenFile },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let text = "";
+    shell.stdout.on("data", (data: Buffer) => (text += data.toString()));
+    await new Promise((resolve) => shell.once("close", resolve));
+    expect(text.trim().split("\n")).toEqual([out, codes]);
+  });
 });

@@ -1,8 +1,10 @@
 import type { Command } from "commander";
 import type { openTask } from "@mayfly/client";
 import { usageError } from "../cli-error.ts";
+import { asTyped } from "../exec/as-typed.ts";
 import { openFactFile } from "../exec/fact-file.ts";
 import { defaultGoal, runExec } from "../exec/run-exec.ts";
+import { tellWarnings } from "../exec/tell-warnings.ts";
 import { wantedRoles } from "../exec/wanted-role.ts";
 import type { GlobalOptions } from "../session.ts";
 import type { CommandSet } from "./command-set.ts";
@@ -84,24 +86,32 @@ export const execCommand: CommandSet = (program, open) => {
       const [name = "", ...args] = words;
       const { url } = session.settings();
       const { stdin, stdout, stderr } = process;
-      session.endWith(
-        await runExec(
-          {
-            command: name,
-            args,
-            roles,
-            task: taskOptions(all, all.url ?? url, name),
-            terminateWhenLost: options.terminateWhenLost === true,
-          },
-          {
-            environment: session.io.environment,
-            clock: session.io.clock,
-            facts: openFactFile(options.jsonTo ?? null),
-            hasTerminal: stdin.isTTY || stdout.isTTY || stderr.isTTY,
-            warn: (text) => session.io.err(`${text}\n`),
-          },
-        ),
-      );
+      const warn = (text: string): void => session.io.err(`${text}\n`);
+      const untell = tellWarnings(warn);
+      try {
+        session.endWith(
+          await runExec(
+            {
+              command: name,
+              args,
+              roles,
+              task: taskOptions(all, all.url ?? url, name),
+              terminateWhenLost: options.terminateWhenLost === true,
+            },
+            {
+              environment: session.io.environment,
+              clock: session.io.clock,
+              facts: openFactFile(options.jsonTo ?? null),
+              hasTerminal: stdin.isTTY || stdout.isTTY || stderr.isTTY,
+              warn,
+            },
+          ),
+        );
+      } catch (error) {
+        throw asTyped(error, roles);
+      } finally {
+        untell();
+      }
     });
 };
 
