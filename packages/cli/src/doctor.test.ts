@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { counts, lease, LEASE, NOW, problem } from "./__fixtures__/broker-answers.ts";
+import { counts, lease, LEASE, NOW, problem, TOKEN } from "./__fixtures__/broker-answers.ts";
 import { runAgainst, type Ran } from "./__fixtures__/run-against.ts";
 import { TestBroker } from "./__fixtures__/test-broker.ts";
 import type { Json, JsonObject } from "@mayfly/spec";
@@ -108,6 +108,17 @@ describe("doctor", () => {
     expect(out).toMatch(/^✗ listing of orders-db +has never finished.*; 2 stuck leases there$/m);
     broker.answers.set("GET /v1/ledger/counts", { body: { leasesOverdue: 0 } });
     expect((await run("doctor")).out).toMatch(/^✗ leases +The broker's answer is not as expected/m);
+  });
+
+  test("a database that does not answer is a URL to correct, not a time to wait", async () => {
+    const login = "postgres://mayfly_broker:wrong@127.0.0.1:1/mayfly";
+    const environment = { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN, MAYFLY_DATABASE_URL: login };
+    const { code, out } = await runAgainst(url, "doctor", { environment });
+    expect(code).toBe(1);
+    expect(out).toMatch(
+      /^✗ ledger .*ECONNREFUSED\n +Start its server, or correct MAYFLY_DATABASE/m,
+    );
+    expect(out).not.toContain("wrong");
   });
 
   test("one look that fails hinders no other", async () => {

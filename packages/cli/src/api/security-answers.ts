@@ -45,6 +45,8 @@ export const workloadExposureAnswer = z.object({
   next: textOrNull,
 });
 
+export type WorkloadExposureAnswer = z.output<typeof workloadExposureAnswer>;
+
 export const lateEndAnswer = z.object({
   lease: leaseAnswer,
   due_at: text,

@@ -1,6 +1,6 @@
 import { Option, type Command } from "commander";
 import { LEASE_STATES } from "@mayfly/spec";
-import { eventAnswer, readAnswer } from "../api/answers.ts";
+import { eventAnswer, pageAnswer, readAnswer } from "../api/answers.ts";
 import { instantOption } from "../api/instant-option.ts";
 import { listAll, noteMore, parseLimit, type PageOptions } from "../api/list-all.ts";
 import {
@@ -11,7 +11,9 @@ import {
   workloadExposureAnswer,
   type HolderAnswer,
   type TouchAnswer,
+  type WorkloadExposureAnswer,
 } from "../api/security-answers.ts";
+import { cleanText } from "../render/clean-text.ts";
 import { exposureSummaryText } from "../render/end-report.ts";
 import { factLines } from "../render/fact-lines.ts";
 import { holderTable } from "../render/holder-table.ts";
@@ -120,8 +122,12 @@ function touchedCommand(ask: Command, open: Open): void {
       const listed = await listAll(session, api, "/v1/ask/touched", query, options, touchAnswer);
       if (!session.json) {
         const ids = listed.items.map(touchId);
-        if (listed.items.length === 0) session.note("Nothing.");
-        else if (!session.onlyIds(ids)) session.text(touchTable(listed.items, session));
+        if (listed.items.length === 0) {
+          session.note("Nothing.");
+          await noteUnknown(session, options.workload);
+        }
+        if (listed.items.length > 0 && !session.onlyIds(ids))
+          session.text(touchTable(listed.items, session));
       }
       noteMore(session, listed.next);
     });
@@ -145,11 +151,22 @@ function exposureCommand(ask: Command, open: Open): void {
       const query = { workload: options.workload, limit, after: options.after };
       const answer = await session.api().get("/v1/ask/exposure", query);
       if (session.json) return session.record(answer);
-      showExposure(session, answer);
+      const { tasks_active: tasks } = showExposure(session, answer);
+      if (tasks === 0) await noteUnknown(session, options.workload);
     });
 }
 
-function showExposure(session: Session, answer: unknown): void {
+/** Workloads are registered nowhere: of a mistyped one nothing is exposed, and that comforts. */
+async function noteUnknown(session: Session, workload = ""): Promise<void> {
+  if (session.quiet) return;
+  const tasks = await session.api().get("/v1/tasks", { workload, limit: "1" });
+  if (readAnswer(pageAnswer, tasks).items.length > 0) return;
+  session.note(
+    `There never was a task of ${cleanText(workload)}. mayfly task list shows how workloads are written.`,
+  );
+}
+
+function showExposure(session: Session, answer: unknown): WorkloadExposureAnswer {
   const { io, paint } = session;
   const found = readAnswer(workloadExposureAnswer, answer);
   const until =
@@ -176,6 +193,7 @@ function showExposure(session: Session, answer: unknown): void {
     session.note(`End it: mayfly task kill --workload ${found.workload}`);
   }
   noteMore(session, found.next);
+  return found;
 }
 
 interface LateOptions extends RangeOptions {

@@ -56,12 +56,15 @@ export const skipped = (check: string, text: string, todo: string | null = null)
 export async function looked(
   check: string,
   look: () => Promise<readonly Finding[]>,
+  /** What to do where the ledger does not answer: here nobody told when to try again. */
+  unavailableTodo?: string,
 ): Promise<readonly Finding[]> {
   try {
     return await look();
   } catch (error) {
     const { code, what, why, todo } = toCliError(error).parts;
     if (code === "interrupted") throw error;
-    return [bad(check, why ? `${what} ${why}` : what, todo)];
+    const said = code === "ledger_unavailable" ? (unavailableTodo ?? todo) : todo;
+    return [bad(check, why ? `${what} ${why}` : what, said)];
   }
 }

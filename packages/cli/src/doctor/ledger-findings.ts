@@ -15,7 +15,9 @@ export async function ledgerFindings(
     return [skipped("ledger", "MAYFLY_DATABASE_URL is not set", todo)];
   }
   const url = databaseUrl.expose("upstream");
-  const server = [...(await looked("ledger", () => serverFindings(session, url)))];
+  const look = () => serverFindings(session, url);
+  const todo = "Start its server, or correct MAYFLY_DATABASE_URL: host, port, user or password.";
+  const server = [...(await looked("ledger", look, todo))];
   if (server.every(({ result }) => result === "good") || server.length > 1) {
     const known = new Set(server.map(({ text }) => text));
     const schema = await looked("schema", () => schemaFindings(session, url));
