@@ -215,9 +215,14 @@ test("policies under which who applies them could activate no others are told be
   const planned = { ...policies, error: null, locks_out_caller: true };
   broker.answers.set("POST /v1/plan", { body: { objects: [planned] } });
   const told = "WARNING: under these policies you may activate no others.";
+  const role = "names what you see neither in a file nor registered: role orders-db/raeder";
   const options = { environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN } };
   const dry = await runAgainst(url, `apply -f ${folder} --dry-run`, options);
   expect([dry.code, dry.out], dry.err).toEqual([0, expect.stringContaining(told)]);
+  expect(dry.out).not.toContain("names what");
+  const typo = '@id("b") forbid (principal, action, resource == Role::"orders-db/raeder");\n';
+  await write({ "policies/b.cedar": typo });
+  expect((await runAgainst(url, `apply -f ${folder} --dry-run`, options)).out).toContain(role);
   for (const line of [`apply -f ${folder}`, `policy activate ${folder}/policies`]) {
     const refused = await runAgainst(url, line, options);
     expect([refused.code, refused.err]).toEqual([2, expect.stringContaining(told)]);

@@ -6,6 +6,7 @@ export {
 } from "./compile.ts";
 export type { PolicyExplanation, PolicyOutcome } from "./explain.ts";
 export { grantLines } from "./grant-lines.ts";
+export { namedObjects, type NamedObject } from "./named-objects.ts";
 export { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
 export {
   parsePolicyTests,

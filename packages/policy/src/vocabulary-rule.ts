@@ -34,12 +34,13 @@ function note(problems: Set<string>, problem: string | null): void {
   if (problem !== null) problems.add(problem);
 }
 
-interface EntityName {
+export interface EntityName {
   readonly type: string;
   readonly id: string;
 }
 
-function entitiesIn(value: unknown): readonly EntityName[] {
+/** Every entity that Cedar's JSON form of something names. */
+export function entitiesIn(value: unknown): readonly EntityName[] {
   if (Array.isArray(value)) return value.flatMap(entitiesIn);
   if (!isObject(value)) return [];
   const { type, id } = value;
@@ -92,7 +93,8 @@ function idProblem({ type, id }: EntityName): string | null {
   return null;
 }
 
-function pathOf(expression: Expression): string | null {
+/** `principal.trust_root`; null of what is no member of a variable. */
+export function pathOf(expression: Expression): string | null {
   if (expression.kind === "variable") return expression.name;
   if (expression.kind !== "attribute") return null;
   const of = pathOf(expression.of);

@@ -12,6 +12,7 @@ import { findApplyFiles } from "./find-apply-files.ts";
 import { planActivation, planObjects, preconditionOf, type PlannedPut } from "./plan-apply.ts";
 import { planPolicies, type PlannedPolicies, type PlannedSource } from "./plan-policies.ts";
 import { planPrune, registeredShapes, type PlannedDeletion } from "./plan-prune.ts";
+import { unknownNames } from "./unknown-names.ts";
 
 export interface ApplyOptions {
   readonly dryRun: boolean;
@@ -91,7 +92,8 @@ async function makePlan(session: Session, folder: string, options: ApplyOptions)
   );
   const puts = await planObjects(api, bodies);
   const deletions = options.prune ? await planPrune(api, files, desired, registered) : [];
-  return assemble(api, bodies, puts, { ...policies, before: active.digest }, deletions);
+  const names = unknownNames(policies.activate ?? [], desired, registered, deletions);
+  return assemble(api, bodies, puts, { ...policies, names, before: active.digest }, deletions);
 }
 
 const sourcesShape = z.looseObject({
@@ -141,7 +143,10 @@ function assemble(
   api: BrokerApi,
   bodies: ReadonlyMap<PlannedPut["desired"], JsonObject>,
   puts: readonly PlannedPut[],
-  policies: JudgedPolicies & { readonly before: string | null },
+  policies: JudgedPolicies & {
+    readonly names: ReadonlyMap<string, string>;
+    readonly before: string | null;
+  },
   deletions: readonly PlannedDeletion[],
 ): Plan {
   const objects: ReportedObject[] = [];
@@ -162,7 +167,11 @@ function assemble(
   const sources = policies.sources.map((source): ReportedObject => {
     const { name, action } = source;
     const shown = isShown(source) ? source : null;
-    const note = source === firstShown ? policies.warning : null;
+    const notes = [
+      source === firstShown ? policies.warning : null,
+      shown === null ? null : (policies.names.get(name) ?? null),
+    ].filter((each) => each !== null);
+    const note = notes.length === 0 ? null : notes.join(" ");
     return { ...NOTHING, kind: "policy", name, action, note, source: shown };
   });
   objects.push(...sources);
