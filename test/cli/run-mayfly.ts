@@ -1,9 +1,7 @@
 import { spawn } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-
-const MAIN = fileURLToPath(new URL("../../packages/cli/src/main.ts", import.meta.url));
+import { testPrograms } from "../harness/index.ts";
 
 export interface Ran {
   /** Null where a signal ended it. */
@@ -21,7 +19,8 @@ export interface RunOptions {
 
 /** The `mayfly` command as a process of its own, as a script runs it. */
 export function runMayfly(argv: readonly string[], options: RunOptions): Promise<Ran> {
-  const child = spawn(process.execPath, [MAIN, ...argv], {
+  const { migrator: command, keepCompiled } = testPrograms();
+  const child = spawn(process.execPath, ["--require", keepCompiled, command, ...argv], {
     env: { ...options.environment },
     stdio: ["pipe", "pipe", "pipe"],
   });

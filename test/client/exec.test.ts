@@ -5,10 +5,9 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { join } from "node:path";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { accepted, pause, READER, until, WRITER } from "../harness/index.ts";
+import { accepted, pause, READER, testPrograms, until, WRITER } from "../harness/index.ts";
 import { startClientWorld, type ClientWorld } from "./client-world.ts";
 
-const MAIN = join(import.meta.dirname, "../../packages/cli/src/main.ts");
 const OF_THE_CHECKOUT = join(import.meta.dirname, "../../bin/mayfly");
 
 let world: ClientWorld;
@@ -28,7 +27,8 @@ interface Exec {
 
 function exec(words: readonly string[], more: Readonly<Record<string, string>> = {}): Exec {
   const { url, issuer } = world.reach;
-  const child = spawn(process.execPath, [MAIN, "exec", "--issuer", issuer, ...words], {
+  const { migrator: command } = testPrograms();
+  const child = spawn(process.execPath, [command, "exec", "--issuer", issuer, ...words], {
     env: {
       PATH: process.env["PATH"] ?? "",
       MAYFLY_URL: url,
@@ -213,7 +213,7 @@ test("facts go to a file descriptor, and nothing of them to the command's output
   const child = spawn(
     process.execPath,
     [
-      MAIN,
+      testPrograms().migrator,
       "--json",
       "exec",
       "--issuer",

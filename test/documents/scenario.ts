@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import postgres from "postgres";
 import { startGuarded } from "@mayfly/embedded";
-import { until } from "../harness/index.ts";
+import { until, writeMayflyCommand } from "../harness/index.ts";
 import { ROOT } from "../tidy/repository.ts";
 
 /** Where a page's commands are typed. */
@@ -36,8 +36,11 @@ export async function startScenario(name: ScenarioName): Promise<Scenario> {
   started.defer(() => rm(own, { recursive: true, force: true }));
   const folder = join(own, "mayfly");
   await linkCheckout(folder);
+  const programs = join(own, "bin");
+  await mkdir(programs);
+  await writeMayflyCommand(programs);
   const env = {
-    ...readersEnvironment(),
+    ...readersEnvironment(programs),
     ...(name === "dev" ? await startDev(folder, started) : {}),
   };
   const all = started.move();
@@ -52,8 +55,8 @@ async function linkCheckout(folder: string): Promise<void> {
 }
 
 /** Nothing of the machine's own configuration, and nothing of the test run's. */
-const readersEnvironment = (): NodeJS.ProcessEnv => ({
-  PATH: [join(ROOT, "bin"), process.env["PATH"] ?? ""].join(delimiter),
+const readersEnvironment = (programs: string): NodeJS.ProcessEnv => ({
+  PATH: [programs, process.env["PATH"] ?? ""].join(delimiter),
   HOME: process.env["HOME"],
   LANG: "C.UTF-8",
   TERM: "dumb",

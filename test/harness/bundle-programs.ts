@@ -55,5 +55,9 @@ export async function bundlePrograms(started: AsyncDisposableStack): Promise<Pro
   await writeFile(join(folder, "package.json"), JSON.stringify({ version: "0.0.0" }));
   const at = (name: string): string => join(outdir, `${name}.mjs`);
   const compiled = join(folder, "compiled");
-  return { broker: at("broker"), worker: at("worker"), migrator: at("migrator"), compiled };
+  const keepCompiled = join(folder, "keep-compiled.cjs");
+  const script = `require("node:module").enableCompileCache(${JSON.stringify(compiled)});\n`;
+  await writeFile(keepCompiled, script);
+  const [broker, worker, migrator] = [at("broker"), at("worker"), at("migrator")];
+  return { broker, worker, migrator, compiled, keepCompiled };
 }

@@ -43,3 +43,4 @@ export {
 } from "./start-installation.ts";
 export { testPrograms } from "./test-programs.ts";
 export { pause, until } from "./until.ts";
+export { writeMayflyCommand } from "./write-mayfly-command.ts";

@@ -48,9 +48,12 @@ const REPOSITORY = join(import.meta.dirname, "../..");
 export interface Programs extends Readonly<Record<ProcessName, string>> {
   /** Where Node keeps what it compiled of them. A process that is killed writes nothing there. */
   readonly compiled: string;
+  /** A script that has a command keep it there, in no variable that the command hands on. */
+  readonly keepCompiled: string;
 }
 export const SOURCES: Programs = {
   compiled: join(REPOSITORY, ".mayfly/compiled"),
+  keepCompiled: join(REPOSITORY, "bootstrap/keep-compiled.cjs"),
   broker: join(REPOSITORY, "services/broker/src/main.ts"),
   worker: join(REPOSITORY, "services/worker/src/main.ts"),
   migrator: join(REPOSITORY, "packages/cli/src/main.ts"),

@@ -1,10 +1,10 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { commandsOfConsole, commandsOfShell } from "../documents/commands.ts";
 import { openPageShell } from "../documents/page-shell.ts";
 import { readPage, type Block } from "../documents/read-page.ts";
-import type { Installation } from "../harness/index.ts";
+import { writeMayflyCommand, type Installation } from "../harness/index.ts";
 import { ROOT } from "../tidy/repository.ts";
 
 const COMMAND_MS_MAX = 120_000;
@@ -28,12 +28,7 @@ export async function openRunbook(name: string, mayfly: Installation): Promise<R
   const text = await readFile(join(ROOT, `docs/runbooks/${name}.md`), "utf8");
   const sections = sectionsOf(text, `test/runbooks/${name}.test.ts`);
   await writeFile(join(own, "admin-token"), mayfly.adminToken, { mode: 0o600 });
-  const command = join(own, "mayfly");
-  await writeFile(
-    command,
-    `#!/bin/sh\nexec '${process.execPath}' '${join(ROOT, "packages/cli/src/main.ts")}' "$@"\n`,
-  );
-  await chmod(command, 0o755);
+  await writeMayflyCommand(own);
   const env = {
     PATH: [own, process.env["PATH"] ?? ""].join(delimiter),
     HOME: own,
