@@ -1,33 +1,24 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { systemClock, systemRandom } from "@mayfly/host";
 import type { Issued } from "@mayfly/spec";
-import { BackendBench, revoking } from "@mayfly/testkit/contract";
-import {
-  accountOf,
-  customerUpstream,
-  startCustomerPostgres,
-  type CustomerPostgres,
-} from "@mayfly/testkit/vitest";
+import { revoking } from "@mayfly/testkit/contract";
+import { accountOf } from "@mayfly/testkit/vitest";
 import { readHandle } from "./lease-mark.ts";
-import { postgresBackend } from "./postgres-backend.ts";
+import { startPostgresBench, type PostgresBench } from "./testing/start-postgres-bench.ts";
 
 const LEASES = 150;
 const serverLog: string[] = [];
-let customer: CustomerPostgres;
-let bench: BackendBench;
+let started: PostgresBench;
+let customer: PostgresBench["customer"];
+let bench: PostgresBench["bench"];
 
 beforeAll(async () => {
-  customer = await startCustomerPostgres({
+  started = await startPostgresBench({
     settings: { log_statement: "all" },
     log: (line) => serverLog.push(line),
   });
-  const upstream = customerUpstream(customer, { clock: systemClock, random: systemRandom });
-  bench = new BackendBench({ backend: postgresBackend }, upstream);
+  ({ customer, bench } = started);
 });
-afterAll(async () => {
-  await bench.open.close();
-  await customer.stop();
-});
+afterAll(() => started.stop());
 
 const nameOf = ({ material }: Issued): string => accountOf(material)[0];
 const issueMany = (): Promise<readonly Issued[]> =>

@@ -1,34 +1,29 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock, systemRandom } from "@mayfly/host";
+import { systemClock } from "@mayfly/host";
 import type { Issued } from "@mayfly/spec";
-import { BackendBench, backendErrorOf, revoking } from "@mayfly/testkit/contract";
+import { backendErrorOf, revoking } from "@mayfly/testkit/contract";
 import {
   accountOf,
-  customerUpstream,
-  startCustomerPostgres,
   testedPostgresVersions,
   tryLogin,
   type CustomerPostgres,
 } from "@mayfly/testkit/vitest";
 import { readHandle } from "./lease-mark.ts";
-import { postgresBackend } from "./postgres-backend.ts";
+import { startPostgresBench, type PostgresBench } from "./testing/start-postgres-bench.ts";
 
 type Sql = ReturnType<CustomerPostgres["connect"]>;
 type Sends = Pick<Sql, "unsafe">;
 
 for (const version of testedPostgresVersions()) {
   describe(`a lease that does not want to end, on PostgreSQL ${version}`, () => {
-    let customer: CustomerPostgres;
-    let bench: BackendBench;
+    let started: PostgresBench;
+    let customer: PostgresBench["customer"];
+    let bench: PostgresBench["bench"];
     beforeAll(async () => {
-      customer = await startCustomerPostgres({ version });
-      const upstream = customerUpstream(customer, { clock: systemClock, random: systemRandom });
-      bench = new BackendBench({ backend: postgresBackend }, upstream);
+      started = await startPostgresBench({ version });
+      ({ customer, bench } = started);
     });
-    afterAll(async () => {
-      await bench.open.close();
-      await customer.stop();
-    });
+    afterAll(() => started.stop());
     const issue = (): Promise<Issued> => bench.open.issue(bench.plan(), bench.issueCall());
     const revoke = (issued: Issued, open = bench.open) =>
       revoking(open).revoke(issued.handle, bench.call());

@@ -1,36 +1,28 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock, systemRandom } from "@mayfly/host";
+import { systemClock } from "@mayfly/host";
 import type { IssuePlan, Issued, OpenBackend } from "@mayfly/spec";
 import { startTcpFaultProxy } from "@mayfly/testkit";
-import { BackendBench, backendErrorOf, revoking } from "@mayfly/testkit/contract";
-import {
-  customerUpstream,
-  startCustomerPostgres,
-  testedPostgresVersions,
-  type CustomerPostgres,
-} from "@mayfly/testkit/vitest";
+import { backendErrorOf, revoking } from "@mayfly/testkit/contract";
+import { testedPostgresVersions } from "@mayfly/testkit/vitest";
 import { writeMark } from "./lease-mark.ts";
-import { postgresBackend } from "./postgres-backend.ts";
+import { startPostgresBench, type PostgresBench } from "./testing/start-postgres-bench.ts";
 
 for (const version of testedPostgresVersions()) {
   describe(`a late or lost mint on PostgreSQL ${version}`, () => {
     const serverLog: string[] = [];
-    let customer: CustomerPostgres;
-    let bench: BackendBench;
+    let started: PostgresBench;
+    let customer: PostgresBench["customer"];
+    let bench: PostgresBench["bench"];
 
     beforeAll(async () => {
-      customer = await startCustomerPostgres({
+      started = await startPostgresBench({
         version,
         log: (line) => serverLog.push(line),
         settings: { log_min_error_statement: "error" },
       });
-      const upstream = customerUpstream(customer, { clock: systemClock, random: systemRandom });
-      bench = new BackendBench({ backend: postgresBackend }, upstream);
+      ({ customer, bench } = started);
     });
-    afterAll(async () => {
-      await bench.open.close();
-      await customer.stop();
-    });
+    afterAll(() => started.stop());
     const issue = (plan: IssuePlan, open: OpenBackend): Promise<Issued> =>
       open.issue(plan, bench.issueCall());
     const revoke = (issued: Issued, open: OpenBackend) =>

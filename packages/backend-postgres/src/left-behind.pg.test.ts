@@ -1,24 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock, systemRandom } from "@mayfly/host";
+import { systemClock } from "@mayfly/host";
 import { BackendError, type Issued, type OpenBackend } from "@mayfly/spec";
-import { BackendBench, revoking } from "@mayfly/testkit/contract";
-import {
-  accountOf,
-  customerUpstream,
-  startCustomerPostgres,
-  testedPostgresVersions,
-  tryLogin,
-  type CustomerPostgres,
-} from "@mayfly/testkit/vitest";
+import { revoking } from "@mayfly/testkit/contract";
+import { accountOf, testedPostgresVersions, tryLogin } from "@mayfly/testkit/vitest";
 import { readHandle } from "./lease-mark.ts";
-import { postgresBackend } from "./postgres-backend.ts";
+import { startPostgresBench, type PostgresBench } from "./testing/start-postgres-bench.ts";
 
 for (const version of testedPostgresVersions()) {
   describe(`what a lease leaves behind on PostgreSQL ${version}`, () => {
-    let customer: CustomerPostgres;
-    let bench: BackendBench;
+    let started: PostgresBench;
+    let customer: PostgresBench["customer"];
+    let bench: PostgresBench["bench"];
     beforeAll(async () => {
-      customer = await startCustomerPostgres({
+      started = await startPostgresBench({
         version,
         // A small lock table, so that little fills it.
         settings: {
@@ -27,13 +21,9 @@ for (const version of testedPostgresVersions()) {
           autovacuum_naptime: "1s",
         },
       });
-      const upstream = customerUpstream(customer, { clock: systemClock, random: systemRandom });
-      bench = new BackendBench({ backend: postgresBackend }, upstream);
+      ({ customer, bench } = started);
     });
-    afterAll(async () => {
-      await bench.open.close();
-      await customer.stop();
-    });
+    afterAll(() => started.stop());
     const openWith = (more: object): OpenBackend =>
       bench.openAgain(Object.assign({}, bench.upstream.config, { call_seconds_max: 1, ...more }));
     const issue = (): Promise<Issued> => bench.open.issue(bench.plan(), bench.issueCall());

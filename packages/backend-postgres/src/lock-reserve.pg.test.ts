@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { systemClock, systemRandom } from "@mayfly/host";
+import { systemClock } from "@mayfly/host";
 import type { Issued, OpenBackend } from "@mayfly/spec";
-import { BackendBench, revoking } from "@mayfly/testkit/contract";
+import { revoking } from "@mayfly/testkit/contract";
 import {
   accountOf,
-  customerUpstream,
-  startCustomerPostgres,
   testedPostgresVersions,
   tryLogin,
   type CustomerPostgres,
@@ -14,23 +12,20 @@ import {
 import { Endpoint } from "./endpoint.ts";
 import { LockReserve } from "./lock-reserve.ts";
 import { parseConnectionSettings } from "./connection-settings.ts";
-import { postgresBackend } from "./postgres-backend.ts";
+import { startPostgresBench, type PostgresBench } from "./testing/start-postgres-bench.ts";
 
 type Sql = ReturnType<CustomerPostgres["connect"]>;
 
 for (const version of testedPostgresVersions()) {
   describe(`a lease that fills the lock table, on PostgreSQL ${version}`, () => {
-    let customer: CustomerPostgres;
-    let bench: BackendBench;
+    let started: PostgresBench;
+    let customer: PostgresBench["customer"];
+    let bench: PostgresBench["bench"];
     beforeAll(async () => {
-      customer = await startCustomerPostgres({ version });
-      const upstream = customerUpstream(customer, { clock: systemClock, random: systemRandom });
-      bench = new BackendBench({ backend: postgresBackend }, upstream);
+      started = await startPostgresBench({ version });
+      ({ customer, bench } = started);
     });
-    afterAll(async () => {
-      await bench.open.close();
-      await customer.stop();
-    });
+    afterAll(() => started.stop());
     const issue = (): Promise<Issued> => bench.open.issue(bench.plan(), bench.issueCall());
     const revoke = (issued: Issued): Promise<unknown> =>
       revoking(bench.open).revoke(issued.handle, bench.call());

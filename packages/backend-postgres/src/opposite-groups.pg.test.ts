@@ -1,17 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { systemClock, systemRandom } from "@mayfly/host";
+import { systemClock } from "@mayfly/host";
 import { plusSeconds } from "@mayfly/spec";
-import { BackendBench, freshLeaseId } from "@mayfly/testkit/contract";
-import {
-  customerUpstream,
-  startCustomerPostgres,
-  testedPostgresVersions,
-  type CustomerPostgres,
-} from "@mayfly/testkit/vitest";
+import { freshLeaseId } from "@mayfly/testkit/contract";
+import { testedPostgresVersions } from "@mayfly/testkit/vitest";
 import { parseConnectionSettings } from "./connection-settings.ts";
 import { mintMessage } from "./mint-message.ts";
 import { postgresBackend } from "./postgres-backend.ts";
 import { grantOf } from "./role-settings.ts";
+import { startPostgresBench, type PostgresBench } from "./testing/start-postgres-bench.ts";
 
 /** Before 16 a GRANT locks nothing of its group. */
 const versions = testedPostgresVersions().filter((version) => version >= 16);
@@ -19,18 +15,15 @@ const [FIRST, SECOND] = ["orders_reader", "orders_writer"] as const;
 
 for (const version of versions) {
   describe(`two groups in opposite order, on PostgreSQL ${version}`, () => {
-    let customer: CustomerPostgres;
-    let bench: BackendBench;
+    let started: PostgresBench;
+    let customer: PostgresBench["customer"];
+    let bench: PostgresBench["bench"];
     beforeAll(async () => {
-      customer = await startCustomerPostgres({ version });
-      const upstream = customerUpstream(customer, { clock: systemClock, random: systemRandom });
-      bench = new BackendBench({ backend: postgresBackend }, upstream);
+      started = await startPostgresBench({ version });
+      ({ customer, bench } = started);
       await customer.sql()`CREATE ROLE somebody`;
     });
-    afterAll(async () => {
-      await bench.open.close();
-      await customer.stop();
-    });
+    afterAll(() => started.stop());
 
     /** What one process sends for two leases, of one group each. */
     const batch = (...groups: readonly string[]): string => {

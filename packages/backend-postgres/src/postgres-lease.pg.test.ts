@@ -1,39 +1,34 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock, systemRandom } from "@mayfly/host";
+import { systemClock } from "@mayfly/host";
 import { plusSeconds, type IssuePlan, type Issued } from "@mayfly/spec";
-import { BackendBench, backendErrorOf, freshLeaseId, revoking } from "@mayfly/testkit/contract";
+import { backendErrorOf, freshLeaseId, revoking } from "@mayfly/testkit/contract";
 import {
   accountOf,
-  customerUpstream,
-  startCustomerPostgres,
   testedPostgresVersions,
   tryLogin,
   type CustomerPostgres,
-  type CustomerUpstream,
 } from "@mayfly/testkit/vitest";
 import { readHandle } from "./lease-mark.ts";
 import { postgresBackend } from "./postgres-backend.ts";
+import { startPostgresBench, type PostgresBench } from "./testing/start-postgres-bench.ts";
 
 for (const version of testedPostgresVersions()) {
   describe(`a lease on PostgreSQL ${version}`, () => {
     const serverLog: string[] = [];
-    let customer: CustomerPostgres;
-    let upstream: CustomerUpstream;
-    let bench: BackendBench;
+    let started: PostgresBench;
+    let customer: PostgresBench["customer"];
+    let upstream: PostgresBench["upstream"];
+    let bench: PostgresBench["bench"];
 
     beforeAll(async () => {
-      customer = await startCustomerPostgres({
+      started = await startPostgresBench({
         version,
         settings: { log_statement: "all", log_min_error_statement: "error" },
         log: (line) => serverLog.push(line),
       });
-      upstream = customerUpstream(customer, { clock: systemClock, random: systemRandom });
-      bench = new BackendBench({ backend: postgresBackend }, upstream);
+      ({ customer, upstream, bench } = started);
     });
-    afterAll(async () => {
-      await bench.open.close();
-      await customer.stop();
-    });
+    afterAll(() => started.stop());
 
     const planOf = (role: object, params: object = {}): IssuePlan =>
       postgresBackend.plan({
