@@ -63,11 +63,12 @@ export function namesSince(
     .map((name) => `${name} is registered, and its registration was not acknowledged`);
 }
 
-/** Without percent-encoding, where there is a way without. */
-function plain(path: string): string {
+/** As the broker reads it: no dot segments; and without percent-encoding, where there is a way. */
+function plain(line: string): string {
+  const [method = "", path = ""] = line.split(" ", 2);
   try {
-    return decodeURIComponent(path);
+    return `${method} ${decodeURIComponent(new URL(`http://broker.test${path}`).pathname)}`;
   } catch {
-    return path;
+    return line;
   }
 }
