@@ -363,7 +363,8 @@ describe("a command in the world", () => {
     ],
   ])("in a pipeline %s", async (_what, command, then, codes, out) => {
     const { url, issuer } = world.reach;
-    const before = `'${process.execPath}' '${MAIN}' exec --issuer ${issuer} --role ${READER}`;
+    const { migrator: program } = testPrograms();
+    const before = `'${process.execPath}' '${program}' exec --issuer ${issuer} --role ${READER}`;
     const line = `echo hello | ${before} -- ${command} | ${then}; echo "\${PIPESTATUS[@]:1}"`;
     const shell = spawn("bash", ["--norc", "-c", line], {
       env: { PATH: process.env["PATH"] ?? "", MAYFLY_URL: url, MAYFLY_IDENTITY_FILE: tokenFile },
