@@ -224,6 +224,11 @@ describe("errors", () => {
     expect(err).toContain("Did you mean list?");
     expect(err).toContain("mayfly lease --help");
   });
+  test("of help for what is no command do not say that one is missing", async () => {
+    expect((await run("help nope")).err).toContain("There is no such command to help with.");
+    expect((await run("lease")).err).toContain("A command is missing.");
+  });
+
   test("say which URL nobody answers at", async () => {
     const { code, err } = await run("lease list --url http://127.0.0.1:1");
     expect(code).toBe(5);

@@ -46,7 +46,9 @@ function asFailure(error: unknown, program: Command, argv: readonly string[]): C
   if (error.exitCode === 0) return null;
   if (error.code === "commander.help") {
     // The help itself is out already.
-    return usageError("A command is missing.", "Give one of those above.");
+    const isUnknown = argv[0] === "help";
+    const what = isUnknown ? "There is no such command to help with." : "A command is missing.";
+    return usageError(what, "Give one of those above.");
   }
   const what = error.message.replace(/^error: /, "").replaceAll("\n", " ");
   const sentence = what.charAt(0).toUpperCase() + what.slice(1);
