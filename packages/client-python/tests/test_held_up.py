@@ -78,6 +78,23 @@ def test_a_heartbeat_that_comes_after_our_own_end_loses_nothing() -> None:
             it.body = json.dumps({"task": {"state": "completed"}, "leases": []}).encode()
 
 
+def test_a_loss_after_an_end_that_failed_inside_the_block_is_told() -> None:
+    with hostile() as it:
+        it.body = answer(idle_seconds=1)
+        opening = mayfly.task(
+            goal="x", deadline="1m", url=it.url, identity=lambda _a: jwt(it.url), end_wait_seconds=0
+        )
+        with pytest.raises(mayfly.TaskLost), opening as task:
+            it.status = 409
+            it.body = json.dumps({"code": "conflict", "detail": "not now"}).encode()
+            with pytest.raises(mayfly.MayflyError):
+                task.complete()
+            # The block goes on, and so does what it has to know.
+            it.status = 503
+            it.body = json.dumps({"code": "busy", "detail": "full"}).encode()
+            assert task.lost.wait(10)
+
+
 def test_work_that_was_done_stays_done_where_a_broker_cannot_take_its_end() -> None:
     with hostile() as it:
         it.body = answer(idle_seconds=1)

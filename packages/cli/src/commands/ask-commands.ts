@@ -159,10 +159,15 @@ function exposureCommand(ask: Command, open: Open): void {
 /** Workloads are registered nowhere: of a mistyped one nothing is exposed, and that comforts. */
 async function noteUnknown(session: Session, workload = ""): Promise<void> {
   if (session.quiet) return;
-  const tasks = await session.api().get("/v1/tasks", { workload, limit: "1" });
-  if (readAnswer(pageAnswer, tasks).items.length > 0) return;
+  const query = { workload, limit: "1" };
+  // The answer is out and whole: what only adds to it fails nothing.
+  const tasks = await session
+    .api()
+    .get("/v1/tasks", query)
+    .catch(() => null);
+  if (tasks === null || readAnswer(pageAnswer, tasks).items.length > 0) return;
   session.note(
-    `There never was a task of ${cleanText(workload)}. mayfly task list shows how workloads are written.`,
+    `The ledger has no task of ${cleanText(workload)}. mayfly task list shows how workloads are written.`,
   );
 }
 

@@ -35,6 +35,16 @@ def end_task(
     if state.asked_end is None:
         state.asked_end = _STATE_AFTER[verb]
     seconds_max = wait_seconds + _MARGIN_SECONDS if hurry_seconds is None else hurry_seconds
+    state.is_ending = True
+    try:
+        return (yield from _tried(state, verb, reason, wait_seconds, seconds_max))
+    finally:
+        state.is_ending = False
+
+
+def _tried(
+    state: TaskState, verb: Verb, reason: str | None, wait_seconds: float, seconds_max: float
+) -> Flow[EndedTask]:
     until = time.monotonic() + seconds_max
     body: dict[str, object] = {"wait": min(60, int(wait_seconds))}
     if reason is not None:

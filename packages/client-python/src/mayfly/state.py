@@ -74,6 +74,10 @@ class TaskState:
     ended: EndedTask | None = None
     asked_end: str | None = None
     """The state that this program itself asked for, first of all."""
+    is_ending: bool = False
+    """An end is under way: what heartbeats hear meanwhile is about a task whose work is done."""
+    is_left: bool = False
+    """Its block was left. Only the end itself may still say anything."""
     lost: TaskLost | None = None
     on_lost: list[Callable[[], None]] = field(default_factory=list)
     _losing: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -86,9 +90,12 @@ class TaskState:
         with self._losing:
             if self.lost is not None or self.ended is not None:
                 return
-            if self.asked_end is not None:
+            if self.is_left or self.is_ending:
                 # The work is done, and an end on its way. What a heartbeat hears, or that it hears
                 # nothing, takes no result back; whose end it was, the end's answer says.
+                return
+            if self.asked_end is not None and why.code == "task_ended":
+                # An end whose answer was lost: it may well be our own.
                 return
             self.lost = why
         for tell in self.on_lost:

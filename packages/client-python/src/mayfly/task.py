@@ -240,6 +240,7 @@ class OpeningTask:
             # A forked child leaves its parent's block: nothing here is its to end.
             return
         ending = Ending.of(error, self._end_wait, self._report_error_text)
+        task._state.is_left = True
         try:
             task._end(ending.verb, ending.reason, ending.wait_seconds)
         except MayflyError as failed:

@@ -180,6 +180,7 @@ class AsyncTask:
             return await self._driver.run(end_task(self._state, verb, reason, wait))
 
     async def _leave(self, ending: Ending) -> None:
+        self._state.is_left = True
         try:
             await self._end(ending.verb, ending.reason, ending.wait_seconds)
         except MayflyError as failed:

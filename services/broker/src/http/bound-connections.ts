@@ -53,10 +53,15 @@ export function boundUnread(
   clock: Clock,
 ): void {
   if (response.writableFinished || response.closed) return;
-  const taken = new AbortController();
-  response.once("close", () => taken.abort());
-  clock.sleep(unreadMsMax, taken.signal).then(
-    () => socket.destroy(),
-    () => undefined,
-  );
+  const begin = (): void => {
+    const taken = new AbortController();
+    response.once("close", () => taken.abort());
+    clock.sleep(unreadMsMax, taken.signal).then(
+      () => socket.destroy(),
+      () => undefined,
+    );
+  };
+  // Of pipelined requests an answer waits for the ones before it, and that is no reader's fault.
+  if (response.socket === null) response.once("socket", begin);
+  else begin();
 }

@@ -3,17 +3,17 @@ import { connect, type AddressInfo } from "node:net";
 import { createFakeClock, seededRandom } from "@mayfly/testkit";
 import { expect, it, vi } from "vitest";
 import { createAdmission } from "./admission.ts";
-import { createEdgeServer } from "./edge-server.ts";
+import { createEdgeServer, type EdgeOptions } from "./edge-server.ts";
 import { unmetered } from "./request-meter.ts";
 
 /** More than what the system holds for a reader who takes nothing. */
 const ANSWER = "x".repeat(48 * 1024 * 1024);
 const UNREAD_MS_MAX = 60_000;
 
-it("a reader that never takes its answer is cut off", async () => {
+async function serve(fetch: EdgeOptions["fetch"]) {
   const clock = createFakeClock();
   const { server } = createEdgeServer({
-    fetch: () => new Response(ANSWER),
+    fetch,
     random: seededRandom("unread"),
     issuer: "https://mayfly.test",
     admission: createAdmission(clock),
@@ -32,6 +32,32 @@ it("a reader that never takes its answer is cut off", async () => {
   const { port } = server.address() as AddressInfo;
   const socket = connect({ port, host: "127.0.0.1" });
   socket.on("error", () => undefined).pause();
+  return { clock, server, socket, held };
+}
+
+it("of pipelined answers each has its time from when it is its turn", async () => {
+  let answerFirst = (): void => undefined;
+  const { clock, server, socket, held } = await serve(async (request) => {
+    if (request.url.endsWith("/first")) {
+      await new Promise<void>((resolve) => (answerFirst = resolve));
+    }
+    return new Response(ANSWER);
+  });
+  let asked = 0;
+  server.on("request", () => asked++);
+  socket.write("GET /first HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  await held;
+  await vi.waitFor(() => expect(asked).toBe(2));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(clock.sleepers).toBe(0);
+  answerFirst();
+  await vi.waitFor(() => expect(clock.sleepers).toBe(1));
+  socket.destroy();
+  server.close();
+});
+
+it("a reader that never takes its answer is cut off", async () => {
+  const { clock, server, socket, held } = await serve(() => new Response(ANSWER));
   socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
   await held;
   await vi.waitFor(() => expect(clock.sleepers).toBe(1));
