@@ -1,6 +1,6 @@
 import { shortReason, SourceFailure, type IdentitySource } from "./identity-source.ts";
 
-/** Any of them says that AWS credentials may be found. An EC2 instance profile sets none. */
+/** Any of them says that AWS credentials may be found. An EC2 instance profile sets none: */
 const HINTS = [
   "AWS_CONTAINER_CREDENTIALS_FULL_URI",
   "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -10,6 +10,8 @@ const HINTS = [
   "AWS_ACCESS_KEY_ID",
   "AWS_PROFILE",
 ] as const;
+/** what the firmware says of the machine, asked before any address of a cloud is. */
+const VENDOR_FILE = "/sys/class/dmi/id/sys_vendor";
 /** Of the token; STS allows 60 to 3600 seconds. */
 const TOKEN_SECONDS = 300;
 /** By a variable, so that no bundler or type checker wants it there. */
@@ -28,10 +30,12 @@ export interface AwsIdentityOptions {
 export function awsIdentity(options: AwsIdentityOptions = {}): IdentitySource {
   return {
     kind: "aws",
-    whyNot: async (around) =>
-      HINTS.some((name) => (around.variable(name) ?? "") !== "")
-        ? null
-        : "no variable of the environment speaks of AWS credentials",
+    whyNot: async (around) => {
+      if (HINTS.some((name) => (around.variable(name) ?? "") !== "")) return null;
+      const vendor = await around.readFile(VENDOR_FILE).catch(() => "");
+      if (vendor.includes("Amazon EC2")) return null;
+      return "no variable speaks of AWS credentials, and this is no machine of EC2";
+    },
     prove: async (audience) => {
       const sdk = await loadSdk();
       const settings = options.region === undefined ? {} : { region: options.region };

@@ -162,10 +162,20 @@ describe("Google's metadata server", () => {
   });
 });
 
+/** The firmware of the machine is not the test's. */
+function onMachineOf(vendor: string) {
+  const around = testSurroundings({ GCE_METADATA_HOST: "127.0.0.1:1" });
+  const readFile = async (path: string): Promise<string> =>
+    path.startsWith("/sys/class/dmi/") ? `${vendor}\n` : around.readFile(path);
+  return { ...around, readFile };
+}
+
+test("a machine of EC2 is known as AWS's, where an instance profile sets no variable", async () => {
+  expect((await chooseIdentity(undefined, onMachineOf("Amazon EC2"), undefined)).kind).toBe("aws");
+});
+
 test("without any source, each is listed with why it did not serve", async () => {
-  const error = await refusal(
-    present(undefined, testSurroundings({ GCE_METADATA_HOST: "127.0.0.1:1" })),
-  );
+  const error = await refusal(present(undefined, onMachineOf("Somebody")));
   expect(error.code).toBe("no_identity");
   for (const why of [
     "file: MAYFLY_IDENTITY_FILE is not set",
