@@ -5,11 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { describe, expect, it } from "vitest";
-import { createFakeClock, createRecordingLog, seededRandom } from "@mayfly/testkit";
-import { createAdmission } from "./http/admission.ts";
-import { createEdgeServer } from "./http/edge-server.ts";
-import { unmetered } from "./http/request-meter.ts";
+import { createFakeClock, createRecordingLog } from "@mayfly/testkit";
 import { testCertificate, type TestCertificate } from "./testing/test-certificate.ts";
+import { createTestEdge } from "./testing/test-edge.ts";
 import { readTlsPair } from "./tls-files.ts";
 import { createServedTls } from "./tls-reload.ts";
 
@@ -110,20 +108,7 @@ describe("a broker with a certificate", () => {
     const [first, second] = [testCertificate(), testCertificate({ until: day(3) })];
     await written.write(first);
     const pair = await readTlsPair(written.paths, clock.now());
-    const { server, setCertificate } = createEdgeServer({
-      fetch: () => new Response("ok"),
-      random: seededRandom("tls"),
-      issuer: "https://mayfly.test",
-      admission: createAdmission(clock),
-      meter: unmetered,
-      isStopping: () => false,
-      connectionsMax: 10,
-      limits: {},
-      unreadMsMax: 60_000,
-      clock,
-      tls: pair,
-      overrideGlobalObjects: false,
-    });
+    const { server, setCertificate } = createTestEdge(() => new Response("ok"), clock, pair);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;

@@ -125,9 +125,7 @@ function touchedCommand(ask: Command, open: Open): void {
         if (listed.items.length === 0) {
           session.note("Nothing.");
           await noteUnknown(session, options.workload);
-        }
-        if (listed.items.length > 0 && !session.onlyIds(ids))
-          session.text(touchTable(listed.items, session));
+        } else if (!session.onlyIds(ids)) session.text(touchTable(listed.items, session));
       }
       noteMore(session, listed.next);
     });

@@ -1,31 +1,16 @@
 import { once } from "node:events";
 import { connect, type AddressInfo } from "node:net";
-import { createFakeClock, seededRandom } from "@mayfly/testkit";
+import { createFakeClock } from "@mayfly/testkit";
 import { expect, it, vi } from "vitest";
-import { createAdmission } from "./admission.ts";
-import { createEdgeServer, type EdgeOptions } from "./edge-server.ts";
-import { unmetered } from "./request-meter.ts";
+import { createTestEdge, TEST_UNREAD_MS_MAX } from "../testing/test-edge.ts";
+import type { EdgeOptions } from "./edge-server.ts";
 
 /** More than what the system holds for a reader who takes nothing. */
 const ANSWER = "x".repeat(48 * 1024 * 1024);
-const UNREAD_MS_MAX = 60_000;
 
 async function serve(fetch: EdgeOptions["fetch"]) {
   const clock = createFakeClock();
-  const { server } = createEdgeServer({
-    fetch,
-    random: seededRandom("unread"),
-    issuer: "https://mayfly.test",
-    admission: createAdmission(clock),
-    meter: unmetered,
-    isStopping: () => false,
-    connectionsMax: 10,
-    limits: {},
-    unreadMsMax: UNREAD_MS_MAX,
-    clock,
-    tls: null,
-    overrideGlobalObjects: false,
-  });
+  const { server } = createTestEdge(fetch, clock);
   const held = new Promise((resolve) => server.once("connection", resolve));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -66,7 +51,7 @@ it("a reader that never takes its answer is cut off", async () => {
       server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
     });
   expect(await connections()).toBe(1);
-  await clock.advance(UNREAD_MS_MAX);
+  await clock.advance(TEST_UNREAD_MS_MAX);
   await vi.waitFor(async () => expect(await connections()).toBe(0));
   socket.destroy();
   server.close();

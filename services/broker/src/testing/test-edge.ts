@@ -1,0 +1,29 @@
+import type { Clock } from "@mayfly/spec";
+import { seededRandom } from "@mayfly/testkit";
+import { createAdmission } from "../http/admission.ts";
+import { createEdgeServer, type EdgeOptions, type EdgeServer } from "../http/edge-server.ts";
+import { unmetered } from "../http/request-meter.ts";
+
+/** How long a reader of a {@link createTestEdge} may take for a whole answer. */
+export const TEST_UNREAD_MS_MAX = 60_000;
+
+/** The HTTP server as the broker has it, over nothing but `fetch`. */
+export const createTestEdge = (
+  fetch: EdgeOptions["fetch"],
+  clock: Clock,
+  tls: EdgeOptions["tls"] = null,
+): EdgeServer =>
+  createEdgeServer({
+    fetch,
+    random: seededRandom("edge"),
+    issuer: "https://mayfly.test",
+    admission: createAdmission(clock),
+    meter: unmetered,
+    isStopping: () => false,
+    connectionsMax: 10,
+    limits: {},
+    unreadMsMax: TEST_UNREAD_MS_MAX,
+    clock,
+    tls,
+    overrideGlobalObjects: false,
+  });
