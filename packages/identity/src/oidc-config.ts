@@ -5,12 +5,15 @@ import { configInvalid, parseStrictly } from "./config-error.ts";
 import { isJsonMap, type JsonMap } from "./parse-compact-jwt.ts";
 import { parseJwkSet } from "./parse-jwk-set.ts";
 import { presetNames, presets, type Preset } from "./presets/presets.ts";
+import { isTrustDomain } from "./spiffe-id.ts";
 import {
+  absentClaims,
   algorithmList,
   commonMembers,
   fetchUrl,
   inlineJwks,
   needsUnsafe,
+  requiredText,
   seconds,
 } from "./trust-config.ts";
 
@@ -34,6 +37,18 @@ const schema = z.strictObject({
   token_age_seconds_max: seconds(1, 86_400).default(3600),
   /** Each token is accepted once; it must have a `jti`. */
   one_time_tokens: z.boolean().default(false),
+  // Stored only if given, as the version before knows none of them.
+  required_text: requiredText.optional(),
+  /** A token that has one of these claims is of another kind, such as a person's. */
+  absent_claims: absentClaims.optional(),
+  /**
+   * Its subjects are SPIFFE IDs of this trust domain, as SPIRE's OIDC discovery provider vouches
+   * for them, and its workloads are those of the trust domain.
+   */
+  trust_domain: z
+    .string()
+    .refine(isTrustDomain, { message: "expected a trust domain such as acme.test" })
+    .optional(),
 });
 export type OidcConfig = z.output<typeof schema>;
 
@@ -94,9 +109,14 @@ function withPreset(root: string, input: unknown): unknown {
     throw configInvalid(root, "issuer", `expected one: ${preset.issuerHint}`);
   }
   const issuerText = own["issuer"] ?? preset.issuer;
-  if (typeof issuerText === "string" && !preset.issuerPattern.test(issuerText)) {
+  const match = typeof issuerText === "string" ? preset.issuerPattern.exec(issuerText) : null;
+  if (typeof issuerText === "string" && match === null) {
     throw configInvalid(root, "issuer", `is not of preset ${known}: ${preset.issuerHint}`);
   }
+  if (preset.trustDomain && own["trust_domain"] === undefined) {
+    throw configInvalid(root, "trust_domain", "expected the trust domain of the SPIFFE IDs");
+  }
+  const requiredClaims = { ...preset.requiredClaims, ...match?.groups };
   return {
     issuer: issuerText,
     algorithms: preset.algorithms,
@@ -104,8 +124,21 @@ function withPreset(root: string, input: unknown): unknown {
     token_age_seconds_max: preset.tokenAgeSecondsMax,
     ...own,
     attributes: added(root, "attributes", preset.attributes, own["attributes"]),
-    required_claims: added(root, "required_claims", preset.requiredClaims, own["required_claims"]),
+    required_claims: added(root, "required_claims", requiredClaims, own["required_claims"]),
+    ...(preset.requiredText === null
+      ? {}
+      : {
+          required_text: added(root, "required_text", preset.requiredText, own["required_text"]),
+        }),
+    ...absentWith(preset.absentClaims, own["absent_claims"]),
   };
+}
+
+function absentWith(preset: readonly string[], own: unknown): { readonly absent_claims?: unknown } {
+  if (own !== undefined && !Array.isArray(own)) return { absent_claims: own };
+  const added: readonly unknown[] = own ?? [];
+  const all = [...preset, ...added];
+  return all.length === 0 ? {} : { absent_claims: all };
 }
 
 function added(root: string, where: string, preset: JsonMap, own: unknown): unknown {
@@ -132,6 +165,9 @@ function checkCallerChosenClaims(root: string, config: OidcConfig): void {
     ),
     ...Object.keys(config.required_claims).map(
       (claim) => [`required_claims.${claim}`, claim] as const,
+    ),
+    ...Object.keys(config.required_text ?? {}).map(
+      (claim) => [`required_text.${claim}`, claim] as const,
     ),
   ];
   for (const [where, claim] of used) {

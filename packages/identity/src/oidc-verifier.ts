@@ -1,18 +1,26 @@
-import { durationSeconds, type CallContext, type OutboundHttp } from "@mayfly/spec";
-import type { TrustRootName } from "@mayfly/spec";
+import {
+  durationSeconds,
+  type CallContext,
+  type OutboundHttp,
+  type TrustRootName,
+  type Workload,
+} from "@mayfly/spec";
 import { fetchDocument, type FetchLimits } from "./fetch-document.ts";
 import { createJwtVerifier, type RootVerifier } from "./jwt-verifier.ts";
 import { inlineKeys, type KeySource } from "./key-source.ts";
 import type { OidcConfig } from "./oidc-config.ts";
 import { isJsonMap, member } from "./parse-compact-jwt.ts";
 import { parseJwkSet, type JwkSetRules } from "./parse-jwk-set.ts";
-import { isPlainText } from "./read-attributes.ts";
+import { checkAbsentClaims, checkRequiredText, isPlainText } from "./read-attributes.ts";
 import { Refusal } from "./refusal.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
+import { parseWorkloadId } from "./spiffe-id.ts";
 import {
+  absentClaimRules,
   attributeRules,
   membershipRules,
   requiredClaimRules,
+  requiredTextRules,
   type VerifierParts,
 } from "./verifier-parts.ts";
 
@@ -30,6 +38,8 @@ export function createOidcVerifier(
   config: OidcConfig,
   parts: VerifierParts,
 ): RootVerifier {
+  const requiredText = requiredTextRules(config.required_text);
+  const absentClaims = absentClaimRules(config.absent_claims);
   return createJwtVerifier(
     {
       name,
@@ -56,20 +66,34 @@ export function createOidcVerifier(
         if (member(claims, "iss") !== config.issuer) {
           throw new Refusal("issuer", "the token is of another issuer");
         }
-        const subject = member(claims, "sub");
-        if (!isPlainText(subject) || subject === "") {
-          throw new Refusal("subject", "the token's sub is not plain text");
-        }
-        // Whoever chooses a sub at an issuer would pass for a workload of a trust domain wherever a
-        // policy, a query or a person looks at the subject alone.
-        if (/^\s*spiffe:/i.test(subject)) {
-          throw new Refusal("subject", "the token's sub looks like a SPIFFE ID");
-        }
-        return { kind: "oidc", issuer: config.issuer, subject };
+        checkRequiredText(claims, requiredText);
+        checkAbsentClaims(claims, absentClaims);
+        return whose(member(claims, "sub"), config);
       },
     },
     parts.verified,
   );
+}
+
+type Whose = Pick<Workload, "kind" | "issuer" | "subject">;
+
+function whose(subject: unknown, { issuer, trust_domain: trustDomain }: OidcConfig): Whose {
+  if (!isPlainText(subject) || subject === "") {
+    throw new Refusal("subject", "the token's sub is not plain text");
+  }
+  if (trustDomain !== undefined) {
+    const id = parseWorkloadId(subject);
+    if (id?.trustDomain !== trustDomain) {
+      throw new Refusal("subject", "sub is not the id of a workload of the trust domain");
+    }
+    return { kind: "spiffe", issuer: `spiffe://${trustDomain}`, subject: id.id };
+  }
+  // Whoever chooses a sub at an issuer would pass for a workload of a trust domain wherever a
+  // policy, a query or a person looks at the subject alone.
+  if (/^\s*spiffe:/i.test(subject)) {
+    throw new Refusal("subject", "the token's sub looks like a SPIFFE ID");
+  }
+  return { kind: "oidc", issuer, subject };
 }
 
 function keySource(name: TrustRootName, config: OidcConfig, parts: VerifierParts): KeySource {

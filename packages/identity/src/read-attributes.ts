@@ -7,10 +7,17 @@ export interface AttributeRule {
   readonly name: string;
   readonly path: ClaimPath;
   readonly stability: WorkloadAttribute["stability"];
+  /** Whether a token without it is accepted, and its workload lacks the attribute. */
+  readonly optional: boolean;
 }
 export interface RequiredClaim {
   readonly path: ClaimPath;
   readonly value: string | number | boolean;
+}
+export interface RequiredText {
+  readonly path: ClaimPath;
+  readonly startsWith: string;
+  readonly endsWith: string;
 }
 
 const VALUE_CHARACTERS_MAX = 1024;
@@ -26,17 +33,22 @@ export function isPlainText(value: unknown): value is string {
   );
 }
 
-/** Every declared attribute is required: a policy may rely on what the trust root declares. */
+/**
+ * A declared attribute is required: a policy may rely on what the trust root declares. One that is
+ * declared as optional may be absent, and never be of a form that has no text.
+ */
 export function readAttributes(
   claims: JsonMap,
   rules: readonly AttributeRule[],
 ): Readonly<Record<string, WorkloadAttribute>> {
-  const entries = rules.map((rule) => {
-    const value = asText(claimAt(claims, rule.path));
+  const entries = rules.flatMap((rule) => {
+    const claim = claimAt(claims, rule.path);
+    if (claim === undefined && rule.optional) return [];
+    const value = asText(claim);
     if (value === null) {
       throw new Refusal("attributes", `the token lacks the declared attribute ${rule.name}`);
     }
-    return [rule.name, { value, stability: rule.stability }] as const;
+    return [[rule.name, { value, stability: rule.stability }] as const];
   });
   return Object.fromEntries(entries);
 }
@@ -75,6 +87,30 @@ export function checkRequiredClaims(claims: JsonMap, required: readonly Required
   for (const { path, value } of required) {
     if (claimAt(claims, path) !== value) {
       throw new Refusal("claims", `the token's claim ${path.join("/")} is not as required`);
+    }
+  }
+}
+
+/** Text that begins and ends as required: whatever is no text does neither. */
+export function checkRequiredText(claims: JsonMap, required: readonly RequiredText[]): void {
+  for (const { path, startsWith, endsWith } of required) {
+    const value = claimAt(claims, path);
+    const fits =
+      typeof value === "string" &&
+      value.length >= startsWith.length + endsWith.length &&
+      value.startsWith(startsWith) &&
+      value.endsWith(endsWith);
+    if (!fits) {
+      throw new Refusal("claims", `the text of the token's claim ${path.join("/")} does not fit`);
+    }
+  }
+}
+
+/** A claim that is there at all, null included, makes the token one of another kind. */
+export function checkAbsentClaims(claims: JsonMap, absent: readonly ClaimPath[]): void {
+  for (const path of absent) {
+    if (claimAt(claims, path) !== undefined) {
+      throw new Refusal("claims", `the token has the claim ${path.join("/")}`);
     }
   }
 }

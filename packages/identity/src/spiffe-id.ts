@@ -24,3 +24,9 @@ export function parseSpiffeId(text: string): SpiffeId | null {
   if (path.split("/").some((segment) => segment === "." || segment === "..")) return null;
   return { id: text, trustDomain, path };
 }
+
+/** The id of a workload: a trust domain's own id names its authority. */
+export function parseWorkloadId(text: string): SpiffeId | null {
+  const id = parseSpiffeId(text);
+  return id === null || id.path === "" ? null : id;
+}

@@ -25,6 +25,11 @@ export const attributeSchema = z.strictObject({
   claim: claimPath,
   /** `immutable`: nobody else can ever have this value. */
   stability: z.enum(["immutable", "mutable"]),
+  /**
+   * Some of the issuer's tokens lack it: policies read it behind a test. Stored only if given: the
+   * version before knows no such member.
+   */
+  optional: z.boolean().optional(),
 });
 
 const attributes = z
@@ -62,6 +67,26 @@ const requiredClaims = z
   .refine((record) => Object.keys(record).length <= ATTRIBUTES_MAX, {
     message: `expected at most ${ATTRIBUTES_MAX} claims`,
   });
+
+/** What a claim's text begins or ends with; no patterns, which could be made to take for ever. */
+export const requiredText = z
+  .record(
+    claimPath,
+    z
+      .strictObject({
+        starts_with: plainText.min(1).max(256).optional(),
+        ends_with: plainText.min(1).max(256).optional(),
+      })
+      .refine(({ starts_with: start, ends_with: end }) => (start ?? end) !== undefined, {
+        message: "expected starts_with, ends_with or both",
+      }),
+  )
+  .refine((record) => Object.keys(record).length <= ATTRIBUTES_MAX, {
+    message: `expected at most ${ATTRIBUTES_MAX} claims`,
+  });
+
+/** Claims that mark what is no workload's token, such as a person's. */
+export const absentClaims = z.array(claimPath).max(ATTRIBUTES_MAX);
 
 export const seconds = (min: number, max: number): z.ZodNumber =>
   z.number().int().min(min).max(max, `expected at most ${max} seconds`);

@@ -1,6 +1,11 @@
 import type { Log, OutboundHttp } from "@mayfly/spec";
 import { parseClaimPath, type ClaimPath } from "./claim-path.ts";
-import type { AttributeRule, MembershipRule, RequiredClaim } from "./read-attributes.ts";
+import type {
+  AttributeRule,
+  MembershipRule,
+  RequiredClaim,
+  RequiredText,
+} from "./read-attributes.ts";
 import type { VerifiedTokens } from "./verified-tokens.ts";
 
 /** What every verifier of one process shares. */
@@ -15,13 +20,21 @@ export interface VerifierParts {
 
 export function attributeRules(
   attributes: Readonly<
-    Record<string, { readonly claim: string; readonly stability: AttributeRule["stability"] }>
+    Record<
+      string,
+      {
+        readonly claim: string;
+        readonly stability: AttributeRule["stability"];
+        readonly optional?: boolean | undefined;
+      }
+    >
   >,
 ): readonly AttributeRule[] {
-  return Object.entries(attributes).map(([name, { claim, stability }]) => ({
+  return Object.entries(attributes).map(([name, { claim, stability, optional }]) => ({
     name,
     path: pathOf(claim),
     stability,
+    optional: optional === true,
   }));
 }
 
@@ -42,6 +55,24 @@ export function requiredClaimRules(
 ): readonly RequiredClaim[] {
   return Object.entries(required).map(([claim, value]) => ({ path: pathOf(claim), value }));
 }
+
+export function requiredTextRules(
+  required: Readonly<
+    Record<
+      string,
+      { readonly starts_with?: string | undefined; readonly ends_with?: string | undefined }
+    >
+  > = {},
+): readonly RequiredText[] {
+  return Object.entries(required).map(([claim, { starts_with: start, ends_with: end }]) => ({
+    path: pathOf(claim),
+    startsWith: start ?? "",
+    endsWith: end ?? "",
+  }));
+}
+
+export const absentClaimRules = (absent: readonly string[] = []): readonly ClaimPath[] =>
+  absent.map(pathOf);
 
 function pathOf(claim: string): ClaimPath {
   const path = parseClaimPath(claim);

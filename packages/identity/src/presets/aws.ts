@@ -1,5 +1,7 @@
 import type { Preset } from "./preset.ts";
 
+const NAMESPACE = "/https:~1~1sts.amazonaws.com~1";
+
 /** AWS outbound identity federation: one issuer per account; `sub` is the role's ARN. */
 export const aws: Preset = {
   title: "AWS outbound identity",
@@ -11,8 +13,18 @@ export const aws: Preset = {
   oneTimeTokens: true,
   tokenAgeSecondsMax: 3600,
   attributes: {
-    aws_account: { claim: "/https:~1~1sts.amazonaws.com~1/aws_account", stability: "immutable" },
+    aws_account: { claim: `${NAMESPACE}/aws_account`, stability: "immutable" },
+    role_arn: { claim: "sub", stability: "mutable" },
+    org_id: { claim: `${NAMESPACE}/org_id`, stability: "immutable", optional: true },
   },
   requiredClaims: {},
-  callerChosenClaims: ["/https:~1~1sts.amazonaws.com~1/request_tags"],
+  requiredText: { sub: { starts_with: "arn:aws" } },
+  absentClaims: [],
+  callerChosenClaims: [`${NAMESPACE}/request_tags`],
+  trustDomain: false,
+  traps: [
+    "Every principal of the account that may call sts:GetWebIdentityToken gets tokens of this " +
+      "issuer: a policy must ask for role_arn, which whoever manages roles can make anew.",
+    "request_tags are chosen by the caller: they can be no attribute. principal_tags can.",
+  ],
 };

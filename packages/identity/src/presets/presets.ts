@@ -1,10 +1,12 @@
 import { aws } from "./aws.ts";
 import { entra } from "./entra.ts";
-import { gcp } from "./gcp.ts";
+import { gcp, gcpServiceAccount } from "./gcp.ts";
 import { githubActions } from "./github-actions.ts";
 import { gitlab } from "./gitlab.ts";
+import { keycloak } from "./keycloak.ts";
 import { kubernetes } from "./kubernetes.ts";
 import type { Preset } from "./preset.ts";
+import { spireOidc } from "./spire-oidc.ts";
 
 export type { Preset } from "./preset.ts";
 
@@ -12,9 +14,12 @@ export const presetNames = [
   "aws",
   "entra",
   "gcp",
+  "gcp_service_account",
   "github_actions",
   "gitlab",
+  "keycloak",
   "kubernetes",
+  "spire_oidc",
 ] as const;
 export type PresetName = (typeof presetNames)[number];
 
@@ -22,7 +27,10 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
   aws,
   entra,
   gcp,
+  gcp_service_account: gcpServiceAccount,
   github_actions: githubActions,
   gitlab,
+  keycloak,
   kubernetes,
+  spire_oidc: spireOidc,
 };

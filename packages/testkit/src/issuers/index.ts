@@ -29,3 +29,4 @@ export {
   type TestTrustDomain,
   type TestTrustDomainOptions,
 } from "./test-trust-domain.ts";
+export { vendorClaims, VENDOR_TENANT } from "./vendor-claims.ts";
