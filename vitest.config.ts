@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * Four projects, because they need different things from a process.
+ * Five projects, because they need different things from a process.
  *
  * | project     | files                                       | process                           |
  * | ----------- | ------------------------------------------- | --------------------------------- |
@@ -9,6 +9,7 @@ import { defineConfig } from "vitest/config";
  * | integration | `*.pg.test.ts`, `*.redis.test.ts`           | one each, real servers            |
  * | system      | `test/` without tidy                        | the same, one file at a time      |
  * | tidy        | `test/tidy`: rules of the repository        | one each, they start linters      |
+ * | replay      | `test/replay`, but for `*.pg.test.ts`       | waits for one beside all others   |
  *
  * A test that keeps module state or patches a global belongs in `integration` or `system`.
  */
@@ -48,7 +49,7 @@ export default defineConfig({
         test: {
           name: "integration",
           include: servers.flatMap((name) =>
-            ["packages/*/src", "services/*/src", "test/simulation"].map((at) => `${at}/${name}`),
+            ["packages/*/src", "services/*/src", "test/replay"].map((at) => `${at}/${name}`),
           ),
           exclude: never,
           pool: "forks",
@@ -63,7 +64,7 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["test/**/*.test.ts"],
-          exclude: [...never, "test/tidy/**", "test/simulation/**"],
+          exclude: [...never, "test/tidy/**", "test/simulation/**", "test/replay/**"],
           pool: "forks",
           globalSetup: [onePostgres, "./test/harness/bundled-programs.ts"],
           // Whole processes are started, killed and timed here: never two files at once. Two
@@ -84,6 +85,18 @@ export default defineConfig({
           // The type-aware linter takes 20 s alone, and minutes on a busy machine.
           testTimeout: 300_000,
           sequence: { groupOrder: 3 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "replay",
+          include: ["test/replay/**/*.test.ts"],
+          exclude: [...never, ...servers],
+          pool: "forks",
+          globalSetup: "./test/replay/background-replay.ts",
+          testTimeout: 1_500_000,
+          sequence: { groupOrder: 4 },
         },
       },
     ],

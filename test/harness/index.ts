@@ -26,6 +26,7 @@ export {
   WRITER,
 } from "./registration.ts";
 export { bundlePrograms } from "./bundle-programs.ts";
+export { countedRun } from "./counted-run.ts";
 export { startRestartable, type Restartable } from "./restartable-server.ts";
 export { sharedServer, type ServerAddress } from "./server-address.ts";
 export {

@@ -61,6 +61,8 @@ export const SMALL: Scale = {
   // More than there ever is: which of the due ones a claim leaves behind, no ledger promises.
   claimBatch: 200,
 };
+/** One task, perhaps with a child: for histories that are to be very many. */
+export const TINY: Scale = { ...SMALL, agentsMax: 1, stepsMax: 1 };
 
 export interface History {
   readonly seed: string;

@@ -3,7 +3,6 @@ import { systemClock, systemRandom } from "@mayfly/host";
 import { migrate, openLedger, type Ledger } from "@mayfly/postgres";
 import { Secret } from "@mayfly/spec";
 import { createRecordingLog } from "@mayfly/testkit";
-import { freshDatabase } from "@mayfly/testkit/vitest";
 import type { ReplayTarget } from "./replay-operations.ts";
 
 const PASSWORD = Secret.of("a password of tests");
@@ -16,14 +15,19 @@ export interface ReplayDatabase extends ReplayTarget {
   close(): Promise<void>;
 }
 
+/** An empty database that nobody else uses, and the superuser's URL to it. */
+export interface EmptyDatabase {
+  readonly url: string;
+  urlAs(user: string, password: string): string;
+}
+
 /**
  * A migrated ledger in which `now()` is what this test says: the function of the catalog itself is
  * replaced, in this one database, so that defaults, views and statements all tell the same time.
  * The executor knows the built-in one by heart; one that is an expression is put in its place while
  * a statement is planned.
  */
-export async function createReplayDatabase(): Promise<ReplayDatabase> {
-  const database = await freshDatabase({ prefix: "replay" });
+export async function createReplayDatabase(database: EmptyDatabase): Promise<ReplayDatabase> {
   const passwords = Object.fromEntries(ROLES.map((role) => [role, PASSWORD]));
   await migrate({ url: database.url, random: systemRandom, passwords });
   const superuser = postgres(database.url, { max: 1, onnotice: () => undefined });

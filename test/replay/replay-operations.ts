@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Ledger } from "@mayfly/postgres";
 import { BrokerError, type InstantMs } from "@mayfly/spec";
-import type { RecordedOperation, RecordedPort } from "./record-operations.ts";
+import type { RecordedOperation, RecordedPort } from "../simulation/record-operations.ts";
 
 /** A ledger on PostgreSQL whose clock this test sets. */
 export interface ReplayTarget {
@@ -17,7 +17,7 @@ export interface Difference {
 }
 
 /** Sweeps that found nothing are most of a history's calls: of these each so manieth is made. */
-const IDLE_EVERY = 12;
+const IDLE_EVERY = 48;
 const SWEEPING: ReadonlySet<string> = new Set([
   "dueTasks",
   "endStrays",
