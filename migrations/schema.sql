@@ -420,6 +420,12 @@ END) > '00:00:01'::interval))
 --   CREATE TRIGGER count_revision BEFORE UPDATE ON mayfly.trust_roots FOR EACH ROW EXECUTE FUNCTION mayfly.count_revision()
 --   GRANT INSERT, SELECT, UPDATE TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
+-- TABLE mayfly.used_proofs owner mayfly_migrator
+--   sha256 bytea NOT NULL
+--   expires_at timestamp with time zone NOT NULL
+--   CHECK ((octet_length(sha256) = 32))
+--   PRIMARY KEY (sha256)
+--   INDEX btree (expires_at)
 -- VIEW mayfly_audit.active_policy_use owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.administration owner mayfly_migrator
@@ -508,6 +514,8 @@ END) > '00:00:01'::interval))
 -- FUNCTION mayfly.rows_in_default() owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_broker
 --   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.use_proof(bytea,timestamp with time zone) owner mayfly_migrator SECURITY DEFINER
+--   GRANT EXECUTE TO mayfly_broker
 -- FUNCTION mayfly.uuid7() owner mayfly_migrator
 --   GRANT EXECUTE TO mayfly_broker
 --   GRANT EXECUTE TO mayfly_worker

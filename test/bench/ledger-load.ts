@@ -145,6 +145,7 @@ function taskOf(clock: Clock, n: number): NewTask {
       confirmation: null,
       mayInitiate: false,
       mayAdminister: false,
+      mustProvePossession: false,
     },
     verifiedInitiator: null,
     initiatorTrustRoot: null,

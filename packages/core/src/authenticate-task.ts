@@ -19,13 +19,14 @@ export interface AuthenticatedTask {
 }
 
 /**
- * Verifies a task token and reads its task's row. Says who holds the token, not that the task
- * lives: what needs a live one calls {@link requireActive}. Throws `unauthenticated`.
+ * Verifies a task token, and that the request showed the key that its task is bound to, and reads
+ * its task's row. Says who holds the token, not that the task lives: what needs a live one calls
+ * {@link requireActive}. Throws `unauthenticated`; `invalid_dpop_proof` for a proof used before.
  */
 export async function authenticateTask(
   parts: CoreParts,
   token: Secret,
-  _context: CallContext,
+  context: CallContext,
 ): Promise<AuthenticatedTask> {
   const { taskTokens, taskLedger, clock } = parts.ports;
   const claims = await taskTokens.verify(token, clock.now());
@@ -37,7 +38,27 @@ export async function authenticateTask(
   if (!isHeld) {
     throw new BrokerError("unauthenticated", "The task token is not one of a task held here.");
   }
+  requireKey(task, context.provenKey?.confirmation ?? null);
+  await context.provenKey?.spend();
   return { task, claims };
+}
+
+/** RFC 9449 section 7.1: whoever copied a bound token has not its key. */
+function requireKey(task: Task, proven: string | null): void {
+  if (task.confirmation === null || task.confirmation === proven) return;
+  throw new BrokerError(
+    "unauthenticated",
+    proven === null
+      ? "The task token is bound to a key, and came without proof of that key."
+      : "The task token is bound to another key than the one that was proven.",
+    {
+      public: {
+        hint:
+          "Send it as `Authorization: DPoP <token>`, with a DPoP header whose proof is signed with " +
+          "the key that opened the task (RFC 9449); at the token endpoint, the DPoP header alone.",
+      },
+    },
+  );
 }
 
 /** Throws `task_ended`. */

@@ -243,6 +243,14 @@ describe("a heartbeat", () => {
     expect((await refusalOf(core.heartbeat({ token: other }, world.context()))).code).toBe(
       "unauthenticated",
     );
-    await core.heartbeat({ token: taskToken }, world.context());
+    const beat = (confirmation: string | null) => {
+      const provenKey =
+        confirmation === null ? null : { confirmation, spend: async () => undefined };
+      const context = { ...world.context(), ...(provenKey === null ? {} : { provenKey }) };
+      return core.heartbeat({ token: taskToken }, context);
+    };
+    expect((await refusalOf(beat(null))).code).toBe("unauthenticated");
+    expect((await refusalOf(beat("thumb-2"))).code).toBe("unauthenticated");
+    await beat("thumb-1");
   });
 });

@@ -9,10 +9,41 @@ import type { CoreParts } from "./core-parts.ts";
 import { isSameWorkload } from "./same-workload.ts";
 
 /**
- * Who is presented. A refusal looks at the catalog again first, so that a trust root which was
- * registered a moment ago counts in every process. Writes nothing, whoever sends what.
+ * Who is presented, and which key it was proven to hold. What is written before that is known is
+ * nothing, whoever sends what; then the use of the proof. Throws `invalid_identity`, and
+ * `invalid_dpop_proof` where the proof was used before, or is missing though the trust root asks
+ * for it.
  */
 export async function verifyIdentity(
+  parts: CoreParts,
+  presented: PresentedIdentity,
+  context: CallContext,
+): Promise<VerifiedIdentity> {
+  const identity = await verifiedNow(parts, presented, context);
+  const { provenKey } = context;
+  if (provenKey === undefined) {
+    if (identity.confirmation === null && identity.mustProvePossession) throw needsProof(identity);
+    return identity;
+  }
+  await provenKey.spend();
+  return { ...identity, confirmation: provenKey.confirmation };
+}
+
+const needsProof = ({ workload }: VerifiedIdentity): BrokerError =>
+  new BrokerError(
+    "invalid_dpop_proof",
+    `Identities of trust root ${workload.trustRoot} count with a proof of possession alone.`,
+    {
+      where: "DPoP",
+      public: { hint: "Send a DPoP header (RFC 9449): the SDKs do so with `dpop`." },
+    },
+  );
+
+/**
+ * A refusal looks at the catalog again first, so that a trust root which was registered a moment
+ * ago counts in every process.
+ */
+async function verifiedNow(
   parts: CoreParts,
   presented: PresentedIdentity,
   context: CallContext,

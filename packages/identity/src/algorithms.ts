@@ -10,6 +10,7 @@ export const KEY_OF_ALGORITHM = {
   ES384: { kty: "EC", crv: "P-384" },
   ES512: { kty: "EC", crv: "P-521" },
   EdDSA: { kty: "OKP", crv: "Ed25519" },
+  Ed25519: { kty: "OKP", crv: "Ed25519" },
 } as const;
 export type Algorithm = keyof typeof KEY_OF_ALGORITHM;
 

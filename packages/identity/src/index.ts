@@ -7,6 +7,7 @@ export {
   type TrustRootsOptions,
   type TrustRootsSettings,
 } from "./trust-roots.ts";
+export { createDpopProofs, type DpopProofsOptions, type DpopSettings } from "./dpop-proofs.ts";
 export { TRUST_CONFIG_SCHEMAS } from "./trust-config-schemas.ts";
 export { createSigningKeyAdministration } from "./signing-key-administration.ts";
 export { createTaskTokens, type TaskTokensOptions } from "./task-tokens.ts";

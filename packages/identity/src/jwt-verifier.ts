@@ -46,6 +46,8 @@ export interface JwtTrust {
   readonly mayInitiate: boolean;
   /** Whether its identities may administer, where policies permit. */
   readonly mayAdminister: boolean;
+  /** Whether its identities count only with proof of a key, which is looked at elsewhere. */
+  readonly mustProvePossession: boolean;
   /** A1. On unverified claims. */
   routes(claims: JsonMap): boolean;
   /** On verified claims: whose token it is; throws a Refusal. */
@@ -170,6 +172,7 @@ function vouch(
     confirmation: null,
     mayInitiate: trust.mayInitiate,
     mayAdminister: trust.mayAdminister,
+    mustProvePossession: trust.mustProvePossession,
   };
 }
 

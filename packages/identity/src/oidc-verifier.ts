@@ -61,6 +61,7 @@ export function createOidcVerifier(
       oneTime: config.one_time_tokens,
       mayInitiate: config.initiators,
       mayAdminister: config.administrators === true,
+      mustProvePossession: config.proof_of_possession === "required",
       routes: (claims) => member(claims, "iss") === config.issuer,
       identify: (claims) => {
         if (member(claims, "iss") !== config.issuer) {

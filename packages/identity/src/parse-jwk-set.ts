@@ -58,6 +58,17 @@ export function isPrivateJwk(jwk: JsonMap): boolean {
   return PRIVATE_MEMBERS.some((name) => Object.hasOwn(jwk, name));
 }
 
+/** The public key of a JWK, where it serves the algorithm: what RSA keys may be holds here too. */
+export function publicKeyFor(jwk: JsonMap, algorithm: Algorithm): KeyObject | null {
+  const { kty, crv } = KEY_OF_ALGORITHM[algorithm];
+  const alg = member(jwk, "alg");
+  const fits =
+    member(jwk, "kty") === kty &&
+    (crv === null || member(jwk, "crv") === crv) &&
+    (alg === undefined || alg === algorithm);
+  return fits ? importPublic(jwk) : null;
+}
+
 function usableKey(jwk: JsonMap, rules: JwkSetRules): VerificationKey | null {
   const kid = member(jwk, "kid");
   if (kid !== undefined && typeof kid !== "string") return null;

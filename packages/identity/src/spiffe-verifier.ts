@@ -64,6 +64,7 @@ export function createSpiffeVerifier(
       oneTime: false,
       mayInitiate: config.initiators,
       mayAdminister: config.administrators === true,
+      mustProvePossession: config.proof_of_possession === "required",
       routes: (claims) => idOf(claims) !== null,
       identify: (claims) => {
         const id = idOf(claims);

@@ -110,6 +110,11 @@ export const commonMembers = {
    * member.
    */
   administrators: z.boolean().optional(),
+  /**
+   * `required`: its identities count only with a DPoP proof, and so every task token of theirs is
+   * bound to a key. Stored only if given, for the same reason.
+   */
+  proof_of_possession: z.enum(["optional", "required"]).optional(),
   /** Permits http and loopback or private addresses for this root's keys. */
   unsafe_allow_private_addresses: z.boolean().default(false),
   /** Whoever else a token is addressed to could present it here. */

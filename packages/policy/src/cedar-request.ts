@@ -47,6 +47,7 @@ export function cedarRequest(request: AccessRequest): CredentialRequest {
         deadline_seconds: whole(task.deadlineSeconds, "deadline"),
         idle_timeout_seconds: whole(task.idleTimeoutSeconds, "idle timeout"),
         depth: whole(task.depth, "depth"),
+        key_binding: task.keyBinding,
         targets: texts(task.targets, "targets", targets),
         ...(task.verifiedInitiator === null
           ? {}

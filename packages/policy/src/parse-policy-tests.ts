@@ -1,6 +1,7 @@
 import { z } from "zod";
 import {
   ADMINISTRATIVE_ACTIONS,
+  KEY_BINDINGS,
   InvalidInput,
   parsePolicyId,
   parseRoleName,
@@ -75,6 +76,7 @@ const testShape = z.strictObject({
       targets: list.default([]),
       initiator: line.optional(),
       initiator_trust_root: line.optional(),
+      key_binding: z.enum(KEY_BINDINGS).default("none"),
     })
     .optional(),
   ttl: duration.optional(),
@@ -152,7 +154,12 @@ function administrationTest(
   return { about: "administration", action, resource, ...expectation };
 }
 
-const NO_TASK: TaskOfTest = { deadline: 900, idle_timeout: 60, targets: [] };
+const NO_TASK: TaskOfTest = {
+  deadline: 900,
+  idle_timeout: 60,
+  targets: [],
+  key_binding: "none",
+};
 
 function credentialTest(
   test: z.output<typeof testShape>,
@@ -176,6 +183,7 @@ function credentialTest(
       targets: task.targets,
       verifiedInitiator: task.initiator ?? null,
       initiatorTrustRoot: initiatorRootOf(task, where),
+      keyBinding: task.key_binding,
     },
     ttlSeconds: test.ttl === undefined ? null : seconds(test.ttl),
     roleFacts: {

@@ -1,5 +1,6 @@
 import {
   ADMINISTRATIVE_ACTIONS,
+  KEY_BINDINGS,
   LEASE_STATES,
   TASK_STATES,
   type DataClass,
@@ -52,6 +53,8 @@ type Task = {
   "initiator"?: String,
   // The trust root that vouched for the initiator.
   "initiator_trust_root"?: String,
+  // What its task tokens are bound to: "none", "dpop", "certificate".
+  "key_binding": String,
 };
 
 type CredentialRequest = {
@@ -184,6 +187,7 @@ export const CLOSED_ATTRIBUTES: Readonly<Record<string, readonly string[]>> = {
   "resource.reversibility": reversibilities,
   "principal.kind": ["spiffe", "oidc"],
   "resource.kind": ["spiffe", "oidc"],
+  "context.task.key_binding": KEY_BINDINGS,
   "resource.state": [...new Set([...TASK_STATES, ...LEASE_STATES])],
 };
 

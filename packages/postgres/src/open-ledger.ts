@@ -9,6 +9,7 @@ import {
   type Log,
   type LogExporter,
   type LogSequencer,
+  type ProofUses,
   type Random,
   type SelectorEndLedger,
   type SealedValues,
@@ -42,6 +43,7 @@ import { readIssuingHealth, recordSweep } from "./issuing-health.ts";
 import { createLedgerClock, type LedgerClock } from "./ledger-clock.ts";
 import { createLogExporter } from "./log-exporter.ts";
 import { migrationsDirectory, readMigrations } from "./migration-files.ts";
+import { recordProofUse } from "./proof-uses.ts";
 import { queryCounts } from "./query-counts.ts";
 import { queryTaskChain } from "./query-task-chain.ts";
 import { queryDecision, queryEvents, queryLeases, queryTasks, type Database } from "./queries.ts";
@@ -108,6 +110,7 @@ export interface Ledger {
   readonly selectorEnds: SelectorEndLedger;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
+  readonly proofUses: ProofUses;
   readonly sealed: SealedValues;
   /** Runs by itself with the sweep, at most once an hour; needs the worker's rights. */
   readonly upkeep: Upkeep;
@@ -188,10 +191,9 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     queries: ledgerQueries(parts),
     selectorEnds: selectorEndLedger(ports, statements),
     catalog: catalogOf(parts),
-    signingKeys: {
-      list: () => withRetries(ports, () => listSigningKeys(statements)),
-      add: (...added) => withRetries(ports, () => addSigningKey(statements, ...added)),
-      retire: (...retired) => withRetries(ports, () => retireSigningKey(statements, ...retired)),
+    signingKeys: signingKeyStore(parts),
+    proofUses: {
+      record: (use) => withRetries(ports, () => recordProofUse(statements, use)),
     },
     sealed: {
       page: (after, limit) => withRetries(ports, () => readSealedPage(statements, after, limit)),
@@ -212,6 +214,12 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
   };
 }
+
+const signingKeyStore = ({ ports, statements }: Parts): SigningKeyStore => ({
+  list: () => withRetries(ports, () => listSigningKeys(statements)),
+  add: (...added) => withRetries(ports, () => addSigningKey(statements, ...added)),
+  retire: (...retired) => withRetries(ports, () => retireSigningKey(statements, ...retired)),
+});
 
 async function checkSchema(sql: Sql): Promise<OpenedSchema> {
   const schema = await readableSchema(sql);

@@ -67,6 +67,12 @@ export const VARIABLES = {
       "Whether a broker without a certificate may listen beyond loopback although no trusted proxy " +
       "with TLS is named: where the network itself lets nobody else read, such as a container's.",
   }),
+  dpopNonces: flag("MAYFLY_DPOP_NONCES", {
+    readers: ["broker"],
+    meaning:
+      "Whether each DPoP proof must bear a nonce of the broker (RFC 9449 section 8), so that none " +
+      "can be made ahead of time. Costs a client one request more now and then.",
+  }),
   drainSeconds: number("MAYFLY_DRAIN_SECONDS", {
     readers: ["broker"],
     default: "0",

@@ -1,5 +1,6 @@
 import type { JsonObject } from "./brand.ts";
 import type { Clock, InstantMs } from "./time.ts";
+import type { ProvenKey } from "./possession.ts";
 import type { Secret } from "./secret.ts";
 
 /** Handed to every effectful call: there is no ambient clock, logger, fetch or cancellation. */
@@ -10,6 +11,8 @@ export interface CallContext {
   readonly traceId: string;
   /** Who called over the network, as far as trusted proxies say; not there for our own work. */
   readonly clientAddress?: string;
+  /** The key whose possession the request proved; not there for a bearer's. */
+  readonly provenKey?: ProvenKey;
 }
 
 export interface IssueContext extends CallContext {

@@ -55,6 +55,20 @@ export const ERROR_CODES = {
       "of an identity provider that is registered there. Why this one was refused is in the " +
       "broker's log, under the trace id.",
   },
+  invalid_dpop_proof: {
+    status: 401,
+    oauth: "invalid_dpop_proof",
+    meaning: "The DPoP proof of the request does not hold, was used before, or is missing.",
+    todo:
+      "Make a new proof for each request (RFC 9449): its method, its URL as the broker's public " +
+      "one, the time now, a jti of its own, and the hash of the token that goes with it.",
+  },
+  use_dpop_nonce: {
+    status: 401,
+    oauth: "use_dpop_nonce",
+    meaning: "DPoP proofs must bear a nonce of this broker, and this one bears none that counts.",
+    todo: "Send the request again with a new proof that bears the `DPoP-Nonce` header's value.",
+  },
   unauthenticated: {
     status: 401,
     oauth: "invalid_client",

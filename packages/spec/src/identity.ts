@@ -53,6 +53,8 @@ export interface VerifiedIdentity {
   readonly mayInitiate: boolean;
   /** Whether the trust root is one of administrators (`administrators`): policies say of what. */
   readonly mayAdminister: boolean;
+  /** Whether the trust root's identities count only with proof of a key. */
+  readonly mustProvePossession: boolean;
 }
 
 export type PresentedIdentity =

@@ -13,6 +13,7 @@ export * from "./ledger-event.ts";
 export * from "./link-signals.ts";
 export * from "./log-exporter.ts";
 export * from "./policy.ts";
+export * from "./possession.ts";
 export * from "./seal.ts";
 export * from "./sealed-values.ts";
 export * from "./secret.ts";

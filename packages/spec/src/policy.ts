@@ -11,6 +11,7 @@ import type {
 import type { TrustRoot, Workload } from "./identity.ts";
 import type { IssuePlan } from "./backend.ts";
 import type { LeaseState } from "./lease.ts";
+import type { KeyBinding } from "./possession.ts";
 import type { TaskState } from "./task.ts";
 import type { InstantMs } from "./time.ts";
 
@@ -32,6 +33,8 @@ export interface AccessRequest {
     readonly verifiedInitiator: string | null;
     /** Which trust root vouched for the initiator; null without one, or if it is not on record. */
     readonly initiatorTrustRoot: TrustRootName | null;
+    /** To what its task tokens are bound, by a proof of possession that was seen. */
+    readonly keyBinding: KeyBinding;
   };
   readonly role: {
     readonly name: RoleName;

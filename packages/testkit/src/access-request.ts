@@ -2,6 +2,7 @@ import fc from "fast-check";
 import {
   backendOfRole,
   instantMs,
+  KEY_BINDINGS,
   parseId,
   parseRoleName,
   parseTrustRootName,
@@ -51,6 +52,7 @@ export function accessRequest(facts: AccessRequestFacts = {}): AccessRequest {
       targets: [],
       verifiedInitiator: null,
       initiatorTrustRoot: null,
+      keyBinding: "none",
       ...facts.task,
     },
     role: {
@@ -104,6 +106,7 @@ export const arbitraryAccessRequest: fc.Arbitrary<AccessRequest> = fc
       targets: fc.uniqueArray(fc.constantFrom("orders-db:orders", "orders-db:invoices")),
       verifiedInitiator: fc.option(fc.constantFrom("alice@acme.test", "bob@acme.test")),
       initiatorTrustRoot: fc.option(fc.constant(parseTrustRootName("login", "root"))),
+      keyBinding: fc.constantFrom(...KEY_BINDINGS),
     }),
     roleFacts: fc.record({
       dataClass: fc.constantFrom("public" as const, "confidential" as const, "restricted" as const),

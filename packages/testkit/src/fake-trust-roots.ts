@@ -169,6 +169,7 @@ function identityOf(
     confirmation: facts.confirmation ?? null,
     mayInitiate: initiators,
     mayAdminister: administrators,
+    mustProvePossession: false,
   };
 }
 

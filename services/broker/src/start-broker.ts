@@ -143,6 +143,7 @@ async function listen(
     exporter: ledger.exporter,
     taskTokens: parts.taskTokens,
     signingKeys: parts.signingKeys,
+    dpop: parts.dpopProofs(settings.dpopNonces),
     sealing: parts.sealing,
     administrators: bootstrapAdministrators(() => ledger.bootstrapTokenSha256()),
     clock: parts.clock,

@@ -8,6 +8,7 @@ import {
   systemRandom,
 } from "@mayfly/host";
 import {
+  createDpopProofs,
   createSigningKeyAdministration,
   createTaskTokens,
   createTrustRoots,
@@ -25,6 +26,7 @@ import {
   type AlarmListener,
   type Clock,
   type CredentialBackend,
+  type DpopProofs,
   type FailPoints,
   type Log,
   type Random,
@@ -57,6 +59,8 @@ export interface Parts {
   readonly unsafeSettings: readonly string[];
   /** Null where nobody asked for them. */
   readonly metrics: Metrics | null;
+  /** The broker's check of DPoP proofs; with `nonceRequired`, each must bear a nonce. */
+  dpopProofs(nonceRequired: boolean): DpopProofs;
   /** The worker's end of the queue. */
   listenToAlarms(): AlarmListener;
   /** Closes backends, queue and ledger, in this order. */
@@ -174,6 +178,7 @@ function partsOver(
     tracer: telemetry.tracer,
     metrics: telemetry.metrics,
     unsafeSettings: unsafeSettings(settings),
+    dpopProofs: (nonceRequired) => dpopProofs(ledger, settings, sealer, nonceRequired),
     listenToAlarms: () =>
       observe.listener(createAlarmListener({ config: queue, ports: { clock, log } })),
     close: async () => {
@@ -186,6 +191,14 @@ function partsOver(
     },
   };
 }
+
+const dpopProofs = (
+  { proofUses: uses }: Ledger,
+  { issuer, unsafeClockSkewSeconds: skewSeconds }: SharedSettings,
+  sealer: Sealer,
+  nonceRequired: boolean,
+): DpopProofs =>
+  createDpopProofs({ issuer, uses, sealer, settings: { skewSeconds, nonceRequired } });
 
 const ledgerPorts = ({ issue, tasks, sweep, selectorEnds, health, catalog }: Ledger) => ({
   issueLedger: issue,

@@ -109,6 +109,7 @@ function inheritedIdentity(caller: Extract<Caller, { kind: "task_token" }>): Ver
     confirmation: task.confirmation,
     mayInitiate: false,
     mayAdminister: false,
+    mustProvePossession: false,
   };
 }
 

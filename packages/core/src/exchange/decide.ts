@@ -1,5 +1,6 @@
 import {
   backendOfRole,
+  keyBindingOf,
   workloadName,
   type AccessRequest,
   type Decision,
@@ -51,6 +52,7 @@ function accessRequestOf(input: DecideInput): AccessRequest {
       targets: facts.descriptor.targets,
       verifiedInitiator: facts.verifiedInitiator,
       initiatorTrustRoot: facts.initiatorTrustRoot,
+      keyBinding: keyBindingOf(facts.confirmation),
     },
     role: {
       name: role.name,

@@ -19,6 +19,7 @@ export interface TaskFacts {
   readonly verifiedInitiator: string | null;
   readonly initiatorTrustRoot: TrustRootName | null;
   readonly descriptor: TaskDescriptor;
+  readonly confirmation: string | null;
   readonly depth: number;
   readonly deadlineAt: InstantMs;
   readonly actorChain: readonly string[];
@@ -44,6 +45,7 @@ export function factsOf(ask: Ask, now: InstantMs): TaskFacts {
     verifiedInitiator: ask.verifiedInitiator,
     initiatorTrustRoot: ask.initiatorTrustRoot,
     descriptor,
+    confirmation: ask.identity.confirmation,
     depth: parent === null ? 0 : parent.depth + 1,
     deadlineAt: parent === null ? ownDeadlineAt : earliest(ownDeadlineAt, parent.deadlineAt),
     actorChain: ask.actorChain,
@@ -56,6 +58,7 @@ export const factsOfTask = (task: Task): Omit<TaskFacts, "actorChain"> => ({
   verifiedInitiator: task.verifiedInitiator,
   initiatorTrustRoot: task.initiatorTrustRoot,
   descriptor: task.descriptor,
+  confirmation: task.confirmation,
   depth: task.depth,
   deadlineAt: task.deadlineAt,
 });

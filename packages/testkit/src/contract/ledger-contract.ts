@@ -5,6 +5,7 @@ import { describeDeciding } from "./ledger/deciding.ts";
 import { describeEnding } from "./ledger/ending.ts";
 import { describeIssuing } from "./ledger/issuing.ts";
 import { describeLogging } from "./ledger/logging.ts";
+import { describeProving } from "./ledger/proving.ts";
 import { describeQuerying } from "./ledger/querying.ts";
 import { describeRepeating } from "./ledger/repeating.ts";
 import { describeSelecting } from "./ledger/selecting.ts";
@@ -25,6 +26,7 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     const ledgerOf = (): LedgerUnderTest => ledger;
     describeIssuing(ledgerOf);
     describeRepeating(ledgerOf);
+    describeProving(ledgerOf);
     describeEnding(ledgerOf);
     describeSweeping(ledgerOf);
     describeQuerying(ledgerOf);

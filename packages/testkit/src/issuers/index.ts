@@ -5,6 +5,7 @@ export {
   type PublishedDocument,
   type ServeFailure,
 } from "./document-server.ts";
+export { createTestDpopKey, type DpopProofChange, type TestDpopKey } from "./test-dpop-key.ts";
 export {
   startTestOidcIssuer,
   type TestOidcIssuer,

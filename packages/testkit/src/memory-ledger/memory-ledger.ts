@@ -9,6 +9,7 @@ import type {
   LedgerQueries,
   LogExporter,
   LogSequencer,
+  ProofUses,
   SelectorEndLedger,
   SigningKeyStore,
   SweepLedger,
@@ -20,6 +21,7 @@ import { createMemoryCatalog } from "./catalog.ts";
 import type { MemoryLedgerFaults } from "./faults.ts";
 import { createIssueLedger } from "./issue-ledger.ts";
 import { createMemoryLog } from "./memory-log.ts";
+import { createProofUses } from "./proof-uses.ts";
 import { createQueries } from "./queries.ts";
 import { createSelectorEnds } from "./selector-ends.ts";
 import { createSecurityQueries } from "./security-queries.ts";
@@ -40,6 +42,7 @@ export interface MemoryLedger {
   readonly selectorEnds: SelectorEndLedger;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
+  readonly proofUses: ProofUses;
   readonly faults: MemoryLedgerFaults;
   /** What a test asserts on: looks past the faults, at once. */
   readonly inspect: {
@@ -71,6 +74,7 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
     queries: { ...createQueries(store), ...createSecurityQueries(store) },
     catalog: createMemoryCatalog(store),
     signingKeys: createSigningKeys(store),
+    proofUses: createProofUses(clock),
     faults: store.gate,
     inspect: {
       leases: () => [...store.leases.values()].map((row) => leaseOf(store, row)),

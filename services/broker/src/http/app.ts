@@ -1,6 +1,7 @@
 import type { Hono } from "hono";
 import type { Core, Sealing } from "@mayfly/core";
 import type {
+  DpopProofs,
   JsonSchema,
   LedgerQueries,
   LogExporter,
@@ -41,6 +42,7 @@ export interface AppPorts extends ShellPorts {
   readonly taskTokens: TaskTokens;
   readonly signingKeys: SigningKeyAdministration;
   readonly sealing: Sealing;
+  readonly dpop: DpopProofs;
   readonly administrators: Administrators;
   readonly setUp: SetUp;
   /** Of the files that platform teams write, by name: `backend.postgres.json`. */

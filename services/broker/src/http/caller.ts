@@ -4,13 +4,13 @@ import {
   Secret,
   workloadName,
   type Actor,
-  type CallContext,
   type Task,
   type TaskLedger,
   type VerifiedIdentity,
   type Workload,
 } from "@mayfly/spec";
 import type { Administrators } from "../administrators.ts";
+import { proveKey, type ProofPorts } from "./proven-key.ts";
 import type { HttpContext } from "./request-scope.ts";
 
 /** Who calls one of our own APIs. */
@@ -19,30 +19,54 @@ export type Caller =
   | { readonly kind: "task"; readonly actor: Actor; readonly task: Task; readonly token: Secret }
   | { readonly kind: "workload"; readonly actor: Actor; readonly identity: VerifiedIdentity };
 
-export interface CallerPorts {
+export interface CallerPorts extends ProofPorts {
   readonly core: Pick<Core, "authenticateTask" | "authenticateWorkload">;
   readonly administrators: Administrators;
 }
 
-const BEARER = /^Bearer ([A-Za-z0-9._~+/-]+=*)$/i;
+const AUTHORIZATION = /^(Bearer|DPoP) ([A-Za-z0-9._~+/-]+=*)$/i;
 const TOKEN_MAX = 16_384;
 
-/** RFC 6750 section 2.1. Two headers arrive joined by a comma, which the pattern refuses. */
-export function bearerOf(header: string | null | undefined): Secret {
-  const token = BEARER.exec(header ?? "")?.[1];
-  if (token === undefined || token.length > TOKEN_MAX) {
+interface Presented {
+  readonly kind: Caller["kind"];
+  readonly isDpop: boolean;
+  readonly token: Secret;
+}
+
+/**
+ * RFC 6750 section 2.1, RFC 9449 section 7.1. Two headers arrive joined by a comma, which the
+ * pattern refuses.
+ */
+function authorizationOf(header: string | undefined): Omit<Presented, "kind"> {
+  const [, scheme, token] = AUTHORIZATION.exec(header ?? "") ?? [];
+  if (scheme === undefined || token === undefined || token.length > TOKEN_MAX) {
     throw new BrokerError(
       "unauthenticated",
-      "This needs an Authorization header with one bearer token.",
+      "This needs an Authorization header with one token, as Bearer or as DPoP.",
       { where: "Authorization" },
     );
   }
-  return Secret.of(token);
+  return { isDpop: scheme.toLowerCase() === "dpop", token: Secret.of(token) };
 }
 
-/** The caller of this request: an administrator, the holder of a task token, or a workload. */
-export const callerOf = (c: HttpContext, ports: CallerPorts): Promise<Caller> =>
-  authenticateCaller(ports, c.req.header("authorization"), c.get("call"));
+/**
+ * What the Authorization header holds, told apart by its looks, and the key that its proof showed.
+ * Of the token nothing is verified yet.
+ */
+export async function presentedIn(
+  c: HttpContext,
+  ports: ProofPorts & Pick<CallerPorts, "administrators">,
+): Promise<Presented> {
+  const { isDpop, token } = authorizationOf(c.req.header("authorization"));
+  if (isDpop) await proveKey(c, ports, token);
+  else if (c.req.header("dpop") !== undefined) {
+    throw new BrokerError("invalid_request", "A DPoP header needs a token that is sent as DPoP.", {
+      where: "Authorization",
+    });
+  }
+  if (ports.administrators.claims(token)) return { kind: "administrator", isDpop, token };
+  return { kind: looksLikeTaskToken(token) ? "task" : "workload", isDpop, token };
+}
 
 /** The bootstrap administrator alone. What policies decide on goes through `author.ts`. */
 export const administratorOf = async (c: HttpContext, ports: CallerPorts): Promise<Actor> => {
@@ -53,27 +77,16 @@ export const administratorOf = async (c: HttpContext, ports: CallerPorts): Promi
   });
 };
 
-/** What the Authorization header holds, told apart by its looks alone: nothing is verified. */
-export function presentedBy(
-  ports: Pick<CallerPorts, "administrators">,
-  header: string | null | undefined,
-): { readonly kind: Caller["kind"]; readonly token: Secret } {
-  const token = bearerOf(header);
-  if (ports.administrators.claims(token)) return { kind: "administrator", token };
-  return { kind: looksLikeTaskToken(token) ? "task" : "workload", token };
-}
-
-export async function authenticateCaller(
-  ports: CallerPorts,
-  header: string | null | undefined,
-  call: CallContext,
-): Promise<Caller> {
-  const { kind, token } = presentedBy(ports, header);
+/** The caller of this request: an administrator, the holder of a task token, or a workload. */
+export async function callerOf(c: HttpContext, ports: CallerPorts): Promise<Caller> {
+  const { kind, isDpop, token } = await presentedIn(c, ports);
+  const call = c.get("call");
   switch (kind) {
     case "administrator":
       return { kind, actor: await ports.administrators.authenticate(token) };
     case "task": {
       const { task } = await ports.core.authenticateTask(token, call);
+      if (isDpop && task.confirmation === null) throw notBound();
       return { kind, actor: actorOf(task.workload), task, token };
     }
     case "workload": {
@@ -88,6 +101,10 @@ const actorOf = (workload: Workload): Actor => ({
   kind: "workload",
   name: workloadName(workload),
 });
+
+/** RFC 9449 section 4.3, 12: a token that names no key is not proven by any. */
+const notBound = (): BrokerError =>
+  new BrokerError("unauthenticated", "The task token is bound to no key: send it as Bearer.");
 
 /** Only a reservation records the use of a one-time token; without that it could be replayed. */
 const countsOnce = (): BrokerError =>

@@ -12,7 +12,13 @@ const NO_STORE = { "Cache-Control": "no-store" } as const;
  * RFC 9457 problem details: `title` says what, `where` where, `detail` why, `todo` what to do. Its
  * `type` is a page that the broker at `issuer` serves.
  */
-export function problemAnswer(error: BrokerError, traceId: string, issuer: string): Answer {
+export function problemAnswer(
+  error: BrokerError,
+  traceId: string,
+  issuer: string,
+  /** Of DPoP proofs, for the challenge of a 401. */
+  algorithms: readonly string[] = [],
+): Answer {
   const entry = ERROR_CODES[error.code];
   const { hint, ...rest } = error.public;
   return {
@@ -21,7 +27,7 @@ export function problemAnswer(error: BrokerError, traceId: string, issuer: strin
       ...NO_STORE,
       "Content-Type": "application/problem+json",
       ...retryAfter(error),
-      ...(entry.status === 401 ? { "WWW-Authenticate": 'Bearer realm="mayfly"' } : {}),
+      ...(entry.status === 401 ? { "WWW-Authenticate": challenges(error, algorithms) } : {}),
     },
     body: {
       ...rest,
@@ -36,6 +42,19 @@ export function problemAnswer(error: BrokerError, traceId: string, issuer: strin
       trace: traceId,
     },
   };
+}
+
+/**
+ * RFC 6750 section 3 and RFC 9449 section 7.1: how the request may be authenticated, and, where it
+ * bore something, what was wrong with that.
+ */
+function challenges(error: BrokerError, algorithms: readonly string[]): string {
+  const isOfProof = error.code === "invalid_dpop_proof" || error.code === "use_dpop_nonce";
+  const isBare = error.code === "unauthenticated" && error.where === "Authorization";
+  const ofToken = isOfProof || isBare ? "" : ', error="invalid_token"';
+  const ofProof = isOfProof ? `, error="${error.code}"` : ofToken;
+  const dpop = `DPoP realm="mayfly", algs="${algorithms.join(" ")}"${ofProof}`;
+  return `Bearer realm="mayfly"${ofToken}, ${dpop}`;
 }
 
 /** Codes for which the token endpoint does not answer 400 (RFC 6749 section 5.2; protocol ours). */

@@ -3,6 +3,7 @@ import { routePath } from "hono/route";
 import {
   BrokerError,
   type Clock,
+  type DpopProofs,
   type Log,
   type Random,
   type RemoteSpan,
@@ -26,6 +27,7 @@ export interface ShellPorts {
   readonly admission: Admission;
   readonly clientAddress: ClientAddress;
   readonly settings: { readonly issuer: string };
+  readonly dpop: Pick<DpopProofs, "algorithms" | "nonce">;
   /** From when the process was told to stop. */
   isStopping(): boolean;
 }
@@ -52,6 +54,7 @@ export function createShell(ports: ShellPorts): Hono<Env> {
     opened.finish();
     logged(c, ports.log);
     inEachAnswer(c, "Mayfly-Trace", opened.call.traceId);
+    giveNonce(c, ports);
     // A connection that is kept would go on sending to a process that is about to be gone.
     if (ports.isStopping()) inEachAnswer(c, "Connection", "close");
     inEachAnswer(c, "Cache-Control", "no-store");
@@ -66,6 +69,12 @@ export function createShell(ports: ShellPorts): Hono<Env> {
   app.notFound((c) => noRoute(app, c, ports));
   app.onError((error, c) => failed(c, error, ports));
   return app;
+}
+
+/** RFC 9449 section 8.2: to whoever sends proofs, before the old one ceases to count. */
+function giveNonce(c: HttpContext, { dpop, clock }: Pick<ShellPorts, "dpop" | "clock">): void {
+  const nonce = c.req.header("dpop") === undefined ? null : dpop.nonce(clock.now());
+  if (nonce !== null) inEachAnswer(c, "DPoP-Nonce", nonce);
 }
 
 /**
@@ -162,7 +171,7 @@ function failed(c: HttpContext, error: unknown, ports: ShellPorts): Response {
   const answer: Answer =
     c.req.path === EXCHANGE
       ? oauthAnswer(known, traceId)
-      : problemAnswer(known, traceId, ports.settings.issuer);
+      : problemAnswer(known, traceId, ports.settings.issuer, ports.dpop.algorithms);
   return new Response(JSON.stringify(answer.body), {
     status: answer.status,
     headers: { ...answer.headers },

@@ -2,10 +2,12 @@ import { createHash } from "node:crypto";
 import { fileSchemas } from "@mayfly/composition";
 import { createCore, createSealing, type Core, type CoreSettings } from "@mayfly/core";
 import {
+  createDpopProofs,
   createSigningKeyAdministration,
   createTaskTokens,
   createTrustRoots,
   defaultTaskTokensSettings,
+  type DpopProofsOptions,
 } from "@mayfly/identity";
 import { createPolicyCompiler } from "@mayfly/policy";
 import {
@@ -15,6 +17,7 @@ import {
   type BackendCapabilities,
   type BackendId,
   type CallContext,
+  type DpopProofs,
   type FailPoints,
 } from "@mayfly/spec";
 import {
@@ -107,6 +110,8 @@ export interface BenchOptions {
   readonly capabilities?: Partial<BackendCapabilities>;
   /** Where the core may be held between two steps. Default: nowhere. */
   readonly failPoints?: FailPoints;
+  /** Default: false. */
+  readonly dpopNonces?: boolean;
   /** Default: ready. */
   readonly readiness?: AppPorts["readiness"];
 }
@@ -167,6 +172,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     exporter: ledger.exporter,
     taskTokens,
     signingKeys: createSigningKeyAdministration(tokenOptions),
+    dpop: benchProofs(options, tokenOptions, ledger),
     sealing: createSealing({ sealed, sealer }),
     clock,
     random,
@@ -180,6 +186,15 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
   if (options.registered ?? true) await registerDefaults(bench);
   return bench;
 }
+
+const benchProofs = (
+  { dpopNonces = false }: BenchOptions,
+  { issuer, sealer }: Pick<DpopProofsOptions, "issuer" | "sealer">,
+  { proofUses: uses }: MemoryLedger,
+): DpopProofs => {
+  const settings = { skewSeconds: 1, nonceRequired: dpopNonces };
+  return createDpopProofs({ issuer, uses, sealer, settings });
+};
 
 /** What stands around the application: the server in front of it, who administers, who watches. */
 const edgePorts = ({ readiness }: BenchOptions, clock: FakeClock) => ({

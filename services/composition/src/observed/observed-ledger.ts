@@ -24,6 +24,7 @@ export function observedLedger(ledger: Ledger, observing: Observing): Ledger {
     queries: timed("queries", ledger.queries),
     catalog: countedCatalog(timed("catalog", ledger.catalog), observing),
     signingKeys: timed("signing_keys", ledger.signingKeys),
+    proofUses: timed("proof_uses", ledger.proofUses),
   };
 }
 

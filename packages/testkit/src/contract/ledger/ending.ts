@@ -215,6 +215,7 @@ export function describeEnding(ledgerOf: () => LedgerUnderTest): void {
         confirmation: null,
         mayInitiate: false,
         mayAdminister: false,
+        mustProvePossession: false,
       };
       expect(await ledger.tasks.heartbeat(task.id, proof)).toBe("beaten");
       expect((await ledger.tasks.find(task.id))!.identityProvenAt).toBe(provenAt);

@@ -68,6 +68,7 @@ export function identity(ledger: LedgerUnderTest, name = unique("bot")): Verifie
     confirmation: null,
     mayInitiate: false,
     mayAdminister: false,
+    mustProvePossession: false,
   };
 }
 

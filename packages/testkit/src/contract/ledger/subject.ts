@@ -5,6 +5,7 @@ import type {
   IssuingHealth,
   LedgerQueries,
   LogSequencer,
+  ProofUses,
   SelectorEndLedger,
   SigningKeyStore,
   SweepLedger,
@@ -22,6 +23,7 @@ export interface LedgerUnderTest {
   readonly selectorEnds: SelectorEndLedger;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
+  readonly proofUses: ProofUses;
   /** What the ledger's clock shows, to within some milliseconds. */
   now(): InstantMs;
   /** Lets `ms` pass by the ledger's clock: really, where that clock is real. */

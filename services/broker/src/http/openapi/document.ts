@@ -70,6 +70,12 @@ const SECURITY_SCHEMES = {
     bearerFormat: "at+jwt",
     description: "A task token, as `/token` and heartbeats answer it.",
   },
+  boundTask: {
+    type: "http",
+    scheme: "DPoP",
+    description:
+      "A task token that is bound to a key, with a proof of that key in the DPoP header (RFC 9449).",
+  },
   workload: {
     type: "http",
     scheme: "bearer",
@@ -82,7 +88,7 @@ const SECURITY: Readonly<Record<Caller, readonly JsonObject[]>> = {
   anyone: [],
   subject: [],
   administrator: [{ administrator: [] }],
-  owner: [{ task: [] }, { workload: [] }, { administrator: [] }],
+  owner: [{ task: [] }, { boundTask: [] }, { workload: [] }, { administrator: [] }],
 };
 
 /** `/v1/tasks/:id` as OpenAPI writes it; a trailing wildcard stands for the shortest path. */

@@ -3,10 +3,13 @@ import { oauthStatus } from "../problem.ts";
 import type { Operation } from "./operation.ts";
 
 const EVERY_ROUTE: readonly ErrorCode[] = ["invalid_request", "busy", "internal"];
+/** Of a DPoP proof. */
+const PROOF: readonly ErrorCode[] = ["invalid_dpop_proof", "use_dpop_nonce"];
 /** An issuer's keys may be out of reach: `backend_unavailable`. */
 const WITH_CREDENTIAL: readonly ErrorCode[] = [
   "unauthenticated",
   "invalid_identity",
+  ...PROOF,
   "denied",
   "ledger_unavailable",
   "backend_unavailable",
@@ -15,7 +18,7 @@ const BY_CALLER: Readonly<Record<Operation["caller"], readonly ErrorCode[]>> = {
   anyone: [],
   administrator: WITH_CREDENTIAL,
   owner: [...WITH_CREDENTIAL, "not_found"],
-  subject: ["ledger_unavailable"],
+  subject: [...PROOF, "ledger_unavailable"],
 };
 
 /** Every code that the operation can answer, in the order of the table of errors. */

@@ -1,6 +1,6 @@
 import { json, type Operation } from "../openapi/operation.ts";
 import { explanationAnswer } from "../schemas/answers-administration.ts";
-import { exchangeAnswer, exchangeForm, idempotencyKey } from "../schemas/token.ts";
+import { dpopProof, exchangeAnswer, exchangeForm, idempotencyKey } from "../schemas/token.ts";
 
 const REFUSALS = [
   "unsupported_grant_type",
@@ -25,6 +25,13 @@ const headers = [
       "Repeat a request under its key when the reply was lost: the earlier credentials are ended, " +
       "and new ones come. Kept for 24 hours.",
     schema: idempotencyKey,
+  },
+  {
+    name: "DPoP",
+    description:
+      "A proof of possession (RFC 9449) of this request: what is issued is bound to its key. A " +
+      "task token that is bound needs one of the same key.",
+    schema: dpopProof,
   },
 ] as const;
 

@@ -1,5 +1,6 @@
 import type { Hono } from "hono";
 import type { AppPorts } from "../app.ts";
+import { proveKey } from "../proven-key.ts";
 import { readBody } from "../read-body.ts";
 import type { Env } from "../request-scope.ts";
 import { explanationView } from "../views/json-views.ts";
@@ -10,6 +11,7 @@ export function explainRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.post("/v1/explain", async (c) => {
     const body = await readBody(c, TOKEN_BODY_BYTES_MAX);
     const request = readExchange(headersOf(c), body, ports.settings.issuer);
+    await proveKey(c, ports, null);
     const explanation = await aboutSubject(ports.core.explain(request, c.get("call")));
     return c.json(explanationView(explanation), 200, { "Cache-Control": "no-store" });
   });

@@ -17,6 +17,7 @@ export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {
     grant_types_supported: ["urn:ietf:params:oauth:grant-type:token-exchange"],
     // The subject token proves the caller; no client authenticates apart from it.
     token_endpoint_auth_methods_supported: ["none"],
+    dpop_signing_alg_values_supported: ports.dpop.algorithms,
     authorization_details_types_supported: ["mayfly-task"],
     // Required by RFC 8414 section 2 even for a server without an authorization endpoint.
     response_types_supported: [],

@@ -4,12 +4,13 @@ import type { EndTaskRequest, HeartbeatProof } from "@mayfly/core";
 import { BrokerError, parseId, type TaskFilter, type TaskId } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { authorityOf, LEDGER, taskFor } from "../author.ts";
-import { callerOf, presentedBy } from "../caller.ts";
+import { callerOf, presentedIn } from "../caller.ts";
 import { idParam, pageOf, readJson, readQuery } from "../read-json.ts";
 import { goneSignal } from "../reply-delivery.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import { endTaskSchema, heartbeatSchema, tasksQuery } from "../schemas/tasks.ts";
 import { secondsLeft } from "../seconds-left.ts";
+import { tokenTypeOf } from "../token-type.ts";
 import { decisionView, eventView, leaseView, taskView } from "../views/json-views.ts";
 
 const ENDINGS = {
@@ -52,7 +53,7 @@ export function taskRoutes(app: Hono<Env>, ports: AppPorts): void {
     return c.json({
       task: taskView(beat.task),
       access_token: beat.taskToken.expose("reply"),
-      token_type: "Bearer",
+      token_type: tokenTypeOf(beat.task),
       expires_in: secondsLeft(ports.clock, beat.taskTokenExpiresAt),
     });
   });
@@ -68,8 +69,7 @@ async function heartbeatProof(
   ports: AppPorts,
   id: TaskId,
 ): Promise<HeartbeatProof> {
-  const header = c.req.header("authorization");
-  const { kind, token } = presentedBy(ports, header);
+  const { kind, token } = await presentedIn(c, ports);
   if (kind === "workload") return { taskId: id, presented: { kind: "jwt", token } };
   const caller = await callerOf(c, ports);
   if (caller.kind === "task" && caller.task.id === id) return { token };

@@ -17,12 +17,14 @@ import {
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { parseForm, type Form } from "../form.ts";
+import { proveKey } from "../proven-key.ts";
 import { readBody } from "../read-body.ts";
 import { whenLost } from "../reply-delivery.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import { GRANT, ISSUED_TYPE, TOKEN_CHARACTERS_MAX, TOKEN_TYPE } from "../schemas/token.ts";
 import { secondsLeft } from "../seconds-left.ts";
 import { parseStrictJson } from "../strict-json.ts";
+import { tokenTypeOf } from "../token-type.ts";
 import { instantText } from "../views/json-views.ts";
 
 /** Three tokens of 8 KiB and 16 KiB of details, percent-encoded, fit well below it. */
@@ -36,6 +38,7 @@ export function tokenRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.post("/token", async (c) => {
     const body = await readBody(c, TOKEN_BODY_BYTES_MAX);
     const request = readExchange(headersOf(c), body, ports.settings.issuer);
+    await proveKey(c, ports, null);
     const call = c.get("call");
     const reply = await aboutSubject(ports.core.exchange(request, call));
     whenLost(c.env?.outgoing, () => endUndelivered(ports, reply, call));
@@ -211,7 +214,7 @@ function tokenReply(reply: ExchangeReply, expiresInSeconds: number): string {
   return JSON.stringify({
     access_token: reply.taskToken.expose("reply"),
     issued_token_type: ISSUED_TYPE,
-    token_type: "Bearer",
+    token_type: tokenTypeOf(task),
     expires_in: expiresInSeconds,
     task: {
       id: task.id,

@@ -8,6 +8,7 @@ export const serverMetadataAnswer = z
     jwks_uri: z.string(),
     grant_types_supported: z.array(z.string()),
     token_endpoint_auth_methods_supported: z.array(z.string()),
+    dpop_signing_alg_values_supported: z.array(z.string()),
     authorization_details_types_supported: z.array(z.string()),
     response_types_supported: z.array(z.string()),
     service_documentation: z.string(),

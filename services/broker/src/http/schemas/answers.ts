@@ -137,7 +137,7 @@ export const chainAnswer = z.strictObject({
 export const heartbeatAnswer = z.strictObject({
   task: taskAnswer,
   access_token: z.string(),
-  token_type: z.literal("Bearer"),
+  token_type: z.enum(["Bearer", "DPoP"]),
   expires_in: countShape,
 });
 export const endedTaskAnswer = z.strictObject({ task: taskAnswer, leases: z.array(leaseAnswer) });

@@ -59,11 +59,17 @@ export const idempotencyKey = z
   .regex(/^[\x21-\x2b\x2d-\x7e]{1,255}$/)
   .meta({ description: "1 to 255 visible ASCII characters without a comma." });
 
+export const dpopProof = z
+  .string()
+  .max(4096)
+  .regex(/^[\w-]+\.[\w-]+\.[\w-]+$/)
+  .meta({ description: "One JWT of the type dpop+jwt." });
+
 export const exchangeAnswer = z
   .strictObject({
     access_token: z.string().meta({ description: "The task token." }),
     issued_token_type: z.literal(ISSUED_TYPE),
-    token_type: z.literal("Bearer"),
+    token_type: z.enum(["Bearer", "DPoP"]),
     expires_in: countShape,
     task: z.strictObject({
       id: idShape("task"),
