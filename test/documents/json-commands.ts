@@ -63,6 +63,7 @@ export const JSON_COMMANDS: readonly string[] = [
   "trust test acme.test",
   "trust disable acme.test",
   "trust enable acme.test",
+  "trust add realm --preset keycloak --issuer https://login.acme.test/realms/pay",
   "trust delete acme.test --yes",
   "doctor",
   "sealing status",

@@ -29,7 +29,8 @@ export type {
 export type { BackendPlan, BackendPlanRequest, Planned } from "./register/plan-backend.ts";
 export type { PoliciesActivated } from "./register/policies.ts";
 export { ROLE_MEMBERS_SCHEMA, type RolePut } from "./register/roles.ts";
-export type { TrustRootPut } from "./register/trust-roots.ts";
+export { tagOfAttribute } from "./register/example-policy.ts";
+export type { TrustRootPreview, TrustRootPut } from "./register/trust-roots.ts";
 export type { RenewRequest } from "./renew.ts";
 export { createSealing, type Resealed, type Sealing, type SealingStatus } from "./sealing.ts";
 export type { CoreSettings } from "./settings.ts";

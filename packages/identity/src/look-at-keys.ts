@@ -71,7 +71,10 @@ async function look(
       keys: keys.map(({ kid, algorithms }) => ({ kid, algorithms })),
       maxAgeSeconds: isFetched ? found.maxAgeSeconds : null,
       problem:
-        keys.length === 0 ? "There is no key in it with which a token could be verified." : null,
+        keys.length === 0
+          ? "There is no key in it with which a token could be verified: none of its keys is a " +
+            "public signing key for one of the trust root's algorithms, RSA of at least 2048 bits."
+          : null,
     };
   } catch (error) {
     return { source: from, fetched: false, keys: [], maxAgeSeconds: null, problem: wordsOf(error) };
@@ -84,5 +87,8 @@ function wordsOf(error: unknown): string {
     const cause = error.cause === undefined ? "" : ` (${wordsOf(error.cause)})`;
     return `${error.message}${cause}`;
   }
-  return BrokerError.is(error) ? error.message : "the look failed";
+  if (!BrokerError.is(error)) return "the look failed";
+  return "reason" in error && error.reason === "address"
+    ? `${error.message}; private and loopback ones need unsafe_allow_private_addresses`
+    : error.message;
 }

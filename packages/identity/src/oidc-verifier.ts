@@ -135,8 +135,9 @@ async function discover(
 ): Promise<string> {
   const url = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
   const { body } = await fetchDocument(http, url, limits, context);
-  if (!isJsonMap(body) || member(body, "issuer") !== issuer) {
-    throw new Refusal("keys_unavailable", "the discovery document is of another issuer");
+  const named = isJsonMap(body) ? member(body, "issuer") : undefined;
+  if (!isJsonMap(body) || named !== issuer) {
+    throw new Refusal("keys_unavailable", `the discovery document ${otherIssuer(named, issuer)}`);
   }
   const uri = member(body, "jwks_uri");
   const usable =
@@ -146,4 +147,18 @@ async function discover(
     throw new Refusal("keys_unavailable", "the discovery document has no https jwks_uri");
   }
   return uri;
+}
+
+/** The mistakes that are made, in words of ours: what the document says is a stranger's text. */
+function otherIssuer(named: unknown, issuer: string): string {
+  if (typeof named !== "string") return "names no issuer";
+  if (named.replace(/\/$/, "") === issuer.replace(/\/$/, "")) {
+    return named.endsWith("/")
+      ? "names the issuer with a trailing slash: tokens have it too, so the trust root needs it"
+      : "names the issuer without the trailing slash: tokens have none, so the trust root has none";
+  }
+  if (/[{}]/.test(named)) {
+    return "has a template for its issuer: give the issuer with the tenant's id in it";
+  }
+  return "is of another issuer: give the issuer exactly as its tokens have it";
 }

@@ -9,6 +9,7 @@ import {
 } from "@mayfly/spec";
 import { configInvalid } from "./config-error.ts";
 import { SKEW_SECONDS_MAX } from "./check-times.ts";
+import { describeTrust } from "./describe-trust.ts";
 import { parsePresented, type RootVerifier } from "./jwt-verifier.ts";
 import { lookAtKeys } from "./look-at-keys.ts";
 import { createOidcVerifier } from "./oidc-verifier.ts";
@@ -72,6 +73,7 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
       config: parseConfig(name, kind, config, options.issuer),
       enabled: true,
     }),
+    describe: (name, kind, config) => describeTrust(name, kind, config, options.issuer),
     replace: (roots) => {
       const next = new Map<TrustRootName, Loaded>();
       for (const root of roots.filter(({ enabled }) => enabled)) {

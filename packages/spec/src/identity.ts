@@ -95,9 +95,33 @@ export interface TrustRootLook {
   readonly problem: string | null;
 }
 
+/** What a trust root's configuration means, for whoever is about to register it. Public text. */
+export interface TrustRootFacts {
+  /** The OIDC issuer, or `spiffe://<trust domain>`. */
+  readonly issuer: string;
+  /** Of its workloads' SPIFFE IDs, or null: an issuer's subjects are no SPIFFE IDs. */
+  readonly trustDomain: string | null;
+  readonly audience: string;
+  readonly attributes: readonly {
+    readonly name: string;
+    readonly claim: string;
+    readonly stability: WorkloadAttribute["stability"];
+    /** Whether some tokens lack it. */
+    readonly optional: boolean;
+  }[];
+  /** What a token must or must not have besides, a phrase each. */
+  readonly requirements: readonly string[];
+  /** Whether each token counts once. */
+  readonly once: boolean;
+  /** What is easily done wrong with this kind of issuer, a sentence each. */
+  readonly traps: readonly string[];
+}
+
 /** What the identity package offers: strict parsing of trust configuration, and verification. */
 export interface TrustRoots {
   parse(name: TrustRootName, kind: TrustRoot["kind"], config: unknown): TrustRoot;
+  /** A7. What the same input means, in words; throws as `parse` does. */
+  describe(name: TrustRootName, kind: TrustRoot["kind"], config: unknown): TrustRootFacts;
   /** A4. Replaces all verifiers at once; keys of removed roots are forgotten. */
   replace(roots: readonly TrustRoot[]): void;
   /**

@@ -94,6 +94,18 @@ export function createFakeTrustRoots(options: {
         administrators,
       });
     },
+    describe: (name, kind, config) => {
+      const { issuer, oneTime } = readConfig(name, config);
+      return {
+        issuer,
+        trustDomain: kind === "spiffe" ? issuer : null,
+        audience: options.issuer,
+        attributes: [],
+        requirements: [],
+        once: oneTime,
+        traps: [],
+      };
+    },
     replace,
     look: async (root) => {
       const { issuer } = readConfig(root.name, root.config);

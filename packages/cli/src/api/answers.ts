@@ -172,6 +172,20 @@ export const trustTestAnswer = z.object({
   problem: textOrNull,
 });
 
+export const trustPreviewAnswer = z.object({
+  kind: text,
+  config: object,
+  issuer: text,
+  audience: text,
+  attributes: z.array(z.object({ tag: text, claim: text, stability: text, optional: z.boolean() })),
+  requirements: z.array(text),
+  once: z.boolean(),
+  traps: z.array(text),
+  policy: z.string(),
+  look: trustTestAnswer,
+});
+export type TrustPreviewAnswer = z.output<typeof trustPreviewAnswer>;
+
 export const policiesAnswer = z.object({
   digest: textOrNull,
   sources: z.array(z.object({ name: text, text: z.string() })),

@@ -21,6 +21,7 @@ import {
   type PreconditionOptions,
 } from "./precondition-options.ts";
 import { switchCommands } from "./switch-commands.ts";
+import { trustAddCommand } from "./trust-add-command.ts";
 
 const pathOf = (name: string): string => `/v1/trust/${encodeURIComponent(name)}`;
 
@@ -69,6 +70,7 @@ export const trustCommands: CommandSet = (program, open) => {
         else session.note(`${readAnswer(resultAnswer, answer).result}  trust ${name}`);
       }
     });
+  trustAddCommand(trust, open);
   lookCommands(trust, open);
   switchCommands(trust, open, {
     noun: "trust",

@@ -48,7 +48,13 @@ import {
   setTrustRootEnabled,
 } from "../register/switches.ts";
 import { testRole, type RoleTest } from "../register/test-role.ts";
-import { putTrustRoot, testTrustRoot, type TrustRootPut } from "../register/trust-roots.ts";
+import {
+  previewTrustRoot,
+  putTrustRoot,
+  testTrustRoot,
+  type TrustRootPreview,
+  type TrustRootPut,
+} from "../register/trust-roots.ts";
 import { authorise } from "./authorise.ts";
 import type { Author, Authority } from "./author.ts";
 import {
@@ -127,6 +133,7 @@ export interface Administration {
   planTrustRoots(inputs: readonly unknown[], by: Author): Promise<readonly Planned[]>;
   planPolicies(sources: readonly PolicySource[], by: Author): Promise<PoliciesPlanned>;
   testTrustRoot(name: TrustRootName, by: Author, context: CallContext): Promise<TrustRootLook>;
+  previewTrustRoot(input: unknown, by: Author, context: CallContext): Promise<TrustRootPreview>;
   readBackend(id: BackendId, by: Author): Promise<DescribedBackend>;
   readRole(name: RoleName, by: Author): Promise<RegisteredRole>;
   readTrustRoot(name: TrustRootName, by: Author): Promise<RegisteredTrustRoot>;
@@ -162,6 +169,7 @@ export function createAdministration(parts: CoreParts): Administration {
     planTrustRoots: (...args) => planTrustRoots(parts, ...args),
     planPolicies: (...args) => planPolicies(parts, ...args),
     testTrustRoot: (...args) => testTrustRoot(parts, ...args),
+    previewTrustRoot: (...args) => previewTrustRoot(parts, ...args),
     readBackend: (...args) => readBackend(parts, ...args),
     readRole: (...args) => readRole(parts, ...args),
     readTrustRoot: (...args) => readTrustRoot(parts, ...args),

@@ -8,6 +8,7 @@ import {
   type Put,
   type RegisteredTrustRoot,
   type TrustRoot,
+  type TrustRootFacts,
   type TrustRootLook,
   type TrustRootName,
 } from "@mayfly/spec";
@@ -16,6 +17,7 @@ import type { Author } from "../administer/author.ts";
 import { decidedChange } from "../administer/decided-change.ts";
 import { trustRootResource } from "../administer/resources.ts";
 import type { CoreParts } from "../core-parts.ts";
+import { examplePolicy } from "./example-policy.ts";
 import { jsonObject } from "../strict/json-object.ts";
 import { parseStrict, parsedBy } from "../strict/parse-strict.ts";
 import { withDeadline } from "../with-deadline.ts";
@@ -85,6 +87,52 @@ export async function testTrustRoot(
     { clock, seconds: LOOK_SECONDS_MAX, signal: context.signal, what: `look at trust ${name}` },
     (signal) => trustRoots.look(root, { ...context, signal }),
   );
+}
+
+/** What registering would make, what it means, and how its keys look now. */
+export interface TrustRootPreview {
+  readonly trustRoot: TrustRoot;
+  readonly facts: TrustRootFacts;
+  readonly look: TrustRootLook;
+  /** A policy that permits its workloads something, with blanks to fill in. Cedar. */
+  readonly policy: string;
+}
+
+/**
+ * For whoever may register it: parses, looks at the keys, and writes nothing. Throws
+ * `config_invalid` as registering does; what fails outside is a problem in the look. Bounded.
+ */
+export async function previewTrustRoot(
+  parts: CoreParts,
+  input: unknown,
+  by: Author,
+  context: CallContext,
+): Promise<TrustRootPreview> {
+  const { clock, trustRoots } = parts.ports;
+  const registered = (await parts.catalog.fresh()).snapshot.trustRoots;
+  const { trustRoot, facts } = describedRoot(parts, registered, input);
+  const existing = findTrustRoot(registered, trustRoot.name);
+  await authoriseAll(parts, by, asksToRegisterTrust(trustRoot, existing));
+  const look = await withDeadline(
+    {
+      clock,
+      seconds: LOOK_SECONDS_MAX,
+      signal: context.signal,
+      what: `look at trust ${trustRoot.name}`,
+    },
+    (signal) => trustRoots.look(trustRoot, { ...context, signal }),
+  );
+  return { trustRoot, facts, look, policy: examplePolicy(trustRoot.name, facts) };
+}
+
+function describedRoot(
+  parts: CoreParts,
+  registered: readonly TrustRoot[],
+  input: unknown,
+): Pick<TrustRootPreview, "trustRoot" | "facts"> {
+  const trustRoot = parseTrustRoot(parts, registered, input);
+  const { trust, kind, config } = parseStrict(FORM, input, "invalid_input", "trust");
+  return { trustRoot, facts: parts.ports.trustRoots.describe(trust, kind, config) };
 }
 
 /** Discovery and keys are two fetches of at most five seconds each. */

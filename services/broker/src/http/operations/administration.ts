@@ -27,6 +27,7 @@ import {
   roleTestAnswer,
   trustAnswer,
   trustListAnswer,
+  trustPreviewAnswer,
   trustPutAnswer,
   trustSwitchAnswer,
   trustTestAnswer,
@@ -240,6 +241,20 @@ const TRUST_AND_POLICIES: readonly Operation[] = [
     body: jsonBody(nothingSchema),
     answers: { 200: json("What was seen.", trustTestAnswer) },
     errors: ["not_found"],
+  },
+  {
+    method: "post",
+    path: `${trustPath.path}/preview`,
+    params: trustPath.params,
+    id: "previewTrust",
+    ...by,
+    summary: "What a trust root would mean, and whether its keys can be had",
+    description:
+      "For whoever may register it. Fetches discovery and keys, tells what policies may ask about " +
+      "its workloads, and writes nothing.",
+    body: jsonBody(trustSchema),
+    answers: { 200: json("What it would be.", trustPreviewAnswer) },
+    errors: ["config_invalid"],
   },
   ...(["enable", "disable"] as const).map((verb): Operation => ({
     method: "post",

@@ -6,7 +6,7 @@ import { etagOf, preconditionOf } from "../precondition.ts";
 import { readJson } from "../read-json.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import { nothingSchema, trustSchema } from "../schemas/administration.ts";
-import { trustRootView, trustTestView } from "../views/administration-views.ts";
+import { trustPreviewView, trustRootView, trustTestView } from "../views/administration-views.ts";
 
 const trustParam = (c: HttpContext): TrustRootName =>
   parseTrustRootName(c.req.param("name"), "name");
@@ -35,6 +35,11 @@ export function trustRootRoutes(app: Hono<Env>, ports: AppPorts): void {
     const by = await authorOf(c, ports);
     await readJson(c, nothingSchema);
     return c.json(trustTestView(await core.testTrustRoot(trustParam(c), by, c.get("call"))));
+  });
+  app.post("/v1/trust/:name/preview", async (c) => {
+    const by = await authorOf(c, ports);
+    const input = { ...(await readJson(c, trustSchema)), trust: trustParam(c) };
+    return c.json(trustPreviewView(await core.previewTrustRoot(input, by, c.get("call"))));
   });
   for (const [verb, enabled] of [
     ["enable", true],

@@ -98,6 +98,27 @@ export const trustTestAnswer = z.strictObject({
   problem: z.string().nullable().meta({ description: "Null: its tokens can be verified." }),
 });
 
+export const trustPreviewAnswer = z.strictObject({
+  name: nameShape("trust"),
+  kind: z.enum(["oidc", "spiffe"]),
+  config: objectShape.meta({ description: "As it would be registered, its preset resolved." }),
+  issuer: z.string(),
+  audience: z.string().meta({ description: "Whom a token has to be addressed to." }),
+  attributes: z.array(
+    z.strictObject({
+      tag: z.string().meta({ description: "What a policy calls it." }),
+      claim: z.string(),
+      stability: z.enum(["immutable", "mutable"]),
+      optional: z.boolean().meta({ description: "Some tokens lack it." }),
+    }),
+  ),
+  requirements: z.array(z.string()),
+  once: z.boolean().meta({ description: "Each token counts once." }),
+  traps: z.array(z.string()),
+  policy: z.string().meta({ description: "An example, with blanks to fill in. Cedar." }),
+  look: trustTestAnswer,
+});
+
 export const policiesAnswer = z.strictObject({
   digest: z.string().nullable(),
   sources: z.array(z.strictObject({ name: z.string(), text: z.string() })),

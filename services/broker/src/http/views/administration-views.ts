@@ -1,4 +1,9 @@
-import type { DescribedBackend, RoleTest } from "@mayfly/core";
+import {
+  tagOfAttribute,
+  type DescribedBackend,
+  type RoleTest,
+  type TrustRootPreview,
+} from "@mayfly/core";
 import type {
   BackendCheck,
   PolicyActivation,
@@ -17,6 +22,7 @@ import type {
   roleAnswer,
   sampleAnswer,
   trustAnswer,
+  trustPreviewAnswer,
   trustTestAnswer,
 } from "../schemas/answers-administration.ts";
 import type { View } from "../schemas/view.ts";
@@ -94,6 +100,30 @@ export const trustTestView = (look: TrustRootLook): View<typeof trustTestAnswer>
   keys: look.keys.map(({ kid, algorithms }) => ({ kid, algorithms: [...algorithms] })),
   max_age_seconds: look.maxAgeSeconds,
   problem: look.problem,
+});
+
+export const trustPreviewView = ({
+  trustRoot,
+  facts,
+  look,
+  policy,
+}: TrustRootPreview): View<typeof trustPreviewAnswer> => ({
+  name: trustRoot.name,
+  kind: trustRoot.kind,
+  config: trustRoot.config,
+  issuer: facts.issuer,
+  audience: facts.audience,
+  attributes: facts.attributes.map((attribute) => ({
+    tag: tagOfAttribute(attribute),
+    claim: attribute.claim,
+    stability: attribute.stability,
+    optional: attribute.optional,
+  })),
+  requirements: [...facts.requirements],
+  once: facts.once,
+  traps: [...facts.traps],
+  policy,
+  look: trustTestView(look),
 });
 
 export const policiesView = (bundle: PolicyBundle | null): View<typeof policiesAnswer> => ({
