@@ -5,14 +5,17 @@ export const TOKEN_BYTES_MAX = 8192;
 
 export type JsonMap = Readonly<Record<string, unknown>>;
 
-/** A token taken apart. Nothing of it is verified. */
-export interface CompactJwt {
+/** A signed text taken apart. Nothing of it is verified. */
+export interface CompactJws {
   readonly compact: string;
   readonly header: JsonMap;
+}
+/** The same, where the payload is a JSON object: a token. */
+export interface CompactJwt extends CompactJws {
   readonly claims: JsonMap;
 }
 
-const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
+const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*$/;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
@@ -20,6 +23,12 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * JSON serialization, and both are refused. The size is tested before anything is decoded.
  */
 export function parseCompactJwt(text: string): CompactJwt {
+  const [, payload = ""] = text.split(".", 2);
+  return { ...parseCompactJws(text), claims: parseJsonPart(payload, "the token's payload") };
+}
+
+/** As {@link parseCompactJwt}, whatever the payload is. */
+export function parseCompactJws(text: string): CompactJws {
   // All of the alphabet is one byte each; a longer encoding fails the pattern below anyway.
   if (text.length > TOKEN_BYTES_MAX) {
     throw new Refusal("too_large", `the token is longer than ${TOKEN_BYTES_MAX} bytes`);
@@ -27,12 +36,8 @@ export function parseCompactJwt(text: string): CompactJwt {
   if (!COMPACT.test(text)) {
     throw new Refusal("malformed", "the token is not a JWS in compact serialization");
   }
-  const [header = "", payload = ""] = text.split(".");
-  return {
-    compact: text,
-    header: parseJsonPart(header, "the token's header"),
-    claims: parseJsonPart(payload, "the token's payload"),
-  };
+  const [header = ""] = text.split(".", 1);
+  return { compact: text, header: parseJsonPart(header, "the token's header") };
 }
 
 function parseJsonPart(part: string, what: string): JsonMap {

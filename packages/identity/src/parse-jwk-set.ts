@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { KEY_OF_ALGORITHM, type Algorithm } from "./algorithms.ts";
 import { isJsonMap, member, type JsonMap } from "./parse-compact-jwt.ts";
+import { isRocaModulus } from "./roca-modulus.ts";
 import { Refusal } from "./refusal.ts";
 
 export interface VerificationKey {
@@ -116,7 +117,8 @@ function importPublic(jwk: JsonMap): KeyObject | null {
     bits >= RSA_BITS_MIN &&
     bits <= RSA_BITS_MAX &&
     exponent.length <= RSA_EXPONENT_CHARACTERS_MAX &&
-    exponent !== "AQ";
+    exponent !== "AQ" &&
+    !isRocaModulus(textOf(jwk, "n"));
   return usable ? key : null;
 }
 
