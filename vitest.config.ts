@@ -1,13 +1,14 @@
 import { defineConfig } from "vitest/config";
 
 /**
- * Five projects, because they need different things from a process.
+ * Six projects, because they need different things from a process.
  *
  * | project     | files                                       | process                           |
  * | ----------- | ------------------------------------------- | --------------------------------- |
  * | unit        | beside their source; simulation: no server  | shared, no isolation (20x faster) |
  * | integration | `*.pg.test.ts`, `*.redis.test.ts`           | one each, real servers            |
- * | system      | `test/` without tidy                        | the same, one file at a time      |
+ * | paired      | `test/`: of which nothing is timed          | the same, two files at once       |
+ * | system      | `test/`: the rest, killed and timed         | the same, one file at a time      |
  * | tidy        | `test/tidy`: rules of the repository        | one each, they start linters      |
  * | replay      | `test/replay`, but for `*.pg.test.ts`       | waits for one beside all others   |
  *
@@ -16,6 +17,16 @@ import { defineConfig } from "vitest/config";
 const onePostgres = "./packages/testkit/src/vitest/global-setup.ts";
 const servers = ["**/*.pg.test.ts", "**/*.redis.test.ts"];
 const never = ["**/node_modules/**", "**/dist/**", "**/.mayfly/**", "**/__fixtures__/**"];
+
+const wholeSystem = [onePostgres, "./test/harness/bundled-programs.ts"];
+/** Of these nobody is killed at an instant, or has to be done by one. */
+const paired = [
+  "test/documents/pages.test.ts",
+  ...["bootstrap", "canary", "conformance", "fuzz", "python", "runbooks"].map(
+    (folder) => `test/${folder}/**/*.test.ts`,
+  ),
+];
+const notSystem = ["tidy", "simulation", "replay"].map((folder) => `test/${folder}/**`);
 
 export default defineConfig({
   test: {
@@ -62,17 +73,30 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "paired",
+          include: paired,
+          exclude: never,
+          pool: "forks",
+          globalSetup: wholeSystem,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "system",
           include: ["test/**/*.test.ts"],
-          exclude: [...never, "test/tidy/**", "test/simulation/**", "test/replay/**"],
+          exclude: [...never, ...notSystem, ...paired],
           pool: "forks",
-          globalSetup: [onePostgres, "./test/harness/bundled-programs.ts"],
+          globalSetup: wholeSystem,
           // Whole processes are started, killed and timed here: never two files at once. Two
           // saturate two cores, and each is then several times slower.
           maxWorkers: 1,
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
       {
@@ -84,7 +108,7 @@ export default defineConfig({
           pool: "forks",
           // The type-aware linter takes 20 s alone, and minutes on a busy machine.
           testTimeout: 300_000,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
         },
       },
       {
@@ -96,7 +120,7 @@ export default defineConfig({
           pool: "forks",
           globalSetup: "./test/replay/background-replay.ts",
           testTimeout: 1_500_000,
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 5 },
         },
       },
     ],

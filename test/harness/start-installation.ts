@@ -18,7 +18,12 @@ import {
   type Leak,
   type LeakSurroundings,
 } from "./leaks.ts";
-import { createLedgerDatabase, rolePassword, type LedgerDatabase } from "./ledger-database.ts";
+import {
+  asSuperuser,
+  createLedgerDatabase,
+  rolePassword,
+  type LedgerDatabase,
+} from "./ledger-database.ts";
 import { registerOrders, TRUST_DOMAIN } from "./registration.ts";
 import { sharedServer, type ServerAddress } from "./server-address.ts";
 import {
@@ -238,12 +243,24 @@ const superuser = (url: string): postgres.Sql =>
 const ordersMade = new Map<string, Promise<OrdersDatabase>>();
 function ordersOn(server: ServerAddress): Promise<OrdersDatabase> {
   const where = `${server.host}:${server.port}`;
-  const made =
-    ordersMade.get(where) ??
-    createOrdersDatabase(
-      { host: server.host, port: server.port, superuserUrl: server.url("postgres") },
-      rolePassword(server, "mayfly"),
-    );
+  const made = ordersMade.get(where) ?? makeOrders(server);
   ordersMade.set(where, made);
   return made;
+}
+
+/** Of two files at once that share the server, one after the other. */
+function makeOrders(server: ServerAddress): Promise<OrdersDatabase> {
+  const superuserUrl = server.url("postgres");
+  return asSuperuser(server, "postgres", async (sql) => {
+    await sql`SELECT pg_advisory_lock(hashtext('orders'))`;
+    try {
+      const { host, port } = server;
+      return await createOrdersDatabase(
+        { host, port, superuserUrl },
+        rolePassword(server, "mayfly"),
+      );
+    } finally {
+      await sql`SELECT pg_advisory_unlock(hashtext('orders'))`;
+    }
+  });
 }

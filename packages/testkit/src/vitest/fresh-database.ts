@@ -26,7 +26,7 @@ export interface TestDatabase {
 }
 
 /**
- * The PostgreSQL of this run (projects `integration` and `system`).
+ * The PostgreSQL of this run (projects `integration`, `paired` and `system`).
  *
  * All files of the run share it: databases are a file's own, **roles are not**, so name them after
  * the database or at random.
