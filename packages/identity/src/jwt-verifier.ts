@@ -3,8 +3,6 @@ import {
   plusSeconds,
   type CallContext,
   type DurationSeconds,
-  type IdentityVerifier,
-  type PresentedIdentity,
   type TrustRootName,
   type VerifiedIdentity,
   type Workload,
@@ -13,7 +11,7 @@ import { checkAudience } from "./check-audience.ts";
 import { checkHeader, type HeaderRules } from "./check-header.ts";
 import { checkTimes, type TimeRules } from "./check-times.ts";
 import type { KeySource } from "./key-source.ts";
-import { member, parseCompactJwt, type CompactJwt, type JsonMap } from "./parse-compact-jwt.ts";
+import { member, type CompactJwt, type JsonMap } from "./parse-compact-jwt.ts";
 import {
   checkRequiredClaims,
   isPlainText,
@@ -23,7 +21,8 @@ import {
   type MembershipRule,
   type RequiredClaim,
 } from "./read-attributes.ts";
-import { invalidIdentity, Refusal } from "./refusal.ts";
+import { Refusal } from "./refusal.ts";
+import { createRootVerifier, type ProofVerifier, type RootVerifier } from "./root-verifier.ts";
 import type { VerifiedTokens } from "./verified-tokens.ts";
 import { verifySignature, type KidlessRule } from "./verify-signature.ts";
 
@@ -54,15 +53,11 @@ export interface JwtTrust {
   identify(claims: JsonMap): Pick<Workload, "kind" | "issuer" | "subject">;
 }
 
-/** A verifier that can be withdrawn: from then on it vouches for nothing, not even under way. */
-export interface RootVerifier extends IdentityVerifier {
-  routes(jwt: CompactJwt): boolean;
-  verifyJwt(jwt: CompactJwt, context: CallContext): Promise<VerifiedIdentity>;
-  close(): void;
-}
+/** A trust root whose one proof is a JWT. */
+export const createJwtVerifier = (trust: JwtTrust, verified: VerifiedTokens): RootVerifier =>
+  createRootVerifier(trust.name, [createJwtProof(trust, verified)], () => trust.keys.close());
 
-export function createJwtVerifier(trust: JwtTrust, verified: VerifiedTokens): RootVerifier {
-  let closed = false;
+export function createJwtProof(trust: JwtTrust, verified: VerifiedTokens): ProofVerifier {
   const owner = {};
 
   const claimsOf = async (
@@ -82,53 +77,16 @@ export function createJwtVerifier(trust: JwtTrust, verified: VerifiedTokens): Ro
     return claims;
   };
 
-  const verifyJwt = async (jwt: CompactJwt, context: CallContext): Promise<VerifiedIdentity> => {
-    const sha256 = hash("sha256", jwt.compact, "hex");
-    const claims = await claimsOf(jwt, sha256, context);
-    if (closed) throw new Refusal("withdrawn", "the trust root was removed");
-    return vouch(trust, claims, sha256, context);
-  };
-
   return {
-    name: trust.name,
-    routes: (jwt) => trust.routes(jwt.claims),
-    claims: (presented) => {
-      const jwt = tryParse(presented);
-      return jwt !== null && trust.routes(jwt.claims);
-    },
-    verify: async (presented, context) => {
-      try {
-        return await verifyJwt(parsePresented(presented), context);
-      } catch (error) {
-        throw invalidIdentity(error);
-      }
-    },
-    verifyJwt,
-    close: () => {
-      closed = true;
-      trust.keys.close();
+    routes: (presented) => presented.kind === "jwt" && trust.routes(presented.jwt.claims),
+    verify: async (presented, context, stillTrusted) => {
+      if (presented.kind !== "jwt") throw new Refusal("unsupported_kind", "not a JWT");
+      const sha256 = hash("sha256", presented.jwt.compact, "hex");
+      const claims = await claimsOf(presented.jwt, sha256, context);
+      stillTrusted();
+      return vouch(trust, claims, sha256, context);
     },
   };
-}
-
-/** Takes the token out of its wrapper; X.509 chains have no verifier here. */
-export function parsePresented(presented: PresentedIdentity): CompactJwt {
-  switch (presented.kind) {
-    case "jwt":
-      return parseCompactJwt(presented.token.expose("crypto"));
-    case "x509":
-      throw new Refusal("unsupported_kind", "no trust root takes X.509 certificates");
-    default:
-      throw new Refusal("unsupported_kind", "an unknown kind of identity");
-  }
-}
-
-function tryParse(presented: PresentedIdentity): CompactJwt | null {
-  try {
-    return parsePresented(presented);
-  } catch {
-    return null;
-  }
 }
 
 function vouch(

@@ -18,7 +18,7 @@ export interface KeySource {
 /** Keys from the configuration: they change when it does. */
 export function inlineKeys(set: KeySet): KeySource {
   let keys: KeySet | null = set;
-  const current = async (): Promise<KeySet> => keys ?? { keys: [] };
+  const current = async (): Promise<KeySet> => keys ?? { keys: [], authorities: [] };
   return {
     held: () => keys,
     fresh: () => keys,

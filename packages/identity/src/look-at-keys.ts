@@ -64,17 +64,17 @@ async function look(
   try {
     const found = await read();
     const isFetched = "maxAgeSeconds" in found;
-    const { keys } = isFetched ? found.keys : found;
+    const { keys, authorities } = isFetched ? found.keys : found;
+    const isEmpty = keys.length === 0 && authorities.length === 0;
     return {
       source: isFetched ? from : CONFIGURATION,
       fetched: isFetched,
       keys: keys.map(({ kid, algorithms }) => ({ kid, algorithms })),
       maxAgeSeconds: isFetched ? found.maxAgeSeconds : null,
-      problem:
-        keys.length === 0
-          ? "There is no key in it with which a token could be verified: none of its keys is a " +
-            "public signing key for one of the trust root's algorithms, RSA of at least 2048 bits."
-          : null,
+      problem: isEmpty
+        ? "There is no key in it with which a token could be verified: none of its keys is a " +
+          "public signing key for one of the trust root's algorithms, RSA of at least 2048 bits."
+        : null,
     };
   } catch (error) {
     return { source: from, fetched: false, keys: [], maxAgeSeconds: null, problem: wordsOf(error) };

@@ -6,13 +6,14 @@ import {
   type Workload,
 } from "@mayfly/spec";
 import { fetchDocument, type FetchLimits } from "./fetch-document.ts";
-import { createJwtVerifier, type RootVerifier } from "./jwt-verifier.ts";
+import { createJwtVerifier } from "./jwt-verifier.ts";
 import { inlineKeys, type KeySource } from "./key-source.ts";
 import type { OidcConfig } from "./oidc-config.ts";
 import { isJsonMap, member } from "./parse-compact-jwt.ts";
 import { parseJwkSet, type JwkSetRules } from "./parse-jwk-set.ts";
 import { checkAbsentClaims, checkRequiredText, isPlainText } from "./read-attributes.ts";
 import { Refusal } from "./refusal.ts";
+import type { RootVerifier } from "./root-verifier.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
 import { parseWorkloadId } from "./spiffe-id.ts";
 import {

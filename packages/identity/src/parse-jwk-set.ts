@@ -3,6 +3,8 @@ import { KEY_OF_ALGORITHM, type Algorithm } from "./algorithms.ts";
 import { isJsonMap, member, type JsonMap } from "./parse-compact-jwt.ts";
 import { isRocaModulus } from "./roca-modulus.ts";
 import { Refusal } from "./refusal.ts";
+import { readAuthority } from "./x509/read-authority.ts";
+import type { Certificate } from "./x509/certificate.ts";
 
 export interface VerificationKey {
   readonly kid: string | null;
@@ -14,6 +16,8 @@ export interface VerificationKey {
 /** One fetched or configured state of an issuer's keys. Its identity is its version. */
 export interface KeySet {
   readonly keys: readonly VerificationKey[];
+  /** Authorities that X509-SVIDs may end in: of a SPIFFE bundle alone. */
+  readonly authorities: readonly Certificate[];
 }
 
 export interface JwkSetRules {
@@ -40,11 +44,11 @@ const PRIVATE_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] as const;
 export function parseJwkSet(document: unknown, rules: JwkSetRules): KeySet {
   const keys = readJwks(document);
   if (keys === null) throw new Refusal("keys_unavailable", "the document is not a JWK set");
+  const jwks = keys.filter(isJsonMap).filter((jwk) => !isPrivateJwk(jwk));
   return {
-    keys: keys.flatMap((jwk) => {
-      const key = isJsonMap(jwk) ? usableKey(jwk, rules) : null;
-      return key === null ? [] : [key];
-    }),
+    keys: jwks.flatMap((jwk) => usableKey(jwk, rules) ?? []),
+    authorities:
+      rules.profile === "spiffe" ? jwks.flatMap((jwk) => usableAuthority(jwk) ?? []) : [],
   };
 }
 
@@ -73,10 +77,23 @@ export function publicKeyFor(jwk: JsonMap, algorithm: Algorithm): KeyObject | nu
 function usableKey(jwk: JsonMap, rules: JwkSetRules): VerificationKey | null {
   const kid = member(jwk, "kid");
   if (kid !== undefined && typeof kid !== "string") return null;
-  if (isPrivateJwk(jwk) || !isForSignatures(jwk, kid, rules.profile)) return null;
+  if (!isForSignatures(jwk, kid, rules.profile)) return null;
   const algorithms = algorithmsOf(jwk, rules);
   const key = algorithms.length === 0 ? null : importPublic(jwk);
   return key === null ? null : { kid: kid ?? null, algorithms, key };
+}
+
+/**
+ * SPIFFE Trust Domain and Bundle section 4.2, X509-SVID section 6.1: the first entry of `x5c`, and
+ * that one alone, whose key is the JWK's own.
+ */
+function usableAuthority(jwk: JsonMap): Certificate | null {
+  const chain = member(jwk, "x5c");
+  const first: unknown = Array.isArray(chain) ? chain[0] : undefined;
+  if (member(jwk, "use") !== "x509-svid" || typeof first !== "string") return null;
+  const key = importPublic(jwk);
+  const authority = key === null ? null : readAuthority(first);
+  return key !== null && authority?.x509.publicKey.equals(key) === true ? authority : null;
 }
 
 function isForSignatures(

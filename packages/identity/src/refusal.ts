@@ -20,6 +20,8 @@ export const REFUSAL_REASONS = [
   "subject",
   "claims",
   "attributes",
+  "certificate",
+  "path",
   "bound_token",
   "aborted",
 ] as const;

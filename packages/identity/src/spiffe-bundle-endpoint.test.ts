@@ -1,11 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { BrokerError, parseTrustRootName, Secret } from "@mayfly/spec";
+import { BrokerError, parseTrustRootName, Secret, type PresentedIdentity } from "@mayfly/spec";
 import {
   asBundleKey,
   createFakeClock,
   createFakeOutboundHttp,
   createRecordingLog,
   createTestTrustDomain,
+  createTestX509Authority,
 } from "@mayfly/testkit";
 import { Refusal } from "./refusal.ts";
 import { createTrustRoots, defaultTrustRootsSettings } from "./trust-roots.ts";
@@ -32,13 +33,16 @@ function setUpDomain() {
   return { clock, http, log, roots, domain, fetches: (): number => http.requests.length };
 }
 
-async function outcome(
+const outcome = (it: ReturnType<typeof setUpDomain>, text: string): Promise<string> =>
+  outcomeOf(it, { kind: "jwt", token: Secret.of(text) });
+
+async function outcomeOf(
   { clock, roots }: ReturnType<typeof setUpDomain>,
-  text: string,
+  presented: PresentedIdentity,
 ): Promise<string> {
   const signal = new AbortController().signal;
   try {
-    await roots.verify({ kind: "jwt", token: Secret.of(text) }, { clock, signal, traceId: "t" });
+    await roots.verify(presented, { clock, signal, traceId: "t" });
     return "vouched";
   } catch (error) {
     if (!BrokerError.is(error) || !(error.cause instanceof Refusal)) throw error;
@@ -120,5 +124,93 @@ describe("SPIFFE bundle endpoint", () => {
     it.domain.publish([asBundleKey(it.domain.key)], 6);
     await it.clock.advance(60_000 + 3_600_000);
     expect(await outcome(it, it.domain.token())).toBe("keys_unavailable");
+  });
+});
+
+describe("X509-SVIDs by a bundle endpoint", () => {
+  function setUpAuthority() {
+    const it = setUpDomain();
+    const authority = createTestX509Authority({ clock: it.clock });
+    it.domain.publish([authority.bundleKey()]);
+    return { ...it, authority };
+  }
+
+  test("a bundle emptied meanwhile kills what was trusted a moment ago", async () => {
+    const it = setUpAuthority();
+    const { presented } = it.authority.issue();
+    expect(await outcomeOf(it, presented)).toBe("vouched");
+    it.domain.publish([]);
+    await it.clock.advance(60_000);
+    expect(await outcomeOf(it, presented)).toBe("path");
+  });
+
+  test("a bundle that is emptied while a chain waits for it vouches for nothing", async () => {
+    const it = setUpAuthority();
+    const { presented } = it.authority.issue();
+    await outcomeOf(it, presented);
+    await it.clock.advance(60_000);
+    const asked = Promise.withResolvers<void>();
+    const answered = Promise.withResolvers<void>();
+    it.http.serve(URL, async () => {
+      asked.resolve();
+      await answered.promise;
+      return { body: it.domain.bundle() };
+    });
+    const verdict = outcomeOf(it, presented);
+    await asked.promise;
+    it.domain.publish([]);
+    answered.resolve();
+    expect(await verdict).toBe("path");
+  });
+
+  test("a trust root that is removed while a chain waits for its bundle vouches for nothing", async () => {
+    const it = setUpAuthority();
+    const asked = Promise.withResolvers<void>();
+    const answered = Promise.withResolvers<void>();
+    it.http.serve(URL, async () => {
+      asked.resolve();
+      await answered.promise;
+      return { body: it.domain.bundle() };
+    });
+    const verdict = outcomeOf(it, it.authority.issue().presented);
+    await asked.promise;
+    it.roots.replace([]);
+    answered.resolve();
+    expect(await verdict).toBe("withdrawn");
+  });
+
+  test("an authority that was added is found at once, one that was removed is refused", async () => {
+    const it = setUpAuthority();
+    const before = it.authority.issue().presented;
+    await outcomeOf(it, before);
+    const added = createTestX509Authority({ clock: it.clock });
+    it.domain.publish([it.authority.bundleKey(), added.bundleKey()]);
+    expect(await outcomeOf(it, added.issue().presented)).toBe("vouched");
+    it.domain.publish([added.bundleKey()]);
+    await it.clock.advance(60_000);
+    expect(await outcomeOf(it, before)).toBe("path");
+    expect(await outcomeOf(it, added.issue().presented)).toBe("vouched");
+  });
+
+  test("strangers' chains have the bundle looked for once in 30 s", async () => {
+    const it = setUpAuthority();
+    await outcomeOf(it, it.authority.issue().presented);
+    const stranger = createTestX509Authority({ clock: it.clock });
+    for (let n = 0; n < 5; n += 1) {
+      expect(await outcomeOf(it, stranger.issue().presented)).toBe("path");
+    }
+    expect(it.fetches()).toBe(2);
+  });
+
+  test("an older sequence brings no authority back", async () => {
+    const it = setUpAuthority();
+    const leaked = it.authority;
+    const next = createTestX509Authority({ clock: it.clock });
+    it.domain.publish([next.bundleKey()], 7);
+    expect(await outcomeOf(it, next.issue().presented)).toBe("vouched");
+    it.domain.publish([leaked.bundleKey()], 6);
+    await it.clock.advance(60_000);
+    expect(await outcomeOf(it, leaked.issue().presented)).toBe("path");
+    expect(await outcomeOf(it, next.issue().presented)).toBe("vouched");
   });
 });

@@ -6,12 +6,13 @@ import {
   type TrustRootName,
 } from "@mayfly/spec";
 import { fetchDocument } from "./fetch-document.ts";
-import { createJwtVerifier, type RootVerifier } from "./jwt-verifier.ts";
+import { createJwtProof, type JwtTrust } from "./jwt-verifier.ts";
 import { inlineKeys, type KeySource } from "./key-source.ts";
 import { isJsonMap, member, type JsonMap } from "./parse-compact-jwt.ts";
 import { parseJwkSet, type JwkSetRules } from "./parse-jwk-set.ts";
 import { Refusal } from "./refusal.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
+import { createRootVerifier, type RootVerifier } from "./root-verifier.ts";
 import type { SpiffeConfig } from "./spiffe-config.ts";
 import { parseSpiffeId, type SpiffeId } from "./spiffe-id.ts";
 import {
@@ -20,6 +21,7 @@ import {
   requiredClaimRules,
   type VerifierParts,
 } from "./verifier-parts.ts";
+import { createX509Proof, type X509Trust } from "./x509/x509-proof.ts";
 
 /** JWT-SVID section 2: no other member may stand in the header. */
 const HEADER_MEMBERS = ["alg", "kid", "typ"] as const;
@@ -28,55 +30,87 @@ const AGE_SECONDS_MIN = 10;
 const REFRESH_SECONDS_DEFAULT = 300;
 
 /**
- * JWT-SVIDs of one trust domain. The bundle is chosen by the trust domain in `sub` and by nothing
- * else in the token; `iss` is not looked at.
+ * SVIDs of one trust domain. The bundle is chosen by the trust domain in `sub`, or in the
+ * certificate's URI, and by nothing else; `iss` is not looked at. Bundles of two domains are never
+ * one: an authority of a domain vouches for that domain alone.
  */
 export function createSpiffeVerifier(
   name: TrustRootName,
   config: SpiffeConfig,
   parts: VerifierParts,
 ): RootVerifier {
+  const keys = keySource(name, config, parts);
+  return createRootVerifier(
+    name,
+    [
+      createJwtProof(jwtTrust(name, config, keys, parts), parts.verified),
+      createX509Proof(x509Trust(name, config, keys, parts)),
+    ],
+    () => keys.close(),
+  );
+}
+
+function jwtTrust(
+  name: TrustRootName,
+  config: SpiffeConfig,
+  keys: KeySource,
+  parts: VerifierParts,
+): JwtTrust {
   const idOf = (claims: JsonMap): SpiffeId | null => {
     const sub = member(claims, "sub");
     const id = typeof sub === "string" ? parseSpiffeId(sub) : null;
     return id !== null && id.trustDomain === config.trust_domain ? id : null;
   };
-  return createJwtVerifier(
-    {
-      name,
-      header: {
-        algorithms: config.algorithms,
-        members: HEADER_MEMBERS,
-        typeAllowed: (typ) => typ === null || typ === "JWT" || typ === "JOSE",
-      },
-      keys: keySource(name, config, parts),
-      kidless: "any",
-      audience: config.audience ?? parts.audience,
-      allowOtherAudiences: config.unsafe_allow_other_audiences,
-      times: {
-        skewSeconds: parts.skewSeconds,
-        ageSecondsMax: config.token_age_seconds_max ?? null,
-      },
-      attributes: attributeRules(config.attributes),
-      memberships: membershipRules(config.memberships),
-      requiredClaims: requiredClaimRules(config.required_claims),
-      identityMaxAgeSeconds: durationSeconds(config.identity_max_age_seconds),
-      oneTime: false,
-      mayInitiate: config.initiators,
-      mayAdminister: config.administrators === true,
-      mustProvePossession: config.proof_of_possession === "required",
-      routes: (claims) => idOf(claims) !== null,
-      identify: (claims) => {
-        const id = idOf(claims);
-        if (id === null) throw new Refusal("subject", "sub is not an id of the trust domain");
-        // The trust domain's own id names its authority, not a workload.
-        if (id.path === "") throw new Refusal("subject", "sub is the id of no workload");
-        return { kind: "spiffe", issuer: `spiffe://${config.trust_domain}`, subject: id.id };
-      },
+  return {
+    name,
+    header: {
+      algorithms: config.algorithms,
+      members: HEADER_MEMBERS,
+      typeAllowed: (typ) => typ === null || typ === "JWT" || typ === "JOSE",
     },
-    parts.verified,
-  );
+    keys,
+    kidless: "any",
+    audience: config.audience ?? parts.audience,
+    allowOtherAudiences: config.unsafe_allow_other_audiences,
+    times: {
+      skewSeconds: parts.skewSeconds,
+      ageSecondsMax: config.token_age_seconds_max ?? null,
+    },
+    ...sharedRules(config),
+    oneTime: false,
+    routes: (claims) => idOf(claims) !== null,
+    identify: (claims) => {
+      const id = idOf(claims);
+      if (id === null) throw new Refusal("subject", "sub is not an id of the trust domain");
+      // The trust domain's own id names its authority, not a workload.
+      if (id.path === "") throw new Refusal("subject", "sub is the id of no workload");
+      return { kind: "spiffe", issuer: `spiffe://${config.trust_domain}`, subject: id.id };
+    },
+  };
 }
+
+const x509Trust = (
+  name: TrustRootName,
+  config: SpiffeConfig,
+  keys: KeySource,
+  { skewSeconds }: VerifierParts,
+): X509Trust => ({
+  name,
+  trustDomain: config.trust_domain,
+  keys,
+  skewSeconds,
+  ...sharedRules(config),
+});
+
+const sharedRules = (config: SpiffeConfig) => ({
+  attributes: attributeRules(config.attributes),
+  memberships: membershipRules(config.memberships),
+  requiredClaims: requiredClaimRules(config.required_claims),
+  identityMaxAgeSeconds: durationSeconds(config.identity_max_age_seconds),
+  mayInitiate: config.initiators,
+  mayAdminister: config.administrators === true,
+  mustProvePossession: config.proof_of_possession === "required",
+});
 
 function keySource(name: TrustRootName, config: SpiffeConfig, parts: VerifierParts): KeySource {
   const endpoint = config.bundle_endpoint;

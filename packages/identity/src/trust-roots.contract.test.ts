@@ -4,10 +4,12 @@ import {
   createFakeClock,
   createRecordingLog,
   createTestSigningKey,
+  createTestX509Authority,
   startTestOidcIssuer,
   startTestTrustDomain,
   type FakeClock,
   type TestTokenChange,
+  type TestX509Authority,
 } from "@mayfly/testkit";
 import {
   describeIdentityContract,
@@ -89,6 +91,70 @@ describeIdentityContract({
     };
   },
 });
+
+describeIdentityContract({
+  name: "SPIFFE X509-SVID, real bundle endpoint",
+  // A certificate is addressed to nobody.
+  flaws: ["expired", "not_valid_yet", "other_key", "tampered"],
+  start: async () => {
+    const clock = createFakeClock();
+    const http = createOutboundHttp();
+    const domain = await startTestTrustDomain({ clock, audience: BROKER });
+    const authority = createTestX509Authority({ clock });
+    domain.publish([authority.bundleKey()]);
+    const foreign = createTestX509Authority({ clock, trustDomain: "other.test" });
+    const parts = partsWith(http);
+    const trustRoots = createTrustRoots({
+      ...parts,
+      issuer: BROKER,
+      settings: defaultTrustRootsSettings,
+    });
+    const root = trustRoots.parse(NAME, "spiffe", {
+      trust_domain: domain.trustDomain,
+      bundle_endpoint: { url: domain.bundleUrl, profile: "https_web" },
+      unsafe_allow_private_addresses: true,
+    });
+    return {
+      clock,
+      trustRoots,
+      root,
+      verifier: createSpiffeVerifier(NAME, parseSpiffeConfig(NAME, root.config), parts),
+      subject: "spiffe://acme.test/workload",
+      present: (flaw) => presentX509(authority, clock, flaw),
+      presentForeign: () => foreign.issue().presented,
+      fetches: () => domain.fetches(),
+      close: async () => {
+        await http.close();
+        await domain.close();
+      },
+    };
+  },
+});
+
+/** Times of a certificate are whole seconds. */
+function presentX509(
+  authority: TestX509Authority,
+  clock: FakeClock,
+  flaw: IdentityFlaw | undefined,
+): PresentedIdentity {
+  switch (flaw) {
+    case undefined:
+    case "other_audience":
+      return authority.issue().presented;
+    case "expired":
+      return authority.issue({ until: clock.now() - 120_000 }).presented;
+    case "not_valid_yet":
+      return authority.issue({ from: clock.now() + 120_000 }).presented;
+    case "other_key":
+      return createTestX509Authority({ clock }).issue().presented;
+    case "tampered": {
+      const [leaf = new Uint8Array()] = authority.issue().chain;
+      const bytes = Buffer.from(leaf);
+      bytes.write("workloaf", bytes.lastIndexOf("workload"), "latin1");
+      return { kind: "x509", chain: [bytes] };
+    }
+  }
+}
 
 function partsWith(http: ReturnType<typeof createOutboundHttp>) {
   return {

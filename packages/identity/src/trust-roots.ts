@@ -10,12 +10,12 @@ import {
 import { configInvalid } from "./config-error.ts";
 import { SKEW_SECONDS_MAX } from "./check-times.ts";
 import { describeTrust } from "./describe-trust.ts";
-import { parsePresented, type RootVerifier } from "./jwt-verifier.ts";
 import { lookAtKeys } from "./look-at-keys.ts";
 import { createOidcVerifier } from "./oidc-verifier.ts";
 import { parseOidcConfig } from "./oidc-config.ts";
-import type { CompactJwt } from "./parse-compact-jwt.ts";
+import { parsePresented, type Presented } from "./presented.ts";
 import { invalidIdentity, Refusal } from "./refusal.ts";
+import type { RootVerifier } from "./root-verifier.ts";
 import { createSpiffeVerifier } from "./spiffe-verifier.ts";
 import { parseSpiffeConfig } from "./spiffe-config.ts";
 import type { VerifierParts } from "./verifier-parts.ts";
@@ -88,8 +88,8 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
     look: (root, context) => lookAtKeys(root, parts, context),
     verify: async (presented, context) => {
       try {
-        const jwt = parsePresented(presented);
-        return await route(jwt, [...loaded.values()]).verifyJwt(jwt, context);
+        const parsed = parsePresented(presented);
+        return await route(parsed, [...loaded.values()]).verifyParsed(parsed, context);
       } catch (error) {
         throw invalidIdentity(error);
       }
@@ -97,18 +97,18 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
   };
 }
 
-/** A5. The one root that claims the token; a SPIFFE trust domain goes before an issuer. */
-function route(jwt: CompactJwt, loaded: readonly Loaded[]): RootVerifier {
-  const claiming = loaded.filter(({ verifier }) => verifier.routes(jwt));
+/** A5. The one root that claims it; a SPIFFE trust domain goes before an issuer. */
+function route(presented: Presented, loaded: readonly Loaded[]): RootVerifier {
+  const claiming = loaded.filter(({ verifier }) => verifier.routes(presented));
   const spiffe = claiming.filter(({ kind }) => kind === "spiffe");
   const [first, second] = spiffe.length > 0 ? spiffe : claiming;
   if (first === undefined) {
-    throw new Refusal("unknown_issuer", "no enabled trust root claims the token");
+    throw new Refusal("unknown_issuer", "no enabled trust root claims the identity");
   }
   // Which of two roots vouches must not depend on their order: neither does.
   if (second !== undefined) {
     const names = `${first.verifier.name} and ${second.verifier.name}`;
-    throw new Refusal("ambiguous_issuer", `the trust roots ${names} both claim the token`);
+    throw new Refusal("ambiguous_issuer", `the trust roots ${names} both claim the identity`);
   }
   return first.verifier;
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { instantMs } from "@mayfly/spec";
 import { createVerifiedTokens } from "./verified-tokens.ts";
 
-const keys = { keys: [] };
+const keys = { keys: [], authorities: [] };
 const owner = {};
 const claims = { sub: "s" };
 const at = instantMs;
@@ -27,7 +27,7 @@ describe("cache of verified tokens", () => {
   test("is bound to the version of the keys and to the verifier", () => {
     const cache = createVerifiedTokens(2);
     cache.keep("a", entry);
-    expect(cache.find("a", owner, { keys: [] }, at(0))).toBeNull();
+    expect(cache.find("a", owner, { keys: [], authorities: [] }, at(0))).toBeNull();
     cache.keep("a", entry);
     expect(cache.find("a", {}, keys, at(0))).toBeNull();
   });

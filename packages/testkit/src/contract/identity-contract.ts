@@ -41,6 +41,8 @@ export interface IdentityUnderTest {
 }
 export interface IdentityContractSubject {
   readonly name: string;
+  /** Those that a proof of this kind can have. Default: all. */
+  readonly flaws?: readonly IdentityFlaw[];
   start(): Promise<IdentityUnderTest>;
 }
 
@@ -59,6 +61,7 @@ const JUNK: readonly PresentedIdentity[] = [
 export function describeIdentityContract(subject: IdentityContractSubject): void {
   describe(`identity contract: ${subject.name}`, () => {
     let under: IdentityUnderTest;
+    const flaws = subject.flaws ?? IDENTITY_FLAWS;
     const context = (): CallContext => ({
       clock: under.clock,
       signal: new AbortController().signal,
@@ -106,7 +109,7 @@ export function describeIdentityContract(subject: IdentityContractSubject): void
       expect(identity.tokenSha256).toMatch(/^[0-9a-f]{64}$/);
     });
 
-    test.each(IDENTITY_FLAWS)("A2. refuses a token that is flawed: %s", async (flaw) => {
+    test.each(flaws)("A2. refuses a token that is flawed: %s", async (flaw) => {
       const refusal = await refusalOf(under.verifier.verify(under.present(flaw), context()));
       expect(refusal.code).toBe("invalid_identity");
     });
@@ -121,7 +124,7 @@ export function describeIdentityContract(subject: IdentityContractSubject): void
 
     test("A3. one message for all causes, and the cause kept for the log", async () => {
       under.trustRoots.replace([under.root]);
-      const flawed = IDENTITY_FLAWS.map((flaw) => under.present(flaw));
+      const flawed = flaws.map((flaw) => under.present(flaw));
       const refusals = await Promise.all(
         [...flawed, ...JUNK, under.presentForeign()].map((presented) =>
           refusalOf(under.trustRoots.verify(presented, context())),

@@ -31,3 +31,16 @@ export {
   type TestTrustDomainOptions,
 } from "./test-trust-domain.ts";
 export { vendorClaims, VENDOR_TENANT } from "./vendor-claims.ts";
+export {
+  signTestCertificate,
+  testKeyPair,
+  testSubject,
+  type TestCertificateContent,
+  type TestKeyPair,
+  type TestName,
+} from "./test-certificate.ts";
+export {
+  createTestX509Authority,
+  type TestX509Authority,
+  type TestX509Svid,
+} from "./test-x509-authority.ts";

@@ -1,0 +1,71 @@
+import {
+  type CallContext,
+  type IdentityVerifier,
+  type TrustRootName,
+  type VerifiedIdentity,
+} from "@mayfly/spec";
+import { parsePresented, tryParse, type Presented } from "./presented.ts";
+import { invalidIdentity, Refusal } from "./refusal.ts";
+
+/** A verifier that can be withdrawn: from then on it vouches for nothing, not even under way. */
+export interface RootVerifier extends IdentityVerifier {
+  /** A1, of what was taken apart already. */
+  routes(presented: Presented): boolean;
+  /** A2; throws a Refusal. */
+  verifyParsed(presented: Presented, context: CallContext): Promise<VerifiedIdentity>;
+  close(): void;
+}
+
+/** One kind of proof that a trust root takes. */
+export interface ProofVerifier {
+  routes(presented: Presented): boolean;
+  /**
+   * Throws a Refusal. `stillTrusted` throws once the root is withdrawn: it is asked after the last
+   * wait, before anything is vouched for.
+   */
+  verify(
+    presented: Presented,
+    context: CallContext,
+    stillTrusted: () => void,
+  ): Promise<VerifiedIdentity>;
+}
+
+/** A trust root by the proofs that it takes; `forget` drops the keys that they share. */
+export function createRootVerifier(
+  name: TrustRootName,
+  proofs: readonly ProofVerifier[],
+  forget: () => void,
+): RootVerifier {
+  let closed = false;
+  const stillTrusted = (): void => {
+    if (closed) throw new Refusal("withdrawn", "the trust root was removed");
+  };
+  const routes = (presented: Presented): boolean => proofs.some((proof) => proof.routes(presented));
+  const verifyParsed: RootVerifier["verifyParsed"] = async (presented, context) => {
+    const proof = proofs.find((each) => each.routes(presented));
+    if (proof === undefined) {
+      throw new Refusal("unsupported_kind", "the trust root takes no proof of this kind");
+    }
+    return proof.verify(presented, context, stillTrusted);
+  };
+  return {
+    name,
+    routes,
+    claims: (presented) => {
+      const parsed = tryParse(presented);
+      return parsed !== null && routes(parsed);
+    },
+    verify: async (presented, context) => {
+      try {
+        return await verifyParsed(parsePresented(presented), context);
+      } catch (error) {
+        throw invalidIdentity(error);
+      }
+    },
+    verifyParsed,
+    close: () => {
+      closed = true;
+      forget();
+    },
+  };
+}

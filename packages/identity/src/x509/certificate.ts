@@ -1,0 +1,137 @@
+import { X509Certificate } from "node:crypto";
+import { AsnConvert } from "@peculiar/asn1-schema";
+import {
+  BasicConstraints,
+  Certificate as CertificateSchema,
+  ExtendedKeyUsage,
+  KeyUsage,
+  NameConstraints,
+  SubjectAlternativeName,
+  id_ce_basicConstraints,
+  id_ce_certificatePolicies,
+  id_ce_extKeyUsage,
+  id_ce_keyUsage,
+  id_ce_nameConstraints,
+  id_ce_subjectAltName,
+  type Extension,
+  type GeneralName,
+} from "@peculiar/asn1-x509";
+import { Refusal } from "../refusal.ts";
+
+/** What is read of one certificate. Nothing of it is verified. */
+export interface Certificate {
+  /** OpenSSL's view, for signatures, times and who issued whom. */
+  readonly x509: X509Certificate;
+  /** RFC 5280 section 4.1.1.2, as a dotted OID. */
+  readonly signatureAlgorithm: string;
+  readonly hasSubject: boolean;
+  /** Attribute types of the subject's name, as dotted OIDs. */
+  readonly subjectTypes: readonly string[];
+  readonly isAuthority: boolean;
+  /** RFC 5280 section 4.2.1.9, or null. */
+  readonly pathLengthMax: number | null;
+  /** Bits as `KeyUsageFlags` has them, or null where the extension is absent. */
+  readonly keyUsage: number | null;
+  /** Dotted OIDs, or null where the extension is absent. */
+  readonly extendedKeyUsage: readonly string[] | null;
+  readonly alternativeNames: {
+    readonly critical: boolean;
+    readonly names: readonly GeneralName[];
+  } | null;
+  readonly nameConstraints: NameConstraints | null;
+}
+
+/** The largest in use are below 4 KiB. */
+export const CERTIFICATE_BYTES_MAX = 16 * 1024;
+const EXTENSIONS_MAX = 32;
+const VERSION_3 = 2;
+
+/** RFC 5280 section 4.2: a critical extension that is not understood refuses the certificate. */
+const UNDERSTOOD: ReadonlySet<string> = new Set([
+  id_ce_basicConstraints,
+  // No policy is asked for here, so each is acceptable (RFC 5280 section 6.1.1 c).
+  id_ce_certificatePolicies,
+  id_ce_extKeyUsage,
+  id_ce_keyUsage,
+  id_ce_nameConstraints,
+  id_ce_subjectAltName,
+]);
+
+/**
+ * One certificate in DER, bounded in size before anything is decoded. What is read here must be
+ * written again byte for byte, so that two readers never see two certificates. Throws a Refusal
+ * without a word of the content.
+ */
+export function parseCertificate(der: Uint8Array): Certificate {
+  if (der.byteLength > CERTIFICATE_BYTES_MAX) {
+    throw new Refusal("too_large", `a certificate is longer than ${CERTIFICATE_BYTES_MAX} bytes`);
+  }
+  try {
+    return read(der);
+  } catch (error) {
+    if (error instanceof Refusal) throw error;
+    // What a parser says may quote its input: it is dropped, not kept as a cause.
+    throw new Refusal("malformed", "a certificate is not X.509 in DER");
+  }
+}
+
+function read(der: Uint8Array): Certificate {
+  const x509 = new X509Certificate(der);
+  if (!x509.raw.equals(der)) throw new Refusal("malformed", "something follows a certificate");
+  const { tbsCertificate: tbs, signatureAlgorithm } = AsnConvert.parse(der, CertificateSchema);
+  if (signatureAlgorithm.algorithm !== tbs.signature.algorithm) {
+    throw new Refusal("malformed", "a certificate names two signature algorithms");
+  }
+  const extensions = [...(tbs.extensions ?? [])];
+  if (extensions.length > 0 && tbs.version !== VERSION_3) {
+    throw new Refusal("malformed", "extensions need a certificate of version 3");
+  }
+  checkExtensions(extensions);
+  const usage = valueOf(extensions, id_ce_keyUsage, KeyUsage);
+  const constraints = valueOf(extensions, id_ce_basicConstraints, BasicConstraints);
+  const names = valueOf(extensions, id_ce_subjectAltName, SubjectAlternativeName);
+  const purposes = valueOf(extensions, id_ce_extKeyUsage, ExtendedKeyUsage);
+  return {
+    x509,
+    signatureAlgorithm: signatureAlgorithm.algorithm,
+    hasSubject: tbs.subject.length > 0,
+    subjectTypes: tbs.subject.flatMap((part) => part.map(({ type }) => type)),
+    isAuthority: constraints?.cA ?? false,
+    pathLengthMax: constraints?.pathLenConstraint ?? null,
+    keyUsage: usage?.toNumber() ?? null,
+    extendedKeyUsage: purposes === null ? null : [...purposes],
+    alternativeNames:
+      names === null
+        ? null
+        : { critical: isCritical(extensions, id_ce_subjectAltName), names: [...names] },
+    nameConstraints: valueOf(extensions, id_ce_nameConstraints, NameConstraints),
+  };
+}
+
+/** RFC 5280 section 4.2: one of each kind, and none that is critical and unknown here. */
+function checkExtensions(extensions: readonly Extension[]): void {
+  if (extensions.length > EXTENSIONS_MAX) {
+    throw new Refusal("malformed", `a certificate has more than ${EXTENSIONS_MAX} extensions`);
+  }
+  if (new Set(extensions.map(({ extnID }) => extnID)).size !== extensions.length) {
+    throw new Refusal("malformed", "a certificate has one extension twice");
+  }
+  if (extensions.some(({ critical, extnID }) => critical && !UNDERSTOOD.has(extnID))) {
+    throw new Refusal("certificate", "a critical extension of a certificate is not understood");
+  }
+}
+
+const isCritical = (extensions: readonly Extension[], id: string): boolean =>
+  extensions.some(({ extnID, critical }) => extnID === id && critical);
+
+/** Null where there is no such extension. Refuses what is not the DER of its value. */
+function valueOf<T>(extensions: readonly Extension[], id: string, type: new () => T): T | null {
+  const found = extensions.find(({ extnID }) => extnID === id);
+  if (found === undefined) return null;
+  const der = Buffer.from(found.extnValue.buffer);
+  const value = AsnConvert.parse(der, type);
+  if (!Buffer.from(AsnConvert.serialize(value)).equals(der)) {
+    throw new Refusal("malformed", "an extension of a certificate is not in DER");
+  }
+  return value;
+}

@@ -1,0 +1,154 @@
+import type { KeyObject } from "node:crypto";
+import { KeyUsageFlags, anyExtendedKeyUsage, id_kp_clientAuth } from "@peculiar/asn1-x509";
+import type { InstantMs } from "@mayfly/spec";
+import { Refusal } from "../refusal.ts";
+import type { Certificate } from "./certificate.ts";
+import { checkNames } from "./name-constraints.ts";
+
+export interface PathRules {
+  /** The authorities of one trust domain, and of no other. */
+  readonly anchors: readonly Certificate[];
+  readonly now: InstantMs;
+  /** For `notBefore` alone: what has expired has expired. */
+  readonly skewSeconds: number;
+}
+/** From the leaf to the anchor that ended it. */
+export type CertificationPath = readonly [Certificate, ...Certificate[]];
+
+/** Signatures that one presented chain may make us check. */
+const SIGNATURES_MAX = 32;
+const RSA_BITS_MIN = 2048;
+/** Verifying with a huge modulus or exponent is work that a stranger could make us do. */
+const RSA_BITS_MAX = 8192;
+const RSA_EXPONENT_MAX = 2n ** 32n;
+const CURVES: ReadonlySet<string | undefined> = new Set(["prime256v1", "secp384r1", "secp521r1"]);
+
+/** SHA-1 and MD5 are forged; what is not named here does not count. */
+const SIGNATURE_ALGORITHMS: ReadonlySet<string> = new Set([
+  "1.2.840.113549.1.1.11", // sha256WithRSAEncryption
+  "1.2.840.113549.1.1.12", // sha384WithRSAEncryption
+  "1.2.840.113549.1.1.13", // sha512WithRSAEncryption
+  "1.2.840.113549.1.1.10", // RSASSA-PSS
+  "1.2.840.10045.4.3.2", // ecdsa-with-SHA256
+  "1.2.840.10045.4.3.3", // ecdsa-with-SHA384
+  "1.2.840.10045.4.3.4", // ecdsa-with-SHA512
+  "1.3.101.112", // Ed25519
+]);
+
+/**
+ * A path from the leaf over the other certificates that were presented, in any order, to an anchor
+ * (RFC 5280 section 6). The one that is found obeys all rules; where none is, throws a Refusal of
+ * the first that failed nearest to the leaf.
+ */
+export function findPath(
+  leaf: Certificate,
+  others: readonly Certificate[],
+  rules: PathRules,
+): CertificationPath {
+  const search: Search = { rules, left: SIGNATURES_MAX, why: null };
+  checkTimes(leaf, rules);
+  const path = extend([leaf], others, search);
+  if (path !== null) return path;
+  throw search.why ?? new Refusal("path", "the chain ends in no authority of the trust domain");
+}
+
+interface Search {
+  readonly rules: PathRules;
+  left: number;
+  why: Refusal | null;
+}
+
+function extend(
+  path: CertificationPath,
+  others: readonly Certificate[],
+  search: Search,
+): CertificationPath | null {
+  for (const anchor of search.rules.anchors) {
+    if (mayIssue(anchor, path, search)) return [...path, anchor];
+  }
+  for (const other of others) {
+    if (!mayIssue(other, path, search)) continue;
+    const rest = others.filter((each) => each !== other);
+    const found = extend([...path, other], rest, search);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+/** Whether the path may go on with this issuer; a rule that it breaks is kept as the reason. */
+function mayIssue(issuer: Certificate, path: CertificationPath, search: Search): boolean {
+  const subject = path.at(-1) ?? path[0];
+  if (!subject.x509.checkIssued(issuer.x509)) return false;
+  try {
+    checkIssuer(issuer, path, search.rules);
+    checkSignature(subject, issuer.x509.publicKey, search);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    search.why ??= error;
+    return false;
+  }
+}
+
+/** RFC 5280 sections 6.1.3 and 6.1.4, of one authority and all that stands below it. */
+function checkIssuer(issuer: Certificate, path: CertificationPath, rules: PathRules): void {
+  checkTimes(issuer, rules);
+  if (!issuer.isAuthority) throw new Refusal("path", "a certificate was issued by no authority");
+  const { keyUsage, extendedKeyUsage, pathLengthMax, nameConstraints } = issuer;
+  if (keyUsage !== null && (keyUsage & KeyUsageFlags.keyCertSign) === 0) {
+    throw new Refusal("path", "an authority may not sign certificates");
+  }
+  const purposes = extendedKeyUsage ?? [id_kp_clientAuth];
+  if (!purposes.includes(id_kp_clientAuth) && !purposes.includes(anyExtendedKeyUsage)) {
+    throw new Refusal("path", "an authority may not certify clients");
+  }
+  // Without the leaf. One that issued itself counts too: stricter than section 6.1.4 (l).
+  if (pathLengthMax !== null && path.length - 1 > pathLengthMax) {
+    throw new Refusal("path", "there are more authorities below one than it allows");
+  }
+  if (nameConstraints !== null) for (const each of path) checkNames(each, nameConstraints);
+}
+
+function checkTimes({ x509 }: Certificate, { now, skewSeconds }: PathRules): void {
+  if (now > x509.validToDate.getTime()) {
+    throw new Refusal("time", "a certificate has expired");
+  }
+  if (now < x509.validFromDate.getTime() - skewSeconds * 1000) {
+    throw new Refusal("time", "a certificate is not valid yet");
+  }
+}
+
+function checkSignature(subject: Certificate, key: KeyObject, search: Search): void {
+  if (!SIGNATURE_ALGORITHMS.has(subject.signatureAlgorithm)) {
+    throw new Refusal("algorithm", "a certificate is signed with an algorithm that does not count");
+  }
+  if (!isStrongKey(key) || !isStrongKey(subject.x509.publicKey)) {
+    throw new Refusal("algorithm", "the key of a certificate is of a kind that does not count");
+  }
+  if (search.left === 0) {
+    throw new Refusal("too_large", `a chain takes more than ${SIGNATURES_MAX} signature checks`);
+  }
+  search.left -= 1;
+  if (!subject.x509.verify(key)) {
+    throw new Refusal("signature", "the signature of a certificate does not verify");
+  }
+}
+
+function isStrongKey(key: KeyObject): boolean {
+  const { modulusLength = 0, publicExponent = 0n, namedCurve } = key.asymmetricKeyDetails ?? {};
+  switch (key.asymmetricKeyType) {
+    case "rsa":
+      return (
+        modulusLength >= RSA_BITS_MIN &&
+        modulusLength <= RSA_BITS_MAX &&
+        publicExponent >= 3n &&
+        publicExponent <= RSA_EXPONENT_MAX
+      );
+    case "ec":
+      return CURVES.has(namedCurve);
+    case "ed25519":
+      return true;
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,136 @@
+import {
+  instantMs,
+  type CallContext,
+  type DurationSeconds,
+  type InstantMs,
+  type TrustRootName,
+  type VerifiedIdentity,
+} from "@mayfly/spec";
+import type { KeySource } from "../key-source.ts";
+import type { KeySet } from "../parse-jwk-set.ts";
+import {
+  checkRequiredClaims,
+  readAttributes,
+  readMemberships,
+  type AttributeRule,
+  type MembershipRule,
+  type RequiredClaim,
+} from "../read-attributes.ts";
+import { Refusal, type RefusalReason } from "../refusal.ts";
+import type { ProofVerifier } from "../root-verifier.ts";
+import type { SpiffeId } from "../spiffe-id.ts";
+import { checkLeaf, spiffeIdOf } from "./check-leaf.ts";
+import { findPath, type CertificationPath } from "./find-path.ts";
+import type { PresentedChain } from "./presented-chain.ts";
+
+/** What distinguishes one trust domain from another. */
+export interface X509Trust {
+  readonly name: TrustRootName;
+  readonly trustDomain: string;
+  readonly keys: KeySource;
+  readonly skewSeconds: number;
+  readonly attributes: readonly AttributeRule[];
+  readonly memberships: readonly MembershipRule[];
+  readonly requiredClaims: readonly RequiredClaim[];
+  readonly identityMaxAgeSeconds: DurationSeconds;
+  readonly mayInitiate: boolean;
+  readonly mayAdminister: boolean;
+  /** Whether what the workload gets must be bound to a key, its certificate's or another. */
+  readonly mustProvePossession: boolean;
+}
+
+/**
+ * X509-SVIDs of one trust domain (X509-SVID section 5): the leaf is a workload's, and a path leads
+ * from it to an authority in the bundle as it is now. That the caller holds the leaf's key was
+ * shown to whoever took the chain from the connection.
+ *
+ * A certificate has no claims but its id: a trust root that declares attributes or requires claims
+ * of others than `sub` takes no X509-SVID.
+ */
+export function createX509Proof(trust: X509Trust): ProofVerifier {
+  return {
+    routes: (presented) =>
+      presented.kind === "x509" && trustDomainOf(presented.chain) === trust.trustDomain,
+    verify: async (presented, context, stillTrusted) => {
+      if (presented.kind !== "x509") throw new Refusal("unsupported_kind", "not a chain");
+      const { chain } = presented;
+      const id = checkLeaf(chain.leaf);
+      if (id.trustDomain !== trust.trustDomain) {
+        throw new Refusal("subject", "the certificate is not of the trust domain");
+      }
+      const path = await pathOf(chain, trust, context);
+      stillTrusted();
+      return vouch(trust, id, chain, path, context.clock.now());
+    },
+  };
+}
+
+function trustDomainOf({ leaf }: PresentedChain): string | null {
+  try {
+    return spiffeIdOf(leaf).trustDomain;
+  } catch {
+    return null;
+  }
+}
+
+/** Of an authority that is not in the bundle yet, one of the same name may be. */
+const MAY_BE_NEWER: ReadonlySet<RefusalReason> = new Set(["path", "signature"]);
+
+/** With the authorities that are held, and once more with newer ones, where a look is due. */
+async function pathOf(
+  chain: PresentedChain,
+  trust: X509Trust,
+  context: CallContext,
+): Promise<CertificationPath> {
+  const before = trust.keys.held();
+  const keys = await trust.keys.current(context);
+  try {
+    return search(chain, keys, trust, context);
+  } catch (error) {
+    if (!(error instanceof Refusal) || !MAY_BE_NEWER.has(error.reason)) throw error;
+    // Authorities that were fetched for this very chain are not fetched again for it.
+    const newer = keys === before ? await trust.keys.lookAgain(keys, context) : null;
+    if (newer === null) throw error;
+    return search(chain, newer, trust, context);
+  }
+}
+
+const search = (
+  chain: PresentedChain,
+  { authorities: anchors }: KeySet,
+  { skewSeconds }: X509Trust,
+  { clock }: CallContext,
+): CertificationPath =>
+  findPath(chain.leaf, chain.others, { anchors, now: clock.now(), skewSeconds });
+
+function vouch(
+  trust: X509Trust,
+  id: SpiffeId,
+  chain: PresentedChain,
+  path: CertificationPath,
+  now: InstantMs,
+): VerifiedIdentity {
+  const claims = { sub: id.id };
+  checkRequiredClaims(claims, trust.requiredClaims);
+  return {
+    workload: {
+      trustRoot: trust.name,
+      kind: "spiffe",
+      issuer: `spiffe://${id.trustDomain}`,
+      subject: id.id,
+      attributes: {
+        ...readAttributes(claims, trust.attributes),
+        ...readMemberships(claims, trust.memberships),
+      },
+    },
+    expiresAt: instantMs(Math.min(...path.map(({ x509 }) => x509.validToDate.getTime()))),
+    identityMaxAgeSeconds: trust.identityMaxAgeSeconds,
+    provenAt: now,
+    tokenSha256: chain.leafSha256,
+    oneTime: null,
+    confirmation: null,
+    mayInitiate: trust.mayInitiate,
+    mayAdminister: trust.mayAdminister,
+    mustProvePossession: trust.mustProvePossession,
+  };
+}
