@@ -61,6 +61,13 @@ export const VARIABLES = {
       "The header that the trusted proxies write (`forwarded` is RFC 7239). The other one is never " +
       "read: a caller could send it through them.",
   }),
+  trustedProxyClientCert: flag("MAYFLY_TRUSTED_PROXY_CLIENT_CERT", {
+    readers: ["broker"],
+    meaning:
+      "Whether the trusted proxies terminate mTLS and say in `Client-Cert` and `Client-Cert-Chain` " +
+      "(RFC 9440) which certificate they were shown; they must take away what a caller sends of " +
+      "these. From anybody else the two headers are not read.",
+  }),
   unsafePlainHttp: flag("MAYFLY_UNSAFE_PLAIN_HTTP", {
     readers: ["broker"],
     meaning:

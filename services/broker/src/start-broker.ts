@@ -12,7 +12,8 @@ import { bootstrapAdministrators } from "./administrators.ts";
 import { createAdmission } from "./http/admission.ts";
 import { createApp } from "./http/app.ts";
 import { createAfterwork, type Afterwork } from "./http/afterwork.ts";
-import { createClientAddress } from "./http/client-address.ts";
+import { createClientAddress, createFromProxy } from "./http/client-address.ts";
+import { createPeerCertificates } from "./http/peer-certificates.ts";
 import { createEdgeServer } from "./http/edge-server.ts";
 import { every } from "./every.ts";
 import { lookAtReadiness } from "./readiness.ts";
@@ -159,7 +160,7 @@ async function listen(
       sweepIntervalSeconds: settings.sweepIntervalSeconds,
       listingIntervalSeconds: settings.listingIntervalSeconds,
     },
-    clientAddress: createClientAddress(settings),
+    ...connectionReaders(settings),
     afterwork,
     isStopping,
     readiness,
@@ -187,6 +188,12 @@ async function listen(
   await listening(server, settings);
   return { server, afterwork, served };
 }
+
+/** What is read of the connection that a request came over. */
+const connectionReaders = (settings: BrokerSettings) => ({
+  clientAddress: createClientAddress(settings),
+  peerCertificates: createPeerCertificates(settings, createFromProxy(settings)),
+});
 
 const listening = (server: Server, { listen: { host, port } }: BrokerSettings): Promise<void> =>
   new Promise((resolve, reject) => {

@@ -30,12 +30,7 @@ const HOPS_MAX = 32;
  * the proxy that wrote it.
  */
 export function createClientAddress(settings: ProxySettings): ClientAddress {
-  const trusted = new BlockList();
-  for (const { address, prefix, family } of settings.trustedProxies) {
-    trusted.addSubnet(address, prefix, family);
-  }
-  const isTrusted = (address: string): boolean =>
-    trusted.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
+  const isTrusted = trustedAddresses(settings);
   return (incoming) => {
     const connected = plainAddress(incoming?.socket.remoteAddress ?? "");
     if (incoming === undefined || connected === null) return null;
@@ -54,6 +49,27 @@ export function createClientAddress(settings: ProxySettings): ClientAddress {
     }
     return client;
   };
+}
+
+/** Whether a request came over a trusted proxy's connection. */
+export function createFromProxy(
+  settings: Pick<ProxySettings, "trustedProxies">,
+): (incoming: ConnectedRequest) => boolean {
+  const isTrusted = trustedAddresses(settings);
+  return ({ socket }) => {
+    const connected = plainAddress(socket.remoteAddress ?? "");
+    return connected !== null && isTrusted(connected);
+  };
+}
+
+function trustedAddresses({
+  trustedProxies,
+}: Pick<ProxySettings, "trustedProxies">): (address: string) => boolean {
+  const trusted = new BlockList();
+  for (const { address, prefix, family } of trustedProxies) {
+    trusted.addSubnet(address, prefix, family);
+  }
+  return (address) => trusted.check(address, isIP(address) === 6 ? "ipv6" : "ipv4");
 }
 
 const textOf = (header: string | string[] | undefined): string =>

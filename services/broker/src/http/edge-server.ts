@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import {
   createServer,
   type IncomingMessage,
@@ -77,11 +78,25 @@ const plain = (limits: Limits, listener: RequestListener): EdgeServer => ({
   setCertificate: () => undefined,
 });
 
+/**
+ * No session is resumed: one that was would bring a client's certificate without its chain, and
+ * without a proof of its key of today. Without tickets there is nothing to resume with.
+ */
+const CONTEXT = { minVersion: "TLSv1.2", secureOptions: constants.SSL_OP_NO_TICKET } as const;
+
+/**
+ * Each client is asked for a certificate and may show none. The server takes any: whose it is, and
+ * whether that counts, is judged at each request by the trust roots of then, never by a handshake.
+ */
+const CLIENTS = { requestCert: true, rejectUnauthorized: false } as const;
+
 function encrypted(limits: Limits, tls: TlsCertificate, listener: RequestListener): EdgeServer {
-  const minVersion = "TLSv1.2";
-  const server = createTlsServer({ ...limits, ...ANSWERED_HERE, ...tls, minVersion }, listener);
+  const server = createTlsServer(
+    { ...limits, ...ANSWERED_HERE, ...CLIENTS, ...CONTEXT, ...tls },
+    listener,
+  );
   return {
     server,
-    setCertificate: ({ cert, key }) => server.setSecureContext({ cert, key, minVersion }),
+    setCertificate: ({ cert, key }) => server.setSecureContext({ ...CONTEXT, cert, key }),
   };
 }

@@ -1,12 +1,15 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Context } from "hono";
 import type { CallContext, Clock, Random, RemoteSpan } from "@mayfly/spec";
+import type { CertificateChain } from "./peer-certificates.ts";
 
 /** What the HTTP layer carries along a request. */
 export type Env = {
   Bindings: { readonly incoming?: IncomingMessage; readonly outgoing?: ServerResponse };
   Variables: {
     call: CallContext;
+    /** See `peer-certificates.ts`; looked for when it is asked for. */
+    peerCertificates: () => CertificateChain | null;
     /** Takes the request's place among those under way, once. Throws `busy`. */
     admit: () => void;
   };

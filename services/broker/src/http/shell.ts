@@ -13,6 +13,7 @@ import { Crowded, EXCHANGE, type Admission } from "./admission.ts";
 import type { ClientAddress } from "./client-address.ts";
 import { issuerPath, pathWithin } from "./issuer-path.ts";
 import { methodsAt } from "./methods-at.ts";
+import type { PeerCertificates } from "./peer-certificates.ts";
 import { knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.ts";
 import { knownMethod, type RequestMeter } from "./request-meter.ts";
 import { openCall, type Env, type HttpContext } from "./request-scope.ts";
@@ -26,6 +27,7 @@ export interface ShellPorts {
   readonly meter: RequestMeter;
   readonly admission: Admission;
   readonly clientAddress: ClientAddress;
+  readonly peerCertificates: PeerCertificates;
   readonly settings: { readonly issuer: string };
   readonly dpop: Pick<DpopProofs, "algorithms" | "nonce">;
   /** From when the process was told to stop. */
@@ -49,6 +51,7 @@ export function createShell(ports: ShellPorts): Hono<Env> {
       ports.clientAddress(c.env?.incoming),
     );
     c.set("call", opened.call);
+    c.set("peerCertificates", () => ports.peerCertificates(c.env?.incoming));
     // A failure further in has become an answer by then.
     await watched(c, ports, parent, next);
     opened.finish();

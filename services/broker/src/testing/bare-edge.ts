@@ -33,7 +33,8 @@ export function createBareEdge(ports: BareEdgePorts, name: string): Server {
   const around = { admission, meter: unmetered, isStopping };
   const settings = { issuer: ISSUER };
   const dpop = { algorithms: [], nonce: () => null };
-  const app = createShell({ ...ports, ...around, clientAddress, settings, dpop });
+  const peerCertificates = (): null => null;
+  const app = createShell({ ...ports, ...around, clientAddress, peerCertificates, settings, dpop });
   app.post("/token", async (c) => {
     const body = await readBody(c, BODY_BYTES_MAX);
     const value = parseForm(c.req.header("content-type") ?? null, body).one(name);

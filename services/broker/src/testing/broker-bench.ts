@@ -113,6 +113,8 @@ export interface BenchOptions {
   /** Default: false. */
   readonly dpopNonces?: boolean;
   /** Default: ready. */
+  /** What each request is taken to have shown by mTLS. */
+  readonly peerCertificates?: AppPorts["peerCertificates"];
   readonly readiness?: AppPorts["readiness"];
 }
 
@@ -197,7 +199,7 @@ const benchProofs = (
 };
 
 /** What stands around the application: the server in front of it, who administers, who watches. */
-const edgePorts = ({ readiness }: BenchOptions, clock: FakeClock) => ({
+const edgePorts = ({ readiness, peerCertificates }: BenchOptions, clock: FakeClock) => ({
   admission: createAdmission(clock),
   administrators: bootstrapAdministrators(async () =>
     createHash("sha256").update(ADMIN_TOKEN).digest("hex"),
@@ -210,6 +212,7 @@ const edgePorts = ({ readiness }: BenchOptions, clock: FakeClock) => ({
     listingIntervalSeconds: 60,
   },
   clientAddress: createClientAddress({ trustedProxies: [], trustedProxyHeader: "x-forwarded-for" }),
+  peerCertificates: peerCertificates ?? ((): null => null),
   afterwork: createAfterwork(),
   isStopping: () => false,
   readiness: readiness ?? (async () => []),
