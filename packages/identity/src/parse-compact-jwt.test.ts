@@ -49,8 +49,18 @@ describe("compact JWT", () => {
     ["a byte order mark", signText(key, "{}", "\uFEFF{}")],
     ["bytes that are not UTF-8", `e30.${Buffer.from([0x22, 0xff, 0x22]).toString("base64url")}.AA`],
     ["nothing", ""],
+    ["a number that no double holds", signText(key, "{}", '{"a":[{"exp":1e999}]}')],
+    ["a whole number that no double holds", signText(key, "{}", `{"exp":${"9".repeat(400)}}`)],
+    ["another spelling of the same signature", "e30.e30.AB"],
+    ["another spelling of the same header", "e31.e30.AA"],
   ])("%s is refused", (_name, text) => {
     expect(reasonOf(text)).toBe("malformed");
+  });
+
+  test("digits in a text are no number", () => {
+    expect(reasonOf(signText(key, "{}", `{"sha":"5e123","id":"${"9".repeat(400)}"}`))).toBe(
+      "parsed",
+    );
   });
 
   test("whatever is presented, the only failure is a refusal that quotes nothing of it", () => {

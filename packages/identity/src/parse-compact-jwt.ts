@@ -33,11 +33,24 @@ export function parseCompactJws(text: string): CompactJws {
   if (text.length > TOKEN_BYTES_MAX) {
     throw new Refusal("too_large", `the token is longer than ${TOKEN_BYTES_MAX} bytes`);
   }
-  if (!COMPACT.test(text)) {
+  if (!COMPACT.test(text) || !text.split(".").every(isCanonical)) {
     throw new Refusal("malformed", "the token is not a JWS in compact serialization");
   }
   const [header = ""] = text.split(".", 1);
   return { compact: text, header: parseJsonPart(header, "the token's header") };
+}
+
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/**
+ * Whether bytes encode to exactly this (RFC 4648 section 3.5): the bits beyond the last byte are
+ * zero, so that one signed text has one spelling.
+ */
+function isCanonical(part: string): boolean {
+  const rest = part.length % 4;
+  if (rest === 0) return true;
+  const unused = rest === 2 ? 0b1111 : 0b11;
+  return rest !== 1 && (ALPHABET.indexOf(part.at(-1) ?? "") & unused) === 0;
 }
 
 function parseJsonPart(part: string, what: string): JsonMap {
@@ -46,15 +59,34 @@ function parseJsonPart(part: string, what: string): JsonMap {
 
 /** UTF-8 JSON whose top is an object; otherwise refused without a word of the content. */
 export function parseJsonObject(bytes: Uint8Array, what: string): JsonMap {
+  let text: string;
   let value: unknown;
   try {
-    value = JSON.parse(utf8.decode(bytes));
+    text = utf8.decode(bytes);
+    value = JSON.parse(text);
   } catch {
     // The parser's message quotes its input: it is dropped, not kept as a cause.
     throw new Refusal("malformed", `${what} is not JSON in UTF-8`);
   }
   if (!isJsonMap(value)) throw new Refusal("malformed", `${what} is not a JSON object`);
+  if (MAY_OVERFLOW.test(text) && hasInfinity(value)) {
+    throw new Refusal("malformed", `${what} has a number that is out of range`);
+  }
   return value;
+}
+
+/** Only such digits make a number that a double cannot hold; a text may have them as well. */
+const MAY_OVERFLOW = /\d[eE]\+?\d{3}|\d{300}/;
+
+function hasInfinity(value: JsonMap): boolean {
+  const waiting: unknown[] = [value];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    if (typeof next === "number" && !Number.isFinite(next)) return true;
+    if (typeof next === "object" && next !== null) {
+      for (const each of Object.values<unknown>({ ...next })) waiting.push(each);
+    }
+  }
+  return false;
 }
 
 export function isJsonMap(value: unknown): value is JsonMap {

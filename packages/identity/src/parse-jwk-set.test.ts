@@ -45,7 +45,9 @@ describe("JWK set of an OIDC issuer", () => {
   });
 
   test("an RSA exponent of 1 or of many bytes is skipped", () => {
-    expect(usable({ ...rsa.publicJwk, e: "AQ" })).toEqual([]);
+    for (const one of ["AQ", "AQ.", "AAAB", "Ag"]) {
+      expect(usable({ ...rsa.publicJwk, e: one }), one).toEqual([]);
+    }
     expect(usable({ ...rsa.publicJwk, e: "AQAAAAAAAAAB" })).toEqual([]);
   });
 

@@ -34,7 +34,8 @@ const KEYS_MAX = 100;
 const RSA_BITS_MIN = 2048;
 /** Verifying with a huge modulus or exponent is work that an issuer could make us do. */
 const RSA_BITS_MAX = 8192;
-const RSA_EXPONENT_CHARACTERS_MAX = 6;
+const RSA_EXPONENT_MIN = 3n;
+const RSA_EXPONENT_MAX = 2n ** 32n;
 const PRIVATE_MEMBERS = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"] as const;
 
 /**
@@ -129,13 +130,15 @@ function importPublic(jwk: JsonMap): KeyObject | null {
   const key = toKeyObject(jwk);
   if (key === null || key.asymmetricKeyType !== "rsa") return key;
   const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-  const exponent = textOf(jwk, "e");
+  // As the platform read it: the text of an exponent of 1 has more than one spelling.
+  const exponent = key.asymmetricKeyDetails?.publicExponent ?? 1n;
   const usable =
     bits >= RSA_BITS_MIN &&
     bits <= RSA_BITS_MAX &&
-    exponent.length <= RSA_EXPONENT_CHARACTERS_MAX &&
-    exponent !== "AQ" &&
-    !isRocaModulus(textOf(jwk, "n"));
+    exponent >= RSA_EXPONENT_MIN &&
+    exponent <= RSA_EXPONENT_MAX &&
+    exponent % 2n === 1n &&
+    !isRocaModulus(numberOf(jwk, "n"));
   return usable ? key : null;
 }
 
@@ -151,12 +154,18 @@ function publicMembers(jwk: JsonMap): Record<string, string> {
   const kty = textOf(jwk, "kty");
   switch (kty) {
     case "RSA":
-      return { kty, n: textOf(jwk, "n"), e: textOf(jwk, "e") };
+      return { kty, n: numberOf(jwk, "n"), e: numberOf(jwk, "e") };
     case "EC":
-      return { kty, crv: textOf(jwk, "crv"), x: textOf(jwk, "x"), y: textOf(jwk, "y") };
+      return { kty, crv: textOf(jwk, "crv"), x: numberOf(jwk, "x"), y: numberOf(jwk, "y") };
     default:
-      return { kty, crv: textOf(jwk, "crv"), x: textOf(jwk, "x") };
+      return { kty, crv: textOf(jwk, "crv"), x: numberOf(jwk, "x") };
   }
+}
+
+/** The platform passes over what is not base64url, so that one number would have many spellings. */
+function numberOf(jwk: JsonMap, name: string): string {
+  const text = textOf(jwk, name);
+  return /^[A-Za-z0-9_-]+$/.test(text) ? text : "";
 }
 
 function textOf(jwk: JsonMap, name: string): string {

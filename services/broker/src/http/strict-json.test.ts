@@ -14,6 +14,7 @@ describe("strict JSON", () => {
     ["an empty text", "", "is not JSON"],
     ["two values", "{} {}", "is not JSON"],
     ["an integer past 2^53", "[9007199254740993]", "has a number out of range"],
+    ["minus zero", '{"a":[-0]}', "minus zero"],
     ["an overflowing number", "[1e999]", "out of range"],
     ["a lone surrogate", '["\\ud800"]', "unpaired surrogate"],
     ["nine levels", "[[[[[[[[[1]]]]]]]]]", "nested more than 8 deep"],

@@ -57,7 +57,9 @@ function checkTokens(text: string, refuse: (what: string) => never): void {
       },
       onLiteralValue: (value: unknown) => {
         if (typeof value === "string" && !value.isWellFormed()) refuse("has an unpaired surrogate");
-        if (typeof value === "number" && !fitsDouble(value)) refuse("has a number out of range");
+        if (typeof value === "number" && !fitsDouble(value)) {
+          refuse("has a number out of range, or minus zero");
+        }
       },
       onError: (_error: ParseErrorCode, offset) => refuse(`is not JSON (at character ${offset})`),
     },
@@ -66,4 +68,7 @@ function checkTokens(text: string, refuse: (what: string) => never): void {
 }
 
 const fitsDouble = (value: number): boolean =>
-  Number.isFinite(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER;
+  Number.isFinite(value) &&
+  Math.abs(value) <= Number.MAX_SAFE_INTEGER &&
+  // Written again it is 0 (RFC 8785), so that what was judged would not be what is kept.
+  !Object.is(value, -0);

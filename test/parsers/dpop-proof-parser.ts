@@ -1,0 +1,53 @@
+import { strictEqual } from "node:assert";
+import { generateKeyPairSync, sign } from "node:crypto";
+import fc from "fast-check";
+import { BrokerError } from "@mayfly/spec";
+import { createFakeClock, createFakeSealer } from "@mayfly/testkit";
+import { createDpopProofs } from "../../packages/identity/src/dpop-proofs.ts";
+import { damagedText } from "./damaged-text.ts";
+import type { FuzzedParser } from "./fuzzed-parser.ts";
+
+const ISSUER = "https://mayfly.test";
+const clock = createFakeClock();
+
+/** DPoP proofs: sound ones, damaged ones, and ones that are signed over what is damaged. */
+export function dpopProofParser(): FuzzedParser {
+  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+  const jwk = publicKey.export({ format: "jwk" });
+  const signed = (header: string, claims: string): string => {
+    const input = [header, claims].map((part) => Buffer.from(part).toString("base64url")).join(".");
+    return `${input}.${sign(null, Buffer.from(input), privateKey).toString("base64url")}`;
+  };
+  const iat = Math.floor(clock.now() / 1000);
+  const header = JSON.stringify({ typ: "dpop+jwt", alg: "EdDSA", jwk });
+  const claims = JSON.stringify({ jti: "j", htm: "POST", htu: `${ISSUER}/token`, iat });
+  const proofs = createDpopProofs({
+    issuer: ISSUER,
+    uses: { record: async () => true },
+    sealer: createFakeSealer(),
+    settings: { skewSeconds: 5, nonceRequired: false },
+  });
+  const sound = signed(header, claims);
+  return {
+    name: "dpop_proof",
+    inputs: fc.oneof(
+      damagedText([sound]),
+      fc
+        .tuple(damagedText([header]), damagedText([claims]))
+        .map(([one, other]) => signed(one, other)),
+    ),
+    check: async (proof) => {
+      const presented = { proof, method: "POST", path: "/token", token: null };
+      try {
+        const first = await proofs.check(presented, clock.now());
+        const second = await proofs.check(presented, clock.now());
+        strictEqual(first.confirmation, second.confirmation);
+        strictEqual(proof.split(".").length, 3);
+        return true;
+      } catch (error) {
+        if (BrokerError.is(error) && error.code === "invalid_dpop_proof") return false;
+        throw error;
+      }
+    },
+  };
+}
