@@ -1,5 +1,6 @@
 import {
   BrokerError,
+  holderOf,
   plusSeconds,
   unreachable,
   workloadName,
@@ -33,7 +34,7 @@ export async function authenticateTask(
   const task = await taskLedger.find(claims.taskId);
   const isHeld =
     task !== null &&
-    claims.subject === workloadName(task.workload) &&
+    holderOf(claims) === workloadName(task.workload) &&
     claims.confirmation === task.confirmation;
   if (!isHeld) {
     throw new BrokerError("unauthenticated", "The task token is not one of a task held here.");

@@ -1,6 +1,7 @@
 import { compactVerify, SignJWT } from "jose";
 import {
   BrokerError,
+  holderOf,
   instantMs,
   parseId,
   Secret,
@@ -52,9 +53,12 @@ const CLAIMS = [
   "iat",
   "jti",
   "task",
+  "act",
   "cnf",
   "authorization_details",
 ] as const;
+/** Depth of tasks, and of what an initiator's token tells, with room for more. */
+const ACTORS_MAX = 64;
 /** RFC 7638: SHA-256 in base64url. */
 const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 
@@ -120,14 +124,24 @@ function payloadOf(claims: TaskTokenClaims, issuer: string, jti: string): Record
     iss: issuer,
     sub: claims.subject,
     aud: issuer,
-    client_id: claims.subject,
+    client_id: holderOf(claims),
     iat: Math.floor(claims.issuedAt / 1000),
     exp: Math.floor(claims.expiresAt / 1000),
     jti,
     task: claims.taskId,
+    ...actOf(claims.actors ?? []),
     ...(claims.confirmation === null ? {} : { cnf: { jkt: claims.confirmation } }),
     authorization_details: claims.authorizationDetails,
   };
+}
+
+/** RFC 8693 section 4.1: the one who acts now is outermost, and holds those before it. */
+function actOf(actors: readonly string[]): { readonly act?: JsonObject } {
+  const act = actors.reduceRight<JsonObject | null>(
+    (before, sub) => (before === null ? { sub } : { sub, act: before }),
+    null,
+  );
+  return act === null ? {} : { act };
 }
 
 async function verifyOwn(token: Secret, now: InstantMs, keys: SigningKeys): Promise<JsonMap> {
@@ -155,7 +169,10 @@ function readClaims(
   if (member(claims, "iss") !== issuer) throw new Refusal("issuer", "not of this issuer");
   checkAudience(claims, issuer, false);
   const subject = text(claims, "sub");
-  if (member(claims, "client_id") !== subject) throw new Refusal("claims", "client_id is not sub");
+  const actors = readActors(member(claims, "act"));
+  if (member(claims, "client_id") !== (actors[0] ?? subject)) {
+    throw new Refusal("claims", "client_id is not who acts");
+  }
   const issuedAt = instant(claims, "iat");
   const expiresAt = instant(claims, "exp");
   // Our own clocks made both: no leniency at the end, a little at the start.
@@ -164,12 +181,29 @@ function readClaims(
   return {
     taskId: parseId("task", member(claims, "task"), "task"),
     subject,
+    ...(actors.length === 0 ? {} : { actors }),
     issuedAt,
     expiresAt,
     confirmation: readConfirmation(member(claims, "cnf")),
     authorizationDetails: readDetails(member(claims, "authorization_details")),
     jti: text(claims, "jti"),
   };
+}
+
+function readActors(outermost: unknown): readonly string[] {
+  const actors: string[] = [];
+  let act = outermost;
+  while (act !== undefined) {
+    if (!isJsonMap(act) || actors.length === ACTORS_MAX) {
+      throw new Refusal("claims", "act is not a chain of ours");
+    }
+    if (Object.keys(act).some((name) => name !== "sub" && name !== "act")) {
+      throw new Refusal("claims", "act has a member that ours do not have");
+    }
+    actors.push(text(act, "sub"));
+    act = member(act, "act");
+  }
+  return actors;
 }
 
 function text(claims: JsonMap, name: string): string {

@@ -10,8 +10,13 @@ import type { DurationSeconds, InstantMs } from "./time.ts";
  */
 export interface TaskTokenClaims {
   readonly taskId: TaskId;
-  /** The workload's name. */
+  /** For whom the task is: its initiator, or who opened the first task of the chain. */
   readonly subject: string;
+  /**
+   * Who acts for the subject (`act`, RFC 8693 section 4.1): first the task's workload, then those
+   * before it, who are history. Absent: the subject is the task's workload itself.
+   */
+  readonly actors?: readonly string[];
   readonly issuedAt: InstantMs;
   readonly expiresAt: InstantMs;
   /** RFC 7638 thumbprint (`cnf.jkt`), or null. */
@@ -19,6 +24,12 @@ export interface TaskTokenClaims {
   /** As granted: echoed in `authorization_details`. No secret. */
   readonly authorizationDetails: readonly JsonObject[];
 }
+/** Whose task token it is: the task's own workload. */
+export const holderOf = ({
+  subject,
+  actors,
+}: Pick<TaskTokenClaims, "subject" | "actors">): string => actors?.[0] ?? subject;
+
 export interface TaskTokens {
   sign(claims: TaskTokenClaims): Promise<Secret>;
   /** Throws `unauthenticated`; the cause is for the log. */

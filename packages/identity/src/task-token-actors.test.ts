@@ -1,0 +1,78 @@
+import { decodeJwt } from "jose";
+import { describe, expect, test } from "vitest";
+import {
+  BrokerError,
+  durationSeconds,
+  parseId,
+  plusSeconds,
+  type TaskTokenClaims,
+} from "@mayfly/spec";
+import {
+  createFakeClock,
+  createFakeSealer,
+  createFakeSigningKeyStore,
+  seededRandom,
+  type FakeClock,
+} from "@mayfly/testkit";
+import { createTaskTokens } from "./task-tokens.ts";
+import { defaultTaskTokensSettings } from "./task-tokens-settings.ts";
+
+const ISSUER = "https://broker.test";
+const [ALICE, ONE, TWO] = [
+  "https://login.test#alice",
+  "spiffe://a.test/one",
+  "spiffe://a.test/two",
+];
+
+async function setUp() {
+  const clock = createFakeClock();
+  const tokens = createTaskTokens({
+    issuer: ISSUER,
+    store: createFakeSigningKeyStore(),
+    sealer: createFakeSealer(),
+    clock,
+    random: seededRandom("actors"),
+    settings: defaultTaskTokensSettings,
+  });
+  await tokens.rotate(clock.now());
+  return { clock, tokens };
+}
+const claims = (clock: FakeClock, parties: Pick<TaskTokenClaims, "subject" | "actors">) => ({
+  taskId: parseId("task", `task_${"0".repeat(12)}7${"0".repeat(3)}8${"0".repeat(15)}`, "task"),
+  issuedAt: clock.now(),
+  expiresAt: plusSeconds(clock.now(), durationSeconds(300)),
+  confirmation: null,
+  authorizationDetails: [],
+  ...parties,
+});
+
+describe("who is meant and who acts in a task token", () => {
+  test("are apart: sub is the subject, act the actor, which holds those before it", async () => {
+    const { clock, tokens } = await setUp();
+    const parties = { subject: ALICE, actors: [TWO, ONE] };
+    const token = await tokens.sign(claims(clock, parties));
+    expect(decodeJwt(token.expose("crypto"))).toMatchObject({
+      sub: ALICE,
+      client_id: TWO,
+      act: { sub: TWO, act: { sub: ONE } },
+    });
+    expect(await tokens.verify(token, clock.now())).toMatchObject(parties);
+  });
+
+  test("are one where nobody acts for another", async () => {
+    const { clock, tokens } = await setUp();
+    const token = await tokens.sign(claims(clock, { subject: ONE }));
+    const payload = decodeJwt(token.expose("crypto"));
+    expect(payload).not.toHaveProperty("act");
+    expect(payload).toMatchObject({ sub: ONE, client_id: ONE });
+    expect(await tokens.verify(token, clock.now())).not.toHaveProperty("actors");
+  });
+
+  test("more actors than any chain of tasks has are not ours", async () => {
+    const { clock, tokens } = await setUp();
+    const actors = Array.from({ length: 65 }, (_, n) => `spiffe://a.test/${n}`);
+    const token = await tokens.sign(claims(clock, { subject: ALICE, actors }));
+    const error: unknown = await tokens.verify(token, clock.now()).catch((e: unknown) => e);
+    expect(BrokerError.is(error) && error.code).toBe("unauthenticated");
+  });
+});
