@@ -1,11 +1,5 @@
-import {
-  earliest,
-  plusSeconds,
-  workloadName,
-  type InstantMs,
-  type Secret,
-  type Task,
-} from "@mayfly/spec";
+import { earliest, plusSeconds, type InstantMs, type Secret, type Task } from "@mayfly/spec";
+import type { TokenParties } from "./actor-chain.ts";
 import type { CoreParts } from "./core-parts.ts";
 import { tokenDetails } from "./descriptor/granted-details.ts";
 
@@ -15,7 +9,11 @@ export interface SignedTaskToken {
 }
 
 /** Dies at the earliest of its own bound, the deadline, and when identity must be proven again. */
-export async function signTaskToken(parts: CoreParts, task: Task): Promise<SignedTaskToken> {
+export async function signTaskToken(
+  parts: CoreParts,
+  task: Task,
+  parties: TokenParties,
+): Promise<SignedTaskToken> {
   const { clock, settings, taskTokens } = parts.ports;
   const issuedAt = clock.now();
   const expiresAt = earliest(
@@ -25,7 +23,7 @@ export async function signTaskToken(parts: CoreParts, task: Task): Promise<Signe
   );
   const taskToken = await taskTokens.sign({
     taskId: task.id,
-    subject: workloadName(task.workload),
+    ...parties,
     issuedAt,
     expiresAt,
     confirmation: task.confirmation,

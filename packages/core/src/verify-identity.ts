@@ -19,6 +19,27 @@ export async function verifyIdentity(
   presented: PresentedIdentity,
   context: CallContext,
 ): Promise<VerifiedIdentity> {
+  const identity = await verifyDelegated(parts, presented, context);
+  if ((identity.delegation?.actors.length ?? 0) === 0) return identity;
+  throw new BrokerError(
+    "invalid_identity",
+    "The token says that somebody else acts for its subject, so it proves no identity alone.",
+    {
+      public: {
+        hint:
+          "Send it as the subject_token with the actor's own token as the actor_token. Nobody can " +
+          "be another here: the result always says who acts.",
+      },
+    },
+  );
+}
+
+/** As {@link verifyIdentity}, of a token that may say who acted for its subject before. */
+export async function verifyDelegated(
+  parts: CoreParts,
+  presented: PresentedIdentity,
+  context: CallContext,
+): Promise<VerifiedIdentity> {
   const identity = await verifiedNow(parts, presented, context);
   const { provenKey } = context;
   if (provenKey === undefined) {

@@ -21,6 +21,7 @@ import {
   type MembershipRule,
   type RequiredClaim,
 } from "./read-attributes.ts";
+import { readDelegation } from "./read-delegation.ts";
 import { Refusal } from "./refusal.ts";
 import { createRootVerifier, type ProofVerifier, type RootVerifier } from "./root-verifier.ts";
 import type { VerifiedTokens } from "./verified-tokens.ts";
@@ -105,6 +106,7 @@ function vouch(
     throw new Refusal("bound_token", "the token is bound to a key whose possession was not proven");
   }
   checkRequiredClaims(claims, trust.requiredClaims);
+  const delegation = readDelegation(claims);
   const workload = {
     trustRoot: trust.name,
     ...identified,
@@ -131,6 +133,7 @@ function vouch(
     mayInitiate: trust.mayInitiate,
     mayAdminister: trust.mayAdminister,
     mustProvePossession: trust.mustProvePossession,
+    ...(delegation === null ? {} : { delegation }),
   };
 }
 

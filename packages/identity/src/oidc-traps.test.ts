@@ -314,7 +314,7 @@ describe("time", () => {
     ["iat past the skew", { iat: now + 61 }, "time"],
     ["iat as old as allowed, and the skew", { iat: now - 3660 }, "vouched"],
     ["iat older than that", { iat: now - 3661 }, "time"],
-  ])("%s", async (_name, claims, expected) => {
+  ])("the skew has two edges: %s", async (_name, claims, expected) => {
     expect(await outcome(token({}, claims))).toBe(expected);
   });
 

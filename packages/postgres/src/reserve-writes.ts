@@ -309,7 +309,8 @@ function eventsOf(accepted: Accepted): NewEvent[] {
   const taskId = taskIdOf(reservation);
   const events: NewEvent[] = [];
   if (task.kind === "open") {
-    const { identity, descriptor, verifiedInitiator, initiatorTrustRoot } = task.task;
+    const { identity, descriptor, verifiedInitiator, initiatorTrustRoot, initiatorActors } =
+      task.task;
     const row = taskRow(task.task, accepted);
     const data = {
       workload,
@@ -319,6 +320,7 @@ function eventsOf(accepted: Accepted): NewEvent[] {
       parentId: task.task.parentId,
       verifiedInitiator,
       ...(initiatorTrustRoot === null ? {} : { initiatorTrustRoot }),
+      ...(initiatorActors === undefined ? {} : { initiatorActors }),
       deadlineAt: row.deadline_ms,
       taskSha256: taskSha256(row),
       descriptor: {

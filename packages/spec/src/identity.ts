@@ -28,6 +28,23 @@ export interface Workload {
 export const workloadName = (workload: Pick<Workload, "kind" | "issuer" | "subject">): string =>
   workload.kind === "spiffe" ? workload.subject : `${workload.issuer}#${workload.subject}`;
 
+/** What a token says of who acts for its subject (RFC 8693 sections 4.1 and 4.4). */
+export interface Delegation {
+  /**
+   * Names ({@link workloadName}) of who acted for the subject, the latest first. History: it grants
+   * nothing, and whoever presents the token is in it or not.
+   */
+  readonly actors: readonly string[];
+  /** Who alone may act for it, or null: the token does not say, which permits nobody. */
+  readonly mayAct: {
+    /** Null: of the token's own issuer, or a SPIFFE ID. */
+    readonly issuer: string | null;
+    readonly subject: string;
+    /** Whether it asks for nothing but issuer and subject: what else it asks is not known here. */
+    readonly isComparable: boolean;
+  } | null;
+}
+
 /** What verification established; only a verifier makes one. */
 export interface VerifiedIdentity {
   readonly workload: Workload;
@@ -55,6 +72,8 @@ export interface VerifiedIdentity {
   readonly mayAdminister: boolean;
   /** Whether the trust root's identities count only with proof of a key. */
   readonly mustProvePossession: boolean;
+  /** Absent where the token says nothing of the kind. */
+  readonly delegation?: Delegation;
 }
 
 export type PresentedIdentity =
@@ -140,6 +159,16 @@ export interface OutboundHttp {
    * size.
    */
   getJson(url: string, options: OutboundOptions, context: CallContext): Promise<OutboundJson>;
+}
+/** A call with a body and a bearer token, to an address that operators configured. */
+export interface OutboundPost {
+  /** POST of a JSON document, under the rules of `getJson`; any 2xx is an answer. */
+  postJson(
+    url: string,
+    request: { readonly body: JsonObject; readonly bearer: Secret },
+    options: OutboundOptions,
+    context: CallContext,
+  ): Promise<OutboundJson>;
 }
 export interface OutboundOptions {
   readonly timeoutMs: number;

@@ -82,6 +82,8 @@ export interface NewTask {
   readonly identity: VerifiedIdentity;
   readonly verifiedInitiator: string | null;
   readonly initiatorTrustRoot: TrustRootName | null;
+  /** Who acted for the initiator before, by its token: for the record alone. Absent: nobody. */
+  readonly initiatorActors?: readonly string[];
   readonly descriptor: Task["descriptor"];
   /** Seconds from the ledger's now; the ledger bounds it by the parent's deadline. */
   readonly deadlineAt: InstantMs;

@@ -6,6 +6,7 @@ import {
   parseTrustRootName,
   Secret,
   type CallContext,
+  type Delegation,
   type IdentityVerifier,
   type PresentedIdentity,
   type TrustRoot,
@@ -26,6 +27,8 @@ export interface FakeIdentity {
   readonly attributes?: Readonly<Record<string, WorkloadAttribute>>;
   /** Of a one-time token. */
   readonly jti?: string;
+  /** As if the token had `act` or `may_act`. */
+  readonly delegation?: Delegation;
   /** As if the caller had proven this key. */
   readonly confirmation?: string;
 }
@@ -182,6 +185,7 @@ function identityOf(
     mayInitiate: initiators,
     mayAdminister: administrators,
     mustProvePossession: false,
+    ...(facts.delegation === undefined ? {} : { delegation: facts.delegation }),
   };
 }
 

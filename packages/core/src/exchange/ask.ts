@@ -7,6 +7,7 @@ import {
   type TrustRootName,
   type VerifiedIdentity,
 } from "@mayfly/spec";
+import { actorChainOf, pastActorsIn } from "../actor-chain.ts";
 import { requireActive, requireRecentProof } from "../authenticate-task.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { checkNarrows } from "../descriptor/check-narrows.ts";
@@ -28,6 +29,8 @@ export type Ask =
       readonly parent: Task | null;
       /** Workloads of the ancestors, root first. */
       readonly actorChain: readonly string[];
+      /** Who acted for the initiator before, by its token: history, and no fact for policy. */
+      readonly pastActors: readonly string[];
     }
   | {
       readonly kind: "draw";
@@ -35,6 +38,7 @@ export type Ask =
       readonly identity: VerifiedIdentity | null;
       readonly credentials: readonly CredentialRequest[];
       readonly actorChain: readonly string[];
+      readonly pastActors: readonly string[];
     };
 
 /** Joins who calls with what they sent. Throws `invalid_task`, `not_found`, `invalid_identity`. */
@@ -68,6 +72,7 @@ function openRoot(caller: Caller, descriptor: TaskDescriptor): Ask {
     descriptor,
     parent: null,
     actorChain: [],
+    pastActors: initiator?.delegation?.actors ?? [],
   };
 }
 
@@ -93,6 +98,7 @@ async function openChild(
     descriptor,
     parent,
     actorChain: [...chain, workloadName(parent.workload)],
+    pastActors: pastActorsIn(caller.claims, parent, chain),
   };
 }
 
@@ -128,22 +134,23 @@ async function draw(
       throw notAcceptable("task", "the task token is another task's");
     }
     requireRecentProof(parts, caller.task);
-    return drawn(parts, caller.task, null, details.credentials);
+    const { task, claims } = caller;
+    const actorChain = await actorChainOf(parts, task);
+    const pastActors = pastActorsIn(claims, task, actorChain);
+    const { credentials } = details;
+    return { kind: "draw", task, identity: null, credentials, actorChain, pastActors };
   }
   const task = await findOwnTask(parts, details.task, caller.identity);
   requireInitiator(task, caller);
   requireActive(parts, task);
-  return drawn(parts, task, caller.identity, details.credentials);
-}
-
-async function drawn(
-  parts: CoreParts,
-  task: Task,
-  identity: VerifiedIdentity | null,
-  credentials: readonly CredentialRequest[],
-): Promise<Ask> {
-  const actorChain = await actorChainOf(parts, task);
-  return { kind: "draw", task, identity, credentials, actorChain };
+  return {
+    kind: "draw",
+    task,
+    identity: caller.identity,
+    credentials: details.credentials,
+    actorChain: await actorChainOf(parts, task),
+    pastActors: caller.initiator?.delegation?.actors ?? [],
+  };
 }
 
 /** A task keeps its initiator: the one that a later exchange shows must be the same. */
@@ -152,14 +159,6 @@ function requireInitiator(task: Task, caller: Extract<Caller, { kind: "identity"
   if (workloadName(caller.initiator.workload) === task.verifiedInitiator) return;
   throw new BrokerError("invalid_identity", `${task.id} was opened on behalf of somebody else.`, {
     where: "subject_token",
-  });
-}
-
-async function actorChainOf(parts: CoreParts, task: Task): Promise<readonly string[]> {
-  const ancestors = await Promise.all(task.ancestors.map((id) => parts.ports.taskLedger.find(id)));
-  return ancestors.map((ancestor) => {
-    if (ancestor !== null) return workloadName(ancestor.workload);
-    throw new BrokerError("internal", `An ancestor of ${task.id} is missing from the ledger.`);
   });
 }
 
@@ -174,6 +173,7 @@ export function repeatOpening(ask: Extract<Ask, { kind: "open" }>, task: Task | 
     identity: ask.isInherited ? null : ask.identity,
     credentials: task.descriptor.credentials.filter(({ issue }) => issue === "now"),
     actorChain: ask.actorChain,
+    pastActors: ask.pastActors,
   };
 }
 

@@ -10,7 +10,7 @@ import { authenticateTask, requireActive } from "../authenticate-task.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { isSameWorkload } from "../same-workload.ts";
 import { sha256Hex } from "../sha256-hex.ts";
-import { verifyIdentity } from "../verify-identity.ts";
+import { verifyDelegated, verifyIdentity } from "../verify-identity.ts";
 import type { ExchangeRequest } from "./exchange-request.ts";
 
 /** Who sent the exchange. Everything after this may write rows; nothing before it does. */
@@ -53,6 +53,7 @@ export async function authenticate(
       const proven = await standingAt("subject_token", verifyInitiator(parts, presented, context));
       requireTwo(actor, proven);
       requireForInitiators(proven);
+      requireMayAct(actor, proven);
       requireOneOneTime(actor, proven);
       return {
         kind: "identity",
@@ -92,10 +93,10 @@ async function verifyInitiator(
   context: CallContext,
 ): Promise<VerifiedIdentity> {
   const before = await parts.catalog.current();
-  const proven = await verifyIdentity(parts, presented, context);
+  const proven = await verifyDelegated(parts, presented, context);
   if (proven.mayInitiate) return proven;
   const after = await parts.catalog.fresh();
-  return after.version === before.version ? proven : verifyIdentity(parts, presented, context);
+  return after.version === before.version ? proven : verifyDelegated(parts, presented, context);
 }
 
 /**
@@ -124,6 +125,25 @@ function requireTwo(actor: VerifiedIdentity, initiator: VerifiedIdentity): void 
   throw new BrokerError(
     "invalid_request",
     "Subject and actor are the same workload; one that acts for itself sends no actor token.",
+    { where: "actor_token" },
+  );
+}
+
+/**
+ * RFC 8693 section 4.4: every claim of `may_act` is the actor's, or it does not act. A token
+ * without it permits nobody by that: policies decide.
+ */
+function requireMayAct({ workload: actor }: VerifiedIdentity, initiator: VerifiedIdentity): void {
+  const mayAct = initiator.delegation?.mayAct ?? null;
+  if (mayAct === null) return;
+  const isOfIssuer =
+    mayAct.issuer === null
+      ? actor.kind === "spiffe" || actor.issuer === initiator.workload.issuer
+      : actor.issuer === mayAct.issuer;
+  if (mayAct.isComparable && isOfIssuer && mayAct.subject === actor.subject) return;
+  throw new BrokerError(
+    "invalid_identity",
+    "The subject token names in may_act who may act for its subject, and that is not the actor.",
     { where: "actor_token" },
   );
 }

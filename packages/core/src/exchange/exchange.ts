@@ -165,5 +165,5 @@ async function mintAndReply(
   const alone = ask.kind === "open" && key === null;
   const opened: TaskId | null = alone ? outcome.task.id : null;
   const credentials = await mintAll(parts, reserved, opened, context);
-  return parts.ports.tracer.span(step("reply"), () => reply(parts, outcome.task, credentials));
+  return parts.ports.tracer.span(step("reply"), () => reply(parts, outcome.task, ask, credentials));
 }

@@ -93,6 +93,10 @@ function newTask(
     identity: ask.identity,
     verifiedInitiator: ask.verifiedInitiator,
     initiatorTrustRoot: ask.initiatorTrustRoot,
+    // A child's are its parent's, which are on record.
+    ...(ask.parent === null && ask.pastActors.length > 0
+      ? { initiatorActors: ask.pastActors }
+      : {}),
     descriptor: {
       ...ask.descriptor,
       // A child's own descriptor bounds what it draws and renews: it carries its parent's bounds.

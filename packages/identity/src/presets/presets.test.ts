@@ -129,7 +129,7 @@ describe("presets", () => {
     expect(await verify("github_actions", claims)).toBe("claims");
   });
 
-  test('GitLab\'s text "true" is not the boolean true', async () => {
+  test("GitLab's booleans are text, and a text is not the boolean", async () => {
     const text = { required_claims: { ref_protected: "true" } };
     const boolean = { required_claims: { ref_protected: true } };
     expect(typeof (await verify("gitlab", VENDOR_TOKENS.gitlab, text))).toBe("object");

@@ -278,7 +278,12 @@ function checkLimits(store: MemoryStore, { leases, limits }: Reservation, task: 
 function recordTask(store: MemoryStore, { task }: Reservation, row: TaskRow): void {
   const actor: Actor = { kind: "workload", name: workloadName(row.workload) };
   if (task.kind === "open") {
-    const data = { ref: row.descriptor.ref, parent: row.parentId };
+    const { initiatorActors } = task.task;
+    const data = {
+      ref: row.descriptor.ref,
+      parent: row.parentId,
+      ...(initiatorActors === undefined ? {} : { initiatorActors }),
+    };
     append(store, { kind: "task.opened", actor, taskId: row.id, data });
     return;
   }

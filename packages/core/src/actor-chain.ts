@@ -1,0 +1,47 @@
+import { BrokerError, workloadName, type Task, type TaskTokenClaims } from "@mayfly/spec";
+import type { CoreParts } from "./core-parts.ts";
+
+/** Names of the workloads of a task's ancestors, root first. */
+export async function actorChainOf(parts: CoreParts, task: Task): Promise<readonly string[]> {
+  const ancestors = await Promise.all(task.ancestors.map((id) => parts.ports.taskLedger.find(id)));
+  return ancestors.map((ancestor) => {
+    if (ancestor !== null) return workloadName(ancestor.workload);
+    throw new BrokerError("internal", `An ancestor of ${task.id} is missing from the ledger.`);
+  });
+}
+
+/** Who is meant and who acts, as a task token says it (RFC 8693 section 4.1). */
+export type TokenParties = Pick<TaskTokenClaims, "subject" | "actors">;
+
+/**
+ * Of a task: its initiator is the subject, or the workload of the first task of its chain; its
+ * workload acts, for which those of its parents acted before. `pastActors` is whom the initiator's
+ * own token told of: the end of the history.
+ */
+export function partiesOf(
+  task: Pick<Task, "workload" | "verifiedInitiator">,
+  actorChain: readonly string[],
+  pastActors: readonly string[] = [],
+): TokenParties {
+  const acting = [...actorChain, workloadName(task.workload)].toReversed();
+  // A child that acts as its parent is no other actor.
+  const distinct = acting.filter((name, index) => name !== acting[index + 1]);
+  const [root = workloadName(task.workload)] = distinct.slice(-1);
+  const parties =
+    task.verifiedInitiator === null
+      ? { subject: root, actors: distinct.slice(0, -1) }
+      : { subject: task.verifiedInitiator, actors: [...distinct, ...pastActors] };
+  return parties.actors.length === 0 ? { subject: parties.subject } : parties;
+}
+
+/** What a token of the task tells beyond the ledger's rows: whom its initiator's told of. */
+export function pastActorsIn(
+  claims: TokenParties,
+  task: Pick<Task, "workload" | "verifiedInitiator">,
+  actorChain: readonly string[],
+): readonly string[] {
+  const known = partiesOf(task, actorChain);
+  return claims.subject === known.subject
+    ? (claims.actors ?? []).slice(known.actors?.length ?? 0)
+    : [];
+}
