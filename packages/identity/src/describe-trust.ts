@@ -68,7 +68,9 @@ function requirementsOf(config: OidcConfig): readonly string[] {
   const absent = (config.absent_claims ?? []).map((claim) => `${claim} is absent`);
   const domain =
     config.trust_domain === undefined ? [] : [`sub is a SPIFFE ID of ${config.trust_domain}`];
-  return [...claimsOf(config.required_claims), ...texts, ...absent, ...domain];
+  const review =
+    config.token_review === undefined ? [] : [`cluster ${config.token_review} knows the token`];
+  return [...claimsOf(config.required_claims), ...texts, ...absent, ...domain, ...review];
 }
 
 function trapsOfPreset(input: unknown): readonly string[] {

@@ -1,5 +1,11 @@
 /** Who calls: verifiers of workload identity, one per trust root, and the broker's task tokens. */
 export { presetNames, presets, type Preset, type PresetName } from "./presets/presets.ts";
+export {
+  createTokenReviews,
+  parseKubernetesClusters,
+  type KubernetesCluster,
+  type ReviewedCluster,
+} from "./kubernetes-token-reviews.ts";
 export { Refusal, REFUSAL_REASONS, type RefusalReason } from "./refusal.ts";
 export {
   createTrustRoots,

@@ -42,6 +42,14 @@ const schema = z.strictObject({
   /** A token that has one of these claims is of another kind, such as a person's. */
   absent_claims: absentClaims.optional(),
   /**
+   * The Kubernetes cluster whose API server is asked of each token besides (TokenReview), by the
+   * name that the broker's operators gave it.
+   */
+  token_review: z
+    .string()
+    .regex(/^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?$/, "expected the name of a cluster")
+    .optional(),
+  /**
    * Its subjects are SPIFFE IDs of this trust domain, as SPIRE's OIDC discovery provider vouches
    * for them, and its workloads are those of the trust domain.
    */

@@ -2,9 +2,11 @@ import {
   durationSeconds,
   type CallContext,
   type OutboundHttp,
+  type TokenReviews,
   type TrustRootName,
   type Workload,
 } from "@mayfly/spec";
+import { configInvalid } from "./config-error.ts";
 import { fetchDocument, type FetchLimits } from "./fetch-document.ts";
 import { createJwtVerifier } from "./jwt-verifier.ts";
 import { inlineKeys, type KeySource } from "./key-source.ts";
@@ -14,6 +16,7 @@ import { parseJwkSet, type JwkSetRules } from "./parse-jwk-set.ts";
 import { checkAbsentClaims, checkRequiredText, isPlainText } from "./read-attributes.ts";
 import { Refusal } from "./refusal.ts";
 import type { RootVerifier } from "./root-verifier.ts";
+import { reviewedVerifier } from "./reviewed-verifier.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
 import { parseWorkloadId } from "./spiffe-id.ts";
 import {
@@ -35,6 +38,28 @@ const AGE_SECONDS_DEFAULT = 600;
  * required besides `exp` and `aud`.
  */
 export function createOidcVerifier(
+  name: TrustRootName,
+  config: OidcConfig,
+  parts: VerifierParts,
+): RootVerifier {
+  const verifier = createIssuerVerifier(name, config, parts);
+  const by = reviewedBy(name, config, parts.reviews ?? null);
+  const audience = config.audience ?? parts.audience;
+  return by === null ? verifier : reviewedVerifier(verifier, { ...by, audience });
+}
+
+/** Who reviews the tokens besides, or null. Throws `config_invalid` for an unknown cluster. */
+export function reviewedBy(
+  name: string,
+  { token_review: cluster }: OidcConfig,
+  reviews: TokenReviews | null,
+): { readonly cluster: string; readonly reviews: TokenReviews } | null {
+  if (cluster === undefined) return null;
+  if (reviews?.clusters.includes(cluster) === true) return { cluster, reviews };
+  throw configInvalid(name, "token_review", "this broker was given no cluster of that name");
+}
+
+function createIssuerVerifier(
   name: TrustRootName,
   config: OidcConfig,
   parts: VerifierParts,

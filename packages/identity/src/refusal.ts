@@ -23,6 +23,8 @@ export const REFUSAL_REASONS = [
   "certificate",
   "path",
   "bound_token",
+  "review_unavailable",
+  "review",
   "aborted",
 ] as const;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];

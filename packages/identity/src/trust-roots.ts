@@ -3,6 +3,7 @@ import {
   type JsonObject,
   type Log,
   type OutboundHttp,
+  type TokenReviews,
   type TrustRoot,
   type TrustRootName,
   type TrustRoots,
@@ -11,7 +12,7 @@ import { configInvalid } from "./config-error.ts";
 import { SKEW_SECONDS_MAX } from "./check-times.ts";
 import { describeTrust } from "./describe-trust.ts";
 import { lookAtKeys } from "./look-at-keys.ts";
-import { createOidcVerifier } from "./oidc-verifier.ts";
+import { createOidcVerifier, reviewedBy } from "./oidc-verifier.ts";
 import { parseOidcConfig } from "./oidc-config.ts";
 import { parsePresented, type Presented } from "./presented.ts";
 import { invalidIdentity, Refusal } from "./refusal.ts";
@@ -37,6 +38,8 @@ export interface TrustRootsOptions {
   /** The broker's issuer: the audience that tokens must have. */
   readonly issuer: string;
   readonly settings: TrustRootsSettings;
+  /** Default: none, so that no trust root may ask for it. */
+  readonly reviews?: TokenReviews;
   readonly log: Log;
 }
 
@@ -62,6 +65,7 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
     audience: options.issuer,
     skewSeconds: settings.skewSeconds,
     verified,
+    ...(options.reviews === undefined ? {} : { reviews: options.reviews }),
     log,
   };
   let loaded: ReadonlyMap<TrustRootName, Loaded> = new Map();
@@ -70,7 +74,7 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
     parse: (name, kind, config) => ({
       name,
       kind,
-      config: parseConfig(name, kind, config, options.issuer),
+      config: parseConfig(name, kind, config, options),
       enabled: true,
     }),
     describe: (name, kind, config) => describeTrust(name, kind, config, options.issuer),
@@ -148,11 +152,14 @@ function parseConfig(
   name: TrustRootName,
   kind: TrustRoot["kind"],
   config: unknown,
-  ownIssuer: string,
+  { issuer, reviews }: TrustRootsOptions,
 ): JsonObject {
   switch (kind) {
-    case "oidc":
-      return asJson(parseOidcConfig(name, ownIssuer, config));
+    case "oidc": {
+      const parsed = parseOidcConfig(name, issuer, config);
+      reviewedBy(name, parsed, reviews ?? null);
+      return asJson(parsed);
+    }
     case "spiffe":
       return asJson(parseSpiffeConfig(name, config));
     default:

@@ -1,4 +1,4 @@
-import type { Log, OutboundHttp } from "@mayfly/spec";
+import type { Log, OutboundHttp, TokenReviews } from "@mayfly/spec";
 import { parseClaimPath, type ClaimPath } from "./claim-path.ts";
 import type {
   AttributeRule,
@@ -15,6 +15,8 @@ export interface VerifierParts {
   readonly audience: string;
   readonly skewSeconds: number;
   readonly verified: VerifiedTokens;
+  /** Clusters whose API servers can be asked. Absent: this process may ask none. */
+  readonly reviews?: TokenReviews;
   readonly log: Log;
 }
 

@@ -1,5 +1,11 @@
 import type { Agent, Dispatcher } from "undici";
-import type { CallContext, OutboundHttp, OutboundJson, OutboundOptions } from "@mayfly/spec";
+import type {
+  CallContext,
+  OutboundHttp,
+  OutboundJson,
+  OutboundOptions,
+  OutboundPost,
+} from "@mayfly/spec";
 import { maxAgeSeconds } from "./max-age.ts";
 import { OutboundError } from "./outbound-error.ts";
 import { createPolicedAgent, resolveBySystem, type ResolveName } from "./policed-agent.ts";
@@ -13,7 +19,7 @@ export interface OutboundHttpOptions {
 }
 
 /** `close` ends idle connections and waits for what is under way. */
-export interface ClosableOutboundHttp extends OutboundHttp {
+export interface ClosableOutboundHttp extends OutboundHttp, OutboundPost {
   close(): Promise<void>;
 }
 
@@ -25,7 +31,8 @@ interface Headers {
 }
 
 /**
- * The only outbound HTTP: GET of JSON under one deadline from look-up to last byte, with a size
+ * The only outbound HTTP: GET of JSON, and POST of it to who is configured, under one deadline from
+ * look-up to last byte, with a size
  * cap while streaming and no redirect at all. Any content type is read, since key sets are served
  * as half a dozen; what is not JSON is an error. An answer other than 2xx has no body here.
  *
@@ -35,19 +42,39 @@ export function createOutboundHttp(options: OutboundHttpOptions = {}): ClosableO
   const shared = { ca: options.ca ?? null, resolveName: options.resolveName ?? resolveBySystem };
   const strict = createPolicedAgent({ policy: "public", ...shared });
   const unsafe = createPolicedAgent({ policy: "unsafe_private", ...shared });
+  const send = async (
+    url: string,
+    call: OutboundCall,
+    limits: OutboundOptions,
+    context: CallContext,
+  ): Promise<OutboundJson> => {
+    const target = parseTarget(url, limits);
+    const agent = limits.unsafeAllowPrivate ? unsafe : strict;
+    return withinDeadline(target.host, limits, context, (signal) =>
+      sendJson(agent, target, call, limits, signal),
+    );
+  };
   return {
-    getJson: async (url, limits, context) => {
-      const target = parseTarget(url, limits);
-      const agent = limits.unsafeAllowPrivate ? unsafe : strict;
-      return withinDeadline(target.host, limits, context, (signal) =>
-        getJson(agent, target, limits, signal),
-      );
+    getJson: (url, limits, context) => send(url, GET, limits, context),
+    postJson: (url, { body, bearer }, limits, context) => {
+      const headers = {
+        "content-type": "application/json",
+        authorization: `Bearer ${bearer.expose("upstream")}`,
+      };
+      return send(url, { method: "POST", headers, body: JSON.stringify(body) }, limits, context);
     },
     close: async () => {
       await Promise.all([strict.close(), unsafe.close()]);
     },
   };
 }
+
+interface OutboundCall {
+  readonly method: "GET" | "POST";
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | null;
+}
+const GET: OutboundCall = { method: "GET", headers: {}, body: null };
 
 function parseTarget(text: string, limits: OutboundOptions): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
@@ -67,17 +94,20 @@ function parseTarget(text: string, limits: OutboundOptions): URL {
   return url;
 }
 
-async function getJson(
+async function sendJson(
   agent: Agent,
   url: URL,
+  call: OutboundCall,
   limits: OutboundOptions,
   signal: AbortSignal,
 ): Promise<OutboundJson> {
   const response = await agent.request({
     origin: url.origin,
     path: url.pathname + url.search,
-    method: "GET",
+    method: call.method,
+    body: call.body,
     headers: {
+      ...call.headers,
       accept: "application/json, application/jwk-set+json;q=0.9, */*;q=0.1",
       // Nothing is unpacked, so nothing small can become large.
       "accept-encoding": "identity",

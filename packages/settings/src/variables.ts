@@ -297,6 +297,14 @@ export const VARIABLES = {
     whole: true,
     meaning: "Revocations under way at once for one backend.",
   }),
+  kubernetesClustersFile: optional(
+    text("MAYFLY_KUBERNETES_CLUSTERS_FILE", {
+      readers: both,
+      meaning:
+        "JSON file with the Kubernetes clusters that may be asked of their tokens (TokenReview): by " +
+        "name, `api_server`, `ca_file` and `token_file`. See docs/identity.md.",
+    }),
+  ),
   unsafeClockSkewSeconds: number("MAYFLY_UNSAFE_CLOCK_SKEW_SECONDS", {
     readers: both,
     default: "60",

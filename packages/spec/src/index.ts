@@ -22,4 +22,5 @@ export * from "./selector-end.ts";
 export * from "./task-token.ts";
 export * from "./task.ts";
 export * from "./time.ts";
+export * from "./token-review.ts";
 export * from "./tracer.ts";

@@ -31,6 +31,7 @@ import {
   type Log,
   type Random,
   type Sealer,
+  type TokenReviews,
   type SigningKeyAdministration,
   type TaskTokens,
   type Tracer,
@@ -39,6 +40,7 @@ import type { Metrics } from "@mayfly/telemetry";
 import { coreSettings } from "./core-settings.ts";
 import { observers } from "./observed/observers.ts";
 import { openTelemetry, type Telemetry } from "./open-telemetry.ts";
+import { openTokenReviews } from "./open-token-reviews.ts";
 import { queueConfig } from "./queue-config.ts";
 
 /** The backend types that this installation offers. Adding one is a package and a line here. */
@@ -104,10 +106,18 @@ export async function composeParts(
     const keys = await readSealingKeys(settings);
     telemetry.metrics?.set("mayfly_sealing_keys", {}, keys.sealing.length);
     const sealer = createSealer({ keys, random: systemRandom });
-    const parts = partsOver(ledger, settings, { sealer, log, telemetry });
+    const tokenReviews = await openTokenReviews(settings.kubernetesClustersFile);
+    const { reviews } = tokenReviews;
+    const parts = partsOver(ledger, settings, { sealer, log, telemetry, reviews });
     telemetry.watchLedger(ledger);
     await telemetry.serve();
-    return parts;
+    return {
+      ...parts,
+      close: async () => {
+        await parts.close();
+        await tokenReviews.close();
+      },
+    };
   } catch (error) {
     await telemetry.close();
     await ledger.close();
@@ -119,17 +129,17 @@ interface Shared {
   readonly sealer: Sealer;
   readonly log: Log;
   readonly telemetry: Telemetry;
+  readonly reviews: TokenReviews;
 }
 
 function partsOver(
   opened: Ledger,
   settings: SharedSettings,
-  { sealer, log, telemetry }: Shared,
+  { sealer, log, telemetry, reviews }: Shared,
 ): Parts {
   const observe = observers(telemetry.observing);
   const ledger = observe.ledger(opened);
-  const clock = systemClock;
-  const random = systemRandom;
+  const [clock, random] = [systemClock, systemRandom];
   const queue = queueConfig(settings, ledger.installation.id);
   const skewSeconds = settings.unsafeClockSkewSeconds;
   const tokenOptions = {
@@ -146,6 +156,7 @@ function partsOver(
     http: observe.http(http),
     issuer: settings.issuer,
     settings: { ...defaultTrustRootsSettings, skewSeconds },
+    reviews,
     log,
   });
   const alarm = createAlarmClock({ config: queue, ports: { clock, log, random } });

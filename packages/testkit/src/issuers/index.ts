@@ -44,3 +44,9 @@ export {
   type TestX509Authority,
   type TestX509Svid,
 } from "./test-x509-authority.ts";
+export {
+  startFakeTokenReviewApi,
+  type FakeTokenReviewApi,
+  type KnownToken,
+  type ReviewFailure,
+} from "./fake-token-review-api.ts";
