@@ -86,17 +86,26 @@ async function main(): Promise<number> {
   }
   await using world = await openWorld({ ...options, say });
   const told: Told[] = [];
+  let failed = 0;
   for (const row of options.rows) {
     say(row.title);
-    const result = await row.run(world);
-    if (result === null) continue;
-    told.push({ row, result });
-    tell({ row, result });
+    try {
+      const result = await row.run(world);
+      if (result === null) continue;
+      told.push({ row, result });
+      tell({ row, result });
+    } catch (error) {
+      // An hour of other rows is not lost with it.
+      failed++;
+      process.stdout.write(
+        `FAILED ${row.name}: ${error instanceof Error ? error.stack : String(error)}\n`,
+      );
+    }
   }
   const targets = told.map(({ row, result }) => jsonTarget(row, result));
   if (options.write) await write(told, options, world);
   if (options.json) process.stdout.write(`${JSON.stringify({ targets })}\n`);
-  return 0;
+  return failed === 0 ? 0 : 1;
 }
 
 process.exitCode = await main();

@@ -17,7 +17,9 @@ export async function brokersProfile(
   await using profile = await openCpuProfile();
   const broker = profile.environment;
   await using mayfly = await startBenchInstallation(world, { ...options, broker });
+  profile.begin();
   await load(mayfly);
+  profile.end();
   await mayfly.broker.stop();
   return (await profile.top(FUNCTIONS)).map((line) => `the broker's main thread: ${line}`);
 }

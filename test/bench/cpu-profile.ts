@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { z } from "zod";
 
 const profile = z.object({
+  /** Microseconds of the machine's monotonic clock, which all of its processes share. */
+  startTime: z.number(),
   nodes: z.array(
     z.object({
       id: z.number(),
@@ -18,36 +20,52 @@ const profile = z.object({
 export interface CpuProfile extends AsyncDisposable {
   /** For the process's environment. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What follows counts, and what was before (a start, say) does not. */
+  begin(): void;
+  /** What follows does not count any more. */
+  end(): void;
   /** The functions with the most time of their own, each a line; after the process has ended. */
   top(count: number): Promise<readonly string[]>;
 }
 
 export async function openCpuProfile(): Promise<CpuProfile> {
   const folder = await mkdtemp(join(tmpdir(), "mayfly-profile-"));
+  const counted = { from: 0, to: Number.POSITIVE_INFINITY };
   return {
     environment: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` },
+    begin: () => {
+      counted.from = monotonicMicroseconds();
+    },
+    end: () => {
+      counted.to = monotonicMicroseconds();
+    },
     top: async (count) => {
       const [file] = await readdir(folder);
       if (file === undefined) return [];
-      return topOf(profile.parse(JSON.parse(await readFile(join(folder, file), "utf8"))), count);
+      const read = profile.parse(JSON.parse(await readFile(join(folder, file), "utf8")));
+      return topOf(read, count, counted);
     },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
 }
 
+const monotonicMicroseconds = (): number => Number(process.hrtime.bigint() / 1000n);
 const IDLE = new Set(["(idle)", "(program)", "(root)"]);
 
-export function topOf(
-  { nodes, samples, timeDeltas }: z.infer<typeof profile>,
+function topOf(
+  { startTime, nodes, samples, timeDeltas }: z.infer<typeof profile>,
   count: number,
+  counted: { readonly from: number; readonly to: number },
 ): readonly string[] {
   const nameOf = new Map(nodes.map(({ id, callFrame }) => [id, shownFrame(callFrame)] as const));
   const spent = new Map<string, number>();
   let busy = 0;
+  let at = startTime;
   for (const [index, id] of samples.entries()) {
     const name = nameOf.get(id) ?? "";
     const microseconds = timeDeltas[index] ?? 0;
-    if (IDLE.has(name)) continue;
+    at += microseconds;
+    if (IDLE.has(name) || at < counted.from || at > counted.to) continue;
     busy += microseconds;
     spent.set(name, (spent.get(name) ?? 0) + microseconds);
   }

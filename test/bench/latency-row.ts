@@ -49,7 +49,7 @@ async function latency(world: BenchWorld): Promise<RowResult | null> {
       return result;
     },
     async (round) => {
-      const parts = await measureRawParts(mayfly, Math.max(1, world.seconds / 2), round);
+      const parts = await measureRawParts(mayfly, Math.ceil(world.seconds / 2), round);
       world.say(`round ${round + 1}: raw parts ${sumOf(parts).toFixed(2)} ms`);
       return parts;
     },
