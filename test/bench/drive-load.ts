@@ -9,6 +9,8 @@ export interface LoadOptions {
   readonly url: string;
   /** Default: Mayfly's. */
   readonly flow?: LoadJob["flow"];
+  /** An address of this machine to call from. Default: any. */
+  readonly source?: string;
   readonly trust: TestTrustDomain;
   readonly clients: number;
   readonly seconds: number;
@@ -36,6 +38,7 @@ export async function driveLoad(options: LoadOptions): Promise<LoadResult> {
   const job: LoadJob = {
     url: options.url,
     flow: options.flow ?? "mayfly",
+    source: options.source ?? null,
     clients: options.clients,
     seconds: options.seconds,
     warmSeconds,

@@ -27,8 +27,15 @@ interface Waiting {
 /** Servers close what is idle for 5 s: what is not quite so old may be closed while it is used. */
 const IDLE_MS_MAX = 3000;
 
-/** `connections`: at most so many; further requests wait. `headers` are whole lines. */
-export function openHttpClient(url: string, connections: number): HttpClient {
+/**
+ * `connections`: at most so many; further requests wait. `source`: the address that they come from.
+ * `headers` are whole lines.
+ */
+export function openHttpClient(
+  url: string,
+  connections: number,
+  source: string | null = null,
+): HttpClient {
   const { hostname, port } = new URL(url);
   const free: { readonly connection: Connection; readonly sinceMs: number }[] = [];
   const all = new Set<Connection>();
@@ -57,7 +64,9 @@ export function openHttpClient(url: string, connections: number): HttpClient {
       queue.push(waiting);
       return;
     }
-    const opened = openConnection(connect(Number(port), hostname), next, ended);
+    const from = source === null ? {} : { localAddress: source };
+    const socket = connect({ port: Number(port), host: hostname, ...from });
+    const opened = openConnection(socket, next, ended);
     all.add(opened);
     opened.send(waiting);
   };

@@ -1,4 +1,10 @@
-import { createPrivateKey, randomBytes, sign, type KeyObject } from "node:crypto";
+import {
+  createPrivateKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+  type KeyObject,
+} from "node:crypto";
 import type { HttpAnswer, HttpClient } from "./http-client.ts";
 import type { LoadJob } from "./load-job.ts";
 
@@ -23,6 +29,10 @@ export function flowOf(job: LoadJob): Flow {
   switch (job.flow) {
     case "mayfly":
       return mayflyFlow(job);
+    case "dpop":
+      return dpopFlow(job);
+    case "stranger":
+      return strangerFlow(job);
     case "openbao":
       return openBaoFlow(job);
     case "oidc-provider":
@@ -95,6 +105,44 @@ const mayflyFlow = (job: LoadJob): Flow => ({
   prepare: exchangeBodies(job),
   send: (client, body) => tokenRequest(client, FORM, body),
 });
+
+/** Each with a proof (RFC 9449) of a key that is used for nothing else. */
+function dpopFlow(job: LoadJob): Flow {
+  const body = exchangeBodies(job);
+  return {
+    prepare: (index) => {
+      const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+      const { kty, crv, x, y } = publicKey.export({ format: "jwk" });
+      const header = encode({ typ: "dpop+jwt", alg: "ES256", jwk: { kty, crv, x, y } });
+      const proof = signed(privateKey, header, {
+        jti: randomBytes(12).toString("base64url"),
+        htm: "POST",
+        htu: `${job.issuer}/token`,
+        iat: Math.floor(Date.now() / 1000),
+      });
+      return JSON.stringify([proof, body(index)]);
+    },
+    send: (client, prepared) => {
+      const [proof, form] = JSON.parse(prepared) as [string, string];
+      return tokenRequest(client, `${FORM}dpop: ${proof}\r\n`, form);
+    },
+  };
+}
+
+/** So many are as good as one each: none is ever believed. */
+const FORGED = 500;
+
+/** Well-formed in all but its signature, which therefore has to be looked at. */
+function strangerFlow(job: LoadJob): Flow {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const privateKeyPem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  const body = exchangeBodies({ ...job, privateKeyPem });
+  const forged = Array.from({ length: FORGED }, (_, index) => body(index));
+  return {
+    prepare: (index) => forged[index % FORGED] ?? "",
+    send: (client, form) => tokenRequest(client, FORM, form),
+  };
+}
 
 /**
  * As its users have it: a client's secret instead of a token that must be verified, which costs

@@ -2,10 +2,13 @@
 export interface LoadJob {
   readonly url: string;
   /**
-   * One exchange of Mayfly's; OpenBao's login and then its credential; or a token of
-   * `oidc-provider` by client credentials.
+   * One exchange of Mayfly's; the same with a DPoP proof of a key of its own, or with a token that
+   * somebody else signed; OpenBao's login and then its credential; or a token of `oidc-provider` by
+   * client credentials.
    */
-  readonly flow: "mayfly" | "openbao" | "oidc-provider";
+  readonly flow: "mayfly" | "dpop" | "stranger" | "openbao" | "oidc-provider";
+  /** The address that it calls from; null: any of this machine's. */
+  readonly source: string | null;
   readonly clients: number;
   readonly seconds: number;
   readonly warmSeconds: number;

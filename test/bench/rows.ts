@@ -1,4 +1,5 @@
 import type { BenchRow } from "./bench-row.ts";
+import { DPOP_EXCHANGE } from "./dpop-row.ts";
 import { DURABLE_WRITES } from "./durable-writes-row.ts";
 import { EXPIRY_STORM } from "./expiry-storm-row.ts";
 import { FAST_EXCHANGE, SCRAM_EXCHANGE } from "./exchange-rows.ts";
@@ -7,6 +8,7 @@ import { SCHEDULE } from "./schedule-row.ts";
 import { TOKEN_ONLY } from "./token-only-row.ts";
 import { TOKEN_CHECK } from "./token-check-row.ts";
 import { BESIDE_OPENBAO, CPU_OF_EXCHANGE } from "./openbao-rows.ts";
+import { FLOOD } from "./flood-row.ts";
 import { HTTP_SHELL } from "./http-shell-row.ts";
 import { LATENCY } from "./latency-row.ts";
 import { LEDGER_SCALE } from "./ledger-scale-row.ts";
@@ -30,4 +32,6 @@ export const ROWS: readonly BenchRow[] = [
   RESTART,
   LEDGER_SCALE,
   OVERLOAD,
+  DPOP_EXCHANGE,
+  FLOOD,
 ];

@@ -116,6 +116,7 @@ const SETTINGS = {
   taskTokenSecondsMax: 600,
   passConcurrency: 4,
   limits: { perTask: 50, perWorkload: 500, perRole: 1000 },
+  workloadPace: { perSecond: 0, atOnce: 1_000 },
 };
 const ADMIN = { kind: "administrator", name: "simulation" } as const;
 

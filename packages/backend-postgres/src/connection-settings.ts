@@ -68,11 +68,25 @@ const schema = z.strictObject({
     .enum(["reassign", "drop"])
     .default("reassign")
     .describe("drop destroys what a lease came to own instead of giving it to the owner."),
-  mint_slots: z.int().min(1).max(4).default(1).describe("Batches of mints under way at once."),
+  mint_slots: z
+    .int()
+    .min(1)
+    .max(4)
+    .optional()
+    .describe(
+      "Batches of mints under way at once, each on a connection of its own. Default: 4 where " +
+        "scram_iterations is 1000 or more, which the server works off on one core per batch, else 1.",
+    ),
   work_slots: z.int().min(1).max(32).default(4).describe("Connections that end and look."),
   call_seconds_max: z.int().min(1).max(15).default(10).describe("Bound of one call to the server."),
 });
 export type ConnectionSettings = z.infer<typeof schema>;
+
+/** From there on it is the server's hashing that a mint costs, and not its transaction. */
+const COSTLY_ITERATIONS = 1_000;
+
+export const mintSlotsOf = ({ mint_slots, scram_iterations }: ConnectionSettings): number =>
+  mint_slots ?? (scram_iterations >= COSTLY_ITERATIONS ? 4 : 1);
 
 export const CONNECTION_SCHEMA: JsonSchema = toJsonSchema(schema);
 

@@ -8,6 +8,7 @@ import {
   type IssuePlan,
   type Issued,
 } from "@mayfly/spec";
+import { mintSlotsOf } from "./connection-settings.ts";
 import type { Lane } from "./lane.ts";
 import { writeHandle, writeMark } from "./lease-mark.ts";
 import { mintMessage, type Mint } from "./mint-message.ts";
@@ -49,7 +50,7 @@ export const createMintBatcher = (lane: Lane): MintBatcher =>
       );
     },
     lane.host.clock,
-    lane.settings.mint_slots,
+    mintSlotsOf(lane.settings),
   );
 
 /** How much longer than the deadline, which the server itself keeps, we wait for its answer. */

@@ -1,5 +1,5 @@
 import type { BackendHost } from "@mayfly/spec";
-import type { ConnectionSettings } from "./connection-settings.ts";
+import { mintSlotsOf, type ConnectionSettings } from "./connection-settings.ts";
 import { Endpoint } from "./endpoint.ts";
 import { LockReserve } from "./lock-reserve.ts";
 
@@ -41,7 +41,7 @@ export function createLane(
     settings,
     host,
     closing,
-    mints: new Endpoint({ ...primary, database, slots: settings.mint_slots }),
+    mints: new Endpoint({ ...primary, database, slots: mintSlotsOf(settings) }),
     work: new Endpoint({ ...primary, database, slots: settings.work_slots }),
     batches: new Endpoint({ ...primary, database, slots: BATCH_SLOTS }),
     standbys: settings.standbys.map(

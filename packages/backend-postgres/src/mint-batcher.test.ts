@@ -49,6 +49,26 @@ test("what comes in one turn goes together, and what comes meanwhile as the next
   expect(sizes).toEqual([2, 64, 34]);
 });
 
+test("what waits is shared by the slots that are free", async () => {
+  const clock = createFakeClock();
+  const sizes: number[] = [];
+  const send: SendBatch = async (beforeSend) => {
+    const mints = beforeSend();
+    sizes.push(mints.length);
+    await clock.sleep(10);
+    return minted(mints);
+  };
+  const batcher = new MintBatcher(send, clock, 4);
+  const mint = (n: number) => batcher.mint(mintOf(`r${n}`, clock), never());
+  const all = Array.from({ length: 10 }, (_, n) => mint(n));
+  await clock.settle();
+  expect(sizes).toEqual([3, 3, 2, 2]);
+  all.push(mint(10));
+  await clock.advance(50);
+  expect((await Promise.all(all)).length).toBe(11);
+  expect(sizes).toEqual([3, 3, 2, 2, 1]);
+});
+
 test("of a refused batch only the guilty fail, and nothing is sent twice after an answer is lost", () => {
   const clock = createFakeClock();
   return fc.assert(

@@ -94,7 +94,9 @@ export class MintBatcher {
   #flush(): void {
     while (this.#busy < this.#slots) {
       this.#queue = this.#queue.filter(({ settled }) => !settled);
-      const batch = this.#queue.splice(0, BATCH_MAX);
+      // What waits is shared by the slots that are free: the server works on each at once.
+      const share = Math.ceil(this.#queue.length / (this.#slots - this.#busy));
+      const batch = this.#queue.splice(0, Math.min(BATCH_MAX, share));
       if (batch.length === 0) return;
       this.#busy += 1;
       this.#run(batch, CONCURRENT_CHANGE_TRIES)

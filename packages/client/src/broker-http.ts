@@ -34,7 +34,13 @@ const ATTEMPTS_MAX = 5;
 const FIRST_WAIT_MS = 200;
 const WAIT_MS_MAX = 5_000;
 /** Codes that say that nothing happened and that it may work later. */
-const LATER = new Set(["busy", "issuing_paused", "ledger_unavailable", "backend_unavailable"]);
+const LATER = new Set([
+  "busy",
+  "rate_limited",
+  "issuing_paused",
+  "ledger_unavailable",
+  "backend_unavailable",
+]);
 
 /** A Date header has no fractions, and was written before it came here. */
 const DATE_IS_WITHIN_MS = 2_000;

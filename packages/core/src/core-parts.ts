@@ -2,6 +2,7 @@ import type { Background } from "./background.ts";
 import type { CatalogCache } from "./catalog/catalog-cache.ts";
 import type { OpenBackends } from "./catalog/open-backends.ts";
 import type { IssuePlaces } from "./exchange/issue-places.ts";
+import type { WorkloadPace } from "./exchange/workload-pace.ts";
 import type { IssuingGate } from "./issuing-gate.ts";
 import type { CorePorts } from "./ports.ts";
 import type { GuessPace } from "./register/guess-pace.ts";
@@ -13,6 +14,7 @@ export interface CoreParts {
   readonly openBackends: OpenBackends;
   readonly gate: IssuingGate;
   readonly issuePlaces: IssuePlaces;
+  readonly workloadPace: WorkloadPace;
   readonly background: Background;
   readonly guessPace: GuessPace;
 }

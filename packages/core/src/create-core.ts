@@ -21,6 +21,7 @@ import { endTask, type EndTaskReply, type EndTaskRequest } from "./end-task.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange/exchange-request.ts";
 import { exchange } from "./exchange/exchange.ts";
 import { createIssuePlaces } from "./exchange/issue-places.ts";
+import { createWorkloadPace } from "./exchange/workload-pace.ts";
 import { explain, type Explanation } from "./exchange/explain.ts";
 import { heartbeat, type HeartbeatProof, type HeartbeatReply } from "./heartbeat.ts";
 import { createIssuingGate } from "./issuing-gate.ts";
@@ -77,7 +78,8 @@ export function createCore(ports: CorePorts): Core {
   const gate = createIssuingGate(ports.clock, ports.health, ports.settings);
   const guessPace = createGuessPace(ports.clock);
   const issuePlaces = createIssuePlaces(ports.clock);
-  const kept = { catalog, openBackends, gate, issuePlaces, background, guessPace };
+  const workloadPace = createWorkloadPace(ports.clock, ports.settings.workloadPace);
+  const kept = { catalog, openBackends, gate, issuePlaces, workloadPace, background, guessPace };
   const parts: CoreParts = { ports, ...kept };
   const passes = createPasses(parts);
 

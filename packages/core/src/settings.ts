@@ -1,4 +1,5 @@
 import type { LeaseLimits } from "@mayfly/spec";
+import type { WorkloadPaceSettings } from "./exchange/workload-pace.ts";
 
 /** What the services read from their configuration. Every `…Seconds` may have a fraction. */
 export interface CoreSettings {
@@ -19,6 +20,7 @@ export interface CoreSettings {
   /** A backend with more stuck leases than this issues no more. */
   readonly stuckMax: number;
   readonly limits: LeaseLimits;
+  readonly workloadPace: WorkloadPaceSettings;
   readonly taskDepthMax: number;
   readonly taskSecondsMax: number;
   readonly taskTokenSecondsMax: number;

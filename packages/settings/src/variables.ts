@@ -281,6 +281,36 @@ export const VARIABLES = {
     whole: true,
     meaning: "Longest deadline that a task may ask for.",
   }),
+  workloadExchangesPerSecond: number("MAYFLY_WORKLOAD_EXCHANGES_PER_SECOND", {
+    readers: both,
+    default: "100",
+    min: 0,
+    max: 100_000,
+    meaning:
+      "Exchanges that one workload may begin at one broker in a second, on average; five seconds' " +
+      "worth may begin at once. 0: as many as it likes.",
+  }),
+  workloadExchangesAtOnce: number("MAYFLY_WORKLOAD_EXCHANGES_AT_ONCE", {
+    readers: both,
+    default: "48",
+    min: 1,
+    max: 10_000,
+    whole: true,
+    meaning:
+      "Exchanges of one workload that are under way at one broker at once. By default half of the " +
+      "places that there are, so that no workload takes them all.",
+  }),
+  sourceFailuresPerSecond: number("MAYFLY_SOURCE_FAILURES_PER_SECOND", {
+    readers: ["broker"],
+    default: "20",
+    min: 0,
+    max: 100_000,
+    meaning:
+      "Refused proofs of identity that one source, an IPv4 address or the /64 of an IPv6 one, may " +
+      "send in a second, on average; ten seconds' worth may come at once. From then on the broker " +
+      "answers it with 429 unread, except ends and heartbeats. Behind a proxy that is not in " +
+      "MAYFLY_TRUSTED_PROXIES all callers are one source. 0: no limit.",
+  }),
   taskDepthMax: number("MAYFLY_TASK_DEPTH_MAX", {
     readers: both,
     default: "4",

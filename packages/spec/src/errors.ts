@@ -131,6 +131,14 @@ export const ERROR_CODES = {
     meaning: "The task, the workload or the role has as many live leases as it may have.",
     todo: "End what is no longer needed, then try again.",
   },
+  rate_limited: {
+    status: 429,
+    oauth: "temporarily_unavailable",
+    meaning:
+      "The workload exchanges more often, or more at once, than one may; or too many proofs of " +
+      "identity from this address were refused in a row.",
+    todo: "Try again after the Retry-After time, less often. Ends and heartbeats are never paced.",
+  },
   too_large: {
     status: 413,
     oauth: "invalid_request",

@@ -57,6 +57,7 @@ export interface FakeSettings {
     readonly perWorkload: number;
     readonly perRole: number;
   };
+  readonly workloadPace: { readonly perSecond: number; readonly atOnce: number };
 }
 
 const SETTINGS: FakeSettings = {
@@ -76,6 +77,7 @@ const SETTINGS: FakeSettings = {
   passConcurrency: 8,
   claimBatch: 16,
   limits: { perTask: 100, perWorkload: 1000, perRole: 1000 },
+  workloadPace: { perSecond: 0, atOnce: 1_000 },
 };
 
 /** Fail points whose visits are recorded and which a test may make wait, throw or never return. */

@@ -15,6 +15,7 @@ import { createAfterwork, type Afterwork } from "./http/afterwork.ts";
 import { createClientAddress, createFromProxy } from "./http/client-address.ts";
 import { createPeerCertificates } from "./http/peer-certificates.ts";
 import { createEdgeServer } from "./http/edge-server.ts";
+import { createSourcePace, type SourcePace } from "./http/source-pace.ts";
 import { every } from "./every.ts";
 import { lookAtReadiness } from "./readiness.ts";
 import { stopServer, type StopOutcome } from "./stop-server.ts";
@@ -40,9 +41,15 @@ const HEADERS_MS_MAX = 10_000;
 const REQUEST_MS_MAX = 30_000;
 /** How often Node looks for such; its own half a minute would make 40 s of the 10. */
 const LIMITS_LOOK_MS = 2_000;
+const HEADER_BYTES_MAX = 32 * 1024;
+const NODE_LIMITS = {
+  headersTimeout: HEADERS_MS_MAX,
+  requestTimeout: REQUEST_MS_MAX,
+  connectionsCheckingInterval: LIMITS_LOOK_MS,
+  maxHeaderSize: HEADER_BYTES_MAX,
+} as const;
 /** Who takes no whole answer for so long is cut off: it is in memory until then. */
 const UNREAD_MS_MAX = 60_000;
-const HEADER_BYTES_MAX = 32 * 1024;
 /** How old an answer of `/readyz` may be: it asks the ledger that exchanges need. */
 const READINESS_MS_MAX = 1000;
 const ROTATION_INTERVAL_MS = 60_000;
@@ -134,6 +141,8 @@ async function listen(
   );
   countReadiness(parts, readiness);
   const admission = createAdmission(parts.clock);
+  const readers = connectionReaders(settings);
+  const sourcePace = sourcePaceOf(settings, parts);
   const meter = requestMeter(parts.metrics);
   const app = createApp({
     core: parts.core,
@@ -160,7 +169,8 @@ async function listen(
       sweepIntervalSeconds: settings.sweepIntervalSeconds,
       listingIntervalSeconds: settings.listingIntervalSeconds,
     },
-    ...connectionReaders(settings),
+    ...readers,
+    sourcePace,
     afterwork,
     isStopping,
     readiness,
@@ -170,15 +180,12 @@ async function listen(
     random: parts.random,
     issuer: settings.issuer,
     admission,
+    sourcePace,
+    clientAddress: readers.clientAddress,
     meter,
     isStopping,
     connectionsMax: settings.connectionsMax,
-    limits: {
-      headersTimeout: HEADERS_MS_MAX,
-      requestTimeout: REQUEST_MS_MAX,
-      connectionsCheckingInterval: LIMITS_LOOK_MS,
-      maxHeaderSize: HEADER_BYTES_MAX,
-    },
+    limits: NODE_LIMITS,
     unreadMsMax: UNREAD_MS_MAX,
     clock: parts.clock,
     tls: tls?.pair ?? null,
@@ -188,6 +195,17 @@ async function listen(
   await listening(server, settings);
   return { server, afterwork, served };
 }
+
+/** Seconds' worth of refused proofs that may come at once. */
+const FAILURES_BURST_SECONDS = 10;
+const sourcePaceOf = ({ sourceFailuresPerSecond }: BrokerSettings, parts: Parts): SourcePace =>
+  createSourcePace(
+    {
+      failuresPerSecond: sourceFailuresPerSecond,
+      failuresAtOnce: Math.max(1, sourceFailuresPerSecond * FAILURES_BURST_SECONDS),
+    },
+    parts,
+  );
 
 /** What is read of the connection that a request came over. */
 const connectionReaders = (settings: BrokerSettings) => ({

@@ -24,6 +24,10 @@ export const coreSettings = (settings: SharedSettings): CoreSettings => ({
     perWorkload: settings.liveLeasesMaxPerWorkload,
     perRole: settings.liveLeasesMaxPerRole,
   },
+  workloadPace: {
+    perSecond: settings.workloadExchangesPerSecond,
+    atOnce: settings.workloadExchangesAtOnce,
+  },
   taskDepthMax: settings.taskDepthMax,
   taskSecondsMax: settings.taskSecondsMax,
   taskTokenSecondsMax: TASK_TOKEN_SECONDS_MAX,

@@ -1,9 +1,11 @@
 import {
   BrokerError,
+  workloadName,
   type CallContext,
   type LeaseIntent,
   type ReserveResult,
   type TaskId,
+  type Workload,
 } from "@mayfly/spec";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
@@ -30,14 +32,16 @@ export async function exchange(
   request: ExchangeRequest,
   context: CallContext,
 ): Promise<ExchangeReply> {
+  using place = new DisposableStack();
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     // Anew each time: a trust root that was removed meanwhile vouches for nobody.
     const { view, ask: asked } = await understand(parts, request, context);
+    if (attempt === 0) place.defer(parts.workloadPace.begin(workloadName(workloadOf(asked))));
     const { ask, key } = await seeKey(parts, asked, request);
     const outcome = await attemptReserve(parts, view, ask, key);
     switch (outcome.kind) {
       case "reserved":
-        return mintAndReply(parts, ask, key, outcome, context);
+        return await mintAndReply(parts, ask, key, outcome, context);
       case "stale_catalog":
         await parts.catalog.fresh();
         break;
@@ -49,6 +53,9 @@ export async function exchange(
     retryAfterSeconds: 1,
   });
 }
+
+const workloadOf = (ask: Ask): Workload =>
+  ask.kind === "draw" ? ask.task.workload : ask.identity.workload;
 
 /** Steps 2 and 3: who asks for what, under one view of the catalog. */
 export async function understand(

@@ -6,8 +6,10 @@ const UNDER_WAY_MAX = 512;
 /** Of these, how many are kept for ends and heartbeats. */
 const KEPT_FOR_ENDS = 128;
 
+/** Of these nothing is ever refused for who, or how many, others there are. */
 const ENDS =
   /^\/v1\/(?:tasks\/(?:kill|[^/]+\/(?:complete|fail|cancel|kill|heartbeat))|leases\/(?:[^/]+\/)?end)$/;
+export const isEnding = (path: string): boolean => ENDS.test(path);
 /** Says only that the process runs, and costs nothing. */
 const FREE = "/healthz";
 export const EXCHANGE = "/token";
@@ -49,7 +51,7 @@ export function createAdmission(clock: Pick<Clock, "monotonicMs">): Admission {
     refusesExchange: () => refuses(1) || exchanges.refuses(),
     enter: (path) => {
       if (path === FREE) return () => undefined;
-      const weight = ENDS.test(path) ? 0 : 1;
+      const weight = isEnding(path) ? 0 : 1;
       if (refuses(weight) || (path === EXCHANGE && exchanges.refuses())) throw new Crowded();
       underWay += 1;
       others += weight;

@@ -42,6 +42,9 @@ export function boundPipelining(listener: RequestListener): RequestListener {
   };
 }
 
+/** Without a reason of ours, each answer would make an exception with its stack. */
+const TAKEN = new Error("the answer was taken");
+
 /**
  * Cuts the connection of an answer that was handed over whole and that its reader does not take:
  * Node itself waits for ever, with the answer in memory and the connection's place taken.
@@ -55,7 +58,7 @@ export function boundUnread(
   if (response.writableFinished || response.closed) return;
   const begin = (): void => {
     const taken = new AbortController();
-    response.once("close", () => taken.abort());
+    response.once("close", () => taken.abort(TAKEN));
     clock.sleep(unreadMsMax, taken.signal).then(
       () => socket.destroy(),
       () => undefined,

@@ -1,7 +1,7 @@
 import type { Clock } from "@mayfly/spec";
 
 /** Exchanges under way at once, whatever their latency: bursts up to there wait. */
-export const EXCHANGES_MAX = 96;
+export const EXCHANGES_MAX = 192;
 /** So many are under way even when each of them is late. */
 export const EXCHANGES_MIN = 16;
 /** Under overload their mean latency is kept below so many times that of quieter times, */

@@ -64,6 +64,7 @@ const OAUTH_STATUS: Partial<Record<ErrorCode, number>> = {
   conflict: 409,
   idempotency_mismatch: 409,
   lease_limit: 429,
+  rate_limited: 429,
   busy: 503,
   issuing_paused: 503,
   ledger_unavailable: 503,

@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { routePath } from "hono/route";
 import {
   BrokerError,
+  ERROR_CODES,
   type Clock,
   type DpopProofs,
   type Log,
@@ -17,6 +18,7 @@ import type { PeerCertificates } from "./peer-certificates.ts";
 import { knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.ts";
 import { knownMethod, type RequestMeter } from "./request-meter.ts";
 import { openCall, type Env, type HttpContext } from "./request-scope.ts";
+import type { SourcePace } from "./source-pace.ts";
 import { parseTraceparent } from "./traceparent.ts";
 
 export interface ShellPorts {
@@ -27,6 +29,7 @@ export interface ShellPorts {
   readonly meter: RequestMeter;
   readonly admission: Admission;
   readonly clientAddress: ClientAddress;
+  readonly sourcePace: SourcePace;
   readonly peerCertificates: PeerCertificates;
   readonly settings: { readonly issuer: string };
   readonly dpop: Pick<DpopProofs, "algorithms" | "nonce">;
@@ -171,6 +174,7 @@ function failed(c: HttpContext, error: unknown, ports: ShellPorts): Response {
           error,
           ports.log.child({ trace: traceId, path: routeOf(c), source: clientAddress ?? null }),
         );
+  if (provesNothing(known)) ports.sourcePace.failed(clientAddress ?? null);
   const answer: Answer =
     c.req.path === EXCHANGE
       ? oauthAnswer(known, traceId)
@@ -180,6 +184,10 @@ function failed(c: HttpContext, error: unknown, ports: ShellPorts): Response {
     headers: { ...answer.headers },
   });
 }
+
+/** A nonce that is asked for is no failure: each client sends its first proof without one. */
+const provesNothing = ({ code }: BrokerError): boolean =>
+  ERROR_CODES[code].status === 401 && code !== "use_dpop_nonce";
 
 /**
  * One line for a request: what changed something or was refused for who asked at `info`, the rest

@@ -7,6 +7,7 @@ import { parseForm } from "../http/form.ts";
 import { readBody } from "../http/read-body.ts";
 import { unmetered } from "../http/request-meter.ts";
 import { createShell } from "../http/shell.ts";
+import { createSourcePace } from "../http/source-pace.ts";
 
 export interface BareEdgePorts {
   readonly clock: Clock;
@@ -30,11 +31,13 @@ export function createBareEdge(ports: BareEdgePorts, name: string): Server {
     trustedProxyHeader: "x-forwarded-for",
   });
   const isStopping = (): boolean => false;
-  const around = { admission, meter: unmetered, isStopping };
+  const pace = { failuresAtOnce: 200, failuresPerSecond: 20 };
+  const sourcePace = createSourcePace(pace, ports);
+  const around = { admission, sourcePace, clientAddress, meter: unmetered, isStopping };
   const settings = { issuer: ISSUER };
   const dpop = { algorithms: [], nonce: () => null };
   const peerCertificates = (): null => null;
-  const app = createShell({ ...ports, ...around, clientAddress, peerCertificates, settings, dpop });
+  const app = createShell({ ...ports, ...around, peerCertificates, settings, dpop });
   app.post("/token", async (c) => {
     const body = await readBody(c, BODY_BYTES_MAX);
     const value = parseForm(c.req.header("content-type") ?? null, body).one(name);

@@ -39,8 +39,9 @@ import { bootstrapAdministrators } from "../administrators.ts";
 import { createAdmission, type Admission } from "../http/admission.ts";
 import { createApp, type AppPorts } from "../http/app.ts";
 import { createAfterwork } from "../http/afterwork.ts";
-import { createClientAddress } from "../http/client-address.ts";
+import { createClientAddress, type ClientAddress } from "../http/client-address.ts";
 import { unmetered } from "../http/request-meter.ts";
+import { unpaced, type SourcePace } from "../http/source-pace.ts";
 import { checkAnswers } from "./check-answers.ts";
 import { registerDefaults } from "./registered.ts";
 import { createTestIdentities, type TestIdentities } from "./test-identities.ts";
@@ -60,6 +61,7 @@ const SETTINGS: Omit<CoreSettings, "issuer"> = {
   attemptsUntilStuck: 6,
   stuckMax: 100,
   limits: { perTask: 50, perWorkload: 5000, perRole: 5000 },
+  workloadPace: { perSecond: 0, atOnce: 1_000 },
   taskDepthMax: 3,
   taskSecondsMax: 86_400,
   taskTokenSecondsMax: 600,
@@ -72,6 +74,8 @@ export interface BrokerBench {
   readonly app: ReturnType<typeof createApp>;
   readonly core: Core;
   readonly admission: Admission;
+  readonly sourcePace: Pick<SourcePace, "refuses">;
+  readonly clientAddress: ClientAddress;
   readonly clock: FakeClock;
   readonly log: RecordingLog;
   readonly ledger: MemoryLedger;
@@ -112,9 +116,11 @@ export interface BenchOptions {
   readonly failPoints?: FailPoints;
   /** Default: false. */
   readonly dpopNonces?: boolean;
-  /** Default: ready. */
+  /** Default: no source is paced. */
+  readonly sourcePace?: SourcePace;
   /** What each request is taken to have shown by mTLS. */
   readonly peerCertificates?: AppPorts["peerCertificates"];
+  /** Default: ready. */
   readonly readiness?: AppPorts["readiness"];
 }
 
@@ -199,7 +205,11 @@ const benchProofs = (
 };
 
 /** What stands around the application: the server in front of it, who administers, who watches. */
-const edgePorts = ({ readiness, peerCertificates }: BenchOptions, clock: FakeClock) => ({
+const edgePorts = (
+  { readiness, peerCertificates, sourcePace }: BenchOptions,
+  clock: FakeClock,
+) => ({
+  sourcePace: sourcePace ?? unpaced,
   admission: createAdmission(clock),
   administrators: bootstrapAdministrators(async () =>
     createHash("sha256").update(ADMIN_TOKEN).digest("hex"),
@@ -243,6 +253,8 @@ function benchOf(
     app,
     core: ports.core,
     admission: ports.admission,
+    sourcePace: ports.sourcePace,
+    clientAddress: ports.clientAddress,
     identities: createTestIdentities(rest.clock, rest.issuer),
     call,
     admin: (method, path, body) =>

@@ -91,6 +91,7 @@ const EVERYWHERE: ReadonlySet<ErrorCode> = new Set([
   "not_found",
   "method_not_allowed",
   "busy",
+  "rate_limited",
   "invalid_request",
 ]);
 

@@ -37,6 +37,8 @@ export async function serveBench(options: BenchOptions = {}): Promise<ServedBenc
     random: seededRandom("served-bench"),
     issuer: bench.issuer,
     admission: bench.admission,
+    sourcePace: bench.sourcePace,
+    clientAddress: bench.clientAddress,
     meter: unmetered,
     isStopping: () => false,
     connectionsMax: CONNECTIONS_MAX,

@@ -3,6 +3,7 @@ import { seededRandom } from "@mayfly/testkit";
 import { createAdmission } from "../http/admission.ts";
 import { createEdgeServer, type EdgeOptions, type EdgeServer } from "../http/edge-server.ts";
 import { unmetered } from "../http/request-meter.ts";
+import { unpaced } from "../http/source-pace.ts";
 
 /** How long a reader of a {@link createTestEdge} may take for a whole answer. */
 export const TEST_UNREAD_MS_MAX = 60_000;
@@ -18,6 +19,8 @@ export const createTestEdge = (
     random: seededRandom("edge"),
     issuer: "https://mayfly.test",
     admission: createAdmission(clock),
+    sourcePace: unpaced,
+    clientAddress: () => null,
     meter: unmetered,
     isStopping: () => false,
     connectionsMax: 10,

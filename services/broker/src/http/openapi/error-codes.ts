@@ -2,7 +2,7 @@ import { ERROR_CODES, type ErrorCode } from "@mayfly/spec";
 import { oauthStatus } from "../problem.ts";
 import type { Operation } from "./operation.ts";
 
-const EVERY_ROUTE: readonly ErrorCode[] = ["invalid_request", "busy", "internal"];
+const EVERY_ROUTE: readonly ErrorCode[] = ["invalid_request", "rate_limited", "busy", "internal"];
 /** Of a DPoP proof. */
 const PROOF: readonly ErrorCode[] = ["invalid_dpop_proof", "use_dpop_nonce"];
 /** An issuer's keys may be out of reach: `backend_unavailable`. */
