@@ -74,11 +74,10 @@ const token = throwingParser({
     strictEqual(compact, input);
     const parts = input.split(".").map((part) => Buffer.from(part, "base64url"));
     strictEqual(parts.map((part) => part.toString("base64url")).join("."), input);
-    deepStrictEqual(parseCompactJwt(`${encoded(header)}.${encoded(claims)}.AA`), {
-      compact: `${encoded(header)}.${encoded(claims)}.AA`,
-      header,
-      claims,
-    });
+    const anew = parseCompactJwt(`${encoded(header)}.${encoded(claims)}.AA`);
+    // As text, in which minus zero is zero.
+    strictEqual(encoded(anew.header), encoded(header));
+    strictEqual(encoded(anew.claims), encoded(claims));
   },
 });
 
@@ -185,10 +184,10 @@ const descriptor = throwingParser({
   name: "descriptor",
   inputs: damagedText(DETAILS.map((text) => text.slice(1, -1))),
   parse: (text) => {
-    const value: unknown = JSON.parse(text);
+    const value = parseStrictJson(text, "authorization_details", "invalid_task");
     return { value, details: parseTaskDetails(value, LIMITS) };
   },
-  isOwn: (error) => isBrokerError(error) || error instanceof SyntaxError,
+  isOwn: isBrokerError,
   again: ({ value, details }) => {
     const anew: unknown = JSON.parse(JSON.stringify(value));
     deepStrictEqual(parseTaskDetails(anew, LIMITS), details);
