@@ -10,7 +10,7 @@ import { join } from "node:path";
  */
 /** Tests, and what stands beside them for them alone: `arbitrary-*.ts`, `testing/*.ts`. */
 const TEST_FILE = String.raw`(\.test|/arbitrary-[^/]+|/testing/[^/]+)\.ts$`;
-const ADAPTERS = "identity|policy|postgres|queue|seal|net|host|telemetry";
+const ADAPTERS = "identity|policy|postgres|queue|seal|net|host|telemetry|workload-api";
 /** The adapters, and what puts them together for broker and worker alike. */
 const ANY_ADAPTER = [`^packages/(${ADAPTERS}|backend-[^/]+)/`, "^services/composition/"];
 const DATABASE_DRIVER = "node_modules/(postgres|pg|drizzle-orm|ioredis|bullmq)/";

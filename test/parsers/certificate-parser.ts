@@ -26,13 +26,13 @@ export function certificateParser(): FuzzedParser {
     ),
     parse: (text) => {
       const certificate = parseCertificate(bytesOf(text));
-      return { certificate, id: checkLeaf(certificate) };
+      return { certificate, id: checkLeaf(certificate, "client") };
     },
     isOwn: (error) => error instanceof Refusal,
     again: ({ certificate, id }, text) => {
       deepStrictEqual(Buffer.from(certificate.x509.raw), bytesOf(text));
       const anew = parseCertificate(certificate.x509.raw);
-      deepStrictEqual(checkLeaf(anew), id);
+      deepStrictEqual(checkLeaf(anew, "client"), id);
       deepStrictEqual(anew.keyUsage, certificate.keyUsage);
       deepStrictEqual(anew.alternativeNames, certificate.alternativeNames);
     },

@@ -29,7 +29,12 @@ export function describeTrust(
         issuer: `spiffe://${config.trust_domain}`,
         trustDomain: config.trust_domain,
         ...common(config, ownIssuer),
-        requirements: claimsOf(config.required_claims),
+        requirements: [
+          ...claimsOf(config.required_claims),
+          ...(config.spiffe_ids === undefined
+            ? []
+            : [`the SPIFFE ID is ${config.spiffe_ids.join(" or ")}`]),
+        ],
         once: false,
         traps: [],
       };

@@ -1,13 +1,11 @@
-import type { CallContext, OutboundHttp, OutboundJson } from "@mayfly/spec";
+import type { CallContext, OutboundHttp, OutboundJson, OutboundOptions } from "@mayfly/spec";
 import { Refusal } from "./refusal.ts";
 
 const TIMEOUT_MS = 5000;
 /** The largest bundles in use are near 100 KiB. */
 const BYTES_MAX = 512 * 1024;
 
-export interface FetchLimits {
-  readonly unsafeAllowPrivate: boolean;
-}
+export type FetchLimits = Pick<OutboundOptions, "unsafeAllowPrivate" | "judgeServer">;
 
 /** One bounded GET of a key document; anything but 200 is a failure. */
 export async function fetchDocument(

@@ -56,7 +56,7 @@ export interface JwtTrust {
 
 /** A trust root whose one proof is a JWT. */
 export const createJwtVerifier = (trust: JwtTrust, verified: VerifiedTokens): RootVerifier =>
-  createRootVerifier(trust.name, [createJwtProof(trust, verified)], () => trust.keys.close());
+  createRootVerifier(trust.name, [createJwtProof(trust, verified)], trust.keys);
 
 export function createJwtProof(trust: JwtTrust, verified: VerifiedTokens): ProofVerifier {
   const owner = {};

@@ -5,12 +5,16 @@ import { parseJwkSet, type KeySet } from "./parse-jwk-set.ts";
 import { Refusal } from "./refusal.ts";
 import type { FetchedKeys } from "./remote-keys.ts";
 import { parseSpiffeConfig } from "./spiffe-config.ts";
-import { fetchSpiffeBundle, spiffeKeysRules } from "./spiffe-verifier.ts";
+import { fetchSpiffeBundle, keysOfAgent, spiffeKeysRules } from "./spiffe-verifier.ts";
 import type { VerifierParts } from "./verifier-parts.ts";
 
-type LookParts = Pick<VerifierParts, "http" | "audience">;
+type LookParts = Pick<
+  VerifierParts,
+  "http" | "audience" | "workloadApi" | "log" | "authoritiesOf" | "skewSeconds"
+>;
 
 const CONFIGURATION = "configuration";
+const AGENT = "workload API";
 
 /** One look of its own, past every cache; what fails is told, not thrown. */
 export async function lookAtKeys(
@@ -45,15 +49,19 @@ function lookAtOidc(
 
 function lookAtSpiffe(
   root: TrustRoot,
-  { http }: LookParts,
+  parts: LookParts,
   context: CallContext,
 ): Promise<TrustRootLook> {
   const config = parseSpiffeConfig(root.name, root.config);
+  if (config.workload_api === true) {
+    const source = keysOfAgent(root.name, config, parts);
+    return look(AGENT, async () => ({ keys: await source.current(context), maxAgeSeconds: null }));
+  }
   const { bundle_endpoint: endpoint, bundle } = config;
   return look(endpoint?.url ?? CONFIGURATION, async () =>
     endpoint === undefined
       ? parseJwkSet(bundle, spiffeKeysRules(config))
-      : (await fetchSpiffeBundle(config, endpoint.url, http, context)).fetched,
+      : (await fetchSpiffeBundle(config, endpoint, parts, context)).fetched,
   );
 }
 

@@ -94,7 +94,7 @@ function usableAuthority(jwk: JsonMap): Certificate | null {
   if (member(jwk, "use") !== "x509-svid" || typeof first !== "string") return null;
   const key = importPublic(jwk);
   const authority = key === null ? null : readAuthority(first);
-  return key !== null && authority?.x509.publicKey.equals(key) === true ? authority : null;
+  return key !== null && authority?.publicKey.equals(key) === true ? authority : null;
 }
 
 function isForSignatures(

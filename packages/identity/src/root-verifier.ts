@@ -5,7 +5,9 @@ import {
   type VerifiedIdentity,
 } from "@mayfly/spec";
 import { parsePresented, tryParse, type Presented } from "./presented.ts";
+import type { KeySource } from "./key-source.ts";
 import { invalidIdentity, Refusal } from "./refusal.ts";
+import type { Certificate } from "./x509/certificate.ts";
 
 /** A verifier that can be withdrawn: from then on it vouches for nothing, not even under way. */
 export interface RootVerifier extends IdentityVerifier {
@@ -13,6 +15,8 @@ export interface RootVerifier extends IdentityVerifier {
   routes(presented: Presented): boolean;
   /** A2; throws a Refusal. */
   verifyParsed(presented: Presented, context: CallContext): Promise<VerifiedIdentity>;
+  /** The authorities of this trust domain that are held, if the root is that domain's. */
+  authoritiesOf(trustDomain: string): readonly Certificate[] | null;
   close(): void;
 }
 
@@ -30,11 +34,12 @@ export interface ProofVerifier {
   ): Promise<VerifiedIdentity>;
 }
 
-/** A trust root by the proofs that it takes; `forget` drops the keys that they share. */
+/** A trust root by the proofs that it takes, and the keys that they share. */
 export function createRootVerifier(
   name: TrustRootName,
   proofs: readonly ProofVerifier[],
-  forget: () => void,
+  keys: Pick<KeySource, "held" | "close">,
+  ownTrustDomain: string | null = null,
 ): RootVerifier {
   let closed = false;
   const stillTrusted = (): void => {
@@ -63,9 +68,11 @@ export function createRootVerifier(
       }
     },
     verifyParsed,
+    authoritiesOf: (trustDomain) =>
+      trustDomain === ownTrustDomain ? (keys.held()?.authorities ?? null) : null,
     close: () => {
       closed = true;
-      forget();
+      keys.close();
     },
   };
 }

@@ -1,11 +1,6 @@
-import {
-  durationSeconds,
-  type CallContext,
-  type Log,
-  type OutboundHttp,
-  type TrustRootName,
-} from "@mayfly/spec";
-import { fetchDocument } from "./fetch-document.ts";
+import { durationSeconds, type CallContext, type Log, type TrustRootName } from "@mayfly/spec";
+import { agentKeys } from "./agent-keys.ts";
+import { fetchDocument, type FetchLimits } from "./fetch-document.ts";
 import { createJwtProof, type JwtTrust } from "./jwt-verifier.ts";
 import { inlineKeys, type KeySource } from "./key-source.ts";
 import { isJsonMap, member, type JsonMap } from "./parse-compact-jwt.ts";
@@ -14,6 +9,7 @@ import { Refusal } from "./refusal.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
 import { createRootVerifier, type RootVerifier } from "./root-verifier.ts";
 import type { SpiffeConfig } from "./spiffe-config.ts";
+import { matchesSpiffeId, parseSpiffeIdPattern } from "./spiffe-id-pattern.ts";
 import { parseSpiffeId, type SpiffeId } from "./spiffe-id.ts";
 import {
   attributeRules,
@@ -21,6 +17,7 @@ import {
   requiredClaimRules,
   type VerifierParts,
 } from "./verifier-parts.ts";
+import { judgeServer } from "./x509/judge-server.ts";
 import { createX509Proof, type X509Trust } from "./x509/x509-proof.ts";
 
 /** JWT-SVID section 2: no other member may stand in the header. */
@@ -46,7 +43,8 @@ export function createSpiffeVerifier(
       createJwtProof(jwtTrust(name, config, keys, parts), parts.verified),
       createX509Proof(x509Trust(name, config, keys, parts)),
     ],
-    () => keys.close(),
+    keys,
+    config.trust_domain,
   );
 }
 
@@ -84,6 +82,7 @@ function jwtTrust(
       if (id === null) throw new Refusal("subject", "sub is not an id of the trust domain");
       // The trust domain's own id names its authority, not a workload.
       if (id.path === "") throw new Refusal("subject", "sub is the id of no workload");
+      if (!admits(config, id)) throw new Refusal("subject", "sub is not an id that counts here");
       return { kind: "spiffe", issuer: `spiffe://${config.trust_domain}`, subject: id.id };
     },
   };
@@ -99,8 +98,17 @@ const x509Trust = (
   trustDomain: config.trust_domain,
   keys,
   skewSeconds,
+  admits: (id) => admits(config, id),
   ...sharedRules(config),
 });
+
+function admits({ spiffe_ids: patterns }: SpiffeConfig, id: SpiffeId): boolean {
+  if (patterns === undefined) return true;
+  return patterns.some((text) => {
+    const pattern = parseSpiffeIdPattern(text);
+    return pattern !== null && matchesSpiffeId(pattern, id);
+  });
+}
 
 const sharedRules = (config: SpiffeConfig) => ({
   attributes: attributeRules(config.attributes),
@@ -114,6 +122,7 @@ const sharedRules = (config: SpiffeConfig) => ({
 
 function keySource(name: TrustRootName, config: SpiffeConfig, parts: VerifierParts): KeySource {
   const endpoint = config.bundle_endpoint;
+  if (config.workload_api === true) return keysOfAgent(name, config, parts);
   if (endpoint === undefined) {
     return inlineKeys(parseJwkSet(config.bundle, spiffeKeysRules(config)));
   }
@@ -121,8 +130,7 @@ function keySource(name: TrustRootName, config: SpiffeConfig, parts: VerifierPar
   let newestSequence: number | null = null;
   return createRemoteKeys({
     fetch: async (context): Promise<FetchedKeys> => {
-      const { url } = endpoint;
-      const { fetched, sequence } = await fetchSpiffeBundle(config, url, parts.http, context);
+      const { fetched, sequence } = await fetchSpiffeBundle(config, endpoint, parts, context);
       refuseRollback(sequence, newestSequence, log);
       newestSequence = sequence ?? newestSequence;
       return fetched;
@@ -134,23 +142,60 @@ function keySource(name: TrustRootName, config: SpiffeConfig, parts: VerifierPar
   });
 }
 
+export const keysOfAgent = (
+  name: TrustRootName,
+  config: SpiffeConfig,
+  { workloadApi: api, log }: Pick<VerifierParts, "workloadApi" | "log">,
+): KeySource =>
+  agentKeys({
+    api,
+    trustDomain: config.trust_domain,
+    rules: spiffeKeysRules(config),
+    staleSecondsMax: config.stale_keys_seconds_max,
+    log: log.child({ trustRoot: name }),
+  });
+
 export const spiffeKeysRules = ({ algorithms }: SpiffeConfig): JwkSetRules => ({
   algorithms,
   profile: "spiffe",
 });
 
+type BundleEndpoint = NonNullable<SpiffeConfig["bundle_endpoint"]>;
+
 /** One look at the bundle endpoint. */
 export async function fetchSpiffeBundle(
   config: SpiffeConfig,
-  url: string,
-  http: OutboundHttp,
+  endpoint: BundleEndpoint,
+  parts: Pick<VerifierParts, "http" | "authoritiesOf" | "skewSeconds">,
   context: CallContext,
 ): Promise<{ readonly fetched: FetchedKeys; readonly sequence: number | null }> {
-  const limits = { unsafeAllowPrivate: config.unsafe_allow_private_addresses };
-  const { body } = await fetchDocument(http, url, limits, context);
+  const limits = {
+    unsafeAllowPrivate: config.unsafe_allow_private_addresses,
+    ...serverRules(endpoint, config, parts, context),
+  };
+  const { body } = await fetchDocument(parts.http, endpoint.url, limits, context);
   const keys = parseJwkSet(body, spiffeKeysRules(config));
   const maxAgeSeconds = numberIn(body, "spiffe_refresh_hint");
   return { fetched: { keys, maxAgeSeconds }, sequence: numberIn(body, "spiffe_sequence") };
+}
+
+/** Whom the endpoint has to be: by its name (`https_web`), or by its SPIFFE ID. */
+function serverRules(
+  endpoint: BundleEndpoint,
+  config: SpiffeConfig,
+  { authoritiesOf, skewSeconds }: Pick<VerifierParts, "authoritiesOf" | "skewSeconds">,
+  { clock }: CallContext,
+): Pick<FetchLimits, "judgeServer"> {
+  if (endpoint.profile === "https_web") return {};
+  const spiffeId = endpoint.endpoint_spiffe_id;
+  const domain = parseSpiffeId(spiffeId)?.trustDomain ?? "";
+  const anchors =
+    authoritiesOf(domain) ??
+    parseJwkSet(endpoint.bootstrap_bundle, spiffeKeysRules(config)).authorities;
+  return {
+    judgeServer: (chain) =>
+      judgeServer(chain, { spiffeId, anchors, now: clock.now(), skewSeconds }),
+  };
 }
 
 /** An older bundle could bring back a key that was taken out because it leaked. */

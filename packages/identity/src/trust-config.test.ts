@@ -133,8 +133,17 @@ describe("OIDC trust configuration", () => {
 describe("SPIFFE trust configuration", () => {
   const bundle = { keys: [asBundleKey(key)], spiffe_sequence: 1, spiffe_refresh_hint: 60 };
   const endpoint = { url: "https://spire.test/bundle", profile: "https_web" };
+  const spiffeEndpoint = {
+    url: "https://spire.test/bundle",
+    profile: "https_spiffe",
+    endpoint_spiffe_id: "spiffe://a/spire/server",
+    bootstrap_bundle: bundle,
+  };
 
-  test("takes a bundle or a bundle endpoint", () => {
+  test("takes a bundle, a bundle endpoint or the agent's word", () => {
+    for (const source of [{ bundle_endpoint: spiffeEndpoint }, { workload_api: true }]) {
+      expect(problemAt(() => spiffe({ trust_domain: "a", ...source }))).toBe("accepted");
+    }
     expect(problemAt(() => spiffe({ trust_domain: "acme.test", bundle }))).toBe("accepted");
     expect(problemAt(() => spiffe({ trust_domain: "acme.test", bundle_endpoint: endpoint }))).toBe(
       "accepted",
@@ -158,8 +167,42 @@ describe("SPIFFE trust configuration", () => {
     ],
     [
       "another profile",
-      { trust_domain: "a", bundle_endpoint: { ...endpoint, profile: "https_spiffe" } },
+      { trust_domain: "a", bundle_endpoint: { ...endpoint, profile: "https" } },
       "config.bundle_endpoint.profile",
+    ],
+    [
+      "https_spiffe without the endpoint's id",
+      { trust_domain: "a", bundle_endpoint: { ...spiffeEndpoint, endpoint_spiffe_id: undefined } },
+      "config.bundle_endpoint.endpoint_spiffe_id",
+    ],
+    [
+      "https_spiffe with the id of no server",
+      {
+        trust_domain: "a",
+        bundle_endpoint: { ...spiffeEndpoint, endpoint_spiffe_id: "spiffe://a" },
+      },
+      "config.bundle_endpoint.endpoint_spiffe_id",
+    ],
+    [
+      "https_spiffe over http",
+      {
+        trust_domain: "a",
+        bundle_endpoint: { ...spiffeEndpoint, url: "http://a.test/" },
+        unsafe_allow_private_addresses: true,
+      },
+      "config.bundle_endpoint.url",
+    ],
+    ["two sources", { trust_domain: "a", bundle, workload_api: true }, "config.bundle"],
+    ["an agent that is none", { trust_domain: "a", workload_api: false }, "config.workload_api"],
+    [
+      "an id of another domain",
+      { trust_domain: "a", bundle, spiffe_ids: ["spiffe://a/x", "spiffe://b/*"] },
+      "config.spiffe_ids.1",
+    ],
+    [
+      "a star within a segment",
+      { trust_domain: "a", bundle, spiffe_ids: ["spiffe://a/x*"] },
+      "config.spiffe_ids.0",
     ],
     ["EdDSA", { trust_domain: "a", bundle, algorithms: ["EdDSA"] }, "config.algorithms.0"],
     [

@@ -159,6 +159,8 @@ function presentX509(
 function partsWith(http: ReturnType<typeof createOutboundHttp>) {
   return {
     http,
+    authoritiesOf: () => null,
+    workloadApi: null,
     audience: BROKER,
     skewSeconds: 60,
     verified: createVerifiedTokens(100),

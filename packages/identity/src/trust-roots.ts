@@ -7,6 +7,7 @@ import {
   type TrustRoot,
   type TrustRootName,
   type TrustRoots,
+  type WorkloadApi,
 } from "@mayfly/spec";
 import { configInvalid } from "./config-error.ts";
 import { SKEW_SECONDS_MAX } from "./check-times.ts";
@@ -35,6 +36,8 @@ export const defaultTrustRootsSettings: TrustRootsSettings = {
 
 export interface TrustRootsOptions {
   readonly http: OutboundHttp;
+  /** The SPIFFE agent beside this process. Default: none. */
+  readonly workloadApi?: WorkloadApi | null;
   /** The broker's issuer: the audience that tokens must have. */
   readonly issuer: string;
   readonly settings: TrustRootsSettings;
@@ -60,15 +63,23 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
     throw configInvalid("(all)", "skew_seconds", `expected 0 to ${SKEW_SECONDS_MAX}`);
   }
   const verified = createVerifiedTokens(settings.verifiedTokensMax);
+  let loaded: ReadonlyMap<TrustRootName, Loaded> = new Map();
   const parts: VerifierParts = {
     http: options.http,
+    workloadApi: options.workloadApi ?? null,
+    authoritiesOf: (trustDomain) => {
+      const verifiers = [...loaded.values()].map(({ verifier }) => verifier);
+      const held = verifiers.map((each) => each.authoritiesOf(trustDomain));
+      const [one, ...others] = held.filter((each) => each !== null);
+      // Of two roots of one domain neither is the right one.
+      return one === undefined || others.length > 0 ? null : one;
+    },
     audience: options.issuer,
     skewSeconds: settings.skewSeconds,
     verified,
     ...(options.reviews === undefined ? {} : { reviews: options.reviews }),
     log,
   };
-  let loaded: ReadonlyMap<TrustRootName, Loaded> = new Map();
 
   return {
     parse: (name, kind, config) => ({

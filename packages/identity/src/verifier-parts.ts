@@ -1,4 +1,4 @@
-import type { Log, OutboundHttp, TokenReviews } from "@mayfly/spec";
+import type { Log, OutboundHttp, TokenReviews, WorkloadApi } from "@mayfly/spec";
 import { parseClaimPath, type ClaimPath } from "./claim-path.ts";
 import type {
   AttributeRule,
@@ -7,10 +7,15 @@ import type {
   RequiredText,
 } from "./read-attributes.ts";
 import type { VerifiedTokens } from "./verified-tokens.ts";
+import type { Certificate } from "./x509/certificate.ts";
 
 /** What every verifier of one process shares. */
 export interface VerifierParts {
   readonly http: OutboundHttp;
+  /** Of a trust domain, as its one enabled root holds them now; null where there is none such. */
+  authoritiesOf(trustDomain: string): readonly Certificate[] | null;
+  /** The SPIFFE agent beside this process; null where there is none. */
+  readonly workloadApi: WorkloadApi | null;
   /** The broker's issuer: the audience, unless the configuration names another. */
   readonly audience: string;
   readonly skewSeconds: number;

@@ -49,10 +49,19 @@ export function createOutboundHttp(options: OutboundHttpOptions = {}): ClosableO
     context: CallContext,
   ): Promise<OutboundJson> => {
     const target = parseTarget(url, limits);
-    const agent = limits.unsafeAllowPrivate ? unsafe : strict;
-    return withinDeadline(target.host, limits, context, (signal) =>
-      sendJson(agent, target, call, limits, signal),
-    );
+    const by = (agent: Agent): Promise<OutboundJson> =>
+      withinDeadline(target.host, limits, context, (signal) =>
+        sendJson(agent, target, call, limits, signal),
+      );
+    const { judgeServer } = limits;
+    if (judgeServer === undefined) return by(limits.unsafeAllowPrivate ? unsafe : strict);
+    const policy = limits.unsafeAllowPrivate ? "unsafe_private" : "public";
+    const own = createPolicedAgent({ policy, ...shared, judgeServer });
+    try {
+      return await by(own);
+    } finally {
+      await own.destroy();
+    }
   };
   return {
     getJson: (url, limits, context) => send(url, GET, limits, context),
@@ -79,7 +88,8 @@ const GET: OutboundCall = { method: "GET", headers: {}, body: null };
 function parseTarget(text: string, limits: OutboundOptions): URL {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null) throw new OutboundError("url", "(unreadable)", "the URL cannot be parsed");
-  if (url.protocol !== "https:" && !(limits.unsafeAllowPrivate && url.protocol === "http:")) {
+  const mayBeHttp = limits.unsafeAllowPrivate && limits.judgeServer === undefined;
+  if (url.protocol !== "https:" && !(mayBeHttp && url.protocol === "http:")) {
     throw new OutboundError("url", url.host, "the URL is not https");
   }
   if (url.username !== "" || url.password !== "") {

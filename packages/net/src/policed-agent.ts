@@ -1,5 +1,6 @@
 import { lookup as systemLookup, type LookupAddress } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
+import { TLSSocket } from "node:tls";
 import { Agent, buildConnector } from "undici";
 import { mayConnectTo, type AddressPolicy } from "./address-policy.ts";
 import { OutboundError } from "./outbound-error.ts";
@@ -12,6 +13,8 @@ export interface PolicedAgentOptions {
   /** PEM; instead of the platform's certificate authorities. */
   readonly ca: string | readonly string[] | null;
   readonly resolveName: ResolveName;
+  /** See `OutboundOptions` of spec. */
+  readonly judgeServer?: (chain: readonly Uint8Array[]) => void;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -25,11 +28,14 @@ const HEADER_BYTES_MAX = 16 * 1024;
  * then given, so that a name which changes its answer between two look-ups gains nothing.
  */
 export function createPolicedAgent(options: PolicedAgentOptions): Agent {
+  const { judgeServer } = options;
   const connect = buildConnector({
     timeout: CONNECT_TIMEOUT_MS,
     allowH2: false,
     lookup: policedLookup(options),
     ...(options.ca === null ? {} : { ca: [options.ca].flat() }),
+    // Whoever judges sees the certificates of each connection: none is resumed.
+    ...(judgeServer === undefined ? {} : { rejectUnauthorized: false, maxCachedSessions: 0 }),
   });
   return new Agent({
     connections: CONNECTIONS_PER_ORIGIN_MAX,
@@ -44,9 +50,43 @@ export function createPolicedAgent(options: PolicedAgentOptions): Agent {
         callback(blocked(literal), null);
         return;
       }
-      connect(target, callback);
+      connect(target, judgeServer === undefined ? callback : judged(callback, judgeServer));
     },
   });
+}
+
+/** More than any judge takes: a chain that is too long is still seen to be. */
+const CERTIFICATES_MAX = 9;
+
+/** Nothing is sent before the server is judged: the connection is handed on only then. */
+const judged =
+  (
+    callback: buildConnector.Callback,
+    judge: (chain: readonly Uint8Array[]) => void,
+  ): buildConnector.Callback =>
+  (...[error, socket]) => {
+    if (error !== null) {
+      callback(error, null);
+      return;
+    }
+    try {
+      judge(socket instanceof TLSSocket ? chainOf(socket) : []);
+    } catch (why) {
+      socket.destroy();
+      callback(why instanceof Error ? why : new Error("the server was refused"), null);
+      return;
+    }
+    callback(null, socket);
+  };
+
+function chainOf(socket: TLSSocket): readonly Uint8Array[] {
+  const found: Uint8Array[] = [];
+  let next = socket.getPeerX509Certificate();
+  while (next !== undefined && found.length < CERTIFICATES_MAX) {
+    found.push(next.raw);
+    next = next.issuerCertificate;
+  }
+  return found;
 }
 
 function policedLookup({ policy, resolveName }: PolicedAgentOptions): LookupFunction {

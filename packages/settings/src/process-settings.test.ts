@@ -123,6 +123,15 @@ describe("the configuration", () => {
       expect(problemsOf({ ...least, [name]: "/x" })).toContain("set it and MAYFLY_TLS_KEY_FILE");
     }
   });
+  it("lets a broker serve with its SVID only where there is an agent, and with nothing else", () => {
+    const svid = { ...least, MAYFLY_TLS_FROM_WORKLOAD_API: "true" };
+    const agent = { MAYFLY_WORKLOAD_API: "unix:///run/agent.sock" };
+    expect(problemsOf(svid)).toContain("it needs MAYFLY_WORKLOAD_API");
+    const files = { MAYFLY_TLS_CERT_FILE: "/c", MAYFLY_TLS_KEY_FILE: "/k" };
+    expect(problemsOf({ ...svid, ...agent, ...files })).toContain("not both");
+    expect(problemsOf({ ...svid, ...agent, MAYFLY_LISTEN: "0.0.0.0:8420" })).toBe("");
+  });
+
   it("lets no broker speak plain http beyond loopback, unless a proxy speaks TLS or it is said to be unsafe", () => {
     const on = (host: string, more: Record<string, string> = {}) =>
       problemsOf({ ...least, MAYFLY_LISTEN: `${host}:8420`, ...more });

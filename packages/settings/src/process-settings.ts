@@ -24,6 +24,14 @@ export function readBrokerSettings(environment: Environment, readFile: ReadFile)
   if ((settings.tlsCertFile === null) !== (settings.tlsKeyFile === null)) {
     throw configInvalid("MAYFLY_TLS_CERT_FILE: set it and MAYFLY_TLS_KEY_FILE, or neither");
   }
+  if (settings.tlsFromWorkloadApi) {
+    if (settings.workloadApi === null) {
+      throw configInvalid("MAYFLY_TLS_FROM_WORKLOAD_API: it needs MAYFLY_WORKLOAD_API");
+    }
+    if (settings.tlsCertFile !== null) {
+      throw configInvalid("MAYFLY_TLS_FROM_WORKLOAD_API: set it or MAYFLY_TLS_CERT_FILE, not both");
+    }
+  }
   if (isPlainBeyondLoopback(settings) && !settings.unsafePlainHttp) {
     throw configInvalid(
       `MAYFLY_LISTEN: ${settings.listen.host} is beyond loopback, and tokens and credentials would ` +
@@ -39,7 +47,7 @@ export function readBrokerSettings(environment: Environment, readFile: ReadFile)
 function isPlainBeyondLoopback(settings: BrokerSettings): boolean {
   const { host } = settings.listen;
   const isLoopback = host === "localhost" || host === "::1" || /^127(?:\.\d{1,3}){3}$/.test(host);
-  if (isLoopback || settings.tlsCertFile !== null) return false;
+  if (isLoopback || settings.tlsCertFile !== null || settings.tlsFromWorkloadApi) return false;
   return settings.trustedProxies.length === 0 || !settings.issuer.startsWith("https:");
 }
 export function readWorkerSettings(environment: Environment, readFile: ReadFile): WorkerSettings {

@@ -32,6 +32,20 @@ export const VARIABLES = {
     default: "127.0.0.1:8420",
     meaning: "Where the broker listens, as host:port. Port 0 takes a free one.",
   }),
+  workloadApi: optional(
+    text("MAYFLY_WORKLOAD_API", {
+      readers: both,
+      meaning:
+        "Where the SPIFFE agent of this machine is, as unix:///path or tcp:// with an IP address and " +
+        "a port: trust roots with `workload_api` take their bundles from it.",
+    }),
+  ),
+  tlsFromWorkloadApi: flag("MAYFLY_TLS_FROM_WORKLOAD_API", {
+    readers: ["broker"],
+    meaning:
+      "Whether the broker serves HTTPS with its X509-SVID from MAYFLY_WORKLOAD_API, replaced " +
+      "whenever the agent has a newer one, instead of with MAYFLY_TLS_CERT_FILE.",
+  }),
   tlsCertFile: optional(
     text("MAYFLY_TLS_CERT_FILE", {
       readers: ["broker"],

@@ -173,6 +173,12 @@ export interface OutboundPost {
 export interface OutboundOptions {
   readonly timeoutMs: number;
   readonly maxBytes: number;
+  /**
+   * Judges the certificates that the server shows (DER, leaf first) instead of the platform's
+   * authorities and the host's name; throws to refuse. Each call then has a connection of its own,
+   * and http is not permitted.
+   */
+  readonly judgeServer?: (chain: readonly Uint8Array[]) => void;
   /** Conspicuous: permits http and loopback or private addresses (demo, tests, in-cluster). */
   readonly unsafeAllowPrivate: boolean;
 }

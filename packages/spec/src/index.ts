@@ -24,3 +24,4 @@ export * from "./task.ts";
 export * from "./time.ts";
 export * from "./token-review.ts";
 export * from "./tracer.ts";
+export * from "./workload-api.ts";

@@ -1,5 +1,6 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { Server as TlsServer } from "node:tls";
 import {
   BACKEND_TYPES,
   composeParts,
@@ -19,7 +20,8 @@ import { createSourcePace, type SourcePace } from "./http/source-pace.ts";
 import { every } from "./every.ts";
 import { lookAtReadiness } from "./readiness.ts";
 import { stopServer, type StopOutcome } from "./stop-server.ts";
-import { readTlsPair, type TlsPair, type TlsPaths } from "./tls-files.ts";
+import { readTlsPair, type TlsPaths } from "./tls-files.ts";
+import { tlsFromAgent, type TlsSource } from "./tls-from-agent.ts";
 import { createServedTls, type ServedTls } from "./tls-reload.ts";
 import {
   countCertificate,
@@ -63,13 +65,12 @@ export async function startBroker(
   settings: BrokerSettings,
   logTo: { write(line: string): unknown },
 ): Promise<RunningBroker> {
-  const tlsPaths = tlsPathsOf(settings);
   const parts = await composeParts(settings, { name: "broker", logTo });
   const stop = new AbortController();
   try {
     await parts.taskTokens.rotate(parts.clock.now());
     const state = { isStopping: false };
-    const tls = await tlsOf(tlsPaths, parts);
+    const tls = await tlsOf(settings, parts);
     const { server, afterwork, served } = await listen(settings, parts, tls, state);
     countCertificate(parts, served);
     const loops = [
@@ -101,21 +102,24 @@ export async function startBroker(
   }
 }
 
-interface Served {
-  readonly paths: TlsPaths;
-  readonly pair: TlsPair;
-}
-
 const tlsPathsOf = ({ tlsCertFile, tlsKeyFile }: BrokerSettings): TlsPaths | null =>
   tlsCertFile === null || tlsKeyFile === null ? null : { cert: tlsCertFile, key: tlsKeyFile };
 
-const tlsOf = async (paths: TlsPaths | null, { clock }: Parts): Promise<Served | null> =>
-  paths === null ? null : { paths, pair: await readTlsPair(paths, clock.now()) };
+/** Files, the SPIFFE agent, or null: plain HTTP. */
+async function tlsOf(settings: BrokerSettings, parts: Parts): Promise<TlsSource | null> {
+  const paths = tlsPathsOf(settings);
+  if (settings.tlsFromWorkloadApi && parts.workloadApi !== null) {
+    return tlsFromAgent(parts.workloadApi, parts);
+  }
+  if (paths === null) return null;
+  const pair = await readTlsPair(paths, parts.clock.now());
+  return { pair, serve: (setCertificate) => createServedTls(setCertificate, paths, pair, parts) };
+}
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port;
 
-function urlOf({ listen: { host }, tlsCertFile }: BrokerSettings, server: Server): string {
-  const scheme = tlsCertFile === null ? "http" : "https";
+function urlOf({ listen: { host } }: BrokerSettings, server: Server): string {
+  const scheme = server instanceof TlsServer ? "https" : "http";
   return `${scheme}://${host.includes(":") ? `[${host}]` : host}:${portOf(server)}`;
 }
 
@@ -128,7 +132,7 @@ interface Listening {
 async function listen(
   settings: BrokerSettings,
   parts: Parts,
-  tls: Served | null,
+  tls: TlsSource | null,
   state: { readonly isStopping: boolean },
 ): Promise<Listening> {
   const { ledger } = parts;
@@ -190,7 +194,7 @@ async function listen(
     clock: parts.clock,
     tls: tls?.pair ?? null,
   });
-  if (tls !== null) served = createServedTls(setCertificate, tls.paths, tls.pair, parts);
+  if (tls !== null) served = tls.serve(setCertificate);
   countConnections(server, parts.metrics);
   await listening(server, settings);
   return { server, afterwork, served };

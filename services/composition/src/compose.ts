@@ -35,8 +35,10 @@ import {
   type SigningKeyAdministration,
   type TaskTokens,
   type Tracer,
+  type WorkloadApi,
 } from "@mayfly/spec";
 import type { Metrics } from "@mayfly/telemetry";
+import { createWorkloadApi } from "@mayfly/workload-api";
 import { coreSettings } from "./core-settings.ts";
 import { observers } from "./observed/observers.ts";
 import { openTelemetry, type Telemetry } from "./open-telemetry.ts";
@@ -61,6 +63,8 @@ export interface Parts {
   readonly unsafeSettings: readonly string[];
   /** Null where nobody asked for them. */
   readonly metrics: Metrics | null;
+  /** Null where MAYFLY_WORKLOAD_API names no agent. */
+  readonly workloadApi: WorkloadApi | null;
   /** The broker's check of DPoP proofs; with `nonceRequired`, each must bear a nonce. */
   dpopProofs(nonceRequired: boolean): DpopProofs;
   /** The worker's end of the queue. */
@@ -142,18 +146,13 @@ function partsOver(
   const [clock, random] = [systemClock, systemRandom];
   const queue = queueConfig(settings, ledger.installation.id);
   const skewSeconds = settings.unsafeClockSkewSeconds;
-  const tokenOptions = {
-    issuer: settings.issuer,
-    store: ledger.signingKeys,
-    sealer,
-    clock,
-    random,
-    settings: { ...defaultTaskTokensSettings, skewSeconds },
-  };
+  const tokenOptions = tokenOptionsOf(ledger, settings, sealer);
   const taskTokens = createTaskTokens(tokenOptions);
   const http = createOutboundHttp();
+  const workloadApi = workloadApiOf(settings, { clock, log });
   const trustRoots = createTrustRoots({
     http: observe.http(http),
+    workloadApi,
     issuer: settings.issuer,
     settings: { ...defaultTrustRootsSettings, skewSeconds },
     reviews,
@@ -188,6 +187,7 @@ function partsOver(
     log,
     tracer: telemetry.tracer,
     metrics: telemetry.metrics,
+    workloadApi,
     unsafeSettings: unsafeSettings(settings),
     dpopProofs: (nonceRequired) => dpopProofs(ledger, settings, sealer, nonceRequired),
     listenToAlarms: () =>
@@ -196,11 +196,37 @@ function partsOver(
       // Wake-ups that the core began need the queue.
       await core.close();
       await alarm.close();
-      await http.close();
+      await Promise.all([http.close(), workloadApi?.close()]);
       await ledger.close();
       await telemetry.close();
     },
   };
+}
+
+const tokenOptionsOf = (
+  { signingKeys: store }: Ledger,
+  { issuer, unsafeClockSkewSeconds: skewSeconds }: SharedSettings,
+  sealer: Sealer,
+) => ({
+  issuer,
+  store,
+  sealer,
+  clock: systemClock,
+  random: systemRandom,
+  settings: { ...defaultTaskTokensSettings, skewSeconds },
+});
+
+function workloadApiOf(
+  { workloadApi: socket }: SharedSettings,
+  ports: { readonly clock: Clock; readonly log: Log },
+): WorkloadApi | null {
+  if (socket === null) return null;
+  try {
+    return createWorkloadApi({ socket, ...ports });
+  } catch (error) {
+    if (!BrokerError.is(error)) throw error;
+    throw new BrokerError(error.code, `MAYFLY_WORKLOAD_API: ${error.message}`);
+  }
 }
 
 const dpopProofs = (

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { X509Certificate, type KeyObject } from "node:crypto";
 import { AsnConvert } from "@peculiar/asn1-schema";
 import {
   BasicConstraints,
@@ -22,6 +22,7 @@ import { Refusal } from "../refusal.ts";
 export interface Certificate {
   /** OpenSSL's view, for signatures, times and who issued whom. */
   readonly x509: X509Certificate;
+  readonly publicKey: KeyObject;
   /** RFC 5280 section 4.1.1.2, as a dotted OID. */
   readonly signatureAlgorithm: string;
   readonly hasSubject: boolean;
@@ -93,6 +94,8 @@ function read(der: Uint8Array): Certificate {
   const purposes = valueOf(extensions, id_ce_extKeyUsage, ExtendedKeyUsage);
   return {
     x509,
+    // Decoded here, where a key that is none makes the certificate none.
+    publicKey: x509.publicKey,
     signatureAlgorithm: signatureAlgorithm.algorithm,
     hasSubject: tbs.subject.length > 0,
     subjectTypes: tbs.subject.flatMap((part) => part.map(({ type }) => type)),

@@ -1,7 +1,8 @@
-import { KeyUsageFlags, id_kp_clientAuth } from "@peculiar/asn1-x509";
+import { KeyUsageFlags } from "@peculiar/asn1-x509";
 import { Refusal } from "../refusal.ts";
 import { parseSpiffeId, type SpiffeId } from "../spiffe-id.ts";
 import type { Certificate } from "./certificate.ts";
+import { PURPOSES, type Purpose } from "./purpose.ts";
 
 /**
  * The SPIFFE ID of a certificate (X509-SVID section 2): the one name of type URI among its
@@ -26,7 +27,7 @@ const SIGNING = KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign;
  * X509-SVID sections 4 and 5.2: the leaf is a workload's and no authority's. Throws a Refusal
  * `certificate` or `subject`.
  */
-export function checkLeaf(certificate: Certificate): SpiffeId {
+export function checkLeaf(certificate: Certificate, purpose: Purpose): SpiffeId {
   const id = spiffeIdOf(certificate);
   if (id.path === "") throw new Refusal("subject", "the certificate is of no workload");
   if (certificate.isAuthority) throw refused("is an authority's");
@@ -34,8 +35,8 @@ export function checkLeaf(certificate: Certificate): SpiffeId {
   if (keyUsage === null) throw refused("has no key usage");
   if ((keyUsage & SIGNING) !== 0) throw refused("may sign certificates or revocation lists");
   if ((keyUsage & KeyUsageFlags.digitalSignature) === 0) throw refused("may not sign");
-  if (extendedKeyUsage !== null && !extendedKeyUsage.includes(id_kp_clientAuth)) {
-    throw refused("is not for clients");
+  if (extendedKeyUsage !== null && !extendedKeyUsage.includes(PURPOSES[purpose])) {
+    throw refused(`is not for ${purpose}s`);
   }
   // RFC 5280 section 4.2.1.6.
   if (!hasSubject && alternativeNames?.critical !== true) {

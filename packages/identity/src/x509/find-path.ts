@@ -1,9 +1,10 @@
 import type { KeyObject } from "node:crypto";
-import { KeyUsageFlags, anyExtendedKeyUsage, id_kp_clientAuth } from "@peculiar/asn1-x509";
+import { KeyUsageFlags, anyExtendedKeyUsage } from "@peculiar/asn1-x509";
 import type { InstantMs } from "@mayfly/spec";
 import { Refusal } from "../refusal.ts";
 import type { Certificate } from "./certificate.ts";
 import { checkNames } from "./name-constraints.ts";
+import { PURPOSES, type Purpose } from "./purpose.ts";
 
 export interface PathRules {
   /** The authorities of one trust domain, and of no other. */
@@ -11,6 +12,7 @@ export interface PathRules {
   readonly now: InstantMs;
   /** For `notBefore` alone: what has expired has expired. */
   readonly skewSeconds: number;
+  readonly purpose: Purpose;
 }
 /** From the leaf to the anchor that ended it. */
 export type CertificationPath = readonly [Certificate, ...Certificate[]];
@@ -81,7 +83,7 @@ function mayIssue(issuer: Certificate, path: CertificationPath, search: Search):
   if (!subject.x509.checkIssued(issuer.x509)) return false;
   try {
     checkIssuer(issuer, path, search.rules);
-    checkSignature(subject, issuer.x509.publicKey, search);
+    checkSignature(subject, issuer.publicKey, search);
     return true;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -98,9 +100,10 @@ function checkIssuer(issuer: Certificate, path: CertificationPath, rules: PathRu
   if (keyUsage !== null && (keyUsage & KeyUsageFlags.keyCertSign) === 0) {
     throw new Refusal("path", "an authority may not sign certificates");
   }
-  const purposes = extendedKeyUsage ?? [id_kp_clientAuth];
-  if (!purposes.includes(id_kp_clientAuth) && !purposes.includes(anyExtendedKeyUsage)) {
-    throw new Refusal("path", "an authority may not certify clients");
+  const wanted = PURPOSES[rules.purpose];
+  const purposes = extendedKeyUsage ?? [wanted];
+  if (!purposes.includes(wanted) && !purposes.includes(anyExtendedKeyUsage)) {
+    throw new Refusal("path", `an authority may not certify ${rules.purpose}s`);
   }
   // Without the leaf. One that issued itself counts too: stricter than section 6.1.4 (l).
   if (pathLengthMax !== null && path.length - 1 > pathLengthMax) {
@@ -122,7 +125,7 @@ function checkSignature(subject: Certificate, key: KeyObject, search: Search): v
   if (!SIGNATURE_ALGORITHMS.has(subject.signatureAlgorithm)) {
     throw new Refusal("algorithm", "a certificate is signed with an algorithm that does not count");
   }
-  if (!isStrongKey(key) || !isStrongKey(subject.x509.publicKey)) {
+  if (!isStrongKey(key) || !isStrongKey(subject.publicKey)) {
     throw new Refusal("algorithm", "the key of a certificate is of a kind that does not count");
   }
   if (search.left === 0) {

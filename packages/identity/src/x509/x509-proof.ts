@@ -27,6 +27,8 @@ import type { PresentedChain } from "./presented-chain.ts";
 export interface X509Trust {
   readonly name: TrustRootName;
   readonly trustDomain: string;
+  /** Whether an id of the trust domain is one that counts. */
+  readonly admits: (id: SpiffeId) => boolean;
   readonly keys: KeySource;
   readonly skewSeconds: number;
   readonly attributes: readonly AttributeRule[];
@@ -54,9 +56,12 @@ export function createX509Proof(trust: X509Trust): ProofVerifier {
     verify: async (presented, context, stillTrusted) => {
       if (presented.kind !== "x509") throw new Refusal("unsupported_kind", "not a chain");
       const { chain } = presented;
-      const id = checkLeaf(chain.leaf);
+      const id = checkLeaf(chain.leaf, "client");
       if (id.trustDomain !== trust.trustDomain) {
         throw new Refusal("subject", "the certificate is not of the trust domain");
+      }
+      if (!trust.admits(id)) {
+        throw new Refusal("subject", "the certificate's id is not one that counts here");
       }
       const path = await pathOf(chain, trust, context);
       stillTrusted();
@@ -101,7 +106,12 @@ const search = (
   { skewSeconds }: X509Trust,
   { clock }: CallContext,
 ): CertificationPath =>
-  findPath(chain.leaf, chain.others, { anchors, now: clock.now(), skewSeconds });
+  findPath(chain.leaf, chain.others, {
+    anchors,
+    now: clock.now(),
+    skewSeconds,
+    purpose: "client",
+  });
 
 function vouch(
   trust: X509Trust,
