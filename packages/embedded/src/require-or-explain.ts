@@ -22,6 +22,7 @@ export const testServers = [
   "jq",
   "curl",
   "zsh",
+  "spire",
   ...clientRuntimes,
 ] as const;
 export type TestServer = (typeof testServers)[number];
@@ -46,6 +47,7 @@ const programs: Readonly<Record<TestServer, string>> = {
   jq: "jq",
   curl: "curl",
   zsh: "zsh",
+  spire: "SPIRE (spire-server and spire-agent)",
   python: "python3 (3.10 or newer, with venv)",
   node20: "Node 20 of infra/client-runtimes",
   deno: "Deno of infra/client-runtimes",
@@ -105,6 +107,12 @@ async function find(server: TestServer, env: TestSurroundings["env"]): Promise<s
     case "curl":
     case "zsh":
       return programOnPath(programs[server], env["PATH"]);
+    case "spire": {
+      const [server, agent] = await Promise.all(
+        ["spire-server", "spire-agent"].map((name) => programOnPath(name, env["PATH"])),
+      );
+      return agent === undefined ? undefined : server;
+    }
     case "python":
       return pythonOnPath(env["PATH"]);
     default:

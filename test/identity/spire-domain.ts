@@ -1,0 +1,232 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { freePort, startGuarded, type GuardedProcess } from "@mayfly/embedded";
+import { until } from "../harness/index.ts";
+
+const run = promisify(execFile);
+const START_MS_MAX = 60_000;
+/** An entry reaches the agent with its next look at the server. */
+const ENTRY_MS_MAX = 60_000;
+
+/** An X509-SVID as the agent writes it, for a TLS client. */
+export interface WrittenSvid {
+  readonly cert: string;
+  readonly key: string;
+  /** PEM. */
+  readonly bundle: string;
+}
+
+/** A SPIRE server and one agent of it, real ones, on this machine. */
+export interface SpireDomain extends AsyncDisposable {
+  readonly trustDomain: string;
+  /** The agent's Workload API. */
+  readonly socket: string;
+  readonly endpoint: { readonly url: string; readonly spiffeId: string };
+  /** `spire-server`, with the server's socket; what it prints. */
+  server(...args: readonly string[]): Promise<string>;
+  /** The trust domain's bundle as SPIFFE writes it. */
+  bundle(): Promise<Record<string, unknown>>;
+  /** Has the agent fetch the other domain's bundle, and follow it. */
+  federate(other: SpireDomain): Promise<void>;
+  /** Registers whoever runs as this user, and waits until the agent knows. */
+  register(path: string, federatesWith?: SpireDomain): Promise<string>;
+  x509(): Promise<WrittenSvid>;
+  jwt(audience: string): Promise<string>;
+}
+
+/** SVIDs live for a minute, so that the agent has new ones twice in it. */
+export async function startSpireDomain(trustDomain: string): Promise<SpireDomain> {
+  await using started = new AsyncDisposableStack();
+  const folder = await mkdtemp(join(tmpdir(), "mayfly-spire-"));
+  started.defer(() => rm(folder, { recursive: true, force: true }));
+  for (const name of ["server", "agent", "svid"]) await mkdir(join(folder, name));
+  const [port, endpointPort] = [await freePort(), await freePort()];
+  const paths = {
+    serverSocket: join(folder, "server.sock"),
+    agentSocket: join(folder, "agent.sock"),
+    bundle: join(folder, "bundle.pem"),
+  };
+  const conf = { trustDomain, folder, port, endpointPort, ...paths };
+  await writeFile(join(folder, "server.conf"), serverConf(conf));
+  await writeFile(join(folder, "agent.conf"), agentConf(conf));
+
+  const server: SpireDomain["server"] = async (...args) => {
+    const { stdout } = await run("spire-server", [...args, "-socketPath", paths.serverSocket]);
+    return stdout;
+  };
+  const agent = async (...args: readonly string[]): Promise<string> =>
+    (await run("spire-agent", [...args, "-socketPath", paths.agentSocket])).stdout;
+
+  await startHealthy(started, ["spire-server", "run", "-config", join(folder, "server.conf")], () =>
+    server("healthcheck"),
+  );
+  await writeFile(paths.bundle, await server("bundle", "show"));
+  const node = `spiffe://${trustDomain}/node`;
+  const token = /[0-9a-f-]{36}/.exec(await server("token", "generate", "-spiffeID", node))?.[0];
+  await startHealthy(
+    started,
+    ["spire-agent", "run", "-config", join(folder, "agent.conf"), "-joinToken", token ?? ""],
+    () => agent("healthcheck"),
+  );
+  const all = started.move();
+  const bundle = async (): Promise<Record<string, unknown>> =>
+    JSON.parse(await server("bundle", "show", "-format", "spiffe")) as Record<string, unknown>;
+  return {
+    trustDomain,
+    socket: `unix://${paths.agentSocket}`,
+    endpoint: {
+      url: `https://127.0.0.1:${endpointPort}`,
+      spiffeId: `spiffe://${trustDomain}/spire/server`,
+    },
+    server,
+    bundle,
+    federate: async (other) => {
+      const file = join(folder, `${other.trustDomain}.json`);
+      await writeFile(file, JSON.stringify(await other.bundle()));
+      const relationship = {
+        trustDomain: other.trustDomain,
+        bundleEndpointURL: other.endpoint.url,
+        bundleEndpointProfile: "https_spiffe",
+        endpointSpiffeID: other.endpoint.spiffeId,
+        trustDomainBundlePath: file,
+        trustDomainBundleFormat: "spiffe",
+      };
+      await server("federation", "create", ...flagsOf(relationship));
+    },
+    register: async (path, federatesWith) => {
+      const id = `spiffe://${trustDomain}${path}`;
+      const entry = {
+        spiffeID: id,
+        parentID: node,
+        selector: `unix:uid:${process.getuid?.() ?? 0}`,
+        ...(federatesWith === undefined
+          ? {}
+          : { federatesWith: `spiffe://${federatesWith.trustDomain}` }),
+      };
+      await server("entry", "create", ...flagsOf(entry));
+      await until(`the agent to know ${id}`, ENTRY_MS_MAX, async () =>
+        agent("api", "fetch", "x509", "-silent").then(
+          () => true,
+          () => false,
+        ),
+      );
+      return id;
+    },
+    x509: async () => {
+      const svid = join(folder, "svid");
+      await agent("api", "fetch", "x509", "-silent", "-write", svid);
+      const text = (name: string): Promise<string> => readFile(join(svid, name), "utf8");
+      const [cert, key, pem] = await Promise.all(
+        ["svid.0.pem", "svid.0.key", "bundle.0.pem"].map(text),
+      );
+      return { cert: cert ?? "", key: key ?? "", bundle: pem ?? "" };
+    },
+    jwt: async (audience) => {
+      const printed = await agent("api", "fetch", "jwt", "-audience", audience);
+      return /eyJ[\w-]+\.[\w-]+\.[\w-]+/.exec(printed)?.[0] ?? "";
+    },
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+const flagsOf = (flags: Readonly<Record<string, string>>): readonly string[] =>
+  Object.entries(flags).flatMap(([name, value]) => [`-${name}`, value]);
+
+async function startHealthy(
+  started: AsyncDisposableStack,
+  [program = "", ...args]: readonly string[],
+  look: () => Promise<string>,
+): Promise<void> {
+  const one: GuardedProcess = await startGuarded({
+    command: program,
+    args,
+    parentDeathSignal: "KILL",
+    user: undefined,
+    env: undefined,
+    input: undefined,
+    log: () => undefined,
+  });
+  started.defer(async () => {
+    one.signal("SIGTERM");
+    await one.exited;
+  });
+  await until(`${program} to be healthy`, START_MS_MAX, async () => {
+    if (one.hasEnded()) throw new Error(`${program}: ${(await one.lastWords()).join("\n")}`);
+    return look().then(
+      () => true,
+      () => false,
+    );
+  });
+}
+
+interface Conf {
+  readonly trustDomain: string;
+  readonly folder: string;
+  readonly port: number;
+  readonly endpointPort: number;
+  readonly serverSocket: string;
+  readonly agentSocket: string;
+  readonly bundle: string;
+}
+
+const serverConf = ({ trustDomain, folder, port, endpointPort, serverSocket }: Conf): string => `
+server {
+  bind_address = "127.0.0.1"
+  bind_port = "${port}"
+  socket_path = "${serverSocket}"
+  trust_domain = "${trustDomain}"
+  data_dir = "${folder}/server"
+  log_level = "WARN"
+  ca_ttl = "24h"
+  default_x509_svid_ttl = "1m"
+  default_jwt_svid_ttl = "1m"
+  federation {
+    bundle_endpoint {
+      address = "127.0.0.1"
+      port = ${endpointPort}
+      refresh_hint = "10s"
+      profile "https_spiffe" {}
+    }
+  }
+}
+plugins {
+  DataStore "sql" {
+    plugin_data {
+      database_type = "sqlite3"
+      connection_string = "${folder}/server/data.sqlite3"
+    }
+  }
+  NodeAttestor "join_token" {
+    plugin_data {}
+  }
+  KeyManager "memory" {
+    plugin_data {}
+  }
+}
+`;
+
+const agentConf = ({ trustDomain, folder, port, agentSocket, bundle }: Conf): string => `
+agent {
+  data_dir = "${folder}/agent"
+  log_level = "WARN"
+  server_address = "127.0.0.1"
+  server_port = "${port}"
+  socket_path = "${agentSocket}"
+  trust_bundle_path = "${bundle}"
+  trust_domain = "${trustDomain}"
+}
+plugins {
+  NodeAttestor "join_token" {
+    plugin_data {}
+  }
+  KeyManager "memory" {
+    plugin_data {}
+  }
+  WorkloadAttestor "unix" {
+    plugin_data {}
+  }
+}
+`;
