@@ -247,3 +247,28 @@ test("another issuer than the expected one is not spoken to", async () => {
   expect(error.code).toBe("not_a_broker");
   expect(error.message).toContain(world.reach.issuer);
 });
+
+test("a task is bound to a key of its own, which its children and heartbeats share, unless told not to", async () => {
+  const confirmationsOf = async (ids: readonly string[]): Promise<unknown> => {
+    const uuids = ids.map((id) => id.slice("task_".length));
+    const rows = await world.installation.ledger`
+      SELECT confirmation FROM mayfly.tasks
+      WHERE replace(id::text, '-', '') = ANY (${uuids}) ORDER BY id`;
+    return rows.map((row): unknown => row["confirmation"]);
+  };
+  const bound = await withTask(bot, async (task) => {
+    await task.heartbeat();
+    await task.renew(task.credential(READER)).catch((error: unknown) => {
+      // It lives as long as it may already: the broker looked at the lease, and so took the proof.
+      if (!MayflyError.is(error) || error.code !== "conflict") throw error;
+    });
+    const child = { goal: "Look", credentials: [READER], deadline: "5m" } as const;
+    return task.child(child, async (below) => confirmationsOf([task.id, below.id]));
+  });
+  expect(bound).toEqual([
+    expect.stringMatching(/^[\w-]{43}$/) as unknown,
+    (bound as readonly unknown[])[0],
+  ]);
+  const bearer = await withTask({ ...bot, dpop: false }, (task) => confirmationsOf([task.id]));
+  expect(bearer).toEqual([null]);
+});

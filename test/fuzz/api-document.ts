@@ -5,7 +5,7 @@ export interface ApiOperation {
   readonly method: string;
   /** `/v1/tasks/{id}`. */
   readonly path: string;
-  /** Whether it asks for a bearer token at all. */
+  /** Whether it asks for a token in a header, whatever the body has. */
   readonly needsToken: boolean;
   /** Whether nobody but an administrator may call it. */
   readonly isAdministration: boolean;
@@ -77,11 +77,15 @@ function operation(
   components: JsonObject,
 ): ApiOperation {
   const security = listOf(described["security"]).flatMap((one) => Object.keys(objectOf(one)));
+  // `{}`: who calls may be shown by the body as well.
+  const isOpen = listOf(described["security"]).some(
+    (one) => Object.keys(objectOf(one)).length === 0,
+  );
   const [content] = Object.entries(objectOf(objectOf(described["requestBody"])["content"]));
   return {
     method: method.toUpperCase(),
     path,
-    needsToken: security.length > 0,
+    needsToken: security.length > 0 && !isOpen,
     isAdministration: security.length === 1 && security[0] === "administrator",
     parameters: listOf(described["parameters"]).map((one) => {
       const parameter = objectOf(one);

@@ -186,6 +186,7 @@ function changed(value: Json, draw: Draw): Json {
 
 function formOf(of: Ingredients, usual: Json, draw: Draw): string {
   // What lies behind the parser is to be reached too.
+  if ("token" in objectOf(usual)) return tokenFormOf(of, usual, draw);
   if (draw.chance(0.4)) return soundForm(of, usual, draw);
   const form = new URLSearchParams();
   const token = (): string => tokenOf(of, draw);
@@ -223,6 +224,22 @@ function formOf(of: Ingredients, usual: Json, draw: Draw): string {
     `${text}&${"x=1&".repeat(2000)}`,
     `${text}&pad=${"x".repeat(120_000)}`,
   ]);
+}
+
+/** Of introspection and revocation: mostly with a token that says something. */
+function tokenFormOf(of: Ingredients, usual: Json, draw: Draw): string {
+  const form = new URLSearchParams();
+  for (const [name, value] of Object.entries(objectOf(usual))) {
+    form.append(name, draw.chance(0.1) ? mutatedText(textOf(value), draw) : textOf(value));
+  }
+  if (draw.chance(0.8)) form.set("token", tokenOf(of, draw));
+  if (draw.chance(0.5)) form.set("client_assertion", tokenOf(of, draw));
+  if (draw.chance(0.6)) {
+    for (const name of ["client_assertion", "client_assertion_type", "client_id"]) {
+      form.delete(name);
+    }
+  }
+  return form.toString();
 }
 
 /** A form of which at most the task is not as it should be. */

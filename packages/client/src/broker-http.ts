@@ -1,3 +1,4 @@
+import type { DpopKey } from "./dpop-key.ts";
 import { MayflyError } from "./mayfly-error.ts";
 import { fieldsOf, textIn, textsIn, type Fields } from "./read-answer.ts";
 import type { Secret } from "./secret.ts";
@@ -23,6 +24,8 @@ export interface Call {
 
 export interface BrokerHttp {
   readonly url: URL;
+  /** How its task tokens are sent; others are not taken. */
+  readonly tokenType: "Bearer" | "DPoP";
   /** The JSON object of a 2xx answer. Throws {@link MayflyError}, of the broker or about it. */
   send(call: Call): Promise<Fields>;
   /** How far the broker's clock is ahead of this machine's, by its last answer; to a second. */
@@ -45,14 +48,33 @@ const LATER = new Set([
 /** A Date header has no fractions, and was written before it came here. */
 const DATE_IS_WITHIN_MS = 2_000;
 
-export function createBrokerHttp(url: URL, around: Surroundings): BrokerHttp {
-  let aheadMs = 0;
+export interface BrokerHttpOptions {
+  /** Proves each request; null: nothing does. */
+  readonly key: DpopKey | null;
+  /** As was seen before, at the same broker. */
+  readonly aheadMs: number;
+}
+
+export function createBrokerHttp(
+  url: URL,
+  around: Surroundings,
+  options: BrokerHttpOptions = { key: null, aheadMs: 0 },
+): BrokerHttp {
+  let { aheadMs } = options;
+  let nonce: string | null = null;
   const heed = (response: Response): void => {
     const ahead = Date.parse(response.headers.get("date") ?? "") - around.clock.now();
     if (!Number.isNaN(ahead)) aheadMs = Math.abs(ahead) <= DATE_IS_WITHIN_MS ? 0 : ahead;
+    nonce = response.headers.get("dpop-nonce") ?? nonce;
   };
+  /** A proof counts once: each attempt has its own. */
+  const prove = async ({ method, path, token }: Call): Promise<string | null> =>
+    options.key?.proof({ method, path, token, nonce, aheadMs }) ?? null;
+  const sendProven = async (call: Call, timeoutMs: number): Promise<Fields> =>
+    sendOnce(url, around, call, await prove(call), timeoutMs, heed);
   return {
     url,
+    tokenType: options.key === null ? "Bearer" : "DPoP",
     aheadMs: () => aheadMs,
     send: async (call) => {
       const { clock } = around;
@@ -60,13 +82,12 @@ export function createBrokerHttp(url: URL, around: Surroundings): BrokerHttp {
       for (let attempt = 1; ; attempt++) {
         const left = byMs - clock.monotonicMs();
         try {
-          return await sendOnce(
-            url,
-            around,
-            call,
-            Math.min(call.timeoutMs, Math.max(1, left)),
-            heed,
-          );
+          const timeoutMs = Math.min(call.timeoutMs, Math.max(1, left));
+          return await sendProven(call, timeoutMs).catch((error: unknown) => {
+            // Nothing was done for it, and the answer had a nonce.
+            if (!isForNonce(error)) throw error;
+            return sendProven(call, timeoutMs);
+          });
         } catch (error) {
           const waitMs = waitBefore(error, attempt, around);
           const isLast = attempt >= ATTEMPTS_MAX || clock.monotonicMs() + waitMs >= byMs;
@@ -78,6 +99,9 @@ export function createBrokerHttp(url: URL, around: Surroundings): BrokerHttp {
     },
   };
 }
+
+const isForNonce = (error: unknown): boolean =>
+  MayflyError.is(error) && error.code === "use_dpop_nonce";
 
 function isWorthRepeating(error: unknown): boolean {
   if (!MayflyError.is(error)) return false;
@@ -98,6 +122,7 @@ async function sendOnce(
   url: URL,
   around: Surroundings,
   call: Call,
+  proof: string | null,
   timeoutMs: number,
   heed: (response: Response) => void,
 ): Promise<Fields> {
@@ -117,7 +142,7 @@ async function sendOnce(
   );
   try {
     const response = await around.fetch(urlOf(url, call.path), {
-      ...requestOf(call),
+      ...requestOf(call, proof),
       signal: stop.signal,
     });
     heed(response);
@@ -137,7 +162,7 @@ async function sendOnce(
 
 const urlOf = (base: URL, path: string): string => `${base.href.replace(/\/$/, "")}${path}`;
 
-function requestOf(call: Call): RequestInit {
+function requestOf(call: Call, proof: string | null): RequestInit {
   const { token, form, json, idempotencyKey } = call;
   const body = form ?? (json === undefined ? undefined : JSON.stringify(json));
   return {
@@ -146,7 +171,10 @@ function requestOf(call: Call): RequestInit {
     redirect: "error",
     headers: {
       accept: "application/json",
-      ...(token === undefined ? {} : { authorization: `Bearer ${token.expose()}` }),
+      ...(token === undefined
+        ? {}
+        : { authorization: `${proof === null ? "Bearer" : "DPoP"} ${token.expose()}` }),
+      ...(proof === null ? {} : { dpop: proof }),
       ...(form === undefined ? {} : { "content-type": "application/x-www-form-urlencoded" }),
       ...(json === undefined ? {} : { "content-type": "application/json" }),
       ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),

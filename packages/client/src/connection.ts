@@ -1,6 +1,7 @@
 import { createBrokerHttp, type BrokerHttp } from "./broker-http.ts";
+import { createDpopKey, DPOP_ALGORITHM, type DpopKey } from "./dpop-key.ts";
 import { invalidOption, MayflyError } from "./mayfly-error.ts";
-import { textOf } from "./read-answer.ts";
+import { textOf, type Fields } from "./read-answer.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 export interface ConnectionOptions {
@@ -13,6 +14,11 @@ export interface ConnectionOptions {
   readonly issuer?: string;
   /** Lets tokens and credentials travel over plain http to another machine. */
   readonly unsafePlainHttp?: boolean;
+  /**
+   * Whether the task token is bound to a key of this task's own, which is kept in memory alone
+   * (DPoP, RFC 9449): who copies the token cannot use it. Default: if the broker offers it.
+   */
+  readonly dpop?: boolean;
 }
 
 export interface Connection {
@@ -32,7 +38,6 @@ export async function connect(
   signal: AbortSignal | undefined,
 ): Promise<Connection> {
   const url = brokerUrl(options, around);
-  const http = createBrokerHttp(url, around);
   const expected = expectedIssuer(options, url, around);
   const issuerPath = new URL(expected).pathname.replace(/\/$/, "");
   const root = createBrokerHttp(new URL(url.origin), around);
@@ -47,12 +52,34 @@ export async function connect(
   });
   const issuer = textOf(metadata, "issuer");
   // Section 3.3. Else who answers here could have us make a token for another broker, and use it.
-  if (issuer === expected) return { http, issuer };
+  if (issuer === expected) {
+    const key = await keyFor(options, issuer, metadata, around);
+    return { http: createBrokerHttp(url, around, { key, aheadMs: root.aheadMs() }), issuer };
+  }
   throw new MayflyError({
     code: "not_a_broker",
     what: `The broker at ${url.href} says that it is ${issuer}, which was not expected.`,
     where: "MAYFLY_URL",
     hint: `Use ${issuer} as the URL; if it is reached under another name, give the issuer too.`,
+  });
+}
+
+/** Null where tokens are to be a bearer's. */
+async function keyFor(
+  { dpop }: ConnectionOptions,
+  issuer: string,
+  metadata: Fields,
+  around: Surroundings,
+): Promise<DpopKey | null> {
+  const offered = metadata["dpop_signing_alg_values_supported"];
+  const isOffered = Array.isArray(offered) && offered.includes(DPOP_ALGORITHM);
+  if (dpop === false || (dpop === undefined && !isOffered)) return null;
+  if (isOffered) return createDpopKey(issuer, around);
+  throw new MayflyError({
+    code: "not_a_broker",
+    what: `The broker at ${issuer} does not offer DPoP with ${DPOP_ALGORITHM}.`,
+    where: "dpop",
+    hint: "Leave out `dpop`, or use a broker of a newer version.",
   });
 }
 

@@ -1,3 +1,4 @@
+import type { BrokerHttp } from "./broker-http.ts";
 import type { Connection } from "./connection.ts";
 import { parseCredential, type Credential } from "./credential.ts";
 import { MayflyError } from "./mayfly-error.ts";
@@ -74,31 +75,38 @@ export async function exchange(
     withinMs: WITHIN_MS,
     signal,
   });
-  return parseExchanged(answer, around);
+  return parseExchanged(answer, connection.http, around);
 }
 
 const randomKey = (around: Surroundings): string =>
   [...around.randomBytes(KEY_BYTES)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-function parseExchanged(answer: Fields, around: Surroundings): Exchanged {
+function parseExchanged(answer: Fields, http: BrokerHttp, around: Surroundings): Exchanged {
   const task = objectOf(answer, "task");
   return {
     id: textOf(task, "id"),
     parent: textIn(task, "parent"),
     deadline: instantOf(task, "deadline"),
     idleTimeoutSeconds: numberOf(task, "idle_timeout_seconds"),
-    taskToken: parseTaskToken(answer, around),
+    taskToken: parseTaskToken(answer, http, around),
     credentials: objectsIn(answer, "credentials").map(parseCredential),
   };
 }
 
-/** Of a token reply or a heartbeat's. Only bearer tokens are understood. */
-export function parseTaskToken(answer: Fields, around: Surroundings): TaskToken {
+/**
+ * Of a token reply or a heartbeat's. One that is not bound although a key was proven is not taken
+ * (RFC 9449 section 5): it would be a bearer's.
+ */
+export function parseTaskToken(
+  answer: Fields,
+  { tokenType }: Pick<BrokerHttp, "tokenType">,
+  around: Surroundings,
+): TaskToken {
   const type = textOf(answer, "token_type");
-  if (type.toLowerCase() !== "bearer") {
+  if (type.toLowerCase() !== tokenType.toLowerCase()) {
     throw new MayflyError({
       code: "not_a_broker",
-      what: `The broker gave a task token of type ${type}, which this client cannot use.`,
+      what: `The broker gave a task token of type ${type}, and this client asked for ${tokenType}.`,
       hint: "Use a newer version of @mayfly/client.",
     });
   }

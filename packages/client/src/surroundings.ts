@@ -23,11 +23,27 @@ export type SignalName = "SIGTERM" | "SIGINT" | "SIGHUP";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
+/** A signing key whose private half stays where it was made. */
+export interface SigningKey {
+  /** RFC 7517, of P-256. */
+  readonly publicJwk: {
+    readonly kty: string;
+    readonly crv: string;
+    readonly x: string;
+    readonly y: string;
+  };
+  /** ECDSA over SHA-256, both numbers one after the other (RFC 7518 section 3.4). */
+  sign(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array>;
+}
+
 /** The runtime, as far as this package needs it; tests put others in its place. */
 export interface Surroundings {
   readonly clock: Clock;
   /** Cryptographically random. */
   randomBytes(count: number): Uint8Array;
+  /** A new key of P-256. */
+  makeKey(): Promise<SigningKey>;
+  sha256(data: Uint8Array<ArrayBuffer>): Promise<Uint8Array>;
   readonly fetch: Fetch;
   /** One variable of the environment; reads no other, so that Deno asks for no other. */
   variable(name: string): string | undefined;

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import process from "node:process";
 import type { ProcessSignals, Surroundings } from "./surroundings.ts";
 import { systemClock } from "./system-clock.ts";
+import { makeKey, sha256 } from "./web-crypto.ts";
 
 const signals: ProcessSignals = {
   on: (name, handler) => {
@@ -20,6 +21,8 @@ const signals: ProcessSignals = {
 export const systemSurroundings: Surroundings = {
   clock: systemClock,
   randomBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
+  makeKey,
+  sha256,
   fetch: (url, init) => fetch(url, init),
   variable: (name) => {
     try {

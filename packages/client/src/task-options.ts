@@ -84,7 +84,7 @@ const DESCRIPTION = [
 ];
 const CONDUCT = ["signal", "endOnSignals", "endWaitSeconds", "reportErrorText"];
 const CHILD = [...DESCRIPTION, ...CONDUCT, "identity"];
-const TASK = [...CHILD, "url", "issuer", "unsafePlainHttp", "onBehalfOf"];
+const TASK = [...CHILD, "url", "issuer", "unsafePlainHttp", "dpop", "onBehalfOf"];
 const CREDENTIAL = ["role", "params", "ttl", "issue"];
 const END_WAIT_SECONDS_MAX = 60;
 export const END_WAIT_SECONDS = 5;

@@ -86,7 +86,7 @@ export class TaskSession {
     const answer = await sent.catch((error: unknown) => {
       throw proof === null ? error : whyRefused(error, proof, this.around);
     });
-    this.#taskToken = parseTaskToken(answer, this.around);
+    this.#taskToken = parseTaskToken(answer, this.connection.http, this.around);
     if (by === "proof") this.#provenLifeMs = this.#taskToken.lifeMs;
   }
 

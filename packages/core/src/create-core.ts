@@ -1,6 +1,7 @@
 import type {
   BackendId,
   CallContext,
+  ClientAssertion,
   Lease,
   PresentedIdentity,
   Secret,
@@ -24,6 +25,7 @@ import { createIssuePlaces } from "./exchange/issue-places.ts";
 import { createWorkloadPace } from "./exchange/workload-pace.ts";
 import { explain, type Explanation } from "./exchange/explain.ts";
 import { heartbeat, type HeartbeatProof, type HeartbeatReply } from "./heartbeat.ts";
+import { introspect, type IntrospectedToken } from "./introspect.ts";
 import { createIssuingGate } from "./issuing-gate.ts";
 import { listOrphans, type OrphanResult } from "./orphans.ts";
 import { createPasses } from "./pass/passes.ts";
@@ -33,14 +35,14 @@ import type { CorePorts } from "./ports.ts";
 import { renewLease, type RenewRequest } from "./renew.ts";
 import { sweep, type SweepResult } from "./sweep.ts";
 import { trace, type TraceReply } from "./trace/trace.ts";
-import { verifyIdentity } from "./verify-identity.ts";
+import { verifyClient, verifyIdentity } from "./verify-identity.ts";
 
 /** The use cases. Every failure is a `BrokerError`, or a defect. */
 export interface Core extends Administration {
   // Agents.
   exchange(request: ExchangeRequest, context: CallContext): Promise<ExchangeReply>;
   explain(
-    request: Pick<ExchangeRequest, "subject" | "actor" | "details">,
+    request: Pick<ExchangeRequest, "subject" | "actor" | "client" | "details">,
     context: CallContext,
   ): Promise<Explanation>;
   authenticateTask(token: Secret, context: CallContext): Promise<AuthenticatedTask>;
@@ -49,6 +51,10 @@ export interface Core extends Administration {
     presented: PresentedIdentity,
     context: CallContext,
   ): Promise<VerifiedIdentity>;
+  /** Who a client is that authenticates itself. Throws `invalid_client`. */
+  authenticateClient(assertion: ClientAssertion, context: CallContext): Promise<VerifiedIdentity>;
+  /** Of a task token that somebody else sent; null for what is none. */
+  introspect(token: Secret, context: CallContext): Promise<IntrospectedToken | null>;
   heartbeat(proof: HeartbeatProof, context: CallContext): Promise<HeartbeatReply>;
   endTask(request: EndTaskRequest, context: CallContext): Promise<EndTaskReply>;
   endLease(request: EndLeaseRequest, context: CallContext): Promise<Lease>;
@@ -92,6 +98,11 @@ export function createCore(ports: CorePorts): Core {
       await catalog.fresh();
       return verifyIdentity(parts, presented, context);
     },
+    authenticateClient: async (assertion, context) => {
+      await catalog.fresh();
+      return verifyClient(parts, assertion, context);
+    },
+    introspect: (token, context) => introspect(parts, token, context),
     heartbeat: (proof, context) => heartbeat(parts, proof, context),
     endTask: (request, context) => endTask(parts, passes, request, context),
     endLease: (request, context) => endLease(parts, request, context),

@@ -1,6 +1,7 @@
 import {
   BrokerError,
   type CallContext,
+  type ClientAssertion,
   type PresentedIdentity,
   type Task,
   type VerifiedIdentity,
@@ -19,7 +20,11 @@ export async function verifyIdentity(
   presented: PresentedIdentity,
   context: CallContext,
 ): Promise<VerifiedIdentity> {
-  const identity = await verifyDelegated(parts, presented, context);
+  return alone(await verifyDelegated(parts, presented, context));
+}
+
+/** Throws for a token that says who acts for its subject. */
+function alone(identity: VerifiedIdentity): VerifiedIdentity {
   if ((identity.delegation?.actors.length ?? 0) === 0) return identity;
   throw new BrokerError(
     "invalid_identity",
@@ -40,8 +45,32 @@ export async function verifyDelegated(
   presented: PresentedIdentity,
   context: CallContext,
 ): Promise<VerifiedIdentity> {
-  const identity = await verifiedNow(parts, presented, context);
-  const { provenKey } = context;
+  const { trustRoots } = parts.ports;
+  return withKey(await verifiedNow(parts, () => trustRoots.verify(presented, context)), context);
+}
+
+/** Who a client is. Throws `invalid_client` for what no trust root vouches for. */
+export async function verifyClient(
+  parts: CoreParts,
+  assertion: ClientAssertion,
+  context: CallContext,
+): Promise<VerifiedIdentity> {
+  const { trustRoots } = parts.ports;
+  const verified = verifiedNow(parts, () => trustRoots.verifyClient(assertion, context));
+  const identity = await verified.then(alone).catch((error: unknown) => {
+    if (!BrokerError.is(error) || error.code !== "invalid_identity") throw error;
+    throw new BrokerError("invalid_client", "The client could not be authenticated.", {
+      where: "client_assertion",
+      cause: error.cause,
+    });
+  });
+  return withKey(identity, context);
+}
+
+async function withKey(
+  identity: VerifiedIdentity,
+  { provenKey }: CallContext,
+): Promise<VerifiedIdentity> {
   if (provenKey === undefined) {
     if (identity.confirmation === null && identity.mustProvePossession) throw needsProof(identity);
     return identity;
@@ -66,17 +95,16 @@ const needsProof = ({ workload }: VerifiedIdentity): BrokerError =>
  */
 async function verifiedNow(
   parts: CoreParts,
-  presented: PresentedIdentity,
-  context: CallContext,
+  verify: () => Promise<VerifiedIdentity>,
 ): Promise<VerifiedIdentity> {
   const before = await parts.catalog.current();
   try {
-    return await parts.ports.trustRoots.verify(presented, context);
+    return await verify();
   } catch (error) {
     if (!BrokerError.is(error) || error.code !== "invalid_identity") throw error;
     const after = await parts.catalog.fresh();
     if (after.version === before.version) throw error;
-    return parts.ports.trustRoots.verify(presented, context);
+    return verify();
   }
 }
 

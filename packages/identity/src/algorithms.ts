@@ -1,3 +1,5 @@
+import { TOKEN_ALGORITHMS } from "@mayfly/spec";
+
 /** What each signature algorithm needs of a key (RFC 7518 section 3.1, RFC 8037, RFC 9864). */
 export const KEY_OF_ALGORITHM = {
   RS256: { kty: "RSA", crv: null },
@@ -28,7 +30,4 @@ export const SVID_ALGORITHMS = [
 ] as const satisfies readonly Algorithm[];
 
 /** There is no symmetric one and no `none` in the table, so that none can be configured. */
-export const OIDC_ALGORITHMS = [
-  ...SVID_ALGORITHMS,
-  "EdDSA",
-] as const satisfies readonly Algorithm[];
+export const OIDC_ALGORITHMS = TOKEN_ALGORITHMS satisfies readonly Algorithm[];

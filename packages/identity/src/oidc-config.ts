@@ -38,6 +38,12 @@ const schema = z.strictObject({
   /** Each token is accepted once; it must have a `jti`. */
   one_time_tokens: z.boolean().default(false),
   // Stored only if given, as the version before knows none of them.
+  /**
+   * Whether the issuer is itself a client of the broker, by keys that are given here: its tokens
+   * are assertions of who it is (`private_key_jwt`, RFC 7523), with `sub` the same as `iss`, and
+   * count as nothing else.
+   */
+  client: z.boolean().optional(),
   required_text: requiredText.optional(),
   /** A token that has one of these claims is of another kind, such as a person's. */
   absent_claims: absentClaims.optional(),
@@ -89,8 +95,30 @@ export function parseOidcConfig(root: string, ownIssuer: string, input: unknown)
     throw configInvalid(root, "administrators", "an administrator shows one token for many calls");
   }
   checkInlineKeys(root, config);
+  checkClient(root, config);
   checkCallerChosenClaims(root, config);
   return config;
+}
+
+/** RFC 7523 section 3: an assertion counts once, and nobody has a person's or another's. */
+function checkClient(root: string, config: OidcConfig): void {
+  if (config.client !== true) return;
+  if (config.jwks === undefined && config.jwks_uri === undefined) {
+    throw configInvalid(root, "client", "a client has no discovery: give jwks or jwks_uri");
+  }
+  if (!config.one_time_tokens) {
+    throw configInvalid(
+      root,
+      "one_time_tokens",
+      "a client's assertion counts once: set it to true",
+    );
+  }
+  if (config.initiators) {
+    throw configInvalid(root, "initiators", "a client is no person");
+  }
+  if (config.trust_domain !== undefined) {
+    throw configInvalid(root, "trust_domain", "a client is named by its issuer");
+  }
 }
 
 function checkInlineKeys(root: string, { jwks, algorithms }: OidcConfig): void {

@@ -73,7 +73,11 @@ function createIssuerVerifier(
         algorithms: config.algorithms,
         members: HEADER_MEMBERS,
         // Other types are other things: at+jwt, dpop+jwt, logout+jwt, secevent+jwt, …
-        typeAllowed: (typ) => typ === null || /^(?:application\/)?jwt$/i.test(typ),
+        // A client's has one of its own since draft-ietf-oauth-rfc7523bis.
+        typeAllowed: (typ) =>
+          typ === null ||
+          /^(?:application\/)?jwt$/i.test(typ) ||
+          (config.client === true && typ === "client-authentication+jwt"),
       },
       keys: keySource(name, config, parts),
       kidless: "sole",
@@ -104,9 +108,12 @@ function createIssuerVerifier(
 
 type Whose = Pick<Workload, "kind" | "issuer" | "subject">;
 
-function whose(subject: unknown, { issuer, trust_domain: trustDomain }: OidcConfig): Whose {
+function whose(subject: unknown, { issuer, client, trust_domain: trustDomain }: OidcConfig): Whose {
   if (!isPlainText(subject) || subject === "") {
     throw new Refusal("subject", "the token's sub is not plain text");
+  }
+  if (client === true && subject !== issuer) {
+    throw new Refusal("subject", "a client's sub is its iss");
   }
   if (trustDomain !== undefined) {
     const id = parseWorkloadId(subject);

@@ -1,6 +1,8 @@
 import { compactVerify, SignJWT } from "jose";
 import {
   BrokerError,
+  CERTIFICATE_CONFIRMATION,
+  confirmationClaim,
   holderOf,
   instantMs,
   parseId,
@@ -130,7 +132,7 @@ function payloadOf(claims: TaskTokenClaims, issuer: string, jti: string): Record
     jti,
     task: claims.taskId,
     ...actOf(claims.actors ?? []),
-    ...(claims.confirmation === null ? {} : { cnf: { jkt: claims.confirmation } }),
+    ...(claims.confirmation === null ? {} : { cnf: confirmationClaim(claims.confirmation) }),
     authorization_details: claims.authorizationDetails,
   };
 }
@@ -220,13 +222,17 @@ function instant(claims: JsonMap, name: string): InstantMs {
   return instantMs(value * 1000);
 }
 
+/** RFC 9449 section 6.1, RFC 8705 section 3.1: of a key, or of a certificate. */
 function readConfirmation(cnf: unknown): string | null {
   if (cnf === undefined) return null;
-  const jkt = isJsonMap(cnf) && Object.keys(cnf).length === 1 ? member(cnf, "jkt") : undefined;
-  if (typeof jkt !== "string" || !THUMBPRINT.test(jkt)) {
+  const [one, ...more] = isJsonMap(cnf) ? Object.entries(cnf) : [];
+  const [name, value] = one ?? [];
+  if (typeof value !== "string" || !THUMBPRINT.test(value) || more.length > 0) {
     throw new Refusal("claims", "cnf is not one thumbprint");
   }
-  return jkt;
+  if (name === "jkt") return value;
+  if (name === "x5t#S256") return `${CERTIFICATE_CONFIRMATION}${value}`;
+  throw new Refusal("claims", "cnf is neither of a key nor of a certificate");
 }
 
 /** They came out of JSON: an object there is a JSON object. */

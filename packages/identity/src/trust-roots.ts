@@ -1,12 +1,15 @@
 import {
   unreachable,
+  type CallContext,
   type JsonObject,
   type Log,
   type OutboundHttp,
+  type PresentedIdentity,
   type TokenReviews,
   type TrustRoot,
   type TrustRootName,
   type TrustRoots,
+  type VerifiedIdentity,
   type WorkloadApi,
 } from "@mayfly/spec";
 import { configInvalid } from "./config-error.ts";
@@ -21,6 +24,7 @@ import type { RootVerifier } from "./root-verifier.ts";
 import { createSpiffeVerifier } from "./spiffe-verifier.ts";
 import { parseSpiffeConfig } from "./spiffe-config.ts";
 import type { VerifierParts } from "./verifier-parts.ts";
+import { verifyClient } from "./verify-client.ts";
 import { createVerifiedTokens } from "./verified-tokens.ts";
 
 export interface TrustRootsSettings {
@@ -50,6 +54,7 @@ interface Loaded {
   /** Of kind and configuration: the same text is the same trust. */
   readonly digest: string;
   readonly kind: TrustRoot["kind"];
+  readonly isClient: boolean;
   readonly verifier: RootVerifier;
 }
 
@@ -81,6 +86,21 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
     log,
   };
 
+  /** A client's assertion counts as that alone, and what identifies a workload not as one. */
+  const verifyBy = async (
+    presented: PresentedIdentity,
+    isOfClient: boolean,
+    context: CallContext,
+  ): Promise<VerifiedIdentity> => {
+    try {
+      const parsed = parsePresented(presented);
+      const roots = [...loaded.values()].filter(({ isClient }) => isClient === isOfClient);
+      return await route(parsed, roots).verifyParsed(parsed, context);
+    } catch (error) {
+      throw invalidIdentity(error);
+    }
+  };
+
   return {
     parse: (name, kind, config) => ({
       name,
@@ -101,14 +121,11 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
       verified.clear();
     },
     look: (root, context) => lookAtKeys(root, parts, context),
-    verify: async (presented, context) => {
-      try {
-        const parsed = parsePresented(presented);
-        return await route(parsed, [...loaded.values()]).verifyParsed(parsed, context);
-      } catch (error) {
-        throw invalidIdentity(error);
-      }
-    },
+    verify: (presented, context) => verifyBy(presented, false, context),
+    verifyClient: (assertion, context) =>
+      verifyClient(assertion, options.issuer, (token) =>
+        verifyBy({ kind: "jwt", token }, assertion.type === "jwt-bearer", context),
+      ),
   };
 }
 
@@ -137,7 +154,8 @@ function load(
   const digest = `${root.kind} ${JSON.stringify(root.config)}`;
   if (before?.digest === digest) return before;
   try {
-    return { digest, kind: root.kind, verifier: createVerifier(root, ownIssuer, parts) };
+    const verifier = createVerifier(root, ownIssuer, parts);
+    return { digest, kind: root.kind, isClient: root.config["client"] === true, verifier };
   } catch (error) {
     parts.log.error("a trust root cannot be used", { trustRoot: root.name }, error);
     return null;

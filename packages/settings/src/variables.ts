@@ -88,6 +88,13 @@ export const VARIABLES = {
       "Whether a broker without a certificate may listen beyond loopback although no trusted proxy " +
       "with TLS is named: where the network itself lets nobody else read, such as a container's.",
   }),
+  certificateBoundTokens: flag("MAYFLY_CERTIFICATE_BOUND_TOKENS", {
+    readers: ["broker"],
+    meaning:
+      "Whether a task that is opened over mTLS, without a DPoP proof, is bound to the client's " +
+      "certificate (RFC 8705). Its tokens then need that very certificate: where certificates " +
+      "rotate more often than tasks end, use DPoP.",
+  }),
   dpopNonces: flag("MAYFLY_DPOP_NONCES", {
     readers: ["broker"],
     meaning:

@@ -55,6 +55,14 @@ export const ERROR_CODES = {
       "of an identity provider that is registered there. Why this one was refused is in the " +
       "broker's log, under the trace id.",
   },
+  invalid_client: {
+    status: 401,
+    oauth: "invalid_client",
+    meaning: "The client is not one that this installation knows, by what it authenticates with.",
+    todo:
+      "Send a fresh assertion whose only audience is the broker's issuer: a JWT-SVID as " +
+      "jwt-spiffe. The cause is in the broker's log, under the trace id.",
+  },
   invalid_dpop_proof: {
     status: 401,
     oauth: "invalid_dpop_proof",

@@ -81,6 +81,32 @@ export type PresentedIdentity =
   /** DER certificates, leaf first; the TLS layer proved possession of the leaf's key. */
   | { readonly kind: "x509"; readonly chain: readonly Uint8Array[] };
 
+/** With which tokens may be signed, where a trust root names no fewer: none is symmetric. */
+export const TOKEN_ALGORITHMS = [
+  "RS256",
+  "RS384",
+  "RS512",
+  "ES256",
+  "ES384",
+  "ES512",
+  "PS256",
+  "PS384",
+  "PS512",
+  "EdDSA",
+] as const;
+
+/** How a client authenticates itself, RFC 7521 section 4.2. */
+export interface ClientAssertion {
+  /**
+   * `jwt-spiffe`: a JWT-SVID, as draft-ietf-oauth-spiffe-client-auth has it. `jwt-bearer`: signed
+   * with the key of a client that is registered (RFC 7523). Neither is taken for the other.
+   */
+  readonly type: "jwt-spiffe" | "jwt-bearer";
+  readonly token: Secret;
+  /** The `client_id` that the request names, which must be the assertion's; or null. */
+  readonly clientId: string | null;
+}
+
 /** Turns what is presented into who it is. One per trust root, never one per vendor. */
 export interface IdentityVerifier {
   readonly name: TrustRootName;
@@ -150,6 +176,11 @@ export interface TrustRoots {
   look(root: TrustRoot, context: CallContext): Promise<TrustRootLook>;
   /** A5. An identity that no enabled root claims is refused before any fetch. */
   verify(presented: PresentedIdentity, context: CallContext): Promise<VerifiedIdentity>;
+  /**
+   * A7. Who a client is, by an assertion whose audience is the broker's issuer and nothing else,
+   * whatever its trust root allows of other tokens.
+   */
+  verifyClient(assertion: ClientAssertion, context: CallContext): Promise<VerifiedIdentity>;
 }
 
 /** The only outbound HTTP: deadline, size cap, redirect and address policy. Port of `net`. */

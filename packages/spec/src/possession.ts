@@ -18,6 +18,12 @@ export function keyBindingOf(confirmation: string | null): KeyBinding {
   return confirmation.startsWith(CERTIFICATE_CONFIRMATION) ? "certificate" : "dpop";
 }
 
+/** The `cnf` claim that says the same. */
+export const confirmationClaim = (confirmation: string): Readonly<Record<string, string>> =>
+  keyBindingOf(confirmation) === "certificate"
+    ? { "x5t#S256": confirmation.slice(CERTIFICATE_CONFIRMATION.length) }
+    : { jkt: confirmation };
+
 /** The key whose possession a request proved. */
 export interface ProvenKey {
   /** As tasks keep it and task tokens bear it. */

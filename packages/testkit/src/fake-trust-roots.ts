@@ -84,6 +84,14 @@ export function createFakeTrustRoots(options: {
       .map((root) => createFakeVerifier(root, options.issuer));
   };
   replace(options.roots ?? []);
+  const verify: TrustRoots["verify"] = async (presented, context) => {
+    const claiming = verifiers.filter((verifier) => verifier.claims(presented));
+    const [only] = claiming;
+    if (only === undefined || claiming.length > 1) throw refused("no one root claims it");
+    const identity = await only.verify(presented, context);
+    if (!verifiers.includes(only)) throw refused("the root was removed");
+    return identity;
+  };
   return {
     parse: (name, kind, config) => {
       const { issuer, maxAge, oneTime, initiators, administrators } = readConfig(name, config);
@@ -115,12 +123,12 @@ export function createFakeTrustRoots(options: {
       const keys = [{ kid: issuer, algorithms: ["fake"] }];
       return { source: "configuration", fetched: false, keys, maxAgeSeconds: null, problem: null };
     },
-    verify: async (presented, context) => {
-      const claiming = verifiers.filter((verifier) => verifier.claims(presented));
-      const [only] = claiming;
-      if (only === undefined || claiming.length > 1) throw refused("no one root claims it");
-      const identity = await only.verify(presented, context);
-      if (!verifiers.includes(only)) throw refused("the root was removed");
+    verify,
+    verifyClient: async ({ type, token, clientId }, context) => {
+      const identity = await verify({ kind: "jwt", token }, context);
+      const { kind, subject } = identity.workload;
+      if (type !== "jwt-spiffe" || kind !== "spiffe") throw refused("kind");
+      if (clientId !== null && clientId !== subject) throw refused("client_id");
       return identity;
     },
   };

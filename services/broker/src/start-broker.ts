@@ -166,7 +166,7 @@ async function listen(
     tracer: parts.tracer,
     meter,
     admission,
-    settings: { issuer: settings.issuer },
+    settings,
     fileSchemas: fileSchemas(BACKEND_TYPES),
     setUp: {
       unsafeSettings: parts.unsafeSettings,

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Clock, ProcessSignals, Surroundings } from "../surroundings.ts";
 import { systemClock } from "../system-clock.ts";
+import { makeKey, sha256 } from "../web-crypto.ts";
 
 export interface TestSurroundings extends Surroundings {
   readonly warnings: readonly Error[];
@@ -26,6 +27,8 @@ export function testSurroundings(
     clock: more.clock ?? systemClock,
     // The same each time: jitter is no part of what is tested.
     randomBytes: (count) => new Uint8Array(count).fill(128),
+    makeKey,
+    sha256,
     fetch: more.fetch ?? ((url, init) => fetch(url, init)),
     variable: (name) => variables[name],
     readFile: (path) => readFile(path, "utf8"),

@@ -10,7 +10,7 @@ import { authenticateTask, requireActive } from "../authenticate-task.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { isSameWorkload } from "../same-workload.ts";
 import { sha256Hex } from "../sha256-hex.ts";
-import { verifyDelegated, verifyIdentity } from "../verify-identity.ts";
+import { verifyClient, verifyDelegated, verifyIdentity } from "../verify-identity.ts";
 import type { ExchangeRequest } from "./exchange-request.ts";
 
 /** Who sent the exchange. Everything after this may write rows; nothing before it does. */
@@ -29,18 +29,29 @@ export type Caller =
       readonly actor: VerifiedIdentity | null;
     };
 
-/** Step 2. Throws `invalid_identity`, `unauthenticated` or `task_ended`. */
+/**
+ * Step 2. However the request shows who asks, one form comes out of it. Throws `invalid_client`,
+ * `invalid_identity`, `unauthenticated` or `task_ended`.
+ */
 export async function authenticate(
   parts: CoreParts,
-  request: Pick<ExchangeRequest, "subject" | "actor">,
+  request: Pick<ExchangeRequest, "subject" | "actor" | "client">,
   context: CallContext,
 ): Promise<Caller> {
   const { subject } = request;
-  const actor =
+  const client = request.client ?? null;
+  const sender = client === null ? null : await verifyClient(parts, client, context);
+  const named =
     request.actor === null
       ? null
       : await standingAt("actor_token", verifyIdentity(parts, request.actor, context));
+  if (named !== null && sender !== null) requireOne(named, sender);
+  const actor = named ?? sender;
   switch (subject.kind) {
+    case "client": {
+      if (sender === null) throw new BrokerError("invalid_client", "No client is authenticated.");
+      return { kind: "identity", identity: sender, initiator: null };
+    }
     case "identity": {
       const { presented } = subject;
       if (actor === null) {
@@ -51,6 +62,11 @@ export async function authenticate(
         return { kind: "identity", identity, initiator: null };
       }
       const proven = await standingAt("subject_token", verifyInitiator(parts, presented, context));
+      // The client's own token as the subject: it acts for itself.
+      const isAlone = (proven.delegation?.actors.length ?? 0) === 0;
+      if (named === null && isAlone && isSameWorkload(actor.workload, proven.workload)) {
+        return { kind: "identity", identity: proven, initiator: null };
+      }
       requireTwo(actor, proven);
       requireForInitiators(proven);
       requireMayAct(actor, proven);
@@ -65,9 +81,21 @@ export async function authenticate(
       const { task, claims } = await authenticateTask(parts, subject.token, context);
       requireActive(parts, task);
       const tokenSha256 = sha256Hex(subject.token.expose("crypto"));
-      return { kind: "task_token", task, claims, tokenSha256, actor };
+      const isHolder =
+        named === null && actor !== null && isSameWorkload(actor.workload, task.workload);
+      return { kind: "task_token", task, claims, tokenSha256, actor: isHolder ? null : actor };
     }
   }
+}
+
+/** Who sends the request and whom it names as the actor are one, or one of them is not true. */
+function requireOne(actor: VerifiedIdentity, client: VerifiedIdentity): void {
+  if (isSameWorkload(actor.workload, client.workload)) return;
+  throw new BrokerError(
+    "invalid_request",
+    "The actor token is another workload's than the client's assertion.",
+    { where: "actor_token" },
+  );
 }
 
 /** Of two tokens, which one was refused; never why. */

@@ -1,5 +1,6 @@
 import type {
   BackendCapabilities,
+  ClientAssertion,
   InstantMs,
   Issued,
   JsonObject,
@@ -11,6 +12,8 @@ import type {
 } from "@mayfly/spec";
 
 export type ExchangeSubject =
+  /** The client itself: `client` of the request is there, and nothing else says who asks. */
+  | { readonly kind: "client" }
   /** Opens a task, or proves identity afresh for one that is open. */
   | { readonly kind: "identity"; readonly presented: PresentedIdentity }
   /** Draws on an open task, or opens a child of it. */
@@ -20,6 +23,8 @@ export interface ExchangeRequest {
   readonly subject: ExchangeSubject;
   /** Who acts, when the subject is another: an initiator's token, or a parent's task token. */
   readonly actor: PresentedIdentity | null;
+  /** Who sends it, where it authenticates itself: the actor, where no other is named. */
+  readonly client?: ClientAssertion | null;
   /** The one object of `authorization_details`: strict JSON already, without duplicate keys. */
   readonly details: unknown;
   readonly idempotency: { readonly key: string; readonly bodySha256: string } | null;

@@ -60,7 +60,7 @@ const workloadOf = (ask: Ask): Workload =>
 /** Steps 2 and 3: who asks for what, under one view of the catalog. */
 export async function understand(
   parts: CoreParts,
-  request: Pick<ExchangeRequest, "subject" | "actor" | "details">,
+  request: Pick<ExchangeRequest, "subject" | "actor" | "client" | "details">,
   context: CallContext,
 ): Promise<{ readonly view: CatalogView; readonly ask: Ask }> {
   const { tracer, settings } = parts.ports;

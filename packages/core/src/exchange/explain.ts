@@ -47,7 +47,7 @@ export interface ExplainedCredential {
 /** What the exchange would give, or why not: its steps 2 to 5. Reserves, mints, records nothing. */
 export async function explain(
   parts: CoreParts,
-  request: Pick<ExchangeRequest, "subject" | "actor" | "details">,
+  request: Pick<ExchangeRequest, "subject" | "actor" | "client" | "details">,
   context: CallContext,
 ): Promise<Explanation> {
   // Nothing later would notice that the catalog moved.

@@ -8,7 +8,7 @@ const KEPT_FOR_ENDS = 128;
 
 /** Of these nothing is ever refused for who, or how many, others there are. */
 const ENDS =
-  /^\/v1\/(?:tasks\/(?:kill|[^/]+\/(?:complete|fail|cancel|kill|heartbeat))|leases\/(?:[^/]+\/)?end)$/;
+  /^\/revoke$|^\/v1\/(?:tasks\/(?:kill|[^/]+\/(?:complete|fail|cancel|kill|heartbeat))|leases\/(?:[^/]+\/)?end)$/;
 export const isEnding = (path: string): boolean => ENDS.test(path);
 /** Says only that the process runs, and costs nothing. */
 const FREE = "/healthz";

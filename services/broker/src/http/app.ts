@@ -18,6 +18,7 @@ import { administrationRoutes } from "./routes/administration.ts";
 import { diagnosisRoutes, type SetUp } from "./routes/diagnosis.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes, type ReadinessCheck } from "./routes/health.ts";
+import { introspectionRoutes } from "./routes/introspection.ts";
 import { keyRoutes } from "./routes/keys.ts";
 import { leaseRoutes, ledgerRoutes } from "./routes/leases.ts";
 import { ledgerExportRoutes } from "./routes/ledger-export.ts";
@@ -58,6 +59,7 @@ export function createApp(ports: AppPorts): Hono<Env> {
   // each test that calls it compares what it answers with that entry (testing/check-answers).
   tokenRoutes(app, ports);
   explainRoutes(app, ports);
+  introspectionRoutes(app, ports);
   taskRoutes(app, ports);
   leaseRoutes(app, ports);
   ledgerRoutes(app, ports);

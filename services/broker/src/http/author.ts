@@ -84,6 +84,18 @@ export async function taskFor(
   });
 }
 
+/** As {@link taskFor} for `read`, where a stranger is answered and not refused. */
+export async function mayReadTask(ports: WithTasks, caller: Caller, task: Task): Promise<boolean> {
+  if (await owns(ports.tasks, caller, task)) return true;
+  try {
+    const resource = taskResource(task.id, task);
+    return (await asAdministrator(ports, caller, "read", resource)) !== null;
+  } catch (error) {
+    if (BrokerError.is(error) && error.code === "denied") return false;
+    throw error;
+  }
+}
+
 /** Without a task (a restore), a lease is an administrator's. */
 export async function leaseFor(
   c: HttpContext,

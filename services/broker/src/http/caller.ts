@@ -10,7 +10,7 @@ import {
   type Workload,
 } from "@mayfly/spec";
 import type { Administrators } from "../administrators.ts";
-import { proveKey, type ProofPorts } from "./proven-key.ts";
+import { proveCertificate, proveKey, type ProofPorts } from "./proven-key.ts";
 import type { HttpContext } from "./request-scope.ts";
 
 /** Who calls one of our own APIs. */
@@ -59,7 +59,8 @@ export async function presentedIn(
 ): Promise<Presented> {
   const { isDpop, token } = authorizationOf(c.req.header("authorization"));
   if (isDpop) await proveKey(c, ports, token);
-  else if (c.req.header("dpop") !== undefined) {
+  else if (c.req.header("dpop") === undefined) proveCertificate(c);
+  else {
     throw new BrokerError("invalid_request", "A DPoP header needs a token that is sent as DPoP.", {
       where: "Authorization",
     });
@@ -97,7 +98,7 @@ export async function callerOf(c: HttpContext, ports: CallerPorts): Promise<Call
   }
 }
 
-const actorOf = (workload: Workload): Actor => ({
+export const actorOf = (workload: Workload): Actor => ({
   kind: "workload",
   name: workloadName(workload),
 });

@@ -1,4 +1,5 @@
 import { BrokerError, ERROR_CODES, type ErrorCode, type JsonObject, type Log } from "@mayfly/spec";
+import { PROTECTED_RESOURCE, wellKnown } from "./well-known.ts";
 
 export interface Answer {
   readonly status: number;
@@ -27,7 +28,9 @@ export function problemAnswer(
       ...NO_STORE,
       "Content-Type": "application/problem+json",
       ...retryAfter(error),
-      ...(entry.status === 401 ? { "WWW-Authenticate": challenges(error, algorithms) } : {}),
+      ...(entry.status === 401
+        ? { "WWW-Authenticate": challenges(error, issuer, algorithms) }
+        : {}),
     },
     body: {
       ...rest,
@@ -48,17 +51,20 @@ export function problemAnswer(
  * RFC 6750 section 3 and RFC 9449 section 7.1: how the request may be authenticated, and, where it
  * bore something, what was wrong with that.
  */
-function challenges(error: BrokerError, algorithms: readonly string[]): string {
+function challenges(error: BrokerError, issuer: string, algorithms: readonly string[]): string {
   const isOfProof = error.code === "invalid_dpop_proof" || error.code === "use_dpop_nonce";
-  const isBare = error.code === "unauthenticated" && error.where === "Authorization";
+  const isBare = error.where === "Authorization" && error.code !== "invalid_identity";
+  // RFC 9728 section 5.1.
+  const metadata = `, resource_metadata="${wellKnown(issuer, PROTECTED_RESOURCE)}"`;
   const ofToken = isOfProof || isBare ? "" : ', error="invalid_token"';
   const ofProof = isOfProof ? `, error="${error.code}"` : ofToken;
   const dpop = `DPoP realm="mayfly", algs="${algorithms.join(" ")}"${ofProof}`;
-  return `Bearer realm="mayfly"${ofToken}, ${dpop}`;
+  return `Bearer realm="mayfly"${ofToken}${metadata}, ${dpop}${metadata}`;
 }
 
 /** Codes for which the token endpoint does not answer 400 (RFC 6749 section 5.2; protocol ours). */
 const OAUTH_STATUS: Partial<Record<ErrorCode, number>> = {
+  invalid_client: 401,
   method_not_allowed: 405,
   too_large: 413,
   conflict: 409,
@@ -75,16 +81,37 @@ const OAUTH_STATUS: Partial<Record<ErrorCode, number>> = {
   internal: 500,
 };
 
+/** Where OAuth says how a refusal looks. */
+const OAUTH_PATHS: ReadonlySet<string> = new Set(["/token", "/introspect", "/revoke"]);
+export const answersOauth = (path: string): boolean => OAUTH_PATHS.has(path);
+
 /** The status at the token endpoint. */
 export const oauthStatus = (code: ErrorCode): number => OAUTH_STATUS[code] ?? 400;
 
 /** An OAuth error answer (RFC 6749 section 5.2) with our code and members beside it. */
-export function oauthAnswer(error: BrokerError, traceId: string): Answer {
+export function oauthAnswer(
+  error: BrokerError,
+  traceId: string,
+  /** Left out where there is no 401. */
+  issuer?: string,
+  algorithms: readonly string[] = [],
+): Answer {
   const entry = ERROR_CODES[error.code];
   const { hint, ...rest } = error.public;
+  const status = oauthStatus(error.code);
+  // RFC 6749 section 5.2: for who used the Authorization header, or nothing. Clients that see a
+  // challenge look no further, and of an assertion the body is what they need.
+  const isChallenged = status === 401 && !(error.where ?? "").startsWith("client_assertion");
   return {
-    status: oauthStatus(error.code),
-    headers: { ...NO_STORE, "Content-Type": "application/json", ...retryAfter(error) },
+    status,
+    headers: {
+      ...NO_STORE,
+      "Content-Type": "application/json",
+      ...retryAfter(error),
+      ...(isChallenged && issuer !== undefined
+        ? { "WWW-Authenticate": challenges(error, issuer, algorithms) }
+        : {}),
+    },
     body: {
       ...rest,
       error: entry.oauth,

@@ -10,12 +10,12 @@ import {
   type RemoteSpan,
   type Tracer,
 } from "@mayfly/spec";
-import { Crowded, EXCHANGE, type Admission } from "./admission.ts";
+import { Crowded, type Admission } from "./admission.ts";
 import type { ClientAddress } from "./client-address.ts";
 import { issuerPath, pathWithin } from "./issuer-path.ts";
 import { methodsAt } from "./methods-at.ts";
 import type { PeerCertificates } from "./peer-certificates.ts";
-import { knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.ts";
+import { answersOauth, knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.ts";
 import { knownMethod, type RequestMeter } from "./request-meter.ts";
 import { openCall, type Env, type HttpContext } from "./request-scope.ts";
 import type { SourcePace } from "./source-pace.ts";
@@ -31,7 +31,11 @@ export interface ShellPorts {
   readonly clientAddress: ClientAddress;
   readonly sourcePace: SourcePace;
   readonly peerCertificates: PeerCertificates;
-  readonly settings: { readonly issuer: string };
+  readonly settings: {
+    readonly issuer: string;
+    /** Whether a task opened over mTLS is bound to the certificate that was shown. */
+    readonly certificateBoundTokens: boolean;
+  };
   readonly dpop: Pick<DpopProofs, "algorithms" | "nonce">;
   /** From when the process was told to stop. */
   isStopping(): boolean;
@@ -175,10 +179,12 @@ function failed(c: HttpContext, error: unknown, ports: ShellPorts): Response {
           ports.log.child({ trace: traceId, path: routeOf(c), source: clientAddress ?? null }),
         );
   if (provesNothing(known)) ports.sourcePace.failed(clientAddress ?? null);
-  const answer: Answer =
-    c.req.path === EXCHANGE
-      ? oauthAnswer(known, traceId)
-      : problemAnswer(known, traceId, ports.settings.issuer, ports.dpop.algorithms);
+  const answer: Answer = (answersOauth(c.req.path) ? oauthAnswer : problemAnswer)(
+    known,
+    traceId,
+    ports.settings.issuer,
+    ports.dpop.algorithms,
+  );
   return new Response(JSON.stringify(answer.body), {
     status: answer.status,
     headers: { ...answer.headers },

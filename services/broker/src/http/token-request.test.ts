@@ -92,7 +92,7 @@ describe("the token endpoint", () => {
   );
 
   it.each([
-    ["another grant", { grant_type: "client_credentials" }, "unsupported_grant_type", "grant_type"],
+    ["another grant", { grant_type: "password" }, "unsupported_grant_type", "grant_type"],
     ["a refresh token", { subject_token_type: `${TYPE}refresh_token` }, "invalid_request"],
     ["SAML 1.1", { subject_token_type: `${TYPE}saml1` }, "invalid_request"],
     ["SAML 2.0", { subject_token_type: `${TYPE}saml2` }, "invalid_request"],

@@ -34,7 +34,7 @@ export function createBareEdge(ports: BareEdgePorts, name: string): Server {
   const pace = { failuresAtOnce: 200, failuresPerSecond: 20 };
   const sourcePace = createSourcePace(pace, ports);
   const around = { admission, sourcePace, clientAddress, meter: unmetered, isStopping };
-  const settings = { issuer: ISSUER };
+  const settings = { issuer: ISSUER, certificateBoundTokens: false };
   const dpop = { algorithms: [], nonce: () => null };
   const peerCertificates = (): null => null;
   const app = createShell({ ...ports, ...around, peerCertificates, settings, dpop });

@@ -118,6 +118,8 @@ export interface BenchOptions {
   readonly dpopNonces?: boolean;
   /** Default: no source is paced. */
   readonly sourcePace?: SourcePace;
+  /** Default: false. */
+  readonly certificateBoundTokens?: boolean;
   /** What each request is taken to have shown by mTLS. */
   readonly peerCertificates?: AppPorts["peerCertificates"];
   /** Default: ready. */
@@ -185,7 +187,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     clock,
     random,
     log,
-    settings: { issuer },
+    settings: { issuer, certificateBoundTokens: options.certificateBoundTokens ?? false },
     fileSchemas: fileSchemas([fake]),
     ...edgePorts(options, clock),
   };

@@ -88,6 +88,7 @@ const SECURITY: Readonly<Record<Caller, readonly JsonObject[]>> = {
   anyone: [],
   subject: [],
   administrator: [{ administrator: [] }],
+  client: [{}, { task: [] }, { boundTask: [] }, { workload: [] }, { administrator: [] }],
   owner: [{ task: [] }, { boundTask: [] }, { workload: [] }, { administrator: [] }],
 };
 

@@ -1,5 +1,5 @@
 import { ERROR_CODES, type ErrorCode } from "@mayfly/spec";
-import { oauthStatus } from "../problem.ts";
+import { answersOauth as answersOauthAt, oauthStatus } from "../problem.ts";
 import type { Operation } from "./operation.ts";
 
 const EVERY_ROUTE: readonly ErrorCode[] = ["invalid_request", "rate_limited", "busy", "internal"];
@@ -18,6 +18,7 @@ const BY_CALLER: Readonly<Record<Operation["caller"], readonly ErrorCode[]>> = {
   anyone: [],
   administrator: WITH_CREDENTIAL,
   owner: [...WITH_CREDENTIAL, "not_found"],
+  client: [],
   subject: [...PROOF, "ledger_unavailable"],
 };
 
@@ -36,9 +37,9 @@ export function errorCodesOf(operation: Operation): readonly ErrorCode[] {
 }
 const ALL = Object.keys(ERROR_CODES) as ErrorCode[];
 
-/** The token endpoint answers by RFC 6749 section 5.2, all others by RFC 9457. */
+/** OAuth's endpoints answer by RFC 6749 section 5.2, all others by RFC 9457. */
 export const answersOauth = (operation: Pick<Operation, "path">): boolean =>
-  operation.path === "/token";
+  answersOauthAt(operation.path);
 
 export const statusOf = (operation: Pick<Operation, "path">, code: ErrorCode): number =>
   answersOauth(operation) ? oauthStatus(code) : ERROR_CODES[code].status;

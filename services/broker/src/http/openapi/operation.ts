@@ -43,8 +43,11 @@ export interface Operation {
 
 type ObjectSchema = z.ZodObject<Readonly<Record<string, z.ZodType>>>;
 
-/** `subject`: the subject token of the form, no Authorization header. */
-export type Caller = "anyone" | "administrator" | "owner" | "subject";
+/**
+ * `subject`: the subject token of the form, no Authorization header. `client`: that header or a
+ * client's assertion in the form.
+ */
+export type Caller = "anyone" | "administrator" | "owner" | "subject" | "client";
 
 export interface RequestHeader {
   readonly name: string;

@@ -100,9 +100,9 @@ describe("the document takes what the parser takes, and refuses what it refuses"
         if (refusal === null) taken += 1;
         expect(disagreement(value, validate(value), refusal)).toBeNull();
       }),
-      { numRuns: 400 },
+      { numRuns: 1500 },
     );
-    expect(taken).toBeGreaterThan(50);
+    expect(taken).toBeGreaterThan(20);
   });
 });
 
@@ -117,8 +117,7 @@ const isForm = (value: Json): value is { readonly [name: string]: Json } =>
   !Array.isArray(value) &&
   Object.entries(value).every(
     ([name, member]) =>
-      name === "authorization_details" ||
-      (typeof member === "string" && (member !== "" || name === "subject_token")),
+      name === "authorization_details" || (typeof member === "string" && member !== ""),
   );
 
 /** As `/token` reads it, up to the descriptor: that one's forms are compared with its parser. */

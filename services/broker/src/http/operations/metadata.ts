@@ -5,6 +5,7 @@ import {
   fileSchemasAnswer,
   jwksAnswer,
   readinessAnswer,
+  resourceMetadataAnswer,
   serverMetadataAnswer,
 } from "../schemas/answers-metadata.ts";
 import { objectShape } from "../schemas/shapes.ts";
@@ -20,6 +21,17 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
     summary: "Where the token endpoint is and what it offers",
     description: "The issuer's path, if it has one, stands at the end (RFC 8414 section 3.1).",
     answers: { 200: json("The metadata.", serverMetadataAnswer) },
+    errors: ["not_found"],
+  },
+  {
+    ...by,
+    path: "/.well-known/oauth-protected-resource/*",
+    id: "resourceMetadata",
+    summary: "Whose tokens our own APIs take, and how they are sent",
+    description:
+      "A 401 names it as `resource_metadata`. The issuer's path stands at the end (RFC 9728 " +
+      "section 3.1).",
+    answers: { 200: json("The metadata.", resourceMetadataAnswer) },
     errors: ["not_found"],
   },
   {
@@ -100,6 +112,13 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
       200: json("They should.", readinessAnswer),
       503: json("They should not, now.", readinessAnswer),
     },
-    errors: ["unauthenticated", "invalid_identity", "ledger_unavailable", "backend_unavailable"],
+    errors: [
+      "unauthenticated",
+      "invalid_identity",
+      "invalid_dpop_proof",
+      "use_dpop_nonce",
+      "ledger_unavailable",
+      "backend_unavailable",
+    ],
   },
 ];

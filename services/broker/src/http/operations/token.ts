@@ -1,6 +1,13 @@
-import { json, type Operation } from "../openapi/operation.ts";
+import { empty, json, type Operation } from "../openapi/operation.ts";
 import { explanationAnswer } from "../schemas/answers-administration.ts";
-import { dpopProof, exchangeAnswer, exchangeForm, idempotencyKey } from "../schemas/token.ts";
+import {
+  dpopProof,
+  exchangeAnswer,
+  exchangeForm,
+  idempotencyKey,
+  introspectionAnswer,
+  tokenForm,
+} from "../schemas/token.ts";
 
 const REFUSALS = [
   "unsupported_grant_type",
@@ -8,6 +15,7 @@ const REFUSALS = [
   "invalid_scope",
   "invalid_task",
   "invalid_input",
+  "invalid_client",
   "invalid_identity",
   "not_found",
   "task_ended",
@@ -35,6 +43,16 @@ const headers = [
   },
 ] as const;
 
+const ofToken = { kind: "form", schema: tokenForm } as const;
+/** A client's assertion, or an Authorization header: OAuth's word for who fails is its own. */
+const CLIENT_ERRORS = [
+  "invalid_client",
+  "invalid_dpop_proof",
+  "use_dpop_nonce",
+  "backend_unavailable",
+  "ledger_unavailable",
+] as const;
+
 export const TOKEN_OPERATIONS: readonly Operation[] = [
   {
     method: "post",
@@ -43,8 +61,8 @@ export const TOKEN_OPERATIONS: readonly Operation[] = [
     tag: "exchange",
     summary: "Open a task, or draw on one, and get credentials",
     description:
-      "RFC 8693 token exchange with a task as RFC 9396 `authorization_details`. The secrets are in " +
-      "this reply and nowhere else.",
+      "RFC 8693 token exchange, or client_credentials (RFC 6749 section 4.4), with a task as RFC " +
+      "9396 `authorization_details`. The secrets are in this reply and nowhere else.",
     caller: "subject",
     headers,
     body,
@@ -63,5 +81,34 @@ export const TOKEN_OPERATIONS: readonly Operation[] = [
     body,
     answers: { 200: json("A verdict for each credential.", explanationAnswer) },
     errors: REFUSALS,
+  },
+  {
+    method: "post",
+    path: "/introspect",
+    id: "introspectToken",
+    tag: "exchange",
+    summary: "Say whether a task token counts, and what it says",
+    description:
+      "RFC 7662, for resource servers: who owns the task, or may `read` it by policy, is told. " +
+      "Everybody else learns of every token that it is not active.",
+    caller: "client",
+    body: ofToken,
+    answers: { 200: json("What it says.", introspectionAnswer) },
+    errors: [...CLIENT_ERRORS, "denied"],
+  },
+  {
+    method: "post",
+    path: "/revoke",
+    id: "revokeToken",
+    tag: "exchange",
+    summary: "End the task of a task token",
+    description:
+      "RFC 7009. Durable once it is answered: each credential below the task is due to be revoked. " +
+      "The token's holder needs no other authentication than its key, if it is bound. A token " +
+      "that never was, or of somebody else's task, is answered the same, without effect.",
+    caller: "client",
+    body: ofToken,
+    answers: { 200: empty("It counts no more, or never did.") },
+    errors: [...CLIENT_ERRORS, "not_found"],
   },
 ];

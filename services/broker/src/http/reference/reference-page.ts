@@ -83,6 +83,7 @@ const introduction = (issuer: string): Html => html`
 const WHO = {
   anyone: "Anyone",
   subject: "Whoever proves an identity or holds a task token, in the form itself",
+  client: "A client by its assertion in the form, or by the Authorization header",
   administrator: "An administrator",
   owner: "The task's holder, its workload, the owner of a task above it, or an administrator",
 } as const satisfies Readonly<Record<Operation["caller"], string>>;

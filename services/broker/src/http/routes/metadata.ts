@@ -1,33 +1,57 @@
-import type { Hono } from "hono";
-import { BrokerError } from "@mayfly/spec";
+import type { Context, Hono } from "hono";
+import { BrokerError, TOKEN_ALGORITHMS } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { issuerPath } from "../issuer-path.ts";
 import type { Env } from "../request-scope.ts";
+import { CLIENT_GRANT, GRANT } from "../schemas/token.ts";
+import { AUTHORIZATION_SERVER, PROTECTED_RESOURCE } from "../well-known.ts";
 
-const WELL_KNOWN = "/.well-known/oauth-authorization-server";
 const CACHED = { "Cache-Control": "public, max-age=300" } as const;
+const TYPES = ["mayfly-task"];
 
-/** RFC 8414 metadata and RFC 7517 keys. */
+/** RFC 8414 metadata, RFC 9728 metadata of our own APIs, and RFC 7517 keys. */
 export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {
-  const { issuer } = ports.settings;
-  const metadata = {
+  const { issuer, certificateBoundTokens } = ports.settings;
+  const algorithms = ports.dpop.algorithms;
+  const server = {
     issuer,
     token_endpoint: `${issuer}/token`,
+    introspection_endpoint: `${issuer}/introspect`,
+    revocation_endpoint: `${issuer}/revoke`,
     jwks_uri: `${issuer}/jwks`,
-    grant_types_supported: ["urn:ietf:params:oauth:grant-type:token-exchange"],
-    // The subject token proves the caller; no client authenticates apart from it.
-    token_endpoint_auth_methods_supported: ["none"],
-    dpop_signing_alg_values_supported: ports.dpop.algorithms,
-    authorization_details_types_supported: ["mayfly-task"],
+    grant_types_supported: [GRANT, CLIENT_GRANT],
+    // `none`: in an exchange the subject token proves the caller.
+    token_endpoint_auth_methods_supported: ["none", "spiffe_jwt", "private_key_jwt"],
+    token_endpoint_auth_signing_alg_values_supported: TOKEN_ALGORITHMS,
+    // RFC 8414 section 2 allows access token types beside the methods.
+    introspection_endpoint_auth_methods_supported: ["spiffe_jwt", "Bearer", "DPoP"],
+    // `none`: who holds the token may end its task.
+    revocation_endpoint_auth_methods_supported: ["none", "spiffe_jwt", "Bearer", "DPoP"],
+    dpop_signing_alg_values_supported: algorithms,
+    tls_client_certificate_bound_access_tokens: certificateBoundTokens,
+    authorization_details_types_supported: TYPES,
     // Required by RFC 8414 section 2 even for a server without an authorization endpoint.
     response_types_supported: [],
     service_documentation: `${issuer}/docs`,
   };
-  // Section 3.1: the well-known part stands before the issuer's path.
-  const path = `${WELL_KNOWN}${issuerPath(issuer)}`;
-  app.get(`${WELL_KNOWN}/*`, (c) => {
-    if (c.req.path === path) return c.json(metadata, 200, CACHED);
-    throw new BrokerError("not_found", "This broker is another issuer.");
-  });
+  const resource = {
+    resource: issuer,
+    authorization_servers: [issuer],
+    bearer_methods_supported: ["header"],
+    dpop_signing_alg_values_supported: algorithms,
+    tls_client_certificate_bound_access_tokens: certificateBoundTokens,
+    authorization_details_types_supported: TYPES,
+    resource_documentation: `${issuer}/docs`,
+  };
+  const serveAt = (wellKnown: string, metadata: typeof server | typeof resource): void => {
+    // Section 3.1 of both: the well-known part stands before the issuer's path.
+    const path = `${wellKnown}${issuerPath(issuer)}`;
+    app.get(`${wellKnown}/*`, (c: Context<Env>) => {
+      if (c.req.path === path) return c.json(metadata, 200, CACHED);
+      throw new BrokerError("not_found", "This broker is another issuer.");
+    });
+  };
+  serveAt(AUTHORIZATION_SERVER, server);
+  serveAt(PROTECTED_RESOURCE, resource);
   app.get("/jwks", async (c) => c.json(await ports.taskTokens.jwks(), 200, CACHED));
 }

@@ -11,17 +11,26 @@ import {
   Secret,
   type Actor,
   type CallContext,
+  type ClientAssertion,
   type Json,
   type JsonObject,
   type PresentedIdentity,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
+import { readClientAssertion } from "../client-assertion.ts";
 import { parseForm, type Form } from "../form.ts";
 import { proveKey } from "../proven-key.ts";
 import { readBody } from "../read-body.ts";
 import { whenLost } from "../reply-delivery.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
-import { GRANT, ISSUED_TYPE, TOKEN_CHARACTERS_MAX, TOKEN_TYPE } from "../schemas/token.ts";
+import {
+  CLIENT_GRANT,
+  GRANT,
+  ISSUED_TYPE,
+  OF_EXCHANGE,
+  TOKEN_CHARACTERS_MAX,
+  TOKEN_TYPE,
+} from "../schemas/token.ts";
 import { secondsLeft } from "../seconds-left.ts";
 import { parseStrictJson } from "../strict-json.ts";
 import { tokenTypeOf } from "../token-type.ts";
@@ -87,15 +96,14 @@ export const headersOf =
 export function readExchange(headers: Headers, body: string, issuer: string): ExchangeRequest {
   const form = parseForm(headers("content-type") ?? null, body);
   const grant = form.required("grant_type");
-  if (grant !== GRANT) {
+  if (grant !== GRANT && grant !== CLIENT_GRANT) {
     throw new BrokerError(
       "unsupported_grant_type",
-      `This endpoint offers the grant ${GRANT} only.`,
-      {
-        where: "grant_type",
-      },
+      `This endpoint offers the grants ${GRANT} and ${CLIENT_GRANT} only.`,
+      { where: "grant_type" },
     );
   }
+  const client = readClientAssertion(form);
   checkTarget(form, issuer);
   if (form.one("scope") !== null) {
     throw new BrokerError("invalid_scope", "There are no scopes here.", { where: "scope" });
@@ -107,11 +115,27 @@ export function readExchange(headers: Headers, body: string, issuer: string): Ex
     });
   }
   return {
-    subject: readSubject(form),
-    actor: readActor(form),
+    ...(grant === CLIENT_GRANT
+      ? { subject: ofClient(form, client), actor: null }
+      : { subject: readSubject(form), actor: readActor(form) }),
+    client,
     details: readDetails(form),
     idempotency: readIdempotency(headers, body),
   };
+}
+
+/** RFC 6749 section 4.4: the client asks for itself, and so must say who it is. */
+function ofClient(form: Form, client: ClientAssertion | null): ExchangeSubject {
+  const other = OF_EXCHANGE.find((name) => form.one(name) !== null);
+  if (other !== undefined) {
+    throw new BrokerError("invalid_request", `${other} is of the grant ${GRANT}.`, {
+      where: other,
+    });
+  }
+  if (client !== null) return { kind: "client" };
+  throw new BrokerError("invalid_client", `The grant ${CLIENT_GRANT} needs a client_assertion.`, {
+    where: "client_assertion",
+  });
 }
 
 /** `resource` and `audience` may name this broker alone (RFC 8693 section 2.1). */

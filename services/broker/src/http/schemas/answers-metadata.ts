@@ -7,13 +7,30 @@ export const serverMetadataAnswer = z
     token_endpoint: z.string(),
     jwks_uri: z.string(),
     grant_types_supported: z.array(z.string()),
+    introspection_endpoint: z.string(),
+    revocation_endpoint: z.string(),
     token_endpoint_auth_methods_supported: z.array(z.string()),
+    token_endpoint_auth_signing_alg_values_supported: z.array(z.string()),
+    introspection_endpoint_auth_methods_supported: z.array(z.string()),
+    revocation_endpoint_auth_methods_supported: z.array(z.string()),
     dpop_signing_alg_values_supported: z.array(z.string()),
+    tls_client_certificate_bound_access_tokens: z.boolean(),
     authorization_details_types_supported: z.array(z.string()),
     response_types_supported: z.array(z.string()),
     service_documentation: z.string(),
   })
   .meta({ id: "ServerMetadata", description: "RFC 8414 section 2." });
+export const resourceMetadataAnswer = z
+  .strictObject({
+    resource: z.string(),
+    authorization_servers: z.array(z.string()),
+    bearer_methods_supported: z.array(z.literal("header")),
+    dpop_signing_alg_values_supported: z.array(z.string()),
+    tls_client_certificate_bound_access_tokens: z.boolean(),
+    authorization_details_types_supported: z.array(z.string()),
+    resource_documentation: z.string(),
+  })
+  .meta({ id: "ResourceMetadata", description: "RFC 9728 section 2." });
 export const jwksAnswer = z
   .strictObject({ keys: z.array(z.record(z.string(), z.unknown())) })
   .meta({ id: "JsonWebKeySet", description: "RFC 7517." });

@@ -5,12 +5,21 @@ import { countShape, idShape, instantShape, nameShape, objectShape } from "./sha
 
 export const GRANT = "urn:ietf:params:oauth:grant-type:token-exchange";
 export const TOKEN_TYPE = "urn:ietf:params:oauth:token-type:";
+export const CLIENT_GRANT = "client_credentials";
+export const ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:";
+/** Below it. */
+export const ASSERTIONS = ["jwt-spiffe", "jwt-bearer"] as const;
 export const ISSUED_TYPE = `${TOKEN_TYPE}access_token`;
 export const TOKEN_CHARACTERS_MAX = 8 * 1024;
+export const CLIENT_ID_CHARACTERS_MAX = 2048;
 /** The longest deadline that `MAYFLY_TASK_SECONDS_MAX` may allow. */
 const TASK_SECONDS_LONGEST = 604_800;
 
 const identityType = z.enum([`${TOKEN_TYPE}jwt`, `${TOKEN_TYPE}id_token`]);
+const assertionType = z.enum([
+  `${ASSERTION_TYPE}${ASSERTIONS[0]}`,
+  `${ASSERTION_TYPE}${ASSERTIONS[1]}`,
+]);
 const token = z.string().min(1).max(TOKEN_CHARACTERS_MAX);
 const forms = taskDetailsForms({ taskSecondsMax: TASK_SECONDS_LONGEST });
 /** With `task` it draws on that task, without it opens one; with `parent`, a child task. */
@@ -29,19 +38,40 @@ export const detailsSchema = z.union([
   }),
 ]);
 
+/** What a client that asks for itself does not send. */
+export const OF_EXCHANGE = [
+  "subject_token",
+  "subject_token_type",
+  "actor_token",
+  "actor_token_type",
+] as const;
+
 /**
  * The form of `/token` and `/v1/explain`, as `readExchange` reads it. A parameter without a value
  * counts as absent, and an unknown one is ignored (RFC 6749 section 3.2).
  */
 export const exchangeForm = z
   .looseObject({
-    grant_type: z.literal(GRANT),
-    subject_token: token.meta({ description: "An identity token, or a task token." }),
-    subject_token_type: z.enum([...identityType.options, ISSUED_TYPE]),
+    grant_type: z.enum([GRANT, CLIENT_GRANT]),
+    subject_token: token
+      .optional()
+      .meta({ description: "An identity token, or a task token; of an exchange alone." }),
+    subject_token_type: z.enum([...identityType.options, ISSUED_TYPE]).optional(),
     actor_token: token
       .optional()
       .meta({ description: "The child's own identity, where a parent opens a task for another." }),
     actor_token_type: identityType.optional(),
+    client_assertion: token.optional().meta({
+      description:
+        "A JWT-SVID, or a registered client's own JWT, whose only audience is the broker's " +
+        "issuer: the client that acts for itself, or the actor of an exchange.",
+    }),
+    client_assertion_type: assertionType.optional(),
+    client_id: z
+      .string()
+      .max(CLIENT_ID_CHARACTERS_MAX)
+      .optional()
+      .meta({ description: "The assertion's subject, if given." }),
     requested_token_type: z.literal(ISSUED_TYPE).optional(),
     audience: z.string().optional().meta({ description: "The broker's issuer, if given." }),
     resource: z.string().optional().meta({ description: "The broker's issuer, if given." }),
@@ -51,13 +81,78 @@ export const exchangeForm = z
       .meta({ description: "As JSON; RFC 9396 section 2. Exactly one task." }),
   })
   .meta({
-    dependentRequired: { actor_token: ["actor_token_type"], actor_token_type: ["actor_token"] },
+    dependentRequired: {
+      actor_token: ["actor_token_type"],
+      actor_token_type: ["actor_token"],
+      client_assertion: ["client_assertion_type"],
+      client_assertion_type: ["client_assertion"],
+    },
+    allOf: [
+      {
+        oneOf: [
+          {
+            properties: { grant_type: { const: GRANT } },
+            required: ["subject_token", "subject_token_type"],
+          },
+          {
+            properties: {
+              grant_type: { const: CLIENT_GRANT },
+              ...Object.fromEntries(OF_EXCHANGE.map((name) => [name, false])),
+            },
+            required: ["client_assertion"],
+          },
+        ],
+      },
+    ],
   });
 
 export const idempotencyKey = z
   .string()
   .regex(/^[\x21-\x2b\x2d-\x7e]{1,255}$/)
   .meta({ description: "1 to 255 visible ASCII characters without a comma." });
+
+/** What `/introspect` and `/revoke` read. */
+export const tokenForm = z
+  .looseObject({
+    token: token.meta({ description: "A task token; anything else is one that never was." }),
+    token_type_hint: z.string().optional().meta({ description: "Not needed." }),
+    client_assertion: token.optional(),
+    client_assertion_type: assertionType.optional(),
+    client_id: z.string().max(CLIENT_ID_CHARACTERS_MAX).optional(),
+  })
+  .meta({
+    dependentRequired: {
+      client_assertion: ["client_assertion_type"],
+      client_assertion_type: ["client_assertion"],
+    },
+  });
+
+export const introspectionAnswer = z
+  .union([
+    z.strictObject({ active: z.literal(false) }),
+    z.strictObject({
+      active: z.literal(true),
+      iss: z.string(),
+      aud: z.string(),
+      sub: z.string().meta({ description: "The workload's name." }),
+      client_id: z.string(),
+      iat: countShape,
+      exp: countShape,
+      jti: z.string(),
+      token_type: z.enum(["Bearer", "DPoP"]),
+      cnf: z
+        .union([z.strictObject({ jkt: z.string() }), z.strictObject({ "x5t#S256": z.string() })])
+        .optional()
+        .meta({
+          description:
+            "The thumbprint of the key (RFC 7638), or of the certificate (RFC 8705), that it is " +
+            "bound to.",
+        }),
+      task: idShape("task"),
+      authorization_details: z.array(objectShape).meta({ description: "The task as granted." }),
+    }),
+  ])
+  .meta({ id: "Introspection", description: "RFC 7662 section 2.2." });
 
 export const dpopProof = z
   .string()
