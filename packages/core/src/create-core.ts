@@ -1,7 +1,7 @@
 import type {
   BackendId,
   CallContext,
-  ClientAssertion,
+  ClientAuthentication,
   Lease,
   PresentedIdentity,
   Secret,
@@ -52,7 +52,7 @@ export interface Core extends Administration {
     context: CallContext,
   ): Promise<VerifiedIdentity>;
   /** Who a client is that authenticates itself. Throws `invalid_client`. */
-  authenticateClient(assertion: ClientAssertion, context: CallContext): Promise<VerifiedIdentity>;
+  authenticateClient(client: ClientAuthentication, context: CallContext): Promise<VerifiedIdentity>;
   /** Of a task token that somebody else sent; null for what is none. */
   introspect(token: Secret, context: CallContext): Promise<IntrospectedToken | null>;
   heartbeat(proof: HeartbeatProof, context: CallContext): Promise<HeartbeatReply>;

@@ -1,7 +1,7 @@
 import {
   BrokerError,
   type CallContext,
-  type ClientAssertion,
+  type ClientAuthentication,
   type PresentedIdentity,
   type Task,
   type VerifiedIdentity,
@@ -52,15 +52,15 @@ export async function verifyDelegated(
 /** Who a client is. Throws `invalid_client` for what no trust root vouches for. */
 export async function verifyClient(
   parts: CoreParts,
-  assertion: ClientAssertion,
+  client: ClientAuthentication,
   context: CallContext,
 ): Promise<VerifiedIdentity> {
   const { trustRoots } = parts.ports;
-  const verified = verifiedNow(parts, () => trustRoots.verifyClient(assertion, context));
+  const verified = verifiedNow(parts, () => trustRoots.verifyClient(client, context));
   const identity = await verified.then(alone).catch((error: unknown) => {
     if (!BrokerError.is(error) || error.code !== "invalid_identity") throw error;
     throw new BrokerError("invalid_client", "The client could not be authenticated.", {
-      where: "client_assertion",
+      where: client.type === "spiffe-x509" ? "client_id" : "client_assertion",
       cause: error.cause,
     });
   });

@@ -122,9 +122,9 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
     },
     look: (root, context) => lookAtKeys(root, parts, context),
     verify: (presented, context) => verifyBy(presented, false, context),
-    verifyClient: (assertion, context) =>
-      verifyClient(assertion, options.issuer, (token) =>
-        verifyBy({ kind: "jwt", token }, assertion.type === "jwt-bearer", context),
+    verifyClient: (client, context) =>
+      verifyClient(client, options.issuer, (presented, isOfClient) =>
+        verifyBy(presented, isOfClient, context),
       ),
   };
 }

@@ -1,17 +1,49 @@
-import type { ClientAssertion, Secret, VerifiedIdentity } from "@mayfly/spec";
+import type {
+  ClientAssertion,
+  ClientAuthentication,
+  ClientCertificate,
+  PresentedIdentity,
+  VerifiedIdentity,
+} from "@mayfly/spec";
 import { checkAudience } from "./check-audience.ts";
 import { parseCompactJwt } from "./parse-compact-jwt.ts";
 import { invalidIdentity, Refusal } from "./refusal.ts";
+
+/** By the trust roots; `isOfClient`: by those of registered clients alone. */
+type Verify = (presented: PresentedIdentity, isOfClient: boolean) => Promise<VerifiedIdentity>;
+
+/** Throws `invalid_identity`. */
+export const verifyClient = (
+  client: ClientAuthentication,
+  issuer: string,
+  verify: Verify,
+): Promise<VerifiedIdentity> =>
+  client.type === "spiffe-x509"
+    ? byCertificate(client, verify)
+    : byAssertion(client, issuer, verify);
+
+/**
+ * draft-ietf-oauth-spiffe-client-auth section 3.2: `client_id` is required, so that nobody is taken
+ * for a client by a connection that was made for something else.
+ */
+async function byCertificate(
+  { chain, clientId }: ClientCertificate,
+  verify: Verify,
+): Promise<VerifiedIdentity> {
+  const identity = await verify({ kind: "x509", chain }, false);
+  if (identity.workload.subject === clientId) return identity;
+  throw refused("subject", "client_id is not the certificate's SPIFFE ID");
+}
 
 /**
  * draft-ietf-oauth-spiffe-client-auth section 3.1, and the audience rule of
  * draft-ietf-oauth-rfc7523bis: a token that is addressed to more than the issuer could be passed on
  * by whoever else is named, and one for the token endpoint's URL is for any server that claims it.
  */
-export async function verifyClient(
-  { type, token, clientId }: ClientAssertion,
+async function byAssertion(
+  { type, token, clientId, chain }: ClientAssertion,
   issuer: string,
-  verify: (token: Secret) => Promise<VerifiedIdentity>,
+  verify: Verify,
 ): Promise<VerifiedIdentity> {
   // Of the very bytes that are verified below; nothing is trusted before.
   try {
@@ -19,7 +51,7 @@ export async function verifyClient(
   } catch (error) {
     throw invalidIdentity(error);
   }
-  const identity = await verify(token);
+  const identity = await verify({ kind: "jwt", token }, type === "jwt-bearer");
   const { kind, subject } = identity.workload;
   if (type === "jwt-spiffe" && kind !== "spiffe") {
     throw refused("type", "the assertion is no JWT-SVID");
@@ -27,7 +59,22 @@ export async function verifyClient(
   if (clientId !== null && clientId !== subject) {
     throw refused("subject", "client_id is not the assertion's subject");
   }
+  if (kind === "spiffe" && chain !== null && chain !== undefined) {
+    await requireNoOther(identity, chain, verify);
+  }
   return identity;
+}
+
+/** Of two SVIDs of one request that name two workloads, one is somebody else's. */
+async function requireNoOther(
+  { workload }: VerifiedIdentity,
+  chain: readonly Uint8Array[],
+  verify: Verify,
+): Promise<void> {
+  // A certificate that no trust root vouches for is there for something else.
+  const other = await verify({ kind: "x509", chain }, false).catch(() => null);
+  if (other === null || other.workload.subject === workload.subject) return;
+  throw refused("subject", "the assertion and the certificate are of two workloads");
 }
 
 const refused = (reason: Refusal["reason"], detail: string) =>

@@ -95,7 +95,19 @@ export const TOKEN_ALGORITHMS = [
   "EdDSA",
 ] as const;
 
-/** How a client authenticates itself, RFC 7521 section 4.2. */
+/** How a client authenticates itself. */
+export type ClientAuthentication = ClientAssertion | ClientCertificate;
+
+/** draft-ietf-oauth-spiffe-client-auth section 3.2: an X509-SVID by mTLS. */
+export interface ClientCertificate {
+  readonly type: "spiffe-x509";
+  /** As {@link PresentedIdentity} has it. */
+  readonly chain: readonly Uint8Array[];
+  /** The certificate's SPIFFE ID, which the request has to name. */
+  readonly clientId: string;
+}
+
+/** RFC 7521 section 4.2. */
 export interface ClientAssertion {
   /**
    * `jwt-spiffe`: a JWT-SVID, as draft-ietf-oauth-spiffe-client-auth has it. `jwt-bearer`: signed
@@ -105,6 +117,8 @@ export interface ClientAssertion {
   readonly token: Secret;
   /** The `client_id` that the request names, which must be the assertion's; or null. */
   readonly clientId: string | null;
+  /** What the connection showed by mTLS: not to be another client's X509-SVID. */
+  readonly chain?: readonly Uint8Array[] | null;
 }
 
 /** Turns what is presented into who it is. One per trust root, never one per vendor. */
@@ -180,7 +194,7 @@ export interface TrustRoots {
    * A7. Who a client is, by an assertion whose audience is the broker's issuer and nothing else,
    * whatever its trust root allows of other tokens.
    */
-  verifyClient(assertion: ClientAssertion, context: CallContext): Promise<VerifiedIdentity>;
+  verifyClient(client: ClientAuthentication, context: CallContext): Promise<VerifiedIdentity>;
 }
 
 /** The only outbound HTTP: deadline, size cap, redirect and address policy. Port of `net`. */

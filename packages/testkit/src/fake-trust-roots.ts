@@ -124,7 +124,9 @@ export function createFakeTrustRoots(options: {
       return { source: "configuration", fetched: false, keys, maxAgeSeconds: null, problem: null };
     },
     verify,
-    verifyClient: async ({ type, token, clientId }, context) => {
+    verifyClient: async (client, context) => {
+      if (client.type === "spiffe-x509") throw refused("kind");
+      const { type, token, clientId } = client;
       const identity = await verify({ kind: "jwt", token }, context);
       const { kind, subject } = identity.workload;
       if (type !== "jwt-spiffe" || kind !== "spiffe") throw refused("kind");

@@ -1,6 +1,6 @@
 import type {
   BackendCapabilities,
-  ClientAssertion,
+  ClientAuthentication,
   InstantMs,
   Issued,
   JsonObject,
@@ -24,7 +24,7 @@ export interface ExchangeRequest {
   /** Who acts, when the subject is another: an initiator's token, or a parent's task token. */
   readonly actor: PresentedIdentity | null;
   /** Who sends it, where it authenticates itself: the actor, where no other is named. */
-  readonly client?: ClientAssertion | null;
+  readonly client?: ClientAuthentication | null;
   /** The one object of `authorization_details`: strict JSON already, without duplicate keys. */
   readonly details: unknown;
   readonly idempotency: { readonly key: string; readonly bodySha256: string } | null;

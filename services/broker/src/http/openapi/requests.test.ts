@@ -128,7 +128,8 @@ function refusalOfForm(form: { readonly [name: string]: Json }): string | null {
   if (details !== undefined) body.set("authorization_details", JSON.stringify(details));
   const headers = new Headers({ "content-type": "application/x-www-form-urlencoded" });
   try {
-    const read = readExchange((name) => headers.get(name) ?? undefined, body.toString(), ISSUER);
+    const ofHeaders = (name: string): string | undefined => headers.get(name) ?? undefined;
+    const read = readExchange(ofHeaders, body.toString(), ISSUER, () => [new Uint8Array()]);
     return refusalOf(exchangeForm.shape.authorization_details, [read.details]);
   } catch (error) {
     if (BrokerError.is(error)) return error.message;

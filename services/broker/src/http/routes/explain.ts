@@ -10,7 +10,12 @@ import { aboutSubject, headersOf, readExchange, TOKEN_BODY_BYTES_MAX } from "./t
 export function explainRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.post("/v1/explain", async (c) => {
     const body = await readBody(c, TOKEN_BODY_BYTES_MAX);
-    const request = readExchange(headersOf(c), body, ports.settings.issuer);
+    const request = readExchange(
+      headersOf(c),
+      body,
+      ports.settings.issuer,
+      c.get("peerCertificates"),
+    );
     await proveKey(c, ports, null);
     const explanation = await aboutSubject(ports.core.explain(request, c.get("call")));
     return c.json(explanationView(explanation), 200, { "Cache-Control": "no-store" });

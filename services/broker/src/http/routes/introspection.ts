@@ -4,7 +4,7 @@ import { BrokerError, confirmationClaim, Secret, type JsonObject } from "@mayfly
 import type { AppPorts } from "../app.ts";
 import { mayReadTask } from "../author.ts";
 import { actorOf, callerOf, owns, type Caller } from "../caller.ts";
-import { readClientAssertion } from "../client-assertion.ts";
+import { readClient } from "../client-authentication.ts";
 import { parseForm, type Form } from "../form.ts";
 import { proveKey } from "../proven-key.ts";
 import { readBody } from "../read-body.ts";
@@ -69,9 +69,9 @@ function tokenOf(form: Form): Secret {
   return Secret.of(token);
 }
 
-/** Who sends it: by a client's assertion, or the Authorization header. Null: by neither. */
+/** Who sends it, as a client or by the Authorization header. Null: by neither. */
 async function senderOf(c: HttpContext, form: Form, ports: AppPorts): Promise<Caller | null> {
-  const client = readClientAssertion(form);
+  const client = readClient(form, c.get("peerCertificates"));
   if (client === null) {
     return c.req.header("authorization") === undefined ? null : asClient(callerOf(c, ports));
   }

@@ -21,12 +21,18 @@ export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {
     jwks_uri: `${issuer}/jwks`,
     grant_types_supported: [GRANT, CLIENT_GRANT],
     // `none`: in an exchange the subject token proves the caller.
-    token_endpoint_auth_methods_supported: ["none", "spiffe_jwt", "private_key_jwt"],
+    token_endpoint_auth_methods_supported: ["none", "spiffe_jwt", "spiffe_x509", "private_key_jwt"],
     token_endpoint_auth_signing_alg_values_supported: TOKEN_ALGORITHMS,
     // RFC 8414 section 2 allows access token types beside the methods.
-    introspection_endpoint_auth_methods_supported: ["spiffe_jwt", "Bearer", "DPoP"],
+    introspection_endpoint_auth_methods_supported: ["spiffe_jwt", "spiffe_x509", "Bearer", "DPoP"],
     // `none`: who holds the token may end its task.
-    revocation_endpoint_auth_methods_supported: ["none", "spiffe_jwt", "Bearer", "DPoP"],
+    revocation_endpoint_auth_methods_supported: [
+      "none",
+      "spiffe_jwt",
+      "spiffe_x509",
+      "Bearer",
+      "DPoP",
+    ],
     dpop_signing_alg_values_supported: algorithms,
     tls_client_certificate_bound_access_tokens: certificateBoundTokens,
     authorization_details_types_supported: TYPES,

@@ -11,17 +11,18 @@ import {
   Secret,
   type Actor,
   type CallContext,
-  type ClientAssertion,
+  type ClientAuthentication,
   type Json,
   type JsonObject,
   type PresentedIdentity,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { readClientAssertion } from "../client-assertion.ts";
+import { readClient } from "../client-authentication.ts";
 import { parseForm, type Form } from "../form.ts";
 import { proveKey } from "../proven-key.ts";
 import { readBody } from "../read-body.ts";
 import { whenLost } from "../reply-delivery.ts";
+import type { CertificateChain } from "../peer-certificates.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import {
   CLIENT_GRANT,
@@ -46,7 +47,12 @@ const HEADERS = { "Content-Type": "application/json", "Cache-Control": "no-store
 export function tokenRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.post("/token", async (c) => {
     const body = await readBody(c, TOKEN_BODY_BYTES_MAX);
-    const request = readExchange(headersOf(c), body, ports.settings.issuer);
+    const request = readExchange(
+      headersOf(c),
+      body,
+      ports.settings.issuer,
+      c.get("peerCertificates"),
+    );
     await proveKey(c, ports, null);
     const call = c.get("call");
     const reply = await aboutSubject(ports.core.exchange(request, call));
@@ -93,7 +99,12 @@ export const headersOf =
     c.req.header(name);
 
 /** The exchange that a form asks for. Also what `/v1/explain` reads. */
-export function readExchange(headers: Headers, body: string, issuer: string): ExchangeRequest {
+export function readExchange(
+  headers: Headers,
+  body: string,
+  issuer: string,
+  peerCertificates: () => CertificateChain | null = () => null,
+): ExchangeRequest {
   const form = parseForm(headers("content-type") ?? null, body);
   const grant = form.required("grant_type");
   if (grant !== GRANT && grant !== CLIENT_GRANT) {
@@ -103,7 +114,7 @@ export function readExchange(headers: Headers, body: string, issuer: string): Ex
       { where: "grant_type" },
     );
   }
-  const client = readClientAssertion(form);
+  const client = readClient(form, peerCertificates);
   checkTarget(form, issuer);
   if (form.one("scope") !== null) {
     throw new BrokerError("invalid_scope", "There are no scopes here.", { where: "scope" });
@@ -125,7 +136,7 @@ export function readExchange(headers: Headers, body: string, issuer: string): Ex
 }
 
 /** RFC 6749 section 4.4: the client asks for itself, and so must say who it is. */
-function ofClient(form: Form, client: ClientAssertion | null): ExchangeSubject {
+function ofClient(form: Form, client: ClientAuthentication | null): ExchangeSubject {
   const other = OF_EXCHANGE.find((name) => form.one(name) !== null);
   if (other !== undefined) {
     throw new BrokerError("invalid_request", `${other} is of the grant ${GRANT}.`, {
@@ -133,9 +144,12 @@ function ofClient(form: Form, client: ClientAssertion | null): ExchangeSubject {
     });
   }
   if (client !== null) return { kind: "client" };
-  throw new BrokerError("invalid_client", `The grant ${CLIENT_GRANT} needs a client_assertion.`, {
-    where: "client_assertion",
-  });
+  throw new BrokerError(
+    "invalid_client",
+    `The grant ${CLIENT_GRANT} needs a client_assertion, or an X509-SVID by mTLS and its SPIFFE ` +
+      "ID as client_id.",
+    { where: "client_assertion" },
+  );
 }
 
 /** `resource` and `audience` may name this broker alone (RFC 8693 section 2.1). */

@@ -71,7 +71,11 @@ export const exchangeForm = z
       .string()
       .max(CLIENT_ID_CHARACTERS_MAX)
       .optional()
-      .meta({ description: "The assertion's subject, if given." }),
+      .meta({
+        description:
+          "The assertion's subject, if given. Without an assertion: the SPIFFE ID of the X509-SVID " +
+          "that the client shows by mTLS.",
+      }),
     requested_token_type: z.literal(ISSUED_TYPE).optional(),
     audience: z.string().optional().meta({ description: "The broker's issuer, if given." }),
     resource: z.string().optional().meta({ description: "The broker's issuer, if given." }),
@@ -99,7 +103,10 @@ export const exchangeForm = z
               grant_type: { const: CLIENT_GRANT },
               ...Object.fromEntries(OF_EXCHANGE.map((name) => [name, false])),
             },
-            required: ["client_assertion"],
+            anyOf: [
+              { required: ["client_assertion"] },
+              { required: ["client_id"], properties: { client_id: { pattern: "^spiffe://" } } },
+            ],
           },
         ],
       },
