@@ -7,6 +7,7 @@ import { readyRequest, type FuzzRequest } from "./fuzz-request.ts";
 import { createJudge } from "./judge-answer.ts";
 import { createRealBroker } from "./real-broker.ts";
 import type { FuzzRun } from "./run-fuzz.ts";
+import { UNPACED } from "./unpaced.ts";
 
 /** Of each run of the suite, on a machine that is quick enough; `npm run fuzz` sends 100,000. */
 const IN_PROCESS = 24_000;
@@ -65,14 +66,14 @@ describe("whatever is sent to the broker", () => {
     "over sockets, with a real ledger, neither: and a sound exchange works afterwards",
     { timeout: LONG_MS },
     async () => {
-      await using mayfly = await startInstallation();
+      await using mayfly = await startInstallation({ settings: UNPACED });
       const run = await fuzzOverSockets(mayfly, options);
       expect(summaryOf(run), `seed ${seed}`).toEqual(SOUND);
     },
   );
 
   test("finds nothing any more where it once did", async () => {
-    await using mayfly = await startInstallation();
+    await using mayfly = await startInstallation({ settings: UNPACED });
     const broker = await mayfly.startBroker();
     await mayfly.register(broker);
     await mayfly.startWorker();

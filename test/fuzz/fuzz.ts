@@ -6,6 +6,7 @@
 import { countedRun, SOURCES, startInstallation, startRestartable } from "../harness/index.ts";
 import { fuzzInProcess, fuzzOverSockets } from "./fuzz-all.ts";
 import { together, type FuzzRun } from "./run-fuzz.ts";
+import { UNPACED } from "./unpaced.ts";
 
 const OVER_SOCKETS = 0.25;
 const say = (line: string): void => {
@@ -24,6 +25,7 @@ async function fuzz(requests: number, seed: string): Promise<FuzzRun> {
     ledgerServer: server,
     customerServer: server,
     programs: SOURCES,
+    settings: UNPACED,
   });
   return together([first, await fuzzOverSockets(mayfly, options)]);
 }
