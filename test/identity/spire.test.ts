@@ -10,7 +10,7 @@ import {
   type RunningBroker,
 } from "../harness/index.ts";
 import { postToken, type MtlsReply } from "./mtls-client.ts";
-import { startSpireDomain, type SpireDomain } from "./spire-domain.ts";
+import { startSpireDomain, type SpireDomain, type WrittenSvid } from "./spire-domain.ts";
 
 const PARTNER = "partner.test";
 const ISSUER = "https://mayfly.system.test";
@@ -39,6 +39,7 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
   let plain: RunningBroker;
   let broker: RunningBroker;
   let botId: string;
+  let partnerId: string;
   const started = new AsyncDisposableStack();
 
   const trust = async (name: string, config: Record<string, unknown>): Promise<void> =>
@@ -49,7 +50,7 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
     partner = started.use(await startSpireDomain(PARTNER));
     await own.federate(partner);
     botId = await own.register("/agent/bot", partner);
-    await partner.register("/agent/visitor");
+    partnerId = await partner.register("/agent/visitor");
     mayfly = started.use(await startInstallation());
     plain = await mayfly.startBroker();
     await mayfly.register(plain);
@@ -65,27 +66,47 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
   });
   afterAll(() => started.disposeAsync());
 
-  const byToken = async (token: string): Promise<MtlsReply> =>
-    postToken(
-      broker.api.url,
+  const post = async (
+    form: Readonly<Record<string, string>>,
+    svid: WrittenSvid | null,
+  ): Promise<MtlsReply> =>
+    postToken(broker.api.url, form, {
+      svid,
+      bundle: (await own.x509()).bundle,
+      serverId: botId,
+    });
+  const asItself = (clientId: string, svid: WrittenSvid | null): Promise<MtlsReply> =>
+    post(
+      { grant_type: "client_credentials", client_id: clientId, authorization_details: DETAILS },
+      svid,
+    );
+  const byToken = (token: string): Promise<MtlsReply> =>
+    post(
       {
         grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
         subject_token: token,
         subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
         authorization_details: DETAILS,
       },
-      { svid: await own.x509(), bundle: (await own.x509()).bundle, serverId: botId },
+      null,
     );
   const statusOf = (reply: MtlsReply): string => `${reply.status} ${reply.text.slice(0, 200)}`;
 
-  test("a JWT-SVID opens a task and gets a credential, of a broker that serves with its SVID", async () => {
+  test("an X509-SVID and a JWT-SVID each open a task and get a credential", async () => {
+    const byCertificate = await asItself(botId, await own.x509());
+    expect(byCertificate.status, statusOf(byCertificate)).toBe(200);
     const byJwt = await byToken(await own.jwt(ISSUER));
     expect(byJwt.status, statusOf(byJwt)).toBe(200);
   });
 
   test("workloads of a federated domain do so too, each by its own domain's bundle", async () => {
+    const byCertificate = await asItself(partnerId, await partner.x509());
+    expect(byCertificate.status, statusOf(byCertificate)).toBe(200);
     const byJwt = await byToken(await partner.jwt(ISSUER));
     expect(byJwt.status, statusOf(byJwt)).toBe(200);
+    // Nobody is whom the certificate does not name.
+    expect((await asItself(botId, await partner.x509())).status).toBe(401);
+    expect((await asItself(botId, null)).status).toBe(401);
   });
 
   test("a token for another audience, and an id of the other domain, are refused", async () => {
@@ -105,17 +126,46 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
       },
       unsafe_allow_private_addresses: true,
     });
+    const byCertificate = await asItself(partnerId, await partner.x509());
+    expect(byCertificate.status, statusOf(byCertificate)).toBe(200);
     const byJwt = await byToken(await partner.jwt(ISSUER));
     expect(byJwt.status, statusOf(byJwt)).toBe(200);
     await trust(PARTNER, { trust_domain: PARTNER, workload_api: true });
   });
 
   test("SVIDs rotate under it: the workload's, and the one that the broker serves with", async () => {
-    const { servedBy } = await byToken(await own.jwt(ISSUER));
-    await until("another SVID of the broker", ROTATION_MS_MAX, async () => {
-      const reply = await byToken(await own.jwt(ISSUER));
+    const first = await own.x509();
+    const { servedBy } = await asItself(botId, first);
+    await until("another SVID of workload and broker", ROTATION_MS_MAX, async () => {
+      const next = await own.x509();
+      if (next.cert === first.cert) return false;
+      const reply = await asItself(botId, next);
       expect(reply.status, statusOf(reply)).toBe(200);
       return reply.servedBy !== servedBy;
     });
+  });
+
+  test("an authority that SPIRE revokes is refused at once, and SVIDs of the new one count", async () => {
+    const old = await own.x509();
+    const idOf = async (which: string): Promise<string> => {
+      const shown = await own.server("localauthority", "x509", "show", "-output", "json");
+      const states = JSON.parse(shown) as Record<string, { readonly authority_id?: string }>;
+      return states[which]?.authority_id ?? "";
+    };
+    const before = await idOf("active");
+    await own.server("localauthority", "x509", "prepare");
+    const prepared = await idOf("prepared");
+    await own.server("localauthority", "x509", "activate", "-authorityID", prepared);
+    await own.server("localauthority", "x509", "taint", "-authorityID", before);
+    const next = await until("an SVID of the new authority", ROTATION_MS_MAX, async () => {
+      const svid = await own.x509();
+      return svid.cert === old.cert ? false : svid;
+    });
+    await own.server("localauthority", "x509", "revoke", "-authorityID", before);
+    await until("the old authority to be refused", ROTATION_MS_MAX, async () => {
+      return (await asItself(botId, old)).status === 401;
+    });
+    const reply = await asItself(botId, next);
+    expect(reply.status, statusOf(reply)).toBe(200);
   });
 });
