@@ -134,7 +134,9 @@ def raise_for(problem: Problem, *, task_known: bool = False) -> MayflyError:
             return MayflyError(problem)
 
 
-RETRYABLE = frozenset({"busy", "rate_limited", "issuing_paused", "ledger_unavailable", "backend_unavailable"})
+RETRYABLE = frozenset(
+    {"busy", "rate_limited", "issuing_paused", "ledger_unavailable", "backend_unavailable"}
+)
 """Codes under which nothing was issued and the same request may be sent again."""
 
 
