@@ -17,6 +17,8 @@ export interface Replayed {
   readonly difference: Difference | null;
 }
 
+/** Of the first: the same always, so that the parts of a millisecond are the same as well. */
+const START_AT = instantMs(Date.UTC(2026, 10, 29));
 /** Between two histories of one ledger: nothing of the one is due in the other. */
 const GAP_SECONDS = durationSeconds(600);
 /** One of so many has two agents, and more steps. */
@@ -29,7 +31,7 @@ export async function replayHistories(
   told: (histories: number) => void = () => undefined,
 ): Promise<Replayed> {
   const replay = new Replay(database);
-  let startAt = instantMs(Date.now());
+  let startAt = START_AT;
   let histories = 0;
   for (const name of names) {
     const scale = histories % LARGER_EVERY === 0 ? SMALL : TINY;

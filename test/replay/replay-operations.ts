@@ -169,9 +169,14 @@ const OWN: ReadonlySet<string> = new Set(["version", "next"]);
 /** Results whose order is promised. */
 const ORDERED: ReadonlySet<string> = new Set(["leasesBelow", "reserve"]);
 
-/** An instant of the ledger is read in whole milliseconds; seconds it counts to the microsecond. */
-const shownNumber = (value: number): number =>
-  value > INSTANTS_FROM ? Math.floor(value) : Math.round(value * 1_000) / 1_000;
+/**
+ * An instant of the ledger is kept to the microsecond and read in whole milliseconds: what is less
+ * than half of one before a millisecond is that millisecond. Seconds it counts to the microsecond.
+ */
+const shownNumber = (value: number): number => {
+  const rounded = Math.round(value * 1_000) / 1_000;
+  return value > INSTANTS_FROM ? Math.floor(rounded) : rounded;
+};
 const INSTANTS_FROM = 1e12;
 
 export function shapeOf(method: string, value: unknown): unknown {

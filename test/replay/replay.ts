@@ -1,8 +1,8 @@
 /**
  * `npm run replay -- [--histories N] [--seed TEXT] [--json]`: small simulated histories, each call
  * of whose ledger is made again on a real PostgreSQL at the same simulated instant, its answer
- * compared, and in the end the whole chain of each task. One seed makes the same histories, at
- * another time. Exit code 1 when the two differed anywhere.
+ * compared, and in the end the whole chain of each task. One seed is one run, exactly. Exit code 1
+ * when the two differed anywhere.
  */
 import { startPostgres, type EmbeddedPostgres } from "@mayfly/embedded";
 import { asSuperuser, countedRun } from "../harness/index.ts";
