@@ -46,7 +46,7 @@ export async function authenticate(
       ? null
       : await standingAt("actor_token", verifyIdentity(parts, request.actor, context));
   if (named !== null && sender !== null) requireOne(named, sender);
-  const actor = named ?? sender;
+  const actor = named === null ? sender : withUseOf(named, sender);
   switch (subject.kind) {
     case "client": {
       if (sender === null) throw new BrokerError("invalid_client", "No client is authenticated.");
@@ -65,7 +65,7 @@ export async function authenticate(
       // The client's own token as the subject: it acts for itself.
       const isAlone = (proven.delegation?.actors.length ?? 0) === 0;
       if (named === null && isAlone && isSameWorkload(actor.workload, proven.workload)) {
-        return { kind: "identity", identity: proven, initiator: null };
+        return { kind: "identity", identity: withUseOf(proven, actor), initiator: null };
       }
       requireTwo(actor, proven);
       requireForInitiators(proven);
@@ -83,6 +83,7 @@ export async function authenticate(
       const tokenSha256 = sha256Hex(subject.token.expose("crypto"));
       const isHolder =
         named === null && actor !== null && isSameWorkload(actor.workload, task.workload);
+      if (isHolder) requireNoUse(actor);
       return { kind: "task_token", task, claims, tokenSha256, actor: isHolder ? null : actor };
     }
   }
@@ -95,6 +96,26 @@ function requireOne(actor: VerifiedIdentity, client: VerifiedIdentity): void {
     "invalid_request",
     "The actor token is another workload's than the client's assertion.",
     { where: "actor_token" },
+  );
+}
+
+/** What one proof proved, and that the other one, where it counts once, was used for it too. */
+function withUseOf(identity: VerifiedIdentity, other: VerifiedIdentity | null): VerifiedIdentity {
+  if (other === null || other.oneTime === null) return identity;
+  requireOneOneTime(identity, other);
+  return { ...identity, oneTime: other.oneTime };
+}
+
+/** Beside a task token no use is recorded, and what counts once could be sent again. */
+function requireNoUse({ oneTime }: VerifiedIdentity): void {
+  if (oneTime === null) return;
+  throw new BrokerError(
+    "invalid_request",
+    "A client assertion that counts once goes with no task token of the client's own.",
+    {
+      where: "client_assertion",
+      public: { hint: "Leave it out: the task token says whose it is." },
+    },
   );
 }
 

@@ -14,6 +14,7 @@ import {
   readerTask,
   textAt,
   tokenForm,
+  GRANT,
   TYPE,
 } from "../testing/token-form.ts";
 
@@ -264,6 +265,23 @@ describe("a registered client with a key of its own", () => {
     const headers = { "idempotency-key": "k" };
     const { id } = opened(await asClient(keyed, {}, headers));
     expect(opened(await asClient(keyed, {}, headers)).id).toBe(id);
+  });
+  it("sends no assertion beside its own task token: its use would not be recorded", async () => {
+    const task = textAt(await asClient(assertion()), "access_token");
+    const parent = tasks()[0]?.id;
+    const child = { type: "mayfly-task", goal: "Part", parent, deadline: 60, idle_timeout: 60 };
+    const details = JSON.stringify([{ ...child, credentials: [] }]);
+    const exchange = {
+      grant_type: GRANT,
+      subject_token: task,
+      subject_token_type: `${TYPE}access_token`,
+      authorization_details: details,
+    };
+    const answer = await asClient(assertion(), exchange);
+    expect(refusal(answer)).toEqual([400, "invalid_request", "client_assertion"]);
+    expect(tasks()).toHaveLength(1);
+    const alone = { ...exchange, client_assertion: null, client_assertion_type: null };
+    expect((await asItself(alone)).status).toBe(200);
   });
   it.each([
     ["to the token endpoint", { aud: `${ISSUER}/token` }],
