@@ -32,17 +32,17 @@ export async function authenticateTask(
   const { taskTokens, taskLedger, clock } = parts.ports;
   const claims = await taskTokens.verify(token, clock.now());
   const task = await taskLedger.find(claims.taskId);
-  const isHeld =
-    task !== null &&
-    holderOf(claims) === workloadName(task.workload) &&
-    claims.confirmation === task.confirmation;
-  if (!isHeld) {
+  if (task === null || !isTokenOf(task, claims)) {
     throw new BrokerError("unauthenticated", "The task token is not one of a task held here.");
   }
   requireKey(task, context.provenKey?.confirmation ?? null);
   await context.provenKey?.spend();
   return { task, claims };
 }
+
+/** Whether what a token of ours says is of this task as its row has it. */
+export const isTokenOf = (task: Task, claims: TaskTokenClaims): boolean =>
+  holderOf(claims) === workloadName(task.workload) && claims.confirmation === task.confirmation;
 
 /** RFC 9449 section 7.1: whoever copied a bound token has not its key. */
 function requireKey(task: Task, proven: string | null): void {

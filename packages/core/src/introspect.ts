@@ -1,11 +1,11 @@
 import {
   BrokerError,
-  workloadName,
   type CallContext,
   type Secret,
   type Task,
   type TaskTokenClaims,
 } from "@mayfly/spec";
+import { isTokenOf } from "./authenticate-task.ts";
 import type { CoreParts } from "./core-parts.ts";
 
 /** What a task token that counts says, and the row of its task. */
@@ -32,11 +32,7 @@ export async function introspect(
   });
   if (claims === null) return null;
   const task = await taskLedger.find(claims.taskId);
-  const isOfTask =
-    task !== null &&
-    claims.subject === workloadName(task.workload) &&
-    claims.confirmation === task.confirmation;
-  if (!isOfTask) return null;
+  if (task === null || !isTokenOf(task, claims)) return null;
   const isOpen = task.state === "active" && !task.endRequested;
   return { task, claims, isActive: isOpen && clock.now() < task.deadlineAt };
 }

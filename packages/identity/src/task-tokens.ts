@@ -2,6 +2,7 @@ import { compactVerify, SignJWT } from "jose";
 import {
   BrokerError,
   CERTIFICATE_CONFIRMATION,
+  actClaim,
   confirmationClaim,
   holderOf,
   instantMs,
@@ -131,19 +132,10 @@ function payloadOf(claims: TaskTokenClaims, issuer: string, jti: string): Record
     exp: Math.floor(claims.expiresAt / 1000),
     jti,
     task: claims.taskId,
-    ...actOf(claims.actors ?? []),
+    ...actClaim(claims),
     ...(claims.confirmation === null ? {} : { cnf: confirmationClaim(claims.confirmation) }),
     authorization_details: claims.authorizationDetails,
   };
-}
-
-/** RFC 8693 section 4.1: the one who acts now is outermost, and holds those before it. */
-function actOf(actors: readonly string[]): { readonly act?: JsonObject } {
-  const act = actors.reduceRight<JsonObject | null>(
-    (before, sub) => (before === null ? { sub } : { sub, act: before }),
-    null,
-  );
-  return act === null ? {} : { act };
 }
 
 async function verifyOwn(token: Secret, now: InstantMs, keys: SigningKeys): Promise<JsonMap> {

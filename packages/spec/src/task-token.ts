@@ -30,6 +30,17 @@ export const holderOf = ({
   actors,
 }: Pick<TaskTokenClaims, "subject" | "actors">): string => actors?.[0] ?? subject;
 
+/** RFC 8693 section 4.1: the one who acts now is outermost, and holds those before it. */
+export function actClaim({ actors = [] }: Pick<TaskTokenClaims, "actors">): {
+  readonly act?: JsonObject;
+} {
+  const act = actors.reduceRight<JsonObject | null>(
+    (before, sub) => (before === null ? { sub } : { sub, act: before }),
+    null,
+  );
+  return act === null ? {} : { act };
+}
+
 export interface TaskTokens {
   sign(claims: TaskTokenClaims): Promise<Secret>;
   /** Throws `unauthenticated`; the cause is for the log. */

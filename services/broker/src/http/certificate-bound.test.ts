@@ -66,6 +66,21 @@ describe("a task that is opened over mTLS", () => {
     shown = null;
     expect(at(await draw(), "where")).toBe("subject_token");
   });
+  it("is revoked by its holder over such a connection alone", async () => {
+    const { id, token } = opened(await exchange());
+    const revoke = () =>
+      bench.call("POST", "/revoke", {
+        body: new URLSearchParams({ token }).toString(),
+        headers: { "content-type": "application/x-www-form-urlencoded" },
+      });
+    const stateOf = () => bench.ledger.inspect.tasks().find((task) => task.id === id)?.state;
+    for (const chain of [null, OTHER]) {
+      shown = chain;
+      expect([(await revoke()).status, stateOf()]).toEqual([401, "active"]);
+    }
+    shown = MINE;
+    expect([(await revoke()).status, stateOf()]).toEqual([200, "cancelled"]);
+  });
   it("is bound to a DPoP proof's key where there is one", async () => {
     const key = createTestDpopKey(bench.clock);
     const answer = await exchange({}, { dpop: key.proof("POST", `${ISSUER}/token`) });

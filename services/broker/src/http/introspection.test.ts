@@ -8,6 +8,7 @@ import {
   type BrokerBench,
 } from "../testing/broker-bench.ts";
 import { BACKEND_PASSWORD, READER } from "../testing/registered.ts";
+import { OIDC_ISSUER } from "../testing/test-identities.ts";
 import {
   at,
   exchange,
@@ -45,6 +46,23 @@ const openBound = async (key: TestDpopKey) =>
       dpop: key.proof("POST", `${ISSUER}/token`),
     }),
   );
+const BOT = "spiffe://acme.test/agent/bot";
+const OTHER = "spiffe://acme.test/agent/other";
+const ALICE = `${OIDC_ISSUER}#alice`;
+/** A task of the bot's for a person, and below it one of another workload's. */
+async function openForAlice() {
+  const { identities } = bench;
+  const alice = identities.oidc("alice", { claims: { jti: crypto.randomUUID() } });
+  const parent = opened(await exchange(bench, alice, { actor: identities.svid("bot") }));
+  const details = readerTask({
+    parent: parent.id,
+    deadline: "5m",
+    credentials: [{ role: READER }],
+  });
+  const actor = identities.svid("other");
+  const child = opened(await exchangeTaskToken(bench, parent.token, { details, actor }));
+  return { parent, child };
+}
 const stateOf = (id: string): string | undefined =>
   bench.ledger.inspect.tasks().find((task) => task.id === id)?.state;
 
@@ -126,6 +144,17 @@ describe("introspection", () => {
     await registerResourceServer(permit("somebody-else"));
     const denied = await post("/introspect", { token }, bearer(server));
     expect(denied.body).toEqual({ active: false });
+  });
+  it("says of a token for somebody else for whom it is, and who acts", async () => {
+    const { parent, child } = await openForAlice();
+    for (const { token, act, owner } of [
+      { token: parent.token, act: { sub: BOT }, owner: "bot" },
+      { token: child.token, act: { sub: OTHER, act: { sub: BOT } }, owner: "other" },
+    ]) {
+      const answer = await post("/introspect", { token, ...asClient(owner) });
+      const client_id = act.sub;
+      expect(answer.body).toMatchObject({ active: true, sub: ALICE, client_id, act });
+    }
   });
   it("says exactly that it is not active of everything else", async () => {
     const { id, token } = await openTask();
@@ -214,6 +243,21 @@ describe("revocation", () => {
       const { id, token } = await openTask();
       expect((await post("/revoke", { token, ...form }, headers)).status).toBe(200);
       expect(stateOf(id)).toBe("cancelled");
+    }
+  });
+  it("of a token for somebody else ends its task, whoever asks: holder, workload or the one above", async () => {
+    for (const how of ["holder", "workload", "above"] as const) {
+      const { parent, child } = await openForAlice();
+      const { form, headers } = {
+        holder: { form: {}, headers: {} },
+        workload: { form: asClient("other"), headers: {} },
+        above: { form: {}, headers: bearer(parent.token) },
+      }[how];
+      const answer = await post("/revoke", { token: child.token, ...form }, headers);
+      expect([how, answer.status, stateOf(child.id)]).toEqual([how, 200, "cancelled"]);
+      expect(stateOf(parent.id)).toBe("active");
+      expect((await post("/revoke", { token: parent.token })).status).toBe(200);
+      expect(stateOf(parent.id)).toBe("cancelled");
     }
   });
   it("of another's token is answered like any, without effect", async () => {

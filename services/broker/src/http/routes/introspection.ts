@@ -1,12 +1,19 @@
 import type { Hono } from "hono";
 import type { IntrospectedToken } from "@mayfly/core";
-import { BrokerError, confirmationClaim, Secret, type JsonObject } from "@mayfly/spec";
+import {
+  actClaim,
+  BrokerError,
+  confirmationClaim,
+  holderOf,
+  Secret,
+  type JsonObject,
+} from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { mayReadTask } from "../author.ts";
 import { actorOf, callerOf, owns, type Caller } from "../caller.ts";
 import { readClient } from "../client-authentication.ts";
 import { parseForm, type Form } from "../form.ts";
-import { proveKey } from "../proven-key.ts";
+import { proveCertificate, proveKey } from "../proven-key.ts";
 import { readBody } from "../read-body.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import { TOKEN_CHARACTERS_MAX } from "../schemas/token.ts";
@@ -36,7 +43,7 @@ export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
     const sender = await senderOf(c, form, ports);
     const found = await ports.core.introspect(token, c.get("call"));
     if (found === null) return c.body(null, 200);
-    const caller = sender ?? (await asClient(holderOf(c, ports, token)));
+    const caller = sender ?? (await asClient(callerHolding(c, ports, token)));
     const { task } = found;
     if (task.state === "active" && (await owns(ports.tasks, caller, task))) {
       // Durable when it resolves; what revokes each credential is due from then on.
@@ -88,8 +95,10 @@ async function senderOf(c: HttpContext, form: Form, ports: AppPorts): Promise<Ca
 }
 
 /** RFC 7009 section 2.1 for a public client: who holds the token, and its key, may end it. */
-async function holderOf(c: HttpContext, ports: AppPorts, token: Secret): Promise<Caller> {
-  await proveKey(c, ports, null);
+async function callerHolding(c: HttpContext, ports: AppPorts, token: Secret): Promise<Caller> {
+  // As at our own APIs: what is bound to a certificate stays so where new tasks are not to be.
+  if (c.req.header("dpop") === undefined) proveCertificate(c);
+  else await proveKey(c, ports, null);
   const { task } = await ports.core.authenticateTask(token, c.get("call"));
   return { kind: "task", actor: actorOf(task.workload), task, token };
 }
@@ -128,13 +137,14 @@ function introspection({ task, claims }: IntrospectedToken, issuer: string): Jso
     iss: issuer,
     aud: issuer,
     sub: claims.subject,
-    client_id: claims.subject,
+    client_id: holderOf(claims),
     iat: Math.floor(claims.issuedAt / 1000),
     exp: Math.floor(claims.expiresAt / 1000),
     jti: claims.jti,
     token_type: tokenTypeOf(task),
     ...(claims.confirmation === null ? {} : { cnf: confirmationClaim(claims.confirmation) }),
     task: task.id,
+    ...actClaim(claims),
     authorization_details: claims.authorizationDetails,
   };
 }

@@ -141,8 +141,8 @@ export const introspectionAnswer = z
       active: z.literal(true),
       iss: z.string(),
       aud: z.string(),
-      sub: z.string().meta({ description: "The workload's name." }),
-      client_id: z.string(),
+      sub: z.string().meta({ description: "For whom the task is." }),
+      client_id: z.string().meta({ description: "The task's workload, who acts." }),
       iat: countShape,
       exp: countShape,
       jti: z.string(),
@@ -156,6 +156,9 @@ export const introspectionAnswer = z
             "bound to.",
         }),
       task: idShape("task"),
+      act: objectShape.optional().meta({
+        description: "Who acts for the subject, where that is somebody else (RFC 8693).",
+      }),
       authorization_details: z.array(objectShape).meta({ description: "The task as granted." }),
     }),
   ])
