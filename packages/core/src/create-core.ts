@@ -35,7 +35,7 @@ import type { CorePorts } from "./ports.ts";
 import { renewLease, type RenewRequest } from "./renew.ts";
 import { sweep, type SweepResult } from "./sweep.ts";
 import { trace, type TraceReply } from "./trace/trace.ts";
-import { verifyClient, verifyIdentity } from "./verify-identity.ts";
+import { useUp, verifyClient, verifyIdentity } from "./verify-identity.ts";
 
 /** The use cases. Every failure is a `BrokerError`, or a defect. */
 export interface Core extends Administration {
@@ -51,7 +51,10 @@ export interface Core extends Administration {
     presented: PresentedIdentity,
     context: CallContext,
   ): Promise<VerifiedIdentity>;
-  /** Who a client is that authenticates itself. Throws `invalid_client`. */
+  /**
+   * Who a client is that authenticates itself where nothing is exchanged. An assertion that counts
+   * once is used up by it. Throws `invalid_client`.
+   */
   authenticateClient(client: ClientAuthentication, context: CallContext): Promise<VerifiedIdentity>;
   /** Of a task token that somebody else sent; null for what is none. */
   introspect(token: Secret, context: CallContext): Promise<IntrospectedToken | null>;
@@ -98,9 +101,9 @@ export function createCore(ports: CorePorts): Core {
       await catalog.fresh();
       return verifyIdentity(parts, presented, context);
     },
-    authenticateClient: async (assertion, context) => {
+    authenticateClient: async (client, context) => {
       await catalog.fresh();
-      return verifyClient(parts, assertion, context);
+      return useUp(parts, await verifyClient(parts, client, context));
     },
     introspect: (token, context) => introspect(parts, token, context),
     heartbeat: (proof, context) => heartbeat(parts, proof, context),

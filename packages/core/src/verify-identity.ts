@@ -67,6 +67,22 @@ export async function verifyClient(
   return withKey(identity, context);
 }
 
+/**
+ * RFC 7523 section 3, 7: what counts once is used up here, since no reservation will do it. Throws
+ * `invalid_client` where it was used before, here or at the token endpoint.
+ */
+export async function useUp(
+  { ports }: CoreParts,
+  identity: VerifiedIdentity,
+): Promise<VerifiedIdentity> {
+  const { oneTime } = identity;
+  if (oneTime === null || (await ports.issueLedger.recordTokenUse(oneTime))) return identity;
+  throw new BrokerError("invalid_client", "This assertion was used before: it counts once.", {
+    where: "client_assertion",
+    public: { hint: "Make a new one for each request, with a jti of its own." },
+  });
+}
+
 async function withKey(
   identity: VerifiedIdentity,
   { provenKey }: CallContext,

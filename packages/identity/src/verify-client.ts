@@ -59,13 +59,14 @@ async function byAssertion(
   if (clientId !== null && clientId !== subject) {
     throw refused("subject", "client_id is not the assertion's subject");
   }
-  if (kind === "spiffe" && chain !== null && chain !== undefined) {
-    await requireNoOther(identity, chain, verify);
-  }
+  if (chain !== null && chain !== undefined) await requireNoOther(identity, chain, verify);
   return identity;
 }
 
-/** Of two SVIDs of one request that name two workloads, one is somebody else's. */
+/**
+ * Of an assertion and an X509-SVID of one request that name two, one is somebody else's: a client
+ * with a key of its own has no SPIFFE ID, so it is never whom the certificate names.
+ */
 async function requireNoOther(
   { workload }: VerifiedIdentity,
   chain: readonly Uint8Array[],

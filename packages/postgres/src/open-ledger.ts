@@ -44,6 +44,7 @@ import { createLedgerClock, type LedgerClock } from "./ledger-clock.ts";
 import { createLogExporter } from "./log-exporter.ts";
 import { migrationsDirectory, readMigrations } from "./migration-files.ts";
 import { recordProofUse } from "./proof-uses.ts";
+import { recordTokenUse } from "./token-uses.ts";
 import { queryCounts } from "./query-counts.ts";
 import { queryTaskChain } from "./query-task-chain.ts";
 import { queryDecision, queryEvents, queryLeases, queryTasks, type Database } from "./queries.ts";
@@ -241,6 +242,7 @@ function issueLedger({ ports, commits, statements, ledgerClock }: Parts) {
     activate: (lease, activation) => activate.activate({ lease, activation }),
     abandon: (lease, why) => withRetries(ports, () => abandon(statements, lease, why)),
     recordDenial: (denial) => denials.submit(denial),
+    recordTokenUse: (oneTime) => withRetries(ports, () => recordTokenUse(statements, oneTime)),
     recordRenewal: (renewal) => withRetries(ports, () => recordRenewal(statements, renewal)),
   };
   const idle = async (): Promise<void> => {

@@ -59,6 +59,11 @@ export interface IssueLedger {
    */
   recordDenial(denial: Denial): Promise<void>;
   /**
+   * A use of a one-time token that is neither a reservation's nor a denial's. False where it was
+   * used before, by whatever request; durable when it resolves.
+   */
+  recordTokenUse(oneTime: NonNullable<VerifiedIdentity["oneTime"]>): Promise<boolean>;
+  /**
    * Records the later expiry before the backend is asked. Throws `task_ended`, `not_found`, or
    * `conflict` (not active, not later, or beyond the deadline).
    */

@@ -101,6 +101,13 @@ export function createIssueLedger(store: MemoryStore): IssueLedger {
         });
         if (tokenUse !== undefined) checkOneTime(store, tokenUse)();
       }),
+    recordTokenUse: ({ issuer, jti }) =>
+      gate.run("recordTokenUse", () => {
+        const token = `${issuer} ${jti}`;
+        if (store.oneTime.has(token)) return false;
+        store.oneTime.set(token, "");
+        return true;
+      }),
     recordRenewal: (renewal) =>
       gate.run("recordRenewal", () => {
         const row = store.leases.get(renewal.leaseId);

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { createTestDpopKey, createTestSigningKey, signCompact } from "@mayfly/testkit";
+import { createRegisteredClient, type RegisteredClient } from "../testing/registered-client.ts";
 import {
   createBrokerBench,
   ISSUER,
@@ -205,55 +206,26 @@ describe("a client that exchanges somebody's token", () => {
 });
 
 describe("a registered client with a key of its own", () => {
-  const CLIENT = "https://batch.acme.test";
-  const key = createTestSigningKey("batch-1");
-  const register = (change: Readonly<Record<string, unknown>> = {}) =>
-    bench.admin("PUT", "/v1/trust/batch", {
-      kind: "oidc",
-      config: {
-        issuer: CLIENT,
-        client: true,
-        one_time_tokens: true,
-        algorithms: ["ES256"],
-        jwks: { keys: [key.publicJwk] },
-        ...change,
-      },
-    });
-  let count = 0;
-  const assertion = (
-    claims: Readonly<Record<string, unknown>> = {},
-    header: Readonly<Record<string, unknown>> = {},
-  ): string => {
-    const now = Math.floor(bench.clock.now() / 1000);
-    return signCompact(
-      key,
-      { alg: "ES256", kid: key.kid, typ: "client-authentication+jwt", ...header },
-      {
-        iss: CLIENT,
-        sub: CLIENT,
-        aud: ISSUER,
-        iat: now,
-        exp: now + 60,
-        jti: `a${(count += 1)}`,
-        ...claims,
-      },
-    );
-  };
+  let client: RegisteredClient;
+  let assertion: RegisteredClient["assertion"];
   const asClient = (client_assertion: string, change: Change = {}, headers = {}) =>
     asItself(
       { client_assertion_type: `${ASSERTION}jwt-bearer`, client_assertion, ...change },
       headers,
     );
   beforeEach(async () => {
-    const answer = await register();
+    client = createRegisteredClient(bench);
+    assertion = (...args) => client.assertion(...args);
+    const answer = await client.register();
     if (answer.status !== 201) throw new Error(answer.text);
   });
 
   it("opens tasks as itself, with the type of today's assertions or of earlier ones", async () => {
     for (const typ of ["client-authentication+jwt", "JWT", undefined]) {
-      opened(await asClient(assertion({}, { typ }), { client_id: CLIENT }));
+      opened(await asClient(assertion({}, { typ }), { client_id: client.clientId }));
     }
-    expect(tasks().map(({ workload }) => workload.subject)).toEqual([CLIENT, CLIENT, CLIENT]);
+    const subjects = tasks().map(({ workload }) => workload.subject);
+    expect(subjects).toEqual(Array.from({ length: 3 }, () => client.clientId));
     opened(await asClient(assertion({ aud: [ISSUER] })));
   });
   it("sends each assertion once, unless it asks again under its Idempotency-Key", async () => {
@@ -325,15 +297,6 @@ describe("a registered client with a key of its own", () => {
     expect(at(acting, "where")).toBe("actor_token");
     const bearer = await bench.call("GET", "/v1/tasks", { token: assertion() });
     expect([bearer.status, at(bearer, "code")]).toEqual([401, "invalid_identity"]);
-    const token = opened(await asItself()).token;
-    const form = new URLSearchParams({
-      token,
-      client_assertion_type: `${ASSERTION}jwt-bearer`,
-      client_assertion: assertion(),
-    });
-    const headers = { "content-type": "application/x-www-form-urlencoded" };
-    const looked = await bench.call("POST", "/introspect", { body: form.toString(), headers });
-    expect([looked.status, at(looked, "error")]).toEqual([401, "invalid_client"]);
   });
   it("is not one that an issuer of workloads becomes by a token about itself", async () => {
     const token = bench.identities.oidc("https://login.acme.test");
@@ -344,7 +307,7 @@ describe("a registered client with a key of its own", () => {
     ["no keys", { jwks: undefined }, "client"],
     ["people", { initiators: true }, "initiators"],
   ])("is not registered with %s", async (_what, change, where) => {
-    const answer = await register(change);
+    const answer = await client.register(change);
     expect([answer.status, at(answer, "where")]).toEqual([422, `config.${where}`]);
   });
 });

@@ -125,16 +125,24 @@ describe("metadata", () => {
       introspection_endpoint_auth_methods_supported: [
         "spiffe_jwt",
         "spiffe_x509",
+        "private_key_jwt",
         "Bearer",
         "DPoP",
       ],
+      introspection_endpoint_auth_signing_alg_values_supported: expect.arrayContaining([
+        "ES256",
+      ]) as unknown,
       revocation_endpoint_auth_methods_supported: [
         "none",
         "spiffe_jwt",
         "spiffe_x509",
+        "private_key_jwt",
         "Bearer",
         "DPoP",
       ],
+      revocation_endpoint_auth_signing_alg_values_supported: expect.arrayContaining([
+        "ES256",
+      ]) as unknown,
       dpop_signing_alg_values_supported: ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
       tls_client_certificate_bound_access_tokens: false,
       authorization_details_types_supported: ["mayfly-task"],

@@ -68,6 +68,7 @@ function countedIssues(issue: IssueLedger, { metrics }: Observing): IssueLedger 
       await issue.recordDenial(denial);
       decided(denial.decision);
     },
+    recordTokenUse: (oneTime) => issue.recordTokenUse(oneTime),
     recordRenewal: async (renewal) => {
       const recorded = await issue.recordRenewal(renewal);
       if (recorded.kind === "recorded") decided(renewal.decision);

@@ -195,6 +195,24 @@ export function describeRepeating(ledgerOf: () => LedgerUnderTest): void {
       expect((await reserveWith({ ...keyed, idempotency })).leases).toHaveLength(1);
     });
 
+    test("a use without a reservation or a denial counts as one, and of many at once one does", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const oneTime = newToken(ledger);
+      const uses = Array.from({ length: 8 }, () => ledger.issue.recordTokenUse(oneTime));
+      expect((await Promise.all(uses)).filter((isFirst) => isFirst)).toHaveLength(1);
+      const reserveWith = async (reservation: Partial<Reservation>) =>
+        reserve(ledger, await reservationOf(ledger, backend, { reservation }));
+      await refusedWith("replayed", reserveWith({ oneTime }));
+      await refusedWith("replayed", reserveWith({ oneTime, idempotency: newKey() }));
+      const other = newToken(ledger);
+      await reserveWith({ oneTime: other });
+      expect(await ledger.issue.recordTokenUse(other)).toBe(false);
+      expect(await ledger.issue.recordTokenUse({ ...other, issuer: "https://other.test" })).toBe(
+        true,
+      );
+    });
+
     test("of two that present it at once, one wins", async () => {
       const ledger = ledgerOf();
       const backend = await registerBackend(ledger);

@@ -89,8 +89,6 @@ async function senderOf(c: HttpContext, form: Form, ports: AppPorts): Promise<Ca
   }
   await proveKey(c, ports, null);
   const identity = await ports.core.authenticateClient(client, c.get("call"));
-  // Only a reservation records the use of an assertion that counts once.
-  if (identity.oneTime !== null) throw countsOnce();
   return { kind: "workload", actor: actorOf(identity.workload), identity };
 }
 
@@ -119,12 +117,6 @@ async function asClient(caller: Promise<Caller>): Promise<Caller> {
     });
   }
 }
-
-const countsOnce = (): BrokerError =>
-  new BrokerError("invalid_client", "This assertion counts once, for the token endpoint alone.", {
-    where: "client_assertion",
-    public: { hint: "Send the task token, or a JWT-SVID, as `Authorization`." },
-  });
 
 const noClient = (): BrokerError =>
   new BrokerError("invalid_client", "This needs a client_assertion or an Authorization header.", {

@@ -8,6 +8,8 @@ import { AUTHORIZATION_SERVER, PROTECTED_RESOURCE } from "../well-known.ts";
 
 const CACHED = { "Cache-Control": "public, max-age=300" } as const;
 const TYPES = ["mayfly-task"];
+/** How clients authenticate themselves, at each of the three endpoints. */
+const CLIENT_METHODS = ["spiffe_jwt", "spiffe_x509", "private_key_jwt"] as const;
 
 /** RFC 8414 metadata, RFC 9728 metadata of our own APIs, and RFC 7517 keys. */
 export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {
@@ -21,18 +23,14 @@ export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {
     jwks_uri: `${issuer}/jwks`,
     grant_types_supported: [GRANT, CLIENT_GRANT],
     // `none`: in an exchange the subject token proves the caller.
-    token_endpoint_auth_methods_supported: ["none", "spiffe_jwt", "spiffe_x509", "private_key_jwt"],
+    token_endpoint_auth_methods_supported: ["none", ...CLIENT_METHODS],
     token_endpoint_auth_signing_alg_values_supported: TOKEN_ALGORITHMS,
     // RFC 8414 section 2 allows access token types beside the methods.
-    introspection_endpoint_auth_methods_supported: ["spiffe_jwt", "spiffe_x509", "Bearer", "DPoP"],
+    introspection_endpoint_auth_methods_supported: [...CLIENT_METHODS, "Bearer", "DPoP"],
+    introspection_endpoint_auth_signing_alg_values_supported: TOKEN_ALGORITHMS,
     // `none`: who holds the token may end its task.
-    revocation_endpoint_auth_methods_supported: [
-      "none",
-      "spiffe_jwt",
-      "spiffe_x509",
-      "Bearer",
-      "DPoP",
-    ],
+    revocation_endpoint_auth_methods_supported: ["none", ...CLIENT_METHODS, "Bearer", "DPoP"],
+    revocation_endpoint_auth_signing_alg_values_supported: TOKEN_ALGORITHMS,
     dpop_signing_alg_values_supported: algorithms,
     tls_client_certificate_bound_access_tokens: certificateBoundTokens,
     authorization_details_types_supported: TYPES,
