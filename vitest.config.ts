@@ -6,7 +6,7 @@ import { defineConfig } from "vitest/config";
  * | project     | files                                       | process                           |
  * | ----------- | ------------------------------------------- | --------------------------------- |
  * | unit        | beside their source; simulation: no server  | shared, no isolation (20x faster) |
- * | integration | `*.pg.test.ts`, `*.redis.test.ts`           | one each, real servers            |
+ * | integration | `*.pg|redis|server.test.ts`                 | one each, real servers            |
  * | paired      | `test/`: of which nothing is timed          | the same, two files at once       |
  * | system      | `test/`: the rest, killed and timed         | the same, one file at a time      |
  * | tidy        | `test/tidy`: rules of the repository        | one each, they start linters      |
@@ -15,7 +15,7 @@ import { defineConfig } from "vitest/config";
  * A test that keeps module state or patches a global belongs in `integration` or `system`.
  */
 const onePostgres = "./packages/testkit/src/vitest/global-setup.ts";
-const servers = ["**/*.pg.test.ts", "**/*.redis.test.ts"];
+const servers = ["**/*.pg.test.ts", "**/*.redis.test.ts", "**/*.server.test.ts"];
 const never = ["**/node_modules/**", "**/dist/**", "**/.mayfly/**", "**/__fixtures__/**"];
 
 const wholeSystem = [onePostgres, "./test/harness/bundled-programs.ts"];

@@ -31,6 +31,11 @@ const SEEDS: readonly Seed[] = [
     `export * from "@mayfly/backend-beta";`,
   ),
   seed(
+    "no-backend-to-backend",
+    "packages/backend-kit/src/knows-alpha.ts",
+    `export * from "@mayfly/backend-alpha";`,
+  ),
+  seed(
     "only-compose-imports-adapters",
     "services/broker/src/knows-policy.ts",
     `export type { name } from "@mayfly/policy";`,

@@ -1,8 +1,15 @@
-import { X509Certificate } from "node:crypto";
 import { z } from "zod";
+import {
+  certificates,
+  ownSecret,
+  parseStrict,
+  plainObject,
+  serverHost,
+  serverPort,
+  tlsMode,
+  toJsonSchema,
+} from "@mayfly/backend-kit";
 import type { JsonObject, JsonSchema } from "@mayfly/spec";
-import { parseStrict } from "./parse-strict.ts";
-import { plainObject } from "./plain-json.ts";
 
 const NUL = /\0/;
 /** A role's or database's name: whatever PostgreSQL takes, since it is always quoted. */
@@ -14,41 +21,18 @@ export const pgName = (): z.ZodString =>
       message: "expected a PostgreSQL name: 1 to 63 bytes, no NUL",
     });
 
-const host = z.string().regex(/^[A-Za-z0-9._:%-]{1,253}$/, "expected a host name or an IP address");
-const port = z.int().min(1).max(65_535);
-
-const pem = z.string().max(65_536).refine(isCertificate, {
-  message: "expected one or more certificates in PEM form",
-});
-function isCertificate(text: string): boolean {
-  try {
-    return new X509Certificate(text).subject.length >= 0;
-  } catch {
-    return false;
-  }
-}
+const port = serverPort().default(5432);
 
 const schema = z.strictObject({
-  host: host.describe("Where the primary listens; connect directly, not through a pooler."),
-  port: port.default(5432),
+  host: serverHost().describe("Where the primary listens; connect directly, not through a pooler."),
+  port,
   database: pgName().describe("The database that leases are for, and that agents are told."),
   username: pgName().describe("The broker's own role; needs no superuser."),
-  password: z
-    .string()
-    .min(1)
-    .max(1_024)
-    .refine((text) => !NUL.test(text))
-    .meta({ writeOnly: true }),
-  tls: z
-    .enum(["verify-full", "unsafe_require_unverified", "unsafe_disable"])
-    .default("verify-full")
-    .describe(
-      "verify-full checks certificate and host name. unsafe_require_unverified encrypts but " +
-        "trusts anybody who answers. unsafe_disable sends everything in the clear.",
-    ),
-  ca: pem.optional().describe("Certificates to trust instead of the system's, PEM."),
+  password: ownSecret(),
+  tls: tlsMode(),
+  ca: certificates().optional().describe("Certificates to trust instead of the system's, PEM."),
   standbys: z
-    .array(z.strictObject({ host, port: port.default(5432) }))
+    .array(z.strictObject({ host: serverHost(), port }))
     .max(16)
     .default([])
     .describe("Read replicas: sessions are cut there too, and the probe looks there."),
@@ -89,10 +73,6 @@ export const mintSlotsOf = ({ mint_slots, scram_iterations }: ConnectionSettings
   mint_slots ?? (scram_iterations >= COSTLY_ITERATIONS ? 4 : 1);
 
 export const CONNECTION_SCHEMA: JsonSchema = toJsonSchema(schema);
-
-export function toJsonSchema(type: z.ZodType): JsonSchema {
-  return plainObject(z.toJSONSchema(type, { io: "input" }));
-}
 
 export const parseConnectionSettings = (input: unknown): ConnectionSettings =>
   parseStrict(schema, input, "config");

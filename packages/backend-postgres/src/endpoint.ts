@@ -1,6 +1,6 @@
-import { checkServerIdentity } from "node:tls";
 import postgres from "postgres";
 import { z } from "zod";
+import { serverTls } from "@mayfly/backend-kit";
 import { linkSignals, type Clock } from "@mayfly/spec";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { obstacleOf } from "./obstacle.ts";
@@ -202,7 +202,7 @@ export class Endpoint {
       database,
       username: settings.username,
       password: settings.password,
-      ssl: tlsOptions(settings, host),
+      ssl: serverTls(settings, host),
       max: 1,
       // Without it, `reserve` as the first call on a new connection never answers (postgres.js
       // 3.4).
@@ -220,25 +220,6 @@ export class Endpoint {
         idle_in_transaction_session_timeout: 10_000,
       },
     });
-  }
-}
-
-function tlsOptions(settings: ConnectionSettings, host: string): object | false {
-  switch (settings.tls) {
-    case "unsafe_disable":
-      return false;
-    case "unsafe_require_unverified":
-      return { rejectUnauthorized: false };
-    case "verify-full":
-      return {
-        rejectUnauthorized: true,
-        // Node compares with "localhost" when it is handed a socket to an IP address.
-        checkServerIdentity: (
-          _name: string,
-          certificate: Parameters<typeof checkServerIdentity>[1],
-        ) => checkServerIdentity(host, certificate),
-        ...(settings.ca === undefined ? {} : { ca: settings.ca }),
-      };
   }
 }
 

@@ -1,7 +1,7 @@
 import { z } from "zod";
+import { refuseAborted, refusePast } from "@mayfly/backend-kit";
 import { instantMs, type InstantMs, type IssueContext, type Secret } from "@mayfly/spec";
 import { deadlineIn } from "./call-deadline.ts";
-import { refuseAborted, refusePast } from "./issue.ts";
 import type { Lane } from "./lane.ts";
 import { readHandle, type LeaseHandle } from "./lease-mark.ts";
 import { doBlock, localTimeouts, raiseIfPast } from "./mint-message.ts";
@@ -24,8 +24,8 @@ export async function extend(
   expiresAt: InstantMs,
   context: IssueContext,
 ): Promise<InstantMs> {
-  refusePast(context, "renew");
-  refuseAborted(context, "renew");
+  refusePast(context, "PostgreSQL, renew");
+  refuseAborted(context, "PostgreSQL, renew");
   const handle = readHandle(secret);
   const leftMs = context.issueBy - context.clock.now();
   const deadline = deadlineIn(context, leftMs + 2_000);
@@ -39,8 +39,8 @@ export async function extend(
         return instantMs(Number(untilMs));
       },
       () => {
-        refusePast(context, "renew");
-        refuseAborted(context, "renew");
+        refusePast(context, "PostgreSQL, renew");
+        refuseAborted(context, "PostgreSQL, renew");
       },
     );
   } catch (thrown) {

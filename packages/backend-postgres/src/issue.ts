@@ -1,13 +1,6 @@
 import { z } from "zod";
-import {
-  BackendError,
-  Secret,
-  durationSeconds,
-  type CallContext,
-  type IssueContext,
-  type IssuePlan,
-  type Issued,
-} from "@mayfly/spec";
+import { refuseAborted, refusePast } from "@mayfly/backend-kit";
+import { BackendError, Secret, type IssueContext, type IssuePlan, type Issued } from "@mayfly/spec";
 import { mintSlotsOf } from "./connection-settings.ts";
 import type { Lane } from "./lane.ts";
 import { writeHandle, writeMark } from "./lease-mark.ts";
@@ -56,22 +49,6 @@ export const createMintBatcher = (lane: Lane): MintBatcher =>
 /** How much longer than the deadline, which the server itself keeps, we wait for its answer. */
 const ANSWER_MS = 2_000;
 
-export const refusePast = (context: IssueContext, what: string): void => {
-  if (context.clock.now() <= context.issueBy) return;
-  throw new BackendError(`PostgreSQL, ${what}: past its deadline; nothing was sent`, {
-    effect: "none",
-    retry: { kind: "after", seconds: durationSeconds(1) },
-  });
-};
-
-export const refuseAborted = (context: CallContext, what: string): void => {
-  if (!context.signal.aborted) return;
-  throw new BackendError(`PostgreSQL, ${what}: aborted before anything was sent`, {
-    effect: "none",
-    retry: { kind: "after", seconds: durationSeconds(1) },
-  });
-};
-
 export async function issue(
   lane: Lane,
   batcher: MintBatcher,
@@ -80,8 +57,8 @@ export async function issue(
 ): Promise<Issued> {
   const { settings, host } = lane;
   const grant = grantOf(plan);
-  refusePast(context, "issue");
-  refuseAborted(context, "issue");
+  refusePast(context, "PostgreSQL, issue");
+  refuseAborted(context, "PostgreSQL, issue");
   const password = Buffer.from(host.random.bytes(PASSWORD_BYTES)).toString("base64url");
   const owner = grant.owner ?? settings.reassign_to ?? null;
   const mint: Mint = {

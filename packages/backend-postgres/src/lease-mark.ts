@@ -1,30 +1,12 @@
 import { z } from "zod";
-import { Secret, parseId, type BackendHost, type InstallationId, type LeaseId } from "@mayfly/spec";
+import { LEASE_NAME_PATTERN, readLeaseName } from "@mayfly/backend-kit";
+import { Secret, type BackendHost } from "@mayfly/spec";
 
 /**
  * How everything of ours is recognised: the role's name holds installation and lease, its COMMENT
  * a keyed tag over all that the comment says. A name alone proves nothing: anybody with CREATEROLE
  * can choose it.
  */
-export const leaseRoleName = (installation: InstallationId, leaseId: LeaseId): string =>
-  `mf_${installation}_${leaseId.slice("lease_".length)}`;
-
-/** The same pattern as a PostgreSQL regular expression, for listing. */
-export const LEASE_ROLE_PATTERN = "^mf_[a-z2-7]{8}_[0-9a-f]{32}$";
-const LEASE_ROLE = /^mf_([a-z2-7]{8})_([0-9a-f]{32})$/;
-
-export function readLeaseRoleName(
-  name: string,
-): { readonly installation: string; readonly leaseId: LeaseId } | null {
-  const [, installation, hex] = LEASE_ROLE.exec(name) ?? [];
-  if (installation === undefined || hex === undefined) return null;
-  try {
-    return { installation, leaseId: parseId("lease", `lease_${hex}`, "role name") };
-  } catch {
-    return null;
-  }
-}
-
 const tagged = { name: z.string(), tag: z.string() };
 const mark = z.discriminatedUnion("kind", [
   z.strictObject({
@@ -74,13 +56,13 @@ export function isLeaseRole(
   comment: string | null,
   host: BackendHost,
 ): name is string {
-  if (name === null || readLeaseRoleName(name)?.installation !== host.installation) return false;
+  if (name === null || readLeaseName(name)?.installation !== host.installation) return false;
   return readMark(comment, name, host) !== null;
 }
 
 const handle = z.strictObject({
   v: z.literal(1),
-  name: z.string().regex(LEASE_ROLE),
+  name: z.string().regex(new RegExp(LEASE_NAME_PATTERN)),
   oid: z.int().min(1).max(4_294_967_295),
   owner: z.string().nullable(),
 });

@@ -1,9 +1,10 @@
+import { LEASE_NAME_PATTERN, readLeaseName } from "@mayfly/backend-kit";
 import type { BackendHost, CallContext, Marked, MarkedPage } from "@mayfly/spec";
 import { z } from "zod";
 import { deadlineIn } from "./call-deadline.ts";
 import { foundRoles, ROLE_COLUMNS, type FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
-import { LEASE_ROLE_PATTERN, readLeaseRoleName, readMark, writeHandle } from "./lease-mark.ts";
+import { readMark, writeHandle } from "./lease-mark.ts";
 import { toBackendError } from "./pg-failure.ts";
 import { quoteLiteral } from "./quote.ts";
 
@@ -25,7 +26,7 @@ export async function listMarked(
   try {
     const [rows, clock] = await lane.work.run(
       `SELECT ${ROLE_COLUMNS} FROM pg_roles r
-       WHERE r.rolname ~ ${quoteLiteral(LEASE_ROLE_PATTERN)} ${beyond}
+       WHERE r.rolname ~ ${quoteLiteral(LEASE_NAME_PATTERN)} ${beyond}
        ORDER BY r.rolname LIMIT ${PAGE};
        SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::int8::text AS now_ms`,
       deadlineIn(context, lane.settings.call_seconds_max * 1_000),
@@ -47,7 +48,7 @@ export async function listMarked(
  */
 function markedOf(role: FoundRole, host: BackendHost, nowMs: number): readonly Marked[] {
   const externalName = role.name;
-  const named = readLeaseRoleName(externalName);
+  const named = readLeaseName(externalName);
   if (named === null) return [{ externalName, mark: { kind: "unverified" } }];
   if (named.installation !== host.installation) {
     return [{ externalName, mark: { kind: "foreign", installation: named.installation } }];

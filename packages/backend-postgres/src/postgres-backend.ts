@@ -1,5 +1,5 @@
+import { createClosing, plainObject } from "@mayfly/backend-kit";
 import {
-  BackendError,
   durationSeconds,
   type BackendCapabilities,
   type BackendHost,
@@ -17,7 +17,6 @@ import { createMintBatcher, issue } from "./issue.ts";
 import { closeLane, createLane } from "./lane.ts";
 import { createLeaseBatches } from "./lease-batches.ts";
 import { listMarked } from "./listing.ts";
-import { plainObject } from "./plain-json.ts";
 import { probe } from "./probe.ts";
 import { recover } from "./recover.ts";
 import { revoke } from "./revoke.ts";
@@ -65,17 +64,11 @@ export const postgresBackend: CredentialBackend = {
 };
 
 function open(config: JsonObject, host: BackendHost): OpenBackend {
-  const closing = new AbortController();
+  const closing = createClosing("PostgreSQL");
+  const { unlessClosed } = closing;
   const lane = createLane(parseConnectionSettings(config), host, closing.signal);
   const batcher = createMintBatcher(lane);
   const batches = createLeaseBatches(lane);
-  /** Wraps each operation, so that none begins after `close`. */
-  const unlessClosed =
-    <A extends readonly unknown[], T>(work: (...args: A) => Promise<T>) =>
-    async (...args: A): Promise<T> => {
-      if (closing.signal.aborted) throw closedError();
-      return work(...args);
-    };
   return {
     revocation: "immediate",
     issue: unlessClosed((plan, context) => issue(lane, batcher, plan, context)),
@@ -94,14 +87,8 @@ function open(config: JsonObject, host: BackendHost): OpenBackend {
     },
     selfCheck: unlessClosed((roles, context) => selfCheck(lane, roles, context)),
     close: async () => {
-      closing.abort(new Error("the backend is closed"));
+      closing.close();
       await closeLane(lane);
     },
   };
 }
-
-const closedError = (): BackendError =>
-  new BackendError("PostgreSQL: the backend is closed; nothing was sent", {
-    effect: "none",
-    retry: { kind: "after", seconds: durationSeconds(1) },
-  });

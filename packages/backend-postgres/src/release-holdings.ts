@@ -1,8 +1,9 @@
 import { z } from "zod";
+import { LEASE_NAME_PATTERN } from "@mayfly/backend-kit";
 import type { Deadline, Endpoint } from "./endpoint.ts";
 import type { FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
-import { isLeaseRole, LEASE_ROLE_PATTERN, type LeaseHandle } from "./lease-mark.ts";
+import { isLeaseRole, type LeaseHandle } from "./lease-mark.ts";
 import { PgFailure, SQLSTATE, unfinished } from "./pg-failure.ts";
 import {
   inDatabase,
@@ -96,7 +97,7 @@ async function joinGranters(
      SELECT r.oid::int8::text AS oid, r.rolname::text AS rolname,
        shobj_description(r.oid, 'pg_authid') AS comment
      FROM owners JOIN pg_roles r ON r.oid = owners.oid
-     WHERE r.rolname ~ ${quoteLiteral(LEASE_ROLE_PATTERN)}`,
+     WHERE r.rolname ~ ${quoteLiteral(LEASE_NAME_PATTERN)}`,
     deadline,
   );
   const granters = granterRows

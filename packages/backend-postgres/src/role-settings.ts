@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { leaseName, parseStrict, plainObject, toJsonSchema } from "@mayfly/backend-kit";
 import {
   InvalidInput,
   type IssuePlan,
@@ -6,10 +7,7 @@ import {
   type JsonSchema,
   type PlanRequest,
 } from "@mayfly/spec";
-import { pgName, toJsonSchema } from "./connection-settings.ts";
-import { leaseRoleName } from "./lease-mark.ts";
-import { parseStrict } from "./parse-strict.ts";
-import { plainObject } from "./plain-json.ts";
+import { pgName } from "./connection-settings.ts";
 
 /** One name or several; the normal form is a sorted list without repetitions. */
 const groups = z
@@ -87,7 +85,7 @@ export function planLease(request: PlanRequest): IssuePlan {
   );
   return {
     leaseId: request.leaseId,
-    externalName: leaseRoleName(request.installation, request.leaseId),
+    externalName: leaseName(request.installation, request.leaseId),
     expiresAt: request.expiresAt,
     grant: {
       member_of: asked.member_of ?? fixed.member_of,

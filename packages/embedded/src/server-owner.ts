@@ -23,8 +23,8 @@ export async function livingOwnerOf(directory: string): Promise<number | undefin
 export interface EarlierServer {
   /** The server's directory, without symbolic links. */
   readonly directory: string;
-  /** The name of its executable. */
-  readonly program: "postgres" | "redis";
+  /** The beginning of its executable's name: `postgres`. */
+  readonly program: string;
   /** The file of `directory` whose first line is the server's process id. */
   readonly pidFile: string;
   /** What to send it, in turn, each with the time that it has to end. */

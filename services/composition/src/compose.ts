@@ -1,4 +1,3 @@
-import { postgresBackend } from "@mayfly/backend-postgres";
 import { createCore, createSealing, type Core, type Sealing } from "@mayfly/core";
 import {
   configuredFailPoints,
@@ -25,7 +24,6 @@ import {
   BrokerError,
   type AlarmListener,
   type Clock,
-  type CredentialBackend,
   type DpopProofs,
   type FailPoints,
   type Log,
@@ -39,14 +37,12 @@ import {
 } from "@mayfly/spec";
 import type { Metrics } from "@mayfly/telemetry";
 import { createWorkloadApi } from "@mayfly/workload-api";
+import { BACKEND_TYPES } from "./backend-types.ts";
 import { coreSettings } from "./core-settings.ts";
 import { observers } from "./observed/observers.ts";
 import { openTelemetry, type Telemetry } from "./open-telemetry.ts";
 import { openTokenReviews } from "./open-token-reviews.ts";
 import { queueConfig } from "./queue-config.ts";
-
-/** The backend types that this installation offers. Adding one is a package and a line here. */
-export const BACKEND_TYPES: readonly CredentialBackend[] = [postgresBackend];
 
 /** What a process is made of, whichever of the two it is. */
 export interface Parts {

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import { describe, expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { BACKEND_TYPES } from "./compose.ts";
+import { BACKEND_TYPES } from "./backend-types.ts";
 import { fileSchemas } from "./file-schemas.ts";
 
 const schemas = fileSchemas(BACKEND_TYPES);

@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { BACKEND_TYPES } from "./compose.ts";
+import { BACKEND_TYPES } from "./backend-types.ts";
 import { fileSchemas } from "./file-schemas.ts";
 
 const folder = new URL("../../../docs/schemas/", import.meta.url);

@@ -32,7 +32,8 @@ const collect = (one: string, all: readonly string[] | undefined): readonly stri
 
 const ABOUT = `
 The credential is in the command's environment: for PostgreSQL PGHOST, PGPORT, PGDATABASE, PGUSER,
-PGPASSWORD, PGSSLMODE and DATABASE_URL. Of several roles each has a prefix, its name in capitals:
+PGPASSWORD, PGSSLMODE and DATABASE_URL; of any other kind CREDENTIAL_ and each of its members in
+capitals, such as CREDENTIAL_PASSWORD. Of several roles each has a prefix, its name in capitals:
 ORDERS_DB_READER_DATABASE_URL. --role ROLE=PREFIX sets another; --role ROLE= sets none.
 No MAYFLY_ variable and no proof of our own identity is handed on.
 

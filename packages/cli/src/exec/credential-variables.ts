@@ -1,6 +1,4 @@
 import { PostgresPassword, type Credential } from "@mayfly/client";
-import { CliError } from "../cli-error.ts";
-import { EXIT } from "../exit-codes.ts";
 
 export type Variables = Readonly<Record<string, string>>;
 
@@ -11,9 +9,17 @@ const SSL_MODE: ReadonlyMap<string, string> = new Map([
   ["unsafe_disable", "disable"],
 ]);
 
-/** How a command finds the credential, by its kind; the page of the backend's type documents it. */
+/** Before the members of a kind that has no variables of its own, where no prefix was asked for. */
+const OTHER_PREFIX = "CREDENTIAL";
+
+/**
+ * How a command finds the credential: for PostgreSQL by the variables that every driver knows, and
+ * for any other kind by its members, each under its name in capitals.
+ */
 export function credentialVariables(credential: Credential, prefix: string): Variables {
-  if (!(credential instanceof PostgresPassword)) throw notKnown(credential);
+  if (!(credential instanceof PostgresPassword)) {
+    return prefixed(prefix === "" ? OTHER_PREFIX : prefix, membersOf(credential.expose()));
+  }
   const { host, port, database, username, password, tls, url } = credential.expose();
   return prefixed(prefix, {
     PGHOST: host,
@@ -34,11 +40,13 @@ const prefixed = (prefix: string, variables: Variables): Variables =>
     ]),
   );
 
-const notKnown = ({ role, kind }: Credential): CliError =>
-  new CliError({
-    code: "no_credential",
-    what: `There are no variables for a credential of kind ${kind}.`,
-    where: role,
-    todo: "Use the SDK for it, or a newer version of this command.",
-    exit: EXIT.refused,
-  });
+/** Texts as they are, anything else as JSON; what has no value has no variable. */
+const membersOf = (data: Readonly<Record<string, unknown>>): Variables =>
+  Object.fromEntries(
+    Object.entries(data)
+      .filter(([, value]) => value !== null && value !== undefined)
+      .map(([name, value]) => [
+        name.replaceAll(/[^A-Za-z0-9]/g, "_").toUpperCase(),
+        typeof value === "string" ? value : JSON.stringify(value),
+      ]),
+  );

@@ -1,0 +1,17 @@
+/** What most backend types need beside the interface of `@mayfly/spec`. */
+export { toJsonSchema } from "./json-schema.ts";
+export { LEASE_NAME_PATTERN, leaseName, readLeaseName } from "./lease-name.ts";
+export { parseStrict } from "./parse-strict.ts";
+export { plainObject } from "./plain-json.ts";
+export { notSent, refuseAborted, refusePast } from "./refuse-late.ts";
+export {
+  certificates,
+  ownSecret,
+  serverHost,
+  serverPort,
+  serverTls,
+  tlsMode,
+  type ServerTls,
+  type TlsMode,
+} from "./server-settings.ts";
+export { createClosing, type Closing } from "./unless-closed.ts";
