@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { Agent, get, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it, vi } from "vitest";
-import { ADMIN_TOKEN } from "../testing/broker-bench.ts";
+import { createTestDpopKey } from "@mayfly/testkit";
+import { ADMIN_TOKEN, ISSUER } from "../testing/broker-bench.ts";
 import { bodyOf, rawRequest, serveBench, statusOf } from "../testing/served-bench.ts";
 import { exchange, nothingMinted, opened, tokenForm } from "../testing/token-form.ts";
 
@@ -107,6 +108,18 @@ describe("over a connection", () => {
     const answer = await served.send(rawRequest(method, path, headers, body));
     expect(statusOf(answer)).toBe(status);
     expect(nothingMinted(served.bench)).toBe(true);
+  });
+  it("two DPoP headers are refused, be each of them good", async () => {
+    await using served = await serveBench();
+    const { clock, identities } = served.bench;
+    const key = createTestDpopKey(clock);
+    const proof = () => ["DPoP", key.proof("POST", `${ISSUER}/token`)] as const;
+    const form = tokenForm(identities.svid("bot"));
+    const both = await served.send(rawRequest("POST", "/token", [FORM, proof(), proof()], form));
+    expect([statusOf(both), bodyOf(both)]).toMatchObject([400, { error: "invalid_dpop_proof" }]);
+    expect(nothingMinted(served.bench)).toBe(true);
+    const one = await served.send(rawRequest("POST", "/token", [FORM, proof()], form));
+    expect([statusOf(one), bodyOf(one)]).toMatchObject([200, { token_type: "DPoP" }]);
   });
   it("a body that is no UTF-8 is refused at both kinds of API", async () => {
     await using served = await serveBench();
