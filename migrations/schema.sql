@@ -19,6 +19,18 @@
 --   GRANT INSERT, SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
 --   GRANT UPDATE (sealed_config) TO mayfly_broker
+-- TABLE mayfly.backend_signing_keys owner mayfly_migrator
+--   backend_id text NOT NULL
+--   kid text NOT NULL
+--   public_jwk jsonb NOT NULL
+--   sealed_private_jwk bytea NOT NULL
+--   created_at timestamp with time zone NOT NULL
+--   signs_from_at timestamp with time zone NOT NULL
+--   verifies_until_at timestamp with time zone
+--   added integer NOT NULL
+--   PRIMARY KEY (backend_id, kid)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT UPDATE (sealed_private_jwk, verifies_until_at) TO mayfly_broker
 -- TABLE mayfly.backends owner mayfly_migrator
 --   id text NOT NULL
 --   type text NOT NULL
@@ -231,6 +243,12 @@ END) > '00:00:01'::interval))
 --   GRANT SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
 --   GRANT UPDATE (chain_hash, entries) TO mayfly_worker
+-- TABLE mayfly.newest_backend_signing_key owner mayfly_migrator
+--   backend_id text NOT NULL
+--   kid text
+--   FOREIGN KEY (backend_id, kid) REFERENCES mayfly.backend_signing_keys(backend_id, kid)
+--   PRIMARY KEY (backend_id)
+--   GRANT INSERT, SELECT, UPDATE TO mayfly_broker
 -- TABLE mayfly.newest_signing_key owner mayfly_migrator
 --   singleton boolean NOT NULL DEFAULT true
 --   kid text
@@ -429,6 +447,8 @@ END) > '00:00:01'::interval))
 -- VIEW mayfly_audit.active_policy_use owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.administration owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.backend_signing_keys owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.backends owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor

@@ -18,6 +18,7 @@ import {
   createFakeClock,
   createFakeFailPoints,
   createFakePolicyCompiler,
+  noBackendKeys,
   createFakeSealer,
   createFakeTaskTokens,
   createFakeTrustRoots,
@@ -219,6 +220,7 @@ export function createInstallation(
       alarm: queue.alarmClock(process),
       trustRoots: createFakeTrustRoots({ issuer: WORLD_ISSUER }),
       taskTokens: mortalPort(process, "taskTokens", taskTokens, MORTAL_CALLS.taskTokens),
+      backendKeys: () => noBackendKeys,
       policyCompiler: createFakePolicyCompiler(),
       backendTypes: new Map(
         types.map(({ id, type, upstream }): [string, CredentialBackend] => [

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { systemClock } from "@mayfly/host";
 import { plusSeconds } from "@mayfly/spec";
-import { freshLeaseId } from "@mayfly/testkit/contract";
+import { CONTRACT_HOLDER, freshLeaseId } from "@mayfly/testkit/contract";
 import { testedPostgresVersions } from "@mayfly/testkit/vitest";
 import { parseConnectionSettings } from "./connection-settings.ts";
 import { mintMessage } from "./mint-message.ts";
@@ -35,6 +35,7 @@ for (const version of versions) {
           expiresAt: plusSeconds(issueBy, 30),
           role: postgresBackend.parseRole({ member_of: group, owner: customer.owner }),
           params: postgresBackend.parseParams(bench.upstream.params),
+          holder: CONTRACT_HOLDER,
         });
         const { externalName: name, expiresAt } = plan;
         return { name, verifier: "", comment: "", grant: grantOf(plan), expiresAt, issueBy };

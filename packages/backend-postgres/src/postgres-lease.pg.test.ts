@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
 import { plusSeconds, type IssuePlan, type Issued } from "@mayfly/spec";
-import { backendErrorOf, freshLeaseId, revoking } from "@mayfly/testkit/contract";
+import { backendErrorOf, CONTRACT_HOLDER, freshLeaseId, revoking } from "@mayfly/testkit/contract";
 import {
   accountOf,
   testedPostgresVersions,
@@ -37,6 +37,7 @@ for (const version of testedPostgresVersions()) {
         expiresAt: plusSeconds(systemClock.now(), 60),
         role: postgresBackend.parseRole(role),
         params: postgresBackend.parseParams(params),
+        holder: CONTRACT_HOLDER,
       });
     const issue = (plan: IssuePlan, open = bench.open): Promise<Issued> =>
       open.issue(plan, bench.issueCall());

@@ -1,5 +1,7 @@
 import type {
   AlarmClock,
+  BackendId,
+  BackendKeys,
   Catalog,
   Clock,
   CredentialBackend,
@@ -38,6 +40,8 @@ export interface CorePorts {
   readonly alarm: AlarmClock;
   readonly trustRoots: TrustRoots;
   readonly taskTokens: TaskTokens;
+  /** Keys of one backend, for a type that signs what it issues. */
+  backendKeys(id: BackendId): BackendKeys;
   readonly policyCompiler: PolicyCompiler;
   /** By `type`. */
   readonly backendTypes: ReadonlyMap<string, CredentialBackend>;

@@ -4,6 +4,7 @@ import {
   type CallContext,
   type DurationSeconds,
   type InstantMs,
+  type IssueContext,
   type IssuePlan,
   type JsonObject,
   type Lease,
@@ -99,7 +100,7 @@ function resolve(
 async function factsFor(parts: CoreParts, task: Task): Promise<TaskFacts> {
   const ancestors = await Promise.all(task.ancestors.map((id) => parts.ports.taskLedger.find(id)));
   const actorChain = ancestors.flatMap((one) => (one === null ? [] : [workloadName(one.workload)]));
-  return { ...factsOfTask(task), actorChain };
+  return factsOfTask(task, actorChain);
 }
 
 async function decideAndRecord(
@@ -191,7 +192,7 @@ function stillGranted(
     const expiresAt =
       ttlSeconds === null ? until : earliest(until, plusSeconds(lease.reservedAt, ttlSeconds));
     const plan: IssuePlan = { ...lease.plan, expiresAt };
-    return isStillGranted(parts, target, params, plan) ? [plan] : [];
+    return isStillGranted(parts, target, facts, params, plan) ? [plan] : [];
   });
   return plans.toSorted((a, b) => b.expiresAt - a.expiresAt)[0] ?? null;
 }
@@ -200,13 +201,20 @@ function stillGranted(
 function isStillGranted(
   parts: CoreParts,
   target: Target,
+  { holder }: TaskFacts,
   params: JsonObject,
   plan: IssuePlan,
 ): boolean {
   const { installation, clock } = parts.ports;
   const world = { installation, leaseId: plan.leaseId, now: clock.now() };
   try {
-    const today = checkedPlan(world, target, target.type.parseParams(params), plan.expiresAt);
+    const today = checkedPlan(
+      world,
+      target,
+      holder,
+      target.type.parseParams(params),
+      plan.expiresAt,
+    );
     return target.type.isWithin(plan, today);
   } catch (error) {
     if (BrokerError.is(error) && error.code === "invalid_input") return false;
@@ -262,7 +270,9 @@ async function extend(
 ): Promise<Lease> {
   const { clock, settings, sealer } = parts.ports;
   const { lease } = recorded;
-  if (target === null) throw new BrokerError("internal", "a renewal was recorded without a role");
+  const { taskId } = lease;
+  if (target === null || taskId === null)
+    throw new BrokerError("internal", "a renewal was recorded without a role");
   const { registered, type } = target;
   const issueBy = plusSeconds(clock.now(), settings.issueSeconds);
   const handle = await sealer.open(recorded.sealedHandle, bindingOf.leaseHandle(lease.id));
@@ -270,7 +280,7 @@ async function extend(
   const what = `renew ${lease.id}`;
   await withDeadline({ clock, seconds, signal: context.signal, what }, (signal) =>
     parts.openBackends.use(registered, (open) =>
-      askBackend(open, lease, handle, { ...context, signal, issueBy }),
+      askBackend(open, lease, handle, { ...context, taskId, signal, issueBy }),
     ),
   );
   // Each renewal is later than the last, so its second is a generation that was never used.
@@ -284,7 +294,7 @@ async function askBackend(
   open: OpenBackend,
   lease: Lease,
   handle: Secret,
-  context: CallContext & { readonly issueBy: InstantMs },
+  context: Omit<IssueContext, "checkpoint">,
 ): Promise<InstantMs> {
   if (open.renewal.kind === "none") {
     throw new BrokerError("internal", `${lease.backendType} says that it renews, and cannot`);

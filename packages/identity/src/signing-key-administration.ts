@@ -1,4 +1,5 @@
 import {
+  bindingOf,
   BrokerError,
   durationSeconds,
   instantMs,
@@ -10,14 +11,20 @@ import {
   type StoredSigningKey,
 } from "@mayfly/spec";
 import { makeSigningKey } from "./make-signing-key.ts";
-import { newestOf, oldVerifySeconds, type SigningKeysOptions } from "./signing-keys.ts";
+import {
+  algorithmOf,
+  newestOf,
+  oldVerifySeconds,
+  type SigningKeysOptions,
+} from "./signing-keys.ts";
 
 const RACES_MAX = 4;
 
 /** What administrators do to the keys of task tokens; the timer's rotation goes on beside it. */
 export function createSigningKeyAdministration(
-  options: SigningKeysOptions,
+  given: Omit<SigningKeysOptions, "binding"> & Partial<Pick<SigningKeysOptions, "binding">>,
 ): SigningKeyAdministration {
+  const options: SigningKeysOptions = { binding: bindingOf.signingKey, ...given };
   const { store, clock } = options;
   return {
     list: async () => {
@@ -52,7 +59,7 @@ async function rotateOnce(options: SigningKeysOptions, actor: Actor) {
     return { kind: "already" as const, kid: newest.kid, signsFromAt: newest.signsFromAt };
   }
   const signsFromAt = newest === null ? now : plusSeconds(now, settings.publishAheadSeconds);
-  const key = await makeSigningKey(options, now, signsFromAt);
+  const key = await makeSigningKey(options, algorithmOf(newest), now, signsFromAt);
   const oldVerifyFor = durationSeconds(oldVerifySeconds(settings));
   const added = await store.add(key, newest?.kid ?? null, oldVerifyFor, actor);
   return added ? { kind: "added" as const, kid: key.kid, signsFromAt } : null;
@@ -75,9 +82,9 @@ async function retireOnce(options: SigningKeysOptions, kid: string, actor: Actor
   const latest = Math.max(...signed.map(({ signsFromAt }) => signsFromAt), 0);
   // A broker whose clock is behind has to find that it signs already.
   const signsFromAt = instantMs(Math.max(everybodyMs, latest + 1));
-  const key = await makeSigningKey(options, now, signsFromAt);
-  const oldVerifyFor = durationSeconds(oldVerifySeconds(settings));
   const newest = newestOf(keys);
+  const key = await makeSigningKey(options, algorithmOf(newest), now, signsFromAt);
+  const oldVerifyFor = durationSeconds(oldVerifySeconds(settings));
   const retired = await store.retire(kid, key, newest?.kid ?? null, oldVerifyFor, actor);
   return retired ? { kind: "retired" as const, kid, replacedBy: key.kid } : null;
 }

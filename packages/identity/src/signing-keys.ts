@@ -1,39 +1,41 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import {
-  bindingOf,
+  BACKEND_KEY_ALGORITHMS,
   BrokerError,
   durationSeconds,
   plusSeconds,
+  type BackendKeyAlgorithm,
   type Secret,
   type Clock,
   type InstantMs,
   type JsonObject,
-  type Random,
-  type Sealer,
   type SigningKeyStore,
   type StoredSigningKey,
 } from "@mayfly/spec";
-import { makeSigningKey } from "./make-signing-key.ts";
+import { makeSigningKey, type KeyMaking } from "./make-signing-key.ts";
 import type { TaskTokensSettings } from "./task-tokens-settings.ts";
 
 /** A key that was retired because it leaked is trusted by no broker for longer than this. */
 const RELOAD_SECONDS = 5;
 const RACES_MAX = 4;
 
-export interface SigningKeysOptions {
+export interface SigningKeysOptions extends KeyMaking {
   readonly store: SigningKeyStore;
-  readonly sealer: Sealer;
   readonly clock: Clock;
-  readonly random: Random;
   readonly settings: TaskTokensSettings;
 }
 
 export interface SigningKeys {
-  signer(now: InstantMs): Promise<{ readonly kid: string; readonly key: KeyObject }>;
+  signer(now: InstantMs): Promise<KeyOf>;
   /** Null: no such key, or it verifies no more. */
-  verifier(kid: string, now: InstantMs): Promise<KeyObject | null>;
+  verifier(kid: string, now: InstantMs): Promise<KeyOf | null>;
   published(): Promise<readonly JsonObject[]>;
-  rotate(now: InstantMs): Promise<void>;
+  rotate(now: InstantMs, algorithm?: BackendKeyAlgorithm): Promise<void>;
+}
+export interface KeyOf {
+  readonly kid: string;
+  readonly algorithm: BackendKeyAlgorithm;
+  readonly key: KeyObject;
 }
 
 interface Loaded {
@@ -92,7 +94,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   const open = async (key: StoredSigningKey): Promise<KeyObject> => {
     const known = opened.get(key.kid);
     if (known !== undefined) return known;
-    const text = await options.sealer.open(key.sealedPrivateJwk, bindingOf.signingKey(key.kid));
+    const text = await options.sealer.open(key.sealedPrivateJwk, options.binding(key.kid));
     const privateKey = importPrivate(text);
     opened.set(key.kid, privateKey);
     return privateKey;
@@ -104,7 +106,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       const usable = cache.keys().filter((key) => key.signsFromAt <= now && verifies(key, now));
       const newest = usable.at(-1);
       if (newest === undefined) throw new Error("there is no signing key: rotate() has not run");
-      return { kid: newest.kid, key: await open(newest) };
+      return { kid: newest.kid, algorithm: algorithmOf(newest), key: await open(newest) };
     },
     verifier: async (kid, now) => {
       await cache.reloadIfOld();
@@ -113,7 +115,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       if (key === undefined || !verifies(key, now)) return null;
       const known = publicKeys.get(kid) ?? importPublic(key.publicJwk);
       publicKeys.set(kid, known);
-      return known;
+      return { kid, algorithm: algorithmOf(key), key: known };
     },
     published: async () => {
       // A ledger that is away takes no key from those who verify elsewhere.
@@ -124,13 +126,17 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
         .filter((key) => verifies(key, now))
         .map(({ publicJwk }) => publicJwk);
     },
-    rotate: async (now) => {
+    rotate: async (now, algorithm = DEFAULT_ALGORITHM) => {
       // Whoever loses the race to add a key reads again, and mostly finds nothing left to do.
       for (let races = 0; races < RACES_MAX; races++) {
         await cache.reload();
         const newest = newestOf(cache.keys());
-        if (newest !== null && now < nextKeyDueAt(newest, settings)) return;
-        const added = await addKey(options, newest, now);
+        const isDue = newest === null || now >= nextKeyDueAt(newest, settings);
+        // One of another algorithm is not waited for, unless it has not begun to sign itself.
+        const isOther =
+          newest !== null && algorithmOf(newest) !== algorithm && newest.signsFromAt <= now;
+        if (!isDue && !isOther) return;
+        const added = await addKey(options, newest, algorithm, now);
         if (added) {
           await cache.reload();
           return;
@@ -145,6 +151,12 @@ const tooSlow = (): BrokerError =>
   new BrokerError("ledger_unavailable", "The ledger answers too slowly to know which keys hold.", {
     retryAfterSeconds: 1,
   });
+
+/** Of task tokens, and of whoever names none: the cheapest to sign. */
+const DEFAULT_ALGORITHM: BackendKeyAlgorithm = "ES256";
+
+export const algorithmOf = (key: StoredSigningKey | null): BackendKeyAlgorithm =>
+  BACKEND_KEY_ALGORITHMS.find((each) => each === key?.publicJwk["alg"]) ?? DEFAULT_ALGORITHM;
 
 const verifies = (key: StoredSigningKey, now: InstantMs): boolean =>
   key.verifiesUntilAt === null || now < key.verifiesUntilAt;
@@ -166,12 +178,13 @@ const nextKeyDueAt = (newest: StoredSigningKey, settings: TaskTokensSettings): I
 async function addKey(
   options: SigningKeysOptions,
   newest: StoredSigningKey | null,
+  algorithm: BackendKeyAlgorithm,
   now: InstantMs,
 ): Promise<boolean> {
   const { store, settings } = options;
   // The very first has nobody's cache to wait for.
   const from = newest === null ? now : plusSeconds(now, settings.publishAheadSeconds);
-  const key = await makeSigningKey(options, now, from);
+  const key = await makeSigningKey(options, algorithm, now, from);
   return store.add(key, newest?.kid ?? null, durationSeconds(oldVerifySeconds(settings)));
 }
 
@@ -183,10 +196,7 @@ function forgetOthers(cache: Map<string, unknown>, keys: readonly StoredSigningK
 function importPrivate(text: Secret): KeyObject {
   try {
     const jwk: unknown = JSON.parse(text.expose("crypto"));
-    return createPrivateKey({
-      key: stringMembers(jwk, ["kty", "crv", "x", "y", "d"]),
-      format: "jwk",
-    });
+    return createPrivateKey({ key: membersOf(jwk, PRIVATE_MEMBERS), format: "jwk" });
   } catch {
     // A parser's message would quote the key.
     throw new Error("a stored signing key cannot be read");
@@ -194,10 +204,15 @@ function importPrivate(text: Secret): KeyObject {
 }
 
 function importPublic(jwk: JsonObject): KeyObject {
-  return createPublicKey({ key: stringMembers(jwk, ["kty", "crv", "x", "y"]), format: "jwk" });
+  return createPublicKey({ key: membersOf(jwk, PUBLIC_MEMBERS), format: "jwk" });
 }
 
-function stringMembers(jwk: unknown, names: readonly string[]): Record<string, string> {
+/** RFC 7518 section 6, RFC 8037 section 2: of any of the key types, no more than there are. */
+const PUBLIC_MEMBERS = ["kty", "crv", "x", "y", "n", "e"] as const;
+const PRIVATE_MEMBERS = [...PUBLIC_MEMBERS, "d", "p", "q", "dp", "dq", "qi"] as const;
+
+function membersOf(jwk: unknown, names: readonly string[]): Record<string, string> {
   const members: Record<string, unknown> = { ...(typeof jwk === "object" ? jwk : {}) };
-  return Object.fromEntries(names.map((name) => [name, String(members[name])]));
+  const known = names.filter((name) => Object.hasOwn(members, name));
+  return Object.fromEntries(known.map((name) => [name, String(members[name])]));
 }

@@ -1,5 +1,6 @@
 import { compactVerify, SignJWT } from "jose";
 import {
+  bindingOf,
   BrokerError,
   CERTIFICATE_CONFIRMATION,
   actClaim,
@@ -84,7 +85,7 @@ export function createTaskTokens(options: TaskTokensOptions): TaskTokens {
       "keySignsSeconds: expected more than publishAheadSeconds",
     );
   }
-  const keys = createSigningKeys(options);
+  const keys = createSigningKeys({ ...options, binding: bindingOf.signingKey });
   return {
     sign: async (claims) => {
       if (claims.expiresAt - claims.issuedAt > settings.tokenSecondsMax * 1000) {
@@ -145,7 +146,7 @@ async function verifyOwn(token: Secret, now: InstantMs, keys: SigningKeys): Prom
   const key = await keys.verifier(kid, now);
   if (key === null)
     throw new Refusal("unknown_key", "the task token's key is not, or no more, ours");
-  const { payload } = await compactVerify(jwt.compact, key, { algorithms: [algorithm] });
+  const { payload } = await compactVerify(jwt.compact, key.key, { algorithms: [algorithm] });
   return parseJsonObject(payload, "the task token's payload");
 }
 

@@ -88,6 +88,8 @@ describe("grants", () => {
         "DELETE FROM mayfly.events_pending",
         "UPDATE mayfly.one_time_tokens SET expires_at = now()",
         "UPDATE mayfly.signing_keys SET public_jwk = '{}'",
+        "UPDATE mayfly.backend_signing_keys SET public_jwk = '{}'",
+        "UPDATE mayfly.backend_signing_keys SET backend_id = 'x'",
         "UPDATE mayfly.backend_revisions SET described_config = '{}'",
         "INSERT INTO mayfly.log_cuts SELECT * FROM mayfly.log_cuts",
         "UPDATE mayfly.log_cuts SET log_index = 1",
@@ -132,6 +134,7 @@ describe("grants", () => {
   test("only the broker issues, keeps the catalogue, and sees the signing keys", async () => {
     for (const statement of [
       "SELECT 1 FROM mayfly.signing_keys",
+      "SELECT 1 FROM mayfly.backend_signing_keys",
       "SELECT 1 FROM mayfly.idempotency_keys",
       "UPDATE mayfly.catalog_version SET version = 1",
       "UPDATE mayfly.leases SET expires_at = now()",

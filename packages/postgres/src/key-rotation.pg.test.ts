@@ -63,7 +63,10 @@ test("the broker re-seals all that is needed, and says so in the log", async () 
     { limit: 10, after: null },
   );
   expect(items).toMatchObject([
-    { actor: ADMIN, data: { keyId: "new", leases: LEASES - 1, backends: 1, signingKeys: 1 } },
+    {
+      actor: ADMIN,
+      data: { keyId: "new", leases: LEASES - 1, backends: 1, signingKeys: 1, backendKeys: 0 },
+    },
   ]);
 });
 

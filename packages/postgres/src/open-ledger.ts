@@ -1,6 +1,8 @@
 import { drizzle } from "drizzle-orm/postgres-js";
 import {
   durationSeconds,
+  type BackendId,
+  type BackendKeyStores,
   type Catalog,
   type Clock,
   type IssueLedger,
@@ -59,6 +61,7 @@ import { withRetries, type RetryPorts } from "./retry.ts";
 import { checkCurrent, readableSchema, readApplied } from "./schema-version.ts";
 import { createSettle } from "./settle.ts";
 import { readSealedPage, replaceSealed } from "./sealed-values.ts";
+import { addBackendKey, listBackendKeys, retireBackendKey } from "./backend-signing-keys.ts";
 import { addSigningKey, listSigningKeys, retireSigningKey } from "./signing-keys.ts";
 import {
   connect,
@@ -111,6 +114,7 @@ export interface Ledger {
   readonly selectorEnds: SelectorEndLedger;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
+  readonly backendKeys: BackendKeyStores;
   readonly proofUses: ProofUses;
   readonly sealed: SealedValues;
   /** Runs by itself with the sweep, at most once an hour; needs the worker's rights. */
@@ -193,6 +197,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     selectorEnds: selectorEndLedger(ports, statements),
     catalog: catalogOf(parts),
     signingKeys: signingKeyStore(parts),
+    backendKeys: { of: (backendId) => backendKeyStore(parts, backendId) },
     proofUses: {
       record: (use) => withRetries(ports, () => recordProofUse(statements, use)),
     },
@@ -220,6 +225,12 @@ const signingKeyStore = ({ ports, statements }: Parts): SigningKeyStore => ({
   list: () => withRetries(ports, () => listSigningKeys(statements)),
   add: (...added) => withRetries(ports, () => addSigningKey(statements, ...added)),
   retire: (...retired) => withRetries(ports, () => retireSigningKey(statements, ...retired)),
+});
+
+const backendKeyStore = ({ ports, statements }: Parts, id: BackendId): SigningKeyStore => ({
+  list: () => withRetries(ports, () => listBackendKeys(statements, id)),
+  add: (...added) => withRetries(ports, () => addBackendKey(statements, id, ...added)),
+  retire: (...retired) => withRetries(ports, () => retireBackendKey(statements, id, ...retired)),
 });
 
 async function checkSchema(sql: Sql): Promise<OpenedSchema> {

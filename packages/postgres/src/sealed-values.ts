@@ -59,12 +59,23 @@ function valueOf(kind: SealedKind, { key, sealed }: SealedRow): SealedValue {
     }
     case "signing_key":
       return { kind, place: `signing_key:${key}`, binding: bindingOf.signingKey(key), sealed };
+    case "backend_key": {
+      const [id, kid] = backendKeyPlace(key);
+      const binding = bindingOf.backendKey(id, kid);
+      return { kind, place: `backend_key:${key}`, binding, sealed };
+    }
   }
 }
 
 const backendKey = (key: string): [string, number] => {
   const at = key.lastIndexOf(":");
   return [key.slice(0, at), Number(key.slice(at + 1))];
+};
+
+/** A key id has no colon, nor has a backend's. */
+const backendKeyPlace = (key: string): [string, string] => {
+  const at = key.lastIndexOf(":");
+  return [key.slice(0, at), key.slice(at + 1)];
 };
 
 const READERS: Readonly<
@@ -90,6 +101,14 @@ const READERS: Readonly<
     sql<SealedRow[]>`
       SELECT kid AS key, sealed_private_jwk AS sealed FROM mayfly.signing_keys
       WHERE kid > ${after} ORDER BY kid LIMIT ${limit}::integer`.execute(),
+  backend_key: (sql, after, limit) => {
+    const [id, kid] = after === "" ? ["", ""] : backendKeyPlace(after);
+    return sql<SealedRow[]>`
+      SELECT backend_id || ':' || kid AS key, sealed_private_jwk AS sealed
+      FROM mayfly.backend_signing_keys
+      WHERE (backend_id, kid) > (${id}, ${kid})
+      ORDER BY backend_id, kid LIMIT ${limit}::integer`.execute();
+  },
 };
 
 /** Each by comparing with what was read; a lease that has ended meanwhile is left as it is. */
@@ -102,9 +121,10 @@ export function replaceSealed(
     const leases = await replaceHandles(tx, of("lease"));
     const backends = await replaceConfigs(tx, of("backend"));
     const signingKeys = await replaceKeys(tx, of("signing_key"));
-    const replaced = leases + backends + signingKeys;
+    const backendKeys = await replaceBackendKeys(tx, of("backend_key"));
+    const replaced = leases + backends + signingKeys + backendKeys;
     if (replaced > 0) {
-      const data = { keyId, leases, backends, signingKeys };
+      const data = { keyId, leases, backends, signingKeys, backendKeys };
       await appendEvents(tx, [{ kind: "sealing.resealed", actor, data }]);
     }
     return replaced;
@@ -160,5 +180,19 @@ async function replaceKeys(sql: Transaction, resealed: Resealed): Promise<number
     UPDATE mayfly.signing_keys AS k SET sealed_private_jwk = decode(c.sealed, 'hex')
     FROM jsonb_to_recordset(${rows(changes)}::text::jsonb) AS c (kid text, was text, sealed text)
     WHERE k.kid = c.kid AND k.sealed_private_jwk = decode(c.was, 'hex')`;
+  return replaced.count;
+}
+
+async function replaceBackendKeys(sql: Transaction, resealed: Resealed): Promise<number> {
+  if (resealed.length === 0) return 0;
+  const changes = resealed.map((each) => {
+    const [id, kid] = backendKeyPlace(keyOf(each.value));
+    return { id, kid, ...bytesOf(each) };
+  });
+  const replaced = await sql`
+    UPDATE mayfly.backend_signing_keys AS k SET sealed_private_jwk = decode(c.sealed, 'hex')
+    FROM jsonb_to_recordset(${rows(changes)}::text::jsonb)
+      AS c (id text, kid text, was text, sealed text)
+    WHERE k.backend_id = c.id AND k.kid = c.kid AND k.sealed_private_jwk = decode(c.was, 'hex')`;
   return replaced.count;
 }

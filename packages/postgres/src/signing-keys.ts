@@ -1,6 +1,7 @@
 import {
   RETIRED_BEFORE_SECONDS,
   type Actor,
+  type BackendId,
   type DurationSeconds,
   type InstantMs,
   type JsonObject,
@@ -10,9 +11,9 @@ import {
 import { appendEvents, BROKER, type NewEvent } from "./append-events.ts";
 import { hex, json, type Sql, type Statement, type Transaction } from "./sql.ts";
 
-const LIST_MAX = 100;
+export const KEYS_MAX = 100;
 
-interface KeyRow {
+export interface KeyRow {
   readonly kid: string;
   readonly public_jwk: JsonObject;
   readonly sealed_private_jwk: Uint8Array;
@@ -26,16 +27,18 @@ export async function listSigningKeys(sql: Statement): Promise<readonly StoredSi
     SELECT kid, public_jwk, sealed_private_jwk, created_at, signs_from_at, verifies_until_at
     FROM mayfly.signing_keys
     WHERE verifies_until_at IS NULL OR verifies_until_at > now() - interval '1 day'
-    ORDER BY added DESC LIMIT ${LIST_MAX}::integer`;
-  return keys.map((row) => ({
-    kid: row.kid,
-    publicJwk: row.public_jwk,
-    sealedPrivateJwk: row.sealed_private_jwk,
-    createdAt: row.created_at,
-    signsFromAt: row.signs_from_at,
-    verifiesUntilAt: row.verifies_until_at,
-  }));
+    ORDER BY added DESC LIMIT ${KEYS_MAX}::integer`;
+  return keys.map(storedKeyOf);
 }
+
+export const storedKeyOf = (row: KeyRow): StoredSigningKey => ({
+  kid: row.kid,
+  publicJwk: row.public_jwk,
+  sealedPrivateJwk: row.sealed_private_jwk,
+  createdAt: row.created_at,
+  signsFromAt: row.signs_from_at,
+  verifiesUntilAt: row.verifies_until_at,
+});
 
 /** The row of the newest key is what two processes that rotate at once compare and swap. */
 export function addSigningKey(
@@ -87,7 +90,7 @@ export function retireSigningKey(
   });
 }
 
-interface RetiredRow {
+export interface RetiredRow {
   readonly kid: string;
   readonly verifies_until_at: InstantMs;
 }
@@ -108,14 +111,22 @@ async function insertNewest(sql: Transaction, key: StoredSigningKey): Promise<vo
   await sql`UPDATE mayfly.newest_signing_key SET kid = ${key.kid}`;
 }
 
-const retiredBy = (actor: Actor, row: RetiredRow): NewEvent => ({
+/** `backendId`: of its own keys; left out for those of task tokens. */
+export const retiredBy = (actor: Actor, row: RetiredRow, backendId?: BackendId): NewEvent => ({
   kind: "signing_key.retired",
   actor,
-  data: { kid: row.kid, verifiesUntilAt: row.verifies_until_at },
+  data: { ...ofBackend(backendId), kid: row.kid, verifiesUntilAt: row.verifies_until_at },
 });
 
-const createdBy = (actor: Actor, key: StoredSigningKey): NewEvent => ({
+export const createdBy = (
+  actor: Actor,
+  { kid, signsFromAt, publicJwk }: StoredSigningKey,
+  backendId?: BackendId,
+): NewEvent => ({
   kind: "signing_key.created",
   actor,
-  data: { kid: key.kid, signsFromAt: key.signsFromAt, publicJwk: key.publicJwk },
+  data: { ...ofBackend(backendId), kid, signsFromAt, publicJwk },
 });
+
+const ofBackend = (backendId?: BackendId): JsonObject =>
+  backendId === undefined ? {} : { backendId };

@@ -1,6 +1,7 @@
 import type { Json, JsonObject, JsonSchema } from "./brand.ts";
 import type { CallContext, IssueContext, Log } from "./context.ts";
 import type { BackendId, InstallationId, LeaseId } from "./ids.ts";
+import type { BackendKeys } from "./backend-keys.ts";
 import type { Secret } from "./secret.ts";
 import type { Clock, DurationSeconds, InstantMs, Random } from "./time.ts";
 
@@ -83,7 +84,23 @@ export interface BackendHost {
   verifyTag(text: string, tag: string): boolean;
   /** How long a tombstone left by `recover` is kept before it looks again. */
   readonly quarantineSeconds: DurationSeconds;
+  /** For a type whose credentials are tokens that the installation signs itself. */
+  readonly tokens: TokenHost;
 }
+
+/** What the installation vouches for with keys and records of its own, in one backend's name. */
+export interface TokenHost {
+  /** Issuer of this backend's tokens alone, a URL below the broker's own: RFC 8414 section 2. */
+  readonly issuer: string;
+  /** The broker's issuer, the audience of what is presented to it: never of what it mints. */
+  readonly brokerIssuer: string;
+  readonly keys: BackendKeys;
+  /** What the ledger says of a lease of this backend at this moment, of its task included. */
+  standingOf(leaseId: LeaseId): Promise<LeaseStanding>;
+}
+
+/** `live`: handed out, and no end of it or of a task above it was requested. */
+export type LeaseStanding = "reserved" | "live" | "over" | "unknown";
 
 export interface PlanRequest {
   readonly installation: InstallationId;
@@ -93,6 +110,17 @@ export interface PlanRequest {
   /** Normal forms, from `parseRole` and `parseParams`. */
   readonly role: JsonObject;
   readonly params: JsonObject;
+  readonly holder: CredentialHolder;
+}
+
+/** For whom the credential is, verified: for a type that writes it into what it issues. */
+export interface CredentialHolder {
+  /** As task tokens have it: for whom the task is. */
+  readonly subject: string;
+  /** As task tokens have it: who acts, the latest first. Empty: the subject itself. */
+  readonly actors: readonly string[];
+  /** The key that the task is bound to (see `keyBindingOf`), or null. */
+  readonly confirmation: string | null;
 }
 
 /** Exactly what would be asked: policy judges it, the ledger records it, `issue` gets only it. */
@@ -150,8 +178,28 @@ export interface BackendOperations {
    * problem.
    */
   selfCheck(roles: readonly JsonObject[], context: CallContext): Promise<SelfCheck>;
+  /** Of a type whose credentials others verify with this backend's keys; no other has it. */
+  readonly verification?: TokenVerification;
   /** Closes pools. After it, every call rejects. */
   close(): Promise<void>;
+}
+
+export interface TokenVerification {
+  /** K1. Public keys, RFC 7517: each is among them well before it signs, and until its last token died. */
+  keys(): Promise<readonly JsonObject[]>;
+  /** K2. Adds the next key when it is due; called by a timer, safe in many processes. */
+  rotate(now: InstantMs): Promise<void>;
+  /** K3. Reads a token that a key of this backend signed; null for anything else, and once expired. */
+  read(token: Secret): Promise<ReadToken | null>;
+}
+
+export interface ReadToken {
+  readonly leaseId: LeaseId;
+  /** As signed: RFC 9068 section 2.2. */
+  readonly claims: JsonObject;
+  readonly confirmation: string | null;
+  /** Names of workloads that may introspect it besides its owner: servers that it is meant for. */
+  readonly servers: readonly string[];
 }
 
 export interface RevocationOperations {
@@ -191,7 +239,12 @@ export type Recovered =
 export type Revoked =
   | { readonly outcome: "refused" }
   /** `revocation: "propagating"` only: refused everywhere by then; probe again. */
-  | { readonly outcome: "propagating"; readonly until: InstantMs };
+  | { readonly outcome: "propagating"; readonly until: InstantMs }
+  /**
+   * `revocation: "propagating"` and `expiryEnforcedBy: "upstream"` only: refused wherever the
+   * backend is asked; wherever it is not, accepted until it dies by itself, at the latest then.
+   */
+  | { readonly outcome: "expires"; readonly notLaterThan: InstantMs };
 
 export interface Probe {
   readonly verdict: "refused" | "accepted";

@@ -1,5 +1,6 @@
 import type { JsonObject } from "./brand.ts";
 import type { Clock, InstantMs } from "./time.ts";
+import type { TaskId } from "./ids.ts";
 import type { ProvenKey } from "./possession.ts";
 import type { Secret } from "./secret.ts";
 
@@ -16,6 +17,8 @@ export interface CallContext {
 }
 
 export interface IssueContext extends CallContext {
+  /** For whose task it is: a label for what is made, no authority. */
+  readonly taskId: TaskId;
   /**
    * Nothing may be sent to the backend after this instant, tested again where a batch or a pool
    * slot is flushed; where the backend can test a deadline, it travels in the call.

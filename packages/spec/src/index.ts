@@ -1,4 +1,5 @@
 export * from "./alarm-clock.ts";
+export * from "./backend-keys.ts";
 export * from "./backend.ts";
 export * from "./brand.ts";
 export * from "./catalog.ts";

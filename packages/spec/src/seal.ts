@@ -28,4 +28,5 @@ export const bindingOf = {
   backendConfig: (backendId: string, revision: number): string =>
     `backend:${backendId}:${revision}`,
   signingKey: (kid: string): string => `signing-key:${kid}`,
+  backendKey: (backendId: string, kid: string): string => `backend-key:${backendId}:${kid}`,
 } as const;

@@ -1,6 +1,6 @@
 import type { Actor } from "./task.ts";
 
-export const SEALED_KINDS = ["lease", "backend", "signing_key"] as const;
+export const SEALED_KINDS = ["lease", "backend", "signing_key", "backend_key"] as const;
 export type SealedKind = (typeof SEALED_KINDS)[number];
 
 /** One sealed value that is still needed. */
@@ -15,7 +15,7 @@ export interface SealedValue {
 
 /**
  * All that the ledger holds sealed: handles of leases that have not ended, every revision of each
- * backend's configuration, signing keys. Handles of ended leases are not among them: nobody needs
+ * backend's configuration, signing keys of task tokens and of backends. Handles of ended leases are not among them: nobody needs
  * them again, for a lease that resurfaces gets the handle that was found.
  */
 export interface SealedValues {

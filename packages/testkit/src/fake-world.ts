@@ -18,6 +18,7 @@ import type { FakePolicyRule } from "./fake-policy.ts";
 import { createFakeSealer } from "./fake-sealer.ts";
 import { createFakeTaskTokens } from "./fake-task-tokens.ts";
 import { createFakeTrustRoots, fakeIdentity, type FakeIdentity } from "./fake-trust-roots.ts";
+import { noBackendKeys } from "./no-backend-keys.ts";
 import { createMemoryLedger } from "./memory-ledger/memory-ledger.ts";
 import { createRecordingLog } from "./recording-log.ts";
 import { seededRandom } from "./seeded-random.ts";
@@ -138,6 +139,7 @@ export function createFakeWorld(options: FakeWorldOptions = {}) {
     alarm,
     trustRoots: createFakeTrustRoots({ issuer: WORLD_ISSUER }),
     taskTokens,
+    backendKeys: () => noBackendKeys,
     tracer: untraced,
     policyCompiler: createFakePolicyCompiler(),
     backendTypes: new Map([backend, other].map((type) => [type.type, type])),

@@ -4,10 +4,13 @@ import {
   parseBackendId,
   parseInstallationId,
   type BackendHost,
+  type BackendKeys,
   type Clock,
   type Log,
   type Random,
+  type TokenHost,
 } from "@mayfly/spec";
+import { noBackendKeys } from "./no-backend-keys.ts";
 
 export interface TestHostOptions {
   readonly clock: Clock;
@@ -17,6 +20,10 @@ export interface TestHostOptions {
   readonly installation?: string;
   /** Default 2. */
   readonly quarantineSeconds?: number;
+  /** Default: none. */
+  readonly keys?: BackendKeys;
+  /** Default: every lease is unknown. */
+  readonly standingOf?: TokenHost["standingOf"];
 }
 
 /** What a backend is opened with in tests: a real keyed tag under a key of the installation. */
@@ -36,5 +43,11 @@ export function createTestBackendHost(options: TestHostOptions): BackendHost {
       return expected.length === actual.length && timingSafeEqual(expected, actual);
     },
     quarantineSeconds: durationSeconds(options.quarantineSeconds ?? 2),
+    tokens: {
+      issuer: "https://broker.test/backends/tested-backend",
+      brokerIssuer: "https://broker.test",
+      keys: options.keys ?? noBackendKeys,
+      standingOf: options.standingOf ?? (async () => "unknown"),
+    },
   };
 }

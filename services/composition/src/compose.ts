@@ -7,6 +7,7 @@ import {
   systemRandom,
 } from "@mayfly/host";
 import {
+  createBackendKeys,
   createDpopProofs,
   createSigningKeyAdministration,
   createTaskTokens,
@@ -23,6 +24,7 @@ import { unsafeSettings, type SharedSettings } from "@mayfly/settings";
 import {
   BrokerError,
   type AlarmListener,
+  type BackendId,
   type Clock,
   type DpopProofs,
   type FailPoints,
@@ -167,6 +169,8 @@ function partsOver(
     alarm: observe.alarm(alarm),
     trustRoots,
     taskTokens,
+    backendKeys: (backendId) =>
+      createBackendKeys(backendKeyOptions(tokenOptions, ledger, backendId)),
     policyCompiler: createPolicyCompiler(),
     backendTypes: new Map(BACKEND_TYPES.map((each) => [each.type, observe.backend(each)])),
     settings: coreSettings(settings),
@@ -210,6 +214,20 @@ const tokenOptionsOf = (
   clock: systemClock,
   random: systemRandom,
   settings: { ...defaultTaskTokensSettings, skewSeconds },
+});
+
+/** The longest life of a backend's own token, and of a verifier's leeway after it. */
+const BACKEND_TOKEN_SECONDS_MAX = 900 + 300;
+
+const backendKeyOptions = (
+  shared: ReturnType<typeof tokenOptionsOf>,
+  { backendKeys }: Ledger,
+  backendId: BackendId,
+) => ({
+  ...shared,
+  backendId,
+  store: backendKeys.of(backendId),
+  settings: { ...shared.settings, tokenSecondsMax: BACKEND_TOKEN_SECONDS_MAX },
 });
 
 function workloadApiOf(

@@ -22,6 +22,7 @@ const KINDS: Readonly<Record<string, string>> = {
   lease: "handles of leases that have not ended",
   backend: "backend configurations",
   signing_key: "signing keys",
+  backend_key: "signing keys of backends",
 };
 
 export const sealingCommands: CommandSet = (program, open) => {

@@ -1,5 +1,7 @@
 import { durationSeconds, type BackendHost, type BackendId } from "@mayfly/spec";
 import type { CorePorts } from "../ports.ts";
+import { leaseStanding } from "../lease-standing.ts";
+import { backendIssuer } from "./backend-issuer.ts";
 
 /** What an opened backend may touch, of this installation. */
 export function backendHost(ports: CorePorts, id: BackendId): BackendHost {
@@ -14,5 +16,11 @@ export function backendHost(ports: CorePorts, id: BackendId): BackendHost {
     tag: (text) => ports.sealer.tag(ofBackend(text)),
     verifyTag: (text, tag) => ports.sealer.verifyTag(ofBackend(text), tag),
     quarantineSeconds: durationSeconds(ports.settings.quarantineSeconds),
+    tokens: {
+      issuer: backendIssuer(ports.settings.issuer, id),
+      brokerIssuer: ports.settings.issuer,
+      keys: ports.backendKeys(id),
+      standingOf: (leaseId) => leaseStanding(ports, id, leaseId),
+    },
   };
 }

@@ -162,10 +162,12 @@ async function mintAndReply(
   outcome: Extract<Attempt, { kind: "reserved" }>,
   context: CallContext,
 ): Promise<ExchangeReply> {
+  const { id: taskId } = outcome.task;
   const reserved = outcome.intents.map((intent): Reserved => {
     const handle = outcome.leases.find(({ id }) => id === intent.id);
     const permitted = outcome.permitted.find(({ plan }) => plan.leaseId === intent.id);
-    if (handle !== undefined && permitted !== undefined) return { permitted, intent, handle };
+    if (handle !== undefined && permitted !== undefined)
+      return { taskId, permitted, intent, handle };
     throw new BrokerError("internal", `the ledger reserved without ${intent.id}`);
   });
   // With a key the task is its repetition's too, which may be under way: it ends idle if not.

@@ -8,6 +8,7 @@ import {
   type Issued,
   type LeaseHandle,
   type LeaseIntent,
+  type TaskId,
 } from "@mayfly/spec";
 import type { CoreParts } from "../core-parts.ts";
 import { destroyInHand } from "../destroy-in-hand.ts";
@@ -18,6 +19,7 @@ import type { Permitted } from "./judge.ts";
 
 /** A reserved lease with all that minting it needs. */
 export interface Reserved {
+  readonly taskId: TaskId;
   readonly permitted: Permitted;
   readonly intent: LeaseIntent;
   readonly handle: LeaseHandle<"reserved">;
@@ -74,6 +76,7 @@ function issueContext(
     clock,
     signal,
     traceId: context.traceId,
+    taskId: reserved.taskId,
     issueBy: reserved.intent.issueBy,
     checkpoint: async (handle) => {
       const sealed = await sealer.seal(handle, bindingOf.leaseHandle(reserved.intent.id));

@@ -4,6 +4,7 @@ import {
   earliest,
   plusSeconds,
   type CredentialBackend,
+  type CredentialHolder,
   type CredentialRequest,
   type DurationSeconds,
   type InstallationId,
@@ -39,6 +40,9 @@ export interface PlanWorld {
   readonly now: InstantMs;
 }
 
+/** What planning needs to know of the task. */
+export type PlannedFacts = Pick<TaskFacts, "deadlineAt" | "holder">;
+
 /**
  * Step 4, pure: exactly what would be asked of the backend, no longer than role, type, task and
  * request allow, and within a declared credential where the wanted one draws on such. Throws
@@ -47,7 +51,7 @@ export interface PlanWorld {
 export function planCredential(
   world: PlanWorld,
   target: Target,
-  facts: Pick<TaskFacts, "deadlineAt">,
+  facts: PlannedFacts,
   wanted: Wanted,
 ): Planned {
   const where = credentialPath(wanted.index);
@@ -57,7 +61,7 @@ export function planCredential(
     if (outer.role !== request.role) continue;
     const narrowed = { ...request, ttlSeconds: shorter(request.ttlSeconds, outer.ttlSeconds) };
     const inner = planOne(world, target, facts, narrowed, where);
-    if (isWithinDeclared(world, target, inner.plan, outer)) return inner;
+    if (isWithinDeclared(world, target, facts.holder, inner.plan, outer)) return inner;
   }
   throw new BrokerError(
     "invalid_task",
@@ -70,7 +74,7 @@ export function planCredential(
 function planOne(
   world: PlanWorld,
   target: Target,
-  facts: Pick<TaskFacts, "deadlineAt">,
+  facts: PlannedFacts,
   request: CredentialRequest,
   where: string,
 ): Planned {
@@ -92,7 +96,7 @@ function planOne(
   }
   try {
     const params = type.parseParams(request.params);
-    const plan = checkedPlan(world, target, params, expiresAt);
+    const plan = checkedPlan(world, target, facts.holder, params, expiresAt);
     return {
       plan,
       params,
@@ -111,6 +115,7 @@ function planOne(
 export function checkedPlan(
   world: PlanWorld,
   target: Target,
+  holder: CredentialHolder,
   params: JsonObject,
   expiresAt: InstantMs,
 ): IssuePlan {
@@ -120,6 +125,7 @@ export function checkedPlan(
     expiresAt,
     role: target.role.settings,
     params,
+    holder,
   });
   if (plan.leaseId === world.leaseId && plan.expiresAt <= expiresAt) return plan;
   throw new BrokerError("internal", `backend type ${target.type.type} planned more than was asked`);
@@ -128,12 +134,14 @@ export function checkedPlan(
 function isWithinDeclared(
   world: PlanWorld,
   target: Target,
+  holder: CredentialHolder,
   inner: IssuePlan,
   outer: CredentialRequest,
 ): boolean {
   try {
     const params = target.type.parseParams(outer.params);
-    return target.type.isWithin(inner, checkedPlan(world, target, params, inner.expiresAt));
+    const declared = checkedPlan(world, target, holder, params, inner.expiresAt);
+    return target.type.isWithin(inner, declared);
   } catch (error) {
     // The role has changed since, and no longer gives what was declared.
     if (BrokerError.is(error) && error.code === "invalid_input") return false;

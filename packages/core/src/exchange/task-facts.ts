@@ -1,6 +1,7 @@
 import {
   earliest,
   plusSeconds,
+  type CredentialHolder,
   type CredentialRequest,
   type InstantMs,
   type Task,
@@ -9,6 +10,7 @@ import {
   type TrustRootName,
   type Workload,
 } from "@mayfly/spec";
+import { partiesOf } from "../actor-chain.ts";
 import type { Ask } from "./ask.ts";
 
 /** What planning and deciding need to know of the task, whether it is open yet or not. */
@@ -23,6 +25,7 @@ export interface TaskFacts {
   readonly depth: number;
   readonly deadlineAt: InstantMs;
   readonly actorChain: readonly string[];
+  readonly holder: CredentialHolder;
 }
 
 /** One credential that is asked for. */
@@ -36,7 +39,7 @@ export interface Wanted {
 }
 
 export function factsOf(ask: Ask, now: InstantMs): TaskFacts {
-  if (ask.kind === "draw") return { ...factsOfTask(ask.task), actorChain: ask.actorChain };
+  if (ask.kind === "draw") return factsOfTask(ask.task, ask.actorChain, ask.pastActors);
   const { descriptor, parent } = ask;
   const ownDeadlineAt = plusSeconds(now, descriptor.deadlineSeconds);
   return {
@@ -49,10 +52,33 @@ export function factsOf(ask: Ask, now: InstantMs): TaskFacts {
     depth: parent === null ? 0 : parent.depth + 1,
     deadlineAt: parent === null ? ownDeadlineAt : earliest(ownDeadlineAt, parent.deadlineAt),
     actorChain: ask.actorChain,
+    holder: holderOf(
+      {
+        workload: ask.identity.workload,
+        verifiedInitiator: ask.verifiedInitiator,
+        confirmation: ask.identity.confirmation,
+      },
+      ask.actorChain,
+      ask.pastActors,
+    ),
   };
 }
 
-export const factsOfTask = (task: Task): Omit<TaskFacts, "actorChain"> => ({
+/** As the task's own token has it: one subject, one chain of actors, one key. */
+function holderOf(
+  task: Pick<Task, "workload" | "verifiedInitiator" | "confirmation">,
+  actorChain: readonly string[],
+  pastActors: readonly string[],
+): CredentialHolder {
+  const { subject, actors = [] } = partiesOf(task, actorChain, pastActors);
+  return { subject, actors, confirmation: task.confirmation };
+}
+
+export const factsOfTask = (
+  task: Task,
+  actorChain: readonly string[],
+  pastActors: readonly string[] = [],
+): TaskFacts => ({
   taskId: task.id,
   workload: task.workload,
   verifiedInitiator: task.verifiedInitiator,
@@ -61,6 +87,8 @@ export const factsOfTask = (task: Task): Omit<TaskFacts, "actorChain"> => ({
   confirmation: task.confirmation,
   depth: task.depth,
   deadlineAt: task.deadlineAt,
+  actorChain,
+  holder: holderOf(task, actorChain, pastActors),
 });
 
 export function wantedOf(ask: Ask): readonly Wanted[] {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { durationSeconds, type Task } from "@mayfly/spec";
+import { durationSeconds, plusSeconds, type CredentialBackend, type Task } from "@mayfly/spec";
 import {
   createFakeAgent,
   createFakeSealer,
@@ -97,6 +97,52 @@ describe("a pass", () => {
     await world.clock.advance(60_000);
     await core.runPass(lease().backendId, world.context());
     expect(lease()).toMatchObject({ state: "ended", outcome: "revoked" });
+  });
+
+  test("what is refused only where the backend is asked propagates until it dies: expired", async () => {
+    const world = createFakeWorld({ capabilities: { revocation: "propagating" } });
+    const lease = () => world.ledger.inspect.leases()[0]!;
+    const leewaySeconds = 30;
+    const diesAt = () => plusSeconds(lease().expiresAt, leewaySeconds);
+    const fake = world.ports.backendTypes.get("fake")!;
+    const selfContained: CredentialBackend = {
+      ...fake,
+      open: (config, host) => {
+        const open = fake.open(config, host);
+        if (open.revocation !== "propagating") throw new Error("the fake does not propagate");
+        return {
+          ...open,
+          revoke: async () => ({ outcome: "expires", notLaterThan: diesAt() }),
+          probe: async () => ({
+            verdict: world.clock.now() < diesAt() ? "accepted" : "refused",
+            looked: { introspection: "inactive" },
+          }),
+        };
+      },
+    };
+    const backendTypes = new Map([...world.ports.backendTypes, ["fake", selfContained]]);
+    const core = createCore({ ...world.ports, backendTypes });
+    await furnish(world, core);
+    const { task } = await createFakeAgent(world, core).open();
+    const end = { by: ADMIN, state: "killed", reason: "leaked", waitSeconds: 0 } as const;
+    await core.endTask({ taskId: task.id, ...end }, world.context());
+    await core.runPass(lease().backendId, world.context());
+    expect(lease()).toMatchObject({
+      state: "ending",
+      attempts: 0,
+      exposure: { kind: "until", until: diesAt(), reason: "propagating" },
+    });
+    // Two skews of a second each beyond it.
+    await world.clock.advance(diesAt() - world.clock.now() + 2000);
+    await core.runPass(lease().backendId, world.context());
+    expect(lease().state).toBe("ending");
+    await world.clock.advance(10);
+    await core.runPass(lease().backendId, world.context());
+    expect(lease()).toMatchObject({
+      state: "ended",
+      outcome: "expired",
+      looked: { introspection: "inactive", expired_at: diesAt() },
+    });
   });
 
   test("what cannot be revoked ends expired, past its expiry by more than the margin", async () => {

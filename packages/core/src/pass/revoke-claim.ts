@@ -7,6 +7,7 @@ import {
   type FailPoints,
   type InstantMs,
   type OpenBackend,
+  type RevocationOperations,
   type Secret,
 } from "@mayfly/spec";
 
@@ -43,6 +44,9 @@ export async function revokeClaim(
   const revoked = await open.revoke(handle, context);
   await world.failPoints.reached("revoke.after");
   const now = context.clock.now();
+  if (revoked.outcome === "expires") {
+    return dyingByItself(world, revoked.notLaterThan, handle, open, context);
+  }
   if (revoked.outcome === "propagating" && revoked.until > now) {
     return {
       kind: "wait",
@@ -54,6 +58,26 @@ export async function revokeClaim(
   return probe.verdict === "refused"
     ? { kind: "ended", outcome: "revoked", looked: probe.looked }
     : { kind: "still_accepted" };
+}
+
+/**
+ * Refused wherever the backend is asked, and nowhere else before it dies: ended as `expired` once
+ * the clocks agree that it did, and a probe saw it, not as `revoked`.
+ */
+async function dyingByItself(
+  world: ClaimWorld,
+  notLaterThan: InstantMs,
+  handle: Secret,
+  open: Extract<OpenBackend, RevocationOperations>,
+  context: CallContext,
+): Promise<Worked> {
+  const worked = untilExpired(world, notLaterThan, context.clock.now());
+  if (worked.kind === "wait") {
+    return { ...worked, exposure: { kind: "until", until: notLaterThan, reason: "propagating" } };
+  }
+  const probe = await open.probe(handle, context);
+  if (probe.verdict === "accepted") return { kind: "still_accepted" };
+  return { ...worked, looked: { ...worked.looked, ...probe.looked } };
 }
 
 /** Of what cannot be revoked: ended when the backend's own clock is certainly past the expiry. */

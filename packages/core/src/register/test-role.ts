@@ -17,6 +17,9 @@ import { planCredential, type Target } from "../exchange/plan.ts";
 import { mintId } from "../mint-id.ts";
 import { selfCheck } from "./self-check.ts";
 
+/** Stands in the sample where the task's subject will. */
+const SAMPLE_SUBJECT = "urn:mayfly:sample-subject";
+
 export interface RoleTest {
   readonly role: RegisteredRole;
   /** Of the backend, for this role alone. */
@@ -59,7 +62,8 @@ function sampleOf(parts: CoreParts, target: Target): RoleTest["sample"] {
   const { name, ttlSecondsMax } = target.role;
   const request: CredentialRequest = { role: name, params: {}, ttlSeconds: null, issue: "now" };
   const world = { installation: ports.installation, leaseId: mintId("lease", ports), now };
-  const facts = { deadlineAt: plusSeconds(now, ttlSecondsMax) };
+  const holder = { subject: SAMPLE_SUBJECT, actors: [], confirmation: null };
+  const facts = { deadlineAt: plusSeconds(now, ttlSecondsMax), holder };
   try {
     const wanted = { index: 0, request, within: null, mint: false };
     const { plan, ttlSeconds } = planCredential(world, target, facts, wanted);

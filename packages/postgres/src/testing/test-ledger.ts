@@ -76,6 +76,7 @@ export async function createTestLedger(
     selectorEnds: broker.selectorEnds,
     catalog: broker.catalog,
     signingKeys: broker.signingKeys,
+    backendKeys: broker.backendKeys,
     proofUses: broker.proofUses,
     now: () => systemClock.now(),
     pass: (ms) => systemClock.sleep(ms),

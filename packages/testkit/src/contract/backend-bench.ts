@@ -7,6 +7,7 @@ import {
   type BackendHost,
   type CallContext,
   type CredentialBackend,
+  type CredentialHolder,
   type IssueContext,
   type IssuePlan,
   type LeaseId,
@@ -16,6 +17,15 @@ import {
   type Secret,
 } from "@mayfly/spec";
 import type { BackendContractSubject, ContractUpstream } from "./backend-contract-subject.ts";
+
+const TASK_ID = parseId("task", "task_0190a0b0c0d070008000000000000001", "task");
+
+/** For whom the suite's credentials are. */
+export const CONTRACT_HOLDER: CredentialHolder = {
+  subject: "spiffe://contract.test/agent",
+  actors: [],
+  confirmation: null,
+};
 
 export type Revoking = Extract<OpenBackend, RevocationOperations>;
 
@@ -62,6 +72,7 @@ export class BackendBench {
       expiresAt: plusSeconds(this.upstream.clock.now(), ttlSeconds),
       role: this.backend.parseRole(this.upstream.role),
       params: this.backend.parseParams(this.upstream.params),
+      holder: CONTRACT_HOLDER,
     });
   }
   call(signal: AbortSignal = new AbortController().signal): CallContext {
@@ -73,6 +84,7 @@ export class BackendBench {
     const checkpoints: Secret[] = [];
     return {
       ...this.call(options.signal),
+      taskId: TASK_ID,
       issueBy: instantMs(this.upstream.clock.now() + (options.seconds ?? 10) * 1000),
       checkpoints,
       checkpoint: async (handle) => {

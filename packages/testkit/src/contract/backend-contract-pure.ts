@@ -10,7 +10,7 @@ import {
   type LeaseId,
 } from "@mayfly/spec";
 import type { BackendContractSubject, ParseCases } from "./backend-contract-subject.ts";
-import { freshLeaseId } from "./backend-bench.ts";
+import { CONTRACT_HOLDER, freshLeaseId } from "./backend-bench.ts";
 
 function thrownBy(work: () => unknown): unknown {
   try {
@@ -107,6 +107,7 @@ function planOf(
       expiresAt: instantMs(more.at ?? AT),
       role: backend.parseRole(inputs.narrowing.role),
       params: backend.parseParams(params),
+      holder: CONTRACT_HOLDER,
     }),
   );
 }

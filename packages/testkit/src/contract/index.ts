@@ -6,7 +6,13 @@ export {
   type QueueUnderTest,
 } from "./queue-contract.ts";
 export { describeBackendContract } from "./backend-contract.ts";
-export { BackendBench, backendErrorOf, freshLeaseId, revoking } from "./backend-bench.ts";
+export {
+  BackendBench,
+  backendErrorOf,
+  CONTRACT_HOLDER,
+  freshLeaseId,
+  revoking,
+} from "./backend-bench.ts";
 export type {
   BackendContractSubject,
   BadInput,

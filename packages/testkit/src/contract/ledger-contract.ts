@@ -4,6 +4,7 @@ import { describeCataloguing } from "./ledger/cataloguing.ts";
 import { describeDeciding } from "./ledger/deciding.ts";
 import { describeEnding } from "./ledger/ending.ts";
 import { describeIssuing } from "./ledger/issuing.ts";
+import { describeKeyStoring } from "./ledger/key-storing.ts";
 import { describeLogging } from "./ledger/logging.ts";
 import { describeProving } from "./ledger/proving.ts";
 import { describeQuerying } from "./ledger/querying.ts";
@@ -33,6 +34,7 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     describeAsking(ledgerOf);
     describeSelecting(ledgerOf);
     describeCataloguing(ledgerOf);
+    describeKeyStoring(ledgerOf);
     describeDeciding(ledgerOf);
     describeLogging(ledgerOf);
   });

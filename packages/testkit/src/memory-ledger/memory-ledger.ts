@@ -1,4 +1,5 @@
 import type {
+  BackendKeyStores,
   Catalog,
   Clock,
   IssueLedger,
@@ -25,7 +26,7 @@ import { createProofUses } from "./proof-uses.ts";
 import { createQueries } from "./queries.ts";
 import { createSelectorEnds } from "./selector-ends.ts";
 import { createSecurityQueries } from "./security-queries.ts";
-import { createSigningKeys } from "./signing-keys.ts";
+import { createBackendKeyStores, createSigningKeys } from "./signing-keys.ts";
 import { createStore, leaseOf, taskOf, type LeaseRow } from "./store.ts";
 import { createIssuingHealth, createSweepLedger } from "./sweep-ledger.ts";
 import { createTaskLedger } from "./task-ledger.ts";
@@ -42,6 +43,7 @@ export interface MemoryLedger {
   readonly selectorEnds: SelectorEndLedger;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
+  readonly backendKeys: BackendKeyStores;
   readonly proofUses: ProofUses;
   readonly faults: MemoryLedgerFaults;
   /** What a test asserts on: looks past the faults, at once. */
@@ -74,6 +76,7 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
     queries: { ...createQueries(store), ...createSecurityQueries(store) },
     catalog: createMemoryCatalog(store),
     signingKeys: createSigningKeys(store),
+    backendKeys: createBackendKeyStores(store),
     proofUses: createProofUses(clock),
     faults: store.gate,
     inspect: {

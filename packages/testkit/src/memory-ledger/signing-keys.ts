@@ -1,8 +1,25 @@
-import { plusSeconds, type SigningKeyStore, type StoredSigningKey } from "@mayfly/spec";
+import {
+  plusSeconds,
+  type BackendId,
+  type BackendKeyStores,
+  type SigningKeyStore,
+  type StoredSigningKey,
+} from "@mayfly/spec";
 import { retiredKeys } from "../retired-keys.ts";
 import { append, type MemoryStore } from "./store.ts";
 
 const DAY_MS = 86_400_000;
+
+export function createBackendKeyStores(store: MemoryStore): BackendKeyStores {
+  const stores = new Map<BackendId, SigningKeyStore>();
+  return {
+    of: (backendId) => {
+      const known = stores.get(backendId) ?? createSigningKeys(store);
+      stores.set(backendId, known);
+      return known;
+    },
+  };
+}
 
 export function createSigningKeys(store: MemoryStore): SigningKeyStore {
   /** Newest first. */

@@ -2,12 +2,14 @@ import { createHash } from "node:crypto";
 import { fileSchemas } from "@mayfly/composition";
 import { createCore, createSealing, type Core, type CoreSettings } from "@mayfly/core";
 import {
+  createBackendKeys,
   createDpopProofs,
   createSigningKeyAdministration,
   createTaskTokens,
   createTrustRoots,
   defaultTaskTokensSettings,
   type DpopProofsOptions,
+  type TaskTokensOptions,
 } from "@mayfly/identity";
 import { createPolicyCompiler } from "@mayfly/policy";
 import {
@@ -16,6 +18,7 @@ import {
   untraced,
   type BackendCapabilities,
   type BackendId,
+  type BackendKeys,
   type CallContext,
   type DpopProofs,
   type FailPoints,
@@ -143,7 +146,6 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     settings: { ...defaultTaskTokensSettings, skewSeconds: 1 },
   };
   const taskTokens = createTaskTokens(tokenOptions);
-  const sealed = createFakeSealedValues();
   await taskTokens.rotate(clock.now());
   const trustRoots = createTrustRoots({
     http: createFakeOutboundHttp(),
@@ -169,6 +171,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     alarm: createFakeAlarmClock(clock),
     trustRoots,
     taskTokens,
+    backendKeys: (backendId) => backendKeysOf(tokenOptions, ledger, backendId),
     policyCompiler: createPolicyCompiler(),
     backendTypes: new Map([[fake.type, fake]]),
     settings: { ...SETTINGS, issuer, ...options.settings },
@@ -183,7 +186,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     taskTokens,
     signingKeys: createSigningKeyAdministration(tokenOptions),
     dpop: benchProofs(options, tokenOptions, ledger),
-    sealing: createSealing({ sealed, sealer }),
+    sealing: createSealing({ sealed: createFakeSealedValues(), sealer }),
     clock,
     random,
     log,
@@ -196,6 +199,15 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
   if (options.registered ?? true) await registerDefaults(bench);
   return bench;
 }
+
+const backendKeysOf = (
+  shared: TaskTokensOptions,
+  { backendKeys }: MemoryLedger,
+  backendId: BackendId,
+): BackendKeys => {
+  const settings = { ...shared.settings, tokenSecondsMax: 1200 };
+  return createBackendKeys({ ...shared, backendId, store: backendKeys.of(backendId), settings });
+};
 
 const benchProofs = (
   { dpopNonces = false }: BenchOptions,

@@ -1,15 +1,11 @@
 import { describe, expect, test } from "vitest";
 import {
   BrokerError,
-  durationSeconds,
-  instantMs,
   NO_TERMS,
   parseBackendId,
   parseRoleName,
   parseTrustRootName,
-  plusSeconds,
   type ChangeTerms,
-  type StoredSigningKey,
   type TrustRoot,
 } from "@mayfly/spec";
 import {
@@ -34,7 +30,7 @@ const unchanged = (tag: string): ChangeTerms => ({
   precondition: { kind: "unchanged", tags: [tag] },
 });
 
-/** What platform teams register, and our signing keys. */
+/** What platform teams register. */
 export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
   const changes = async (ledger: LedgerUnderTest): Promise<[number, number]> => {
     const kinds = await eventKinds(ledger, {});
@@ -348,50 +344,6 @@ export function describeCataloguing(ledgerOf: () => LedgerUnderTest): void {
       await refusedWith("not_found", catalog.setRoleEnabled(name, true, ADMIN));
       await refusedWith("not_found", catalog.setTrustRootEnabled(root, true, ADMIN));
       expect(await catalog.backendAt(id, 1)).toBeNull();
-    });
-  });
-
-  describe("signing keys", () => {
-    const key = (ledger: LedgerUnderTest): StoredSigningKey => ({
-      kid: unique("kid"),
-      publicJwk: { kty: "EC", crv: "P-256" },
-      sealedPrivateJwk: Uint8Array.of(1, 0, 255),
-      createdAt: ledger.now(),
-      signsFromAt: plusSeconds(ledger.now(), 60),
-      verifiesUntilAt: null,
-    });
-
-    test("a key is added if the newest is the one expected, and gives the one before its end", async () => {
-      const ledger = ledgerOf();
-      const { signingKeys } = ledger;
-      const newest = (await signingKeys.list())[0]?.kid ?? null;
-      const [first, second, third] = [key(ledger), key(ledger), key(ledger)];
-      expect(await signingKeys.add(first, newest, durationSeconds(600))).toBe(true);
-      expect(await signingKeys.add(third, newest, durationSeconds(600))).toBe(false);
-      expect(await signingKeys.add(second, first.kid, durationSeconds(600))).toBe(true);
-      const [now, before] = await signingKeys.list();
-      expect(now).toMatchObject({ kid: second.kid, verifiesUntilAt: null });
-      expect(before).toMatchObject({
-        kid: first.kid,
-        publicJwk: first.publicJwk,
-        signsFromAt: first.signsFromAt,
-        verifiesUntilAt: plusSeconds(second.signsFromAt, 600),
-      });
-      expect(Uint8Array.from(now!.sealedPrivateJwk)).toEqual(second.sealedPrivateJwk);
-    });
-
-    test("keys that ceased to verify long ago are left out", async () => {
-      const ledger = ledgerOf();
-      const { signingKeys } = ledger;
-      const long = instantMs(ledger.now() - 3 * 24 * 3600 * 1000);
-      const old = { ...key(ledger), createdAt: long, signsFromAt: long };
-      const next = { ...key(ledger), createdAt: long, signsFromAt: long };
-      const newest = (await signingKeys.list())[0]?.kid ?? null;
-      await signingKeys.add(old, newest, durationSeconds(600));
-      await signingKeys.add(next, old.kid, durationSeconds(600));
-      const kids = (await signingKeys.list()).map(({ kid }) => kid);
-      expect(kids).toContain(next.kid);
-      expect(kids).not.toContain(old.kid);
     });
   });
 }

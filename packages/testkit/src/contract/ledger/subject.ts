@@ -1,4 +1,5 @@
 import type {
+  BackendKeyStores,
   Catalog,
   InstantMs,
   IssueLedger,
@@ -23,6 +24,7 @@ export interface LedgerUnderTest {
   readonly selectorEnds: SelectorEndLedger;
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
+  readonly backendKeys: BackendKeyStores;
   readonly proofUses: ProofUses;
   /** What the ledger's clock shows, to within some milliseconds. */
   now(): InstantMs;

@@ -1,0 +1,155 @@
+import { createPublicKey } from "node:crypto";
+import { createLocalJWKSet, jwtVerify, SignJWT, type JSONWebKeySet } from "jose";
+import { beforeEach, describe, expect, test } from "vitest";
+import {
+  BACKEND_KEY_ALGORITHMS,
+  BrokerError,
+  parseBackendId,
+  Secret,
+  type BackendKeys,
+  type SigningKeyStore,
+} from "@mayfly/spec";
+import {
+  createFakeClock,
+  createFakeSealer,
+  createFakeSigningKeyStore,
+  seededRandom,
+  type FakeClock,
+} from "@mayfly/testkit";
+import { createBackendKeys } from "./backend-keys.ts";
+import { createTaskTokens } from "./task-tokens.ts";
+
+const SETTINGS = {
+  tokenSecondsMax: 1200,
+  keySignsSeconds: 30 * 86_400,
+  publishAheadSeconds: 3600,
+  skewSeconds: 60,
+};
+const TYPE = "at+jwt";
+
+let clock: FakeClock;
+let store: SigningKeyStore;
+beforeEach(() => {
+  clock = createFakeClock();
+  store = createFakeSigningKeyStore();
+});
+
+const sealer = createFakeSealer();
+const keysOf = (backend: string, from = store): BackendKeys =>
+  createBackendKeys({
+    backendId: parseBackendId(backend, "backend"),
+    store: from,
+    sealer,
+    clock,
+    random: seededRandom(backend),
+    settings: SETTINGS,
+  });
+
+async function jwksOf(keys: BackendKeys): Promise<JSONWebKeySet> {
+  const published = await keys.published();
+  return {
+    keys: published.map((key) => ({
+      ...key,
+      kty: key["kty"] === "RSA" ? "RSA" : key["kty"] === "EC" ? "EC" : "OKP",
+    })),
+  };
+}
+
+describe("keys of a backend", () => {
+  test.each(BACKEND_KEY_ALGORITHMS.map((algorithm) => ({ algorithm })))(
+    "sign with $algorithm what any verifier of the published keys accepts",
+    async ({ algorithm }) => {
+      const keys = keysOf("orders-api");
+      await keys.rotate(algorithm, clock.now());
+      const token = await keys.sign(TYPE, { aud: "https://orders.test", n: 1 });
+      const jwks = await jwksOf(keys);
+      expect(jwks.keys).toHaveLength(1);
+      expect(jwks.keys[0]).not.toHaveProperty("d");
+      expect(() => createPublicKey({ key: { ...jwks.keys[0]! }, format: "jwk" })).not.toThrow();
+      const verified = await jwtVerify(token.expose("reply"), createLocalJWKSet(jwks), {
+        typ: TYPE,
+        algorithms: [algorithm],
+      });
+      expect(verified.payload).toEqual({ aud: "https://orders.test", n: 1 });
+      expect(await keys.verify(TYPE, token)).toEqual({ aud: "https://orders.test", n: 1 });
+    },
+  );
+
+  test("of another algorithm come next, published ahead, and the old one verifies on", async () => {
+    const keys = keysOf("orders-api");
+    await keys.rotate("ES256", clock.now());
+    const old = await keys.sign(TYPE, { n: 1 });
+    await keys.rotate("EdDSA", clock.now());
+    await keys.rotate("EdDSA", clock.now());
+    expect((await jwksOf(keys)).keys.map(({ alg }) => alg)).toEqual(["ES256", "EdDSA"]);
+    expect(algorithmIn(await keys.sign(TYPE, { n: 2 }))).toBe("ES256");
+    await clock.advance(3_600_000);
+    expect(algorithmIn(await keys.sign(TYPE, { n: 3 }))).toBe("EdDSA");
+    expect(await keys.verify(TYPE, old)).toEqual({ n: 1 });
+    await clock.advance((SETTINGS.tokenSecondsMax + 2 * SETTINGS.skewSeconds) * 1000);
+    expect(await keys.verify(TYPE, old)).toBeNull();
+    expect((await jwksOf(keys)).keys.map(({ alg }) => alg)).toEqual(["EdDSA"]);
+  });
+
+  test("of one backend verify nothing of another's, nor a task token", async () => {
+    const [mine, theirs] = [keysOf("orders-api"), keysOf("billing", createFakeSigningKeyStore())];
+    await mine.rotate("ES256", clock.now());
+    await theirs.rotate("ES256", clock.now());
+    const taskTokens = createTaskTokens({
+      issuer: "https://broker.test",
+      store: createFakeSigningKeyStore(),
+      sealer,
+      clock,
+      random: seededRandom("tokens"),
+      settings: { ...SETTINGS, tokenSecondsMax: 600 },
+    });
+    await taskTokens.rotate(clock.now());
+    const token = await mine.sign(TYPE, { n: 1 });
+    expect(await theirs.verify(TYPE, token)).toBeNull();
+    await expect(taskTokens.verify(token, clock.now())).rejects.toMatchObject({
+      code: "unauthenticated",
+    });
+  });
+
+  test("whose private half was sealed for another backend cannot be used by this one", async () => {
+    await keysOf("orders-api").rotate("ES256", clock.now());
+    await expect(keysOf("billing").sign(TYPE, { n: 1 })).rejects.toThrow(/\w/);
+    await expect(keysOf("orders-api").sign(TYPE, { n: 1 })).resolves.toBeInstanceOf(Secret);
+  });
+
+  test("refuse another typ, no kid, another algorithm, and what is no token", async () => {
+    const keys = keysOf("orders-api");
+    await keys.rotate("ES256", clock.now());
+    const token = await keys.sign(TYPE, { n: 1 });
+    expect(await keys.verify("jwt", token)).toBeNull();
+    const [, payload] = token.expose("reply").split(".");
+    const secret = new TextEncoder().encode("x".repeat(32));
+    const kid = (await jwksOf(keys)).keys[0]!.kid!;
+    const forged = [
+      await new SignJWT({ n: 1 }).setProtectedHeader({ alg: "HS256", kid, typ: TYPE }).sign(secret),
+      `${Buffer.from(JSON.stringify({ alg: "none", kid, typ: TYPE })).toString("base64url")}.${payload}.`,
+      "no token at all",
+    ];
+    for (const text of forged) expect(await keys.verify(TYPE, Secret.of(text))).toBeNull();
+  });
+
+  test("that the ledger cannot show are no refusal of a token", async () => {
+    const keys = keysOf("orders-api");
+    await keys.rotate("ES256", clock.now());
+    const token = await keys.sign(TYPE, { n: 1 });
+    const away = keysOf("orders-api", {
+      ...store,
+      list: async () => {
+        throw new BrokerError("ledger_unavailable", "The ledger is away.");
+      },
+    });
+    await expect(away.verify(TYPE, token)).rejects.toMatchObject({ code: "ledger_unavailable" });
+  });
+});
+
+function algorithmIn(token: Secret): unknown {
+  const [header = ""] = token.expose("reply").split(".");
+  return Object.entries(
+    JSON.parse(Buffer.from(header, "base64url").toString()) as Record<string, unknown>,
+  ).find(([name]) => name === "alg")?.[1];
+}

@@ -1,0 +1,79 @@
+import { compactVerify, SignJWT } from "jose";
+import {
+  BACKEND_KEY_ALGORITHMS,
+  bindingOf,
+  BrokerError,
+  Secret,
+  type BackendId,
+  type BackendKeys,
+  type Clock,
+  type JsonObject,
+  type Random,
+  type Sealer,
+  type SigningKeyStore,
+} from "@mayfly/spec";
+import { checkHeader, type HeaderRules } from "./check-header.ts";
+import { parseCompactJwt, parseJsonObject } from "./parse-compact-jwt.ts";
+import { Refusal } from "./refusal.ts";
+import { createSigningKeys, type SigningKeys } from "./signing-keys.ts";
+import type { TaskTokensSettings } from "./task-tokens-settings.ts";
+
+interface BackendKeysOptions {
+  readonly backendId: BackendId;
+  readonly store: SigningKeyStore;
+  readonly sealer: Sealer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly settings: TaskTokensSettings;
+}
+
+/** Keys of one backend's own tokens, on the machinery of task tokens and apart from their keys. */
+export function createBackendKeys(options: BackendKeysOptions): BackendKeys {
+  const { clock } = options;
+  const keys = createSigningKeys({
+    ...options,
+    binding: (kid) => bindingOf.backendKey(options.backendId, kid),
+  });
+  return {
+    sign: async (type, claims) => {
+      const { kid, algorithm, key } = await keys.signer(clock.now());
+      const text = await new SignJWT({ ...claims })
+        .setProtectedHeader({ alg: algorithm, kid, typ: type })
+        .sign(key);
+      return Secret.of(text);
+    },
+    verify: async (type, token) => {
+      try {
+        return await verifyOwn(type, token.expose("crypto"), keys, clock);
+      } catch (error) {
+        // A failure of the ledger stays what it is: the caller may try again.
+        if (BrokerError.is(error)) throw error;
+        return null;
+      }
+    },
+    published: () => keys.published(),
+    rotate: (algorithm, now) => keys.rotate(now, algorithm),
+  };
+}
+
+async function verifyOwn(
+  type: string,
+  token: string,
+  keys: SigningKeys,
+  clock: Clock,
+): Promise<JsonObject> {
+  const jwt = parseCompactJwt(token);
+  const rules: HeaderRules = {
+    algorithms: BACKEND_KEY_ALGORITHMS,
+    members: ["alg", "kid", "typ"],
+    typeAllowed: (typ) => typ === type,
+  };
+  const { algorithm, kid } = checkHeader(jwt.header, rules);
+  const known = kid === null ? null : await keys.verifier(kid, clock.now());
+  if (known === null) throw new Refusal("unknown_key", "no key of this backend, or no more");
+  // RFC 8725 section 3.1: the key says which algorithm, not the token.
+  if (known.algorithm !== algorithm) throw new Refusal("algorithm", "not the key's algorithm");
+  const { payload } = await compactVerify(jwt.compact, known.key, { algorithms: [algorithm] });
+  // It came out of JSON: an object there is a JSON object.
+  return parseJsonObject(payload, "the token's payload") as JsonObject;
+}

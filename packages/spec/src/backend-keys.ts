@@ -1,0 +1,29 @@
+import type { JsonObject } from "./brand.ts";
+import type { BackendId } from "./ids.ts";
+import type { Secret } from "./secret.ts";
+import type { SigningKeyStore } from "./task-token.ts";
+import type { InstantMs } from "./time.ts";
+
+/** What a backend may sign with. RS256 is the one that RFC 9068 section 2.1 has everybody verify. */
+export const BACKEND_KEY_ALGORITHMS = ["ES256", "RS256", "EdDSA"] as const;
+export type BackendKeyAlgorithm = (typeof BACKEND_KEY_ALGORITHMS)[number];
+
+/**
+ * Signing keys of one backend: kept, published ahead, rotated and retired as those of task tokens
+ * are, and never theirs, nor another backend's.
+ */
+export interface BackendKeys {
+  /** A JWT (RFC 7519) under the newest key that signs; it names the key. Rejects without a key. */
+  sign(type: string, claims: JsonObject): Promise<Secret>;
+  /** The claims of a JWT of that `typ` that a key of this backend signed, or null. */
+  verify(type: string, token: Secret): Promise<JsonObject | null>;
+  /** RFC 7517, oldest first; as last known while the ledger is away. */
+  published(): Promise<readonly JsonObject[]>;
+  /** Creates the first key, and each next one when it is due or the algorithm changed. */
+  rotate(algorithm: BackendKeyAlgorithm, now: InstantMs): Promise<void>;
+}
+
+/** Where each backend's keys are stored. */
+export interface BackendKeyStores {
+  of(backendId: BackendId): SigningKeyStore;
+}
