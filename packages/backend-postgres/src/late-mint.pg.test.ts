@@ -77,9 +77,9 @@ for (const version of testedPostgresVersions()) {
       await minter.unsafe(
         `BEGIN; CREATE ROLE "${name}" LOGIN; COMMENT ON ROLE "${name}" IS '${mark}'`,
       );
-      const early = await open.recover(plan, null, bench.call());
+      const early = await open.recover(plan, null, bench.recoverCall());
       expect(early).toMatchObject({ outcome: "wait", reason: /under way/ });
-      const waiting = bench.open.recover(plan, null, bench.call());
+      const waiting = bench.open.recover(plan, null, bench.recoverCall());
       const queued = () => customer.sql()`SELECT 1 FROM pg_stat_activity
         WHERE wait_event_type = 'Lock' AND query LIKE 'CREATE ROLE%NOLOGIN%'`;
       while ((await queued()).length === 0) await systemClock.sleep(10);
@@ -92,7 +92,7 @@ for (const version of testedPostgresVersions()) {
 
     test("a fresh tombstone is not listed; another process goes on with it", async () => {
       const plan = bench.plan();
-      expect((await bench.open.recover(plan, null, bench.call())).outcome).toBe("wait");
+      expect((await bench.open.recover(plan, null, bench.recoverCall())).outcome).toBe("wait");
       const names = async (): Promise<readonly string[]> => {
         const { listing } = bench.open;
         if (listing.kind === "none") throw new Error("no listing");
@@ -107,7 +107,7 @@ for (const version of testedPostgresVersions()) {
       await customer.sql().unsafe(`COMMENT ON ROLE "${plan.externalName}" IS '${forgotten}'`);
       expect(await names()).toContain(plan.externalName);
       const other = bench.openAgain();
-      expect((await other.recover(plan, null, bench.call())).outcome).toBe("absent");
+      expect((await other.recover(plan, null, bench.recoverCall())).outcome).toBe("absent");
       await other.close();
       expect(await names()).not.toContain(plan.externalName);
     });
@@ -115,7 +115,7 @@ for (const version of testedPostgresVersions()) {
     test("recover does not touch a role of our name that bears no mark", async () => {
       const plan = bench.plan();
       await customer.sql().unsafe(`CREATE ROLE "${plan.externalName}" LOGIN`);
-      const error = await backendErrorOf(bench.open.recover(plan, null, bench.call()));
+      const error = await backendErrorOf(bench.open.recover(plan, null, bench.recoverCall()));
       expect(error.message).toContain("not touched");
       await customer.sql().unsafe(`DROP ROLE "${plan.externalName}"`);
     });

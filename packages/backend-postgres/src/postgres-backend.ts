@@ -40,6 +40,7 @@ const capabilities: BackendCapabilities = {
   ttlSecondsMax: durationSeconds(86_400),
   // The most that `call_seconds_max` may be: the server gives up a mint at its deadline anyway.
   issueCallSecondsMax: durationSeconds(15),
+  lateMint: "refused",
   credentialKind: "postgres-password",
 };
 

@@ -99,6 +99,7 @@ for (const version of testedPostgresVersions()) {
     inputs,
     // Nothing listens on port 1 (tcpmux).
     unreachableConfig: { ...config, host: "127.0.0.1", port: 1, tls: "unsafe_disable" },
+    protocol: "tcp",
     start: async () =>
       customerUpstream(await startCustomerPostgres({ version }), {
         clock: systemClock,

@@ -1,5 +1,5 @@
 import type { Json, JsonObject, JsonSchema } from "./brand.ts";
-import type { CallContext, IssueContext, Log } from "./context.ts";
+import type { CallContext, IssueContext, Log, RecoverContext } from "./context.ts";
 import type { BackendId, InstallationId, LeaseId } from "./ids.ts";
 import type { BackendKeys } from "./backend-keys.ts";
 import type { Secret } from "./secret.ts";
@@ -63,6 +63,14 @@ export interface BackendCapabilities {
   readonly ttlSecondsMax: DurationSeconds;
   /** The longest that one `issue` call may take effect after it was sent. Part of `settleBy`. */
   readonly issueCallSecondsMax: DurationSeconds;
+  /**
+   * What becomes of an `issue` that arrives when `recover` is at its lease already, however late.
+   * `"refused"`: the name that `recover` took, or a deadline in the call, refuses it.
+   * `"looked_for"`: creating is an upsert that nothing refuses (Redis `ACL SETUSER`), so `recover`
+   * looks again for all of the quarantine, and after it the listing finds what still came; such a
+   * type can list.
+   */
+  readonly lateMint: "refused" | "looked_for";
   /** The kind of what is handed out, such as `postgres-password`. */
   readonly credentialKind: string;
 }
@@ -146,11 +154,12 @@ export interface BackendOperations {
   issue(plan: IssuePlan, context: IssueContext): Promise<Issued>;
   /**
    * Cleans up after an `issue` whose outcome nobody recorded. The core calls it only after
-   * `settleBy`. R1. Idempotent. R2. Takes the name first where it can, so that a late mint fails.
+   * `settleBy`. R1. Idempotent. R2. Takes the name first where it can, so that a late mint fails;
+   * else says `wait` and looks again, see {@link BackendCapabilities.lateMint}.
    * R3. `absent` only after looking, and only when no tombstone still waits.
    * `checkpoint` is the last handle that was made durable, if any.
    */
-  recover(plan: IssuePlan, checkpoint: Secret | null, context: CallContext): Promise<Recovered>;
+  recover(plan: IssuePlan, checkpoint: Secret | null, context: RecoverContext): Promise<Recovered>;
   readonly renewal:
     | { readonly kind: "none" }
     | {

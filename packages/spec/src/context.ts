@@ -31,6 +31,15 @@ export interface IssueContext extends CallContext {
   checkpoint(handle: Secret): Promise<void>;
 }
 
+export interface RecoverContext extends CallContext {
+  /**
+   * How long ago, by the ledger's clock, the last instant was at which the lost `issue` could take
+   * effect by what its type declares. Where no tombstone can be left upstream, a quarantine is
+   * counted from here: it is over when this is more than `BackendHost.quarantineSeconds`.
+   */
+  readonly settledForSeconds: number;
+}
+
 /**
  * Structured log: the message is a constant, the data are fields, and a secret is neither.
  * `child` binds fields such as the trace id.

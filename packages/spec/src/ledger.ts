@@ -306,8 +306,13 @@ export interface Claim {
   readonly dueForSeconds: number | null;
   readonly work:
     | { readonly kind: "revoke"; readonly sealedHandle: Uint8Array }
-    /** `sealedHandle`: the last checkpoint, or null. */
-    | { readonly kind: "recover"; readonly sealedHandle: Uint8Array | null };
+    | {
+        readonly kind: "recover";
+        /** The last checkpoint, or null. */
+        readonly sealedHandle: Uint8Array | null;
+        /** How long ago its `settleBy` was, by the ledger's clock; never negative. */
+        readonly settledForSeconds: number;
+      };
 }
 
 export type ClaimOutcome =

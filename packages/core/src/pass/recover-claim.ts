@@ -1,10 +1,10 @@
 import {
   durationSeconds,
   type BackendCapabilities,
-  type CallContext,
   type Claim,
   type Exposure,
   type OpenBackend,
+  type RecoverContext,
   type Secret,
 } from "@mayfly/spec";
 import { untilExpired, type ClaimWorld, type Worked } from "./revoke-claim.ts";
@@ -16,7 +16,7 @@ export async function recoverClaim(
   checkpoint: Secret | null,
   open: OpenBackend,
   capabilities: BackendCapabilities,
-  context: CallContext,
+  context: RecoverContext,
 ): Promise<Worked> {
   await world.failPoints.reached("recover.before");
   const recovered = await open.recover(claim.plan, checkpoint, context);

@@ -60,9 +60,12 @@ async function attempt(
   return withBackend(parts, view, claim, async (open, registered) => {
     const type = installedType(parts.ports, registered.id, registered.type);
     const { capabilities } = type;
-    return claim.work.kind === "revoke" && handle !== null
-      ? revokeClaim(world, claim, handle, open, capabilities, context)
-      : recoverClaim(world, claim, handle, open, capabilities, context);
+    if (claim.work.kind === "revoke" && handle !== null) {
+      return revokeClaim(world, claim, handle, open, capabilities, context);
+    }
+    const settledForSeconds = claim.work.kind === "recover" ? claim.work.settledForSeconds : 0;
+    const recovering = { ...context, settledForSeconds };
+    return recoverClaim(world, claim, handle, open, capabilities, recovering);
   });
 }
 

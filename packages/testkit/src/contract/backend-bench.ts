@@ -12,6 +12,7 @@ import {
   type IssuePlan,
   type LeaseId,
   type OpenBackend,
+  type RecoverContext,
   type Recovered,
   type RevocationOperations,
   type Secret,
@@ -78,6 +79,10 @@ export class BackendBench {
   call(signal: AbortSignal = new AbortController().signal): CallContext {
     return { clock: this.upstream.clock, signal, traceId: "contract" };
   }
+  /** As the core would, whose lease could have been settled so long ago. */
+  recoverCall(settledForSeconds = 0): RecoverContext {
+    return { ...this.call(), settledForSeconds };
+  }
   issueCall(
     options: { readonly seconds?: number; readonly signal?: AbortSignal } = {},
   ): IssueContext & { readonly checkpoints: Secret[] } {
@@ -94,8 +99,10 @@ export class BackendBench {
   }
   /** Calls `recover` as the core does, until it is settled. */
   async recoverUntilSettled(plan: IssuePlan): Promise<Exclude<Recovered, { outcome: "wait" }>> {
+    const since = this.upstream.clock.now();
     for (let calls = 0; calls < 20; calls++) {
-      const recovered = await this.open.recover(plan, null, this.call());
+      const settledForSeconds = (this.upstream.clock.now() - since) / 1000;
+      const recovered = await this.open.recover(plan, null, this.recoverCall(settledForSeconds));
       if (recovered.outcome !== "wait") return recovered;
       if (recovered.reason === "") throw new Error("recover waits and does not say why");
       await this.upstream.pass(recovered.seconds * 1000);

@@ -37,6 +37,11 @@ export interface BackendContractSubject {
    * there is no such thing (the fake's is in memory).
    */
   readonly unreachableConfig: unknown;
+  /**
+   * What the suite puts faults into: `tcp` loses and cuts connections, `http` answers in the place
+   * of the upstream too. Null where there is no network (the fake's is in memory).
+   */
+  readonly protocol: "tcp" | "http" | null;
   /** Starts an upstream for the whole suite. */
   start(): Promise<ContractUpstream>;
 }
@@ -61,9 +66,20 @@ export interface ContractUpstream {
   block(): Promise<{ release(): Promise<void> }>;
   /** Makes the mark of `name` one that does not verify. */
   forgeMark(name: string): Promise<void>;
+  /**
+   * Where the upstream listens, without TLS, and a configuration that reaches it elsewhere; null
+   * where the subject's `protocol` is.
+   */
+  readonly route: UpstreamRoute | null;
   /** Takes a right away that `selfCheck` has to miss; until `restore`. */
   weaken(): Promise<{ restore(): Promise<void> }>;
   stop(): Promise<void>;
+}
+
+export interface UpstreamRoute {
+  readonly host: string;
+  readonly port: number;
+  configAt(at: { readonly host: string; readonly port: number }): unknown;
 }
 
 export interface HeldSession {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BrokerError, Secret, plusSeconds, type OpenBackend } from "@mayfly/spec";
 import { BackendBench, backendErrorOf, revoking } from "./backend-bench.ts";
+import { describeFaults } from "./backend-contract-faults.ts";
 import { describePureObligations } from "./backend-contract-pure.ts";
 import { describeRevocation } from "./backend-contract-revocation.ts";
 import type { BackendContractSubject, ContractUpstream } from "./backend-contract-subject.ts";
@@ -33,6 +34,7 @@ export function describeBackendContract(subject: BackendContractSubject): void {
       if (subject.backend.capabilities.canRenew) describeRenewal(benchOf);
       if (subject.backend.capabilities.canList) describeListing(subject, benchOf);
       describeSelfCheck(benchOf);
+      describeFaults(subject, benchOf);
     });
   });
 }
@@ -43,11 +45,13 @@ function describeOpening(benchOf: BenchOf): void {
     const open = bench.openAgain();
     await open.close();
     await expect(open.issue(bench.plan(), bench.issueCall())).rejects.toThrow(/closed/);
-    await expect(open.recover(bench.plan(), null, bench.call())).rejects.toThrow(/closed/);
+    await expect(open.recover(bench.plan(), null, bench.recoverCall())).rejects.toThrow(/closed/);
     await expect(open.selfCheck([], bench.call())).rejects.toThrow(/closed/);
   });
   test("the opened backend offers what the type's capabilities say", () => {
     const { backend, open } = benchOf();
+    const { lateMint, canList, expiryEnforcedBy } = backend.capabilities;
+    expect(lateMint === "refused" || canList || expiryEnforcedBy === "upstream").toBe(true);
     expect(open.revocation).toBe(backend.capabilities.revocation);
     expect("revoke" in open).toBe(backend.capabilities.revocation !== "none");
     expect(open.renewal.kind).toBe(backend.capabilities.canRenew ? "extend" : "none");
@@ -147,7 +151,7 @@ function describeUnreachable(subject: BackendContractSubject, benchOf: BenchOf):
       expect(error.message).not.toBe("");
     });
     test("R3. recover does not say absent: it throws", async () => {
-      const recovering = open.recover(benchOf().plan(), null, benchOf().call());
+      const recovering = open.recover(benchOf().plan(), null, benchOf().recoverCall());
       expect((await backendErrorOf(recovering)).message).not.toBe("");
     });
     test("S1. selfCheck is an error, not a clean bill", async () => {

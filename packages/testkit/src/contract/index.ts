@@ -19,6 +19,7 @@ export type {
   ContractUpstream,
   HeldSession,
   ParseCases,
+  UpstreamRoute,
 } from "./backend-contract-subject.ts";
 export {
   describeIdentityContract,

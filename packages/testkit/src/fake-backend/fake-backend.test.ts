@@ -50,6 +50,7 @@ function describeFake(
       },
     },
     unreachableConfig: null,
+    protocol: null,
     start: async () => driven(upstream, clock),
   });
 }
@@ -92,6 +93,7 @@ function driven(
         },
       };
     },
+    route: null,
     forgeMark: async (name) => upstream.forgeTag(name),
     weaken: async () => {
       upstream.fail("selfCheck", "pretend");
@@ -117,3 +119,4 @@ describeFake(
   },
   { testsDeadline: false },
 );
+describeFake("fake, upserts", { lateMint: "looked_for" }, { upserts: true, testsDeadline: false });

@@ -15,6 +15,7 @@ import {
   type MarkedPage,
   type OpenBackend,
   type Probe,
+  type RecoverContext,
   type Recovered,
   type Revoked,
   type RevocationOperations,
@@ -58,6 +59,7 @@ const DEFAULTS: BackendCapabilities = {
   ttlSecondsMin: durationSeconds(1),
   ttlSecondsMax: durationSeconds(86_400),
   issueCallSecondsMax: durationSeconds(5),
+  lateMint: "refused",
   credentialKind: "fake-password",
 };
 
@@ -141,6 +143,10 @@ const tagged = (name: string): string => `fake/${name}`;
 async function issue(call: Call, plan: IssuePlan, context: IssueContext): Promise<Issued> {
   const { host } = call;
   if (context.clock.now() > context.issueBy) throw noEffect("issue: past issueBy, nothing sent");
+  // An upsert refuses nothing, so it has to be looked for first: a late one is not seen so.
+  if (call.capabilities.lateMint === "looked_for" && call.upstream.find(plan.externalName)) {
+    throw nameTaken();
+  }
   const grant = parseFakeRole(plan.grant);
   const password = Buffer.from(host.random.bytes(24)).toString("base64url");
   const request = {
@@ -173,13 +179,7 @@ const mintAtOnce = (
       try {
         return call.upstream.create(request);
       } catch (refusal) {
-        if (refusal instanceof NameTaken) {
-          throw new BackendError("issue: the name is taken", {
-            effect: "unknown",
-            retry: { kind: "never" },
-            cause: refusal,
-          });
-        }
+        if (refusal instanceof NameTaken) throw nameTaken(refusal);
         if (refusal instanceof PastDeadline) throw noEffect("issue: arrived past issueBy");
         throw refusal;
       }
@@ -187,7 +187,14 @@ const mintAtOnce = (
     pretended: () => ({ ...request, id: 0, refusedFrom: null, sessions: 0 }),
   });
 
-async function recover(call: Call, plan: IssuePlan, context: CallContext): Promise<Recovered> {
+const nameTaken = (cause?: unknown): BackendError =>
+  new BackendError("issue: the name is taken", {
+    effect: "unknown",
+    retry: { kind: "never" },
+    cause,
+  });
+
+async function recover(call: Call, plan: IssuePlan, context: RecoverContext): Promise<Recovered> {
   const { upstream, host, capabilities } = call;
   const name = plan.externalName;
   return underFault<Recovered>(call, "recover", name, context, {
@@ -195,7 +202,8 @@ async function recover(call: Call, plan: IssuePlan, context: CallContext): Promi
       if (capabilities.revocation === "none") {
         return { outcome: "expires", notLaterThan: plan.expiresAt };
       }
-      const takenAt = upstream.takeName(name);
+      const isGuarded = capabilities.lateMint === "refused";
+      const takenAt = isGuarded ? upstream.takeName(name) : null;
       const found = upstream.find(name);
       if (found !== null) {
         const refusedFrom = upstream.destroy(name, found.id);
@@ -205,7 +213,10 @@ async function recover(call: Call, plan: IssuePlan, context: CallContext): Promi
         }
         return { outcome: "destroyed", looked: { credentials: 1 } };
       }
-      const leftMs = plusSeconds(takenAt, host.quarantineSeconds) - upstream.clock.now();
+      const leftMs =
+        takenAt === null
+          ? (host.quarantineSeconds - context.settledForSeconds) * 1000
+          : plusSeconds(takenAt, host.quarantineSeconds) - upstream.clock.now();
       if (leftMs > 0) return waiting(leftMs, "the name is kept in quarantine");
       upstream.freeName(name);
       return { outcome: "absent", looked: { credentials: 0 } };

@@ -61,6 +61,8 @@ export interface FakeUpstreamOptions {
   readonly refusesExpired?: boolean;
   /** Whether a request that arrives after its deadline is refused. Default true. */
   readonly testsDeadline?: boolean;
+  /** Whether a creation takes the place of what bears its name, a tombstone too. Default false. */
+  readonly upserts?: boolean;
   /** How long a revocation takes to be true everywhere; 0 for an immediate one. Default 0. */
   readonly propagationSeconds?: number;
 }
@@ -144,7 +146,8 @@ export class FakeUpstream {
     if ((this.#options.testsDeadline ?? true) && this.clock.now() > request.issueBy) {
       throw new PastDeadline(request.name);
     }
-    if (this.#credentials.has(request.name) || this.#tombstones.has(request.name)) {
+    const taken = this.#credentials.has(request.name) || this.#tombstones.has(request.name);
+    if (taken && this.#options.upserts !== true) {
       throw new NameTaken(request.name);
     }
     const { issueBy: _, ...rest } = request;

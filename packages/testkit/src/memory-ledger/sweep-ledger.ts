@@ -160,7 +160,11 @@ function claim(store: MemoryStore, row: LeaseRow, claimSeconds: DurationSeconds)
     dueForSeconds,
     work:
       row.isUnsettled || sealedHandle === null
-        ? { kind: "recover", sealedHandle }
+        ? {
+            kind: "recover",
+            sealedHandle,
+            settledForSeconds: Math.max(0, (now - row.settleBy) / 1000),
+          }
         : { kind: "revoke", sealedHandle },
   };
 }

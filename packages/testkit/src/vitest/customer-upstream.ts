@@ -89,6 +89,16 @@ export function customerUpstream(
       return rows.map(({ rolname }) => rolname);
     },
     block: () => lockRoles(customer),
+    route: {
+      host: customer.server.host,
+      port: customer.server.port,
+      configAt: (at) => ({
+        database: customer.database,
+        ...customer.broker,
+        tls: "unsafe_disable",
+        ...at,
+      }),
+    },
     forgeMark: async (name) => {
       const [row] = await customer.sql()<{ comment: string }[]>`
         SELECT shobj_description(oid, 'pg_authid') AS comment FROM pg_roles

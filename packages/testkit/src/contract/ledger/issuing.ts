@@ -197,7 +197,7 @@ export function describeIssuing(ledgerOf: () => LedgerUnderTest): void {
       const { lease } = await reserveLease(ledger, backend, { settleSeconds: 0.02 });
       await ledger.pass(60);
       const claim = await claimOne(ledger, backend);
-      expect(claim.work).toEqual({ kind: "recover", sealedHandle: null });
+      expect(claim.work).toMatchObject({ kind: "recover", sealedHandle: null });
       expect(await ledger.issue.activate(lease, activation(ledger))).toEqual({ kind: "refused" });
       await refusedWith("conflict", ledger.issue.abandon(lease, "late"));
     });

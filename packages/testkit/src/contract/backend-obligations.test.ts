@@ -1,0 +1,24 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { expect, test } from "vitest";
+
+const folder = new URL("./", import.meta.url);
+const spec = new URL("../../../spec/src/backend.ts", import.meta.url);
+
+/** The letters of the interface's comments: `C1`, `I4`. */
+const obligations = (): ReadonlySet<string> =>
+  new Set(
+    [...readFileSync(spec, "utf8").matchAll(/\b([BCILNOPRSV]\d)\b/g)].map(
+      ([, letter = ""]) => letter,
+    ),
+  );
+
+test("each lettered obligation of a backend has a test of the suite, and no other letter has", () => {
+  const titles = readdirSync(folder)
+    .filter((name) => /^backend-contract.*\.ts$/.test(name))
+    .flatMap((name) => [
+      ...readFileSync(new URL(name, folder), "utf8").matchAll(/["`]((?:[A-Z]\d(?:, )?)+)\. /g),
+    ])
+    .flatMap(([, letters = ""]) => letters.split(", "));
+  expect(obligations().size).toBeGreaterThan(20);
+  expect([...new Set(titles)].toSorted()).toEqual([...obligations()].toSorted());
+});
