@@ -1,7 +1,7 @@
 import { BackendError, durationSeconds, type BackendId, type Clock } from "@mayfly/spec";
 
 /** Mints under way at one backend. A broker takes more exchanges than that at once. */
-export const PLACES_MAX = 160;
+export const PLACES_MAX = 288;
 /** Mints under way at a backend that is silent. */
 export const PLACES_MAX_OF_SILENT = 32;
 /** A backend is silent when it has answered nobody within this time for so long. */

@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { seededRandom } from "@mayfly/testkit";
-import { createExchangeLimit, EXCHANGES_MAX, EXCHANGES_MIN } from "./exchange-limit.ts";
+import {
+  BURST_MIN,
+  createExchangeLimit,
+  EXCHANGES_MAX,
+  EXCHANGES_MIN,
+  WAIT_MS_MAX,
+} from "./exchange-limit.ts";
 
 /** A server that does `lanes` at once, each in `serviceMs`; what else was let in waits. */
 interface Served {
@@ -20,12 +26,13 @@ function simulate(seed: string) {
   let nowMs = 0;
   const limit = createExchangeLimit({ monotonicMs: () => nowMs });
   const queue: { readonly cameMs: number; readonly end: () => void }[] = [];
-  const lanes: { readonly freeMs: number; readonly cameMs: number; readonly end: () => void }[] =
-    [];
+  const lanes: { freeMs: number; readonly cameMs: number; readonly end: () => void }[] = [];
+  let pausedUntilMs = 0;
   const chance = (): number => random.bytes(4).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32;
 
   const step = (served: Served, ended: (latencyMs: number) => void): void => {
     nowMs += 1;
+    if (nowMs < pausedUntilMs) return;
     for (const lane of lanes.filter(({ freeMs }) => freeMs <= nowMs)) {
       lanes.splice(lanes.indexOf(lane), 1);
       lane.end();
@@ -42,6 +49,11 @@ function simulate(seed: string) {
     if (limit.refuses()) return false;
     queue.push({ cameMs: nowMs, end: limit.begin() });
     return true;
+  };
+  /** Nothing gets on for so long, as when the ledger's disk is busy; who comes, comes. */
+  const pause = (ms: number): void => {
+    pausedUntilMs = nowMs + ms;
+    for (const lane of lanes) lane.freeMs += ms;
   };
   /** Arrivals that heed nothing, `rate` of them in a second. */
   const open = (served: Served, rate: number, seconds: number): Seen => {
@@ -66,7 +78,7 @@ function simulate(seed: string) {
     }
     return seen;
   };
-  return { open, closed, limit };
+  return { open, closed, pause, limit };
 }
 
 const p99 = ({ latencies }: Seen): number =>
@@ -103,6 +115,62 @@ describe("the limit of exchanges under way", () => {
       }),
       { numRuns: 15, seed: 5 },
     );
+  });
+  it("lets a pause of 0.4 s wait, at seven tenths of what is served, and refuses nobody after it", () => {
+    const arbitrary = fc.record({
+      served: arbitraryServed,
+      pauseMs: fc.integer({ min: 50, max: 400 }),
+    });
+    fc.assert(
+      fc.property(arbitrary, fc.string(), ({ served, pauseMs }, seed) => {
+        const rate = rateOf(served) * 0.7;
+        // More than a burst comes in such a pause: then some are refused, as they must be.
+        fc.pre((rate * pauseMs) / 1000 < EXCHANGES_MAX * 0.7);
+        const { open, pause } = simulate(seed);
+        open(served, rate, 2);
+        for (let n = 0; n < 3; n++) {
+          pause(pauseMs);
+          expect(open(served, rate, 3).refused).toBe(0);
+        }
+      }),
+      { numRuns: 15, seed: 5 },
+    );
+  });
+  it("does not take for overload what a pause refused that was too long", () => {
+    const served = { lanes: 32, serviceMs: 40 };
+    const { open, pause } = simulate("pause");
+    open(served, 560, 2);
+    pause(700);
+    const { refused } = open(served, 560, 5);
+    expect(refused).toBeGreaterThan(0);
+    // No more than what found no place while nobody was answered, and a little.
+    expect(refused).toBeLessThan(560 * 0.7 - EXCHANGES_MAX + 150);
+  });
+  it("lets no more wait than are worked off in time, at the pace that it has seen", () => {
+    const served = { lanes: 16, serviceMs: 66 };
+    const { open, closed, limit } = simulate("pace");
+    closed(served, 64, 5);
+    expect(limit.limit()).toBeGreaterThanOrEqual(BURST_MIN);
+    expect(limit.limit()).toBeLessThan(((rateOf(served) * WAIT_MS_MAX) / 1000) * 1.3);
+    expect(open(served, rateOf(served) * 10, 10).underWayMost).toBeLessThanOrEqual(160);
+  });
+  it("learns of a server that became slow: fewer than before are let wait, and then refused", () => {
+    const { open, closed, limit } = simulate("late");
+    open({ lanes: 32, serviceMs: 20 }, 500, 5);
+    expect(limit.limit()).toBe(EXCHANGES_MAX);
+    const slow = closed({ lanes: 3, serviceMs: 30 }, 200, 6);
+    expect(slow.refused).toBeGreaterThan(0);
+    expect(limit.limit()).toBeLessThan(BURST_MIN);
+  });
+  it("rises by a share of itself in each window without lateness", () => {
+    const { open, closed, limit } = simulate("recover");
+    open({ lanes: 32, serviceMs: 20 }, 500, 5);
+    open({ lanes: 2, serviceMs: 40 }, 500, 10);
+    const low = limit.limit();
+    expect(low).toBeLessThan(EXCHANGES_MAX / 8);
+    // The server is as quick as before, under clients that go on being refused.
+    closed({ lanes: 32, serviceMs: 10 }, EXCHANGES_MAX, 2);
+    expect(limit.limit()).toBeGreaterThan(low * 2);
   });
   it("is as it was half a second after the last refusal", () => {
     const served = { lanes: 8, serviceMs: 10 };

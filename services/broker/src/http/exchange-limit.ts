@@ -1,9 +1,23 @@
 import type { Clock } from "@mayfly/spec";
 
-/** Exchanges under way at once, whatever their latency: bursts up to there wait. */
-export const EXCHANGES_MAX = 192;
+/** Exchanges under way at once: bursts, and what comes during a pause, wait up to there. */
+export const EXCHANGES_MAX = 320;
 /** So many are under way even when each of them is late. */
 export const EXCHANGES_MIN = 16;
+/** A burst of so many waits, however slowly it is worked off. */
+export const BURST_MIN = 96;
+/** A larger one waits where so long is enough for it, at the pace that was seen last. */
+export const WAIT_MS_MAX = 500;
+/** Where even the usual latency is long, a wait of so many times that; */
+const WAIT_OF_USUAL = 4;
+/** but of no more than that. */
+const LONG_WAIT_MS_MAX = 3000;
+/** With fewer under way throughout a window, its pace is not the most that can be done. */
+const PACE_UNDER_WAY_MIN = 48;
+/** None ended for so long: a pause, of this process or of the ledger. It says nothing of load. */
+const PAUSE_MS = 50;
+/** What piled up in a pause has as long again to be worked off, and so long at most. */
+const AFTER_PAUSE_MS_MAX = 1000;
 /** Under overload their mean latency is kept below so many times that of quieter times, */
 const TOLERANCE = 2;
 /** or, where that is more, below so many times that of {@link EXCHANGES_MIN} at once. */
@@ -16,6 +30,8 @@ const WINDOW_SAMPLES_MIN = 10;
 const WINDOW_MS_MAX = 1000;
 /** What one window leaves of a limit under which they were too late. */
 const CUT = { most: 0.7, least: 0.9 } as const;
+/** What one window adds to a limit under which they were not. */
+const GROWTH = 1.1;
 /** The usual latency follows a lower one by half, a higher one as slowly as this. */
 const RISE_MS = 60_000;
 
@@ -29,12 +45,16 @@ export interface ExchangeLimit {
 }
 
 /**
- * How many exchanges may be under way. While all that come are taken, up to {@link EXCHANGES_MAX}:
- * who shares a batch waits a little longer, and that is cheaper than to come again. From the first
- * refusal until none was needed for a while there is overload: then a queue gives nobody more and
- * makes everybody late, so the limit falls to what keeps latency near the usual. It is additive
- * increase and multiplicative decrease, by the mean latency of a window against that of quieter
- * times.
+ * How many exchanges may be under way. Without overload all that come are taken, up to a burst: who
+ * shares a batch waits a little longer, and that is cheaper than to come again. A burst is
+ * {@link EXCHANGES_MAX}, or what is worked off in {@link WAIT_MS_MAX} at the pace that was seen
+ * under a queue.
+ *
+ * One more than a burst though others were answered all the while: that is overload. What piled up
+ * while nobody was answered, in a pause, is none. Under overload a queue gives nobody more and
+ * makes everybody late, so the limit falls to what keeps latency near the usual: it follows the
+ * mean latency of each window, down and up by a share of itself. When nobody was refused for a
+ * while the overload is over.
  *
  * What is usual is not learnt under overload, or its own queue would become the measure. But where
  * even {@link EXCHANGES_MIN} at once are late, the backend may have become slower: then their
@@ -42,32 +62,32 @@ export interface ExchangeLimit {
  */
 export function createExchangeLimit({ monotonicMs }: Pick<Clock, "monotonicMs">): ExchangeLimit {
   let underWay = 0;
-  let usualMs: number | null = null;
+  let known: Known = { usualMs: null, perMs: null };
   /** Null: no overload. */
   let overload: Overload | null = null;
-  let window = openWindow(monotonicMs());
-  const limit = (): number => Math.floor(overload?.limit ?? EXCHANGES_MAX);
+  /** Since when nobody was answered though somebody waited. */
+  let stillMs = monotonicMs();
+  /** Until then a full house is that of a pause. */
+  let pausedUntilMs = stillMs;
+  let window = openWindow(stillMs, underWay);
+  const limit = (): number => Math.floor(overload?.limit ?? burst(known));
 
+  const overloadFrom = (now: number): void => {
+    const limited = firstLimit(known);
+    overload = { limit: limited, leastMs: null, refusedMs: now, sinceMs: now };
+    window = openWindow(now, underWay);
+  };
   const lookAt = (now: number): void => {
     if (overload !== null && now - overload.refusedMs >= OVER_AFTER_MS) overload = null;
     const lasted = now - window.fromMs;
     const isFull = lasted >= WINDOW_MS_MIN && window.samples >= WINDOW_SAMPLES_MIN;
     if (!isFull && lasted < WINDOW_MS_MAX) return;
-    if (window.samples > 0) {
-      const meanMs = window.sumMs / window.samples;
-      if (overload === null) usualMs = followed(usualMs, meanMs, lasted / RISE_MS);
-      else overload = adjusted(overload, { usualMs, meanMs, now });
-    }
-    window = openWindow(now);
-  };
-  const refuse = (now: number): void => {
-    if (overload !== null) {
-      overload.refusedMs = now;
-      return;
-    }
-    const limited = firstLimit(usualMs, window, now);
-    overload = { limit: limited, leastMs: null, refusedMs: now, sinceMs: now };
-    window = openWindow(now);
+    const seen = window;
+    window = openWindow(now, underWay);
+    if (seen.samples === 0) return;
+    known = learnt(known, seen, { lasted, isOverloaded: overload !== null });
+    if (overload === null) return;
+    overload = adjusted(overload, { usualMs: known.usualMs, seen, now });
   };
   return {
     limit,
@@ -75,25 +95,37 @@ export function createExchangeLimit({ monotonicMs }: Pick<Clock, "monotonicMs">)
       const now = monotonicMs();
       lookAt(now);
       if (underWay < limit()) return false;
-      refuse(now);
+      if (overload !== null) overload.refusedMs = now;
+      else if (now - stillMs < PAUSE_MS && now >= pausedUntilMs) overloadFrom(now);
       return true;
     },
     begin: () => {
       const beganMs = monotonicMs();
+      if (underWay === 0) stillMs = beganMs;
       underWay += 1;
       return () => {
-        underWay -= 1;
         const now = monotonicMs();
-        // Those of the queue before the limit was cut say nothing of the limit since.
-        if (overload === null || beganMs > overload.sinceMs) {
-          window.samples += 1;
-          window.sumMs += now - beganMs;
-        }
+        underWay -= 1;
+        const still = now - stillMs;
+        if (still >= PAUSE_MS) pausedUntilMs = now + Math.min(still, AFTER_PAUSE_MS_MAX);
+        stillMs = now;
+        window.stillMs = Math.max(window.stillMs, still);
+        window.underWayLeast = Math.min(window.underWayLeast, underWay);
         window.ended += 1;
+        // Those of the queue before the limit was cut say nothing of the limit since.
+        if (overload === null || beganMs > overload.sinceMs) sample(window, now - beganMs);
         lookAt(now);
       };
     },
   };
+}
+
+/** What was seen of the server behind. */
+interface Known {
+  /** Its mean latency without overload; null before anything was answered. */
+  readonly usualMs: number | null;
+  /** How many it answers in a millisecond while many wait; null before many did. */
+  readonly perMs: number | null;
 }
 
 interface Overload {
@@ -109,32 +141,70 @@ interface Overload {
 interface Window {
   readonly fromMs: number;
   ended: number;
+  /** The longest time in which none ended. */
+  stillMs: number;
+  underWayLeast: number;
   samples: number;
   sumMs: number;
 }
-const openWindow = (fromMs: number): Window => ({ fromMs, ended: 0, samples: 0, sumMs: 0 });
+const openWindow = (fromMs: number, underWay: number): Window => ({
+  fromMs,
+  ended: 0,
+  stillMs: 0,
+  underWayLeast: underWay,
+  samples: 0,
+  sumMs: 0,
+});
+
+function sample(window: Window, latencyMs: number): void {
+  window.samples += 1;
+  window.sumMs += latencyMs;
+}
+const meanOf = ({ sumMs, samples }: Window): number => sumMs / samples;
 
 const within = (limit: number): number => Math.min(EXCHANGES_MAX, Math.max(EXCHANGES_MIN, limit));
 
-/** By Little's law: what is under way at the rate of this window with the latency that is borne. */
-function firstLimit(usualMs: number | null, window: Window, now: number): number {
-  const lasted = Math.max(1, now - window.fromMs);
-  if (usualMs === null || window.ended === 0) return within(EXCHANGES_MAX / 4);
-  return within(Math.min(EXCHANGES_MAX / 4, (window.ended / lasted) * usualMs * TOLERANCE));
+const waitMs = ({ usualMs }: Known): number =>
+  Math.max(WAIT_MS_MAX, Math.min(LONG_WAIT_MS_MAX, (usualMs ?? 0) * WAIT_OF_USUAL));
+const burst = (known: Known): number =>
+  known.perMs === null ? EXCHANGES_MAX : within(Math.max(BURST_MIN, known.perMs * waitMs(known)));
+
+/** By Little's law: what is under way at the known pace with the latency that is borne. */
+const firstLimit = ({ usualMs, perMs }: Known): number =>
+  within(
+    usualMs === null || perMs === null
+      ? EXCHANGES_MAX / 4
+      : Math.min(EXCHANGES_MAX / 2, perMs * usualMs * TOLERANCE),
+  );
+
+interface Lasted {
+  readonly lasted: number;
+  readonly isOverloaded: boolean;
+}
+
+function learnt({ usualMs, perMs }: Known, seen: Window, { lasted, isOverloaded }: Lasted): Known {
+  const isPaused = seen.stillMs >= Math.max(PAUSE_MS, lasted / 4);
+  const isPace = seen.underWayLeast >= PACE_UNDER_WAY_MIN && !isPaused;
+  const pace = seen.ended / lasted;
+  return {
+    usualMs: isOverloaded ? usualMs : followed(usualMs, meanOf(seen), lasted / RISE_MS),
+    perMs: isPace ? (perMs === null ? pace : perMs + (pace - perMs) / 4) : perMs,
+  };
 }
 
 interface Judged {
   readonly usualMs: number | null;
-  readonly meanMs: number;
+  readonly seen: Window;
   readonly now: number;
 }
 
-/** What a window of this mean latency makes of the limit. */
-function adjusted(overload: Overload, { usualMs, meanMs, now }: Judged): Overload {
+/** What a window makes of the limit. */
+function adjusted(overload: Overload, { usualMs, seen, now }: Judged): Overload {
   const { limit } = overload;
+  const meanMs = meanOf(seen);
   const leastMs = limit <= EXCHANGES_MIN ? followed(overload.leastMs, meanMs, 1) : overload.leastMs;
   const borneMs = Math.max((usualMs ?? meanMs) * TOLERANCE, (leastMs ?? 0) * TOLERANCE_OF_LEAST);
-  if (meanMs <= borneMs) return { ...overload, limit: within(limit + 1), leastMs };
+  if (meanMs <= borneMs) return { ...overload, limit: within(limit * GROWTH), leastMs };
   const cut = Math.min(CUT.least, Math.max(CUT.most, borneMs / meanMs));
   return { ...overload, limit: within(limit * cut), leastMs, sinceMs: now };
 }
