@@ -4,7 +4,7 @@ import type { Secret } from "./secret.ts";
 import type { SigningKeyStore } from "./task-token.ts";
 import type { InstantMs } from "./time.ts";
 
-/** What a backend may sign with. RS256 is the one that RFC 9068 section 2.1 has everybody verify. */
+/** What a backend may sign with. RFC 9068 section 2.1 has everybody verify RS256. */
 export const BACKEND_KEY_ALGORITHMS = ["ES256", "RS256", "EdDSA"] as const;
 export type BackendKeyAlgorithm = (typeof BACKEND_KEY_ALGORITHMS)[number];
 

@@ -194,11 +194,14 @@ export interface BackendOperations {
 }
 
 export interface TokenVerification {
-  /** K1. Public keys, RFC 7517: each is among them well before it signs, and until its last token died. */
+  /**
+   * K1. Public keys, RFC 7517: each is among them well before it signs, and until its last token
+   * died.
+   */
   keys(): Promise<readonly JsonObject[]>;
   /** K2. Adds the next key when it is due; called by a timer, safe in many processes. */
   rotate(now: InstantMs): Promise<void>;
-  /** K3. Reads a token that a key of this backend signed; null for anything else, and once expired. */
+  /** K3. Reads a token that a key of this backend signed; null for all else, and once expired. */
   read(token: Secret): Promise<ReadToken | null>;
 }
 

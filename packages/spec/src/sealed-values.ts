@@ -15,8 +15,9 @@ export interface SealedValue {
 
 /**
  * All that the ledger holds sealed: handles of leases that have not ended, every revision of each
- * backend's configuration, signing keys of task tokens and of backends. Handles of ended leases are not among them: nobody needs
- * them again, for a lease that resurfaces gets the handle that was found.
+ * backend's configuration, signing keys of task tokens and of backends. Handles of ended leases are
+ * not among them: nobody needs them again, for a lease that resurfaces gets the handle that was
+ * found.
  */
 export interface SealedValues {
   /** In the order of `place`, from after that place on; null: from the first. */
