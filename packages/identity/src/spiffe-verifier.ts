@@ -92,11 +92,12 @@ const x509Trust = (
   name: TrustRootName,
   config: SpiffeConfig,
   keys: KeySource,
-  { skewSeconds }: VerifierParts,
+  { skewSeconds, known }: VerifierParts,
 ): X509Trust => ({
   name,
   trustDomain: config.trust_domain,
   keys,
+  known,
   skewSeconds,
   admits: (id) => admits(config, id),
   ...sharedRules(config),

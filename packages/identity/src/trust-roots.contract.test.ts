@@ -22,6 +22,7 @@ import { createSpiffeVerifier } from "./spiffe-verifier.ts";
 import { parseSpiffeConfig } from "./spiffe-config.ts";
 import { createTrustRoots, defaultTrustRootsSettings } from "./trust-roots.ts";
 import { createVerifiedTokens } from "./verified-tokens.ts";
+import { createKnownCertificates } from "./x509/known-certificates.ts";
 
 const BROKER = "https://broker.test";
 const NAME = parseTrustRootName("acme.test", "name");
@@ -163,6 +164,7 @@ function partsWith(http: ReturnType<typeof createOutboundHttp>) {
     workloadApi: null,
     audience: BROKER,
     skewSeconds: 60,
+    known: createKnownCertificates(),
     verified: createVerifiedTokens(100),
     log: createRecordingLog(),
   };

@@ -26,6 +26,7 @@ import { parseSpiffeConfig } from "./spiffe-config.ts";
 import type { VerifierParts } from "./verifier-parts.ts";
 import { verifyClient } from "./verify-client.ts";
 import { createVerifiedTokens } from "./verified-tokens.ts";
+import { createKnownCertificates } from "./x509/known-certificates.ts";
 
 export interface TrustRootsSettings {
   /** Most that an issuer's clock may differ from ours: at most 60. */
@@ -82,6 +83,7 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
     audience: options.issuer,
     skewSeconds: settings.skewSeconds,
     verified,
+    known: createKnownCertificates(),
     ...(options.reviews === undefined ? {} : { reviews: options.reviews }),
     log,
   };

@@ -8,6 +8,7 @@ import type {
 } from "./read-attributes.ts";
 import type { VerifiedTokens } from "./verified-tokens.ts";
 import type { Certificate } from "./x509/certificate.ts";
+import type { KnownCertificates } from "./x509/known-certificates.ts";
 
 /** What every verifier of one process shares. */
 export interface VerifierParts {
@@ -20,6 +21,7 @@ export interface VerifierParts {
   readonly audience: string;
   readonly skewSeconds: number;
   readonly verified: VerifiedTokens;
+  readonly known: KnownCertificates;
   /** Clusters whose API servers can be asked. Absent: this process may ask none. */
   readonly reviews?: TokenReviews;
   readonly log: Log;

@@ -9,7 +9,7 @@ import { PURPOSES, type Purpose } from "./purpose.ts";
  * alternative names. Names of other types may stand beside it and say nothing, whatever their text
  * looks like. Throws a Refusal `subject`.
  */
-export function spiffeIdOf(certificate: Certificate): SpiffeId {
+function spiffeIdOf(certificate: Certificate): SpiffeId {
   const uris = (certificate.alternativeNames?.names ?? []).flatMap(
     ({ uniformResourceIdentifier: uri }) => uri ?? [],
   );

@@ -132,12 +132,23 @@ function checkSignature(subject: Certificate, key: KeyObject, search: Search): v
     throw new Refusal("too_large", `a chain takes more than ${SIGNATURES_MAX} signature checks`);
   }
   search.left -= 1;
-  if (!subject.x509.verify(key)) {
+  if (!verifies(subject, key)) {
     throw new Refusal("signature", "the signature of a certificate does not verify");
   }
 }
 
-function isStrongKey(key: KeyObject): boolean {
+/** Signatures that verified, for as long as certificate and key are remembered elsewhere. */
+const verified = new WeakMap<Certificate, WeakSet<KeyObject>>();
+
+function verifies(subject: Certificate, key: KeyObject): boolean {
+  const keys = verified.get(subject) ?? new WeakSet();
+  if (keys.has(key)) return true;
+  if (!subject.x509.verify(key)) return false;
+  verified.set(subject, keys.add(key));
+  return true;
+}
+
+export function isStrongKey(key: KeyObject): boolean {
   const { modulusLength = 0, publicExponent = 0n, namedCurve } = key.asymmetricKeyDetails ?? {};
   switch (key.asymmetricKeyType) {
     case "rsa":

@@ -3,6 +3,7 @@ import { Refusal } from "../refusal.ts";
 import { checkLeaf } from "./check-leaf.ts";
 import type { Certificate } from "./certificate.ts";
 import { findPath } from "./find-path.ts";
+import { createKnownCertificates } from "./known-certificates.ts";
 import { parsePresentedChain } from "./presented-chain.ts";
 
 export interface ServerRules {
@@ -19,7 +20,8 @@ export interface ServerRules {
  * leads to an authority of its trust domain. Throws a Refusal.
  */
 export function judgeServer(chain: readonly Uint8Array[], rules: ServerRules): void {
-  const { leaf, others } = parsePresentedChain(chain);
+  const presented = parsePresentedChain(chain);
+  const { leaf, others } = createKnownCertificates().decode(presented, rules.anchors);
   const { id } = checkLeaf(leaf, "server");
   if (id !== rules.spiffeId) throw new Refusal("subject", "the server has another SPIFFE ID");
   findPath(leaf, others, { ...rules, purpose: "server" });

@@ -1,15 +1,22 @@
-import { createHash } from "node:crypto";
+import { hash, type X509Certificate } from "node:crypto";
 import { Refusal } from "../refusal.ts";
-import { parseCertificate, type Certificate } from "./certificate.ts";
+import { parseSpiffeId } from "../spiffe-id.ts";
+import { openCertificate } from "./certificate.ts";
 
-/** A chain taken apart. Nothing of it is verified. */
+/** A chain as OpenSSL sees it. Nothing of it is verified, and no extension of it is decoded. */
 export interface PresentedChain {
-  readonly leaf: Certificate;
+  readonly leaf: PresentedCertificate;
   /** What came with it, in the order that it came in. */
-  readonly others: readonly Certificate[];
-  /** Hex, of the leaf's DER. */
-  readonly leafSha256: string;
-  /** Hex, of all of it. */
+  readonly others: readonly PresentedCertificate[];
+  /**
+   * The trust domain that the leaf seems to be of, or null. It says whose bundle is looked at, and
+   * nothing more: what counts is the id that is decoded once the chain is known to be theirs.
+   */
+  readonly claimedTrustDomain: string | null;
+}
+export interface PresentedCertificate {
+  readonly x509: X509Certificate;
+  /** Hex, of its DER. */
   readonly sha256: string;
 }
 
@@ -24,14 +31,20 @@ export function parsePresentedChain(chain: readonly Uint8Array[]): PresentedChai
       `the chain has more than ${CHAIN_CERTIFICATES_MAX} certificates`,
     );
   }
-  const [leaf, ...others] = chain.map(parseCertificate);
+  const [leaf, ...others] = chain.map((der) => ({
+    x509: openCertificate(der),
+    sha256: hash("sha256", der, "hex"),
+  }));
   if (leaf === undefined) throw new Refusal("malformed", "no certificate was presented");
-  const whole = createHash("sha256");
-  for (const der of chain) whole.update(createHash("sha256").update(der).digest());
-  return {
-    leaf,
-    others,
-    leafSha256: createHash("sha256").update(leaf.x509.raw).digest("hex"),
-    sha256: whole.digest("hex"),
-  };
+  return { leaf, others, claimedTrustDomain: claimedBy(leaf.x509) };
+}
+
+/** Of OpenSSL's text of one name: what holds anything that could part names is in quotes there. */
+const NAME = /(?:"(?:[^"\\]|\\.)*"|[^",])+/g;
+
+function claimedBy({ subjectAltName = "" }: X509Certificate): string | null {
+  const names = (subjectAltName.match(NAME) ?? []).map((name) => name.trim());
+  const [uri, ...others] = names.filter((name) => name.startsWith("URI:"));
+  if (uri === undefined || others.length > 0) return null;
+  return parseSpiffeId(uri.slice("URI:".length))?.trustDomain ?? null;
 }

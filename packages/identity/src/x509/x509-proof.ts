@@ -19,8 +19,9 @@ import {
 import { Refusal, type RefusalReason } from "../refusal.ts";
 import type { ProofVerifier } from "../root-verifier.ts";
 import type { SpiffeId } from "../spiffe-id.ts";
-import { checkLeaf, spiffeIdOf } from "./check-leaf.ts";
+import { checkLeaf } from "./check-leaf.ts";
 import { findPath, type CertificationPath } from "./find-path.ts";
+import type { KnownCertificates } from "./known-certificates.ts";
 import type { PresentedChain } from "./presented-chain.ts";
 
 /** What distinguishes one trust domain from another. */
@@ -30,6 +31,7 @@ export interface X509Trust {
   /** Whether an id of the trust domain is one that counts. */
   readonly admits: (id: SpiffeId) => boolean;
   readonly keys: KeySource;
+  readonly known: KnownCertificates;
   readonly skewSeconds: number;
   readonly attributes: readonly AttributeRule[];
   readonly memberships: readonly MembershipRule[];
@@ -52,41 +54,31 @@ export interface X509Trust {
 export function createX509Proof(trust: X509Trust): ProofVerifier {
   return {
     routes: (presented) =>
-      presented.kind === "x509" && trustDomainOf(presented.chain) === trust.trustDomain,
+      presented.kind === "x509" && presented.chain.claimedTrustDomain === trust.trustDomain,
     verify: async (presented, context, stillTrusted) => {
       if (presented.kind !== "x509") throw new Refusal("unsupported_kind", "not a chain");
       const { chain } = presented;
-      const id = checkLeaf(chain.leaf, "client");
-      if (id.trustDomain !== trust.trustDomain) {
-        throw new Refusal("subject", "the certificate is not of the trust domain");
-      }
-      if (!trust.admits(id)) {
-        throw new Refusal("subject", "the certificate's id is not one that counts here");
-      }
-      const path = await pathOf(chain, trust, context);
+      const judged = await judge(chain, trust, context);
       stillTrusted();
-      return vouch(trust, id, chain, path, context.clock.now());
+      return vouch(trust, judged, chain.leaf.sha256, context.clock.now());
     },
   };
 }
 
-function trustDomainOf({ leaf }: PresentedChain): string | null {
-  try {
-    return spiffeIdOf(leaf).trustDomain;
-  } catch {
-    return null;
-  }
+interface Judged {
+  readonly id: SpiffeId;
+  readonly path: CertificationPath;
 }
 
 /** Of an authority that is not in the bundle yet, one of the same name may be. */
 const MAY_BE_NEWER: ReadonlySet<RefusalReason> = new Set(["path", "signature"]);
 
 /** With the authorities that are held, and once more with newer ones, where a look is due. */
-async function pathOf(
+async function judge(
   chain: PresentedChain,
   trust: X509Trust,
   context: CallContext,
-): Promise<CertificationPath> {
+): Promise<Judged> {
   const before = trust.keys.held();
   const keys = await trust.keys.current(context);
   try {
@@ -100,24 +92,29 @@ async function pathOf(
   }
 }
 
-const search = (
+function search(
   chain: PresentedChain,
   { authorities: anchors }: KeySet,
-  { skewSeconds }: X509Trust,
+  trust: X509Trust,
   { clock }: CallContext,
-): CertificationPath =>
-  findPath(chain.leaf, chain.others, {
-    anchors,
-    now: clock.now(),
-    skewSeconds,
-    purpose: "client",
-  });
+): Judged {
+  const { leaf, others } = trust.known.decode(chain, anchors);
+  const id = checkLeaf(leaf, "client");
+  if (id.trustDomain !== trust.trustDomain) {
+    throw new Refusal("subject", "the certificate is not of the trust domain");
+  }
+  if (!trust.admits(id)) {
+    throw new Refusal("subject", "the certificate's id is not one that counts here");
+  }
+  const { skewSeconds } = trust;
+  const rules = { anchors, now: clock.now(), skewSeconds, purpose: "client" } as const;
+  return { id, path: findPath(leaf, others, rules) };
+}
 
 function vouch(
   trust: X509Trust,
-  id: SpiffeId,
-  chain: PresentedChain,
-  path: CertificationPath,
+  { id, path }: Judged,
+  leafSha256: string,
   now: InstantMs,
 ): VerifiedIdentity {
   const claims = { sub: id.id };
@@ -136,7 +133,7 @@ function vouch(
     expiresAt: instantMs(Math.min(...path.map(({ x509 }) => x509.validToDate.getTime()))),
     identityMaxAgeSeconds: trust.identityMaxAgeSeconds,
     provenAt: now,
-    tokenSha256: chain.leafSha256,
+    tokenSha256: leafSha256,
     oneTime: null,
     confirmation: null,
     mayInitiate: trust.mayInitiate,
