@@ -11,6 +11,8 @@ export interface LoadOptions {
   readonly flow?: LoadJob["flow"];
   /** An address of this machine to call from. Default: any. */
   readonly source?: string;
+  /** Default: plain HTTP. */
+  readonly tls?: LoadJob["tls"];
   readonly trust: TestTrustDomain;
   readonly clients: number;
   readonly seconds: number;
@@ -39,6 +41,7 @@ export async function driveLoad(options: LoadOptions): Promise<LoadResult> {
     url: options.url,
     flow: options.flow ?? "mayfly",
     source: options.source ?? null,
+    tls: options.tls ?? null,
     clients: options.clients,
     seconds: options.seconds,
     warmSeconds,

@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 
 export interface HttpAnswer {
   readonly status: number;
@@ -14,12 +15,28 @@ export interface HttpAnswer {
  */
 export interface HttpClient {
   /** Rejects when the connection was lost before the answer was whole. */
-  request(method: string, path: string, headers: string, body: string): Promise<HttpAnswer>;
+  request(method: string, path: string, headers: string, body: Body): Promise<HttpAnswer>;
   close(): void;
+}
+/** With whose certificate a request goes is known when it has its connection. */
+export type Body = string | ((clientId: string) => string);
+
+/** Whom connections belong to, in turn. */
+export interface MutualTls {
+  /** PEM: the server's certificate ends there. */
+  readonly ca: string;
+  readonly clients: readonly { readonly id: string; readonly cert: string; readonly key: string }[];
+}
+
+export interface HttpClientOptions {
+  /** The address that connections come from. Default: any. */
+  readonly source?: string | null;
+  /** Default: plain HTTP. */
+  readonly tls?: MutualTls | null;
 }
 
 interface Waiting {
-  readonly bytes: string;
+  readonly bytes: (clientId: string) => string;
   resolve(answer: HttpAnswer): void;
   reject(error: Error): void;
 }
@@ -27,16 +44,24 @@ interface Waiting {
 /** Servers close what is idle for 5 s: what is not quite so old may be closed while it is used. */
 const IDLE_MS_MAX = 3000;
 
-/**
- * `connections`: at most so many; further requests wait. `source`: the address that they come from.
- * `headers` are whole lines.
- */
+/** `connections`: at most so many; further requests wait. `headers` are whole lines. */
 export function openHttpClient(
   url: string,
   connections: number,
-  source: string | null = null,
+  { source = null, tls = null }: HttpClientOptions = {},
 ): HttpClient {
   const { hostname, port } = new URL(url);
+  let opened = 0;
+  const open = (): { readonly socket: Socket; readonly clientId: string } => {
+    const from = source === null ? {} : { localAddress: source };
+    const to = { port: Number(port), host: hostname, ...from };
+    const client = tls?.clients[opened++ % tls.clients.length];
+    if (tls === null || client === undefined) return { socket: connect(to), clientId: "" };
+    const { id: clientId, cert, key } = client;
+    // Which name the server has says nothing here: it is the only one under this authority.
+    const own = { ca: tls.ca, cert, key, checkServerIdentity: () => undefined };
+    return { socket: connectTls({ ...to, ...own }), clientId };
+  };
   const free: { readonly connection: Connection; readonly sinceMs: number }[] = [];
   const all = new Set<Connection>();
   const queue: Waiting[] = [];
@@ -64,17 +89,19 @@ export function openHttpClient(
       queue.push(waiting);
       return;
     }
-    const from = source === null ? {} : { localAddress: source };
-    const socket = connect({ port: Number(port), host: hostname, ...from });
-    const opened = openConnection(socket, next, ended);
-    all.add(opened);
-    opened.send(waiting);
+    const { socket, clientId } = open();
+    const connection = openConnection(socket, clientId, next, ended);
+    all.add(connection);
+    connection.send(waiting);
   };
   return {
     request: (method, path, headers, body) =>
       new Promise((resolve, reject) => {
-        const length = body === "" ? "" : `content-length: ${Buffer.byteLength(body)}\r\n`;
-        const bytes = `${method} ${path} HTTP/1.1\r\nhost: bench\r\n${headers}${length}\r\n${body}`;
+        const bytes = (clientId: string): string => {
+          const text = typeof body === "string" ? body : body(clientId);
+          const length = text === "" ? "" : `content-length: ${Buffer.byteLength(text)}\r\n`;
+          return `${method} ${path} HTTP/1.1\r\nhost: bench\r\n${headers}${length}\r\n${text}`;
+        };
         start({ bytes, resolve, reject });
       }),
     close: () => {
@@ -90,6 +117,7 @@ interface Connection {
 
 function openConnection(
   socket: Socket,
+  clientId: string,
   isFree: (connection: Connection) => void,
   ended: (connection: Connection) => void,
 ): Connection {
@@ -99,7 +127,7 @@ function openConnection(
   const connection: Connection = {
     send: (one) => {
       waiting = one;
-      socket.write(one.bytes, "utf8");
+      socket.write(one.bytes(clientId), "utf8");
     },
     close: () => socket.destroy(),
   };

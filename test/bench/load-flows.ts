@@ -5,7 +5,7 @@ import {
   sign,
   type KeyObject,
 } from "node:crypto";
-import type { HttpAnswer, HttpClient } from "./http-client.ts";
+import type { Body, HttpAnswer, HttpClient } from "./http-client.ts";
 import type { LoadJob } from "./load-job.ts";
 
 /** What one exchange is, for each of those that are compared. */
@@ -31,6 +31,8 @@ export function flowOf(job: LoadJob): Flow {
       return mayflyFlow(job);
     case "dpop":
       return dpopFlow(job);
+    case "x509":
+      return x509Flow(job);
     case "stranger":
       return strangerFlow(job);
     case "openbao":
@@ -68,8 +70,15 @@ function signed(key: KeyObject, header: string, claims: object): string {
   return `${input}.${signature.toString("base64url")}`;
 }
 
+/** Who asks, besides what for. */
+const byToken = (token: string): Readonly<Record<string, string>> => ({
+  grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+  subject_token: token,
+  subject_token_type: `${TYPE}jwt`,
+});
+
 /** The body of one exchange; goal, reference and deadline differ from one to the next. */
-function bodyOf(role: string | null, token: string, index: number): string {
+function bodyOf(role: string | null, who: Readonly<Record<string, string>>, index: number): string {
   const details = {
     type: "mayfly-task",
     goal: `${GOALS[index % GOALS.length]} ${index}`,
@@ -79,9 +88,7 @@ function bodyOf(role: string | null, token: string, index: number): string {
     credentials: role === null ? [] : [{ role }],
   };
   return new URLSearchParams({
-    grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
-    subject_token: token,
-    subject_token_type: `${TYPE}jwt`,
+    ...who,
     authorization_details: JSON.stringify([details]),
   }).toString();
 }
@@ -98,7 +105,7 @@ const FORM = "content-type: application/x-www-form-urlencoded\r\n";
 /** The body of one exchange of Mayfly's, with a token of its own. */
 export function exchangeBodies(job: LoadJob): (index: number) => string {
   const token = signer(job);
-  return (index) => bodyOf(job.role, token(index), index);
+  return (index) => bodyOf(job.role, byToken(token(index)), index);
 }
 
 const mayflyFlow = (job: LoadJob): Flow => ({
@@ -129,6 +136,13 @@ function dpopFlow(job: LoadJob): Flow {
   };
 }
 
+/** The certificate of the connection says who asks; `client_id` names the same. */
+const x509Flow = (job: LoadJob): Flow => ({
+  prepare: (index) => bodyOf(job.role, { grant_type: "client_credentials" }, index),
+  send: (client, body) =>
+    tokenRequest(client, FORM, (clientId) => `${body}&client_id=${encodeURIComponent(clientId)}`),
+});
+
 /** So many are as good as one each: none is ever believed. */
 const FORGED = 500;
 
@@ -154,7 +168,7 @@ const OIDC_PROVIDER_FLOW: Flow = {
   send: (client, body) => tokenRequest(client, `${FORM}${CLIENT}`, body),
 };
 
-async function tokenRequest(client: HttpClient, headers: string, form: string): Promise<Answer> {
+async function tokenRequest(client: HttpClient, headers: string, form: Body): Promise<Answer> {
   const answer = await client.request("POST", "/token", headers, form);
   const { status, text } = answer;
   const busy = status === 503 || status === 429;

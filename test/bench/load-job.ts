@@ -1,12 +1,16 @@
+import type { MutualTls } from "./http-client.ts";
+
 /** What the load generator is told to do, and what it tells afterwards: messages of its IPC. */
 export interface LoadJob {
   readonly url: string;
   /**
-   * One exchange of Mayfly's; the same with a DPoP proof of a key of its own, or with a token that
-   * somebody else signed; OpenBao's login and then its credential; or a token of `oidc-provider` by
-   * client credentials.
+   * One exchange of Mayfly's; the same with a DPoP proof of a key of its own, by the certificate of
+   * the connection, or with a token that somebody else signed; OpenBao's login and then its
+   * credential; or a token of `oidc-provider` by client credentials.
    */
-  readonly flow: "mayfly" | "dpop" | "stranger" | "openbao" | "oidc-provider";
+  readonly flow: "mayfly" | "dpop" | "x509" | "stranger" | "openbao" | "oidc-provider";
+  /** Null: plain HTTP. */
+  readonly tls: MutualTls | null;
   /** The address that it calls from; null: any of this machine's. */
   readonly source: string | null;
   readonly clients: number;

@@ -11,7 +11,7 @@ type Exchange = (dueMs: number, tally: Tally) => Promise<void>;
 function exchanger(job: LoadJob, close: (() => void)[]): Exchange {
   const flow = flowOf(job);
   const prepared = Array.from({ length: job.requests }, (_, index) => flow.prepare(index));
-  const client = openHttpClient(job.url, job.clients, job.source);
+  const client = openHttpClient(job.url, job.clients, job);
   close.push(() => client.close());
   let next = 0;
   const refused: string[] = [];

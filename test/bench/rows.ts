@@ -5,6 +5,7 @@ import { EXPIRY_STORM } from "./expiry-storm-row.ts";
 import { FAST_EXCHANGE, SCRAM_EXCHANGE } from "./exchange-rows.ts";
 import { POLICY } from "./policy-row.ts";
 import { SCHEDULE } from "./schedule-row.ts";
+import { SVID_CHECK } from "./svid-check-row.ts";
 import { TOKEN_ONLY } from "./token-only-row.ts";
 import { TOKEN_CHECK } from "./token-check-row.ts";
 import { BESIDE_OPENBAO, CPU_OF_EXCHANGE } from "./openbao-rows.ts";
@@ -14,6 +15,7 @@ import { LATENCY } from "./latency-row.ts";
 import { LEDGER_SCALE } from "./ledger-scale-row.ts";
 import { OVERLOAD } from "./overload-row.ts";
 import { RESTART } from "./restart-row.ts";
+import { X509_EXCHANGE } from "./x509-row.ts";
 
 /** In the order of `docs/benchmarks.md`. */
 export const ROWS: readonly BenchRow[] = [
@@ -23,6 +25,7 @@ export const ROWS: readonly BenchRow[] = [
   CPU_OF_EXCHANGE,
   TOKEN_ONLY,
   TOKEN_CHECK,
+  SVID_CHECK,
   HTTP_SHELL,
   POLICY,
   SCHEDULE,
@@ -33,5 +36,6 @@ export const ROWS: readonly BenchRow[] = [
   LEDGER_SCALE,
   OVERLOAD,
   DPOP_EXCHANGE,
+  X509_EXCHANGE,
   FLOOD,
 ];
