@@ -93,7 +93,7 @@
 --   erased_by uuid
 --   CHECK ((((id)::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(task_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(lease_id, id))::text ~ '^.{14}7.{4}[89ab]'::text) AND ((COALESCE(decision_id, id))::text ~ '^.{14}7.{4}[89ab]'::text))) NOT VALID
 --   CHECK ((at = date_trunc('milliseconds'::text, at)))
---   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.enabled'::text, 'role.disabled'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.enabled'::text, 'trust.disabled'::text, 'trust.deleted'::text, 'policies.activated'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text, 'sealing.resealed'::text, 'ledger.cut'::text, 'ledger.dropped'::text, 'ledger.salted'::text, 'ledger.erased'::text]))) NOT VALID
+--   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.enabled'::text, 'role.disabled'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.enabled'::text, 'trust.disabled'::text, 'trust.deleted'::text, 'policies.activated'::text, 'resource_server.put'::text, 'resource_server.enabled'::text, 'resource_server.disabled'::text, 'resource_server.deleted'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text, 'sealing.resealed'::text, 'ledger.cut'::text, 'ledger.dropped'::text, 'ledger.salted'::text, 'ledger.erased'::text]))) NOT VALID
 --   PRIMARY KEY (id)
 --   INDEX btree (id) WHERE (split_part(kind, '.'::text, 1) <> ALL (ARRAY['task'::text, 'lease'::text, 'decision'::text]))
 --   INDEX btree (kind, id)
@@ -293,6 +293,16 @@ END) > '00:00:01'::interval))
 --   GRANT SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
 --   GRANT UPDATE (log_index) TO mayfly_worker
+-- TABLE mayfly.resource_servers owner mayfly_migrator
+--   name text NOT NULL
+--   definition jsonb NOT NULL
+--   updated_at timestamp with time zone NOT NULL DEFAULT now()
+--   deleted_at timestamp with time zone
+--   revision integer NOT NULL DEFAULT 1
+--   PRIMARY KEY (name)
+--   CREATE TRIGGER count_revision BEFORE UPDATE ON mayfly.resource_servers FOR EACH ROW EXECUTE FUNCTION mayfly.count_revision()
+--   GRANT INSERT, SELECT, UPDATE TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
 -- TABLE mayfly.roles owner mayfly_migrator
 --   name text NOT NULL
 --   backend_id text NOT NULL
@@ -497,6 +507,8 @@ END) > '00:00:01'::interval))
 -- VIEW mayfly_audit.policy_bundles owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.policy_use owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.resource_servers owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.roles owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor

@@ -24,6 +24,12 @@ data_class: internal
 reversibility: ${reversibility}
 environment: dev
 `;
+const RESOURCE_SERVER = `resource_server: reports-api
+description: Reports
+identities:
+  - spiffe_id: spiffe://demo.test/api/reports
+audiences: [https://reports.demo.test]
+`;
 const POLICIES = `@id("the-invoice-bot-may")
 @description("All of the examples.")
 permit (
@@ -48,6 +54,7 @@ mayfly role put examples/a-db-reader.yaml
 mayfly role put examples/b-db-writer.yaml
 mayfly policy activate mayfly/policies --yes
 mayfly trust put mayfly/trust/acme.test.yaml
+mayfly resource-server put mayfly/resource-servers/reports.yaml
 exchange() {
   curl -s --fail-with-body "$MAYFLY_URL/token" \\
     --data-urlencode grant_type=urn:ietf:params:oauth:grant-type:token-exchange \\
@@ -84,6 +91,7 @@ export const EXAMPLE_FILES: Readonly<Record<string, string>> = {
   "mayfly/roles/orders-db.yaml": role("orders-db/reader", "app_reader", "read_only"),
   "mayfly/policies/invoices.cedar": POLICIES,
   "mayfly/policies/invoices.test.yaml": POLICY_TESTS,
+  "mayfly/resource-servers/reports.yaml": RESOURCE_SERVER,
   "a.cedar": POLICIES,
   "backends/orders-db.yaml": backend("orders-db"),
   "roles/orders-db.yaml": role("orders-db/reader", "app_reader", "read_only"),

@@ -5,7 +5,7 @@ export interface Registered {
   readonly policies: string;
 }
 
-const LISTS = ["backends", "roles", "trust"] as const;
+const LISTS = ["backends", "roles", "trust", "resource-servers"] as const;
 
 type Get = (path: string) => Promise<{ readonly status: number; readonly body: unknown }>;
 

@@ -7,7 +7,7 @@ import { checkHeader } from "../../packages/identity/src/check-header.ts";
 import { parseCompactJwt, parseJsonObject } from "../../packages/identity/src/parse-compact-jwt.ts";
 import { parseJwkSet, type JwkSetRules } from "../../packages/identity/src/parse-jwk-set.ts";
 import { Refusal } from "../../packages/identity/src/refusal.ts";
-import { parseSpiffeId } from "../../packages/identity/src/spiffe-id.ts";
+import { parseSpiffeId } from "../../packages/spec/src/spiffe-id.ts";
 import { parseTaskDetails } from "../../packages/core/src/descriptor/task-details.ts";
 import { parseForm } from "../../services/broker/src/http/form.ts";
 import { parseStrictJson } from "../../services/broker/src/http/strict-json.ts";

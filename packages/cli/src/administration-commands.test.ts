@@ -45,6 +45,7 @@ describe("switches and preconditions", () => {
   test.each([
     ["role disable orders-db/reader", "POST /v1/roles/orders-db/reader/disable"],
     ["trust enable acme.test", "POST /v1/trust/acme.test/enable"],
+    ["resource-server disable reports-api", "POST /v1/resource-servers/reports-api/disable"],
     ["backend disable orders-db", "POST /v1/backends/orders-db/disable"],
   ])("%s is one call, made of the revision that is given", async (line, call) => {
     broker.answers.set(call, { body: {} });

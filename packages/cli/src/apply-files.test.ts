@@ -153,7 +153,7 @@ describe("mayfly apply refuses", () => {
     broker.answers.set("GET /v1/policies", {
       body: { digest: null, sources: [], activated_at: null },
     });
-    for (const path of ["backends", "roles", "trust"]) {
+    for (const path of ["backends", "roles", "trust", "resource-servers"]) {
       broker.answers.set(`GET /v1/${path}`, { body: { items: [] } });
     }
     const tests = "- { name: n, workload: w, issue: a-db/r, expect: deny }\n";
@@ -165,11 +165,12 @@ describe("mayfly apply refuses", () => {
 
 describe("mayfly apply --prune", () => {
   test("deletes only what is still as it was when somebody said yes to it", async () => {
-    await write({ "roles/kept.yaml": ROLE, "trust/.keep": "" });
+    await write({ "roles/kept.yaml": ROLE, "trust/.keep": "", "resource-servers/.keep": "" });
     const registered = {
       backends: [],
       roles: [{ role: "a-db/old", backend: "a-db", revision: 4, enabled: false }],
       trust: [{ name: "old", revision: 7, enabled: true, config: {} }],
+      "resource-servers": [{ name: "gone-api", revision: 2, enabled: true }],
     };
     for (const [path, items] of Object.entries(registered)) {
       broker.answers.set(`GET /v1/${path}`, { body: { items } });
@@ -179,6 +180,7 @@ describe("mayfly apply --prune", () => {
     broker.answers.set("POST /v1/plan", { body: { objects: [{ ...role, error: null }] } });
     broker.answers.set("DELETE /v1/roles/a-db/old", { status: 204, body: null });
     broker.answers.set("DELETE /v1/trust/old", { status: 204, body: null });
+    broker.answers.set("DELETE /v1/resource-servers/gone-api", { status: 204, body: null });
     const { code, err } = await runAgainst(url, `apply -f ${folder} --prune --yes`, {
       environment: { MAYFLY_URL: url, MAYFLY_ADMIN_TOKEN: TOKEN },
     });
@@ -187,6 +189,7 @@ describe("mayfly apply --prune", () => {
       call.startsWith("DELETE ") ? [[call, broker.preconditions[n]]] : [],
     );
     expect(deleted).toEqual([
+      ["DELETE /v1/resource-servers/gone-api", '"2"'],
       ["DELETE /v1/roles/a-db/old", '"4-disabled"'],
       ["DELETE /v1/trust/old", '"7"'],
     ]);
@@ -205,7 +208,7 @@ describe("mayfly apply --prune", () => {
 test("policies under which who applies them could activate no others are told before a yes", async () => {
   const text = '@id("a") permit (principal, action == Action::"issue", resource);\n';
   await write({ "policies/a.cedar": text });
-  for (const path of ["backends", "roles", "trust"]) {
+  for (const path of ["backends", "roles", "trust", "resource-servers"]) {
     broker.answers.set(`GET /v1/${path}`, { body: { items: [] } });
   }
   const none = { digest: null, sources: [], activated_at: null };
@@ -245,7 +248,7 @@ test("a tree of folders is not looked at without end", async () => {
 test("policies that say the same in other words or other files are no change, today and tomorrow", async () => {
   const text = '@id("a") permit (principal, action == Action::"issue", resource);\n';
   await write({ "policies/renamed.cedar": `// Why this is so.\n${text}` });
-  for (const path of ["backends", "roles", "trust"]) {
+  for (const path of ["backends", "roles", "trust", "resource-servers"]) {
     broker.answers.set(`GET /v1/${path}`, { body: { items: [] } });
   }
   const sources = [{ name: "a.cedar", text }];

@@ -225,3 +225,21 @@ test("policy activate shows what comes and goes, and asks", async () => {
   const sent = broker.requests.at(-1)?.body;
   expect(sent).toEqual({ sources: [{ name: "sub/new.cedar", text: PERMIT }] });
 });
+
+test("resource-server put sends what stands in the file, and refuses what does not belong", async () => {
+  const server = `resource_server: reports-api
+identities: [{ spiffe_id: spiffe://acme.test/api/* }]
+audiences: [https://reports.acme.test]
+`;
+  await write({ "s.yaml": server, "wrong.yaml": `${server}scope: all\n` });
+  broker.answers.set("PUT /v1/resource-servers/reports-api", { body: { result: "created" } });
+  const put = await run("resource-server put DIR/s.yaml");
+  expect(put.err).toBe("created  resource-server reports-api\n");
+  expect(broker.requests[0]?.body).toEqual({
+    identities: [{ spiffe_id: "spiffe://acme.test/api/*" }],
+    audiences: ["https://reports.acme.test"],
+  });
+  const wrong = await run("resource-server put DIR/wrong.yaml");
+  expect([wrong.code, wrong.err]).toEqual([3, expect.stringContaining("scope: unknown key")]);
+  expect(broker.requests).toHaveLength(1);
+});

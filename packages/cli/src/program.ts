@@ -15,6 +15,7 @@ import { ledgerCommands } from "./commands/ledger-commands.ts";
 import { localCommands } from "./commands/local-commands.ts";
 import { migrateCommand } from "./commands/migrate-command.ts";
 import { policyCommands } from "./commands/policy-commands.ts";
+import { resourceServerCommands } from "./commands/resource-server-commands.ts";
 import { roleCommands } from "./commands/role-commands.ts";
 import { sealingCommands } from "./commands/sealing-commands.ts";
 import { signingKeyCommands } from "./commands/signing-key-commands.ts";
@@ -39,6 +40,7 @@ const COMMAND_SETS = [
   backendCommands,
   roleCommands,
   trustCommands,
+  resourceServerCommands,
   doctorCommand,
   localCommands,
   migrateCommand,

@@ -8,6 +8,7 @@ import type {
   SecurityQueries,
   SelectorEndReport,
   VerifiedIdentity,
+  Workload,
 } from "@mayfly/spec";
 import { createAdministration, type Administration } from "./administer/administration.ts";
 import { activePolicies, type ActivePolicies } from "./active-policies.ts";
@@ -30,6 +31,7 @@ import { createIssuingGate } from "./issuing-gate.ts";
 import { listOrphans, type OrphanResult } from "./orphans.ts";
 import { createPasses } from "./pass/passes.ts";
 import { createGuessPace } from "./register/guess-pace.ts";
+import { servedAudiences } from "./register/resource-servers.ts";
 import type { PassResult } from "./pass/run-pass.ts";
 import type { CorePorts } from "./ports.ts";
 import { renewLease, type RenewRequest } from "./renew.ts";
@@ -58,6 +60,13 @@ export interface Core extends Administration {
   authenticateClient(client: ClientAuthentication, context: CallContext): Promise<VerifiedIdentity>;
   /** Of a task token that somebody else sent; null for what is none. */
   introspect(token: Secret, context: CallContext): Promise<IntrospectedToken | null>;
+  /**
+   * The audiences of tokens that are for this workload, as a registered resource server; null where
+   * it is none, so that it is told nothing.
+   */
+  servedAudiences(
+    workload: Pick<Workload, "kind" | "issuer" | "subject">,
+  ): Promise<ReadonlySet<string> | null>;
   heartbeat(proof: HeartbeatProof, context: CallContext): Promise<HeartbeatReply>;
   endTask(request: EndTaskRequest, context: CallContext): Promise<EndTaskReply>;
   endLease(request: EndLeaseRequest, context: CallContext): Promise<Lease>;
@@ -106,6 +115,7 @@ export function createCore(ports: CorePorts): Core {
       return useUp(parts, await verifyClient(parts, client, context));
     },
     introspect: (token, context) => introspect(parts, token, context),
+    servedAudiences: (workload) => servedAudiences(parts, workload),
     heartbeat: (proof, context) => heartbeat(parts, proof, context),
     endTask: (request, context) => endTask(parts, passes, request, context),
     endLease: (request, context) => endLease(parts, request, context),

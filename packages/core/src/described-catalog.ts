@@ -1,4 +1,9 @@
-import type { PolicyBundle, RegisteredRole, RegisteredTrustRoot } from "@mayfly/spec";
+import type {
+  PolicyBundle,
+  RegisteredResourceServer,
+  RegisteredRole,
+  RegisteredTrustRoot,
+} from "@mayfly/spec";
 import type { CatalogView } from "./catalog/catalog-view.ts";
 import { describe, type DescribedBackend } from "./register/backends.ts";
 
@@ -8,6 +13,7 @@ export interface DescribedCatalog {
   readonly backends: readonly DescribedBackend[];
   readonly roles: readonly RegisteredRole[];
   readonly trustRoots: readonly RegisteredTrustRoot[];
+  readonly resourceServers: readonly RegisteredResourceServer[];
   readonly policies: PolicyBundle | null;
 }
 
@@ -16,5 +22,6 @@ export const describeCatalog = ({ snapshot }: CatalogView): DescribedCatalog => 
   backends: snapshot.backends.map(describe),
   roles: snapshot.roles,
   trustRoots: snapshot.trustRoots,
+  resourceServers: snapshot.resourceServers,
   policies: snapshot.policies,
 });

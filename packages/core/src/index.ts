@@ -31,6 +31,11 @@ export type { BackendPlan, BackendPlanRequest, Planned } from "./register/plan-b
 export type { PoliciesActivated } from "./register/policies.ts";
 export { ROLE_MEMBERS_SCHEMA, type RolePut } from "./register/roles.ts";
 export { tagOfAttribute } from "./register/example-policy.ts";
+export {
+  RESOURCE_SERVER_SCHEMA,
+  resourceServerMembers,
+  type ResourceServerPut,
+} from "./register/resource-servers.ts";
 export type { TrustRootPreview, TrustRootPut } from "./register/trust-roots.ts";
 export type { RenewRequest } from "./renew.ts";
 export { createSealing, type Resealed, type Sealing, type SealingStatus } from "./sealing.ts";

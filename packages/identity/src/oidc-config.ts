@@ -1,3 +1,4 @@
+import { isTrustDomain } from "@mayfly/spec";
 import { z } from "zod";
 import { OIDC_ALGORITHMS } from "./algorithms.ts";
 import { parseClaimPath, type ClaimPath } from "./claim-path.ts";
@@ -5,7 +6,6 @@ import { configInvalid, parseStrictly } from "./config-error.ts";
 import { isJsonMap, type JsonMap } from "./parse-compact-jwt.ts";
 import { parseJwkSet } from "./parse-jwk-set.ts";
 import { presetNames, presets, type Preset } from "./presets/presets.ts";
-import { isTrustDomain } from "./spiffe-id.ts";
 import {
   absentClaims,
   algorithmList,

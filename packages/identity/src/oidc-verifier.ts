@@ -5,6 +5,7 @@ import {
   type TokenReviews,
   type TrustRootName,
   type Workload,
+  parseWorkloadId,
 } from "@mayfly/spec";
 import { configInvalid } from "./config-error.ts";
 import { fetchDocument, type FetchLimits } from "./fetch-document.ts";
@@ -18,7 +19,6 @@ import { Refusal } from "./refusal.ts";
 import type { RootVerifier } from "./root-verifier.ts";
 import { reviewedVerifier } from "./reviewed-verifier.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
-import { parseWorkloadId } from "./spiffe-id.ts";
 import {
   absentClaimRules,
   attributeRules,

@@ -1,8 +1,7 @@
+import { parseSpiffeIdPattern, isTrustDomain, parseSpiffeId } from "@mayfly/spec";
 import { z } from "zod";
 import { SVID_ALGORITHMS } from "./algorithms.ts";
 import { configInvalid, parseStrictly } from "./config-error.ts";
-import { parseSpiffeIdPattern } from "./spiffe-id-pattern.ts";
-import { isTrustDomain, parseSpiffeId } from "./spiffe-id.ts";
 import {
   algorithmList,
   commonMembers,

@@ -1,4 +1,13 @@
-import { durationSeconds, type CallContext, type Log, type TrustRootName } from "@mayfly/spec";
+import {
+  durationSeconds,
+  type CallContext,
+  type Log,
+  type TrustRootName,
+  matchesSpiffeId,
+  parseSpiffeIdPattern,
+  parseSpiffeId,
+  type SpiffeId,
+} from "@mayfly/spec";
 import { agentKeys } from "./agent-keys.ts";
 import { fetchDocument, type FetchLimits } from "./fetch-document.ts";
 import { createJwtProof, type JwtTrust } from "./jwt-verifier.ts";
@@ -9,8 +18,6 @@ import { Refusal } from "./refusal.ts";
 import { createRemoteKeys, type FetchedKeys } from "./remote-keys.ts";
 import { createRootVerifier, type RootVerifier } from "./root-verifier.ts";
 import type { SpiffeConfig } from "./spiffe-config.ts";
-import { matchesSpiffeId, parseSpiffeIdPattern } from "./spiffe-id-pattern.ts";
-import { parseSpiffeId, type SpiffeId } from "./spiffe-id.ts";
 import {
   attributeRules,
   membershipRules,

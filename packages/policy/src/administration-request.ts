@@ -50,6 +50,11 @@ function entityOf(resource: AdministeredResource): ResourceEntity {
       };
       return { uid: named("TrustRoot", resource.name), attrs, parents: [CATALOG] };
     }
+    case "resource_server": {
+      const audiences = resource.audiences.map((audience) => text(audience, "audience"));
+      const uid = named("ResourceServer", resource.name);
+      return { uid, attrs: { audiences }, parents: [CATALOG] };
+    }
     case "task": {
       const attrs = {
         workload: text(resource.workload, "workload"),

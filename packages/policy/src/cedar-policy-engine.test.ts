@@ -26,6 +26,7 @@ const TYPES: Readonly<Record<string, readonly [type: string, id?: string]>> = {
   backend: ["Backend"],
   role: ["Role"],
   trust: ["TrustRoot"],
+  "resource-server": ["ResourceServer"],
   task: ["Task"],
   lease: ["Lease"],
 };

@@ -8,7 +8,7 @@ import { entitiesIn, pathOf } from "./vocabulary-rule.ts";
 export interface NamedObject {
   /** Name of the source that the policy is in. */
   readonly source: string;
-  readonly kind: "role" | "backend" | "trust";
+  readonly kind: "role" | "backend" | "trust" | "resource_server";
   readonly name: string;
 }
 
@@ -31,6 +31,7 @@ const KINDS: ReadonlyMap<string, NamedObject["kind"]> = new Map([
   ["Role", "role"],
   ["Backend", "backend"],
   ["TrustRoot", "trust"],
+  ["ResourceServer", "resource_server"],
 ]);
 
 function namesIn({ json: { principal, resource }, clauses }: ParsedPolicy): readonly Name[] {

@@ -5,6 +5,7 @@ import {
   LEASE_STATES,
   parseBackendId,
   parseId,
+  parseResourceServerName,
   parseRoleName,
   parseTrustRootName,
   TASK_STATES,
@@ -29,6 +30,7 @@ const FACTS = {
     administrators: z.boolean().default(false),
     initiators: z.boolean().default(false),
   }),
+  server: z.strictObject({ audiences: z.array(line).max(64).default([]) }),
   task: z.strictObject({
     workload: line.optional(),
     state: z.enum(TASK_STATES).default("active"),
@@ -48,7 +50,8 @@ const SOME_LEASE = "lease_00000000000070008000000000000000";
 
 /**
  * What `on` of a policy test names, with the facts that it gives: `backend orders-db`,
- * `role orders-db/reader`, `trust acme.test`, `policies`, `catalog`, `ledger`, `task`, `lease`.
+ * `role orders-db/reader`, `trust acme.test`, `resource-server reports-api`, `policies`,
+ * `catalog`, `ledger`, `task`, `lease`.
  * A fact that is not given is empty, or what the catalogue says of the role.
  */
 export function parseAdministered(on: string, facts: unknown, where: string): AdministeredResource {
@@ -90,6 +93,10 @@ export function parseAdministered(on: string, facts: unknown, where: string): Ad
         ...flags,
       };
     }
+    case "resource-server": {
+      const named = parseResourceServerName(name, at);
+      return { kind: "resource_server", name: named, ...given(FACTS.server) };
+    }
     case "task": {
       const { workload = "", initiator = null, ...said } = given(FACTS.task);
       const id = parseId("task", name ?? SOME_TASK, at);
@@ -115,7 +122,7 @@ export function parseAdministered(on: string, facts: unknown, where: string): Ad
 
 const EXPECTED =
   "expected catalog, ledger, policies, backend <name>, role <backend>/<shape>, trust <name>, " +
-  "task or lease";
+  "resource-server <name>, task or lease";
 
 function parseFacts<T>(shape: z.ZodType<T>, facts: unknown, where: string): T {
   const parsed = shape.safeParse(facts);

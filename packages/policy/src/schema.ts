@@ -113,6 +113,11 @@ entity TrustRoot in [Catalog] = {
   "initiators": Bool,
 };
 
+// A server that may introspect tokens. Id: its name.
+entity ResourceServer in [Catalog] = {
+  "audiences": Set<String>,
+};
+
 // Id: "task_…".
 entity Task in [Ledger] = {
   // Its workload's name.
@@ -140,16 +145,22 @@ action "administer";
 action "inspect", "manage", "stop" in ["administer"];
 action "read" in ["inspect"] appliesTo {
   principal: [Workload],
-  resource: [Catalog, Ledger, PolicySet, Backend, Role, TrustRoot, Task, Lease],
+  resource: [
+    Catalog, Ledger, PolicySet, Backend, Role, TrustRoot, ResourceServer, Task, Lease
+  ],
 };
 action "verify" in ["inspect"] appliesTo { principal: [Workload], resource: [Ledger] };
-action "register", "test", "enable", "delete" in ["manage"] appliesTo {
+action "test" in ["manage"] appliesTo {
   principal: [Workload],
   resource: [Backend, Role, TrustRoot],
+};
+action "register", "enable", "delete" in ["manage"] appliesTo {
+  principal: [Workload],
+  resource: [Backend, Role, TrustRoot, ResourceServer],
 };
 action "disable" in ["manage", "stop"] appliesTo {
   principal: [Workload],
-  resource: [Backend, Role, TrustRoot],
+  resource: [Backend, Role, TrustRoot, ResourceServer],
 };
 action "activate" in ["administer"] appliesTo { principal: [Workload], resource: [PolicySet] };
 // Of the ledger: by selector, whatever it names.

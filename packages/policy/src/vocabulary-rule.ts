@@ -1,4 +1,10 @@
-import { parseBackendId, parseId, parseRoleName, parseTrustRootName } from "@mayfly/spec";
+import {
+  parseBackendId,
+  parseId,
+  parseResourceServerName,
+  parseRoleName,
+  parseTrustRootName,
+} from "@mayfly/spec";
 import type { Expression } from "./expression.ts";
 import { everyPart } from "./expression.ts";
 import type { ParsedClause } from "./parsed-policy.ts";
@@ -67,6 +73,11 @@ const ID_FORMS: Readonly<Record<string, IdForm>> = {
   },
   Backend: { what: "backend", example: "as in orders-db", parse: parseBackendId },
   TrustRoot: { what: "trust root", example: "as in acme.test", parse: parseTrustRootName },
+  ResourceServer: {
+    what: "resource server",
+    example: "as in reports-api",
+    parse: parseResourceServerName,
+  },
   Task: { what: "task", example: "as in task_0199…", parse: (id, at) => parseId("task", id, at) },
   Lease: {
     what: "lease",

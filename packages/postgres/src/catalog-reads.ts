@@ -13,6 +13,7 @@ import {
   backends,
   catalogVersion,
   policyBundles,
+  resourceServers,
   roles,
   trustRoots,
 } from "./schema.ts";
@@ -73,6 +74,15 @@ export function readCatalog(db: Database): Promise<CatalogSnapshot> {
         .from(trustRoots)
         .where(isNull(trustRoots.deleted_at))
         .orderBy(asc(trustRoots.name));
+      const servers = await tx
+        .select({
+          definition: resourceServers.definition,
+          revision: resourceServers.revision,
+          updatedAt: resourceServers.updated_at,
+        })
+        .from(resourceServers)
+        .where(isNull(resourceServers.deleted_at))
+        .orderBy(asc(resourceServers.name));
       const [bundle] = await tx
         .select({
           digest: policyBundles.digest,
@@ -86,6 +96,7 @@ export function readCatalog(db: Database): Promise<CatalogSnapshot> {
         backends: registered.map(withId),
         roles: defined.map(({ definition, ...row }) => ({ ...roleOfStored(definition), ...row })),
         trustRoots: trusted.map(({ definition, ...row }) => ({ ...definition, ...row })),
+        resourceServers: servers.map(({ definition, ...row }) => ({ ...definition, ...row })),
         policies:
           bundle === undefined || bundle.activatedAt === null
             ? null

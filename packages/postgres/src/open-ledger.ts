@@ -29,6 +29,11 @@ import { countPolicyUse } from "./count-policy-use.ts";
 import { deleteBackend, putBackend, setBackendEnabled } from "./catalog-backends.ts";
 import { activatePolicies, readPolicyHistory, readPolicySources } from "./catalog-policies.ts";
 import { readBackendAt, readCatalog, readCatalogVersion } from "./catalog-reads.ts";
+import {
+  deleteResourceServer,
+  putResourceServer,
+  setResourceServerEnabled,
+} from "./catalog-resource-servers.ts";
 import { deleteRole, putRole, setRoleEnabled } from "./catalog-roles.ts";
 import { deleteTrustRoot, putTrustRoot, setTrustRootEnabled } from "./catalog-trust-roots.ts";
 import { abandon, checkpoint } from "./checkpoint.ts";
@@ -329,6 +334,10 @@ function catalogOf({ ports, db, statements: sql }: Parts): Catalog {
     putTrustRoot: (...put) => withRetries(ports, () => putTrustRoot(sql, ...put)),
     setTrustRootEnabled: (...set) => withRetries(ports, () => setTrustRootEnabled(sql, ...set)),
     deleteTrustRoot: (...gone) => withRetries(ports, () => deleteTrustRoot(sql, ...gone)),
+    putResourceServer: (...put) => withRetries(ports, () => putResourceServer(sql, ...put)),
+    setResourceServerEnabled: (...set) =>
+      withRetries(ports, () => setResourceServerEnabled(sql, ...set)),
+    deleteResourceServer: (...gone) => withRetries(ports, () => deleteResourceServer(sql, ...gone)),
     activatePolicies: (...put) => withRetries(ports, () => activatePolicies(sql, ...put)),
     policyHistory: (limit) => withRetries(ports, () => readPolicyHistory(sql, limit)),
     policySources: (digest) => withRetries(ports, () => readPolicySources(sql, digest)),

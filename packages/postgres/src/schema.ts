@@ -22,6 +22,7 @@ import type {
   LeaseState,
   TaskDescriptor,
   TaskState,
+  ResourceServer,
   TrustRoot,
   TrustRootName,
   Verdict,
@@ -193,6 +194,14 @@ export const roles = mayfly.table("roles", {
 export const trustRoots = mayfly.table("trust_roots", {
   name: text("name").primaryKey(),
   definition: jsonb("definition").$type<TrustRoot>().notNull(),
+  updated_at: instant("updated_at").notNull(),
+  deleted_at: instant("deleted_at"),
+  revision: integer("revision").notNull(),
+});
+
+export const resourceServers = mayfly.table("resource_servers", {
+  name: text("name").primaryKey(),
+  definition: jsonb("definition").$type<ResourceServer>().notNull(),
   updated_at: instant("updated_at").notNull(),
   deleted_at: instant("deleted_at"),
   revision: integer("revision").notNull(),

@@ -1,9 +1,10 @@
 import type { SelfCheck } from "./backend.ts";
 import type { JsonObject } from "./brand.ts";
 import { BrokerError } from "./errors.ts";
-import type { BackendId, DecisionId, RoleName, TrustRootName } from "./ids.ts";
+import type { BackendId, DecisionId, ResourceServerName, RoleName, TrustRootName } from "./ids.ts";
 import type { TrustRoot } from "./identity.ts";
 import type { DataClass, PolicySource, Reversibility } from "./policy.ts";
+import type { ResourceServer } from "./resource-server.ts";
 import type { Actor } from "./task.ts";
 import type { DurationSeconds, InstantMs } from "./time.ts";
 
@@ -44,6 +45,7 @@ interface Revised {
 }
 export type RegisteredRole = Role & Revised;
 export type RegisteredTrustRoot = TrustRoot & Revised;
+export type RegisteredResourceServer = ResourceServer & Revised;
 
 export interface PolicyBundle {
   readonly digest: string;
@@ -79,6 +81,7 @@ export interface CatalogSnapshot {
   readonly backends: readonly RegisteredBackend[];
   readonly roles: readonly RegisteredRole[];
   readonly trustRoots: readonly RegisteredTrustRoot[];
+  readonly resourceServers: readonly RegisteredResourceServer[];
   readonly policies: PolicyBundle | null;
 }
 
@@ -227,6 +230,14 @@ export interface Catalog {
     terms?: ChangeTerms,
   ): Promise<void>;
   deleteTrustRoot(name: TrustRootName, actor: Actor, terms?: ChangeTerms): Promise<void>;
+  putResourceServer(server: ResourceServer, actor: Actor, terms?: ChangeTerms): Promise<Put>;
+  setResourceServerEnabled(
+    name: ResourceServerName,
+    enabled: boolean,
+    actor: Actor,
+    terms?: ChangeTerms,
+  ): Promise<void>;
+  deleteResourceServer(name: ResourceServerName, actor: Actor, terms?: ChangeTerms): Promise<void>;
   /** The tag of policies is the digest of those that are active. */
   activatePolicies(
     bundle: Omit<PolicyBundle, "activatedAt">,

@@ -80,6 +80,8 @@ export type RoleName = Brand<string, "RoleName">;
 export type PolicyId = Brand<string, "PolicyId">;
 /** A trust root's registered name, such as `acme.test`. */
 export type TrustRootName = Brand<string, "TrustRootName">;
+/** A resource server's registered name, such as `reports-api`. */
+export type ResourceServerName = Brand<string, "ResourceServerName">;
 /** Random mark of one installation, 8 characters of `a-z2-7`; part of every name that we make. */
 export type InstallationId = Brand<string, "InstallationId">;
 
@@ -102,6 +104,8 @@ export const parseBackendId = (input: unknown, where: string): BackendId =>
   parsePattern(SLUG, input, where, "a backend name: 1 to 63 of a-z, 0-9 and inner dashes");
 export const parseTrustRootName = (input: unknown, where: string): TrustRootName =>
   parsePattern(DOTTED_SLUG, input, where, "a trust name: 1 to 128 of a-z, 0-9, inner dots, dashes");
+export const parseResourceServerName = (input: unknown, where: string): ResourceServerName =>
+  parsePattern(SLUG, input, where, "a server's name: 1 to 63 of a-z, 0-9 and inner dashes");
 export const parsePolicyId = (input: unknown, where: string): PolicyId =>
   parsePattern(
     /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,127})$/,
@@ -119,6 +123,7 @@ export const parseRoleName = (input: unknown, where: string): RoleName =>
 export const NAME_PATTERNS = {
   backend: SLUG.source,
   trust: DOTTED_SLUG.source,
+  resourceServer: SLUG.source,
   role: ROLE.source.replaceAll(String.raw`\/`, "/"),
 } as const;
 /** The backend that a role belongs to: what stands before the slash. */

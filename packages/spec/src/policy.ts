@@ -4,6 +4,7 @@ import type {
   DecisionId,
   LeaseId,
   PolicyId,
+  ResourceServerName,
   RoleName,
   TaskId,
   TrustRootName,
@@ -92,6 +93,11 @@ export type AdministeredResource =
       readonly initiators: boolean;
     }
   | {
+      readonly kind: "resource_server";
+      readonly name: ResourceServerName;
+      readonly audiences: readonly string[];
+    }
+  | {
       readonly kind: "task";
       readonly id: TaskId;
       /** Name of its workload. */
@@ -131,6 +137,8 @@ export function administeredName(resource: AdministeredResource): string {
       return `role ${resource.name}`;
     case "trust_root":
       return `trust ${resource.name}`;
+    case "resource_server":
+      return `resource-server ${resource.name}`;
     case "task":
     case "lease":
       return `${resource.kind} ${resource.id}`;

@@ -4,6 +4,7 @@ import {
   backendOfRole,
   parseBackendId,
   parseId,
+  parseResourceServerName,
   parseRoleName,
   parseTrustRootName,
   type AdministeredResource,
@@ -80,6 +81,11 @@ export const ADMINISTERED: readonly AdministeredResource[] = [
     initiators: administrators,
   })),
   {
+    kind: "resource_server",
+    name: parseResourceServerName("reports-api", "server"),
+    audiences: ["https://reports.acme.test"],
+  },
+  {
     kind: "task",
     id: TASK,
     workload: "spiffe://acme.test/agent/invoice-bot",
@@ -109,12 +115,22 @@ export const ADMINISTERED: readonly AdministeredResource[] = [
 
 /** Which kinds of resource an action is about: any other pair is no request. */
 const APPLIES: Readonly<Record<AdministrativeAction, readonly AdministeredResource["kind"][]>> = {
-  read: ["catalog", "ledger", "policies", "backend", "role", "trust_root", "task", "lease"],
-  register: ["backend", "role", "trust_root"],
+  read: [
+    "catalog",
+    "ledger",
+    "policies",
+    "backend",
+    "role",
+    "trust_root",
+    "resource_server",
+    "task",
+    "lease",
+  ],
+  register: ["backend", "role", "trust_root", "resource_server"],
   test: ["backend", "role", "trust_root"],
-  enable: ["backend", "role", "trust_root"],
-  disable: ["backend", "role", "trust_root"],
-  delete: ["backend", "role", "trust_root"],
+  enable: ["backend", "role", "trust_root", "resource_server"],
+  disable: ["backend", "role", "trust_root", "resource_server"],
+  delete: ["backend", "role", "trust_root", "resource_server"],
   activate: ["policies"],
   end: ["task", "lease", "ledger"],
   kill: ["task", "ledger"],

@@ -1,4 +1,4 @@
-import { ROLE_MEMBERS_SCHEMA } from "@mayfly/core";
+import { RESOURCE_SERVER_SCHEMA, ROLE_MEMBERS_SCHEMA } from "@mayfly/core";
 import { TRUST_CONFIG_SCHEMAS } from "@mayfly/identity";
 import { POLICY_TESTS_SCHEMA } from "@mayfly/policy";
 import {
@@ -47,6 +47,10 @@ export function fileSchemas(types: readonly CredentialBackend[]): ReadonlyMap<st
       `trust.${kind}.json`,
       document(`A trust root of kind ${kind}`, schema),
     ]),
+    [
+      "resource-server.json",
+      document("A server that may introspect tokens", withoutDialect(RESOURCE_SERVER_SCHEMA)),
+    ],
     ["policy-tests.json", document("Tests of policies", withoutDialect(POLICY_TESTS_SCHEMA))],
   ]);
 }

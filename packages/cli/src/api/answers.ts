@@ -186,6 +186,18 @@ export const trustPreviewAnswer = z.object({
 });
 export type TrustPreviewAnswer = z.output<typeof trustPreviewAnswer>;
 
+export const resourceServerAnswer = z.object({
+  name: text,
+  revision: z.number(),
+  enabled: z.boolean(),
+  description: z.string(),
+  identities: z.array(
+    z.union([z.object({ spiffe_id: text }), z.object({ issuer: text, subject: text })]),
+  ),
+  audiences: z.array(text),
+});
+export type ResourceServerAnswer = z.output<typeof resourceServerAnswer>;
+
 export const policiesAnswer = z.object({
   digest: textOrNull,
   sources: z.array(z.object({ name: text, text: z.string() })),

@@ -84,6 +84,7 @@ async function makePlan(session: Session, folder: string, options: ApplyOptions)
     backends: await list(api, "/v1/backends", registeredShapes.backend),
     roles: await list(api, "/v1/roles", registeredShapes.role),
     trust: await list(api, "/v1/trust", registeredShapes.trust),
+    servers: await listServers(api),
   };
   const active = activePolicies(await api.get("/v1/policies"));
   const policies = await asJudged(
@@ -136,9 +137,22 @@ async function list<T>(
   return items.map((item) => readAnswer(shape, item));
 }
 
+/** A broker of an earlier version has none. */
+async function listServers(api: Pick<BrokerApi, "get">) {
+  try {
+    return await list(api, "/v1/resource-servers", registeredShapes.server);
+  } catch (error) {
+    if (error instanceof CliError && error.parts.code === "not_found") return [];
+    throw error;
+  }
+}
+
 const NOTHING = { changes: [], note: null, source: null, error: null, outcome: "planned" } as const;
 
-/** In the order of the steps: trust, backends, roles, policies; then deletions the other way. */
+/**
+ * In the order of the steps: trust, backends, roles, resource servers, policies; then deletions the
+ * other way.
+ */
 function assemble(
   api: BrokerApi,
   bodies: ReadonlyMap<PlannedPut["desired"], JsonObject>,
@@ -204,8 +218,15 @@ const ACTIONS = {
   refused: "refused",
 } as const;
 
-function pathOf(kind: "trust" | "backend" | "role", name: string): string {
-  const folder = { trust: "trust", backend: "backends", role: "roles" }[kind];
+const FOLDERS = {
+  trust: "trust",
+  backend: "backends",
+  role: "roles",
+  resource_server: "resource-servers",
+} as const;
+
+function pathOf(kind: keyof typeof FOLDERS, name: string): string {
+  const folder = FOLDERS[kind];
   return `/v1/${folder}/${name.split("/").map(encodeURIComponent).join("/")}`;
 }
 

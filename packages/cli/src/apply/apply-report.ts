@@ -10,7 +10,7 @@ export type ApplyAction = "create" | "update" | "delete" | "keep" | "unchanged" 
 
 /** One object of a plan, and what became of it. */
 export interface ReportedObject {
-  readonly kind: "trust" | "backend" | "role" | "policy";
+  readonly kind: "trust" | "backend" | "role" | "resource_server" | "policy";
   readonly name: string;
   readonly action: ApplyAction;
   readonly changes: readonly FieldChange[];
@@ -39,7 +39,7 @@ export function objectText(object: ReportedObject, paint: Paint): string {
   const colour = { "+": paint.green, "~": paint.yellow, "-": paint.red, "!": paint.red }[
     SIGN[action]
   ];
-  const head = `${SIGN[action]} ${kind.padEnd(8)}${cleanText(name)}`;
+  const head = `${SIGN[action]} ${kind.padEnd(7)} ${cleanText(name)}`;
   const lines = [colour === undefined ? head : colour(head)];
   if (note !== null) lines.push(`    ${action === "keep" ? "stays: " : ""}${cleanText(note)}`);
   const width = Math.max(0, ...object.changes.map(({ path }) => path.length)) + 2;

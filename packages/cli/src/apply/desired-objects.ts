@@ -2,7 +2,13 @@ import { z } from "zod";
 import type { JsonObject } from "@mayfly/spec";
 import type { BrokerApi } from "../api/broker-api.ts";
 import { CliError, configError } from "../cli-error.ts";
-import { backendFile, readRegisteredFile, roleFile, trustFile } from "../files/registered-file.ts";
+import {
+  backendFile,
+  readRegisteredFile,
+  resourceServerFile,
+  roleFile,
+  trustFile,
+} from "../files/registered-file.ts";
 import { referencesOf, resolveReferences } from "../files/secret-references.ts";
 import type { YamlDocument } from "../files/yaml-file.ts";
 import type { Io } from "../io.ts";
@@ -10,7 +16,7 @@ import type { ApplyFiles } from "./find-apply-files.ts";
 
 /** One object that a file describes. */
 export interface DesiredObject {
-  readonly kind: "trust" | "backend" | "role";
+  readonly kind: "trust" | "backend" | "role" | "resource_server";
   readonly name: string;
   /** As its file says it, secrets still by reference. */
   readonly members: JsonObject;
@@ -42,7 +48,12 @@ export function readDesired({ paths }: ApplyFiles): readonly DesiredObject[] {
       desired("role", object.role, object, document),
     ),
   );
-  const all = [...trust, ...backends, ...roles];
+  const servers = paths.resource_server.flatMap((path) =>
+    readRegisteredFile(path, resourceServerFile).map(({ object, document }) =>
+      desired("resource_server", object.resource_server, object, document),
+    ),
+  );
+  const all = [...trust, ...backends, ...roles, ...servers];
   refuseTwice(all);
   return all;
 }

@@ -2,7 +2,7 @@ import { existsSync, lstatSync, readdirSync, realpathSync, statSync } from "node
 import { join, sep } from "node:path";
 import { configError, usageError } from "../cli-error.ts";
 
-export const APPLY_KINDS = ["trust", "backend", "role", "policy"] as const;
+export const APPLY_KINDS = ["trust", "backend", "role", "resource_server", "policy"] as const;
 export type ApplyKind = (typeof APPLY_KINDS)[number];
 
 export interface ApplyFiles {
@@ -15,6 +15,7 @@ const FOLDERS: Readonly<Record<ApplyKind, string>> = {
   trust: "trust",
   backend: "backends",
   role: "roles",
+  resource_server: "resource-servers",
   policy: "policies",
 };
 export const policyFolder = (folder: string): string => join(folder, FOLDERS.policy);
@@ -26,6 +27,9 @@ const MISTAKEN: Readonly<Record<string, string>> = {
   trusts: "trust",
   "trust-roots": "trust",
   trust_roots: "trust",
+  "resource-server": "resource-servers",
+  resource_server: "resource-servers",
+  resource_servers: "resource-servers",
   policy: "policies",
 };
 const FILES_MAX = 1_000;
@@ -35,8 +39,8 @@ const DEPTH_MAX = 8;
 const BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * The files below `backends/`, `roles/`, `trust/` and `policies/`, each by what its folder and its
- * ending say. Hidden files and `*.md` are left out, any other ending is an error: a file that is
+ * The files below `backends/`, `roles/`, `trust/`, `resource-servers/` and `policies/`, each by what
+ * its folder and its ending say. Hidden files and `*.md` are left out, any other ending is an error: a file that is
  * not read must not look as if it were. A symbolic link may lead to where the folder itself is.
  */
 export function findApplyFiles(folder: string): ApplyFiles {
@@ -52,7 +56,7 @@ export function findApplyFiles(folder: string): ApplyFiles {
   const root = realpathSync(folder);
   const kinds = APPLY_KINDS.filter((kind) => existsSync(join(folder, FOLDERS[kind])));
   if (kinds.length === 0) {
-    const what = "The folder has none of backends, roles, trust and policies.";
+    const what = "The folder has none of backends, roles, trust, resource-servers and policies.";
     throw configError(what, folder, "Name the folder that holds them with -f DIR.");
   }
   const seen = { entries: 0 };
@@ -65,7 +69,7 @@ export function findApplyFiles(folder: string): ApplyFiles {
   const policyFiles = found.get("policy") ?? [];
   const isTest = (path: string): boolean => /\.test\.ya?ml$/.test(path);
   for (const path of policyFiles) mustEnd(path, isTest(path) || path.endsWith(".cedar"));
-  for (const kind of ["trust", "backend", "role"] as const) {
+  for (const kind of ["trust", "backend", "role", "resource_server"] as const) {
     for (const path of found.get(kind) ?? []) mustEnd(path, /\.ya?ml$/.test(path));
   }
   return {
@@ -74,6 +78,7 @@ export function findApplyFiles(folder: string): ApplyFiles {
       trust: found.get("trust") ?? [],
       backend: found.get("backend") ?? [],
       role: found.get("role") ?? [],
+      resource_server: found.get("resource_server") ?? [],
       policy: policyFiles.filter((path) => !isTest(path)),
       test: policyFiles.filter(isTest),
     },

@@ -52,6 +52,7 @@ export interface PlannedPut {
 /** Of one call: each connects to a backend at most a few times, and a call is bounded in time. */
 const ROLES_A_CALL = 20;
 const TRUST_A_CALL = 100;
+const SERVERS_A_CALL = 100;
 
 /** Asks the broker what would change, object by object. Nothing is written. */
 export async function planObjects(
@@ -84,7 +85,10 @@ export async function planObjects(
       planned.push(...(part === 0 ? answers : answers.slice(with_.length)));
     }
   }
-  const order = ["trust", "backend", "role"];
+  for (const some of chunks(of("resource_server"), SERVERS_A_CALL)) {
+    planned.push(...(await ask(api, some, { resource_servers: bodies(some) })));
+  }
+  const order = ["trust", "backend", "role", "resource_server"];
   return planned.toSorted((a, b) => order.indexOf(a.desired.kind) - order.indexOf(b.desired.kind));
 }
 
@@ -158,6 +162,6 @@ export function preconditionOf(tag: string | null | undefined): Readonly<Record<
 function errorOf(planned: PlannedAnswer, document: YamlDocument, url: string): CliError | null {
   if (planned.error === null) return null;
   const error = brokerError(planned.error, url);
-  const where = (error.parts.where ?? "").replace(/^(role|trust|body)\./, "");
+  const where = (error.parts.where ?? "").replace(/^(role|trust|resource_server|body)\./, "");
   return atPlace(error, document.placeOf(pathOfPlace(where)));
 }

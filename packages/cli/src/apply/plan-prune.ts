@@ -13,6 +13,7 @@ export interface Registered {
     readonly name: string;
     readonly config: Readonly<Record<string, unknown>>;
   })[];
+  readonly servers: readonly (Revised & { readonly name: string })[];
 }
 
 /** What it is now, for the precondition of its deletion. */
@@ -30,10 +31,11 @@ export const registeredShapes = {
     name: z.string(),
     config: z.record(z.string(), z.unknown()),
   }),
+  server: z.looseObject({ ...revised, name: z.string() }),
 } as const;
 
 export interface PlannedDeletion {
-  readonly kind: "role" | "backend" | "trust";
+  readonly kind: "resource_server" | "role" | "backend" | "trust";
   readonly name: string;
   readonly action: "delete" | "keep";
   /** What to know before saying yes, or why it stays. */
@@ -43,7 +45,8 @@ export interface PlannedDeletion {
 }
 
 /**
- * What is registered and in no file, in the order in which it would go: roles, backends, trust.
+ * What is registered and in no file, in the order in which it would go: resource servers, roles,
+ * backends, trust.
  * Only of kinds whose folder is there. A backend with live leases stays, with its reason.
  */
 export async function planPrune(
@@ -54,6 +57,14 @@ export async function planPrune(
 ): Promise<readonly PlannedDeletion[]> {
   const wanted = new Set(desired.map(({ kind, name }) => `${kind} ${name}`));
   const deletions: PlannedDeletion[] = [];
+  if (files.kinds.has("resource_server")) {
+    const gone = registered.servers.filter(({ name }) => !wanted.has(`resource_server ${name}`));
+    for (const server of gone) {
+      const [note, tag] = ["it is told of no token from then on", tagOf(server)];
+      const { name } = server;
+      deletions.push({ kind: "resource_server", name, action: "delete", note, tag });
+    }
+  }
   if (files.kinds.has("role")) {
     for (const role of registered.roles.filter((each) => !wanted.has(`role ${each.role}`))) {
       const tag = tagOf(role);

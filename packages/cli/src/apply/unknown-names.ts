@@ -19,6 +19,7 @@ export function unknownNames(
     ...registered.backends.map(({ id }) => `backend ${id}`),
     ...registered.roles.map(({ role }) => `role ${role}`),
     ...registered.trust.map(({ name }) => `trust ${name}`),
+    ...registered.servers.map(({ name }) => `resource_server ${name}`),
   ]);
   for (const { kind, name, action } of deletions) {
     if (action === "delete") known.delete(`${kind} ${name}`);

@@ -23,6 +23,15 @@ export const trustFile = z.strictObject({
   enabled: z.boolean().optional(),
 });
 
+/** `resource-servers/*.yaml` */
+export const resourceServerFile = z.strictObject({
+  resource_server: z.string(),
+  description: z.string().optional(),
+  identities: z.array(z.record(z.string(), member)),
+  audiences: z.array(z.string()).optional(),
+  enabled: z.boolean().optional(),
+});
+
 export interface RegisteredObject<T> {
   readonly object: T;
   readonly document: YamlDocument;

@@ -8,8 +8,10 @@ import type {
   PolicyBundle,
   PolicySource,
   Precondition,
+  RegisteredResourceServer,
   RegisteredRole,
   RegisteredTrustRoot,
+  ResourceServerName,
   RoleName,
   SelfCheck,
   TrustRootLook,
@@ -40,10 +42,17 @@ import {
 } from "../register/policies.ts";
 import { putRole, type RolePut } from "../register/roles.ts";
 import {
+  planResourceServers,
+  putResourceServer,
+  type ResourceServerPut,
+} from "../register/resource-servers.ts";
+import {
   deleteBackend,
+  deleteResourceServer,
   deleteRole,
   deleteTrustRoot,
   setBackendEnabled,
+  setResourceServerEnabled,
   setRoleEnabled,
   setTrustRootEnabled,
 } from "../register/switches.ts";
@@ -63,6 +72,7 @@ import {
   readableCatalog,
   readBackend,
   readPolicies,
+  readResourceServer,
   readRole,
   readTrustRoot,
   type ReadableCatalog,
@@ -115,6 +125,22 @@ export interface Administration {
     precondition?: Precondition,
   ): Promise<void>;
   deleteTrustRoot(name: TrustRootName, by: Author, precondition?: Precondition): Promise<void>;
+  putResourceServer(
+    input: unknown,
+    by: Author,
+    precondition?: Precondition,
+  ): Promise<ResourceServerPut>;
+  setResourceServerEnabled(
+    name: ResourceServerName,
+    enabled: boolean,
+    by: Author,
+    precondition?: Precondition,
+  ): Promise<void>;
+  deleteResourceServer(
+    name: ResourceServerName,
+    by: Author,
+    precondition?: Precondition,
+  ): Promise<void>;
   activatePolicies(
     sources: readonly PolicySource[],
     by: Author,
@@ -131,12 +157,14 @@ export interface Administration {
   /** Each answers what its counterpart above would change or refuse, and changes nothing. */
   planBackend(request: BackendPlanRequest, by: Author, context: CallContext): Promise<BackendPlan>;
   planTrustRoots(inputs: readonly unknown[], by: Author): Promise<readonly Planned[]>;
+  planResourceServers(inputs: readonly unknown[], by: Author): Promise<readonly Planned[]>;
   planPolicies(sources: readonly PolicySource[], by: Author): Promise<PoliciesPlanned>;
   testTrustRoot(name: TrustRootName, by: Author, context: CallContext): Promise<TrustRootLook>;
   previewTrustRoot(input: unknown, by: Author, context: CallContext): Promise<TrustRootPreview>;
   readBackend(id: BackendId, by: Author): Promise<DescribedBackend>;
   readRole(name: RoleName, by: Author): Promise<RegisteredRole>;
   readTrustRoot(name: TrustRootName, by: Author): Promise<RegisteredTrustRoot>;
+  readResourceServer(name: ResourceServerName, by: Author): Promise<RegisteredResourceServer>;
   /** Null before the first. */
   readPolicies(by: Author): Promise<PolicyBundle | null>;
   /** What of the catalog this author may read. Throws `denied` where that is nothing. */
@@ -161,18 +189,23 @@ export function createAdministration(parts: CoreParts): Administration {
     putTrustRoot: (...args) => putTrustRoot(parts, ...args),
     setTrustRootEnabled: (...args) => setTrustRootEnabled(parts, ...args),
     deleteTrustRoot: (...args) => deleteTrustRoot(parts, ...args),
+    putResourceServer: (...args) => putResourceServer(parts, ...args),
+    setResourceServerEnabled: (...args) => setResourceServerEnabled(parts, ...args),
+    deleteResourceServer: (...args) => deleteResourceServer(parts, ...args),
     activatePolicies: (...args) => activatePolicies(parts, ...args),
     rollBackPolicies: (...args) => rollBackPolicies(parts, ...args),
     policyHistory: (...args) => policyHistory(parts, ...args),
     policySources: (...args) => policySources(parts, ...args),
     planBackend: (...args) => planBackend(parts, ...args),
     planTrustRoots: (...args) => planTrustRoots(parts, ...args),
+    planResourceServers: (...args) => planResourceServers(parts, ...args),
     planPolicies: (...args) => planPolicies(parts, ...args),
     testTrustRoot: (...args) => testTrustRoot(parts, ...args),
     previewTrustRoot: (...args) => previewTrustRoot(parts, ...args),
     readBackend: (...args) => readBackend(parts, ...args),
     readRole: (...args) => readRole(parts, ...args),
     readTrustRoot: (...args) => readTrustRoot(parts, ...args),
+    readResourceServer: (...args) => readResourceServer(parts, ...args),
     readPolicies: (by) => readPolicies(parts, by),
     readableCatalog: (by) => readableCatalog(parts, by),
     backendChecks: () => parts.ports.catalog.checks(),

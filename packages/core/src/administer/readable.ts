@@ -5,8 +5,10 @@ import {
   type PolicyActivation,
   type PolicyBundle,
   type PolicySource,
+  type RegisteredResourceServer,
   type RegisteredRole,
   type RegisteredTrustRoot,
+  type ResourceServerName,
   type RoleName,
   type TrustRootName,
 } from "@mayfly/spec";
@@ -16,12 +18,21 @@ import { describeCatalog, type DescribedCatalog } from "../described-catalog.ts"
 import { workloadJson } from "../exchange/decide.ts";
 import { describe, noBackend, type DescribedBackend } from "../register/backends.ts";
 import { noPolicies } from "../register/policies.ts";
+import { findResourceServer, noResourceServer } from "../register/resource-servers.ts";
 import { findTrustRoot, noTrustRoot } from "../register/trust-roots.ts";
 import { authorise, isPermitted } from "./authorise.ts";
 import type { Author, IdentityAuthor } from "./author.ts";
-import { backendResource, roleResource, trustRootResource } from "./resources.ts";
+import {
+  backendResource,
+  resourceServerResource,
+  roleResource,
+  trustRootResource,
+} from "./resources.ts";
 
-export type ReadableCatalog = Pick<DescribedCatalog, "backends" | "roles" | "trustRoots">;
+export type ReadableCatalog = Pick<
+  DescribedCatalog,
+  "backends" | "roles" | "trustRoots" | "resourceServers"
+>;
 
 /**
  * What this author may read, and nothing of what else there is. Who may read nothing at all is
@@ -30,8 +41,9 @@ export type ReadableCatalog = Pick<DescribedCatalog, "backends" | "roles" | "tru
 export async function readableCatalog(parts: CoreParts, by: Author): Promise<ReadableCatalog> {
   const view = await parts.catalog.fresh();
   const readable = by.kind === "identity" ? readableBy(view, by) : describeCatalog(view);
-  const { backends, roles, trustRoots } = readable;
-  const isEmpty = [backends, roles, trustRoots].every(({ length }) => length === 0);
+  const { backends, roles, trustRoots, resourceServers } = readable;
+  const lists = [backends, roles, trustRoots, resourceServers];
+  const isEmpty = lists.every(({ length }) => length === 0);
   if (isEmpty) await authorise(parts, by, { action: "read", resources: [{ kind: "catalog" }] });
   return readable;
 }
@@ -54,13 +66,16 @@ function readableBy(view: CatalogView, by: IdentityAuthor): ReadableCatalog {
 }
 
 function readableIn(view: CatalogView, by: IdentityAuthor): ReadableCatalog {
-  const { backends, roles, trustRoots } = describeCatalog(view);
+  const { backends, roles, trustRoots, resourceServers } = describeCatalog(view);
   const may = (resource: AdministeredResource): boolean =>
     isPermitted(view, by, { action: "read", resources: [resource] });
   return {
     backends: backends.filter(({ id, type }) => may(backendResource(id, type))),
     roles: roles.filter((role) => may(roleResource(view, role.name, role))),
     trustRoots: trustRoots.filter((root) => may(trustRootResource(root.name, root))),
+    resourceServers: resourceServers.filter((server) =>
+      may(resourceServerResource(server.name, server)),
+    ),
   };
 }
 
@@ -98,6 +113,18 @@ export async function readTrustRoot(
   await authorise(parts, by, { action: "read", resources: [trustRootResource(name, root)] });
   if (root !== null) return root;
   throw noTrustRoot(name);
+}
+
+export async function readResourceServer(
+  parts: CoreParts,
+  name: ResourceServerName,
+  by: Author,
+): Promise<RegisteredResourceServer> {
+  const server = findResourceServer((await parts.catalog.fresh()).snapshot.resourceServers, name);
+  const resources = [resourceServerResource(name, server)] as const;
+  await authorise(parts, by, { action: "read", resources });
+  if (server !== null) return server;
+  throw noResourceServer(name);
 }
 
 export async function readPolicies(parts: CoreParts, by: Author): Promise<PolicyBundle | null> {

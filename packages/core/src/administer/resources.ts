@@ -6,6 +6,8 @@ import {
   type BackendId,
   type Lease,
   type LeaseId,
+  type ResourceServer,
+  type ResourceServerName,
   type Role,
   type RoleName,
   type Task,
@@ -52,6 +54,15 @@ export const trustRootResource = (
   issuer: root === null ? "" : issuerOf(root),
   administrators: root?.config["administrators"] === true,
   initiators: root?.config["initiators"] === true,
+});
+
+export const resourceServerResource = (
+  name: ResourceServerName,
+  server: Pick<ResourceServer, "audiences"> | null,
+): AdministeredResource => ({
+  kind: "resource_server",
+  name,
+  audiences: server?.audiences ?? [],
 });
 
 const issuerOf = (root: TrustRoot): string =>

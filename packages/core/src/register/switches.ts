@@ -6,15 +6,22 @@ import {
   type BackendId,
   type ChangeTerms,
   type Precondition,
+  type ResourceServerName,
   type RoleName,
   type TrustRootName,
 } from "@mayfly/spec";
 import { authorise } from "../administer/authorise.ts";
 import type { Author } from "../administer/author.ts";
 import { decidedChange } from "../administer/decided-change.ts";
-import { backendResource, roleResource, trustRootResource } from "../administer/resources.ts";
+import {
+  backendResource,
+  resourceServerResource,
+  roleResource,
+  trustRootResource,
+} from "../administer/resources.ts";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
+import { findResourceServer } from "./resource-servers.ts";
 import { findTrustRoot } from "./trust-roots.ts";
 
 /** Disabling stops issuing, or identities; never an end. So does deleting. */
@@ -31,6 +38,11 @@ const trustRootOf =
   (name: TrustRootName) =>
   (view: CatalogView): AdministeredResource =>
     trustRootResource(name, findTrustRoot(view.snapshot.trustRoots, name));
+
+const serverOf =
+  (name: ResourceServerName) =>
+  ({ snapshot }: CatalogView): AdministeredResource =>
+    resourceServerResource(name, findResourceServer(snapshot.resourceServers, name));
 
 /** After a change of ours, what this process decides from has it. */
 async function changing(
@@ -113,4 +125,25 @@ export const deleteTrustRoot = (
 ): Promise<void> =>
   changing(parts, "delete", trustRootOf(name), by, precondition, (actor, terms) =>
     parts.ports.catalog.deleteTrustRoot(name, actor, terms),
+  );
+
+export const setResourceServerEnabled = (
+  parts: CoreParts,
+  name: ResourceServerName,
+  enabled: boolean,
+  by: Author,
+  precondition = NONE,
+): Promise<void> =>
+  changing(parts, verbOf(enabled), serverOf(name), by, precondition, (actor, terms) =>
+    parts.ports.catalog.setResourceServerEnabled(name, enabled, actor, terms),
+  );
+
+export const deleteResourceServer = (
+  parts: CoreParts,
+  name: ResourceServerName,
+  by: Author,
+  precondition = NONE,
+): Promise<void> =>
+  changing(parts, "delete", serverOf(name), by, precondition, (actor, terms) =>
+    parts.ports.catalog.deleteResourceServer(name, actor, terms),
   );

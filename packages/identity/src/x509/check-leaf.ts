@@ -1,6 +1,6 @@
+import { parseSpiffeId, type SpiffeId } from "@mayfly/spec";
 import { KeyUsageFlags } from "@peculiar/asn1-x509";
 import { Refusal } from "../refusal.ts";
-import { parseSpiffeId, type SpiffeId } from "../spiffe-id.ts";
 import type { Certificate } from "./certificate.ts";
 import { PURPOSES, type Purpose } from "./purpose.ts";
 

@@ -1,6 +1,6 @@
 import { hash, type X509Certificate } from "node:crypto";
 import { Refusal } from "../refusal.ts";
-import { parseSpiffeId } from "../spiffe-id.ts";
+import { parseSpiffeId } from "@mayfly/spec";
 import { openCertificate } from "./certificate.ts";
 
 /** A chain as OpenSSL sees it. Nothing of it is verified, and no extension of it is decoded. */

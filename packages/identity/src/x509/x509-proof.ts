@@ -5,6 +5,7 @@ import {
   type InstantMs,
   type TrustRootName,
   type VerifiedIdentity,
+  type SpiffeId,
 } from "@mayfly/spec";
 import type { KeySource } from "../key-source.ts";
 import type { KeySet } from "../parse-jwk-set.ts";
@@ -18,7 +19,6 @@ import {
 } from "../read-attributes.ts";
 import { Refusal, type RefusalReason } from "../refusal.ts";
 import type { ProofVerifier } from "../root-verifier.ts";
-import type { SpiffeId } from "../spiffe-id.ts";
 import { checkLeaf } from "./check-leaf.ts";
 import { findPath, type CertificationPath } from "./find-path.ts";
 import type { KnownCertificates } from "./known-certificates.ts";

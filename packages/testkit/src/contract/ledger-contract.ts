@@ -10,6 +10,7 @@ import { describeProving } from "./ledger/proving.ts";
 import { describeQuerying } from "./ledger/querying.ts";
 import { describeRepeating } from "./ledger/repeating.ts";
 import { describeSelecting } from "./ledger/selecting.ts";
+import { describeServing } from "./ledger/serving.ts";
 import type { LedgerContractSubject, LedgerUnderTest } from "./ledger/subject.ts";
 import { describeSweeping } from "./ledger/sweeping.ts";
 
@@ -35,6 +36,7 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     describeSelecting(ledgerOf);
     describeCataloguing(ledgerOf);
     describeKeyStoring(ledgerOf);
+    describeServing(ledgerOf);
     describeDeciding(ledgerOf);
     describeLogging(ledgerOf);
   });

@@ -20,6 +20,7 @@ import {
   type Put,
   type RegisteredBackend,
   type RegisteredNames,
+  type ResourceServer,
   type Role,
   type TrustRoot,
 } from "@mayfly/spec";
@@ -42,6 +43,7 @@ interface Registered {
   readonly checks: Map<BackendId, BackendCheck>;
   readonly roles: Entries<Role>;
   readonly trustRoots: Entries<TrustRoot>;
+  readonly resourceServers: Entries<ResourceServer>;
   /** Every one that a trust root ever had. */
   readonly trustDomains: Set<unknown>;
   policies: PolicyBundle | null;
@@ -59,6 +61,7 @@ export function createMemoryCatalog(store: MemoryStore): Catalog {
     checks: new Map(),
     roles: new Map(),
     trustRoots: new Map(),
+    resourceServers: new Map(),
     trustDomains: new Set(),
     policies: null,
     sources: new Map(),
@@ -81,6 +84,7 @@ export function createMemoryCatalog(store: MemoryStore): Catalog {
         backends: [...registered.backends.values()],
         roles: shown(registered.roles),
         trustRoots: shown(registered.trustRoots),
+        resourceServers: shown(registered.resourceServers),
         policies: registered.policies,
       })),
     backendAt: (id, revision) =>
@@ -88,6 +92,7 @@ export function createMemoryCatalog(store: MemoryStore): Catalog {
     ...backendChanges(store, registered, changed),
     ...roleChanges(store, registered, changed),
     ...trustChanges(store, registered, changed),
+    ...serverChanges(store, registered, changed),
     ...policyChanges(store, registered, changed),
     recordCheck: (id, check) =>
       gate.run("recordCheck", () => {
@@ -299,6 +304,45 @@ function trustChanges(store: MemoryStore, registered: Registered, changed: Chang
         if (current === null) throw notFound("trust root", name);
         gone(store, trustRoots, name, current);
         changed("trust.deleted", actor, terms, { name, before: current.revision });
+      }),
+  };
+  return changes;
+}
+
+function serverChanges(store: MemoryStore, registered: Registered, changed: Changed) {
+  const { gate } = store;
+  const { resourceServers: servers } = registered;
+  const current = (name: string, terms: ChangeTerms) =>
+    live(registered.version, servers, name, terms, "resource-server");
+  const changes: Pick<
+    Catalog,
+    "putResourceServer" | "setResourceServerEnabled" | "deleteResourceServer"
+  > = {
+    putResourceServer: (server, actor, terms = NO_TERMS) =>
+      gate.run("putResourceServer", () => {
+        const before = current(server.name, terms);
+        if (before !== null && isDeepStrictEqual(before.entry, server)) return "unchanged";
+        const revision = write(store, servers, server.name, server);
+        const data = { name: server.name, revision, before: before?.revision ?? null };
+        changed("resource_server.put", actor, terms, data);
+        return before === null ? "created" : "updated";
+      }),
+    setResourceServerEnabled: (name, enabled, actor, terms = NO_TERMS) =>
+      gate.run("setResourceServerEnabled", () => {
+        const before = current(name, terms);
+        if (before === null) throw notFound("resource server", name);
+        if (before.entry.enabled === enabled) return;
+        const revision = write(store, servers, name, { ...before.entry, enabled });
+        const data = { name, revision, before: before.revision };
+        const kind = enabled ? "resource_server.enabled" : "resource_server.disabled";
+        changed(kind, actor, terms, data);
+      }),
+    deleteResourceServer: (name, actor, terms = NO_TERMS) =>
+      gate.run("deleteResourceServer", () => {
+        const before = current(name, terms);
+        if (before === null) throw notFound("resource server", name);
+        gone(store, servers, name, before);
+        changed("resource_server.deleted", actor, terms, { name, before: before.revision });
       }),
   };
   return changes;

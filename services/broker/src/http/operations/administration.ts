@@ -1,4 +1,3 @@
-import { z } from "zod";
 import { empty, json, jsonBody, type Operation } from "../openapi/operation.ts";
 import {
   backendSchema,
@@ -35,6 +34,8 @@ import {
 import { diagnosisAnswer } from "../schemas/diagnosis.ts";
 import { planSchema } from "../schemas/plan.ts";
 import { nameShape, roleOwnNameShape } from "../schemas/shapes.ts";
+import { PRECONDITION } from "./precondition-headers.ts";
+import { RESOURCE_SERVER_OPERATIONS } from "./resource-servers.ts";
 
 const backendPath = { path: "/v1/backends/:backend", params: { backend: nameShape("backend") } };
 const rolePath = {
@@ -42,20 +43,6 @@ const rolePath = {
   params: { backend: nameShape("backend"), shape: roleOwnNameShape },
 };
 const trustPath = { path: "/v1/trust/:name", params: { name: nameShape("trust") } };
-const tagHeader = z.string().max(2048);
-/** RFC 9110 section 13.1. */
-const PRECONDITION = [
-  {
-    name: "If-Match",
-    description: "The ETag of what the change was made from; 412 if it is another by now.",
-    schema: tagHeader,
-  },
-  {
-    name: "If-None-Match",
-    description: "`*`: to create only.",
-    schema: z.literal("*"),
-  },
-] as const;
 const by = { tag: "administration", caller: "administrator" } as const;
 
 const BACKENDS: readonly Operation[] = [
@@ -368,4 +355,5 @@ export const ADMINISTRATION_OPERATIONS: readonly Operation[] = [
   ...BACKENDS,
   ...ROLES,
   ...TRUST_AND_POLICIES,
+  ...RESOURCE_SERVER_OPERATIONS,
 ];

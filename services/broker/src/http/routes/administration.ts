@@ -3,6 +3,7 @@ import type { AppPorts } from "../app.ts";
 import type { Env } from "../request-scope.ts";
 import { backendRoutes } from "./backends.ts";
 import { policyRoutes } from "./policies.ts";
+import { resourceServerRoutes } from "./resource-servers.ts";
 import { roleRoutes } from "./roles.ts";
 import { trustRootRoutes } from "./trust-roots.ts";
 
@@ -11,5 +12,6 @@ export function administrationRoutes(app: Hono<Env>, ports: AppPorts): void {
   backendRoutes(app, ports);
   roleRoutes(app, ports);
   trustRootRoutes(app, ports);
+  resourceServerRoutes(app, ports);
   policyRoutes(app, ports);
 }

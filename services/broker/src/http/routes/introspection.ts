@@ -7,6 +7,7 @@ import {
   holderOf,
   Secret,
   type JsonObject,
+  type Task,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { mayReadTask } from "../author.ts";
@@ -32,7 +33,7 @@ export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
     const call = c.get("call");
     const found = await ports.core.introspect(token, call);
     // Whoever may not see the task learns as little as of a token that never was.
-    if (found === null || !found.isActive || !(await mayReadTask(ports, caller, found.task))) {
+    if (found === null || !found.isActive || !(await mayLook(ports, caller, found.task))) {
       return c.json({ active: false });
     }
     return c.json(introspection(found, ports.settings.issuer));
@@ -62,6 +63,13 @@ export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
     return c.body(null, 200);
   });
 }
+
+/** A registered resource server, without asking policy; and who may read the task. */
+const mayLook = async (ports: AppPorts, caller: Caller, task: Task): Promise<boolean> =>
+  (await isResourceServer(ports, caller)) || mayReadTask(ports, caller, task);
+
+const isResourceServer = async ({ core }: AppPorts, caller: Caller): Promise<boolean> =>
+  caller.kind === "workload" && (await core.servedAudiences(caller.identity.workload)) !== null;
 
 async function readForm(c: HttpContext): Promise<Form> {
   const body = await readBody(c, BODY_BYTES_MAX);

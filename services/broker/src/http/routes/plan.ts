@@ -19,7 +19,7 @@ export function planRoutes(app: Hono<Env>, ports: AppPorts): void {
   const { core } = ports;
   app.post("/v1/plan", async (c) => {
     const by = await authorOf(c, ports);
-    const { trust, backend, roles, policies } = await readJson(c, planSchema);
+    const { trust, backend, roles, resource_servers, policies } = await readJson(c, planSchema);
     const objects: JsonObject[] = [];
     for (const planned of await core.planTrustRoots(trust, by)) {
       objects.push(plannedView("trust", planned, c, ports));
@@ -37,6 +37,9 @@ export function planRoutes(app: Hono<Env>, ports: AppPorts): void {
       const plan = await core.planBackend({ backend: registration, roles }, by, c.get("call"));
       if (plan.backend !== null) objects.push(plannedView("backend", plan.backend, c, ports));
       for (const role of plan.roles) objects.push(plannedView("role", role, c, ports));
+    }
+    for (const planned of await core.planResourceServers(resource_servers, by)) {
+      objects.push(plannedView("resource_server", planned, c, ports));
     }
     if (policies !== undefined) objects.push(await policiesView(c, ports, policies.sources, by));
     return c.json({ objects });

@@ -169,7 +169,7 @@ export const explanationAnswer = z
 export const planAnswer = z.strictObject({
   objects: z.array(
     z.strictObject({
-      kind: z.enum(["trust", "backend", "role", "policies"]),
+      kind: z.enum(["trust", "backend", "role", "resource_server", "policies"]),
       name: z.string(),
       result: z.enum(["created", "updated", "unchanged", "refused"]),
       changes: z.array(

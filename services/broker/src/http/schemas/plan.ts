@@ -13,5 +13,6 @@ export const planSchema = z.strictObject({
     })
     .optional(),
   roles: z.array(z.unknown()).max(200).default([]),
+  resource_servers: z.array(z.unknown()).max(200).default([]),
   policies: policiesSchema.optional(),
 });
