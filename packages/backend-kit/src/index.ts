@@ -1,4 +1,6 @@
 /** What most backend types need beside the interface of `@mayfly/spec`. */
+export { aroundCalls, type AroundCall, type BackendOperation } from "./around-calls.ts";
+export type { BreakerState } from "./breaker.ts";
 export { toJsonSchema } from "./json-schema.ts";
 export { LEASE_NAME_PATTERN, leaseName, readLeaseName } from "./lease-name.ts";
 export { parseStrict } from "./parse-strict.ts";
@@ -15,3 +17,4 @@ export {
   type TlsMode,
 } from "./server-settings.ts";
 export { createClosing, type Closing } from "./unless-closed.ts";
+export { withLimits, type LimitWatch } from "./with-limits.ts";

@@ -171,6 +171,24 @@ export const METRICS = [
       "`recover`, `list`, `extend`, `selfCheck`; `outcome` is `ok` or `failed`.",
   },
   {
+    kind: "gauge",
+    name: "mayfly_backend_breaker",
+    labels: labelNames("backend"),
+    unit: "0, 1 or 2",
+    meaning:
+      "The breaker of a backend whose configuration has one, as this process sees it: 0 closed, " +
+      "1 a trial is under way, 2 open: calls fail at once until the next trial.",
+  },
+  {
+    kind: "counter",
+    name: "mayfly_backend_calls_held_back_total",
+    labels: labelNames("backend", "reason"),
+    unit: "calls",
+    meaning:
+      "Calls that the limits of a backend kept from being made. `reason` is `breaker`, `deadline` " +
+      "(it waited too long for its turn), `queue_full` or `closed`.",
+  },
+  {
     kind: "histogram",
     name: "mayfly_revoke_seconds",
     labels: labelNames("backend"),

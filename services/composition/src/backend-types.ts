@@ -1,3 +1,4 @@
+import { withLimits, type LimitWatch } from "@mayfly/backend-kit";
 import { postgresBackend } from "@mayfly/backend-postgres";
 import type { CredentialBackend } from "@mayfly/spec";
 
@@ -5,4 +6,14 @@ import type { CredentialBackend } from "@mayfly/spec";
  * The backend types that this installation offers: all that a new one touches outside its package
  * is a line here, one in this package's manifest, and what is generated from it.
  */
-export const BACKEND_TYPES: readonly CredentialBackend[] = [postgresBackend];
+const TYPES: readonly CredentialBackend[] = [postgresBackend];
+
+/** Each with what every type has: the limits of its configuration. */
+export const backendTypes = (watch: LimitWatch): readonly CredentialBackend[] =>
+  TYPES.map((type) => withLimits(type, watch));
+
+/** The same for whoever reads of them and opens none. */
+export const BACKEND_TYPES = backendTypes({
+  breaker: () => undefined,
+  heldBack: () => undefined,
+});

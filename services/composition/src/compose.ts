@@ -39,7 +39,7 @@ import {
 } from "@mayfly/spec";
 import type { Metrics } from "@mayfly/telemetry";
 import { createWorkloadApi } from "@mayfly/workload-api";
-import { BACKEND_TYPES } from "./backend-types.ts";
+import { backendTypes } from "./backend-types.ts";
 import { coreSettings } from "./core-settings.ts";
 import { observers } from "./observed/observers.ts";
 import { openTelemetry, type Telemetry } from "./open-telemetry.ts";
@@ -172,7 +172,9 @@ function partsOver(
     backendKeys: (backendId) =>
       createBackendKeys(backendKeyOptions(tokenOptions, ledger, backendId)),
     policyCompiler: createPolicyCompiler(),
-    backendTypes: new Map(BACKEND_TYPES.map((each) => [each.type, observe.backend(each)])),
+    backendTypes: new Map(
+      backendTypes(observe.limits).map((each) => [each.type, observe.backend(each)]),
+    ),
     settings: coreSettings(settings),
   });
   const core = observe.core(unobserved);

@@ -1,3 +1,4 @@
+export { fakeBackendSubject, type FakeBackendUnderTest } from "./fake-backend-subject.ts";
 export { describePolicyContract, type PolicyContractSubject } from "./policy-contract.ts";
 export { describeSealContract, type SealContractSubject } from "./seal-contract.ts";
 export {

@@ -1,3 +1,4 @@
+import { aroundCalls } from "@mayfly/backend-kit";
 import type { CredentialBackend, OpenBackend } from "@mayfly/spec";
 import { OK, watch, type Observing } from "./observe.ts";
 import { overriding } from "./observed-ledger.ts";
@@ -32,34 +33,5 @@ function observedOpen(
       ),
     );
   };
-  const { renewal, listing } = open;
-  const operations = {
-    issue: (plan, context) => timed("issue", () => open.issue(plan, context)),
-    recover: (plan, checkpoint, context) =>
-      timed("recover", () => open.recover(plan, checkpoint, context)),
-    selfCheck: (roles, context) => timed("selfCheck", () => open.selfCheck(roles, context)),
-    renewal:
-      renewal.kind === "none"
-        ? renewal
-        : {
-            kind: "extend",
-            extend: (plan, handle, expiresAt, context) =>
-              timed("extend", () => renewal.extend(plan, handle, expiresAt, context)),
-          },
-    listing:
-      listing.kind === "none"
-        ? listing
-        : {
-            kind: "marked",
-            list: (after, context) => timed("list", () => listing.list(after, context)),
-          },
-    close: () => open.close(),
-  } satisfies Omit<Extract<OpenBackend, { revocation: "none" }>, "revocation">;
-  if (open.revocation === "none") return { ...operations, revocation: "none" };
-  return {
-    ...operations,
-    revocation: open.revocation,
-    revoke: (handle, context) => timed("revoke", () => open.revoke(handle, context)),
-    probe: (handle, context) => timed("probe", () => open.probe(handle, context)),
-  };
+  return aroundCalls(open, (operation, context, call) => timed(operation, () => call(context)));
 }

@@ -1,3 +1,4 @@
+import type { BreakerState, LimitWatch } from "@mayfly/backend-kit";
 import type { Core } from "@mayfly/core";
 import type { Ledger } from "@mayfly/postgres";
 import type { AlarmClock, AlarmListener, CredentialBackend, OutboundHttp } from "@mayfly/spec";
@@ -11,6 +12,7 @@ import { observedAlarm, observedHttp, observedListener } from "./observed-queue.
 export interface Observers {
   readonly ledger: (ledger: Ledger) => Ledger;
   readonly backend: (type: CredentialBackend) => CredentialBackend;
+  readonly limits: LimitWatch;
   readonly core: (core: Core) => Core;
   readonly alarm: (alarm: AlarmClock) => AlarmClock;
   readonly listener: (listener: AlarmListener) => AlarmListener;
@@ -21,6 +23,7 @@ const asItIs = <T>(part: T): T => part;
 const NOBODY: Observers = {
   ledger: asItIs,
   backend: asItIs,
+  limits: { breaker: () => undefined, heldBack: () => undefined },
   core: asItIs,
   alarm: asItIs,
   listener: asItIs,
@@ -34,8 +37,17 @@ export const observers = (observing: Observing | null): Observers =>
     : {
         ledger: (ledger) => observedLedger(ledger, observing),
         backend: (type) => observedBackend(type, observing),
+        limits: observedLimits(observing),
         core: (core) => observedCore(core, observing),
         alarm: (alarm) => observedAlarm(alarm, observing),
         listener: (listener) => observedListener(listener, observing),
         http: (http) => observedHttp(http, observing),
       };
+
+const BREAKER: Readonly<Record<BreakerState, number>> = { closed: 0, half_open: 1, open: 2 };
+
+const observedLimits = ({ metrics }: Observing): LimitWatch => ({
+  breaker: (backend, state) => metrics.set("mayfly_backend_breaker", { backend }, BREAKER[state]),
+  heldBack: (backend, reason) =>
+    metrics.add("mayfly_backend_calls_held_back_total", { backend, reason }),
+});

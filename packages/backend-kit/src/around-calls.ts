@@ -1,0 +1,53 @@
+import type { BackendOperations, CallContext, OpenBackend } from "@mayfly/spec";
+
+export type BackendOperation =
+  | "issue"
+  | "recover"
+  | "revoke"
+  | "probe"
+  | "extend"
+  | "list"
+  | "selfCheck";
+
+/** Makes the call, or does not; the context may be replaced by one of the same kind. */
+export type AroundCall = <C extends CallContext, T>(
+  operation: BackendOperation,
+  context: C,
+  call: (context: C) => Promise<T>,
+) => Promise<T>;
+
+/** The same opened backend with something around each of its calls. */
+export function aroundCalls(open: OpenBackend, around: AroundCall): OpenBackend {
+  const { renewal, listing } = open;
+  const operations: BackendOperations = {
+    issue: (plan, context) => around("issue", context, (given) => open.issue(plan, given)),
+    recover: (plan, checkpoint, context) =>
+      around("recover", context, (given) => open.recover(plan, checkpoint, given)),
+    selfCheck: (roles, context) =>
+      around("selfCheck", context, (given) => open.selfCheck(roles, given)),
+    renewal:
+      renewal.kind === "none"
+        ? renewal
+        : {
+            kind: "extend",
+            extend: (plan, handle, expiresAt, context) =>
+              around("extend", context, (given) => renewal.extend(plan, handle, expiresAt, given)),
+          },
+    listing:
+      listing.kind === "none"
+        ? listing
+        : {
+            kind: "marked",
+            list: (after, context) =>
+              around("list", context, (given) => listing.list(after, given)),
+          },
+    close: () => open.close(),
+  };
+  if (open.revocation === "none") return { ...operations, revocation: "none" };
+  return {
+    ...operations,
+    revocation: open.revocation,
+    revoke: (handle, context) => around("revoke", context, (given) => open.revoke(handle, given)),
+    probe: (handle, context) => around("probe", context, (given) => open.probe(handle, given)),
+  };
+}

@@ -1,0 +1,65 @@
+import { InvalidInput, type BackendCapabilities, type JsonSchema } from "@mayfly/spec";
+import { z } from "zod";
+import { toJsonSchema } from "./json-schema.ts";
+import { parseStrict } from "./parse-strict.ts";
+
+const schema = z
+  .strictObject({
+    concurrency: z
+      .int()
+      .min(1)
+      .max(1_000)
+      .optional()
+      .describe("Calls under way at once. Ends go first, and one place is never issuing's."),
+    per_second: z
+      .number()
+      .positive()
+      .max(10_000)
+      .optional()
+      .describe("Calls begun in a second, on average; ends go first."),
+    burst: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .optional()
+      .describe("Calls that may begin together after a pause. Default: those of one second."),
+    call_seconds_max: z
+      .int()
+      .min(1)
+      .max(300)
+      .optional()
+      .describe("After it a call is given up; what it did is then not known."),
+    breaker: z
+      .strictObject({
+        failures: z.int().min(1).max(1_000).default(5).describe("In a row, until it opens."),
+        open_seconds: z.int().min(1).max(300).default(30).describe("From one trial to the next."),
+      })
+      .optional()
+      .describe("Calls fail at once while the upstream does, but for one trial at a time."),
+  })
+  .describe("Bounds of what this process asks of the upstream; each process has its own.");
+
+/** `limits` of a backend's configuration; nothing is bounded that is not there. */
+export type LimitSettings = z.infer<typeof schema>;
+
+export const LIMITS_SCHEMA: JsonSchema = toJsonSchema(schema);
+
+/** Throws {@link InvalidInput} by its place, `config.limits.breaker.failures`. */
+export function parseLimits(
+  input: unknown,
+  { issueCallSecondsMax }: Pick<BackendCapabilities, "issueCallSecondsMax">,
+): LimitSettings {
+  const limits = parseStrict(schema, input, "config.limits");
+  if (limits.burst !== undefined && limits.per_second === undefined) {
+    throw new InvalidInput("config.limits.burst: it needs per_second", {
+      where: "config.limits.burst",
+    });
+  }
+  if ((limits.call_seconds_max ?? 0) > issueCallSecondsMax) {
+    throw new InvalidInput(
+      `config.limits.call_seconds_max: a call of this type takes at most ${issueCallSecondsMax} s`,
+      { where: "config.limits.call_seconds_max" },
+    );
+  }
+  return limits;
+}

@@ -1,0 +1,213 @@
+import {
+  BackendError,
+  InvalidInput,
+  durationSeconds,
+  linkSignals,
+  type BackendHost,
+  type CallContext,
+  type CredentialBackend,
+  type IssueContext,
+  type Json,
+  type JsonObject,
+  type JsonSchema,
+  type OpenBackend,
+} from "@mayfly/spec";
+import { aroundCalls, type BackendOperation } from "./around-calls.ts";
+import { Breaker, type BreakerState, type CallResult } from "./breaker.ts";
+import { CallLanes, HeldBack, type Lane } from "./call-lanes.ts";
+import { LIMITS_SCHEMA, parseLimits, type LimitSettings } from "./limit-settings.ts";
+import { notSent } from "./refuse-late.ts";
+
+/** Who is told of it, for metrics. */
+export interface LimitWatch {
+  breaker(backend: string, state: BreakerState): void;
+  /** A call was not made. */
+  heldBack(backend: string, reason: HeldBack["reason"] | "breaker"): void;
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/**
+ * The type with a further member `limits` of its configuration, which bounds what an opened
+ * backend asks of its upstream. Without it, nothing is changed.
+ */
+export function withLimits(type: CredentialBackend, watch: LimitWatch): CredentialBackend {
+  const split = (
+    config: unknown,
+  ): { readonly own: unknown; readonly limits: LimitSettings | null } => {
+    if (!isObject(config) || !("limits" in config)) return { own: config, limits: null };
+    const { limits, ...own } = config;
+    return { own, limits: parseLimits(limits, type.capabilities) };
+  };
+  const joined = (own: JsonObject, limits: LimitSettings | null): JsonObject =>
+    limits === null ? own : { ...own, limits: jsonOf(limits) };
+  return {
+    ...type,
+    configSchema: schemaWithLimits(type),
+    parseConfig: (input) => {
+      const { own, limits } = split(input);
+      return joined(type.parseConfig(own), limits);
+    },
+    describeConfig: (config) => {
+      const { own, limits } = split(config);
+      return joined(type.describeConfig(objectOf(own)), limits);
+    },
+    open: (config, host) => {
+      const { own, limits } = split(config);
+      const open = type.open(objectOf(own), host);
+      return limits === null ? open : limited(open, limits, host, watch);
+    },
+  };
+}
+
+/** What was parsed is an object. */
+function objectOf(config: unknown): JsonObject {
+  if (isObject(config)) return config as JsonObject;
+  throw new InvalidInput("config: expected an object", { where: "config" });
+}
+
+const jsonOf = ({ breaker, ...limits }: LimitSettings): JsonObject => ({
+  ...Object.fromEntries(
+    Object.entries(limits).filter(
+      ([, value]: readonly [string, Json | undefined]) => value !== undefined,
+    ),
+  ),
+  ...(breaker === undefined ? {} : { breaker: { ...breaker } }),
+});
+
+function schemaWithLimits({ type, configSchema }: CredentialBackend): JsonSchema {
+  const { properties } = configSchema;
+  if (!isObject(properties)) throw new TypeError(`type ${type}: its configuration has no members`);
+  if ("limits" in properties) throw new TypeError(`type ${type}: limits is the kit's own member`);
+  return { ...configSchema, properties: { ...properties, limits: LIMITS_SCHEMA } };
+}
+
+const LANES: Readonly<Record<BackendOperation, Lane>> = {
+  issue: "issue",
+  extend: "issue",
+  recover: "end",
+  revoke: "end",
+  probe: "end",
+  list: "end",
+  selfCheck: "end",
+};
+
+function limited(
+  open: OpenBackend,
+  limits: LimitSettings,
+  host: BackendHost,
+  watch: LimitWatch,
+): OpenBackend {
+  const { clock, backendId } = host;
+  const lanes = new CallLanes(clock, limits);
+  const breaker =
+    limits.breaker === undefined
+      ? null
+      : new Breaker(clock, limits.breaker, (state) => watch.breaker(backendId, state));
+  watch.breaker(backendId, "closed");
+  const wrapped = aroundCalls(open, async (operation, context, call) => {
+    const trial = breaker?.enter();
+    // Whoever asks for a self-check wants to hear from the upstream itself.
+    if (trial !== undefined && "waitSeconds" in trial && operation !== "selfCheck") {
+      watch.heldBack(backendId, "breaker");
+      throw notSent(
+        `${operation}: the backend failed too often in a row; nothing was sent`,
+        Math.ceil(trial.waitSeconds),
+      );
+    }
+    const leave = trial !== undefined && "leave" in trial ? trial.leave : () => undefined;
+    let result: CallResult = "unknown";
+    try {
+      const done = await enter(lanes, LANES[operation], operation, context, host, watch);
+      try {
+        const answer = await bounded(limits, operation, context, call);
+        result = "answered";
+        return answer;
+      } catch (error) {
+        result = saysUpstreamFails(error) ? "failed" : "answered";
+        throw error;
+      } finally {
+        done();
+      }
+    } finally {
+      leave(result);
+    }
+  });
+  return {
+    ...wrapped,
+    close: async () => {
+      lanes.close();
+      await open.close();
+    },
+  };
+}
+
+/** A refusal is an answer; what may pass by itself, and what nobody foresaw, is none. */
+const saysUpstreamFails = (error: unknown): boolean =>
+  !BackendError.isBackendError(error) || error.retry.kind === "after";
+
+const issueByOf = (context: CallContext | IssueContext): number | null =>
+  "issueBy" in context ? context.issueBy : null;
+
+async function enter(
+  lanes: CallLanes,
+  lane: Lane,
+  operation: BackendOperation,
+  context: CallContext,
+  { clock, backendId }: BackendHost,
+  watch: LimitWatch,
+): Promise<() => void> {
+  const issueBy = issueByOf(context);
+  const late = new AbortController();
+  const settled = new AbortController();
+  using signal = linkSignals(context.signal, late.signal);
+  if (issueBy !== null) {
+    clock.sleep(Math.max(0, issueBy - clock.now()), settled.signal).then(
+      () => late.abort(new Error("past issueBy")),
+      () => undefined,
+    );
+  }
+  try {
+    return await lanes.enter(lane, signal.signal);
+  } catch (error) {
+    if (!(error instanceof HeldBack)) throw error;
+    watch.heldBack(backendId, error.reason);
+    throw notSent(`${operation}: ${WHY[error.reason]}; nothing was sent`);
+  } finally {
+    settled.abort(new Error("it may begin"));
+  }
+}
+
+const WHY: Readonly<Record<HeldBack["reason"], string>> = {
+  queue_full: "too many calls wait for the backend's limits",
+  deadline: "its time was over while it waited for the backend's limits",
+  closed: "the backend is closed",
+};
+
+/** Whether or not the type heeds the signal, nobody waits longer. */
+async function bounded<C extends CallContext, T>(
+  { call_seconds_max: seconds }: LimitSettings,
+  operation: BackendOperation,
+  context: C,
+  call: (context: C) => Promise<T>,
+): Promise<T> {
+  if (seconds === undefined) return call(context);
+  const over = new AbortController();
+  const settled = new AbortController();
+  using signal = linkSignals(context.signal, over.signal);
+  const timeout = context.clock.sleep(seconds * 1000, settled.signal).then(() => {
+    const error = new BackendError(`${operation}: no answer within ${seconds} s`, {
+      effect: "unknown",
+      retry: { kind: "after", seconds: durationSeconds(1) },
+    });
+    over.abort(error);
+    throw error;
+  });
+  try {
+    return await Promise.race([call({ ...context, signal: signal.signal }), timeout]);
+  } finally {
+    settled.abort(new Error("it has ended"));
+    timeout.catch(() => undefined);
+  }
+}
