@@ -11,7 +11,9 @@ import { isScenario, startScenario, type Scenario } from "./scenario.ts";
 
 /** What the pages' readers have beside Node. */
 const hasTools = (
-  await Promise.all((["psql", "jq", "curl", "python"] as const).map((name) => isInstalled(name)))
+  await Promise.all(
+    (["psql", "jq", "curl", "python", "redis"] as const).map((name) => isInstalled(name)),
+  )
 ).every(Boolean);
 const COMMAND_MS_MAX = 120_000;
 const BLOCK_MS_MAX = 240_000;

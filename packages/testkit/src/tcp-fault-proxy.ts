@@ -4,8 +4,11 @@ import { setTimeout as pause } from "node:timers/promises";
 /** A TCP relay whose traffic a test can hold back, slow down, strand or cut. */
 export interface TcpFaultProxy {
   readonly port: number;
-  /** From now on what clients send is kept, and delivered at `release`. */
-  hold(): void;
+  /**
+   * From now on what clients send is kept, and delivered at `release`; of each connection only from
+   * the first piece on that `from` picks.
+   */
+  hold(from?: (piece: Buffer) => boolean): void;
   release(): void;
   /** From now on what the server answers is dropped, and the connections are cut at `cut`. */
   swallowAnswers(): void;
@@ -27,6 +30,13 @@ interface Link {
   readonly client: Socket;
   readonly upstream: Socket;
   stranded: boolean;
+  held: boolean;
+}
+
+interface Faults {
+  holdFrom: ((piece: Buffer) => boolean) | null;
+  swallowing: boolean;
+  delayMs: number;
 }
 
 export async function startTcpFaultProxy(target: {
@@ -35,9 +45,9 @@ export async function startTcpFaultProxy(target: {
 }): Promise<TcpFaultProxy> {
   const links = new Set<Link>();
   const kept: { readonly to: Socket; readonly bytes: Buffer }[] = [];
-  const faults = { holding: false, swallowing: false, delayMs: 0 };
+  const faults: Faults = { holdFrom: null, swallowing: false, delayMs: 0 };
   const server = createServer((client) => {
-    const link: Link = { client, upstream: connect(target), stranded: false };
+    const link: Link = { client, upstream: connect(target), stranded: false, held: false };
     links.add(link);
     const { upstream } = link;
     for (const [socket, other] of [
@@ -56,7 +66,8 @@ export async function startTcpFaultProxy(target: {
     const toUpstream = createPipe(link, upstream, faults);
     const toClient = createPipe(link, client, faults);
     client.on("data", (bytes) => {
-      if (faults.holding) kept.push({ to: upstream, bytes: Buffer.from(bytes) });
+      link.held ||= faults.holdFrom?.(Buffer.from(bytes)) === true;
+      if (link.held) kept.push({ to: upstream, bytes: Buffer.from(bytes) });
       else toUpstream(bytes);
     });
     upstream.on("data", (bytes) => {
@@ -81,11 +92,12 @@ export async function startTcpFaultProxy(target: {
   };
   return {
     port,
-    hold: () => {
-      faults.holding = true;
+    hold: (from = () => true) => {
+      faults.holdFrom = from;
     },
     release: () => {
-      faults.holding = false;
+      faults.holdFrom = null;
+      for (const link of links) link.held = false;
       for (const { to, bytes } of kept.splice(0)) if (!to.destroyed) to.write(bytes);
     },
     swallowAnswers: () => {

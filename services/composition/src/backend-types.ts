@@ -1,12 +1,13 @@
 import { withLimits, type LimitWatch } from "@mayfly/backend-kit";
 import { postgresBackend } from "@mayfly/backend-postgres";
+import { redisBackend } from "@mayfly/backend-redis";
 import type { CredentialBackend } from "@mayfly/spec";
 
 /**
  * The backend types that this installation offers: all that a new one touches outside its package
  * is a line here, one in this package's manifest, and what is generated from it.
  */
-const TYPES: readonly CredentialBackend[] = [postgresBackend];
+const TYPES: readonly CredentialBackend[] = [postgresBackend, redisBackend];
 
 /** Each with what every type has: the limits of its configuration. */
 export const backendTypes = (watch: LimitWatch): readonly CredentialBackend[] =>

@@ -1,0 +1,2 @@
+/** The credential backend for Redis and Valkey. */
+export { redisBackend } from "./redis-backend.ts";

@@ -1,0 +1,146 @@
+import { createHash } from "node:crypto";
+import { refuseAborted, refusePast } from "@mayfly/backend-kit";
+import { BackendError, Secret, type IssueContext, type IssuePlan, type Issued } from "@mayfly/spec";
+import { aclRules } from "./acl-rules.ts";
+import type { Deadline } from "./call-deadline.ts";
+import { tagOf, writeHandle } from "./lease-mark.ts";
+import { onEveryNode, unlessMissed, type Lane } from "./members.ts";
+import { readUser, type Node } from "./node.ts";
+import type { Command } from "./node-link.ts";
+import { RedisFailure, toBackendError } from "./redis-failure.ts";
+import { grantOf } from "./role-settings.ts";
+import { placeName, type Place } from "./server-settings.ts";
+
+/** 256 bits: nothing to guess, so that one round of SHA-256 is enough. */
+const PASSWORD_BYTES = 32;
+export function refuseLate(context: IssueContext, what: string): void {
+  refusePast(context, `Redis, ${what}`);
+  refuseAborted(context, `Redis, ${what}`);
+}
+
+/** What is answered later than `issueBy` is not known to have been done in time. */
+export const mintDeadline = (context: IssueContext): Deadline => ({
+  signal: context.signal,
+  byMs: context.clock.monotonicMs() + Math.max(0, context.issueBy - context.clock.now()),
+});
+
+/**
+ * Makes the user on every server, first having seen on each that its name is free.
+ *
+ * ACL SETUSER makes or alters, and no server can be told a deadline or a condition: MULTI with
+ * WATCH needs a key, which a replica and most members of a cluster do not take. So a mint goes over
+ * a connection that bears a name, nothing is sent once the deadline has passed, and `recover` has
+ * each server kill the connections by which a late one could still come.
+ */
+export async function issue(lane: Lane, plan: IssuePlan, context: IssueContext): Promise<Issued> {
+  const { host } = lane;
+  const name = plan.externalName;
+  const rules = aclRules(grantOf(plan));
+  refuseLate(context, "issue");
+  const deadline = mintDeadline(context);
+  const nodes = await nodesWithout(lane, name, deadline, context);
+  const password = Buffer.from(host.random.bytes(PASSWORD_BYTES)).toString("base64url");
+  const hash = createHash("sha256").update(password).digest("hex");
+  const command: Command = [
+    "ACL",
+    "SETUSER",
+    name,
+    "reset",
+    "on",
+    `#${hash}`,
+    `#${tagOf({ kind: "lease", name }, host)}`,
+    ...rules,
+  ];
+  await setEverywhere(nodes, command, deadline, context);
+  return {
+    material: materialOf(lane, name, password),
+    fingerprintOf: "password",
+    expiresAt: plan.expiresAt,
+    handle: writeHandle(name),
+  };
+}
+
+/** The servers, on none of which there is a user of this name. */
+async function nodesWithout(
+  lane: Lane,
+  name: string,
+  deadline: Deadline,
+  context: IssueContext,
+): Promise<readonly Node[]> {
+  try {
+    const everywhere = await onEveryNode(lane, deadline, async (node) => {
+      // Over the connection that will mint, so that it is there, and known by its name.
+      const [reply] = await node.mints.exchange([["ACL", "GETUSER", name]], deadline, () =>
+        refuseLate(context, "issue"),
+      );
+      if (reply instanceof RedisFailure) throw reply;
+      return readUser(name, reply);
+    });
+    // A member of a cluster that is down has no users to serve; the others go on without it.
+    const found = unlessMissed(everywhere, ({ agreedDown }) => agreedDown);
+    if (found.some(({ result }) => result !== null)) throw nameTaken();
+    return found.map(({ node }) => node);
+  } catch (thrown) {
+    // Nothing was made yet, whatever became of the looking.
+    throw toBackendError(thrown, "issue", "none");
+  }
+}
+
+const nameTaken = (): BackendError =>
+  new BackendError("Redis, issue: a user of this lease's name exists already", {
+    effect: "unknown",
+    retry: { kind: "never" },
+  });
+
+async function setEverywhere(
+  nodes: readonly Node[],
+  command: Command,
+  deadline: Deadline,
+  context: IssueContext,
+): Promise<void> {
+  const attempts = await Promise.allSettled(
+    nodes.map(async (node) => {
+      const [reply] = await node.mints.exchange([command], deadline, () =>
+        refuseLate(context, "issue"),
+      );
+      if (reply instanceof RedisFailure) throw reply;
+      await node.saves.run("").catch((thrown: unknown) => {
+        // The user is there by now.
+        throw toBackendError(thrown, "issue", "unknown");
+      });
+    }),
+  );
+  const reasons = attempts.flatMap((one): readonly unknown[] =>
+    one.status === "rejected" ? [one.reason] : [],
+  );
+  if (reasons.length === 0) return;
+  const without = reasons.length === attempts.length && reasons.every(hadNoEffect);
+  throw withEffect(reasons[0], without ? "none" : "unknown");
+}
+
+const hadNoEffect = (reason: unknown): boolean =>
+  BackendError.isBackendError(reason)
+    ? reason.effect === "none"
+    : reason instanceof RedisFailure && reason.kind !== "lost";
+
+function withEffect(reason: unknown, effect: "none" | "unknown"): BackendError {
+  const error = toBackendError(reason, "issue", effect);
+  if (error.effect === effect) return error;
+  return new BackendError(error.message, { cause: error, effect, retry: error.retry });
+}
+
+function materialOf({ settings }: Lane, username: string, password: string): Issued["material"] {
+  const [{ host, port }] = settings.nodes as [Place, ...Place[]];
+  const scheme = settings.tls === "unsafe_disable" ? "redis" : "rediss";
+  const at = placeName({ host, port });
+  return {
+    host,
+    port,
+    nodes: settings.nodes.map(placeName),
+    topology: settings.topology,
+    username,
+    password: Secret.of(password),
+    tls: settings.tls,
+    url: Secret.of(`${scheme}://${username}:${password}@${at}`),
+  };
+}

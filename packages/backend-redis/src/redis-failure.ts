@@ -1,0 +1,92 @@
+import { BackendError, durationSeconds } from "@mayfly/spec";
+
+/**
+ * How an exchange with one server failed.
+ *
+ * `not_sent`: no byte of the commands left (no connection, aborted before). `refused`: the server
+ * answered with an error; `code` is its first word (https://redis.io/docs/latest/develop/reference/
+ * protocol-spec/#simple-errors). `lost`: sent, and no answer came: anything may have happened.
+ */
+export class RedisFailure extends Error {
+  override readonly name = "RedisFailure";
+  readonly kind: "not_sent" | "refused" | "lost";
+  readonly place: string;
+  readonly code: string | null;
+  constructor(
+    kind: RedisFailure["kind"],
+    place: string,
+    message: string,
+    code: string | null = null,
+  ) {
+    super(`${place}: ${scrub(message)}`);
+    this.kind = kind;
+    this.place = place;
+    this.code = code;
+  }
+}
+
+/** What our commands hold of a secret is a password's hash; a message may quote its argument. */
+const scrub = (text: string): string => text.replaceAll(/#?[0-9a-f]{64}/gi, "[hash]").slice(0, 500);
+
+export const refusalOf = (place: string, message: string): RedisFailure =>
+  new RedisFailure("refused", place, message, /^[A-Z]+/.exec(message)?.[0] ?? "ERR");
+
+export function failureOf(place: string, thrown: unknown): RedisFailure {
+  if (thrown instanceof RedisFailure) return thrown;
+  return new RedisFailure(
+    "lost",
+    place,
+    thrown instanceof Error ? thrown.message : "unknown failure",
+  );
+}
+
+/** The server, or what runs on it, is in a state that passes. */
+const PASSING = new Set(["BUSY", "LOADING", "OOM", "MISCONF", "CLUSTERDOWN", "TRYAGAIN"]);
+
+function publicReason({ kind, code }: RedisFailure): string {
+  switch (kind) {
+    case "not_sent":
+      return "a server could not be reached; nothing was sent to it";
+    case "lost":
+      return "a server did not answer in time, so what was sent may have happened";
+    case "refused":
+      return code === "BUSY"
+        ? "a script holds the server up (BUSY): SCRIPT KILL or FUNCTION KILL ends it"
+        : `a server refused with ${code ?? "an error"}`;
+  }
+}
+
+/** The public form: what was tried and why it failed; the server's own words only as `cause`. */
+export function toBackendError(
+  thrown: unknown,
+  what: string,
+  effect?: "none" | "unknown",
+): BackendError {
+  if (BackendError.isBackendError(thrown)) return thrown;
+  const failure = failureOf("Redis", thrown);
+  const lasting = failure.kind === "refused" && !PASSING.has(failure.code ?? "");
+  return new BackendError(`Redis, ${what}: ${publicReason(failure)}`, {
+    cause: failure,
+    effect: effect ?? (failure.kind === "lost" ? "unknown" : "none"),
+    retry: lasting ? { kind: "never" } : { kind: "after", seconds: durationSeconds(2) },
+  });
+}
+
+/** For those who register a backend: which server, and in its words. To them it is no secret. */
+export function toSelfCheckError(thrown: unknown): BackendError {
+  if (BackendError.isBackendError(thrown)) return thrown;
+  const failure = failureOf("Redis", thrown);
+  return new BackendError(`Redis, self-check: ${publicReason(failure)}`, {
+    cause: failure,
+    effect: "none",
+    retry: { kind: "after", seconds: durationSeconds(2) },
+    public: { hint: failure.message },
+  });
+}
+
+/** For what cannot be finished now, in words of our own. */
+export const unfinished = (what: string, seconds = 5): BackendError =>
+  new BackendError(`Redis, ${what}`, {
+    effect: "unknown",
+    retry: { kind: "after", seconds: durationSeconds(seconds) },
+  });
