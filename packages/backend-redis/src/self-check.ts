@@ -33,7 +33,7 @@ interface Checked {
   readonly problems: readonly CheckProblem[];
 }
 
-/** Proves every right on every server by a dry run, and each role's rules on a user without login. */
+/** Tries each right on each server by a dry run, each role's rules on a user without login. */
 export async function selfCheck(
   lane: Lane,
   roles: readonly JsonObject[],

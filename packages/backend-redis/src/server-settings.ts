@@ -34,7 +34,7 @@ const schema = z.strictObject({
   username: z
     .string()
     .regex(/^[!-~]{1,256}$/, "expected a user name without spaces")
-    .describe("The broker's own user; it may manage users, and so is as mighty as any."),
+    .describe("The broker's own user; it manages users, and so is an administrator."),
   password: ownSecret(),
   tls: tlsMode(),
   ca: certificates().optional().describe("Certificates to trust instead of the system's, PEM."),
