@@ -41,6 +41,8 @@ export function aroundCalls(open: OpenBackend, around: AroundCall): OpenBackend 
             list: (after, context) =>
               around("list", context, (given) => listing.list(after, given)),
           },
+    // Asks no upstream: it reads and keeps our own keys.
+    ...(open.verification === undefined ? {} : { verification: open.verification }),
     close: () => open.close(),
   };
   if (open.revocation === "none") return { ...operations, revocation: "none" };

@@ -44,6 +44,8 @@ export interface CredentialBackend {
    * False for anything that it does not understand.
    */
   isWithin(inner: IssuePlan, outer: IssuePlan): boolean;
+  /** Its credentials are tokens that it signs itself: opened, it has a `verification`. */
+  readonly signsTokens?: true;
   /** O1. Makes no network call. O2. Keeps no state that a second process would need. */
   open(config: JsonObject, host: BackendHost): OpenBackend;
 }
@@ -210,8 +212,8 @@ export interface ReadToken {
   /** As signed: RFC 9068 section 2.2. */
   readonly claims: JsonObject;
   readonly confirmation: string | null;
-  /** Names of workloads that may introspect it besides its owner: servers that it is meant for. */
-  readonly servers: readonly string[];
+  /** Whom it is for: a resource server of any of them may introspect it. */
+  readonly audience: readonly string[];
 }
 
 export interface RevocationOperations {

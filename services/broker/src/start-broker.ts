@@ -77,6 +77,7 @@ export async function startBroker(
       every(ROTATION_INTERVAL_MS, parts, stop.signal, () =>
         parts.taskTokens.rotate(parts.clock.now()),
       ),
+      every(ROTATION_INTERVAL_MS, parts, stop.signal, () => parts.core.rotateBackendKeys()),
       ...(served === null
         ? []
         : [every(TLS_INTERVAL_MS, parts, stop.signal, () => served.reload())]),

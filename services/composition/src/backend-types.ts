@@ -1,3 +1,4 @@
+import { jwtBackend } from "@mayfly/backend-jwt";
 import { withLimits, type LimitWatch } from "@mayfly/backend-kit";
 import { postgresBackend } from "@mayfly/backend-postgres";
 import { redisBackend } from "@mayfly/backend-redis";
@@ -7,7 +8,7 @@ import type { CredentialBackend } from "@mayfly/spec";
  * The backend types that this installation offers: all that a new one touches outside its package
  * is a line here, one in this package's manifest, and what is generated from it.
  */
-const TYPES: readonly CredentialBackend[] = [postgresBackend, redisBackend];
+const TYPES: readonly CredentialBackend[] = [postgresBackend, redisBackend, jwtBackend];
 
 /** Each with what every type has: the limits of its configuration. */
 export const backendTypes = (watch: LimitWatch): readonly CredentialBackend[] =>

@@ -86,10 +86,28 @@ export async function registerBackend(
   });
   const registered = (await parts.catalog.fresh()).backends.get(id)?.registered;
   if (registered !== undefined) {
+    await makeFirstKeys(parts, registered, type);
     await keepCheck(parts, id, registered.revision, { kind: "answered", check });
     return { put, backend: describe(registered), selfCheck: check };
   }
   throw new BrokerError("conflict", `backend ${id} was deleted as soon as it was registered`);
+}
+
+/** So that verifiers find them before the first token; the timer would be a minute later. */
+async function makeFirstKeys(
+  { ports, openBackends }: CoreParts,
+  registered: RegisteredBackend,
+  { signsTokens }: CredentialBackend,
+): Promise<void> {
+  if (signsTokens !== true) return;
+  try {
+    await openBackends.use(registered, async ({ verification }) =>
+      verification?.rotate(ports.clock.now()),
+    );
+  } catch (error) {
+    const fields = { backend: registered.id };
+    ports.log.warn("a new backend has no keys yet: the next look makes them", fields, error);
+  }
 }
 
 /** Asks the upstream once for the same roles, however often it is decided. */

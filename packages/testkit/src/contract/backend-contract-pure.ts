@@ -44,6 +44,10 @@ export function describePureObligations(subject: BackendContractSubject): void {
   test("C3. a described configuration shows no secret", () => {
     const { backend, inputs } = subject;
     const config = backend.parseConfig(inputs.config.valid[0]);
+    if (subject.selfContained !== undefined) {
+      expect(backend.describeConfig(config)).toEqual(config);
+      return;
+    }
     expect(inputs.config.secrets.length).toBeGreaterThan(0);
     const whole = JSON.stringify(config);
     const shown = JSON.stringify(backend.describeConfig(config));

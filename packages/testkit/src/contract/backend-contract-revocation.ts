@@ -6,9 +6,9 @@ import { backendErrorOf, revoking, type BackendBench } from "./backend-bench.ts"
 /** Revokes, and waits out a propagation. */
 async function revoke(bench: BackendBench, handle: Secret, open = bench.open): Promise<void> {
   const revoked = await revoking(open).revoke(handle, bench.call());
-  if (revoked.outcome === "propagating") {
-    await bench.upstream.pass(Math.max(0, revoked.until - bench.upstream.clock.now()) + 1);
-  }
+  if (revoked.outcome === "refused") return;
+  const until = revoked.outcome === "expires" ? revoked.notLaterThan : revoked.until;
+  await bench.upstream.pass(Math.max(0, until - bench.upstream.clock.now()) + 1);
 }
 
 /** R1 to B2 and what of N1 needs revocation: for types that can revoke. */
@@ -21,7 +21,53 @@ export function describeRevocation(
   });
   if (subject.backend.capabilities.canRenew) describeNoResurrection(benchOf);
   describe("recover", () => {
-    describeRecovering(benchOf);
+    if (subject.selfContained === undefined) describeRecovering(benchOf);
+    else describeOutliving(benchOf);
+    describeHeldUp(benchOf);
+  });
+}
+
+/** The longest that a verifier may go on after an expiry, for its clock's sake. */
+const LEEWAY_SECONDS_MAX = 300;
+
+function describeOutliving(benchOf: () => BackendBench): void {
+  test("R1. what may be out is said to die by itself, whoever asks how often, and does", async () => {
+    const bench = benchOf();
+    const plan = bench.plan(2);
+    const issued = await bench.open.issue(plan, bench.issueCall());
+    const said = await Promise.all(
+      [1, 2, 3].map(() => bench.open.recover(plan, null, bench.recoverCall())),
+    );
+    const [first] = said;
+    expect(said).toEqual([first, first, first]);
+    const at = first?.outcome === "expires" ? first.notLaterThan : null;
+    expect(at).toBeGreaterThanOrEqual(plan.expiresAt);
+    expect(at).toBeLessThanOrEqual(plusSeconds(plan.expiresAt, LEEWAY_SECONDS_MAX));
+    await bench.upstream.pass(at! - bench.upstream.clock.now() + 1);
+    expect(await bench.upstream.tryCredential(issued.material)).toBe("refused");
+    expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
+  });
+  test("R3. recover never says absent of what it cannot look for", async () => {
+    const bench = benchOf();
+    expect(await bench.open.recover(bench.plan(), null, bench.recoverCall())).toMatchObject({
+      outcome: "expires",
+    });
+  });
+}
+
+function describeHeldUp(benchOf: () => BackendBench): void {
+  test("R2. an issue that was held up past its deadline leaves nothing", async () => {
+    const bench = benchOf();
+    const plan = bench.plan();
+    const blocked = await bench.upstream.block();
+    const issuing = bench.open.issue(plan, bench.issueCall({ seconds: 1 }));
+    const failing = backendErrorOf(issuing);
+    await bench.upstream.pass(2_000);
+    await blocked.release();
+    const { effect } = await failing;
+    if (effect === "none") await bench.upstream.pass(500);
+    else await bench.recoverUntilSettled(plan);
+    expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
   });
 }
 
@@ -129,19 +175,6 @@ function describeRecovering(benchOf: () => BackendBench): void {
     else expect(await bench.upstream.tryCredential((await late).material)).toBe("accepted");
     const { outcome } = await bench.recoverUntilSettled(plan);
     expect(outcome).toBe(lateMint === "refused" ? "absent" : "destroyed");
-    expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
-  });
-  test("R2. an issue that was held up past its deadline leaves nothing", async () => {
-    const bench = benchOf();
-    const plan = bench.plan();
-    const blocked = await bench.upstream.block();
-    const issuing = bench.open.issue(plan, bench.issueCall({ seconds: 1 }));
-    const failing = backendErrorOf(issuing);
-    await bench.upstream.pass(2_000);
-    await blocked.release();
-    const { effect } = await failing;
-    if (effect === "none") await bench.upstream.pass(500);
-    else await bench.recoverUntilSettled(plan);
     expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
   });
   test("R1. two that recover at once agree", async () => {

@@ -15,6 +15,7 @@ import type { Administrators } from "../administrators.ts";
 import type { Afterwork } from "./afterwork.ts";
 import type { Env } from "./request-scope.ts";
 import { administrationRoutes } from "./routes/administration.ts";
+import { backendIssuerRoutes } from "./routes/backend-issuers.ts";
 import { diagnosisRoutes, type SetUp } from "./routes/diagnosis.ts";
 import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes, type ReadinessCheck } from "./routes/health.ts";
@@ -72,6 +73,7 @@ export function createApp(ports: AppPorts): Hono<Env> {
   planRoutes(app, ports);
   diagnosisRoutes(app, ports);
   metadataRoutes(app, ports);
+  backendIssuerRoutes(app, ports);
   schemaRoutes(app, ports);
   referenceRoutes(app, ports);
   healthRoutes(app, ports);

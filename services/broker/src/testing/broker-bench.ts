@@ -20,6 +20,7 @@ import {
   type BackendId,
   type BackendKeys,
   type CallContext,
+  type CredentialBackend,
   type DpopProofs,
   type FailPoints,
 } from "@mayfly/spec";
@@ -115,6 +116,8 @@ export interface BenchOptions {
   readonly seed?: string;
   /** Of the fake backend's type. */
   readonly capabilities?: Partial<BackendCapabilities>;
+  /** Backend types beside the fake one. Default: none. */
+  readonly types?: readonly CredentialBackend[];
   /** Where the core may be held between two steps. Default: nowhere. */
   readonly failPoints?: FailPoints;
   /** Default: false. */
@@ -173,7 +176,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     taskTokens,
     backendKeys: (backendId) => backendKeysOf(tokenOptions, ledger, backendId),
     policyCompiler: createPolicyCompiler(),
-    backendTypes: new Map([[fake.type, fake]]),
+    backendTypes: new Map([fake, ...(options.types ?? [])].map((type) => [type.type, type])),
     settings: { ...SETTINGS, issuer, ...options.settings },
   });
   const ports: AppPorts = {

@@ -2,13 +2,14 @@ import { z } from "zod";
 import { empty, json, text, type Operation } from "../openapi/operation.ts";
 import {
   aliveAnswer,
+  backendMetadataAnswer,
   fileSchemasAnswer,
   jwksAnswer,
   readinessAnswer,
   resourceMetadataAnswer,
   serverMetadataAnswer,
 } from "../schemas/answers-metadata.ts";
-import { objectShape } from "../schemas/shapes.ts";
+import { nameShape, objectShape } from "../schemas/shapes.ts";
 
 const UNCHANGED = empty("What you have, by its ETag, is still so.");
 const by = { method: "get", tag: "metadata", caller: "anyone" } as const;
@@ -19,8 +20,12 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
     path: "/.well-known/oauth-authorization-server/*",
     id: "serverMetadata",
     summary: "Where the token endpoint is and what it offers",
-    description: "The issuer's path, if it has one, stands at the end (RFC 8414 section 3.1).",
-    answers: { 200: json("The metadata.", serverMetadataAnswer) },
+    description:
+      "The issuer's path, if it has one, stands at the end (RFC 8414 section 3.1); with " +
+      "`/backends/` and its name behind it, the issuer is a backend that signs tokens itself.",
+    answers: {
+      200: json("The metadata.", z.union([serverMetadataAnswer, backendMetadataAnswer])),
+    },
     errors: ["not_found"],
   },
   {
@@ -40,6 +45,15 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
     id: "signingKeys",
     summary: "The keys that sign task tokens",
     answers: { 200: json("The public keys.", jwksAnswer) },
+  },
+  {
+    ...by,
+    path: "/backends/:backend/jwks",
+    id: "backendSigningKeys",
+    summary: "The keys that a backend signs its own tokens with",
+    params: { backend: nameShape("backend") },
+    answers: { 200: json("The public keys.", jwksAnswer) },
+    errors: ["not_found"],
   },
   {
     ...by,

@@ -87,9 +87,10 @@ export const TOKEN_OPERATIONS: readonly Operation[] = [
     path: "/introspect",
     id: "introspectToken",
     tag: "exchange",
-    summary: "Say whether a task token counts, and what it says",
+    summary: "Say whether a token counts, and what it says",
     description:
-      "RFC 7662, for resource servers: who owns the task, or may `read` it by policy, is told. " +
+      "RFC 7662, for resource servers: who owns the task, or may `read` it by policy, is told; of " +
+      "an access token that a backend signed, also the servers that its audience is served by. " +
       "Everybody else learns of every token that it is not active.",
     caller: "client",
     body: ofToken,
@@ -101,9 +102,10 @@ export const TOKEN_OPERATIONS: readonly Operation[] = [
     path: "/revoke",
     id: "revokeToken",
     tag: "exchange",
-    summary: "End the task of a task token",
+    summary: "End the task of a task token, or the lease of an access token",
     description:
-      "RFC 7009. Durable once it is answered: each credential below the task is due to be revoked. " +
+      "RFC 7009. Durable once it is answered: each credential below the task is due to be revoked; " +
+      "for an access token that a backend signed, that credential alone. " +
       "The token's holder needs no other authentication than its key, if it is bound. A token " +
       "that never was, or of somebody else's task, is answered the same, without effect.",
     caller: "client",

@@ -17,13 +17,14 @@ import { parseForm, type Form } from "../form.ts";
 import { proveCertificate, proveKey } from "../proven-key.ts";
 import { readBody } from "../read-body.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
+import { credentialIntrospection, revokeCredential } from "../credential-token.ts";
 import { TOKEN_CHARACTERS_MAX } from "../schemas/token.ts";
 import { tokenTypeOf } from "../token-type.ts";
 
 /** Two tokens of 8 KiB, percent-encoded, fit well below it. */
 const BODY_BYTES_MAX = 64 * 1024;
 
-/** RFC 7662 introspection and RFC 7009 revocation of task tokens. */
+/** RFC 7662 introspection and RFC 7009 revocation of task tokens, and of backends' own tokens. */
 export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
   app.post("/introspect", async (c) => {
     const form = await readForm(c);
@@ -32,8 +33,9 @@ export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
     if (caller === null) throw noClient();
     const call = c.get("call");
     const found = await ports.core.introspect(token, call);
+    if (found === null) return c.json(await credentialIntrospection(ports, caller, token));
     // Whoever may not see the task learns as little as of a token that never was.
-    if (found === null || !found.isActive || !(await mayLook(ports, caller, found.task))) {
+    if (!found.isActive || !(await mayLook(ports, caller, found.task))) {
       return c.json({ active: false });
     }
     return c.json(introspection(found, ports.settings.issuer));
@@ -43,7 +45,10 @@ export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
     const token = tokenOf(form);
     const sender = await senderOf(c, form, ports);
     const found = await ports.core.introspect(token, c.get("call"));
-    if (found === null) return c.body(null, 200);
+    if (found === null) {
+      await revokeCredential(c, ports, sender, token);
+      return c.body(null, 200);
+    }
     const caller = sender ?? (await asClient(callerHolding(c, ports, token)));
     const { task } = found;
     if (task.state === "active" && (await owns(ports.tasks, caller, task))) {

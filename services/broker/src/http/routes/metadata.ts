@@ -5,8 +5,8 @@ import { issuerPath } from "../issuer-path.ts";
 import type { Env } from "../request-scope.ts";
 import { CLIENT_GRANT, GRANT } from "../schemas/token.ts";
 import { AUTHORIZATION_SERVER, PROTECTED_RESOURCE } from "../well-known.ts";
+import { backendMetadata, CACHED } from "./backend-issuers.ts";
 
-const CACHED = { "Cache-Control": "public, max-age=300" } as const;
 const TYPES = ["mayfly-task"];
 /** How clients authenticate themselves, at each of the three endpoints. */
 const CLIENT_METHODS = ["spiffe_jwt", "spiffe_x509", "private_key_jwt"] as const;
@@ -50,8 +50,12 @@ export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {
   const serveAt = (wellKnown: string, metadata: typeof server | typeof resource): void => {
     // Section 3.1 of both: the well-known part stands before the issuer's path.
     const path = `${wellKnown}${issuerPath(issuer)}`;
-    app.get(`${wellKnown}/*`, (c: Context<Env>) => {
+    app.get(`${wellKnown}/*`, async (c: Context<Env>) => {
       if (c.req.path === path) return c.json(metadata, 200, CACHED);
+      const [, backend] = c.req.path.split(`${path}/backends/`);
+      if (backend !== undefined && wellKnown === AUTHORIZATION_SERVER) {
+        return c.json(await backendMetadata(ports, backend), 200, CACHED);
+      }
       throw new BrokerError("not_found", "This broker is another issuer.");
     });
   };

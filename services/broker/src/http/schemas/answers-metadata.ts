@@ -22,6 +22,18 @@ export const serverMetadataAnswer = z
     service_documentation: z.string(),
   })
   .meta({ id: "ServerMetadata", description: "RFC 8414 section 2." });
+export const backendMetadataAnswer = z
+  .strictObject({
+    issuer: z.string(),
+    jwks_uri: z.string(),
+    token_endpoint: z.string(),
+    introspection_endpoint: z.string(),
+    revocation_endpoint: z.string(),
+    access_token_signing_alg_values_supported: z.array(z.string()),
+    response_types_supported: z.array(z.string()),
+    service_documentation: z.string(),
+  })
+  .meta({ id: "BackendMetadata", description: "RFC 8414 section 2, of a backend's own tokens." });
 export const resourceMetadataAnswer = z
   .strictObject({
     resource: z.string(),

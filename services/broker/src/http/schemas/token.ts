@@ -161,6 +161,19 @@ export const introspectionAnswer = z
       }),
       authorization_details: z.array(objectShape).meta({ description: "The task as granted." }),
     }),
+    z.looseObject({
+      active: z.literal(true),
+      iss: z.string().meta({ description: "The backend's own issuer." }),
+      aud: z.union([z.string(), z.array(z.string())]),
+      sub: z.string(),
+      client_id: z.string(),
+      iat: countShape,
+      exp: countShape,
+      jti: z.string(),
+      token_type: z.enum(["Bearer", "DPoP"]),
+      scope: z.string().optional(),
+      mayfly_task: idShape("task"),
+    }),
   ])
   .meta({ id: "Introspection", description: "RFC 7662 section 2.2." });
 

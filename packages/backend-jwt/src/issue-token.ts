@@ -1,0 +1,103 @@
+import { refuseAborted, refusePast } from "@mayfly/backend-kit";
+import {
+  BackendError,
+  durationSeconds,
+  instantMs,
+  type BackendKeys,
+  type IssueContext,
+  type IssuePlan,
+  type Issued,
+  type Secret,
+} from "@mayfly/spec";
+import { claimsOf, TYPE } from "./access-token.ts";
+import { refusedAudience } from "./refused-audience.ts";
+import { grantOf, type TokenGrant } from "./role-settings.ts";
+import { writeHandle } from "./token-handle.ts";
+import type { TokenLane } from "./token-lane.ts";
+
+const WHAT = "JWT, issue";
+
+/** The lease's row is the durable record: it was there before, and the token leaves after it is active. */
+export async function issueToken(
+  lane: TokenLane,
+  plan: IssuePlan,
+  context: IssueContext,
+): Promise<Issued> {
+  const { settings, host } = lane;
+  const grant = grantOf(plan);
+  requireAudiences(lane, grant);
+  refusePast(context, WHAT);
+  refuseAborted(context, WHAT);
+  const expiresAt = Math.floor(plan.expiresAt / 1000);
+  const claims = claimsOf({
+    issuer: host.tokens.issuer,
+    jti: plan.externalName,
+    taskId: context.taskId,
+    grant,
+    issuedAt: Math.floor(context.clock.now() / 1000),
+    expiresAt,
+  });
+  const token = await orAborted(context.signal, () => sign(lane, claims));
+  // Whatever waited (for the ledger's keys, say) is thrown away here, and nobody saw it.
+  refusePast(context, WHAT);
+  return {
+    material: {
+      access_token: token,
+      // RFC 9449 section 7.1: what is bound to a key is not sent as Bearer.
+      token_type: grant.key_binding === "dpop" ? "DPoP" : "Bearer",
+      audience: grant.audience,
+      scope: grant.scope.join(" "),
+      issuer: host.tokens.issuer,
+    },
+    fingerprintOf: "access_token",
+    expiresAt: instantMs(expiresAt * 1000),
+    handle: writeHandle({
+      name: plan.externalName,
+      exp: expiresAt,
+      leeway: settings.verifier_leeway_seconds,
+    }),
+  };
+}
+
+/** The configuration may have changed since the role was registered. */
+function requireAudiences(lane: TokenLane, { audience }: TokenGrant): void {
+  const refused = audience.map((each) => refusedAudience(lane, each)).find((why) => why !== null);
+  if (refused === undefined || refused === null) return;
+  throw new BackendError(`${WHAT}: ${refused.what}`, { effect: "none", retry: { kind: "never" } });
+}
+
+async function sign(lane: TokenLane, claims: Parameters<BackendKeys["sign"]>[1]): Promise<Secret> {
+  const { host, settings } = lane;
+  const { keys } = host.tokens;
+  try {
+    // The timer makes the first key; whoever is faster than it makes it here.
+    const published = await keys.published();
+    if (published.length === 0) await keys.rotate(settings.algorithm, host.clock.now());
+    return await keys.sign(TYPE, claims);
+  } catch (cause) {
+    throw new BackendError(`${WHAT}: no signing key can be used now; nothing was signed`, {
+      cause,
+      effect: "none",
+      retry: { kind: "after", seconds: durationSeconds(1) },
+    });
+  }
+}
+
+/** I2. Aborted under way: a token may have been signed, which this call will not hand out. */
+async function orAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void =>
+    aborted.reject(
+      new BackendError(`${WHAT}: aborted under way`, {
+        cause: signal.reason,
+        effect: "unknown",
+        retry: { kind: "never" },
+      }),
+    );
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([work(), aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}

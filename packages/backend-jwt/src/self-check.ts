@@ -1,0 +1,28 @@
+import type { CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
+import { refusedAudience } from "./refused-audience.ts";
+import { roleSettings } from "./role-settings.ts";
+import type { TokenLane } from "./token-lane.ts";
+
+/** There is no upstream to have rights at: what counts is that the audiences are allowed ones. */
+export async function selfCheck(lane: TokenLane, roles: readonly JsonObject[]): Promise<SelfCheck> {
+  const { settings, host } = lane;
+  const { issuer, keys } = host.tokens;
+  const ofRoles = roles.flatMap((role) => roleSettings(role).audience);
+  const named = [...settings.audiences, ...ofRoles];
+  const problems = [...new Set(named)]
+    .map((audience) => refusedAudience(lane, audience))
+    .filter((problem): problem is CheckProblem => problem !== null);
+  const published = await keys.published();
+  return {
+    // Another public URL of the broker is another issuer, and so another backend.
+    upstreamIdentity: issuer,
+    clockSkewMs: 0,
+    facts: {
+      issuer,
+      algorithm: settings.algorithm,
+      keys: published.length,
+      audiences: settings.audiences,
+    },
+    problems,
+  };
+}

@@ -1,0 +1,84 @@
+import type { IntrospectedCredential } from "@mayfly/core";
+import { BrokerError, type JsonObject, type Secret } from "@mayfly/spec";
+import type { AppPorts } from "./app.ts";
+import { mayReadTask } from "./author.ts";
+import { actorOf, owns, type Caller } from "./caller.ts";
+import { proveCertificate, proveKey } from "./proven-key.ts";
+import type { HttpContext } from "./request-scope.ts";
+import { tokenTypeOf } from "./token-type.ts";
+
+const INACTIVE: JsonObject = { active: false };
+
+/**
+ * RFC 7662 section 2.2 of a token that a backend signed for an API. Besides who may read its task,
+ * only a resource server that the token is for is told anything (section 4: no other may learn of it).
+ */
+export async function credentialIntrospection(
+  ports: AppPorts,
+  caller: Caller,
+  token: Secret,
+): Promise<JsonObject> {
+  const found = await ports.core.introspectCredential(token);
+  if (found === null || !found.isActive || !(await mayRead(ports, caller, found))) return INACTIVE;
+  // The fixed claims stand with the others, as in the token; `active` is nobody's claim.
+  return { ...found.claims, active: true, token_type: tokenTypeOf(found) };
+}
+
+async function mayRead(
+  ports: AppPorts,
+  caller: Caller,
+  { audience, task }: IntrospectedCredential,
+): Promise<boolean> {
+  if (caller.kind === "workload") {
+    const served = await ports.core.servedAudiences(caller.identity.workload);
+    if (audience.some((each) => served?.has(each))) return true;
+  }
+  return mayReadTask(ports, caller, task);
+}
+
+/**
+ * RFC 7009: ends the lease of a token that a backend signed, where its sender owns the task, or
+ * holds the token and its key. Durable when it resolves. Everybody else is answered the same.
+ */
+export async function revokeCredential(
+  c: HttpContext,
+  ports: AppPorts,
+  sender: Caller | null,
+  token: Secret,
+): Promise<void> {
+  const found = await ports.core.introspectCredential(token);
+  if (found === null || !found.isActive) return;
+  const { lease, task } = found;
+  if (sender === null) await requireHolder(c, ports, found);
+  else if (!(await owns(ports.tasks, sender, task))) return;
+  await ports.core.endLease(
+    {
+      leaseId: lease.id,
+      by: sender?.actor ?? actorOf(task.workload),
+      reason: "its token was revoked",
+    },
+    c.get("call"),
+  );
+}
+
+/** RFC 7009 section 2.1 for a public client: who holds the token, and the key it is bound to. */
+async function requireHolder(
+  c: HttpContext,
+  ports: AppPorts,
+  { confirmation }: IntrospectedCredential,
+): Promise<void> {
+  if (confirmation === null) return;
+  if (c.req.header("dpop") === undefined) proveCertificate(c);
+  else await proveKey(c, ports, null);
+  const { provenKey } = c.get("call");
+  if (provenKey?.confirmation !== confirmation) {
+    throw new BrokerError(
+      "invalid_client",
+      provenKey === undefined
+        ? "The token is bound to a key, and came without proof of that key."
+        : "The token is bound to another key than the one that was proven.",
+      { where: "DPoP" },
+    );
+  }
+  await provenKey.spend();
+}
