@@ -127,6 +127,17 @@ export const VARIABLES = {
     whole: true,
     meaning: "Most connections that the broker holds; one more is closed unread.",
   }),
+  connectionsPerSourceMax: number("MAYFLY_CONNECTIONS_PER_SOURCE_MAX", {
+    readers: ["broker"],
+    default: "0",
+    min: 0,
+    max: 100_000,
+    whole: true,
+    meaning:
+      "Most connections of one source, an IPv4 address or the /64 of an IPv6 one; one more is " +
+      "closed unread. Those of MAYFLY_TRUSTED_PROXIES are not counted. 0: three quarters of " +
+      "MAYFLY_CONNECTIONS_MAX, so that no source takes them all.",
+  }),
   databaseUrl: secretText("MAYFLY_DATABASE_URL", {
     readers: [...all, "cli"],
     meaning: "The ledger's PostgreSQL, with the database role of this process.",

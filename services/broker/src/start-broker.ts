@@ -189,7 +189,7 @@ async function listen(
     clientAddress: readers.clientAddress,
     meter,
     isStopping,
-    connectionsMax: settings.connectionsMax,
+    ...connectionBounds(settings),
     limits: NODE_LIMITS,
     unreadMsMax: UNREAD_MS_MAX,
     clock: parts.clock,
@@ -216,6 +216,17 @@ const sourcePaceOf = ({ sourceFailuresPerSecond }: BrokerSettings, parts: Parts)
 const connectionReaders = (settings: BrokerSettings) => ({
   clientAddress: createClientAddress(settings),
   peerCertificates: createPeerCertificates(settings, createFromProxy(settings)),
+});
+
+/** By default a quarter of all connections is left to others, whatever one source does. */
+const SHARE_OF_ONE_SOURCE = 0.75;
+const connectionBounds = (settings: BrokerSettings) => ({
+  connectionsMax: settings.connectionsMax,
+  connectionsPerSourceMax:
+    settings.connectionsPerSourceMax === 0
+      ? Math.ceil(settings.connectionsMax * SHARE_OF_ONE_SOURCE)
+      : settings.connectionsPerSourceMax,
+  isFromProxy: createFromProxy(settings),
 });
 
 const listening = (server: Server, { listen: { host, port } }: BrokerSettings): Promise<void> =>

@@ -1,6 +1,8 @@
 import type { RequestListener, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "@mayfly/spec";
+import { plainAddress, type ConnectedRequest } from "./client-address.ts";
+import { sourceOf } from "./source-pace.ts";
 
 /**
  * Requests of one connection that are not answered yet. Node begins every pipelined request at
@@ -14,6 +16,41 @@ const REQUESTS_PER_CONNECTION_MAX = 1000;
 export function boundConnections(server: Server, connectionsMax: number): void {
   server.maxConnections = connectionsMax;
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION_MAX;
+}
+
+export interface SourceBounds {
+  /** Connections of one source: an IPv4 address, or the /64 of an IPv6 one. */
+  readonly connectionsPerSourceMax: number;
+  /** Whose connections are many clients', and are not counted. */
+  readonly isFromProxy: (incoming: ConnectedRequest) => boolean;
+}
+
+/**
+ * Connections of one source beyond what it may have are closed at once, before a TLS handshake: so
+ * that no source takes all that there are. Nothing of it is known but its address.
+ */
+export function boundSources(
+  server: Server,
+  { connectionsPerSourceMax, isFromProxy }: SourceBounds,
+): void {
+  const open = new Map<string, number>();
+  server.on("connection", (socket: Socket) => {
+    const address = plainAddress(socket.remoteAddress ?? "");
+    // One without an address is gone already.
+    if (address === null || isFromProxy({ socket, headers: {} })) return;
+    const source = sourceOf(address);
+    const count = open.get(source) ?? 0;
+    if (count >= connectionsPerSourceMax) {
+      socket.destroy();
+      return;
+    }
+    open.set(source, count + 1);
+    socket.once("close", () => {
+      const left = (open.get(source) ?? 1) - 1;
+      if (left === 0) open.delete(source);
+      else open.set(source, left);
+    });
+  });
 }
 
 /**

@@ -88,7 +88,7 @@ const forwardedFor = (header: string): readonly string[] =>
 const ELEMENT = /(?:"[^"]*"|[^,"])+/g;
 
 /** Without port, brackets and zone; an IPv4 address that is mapped into IPv6 is the IPv4 one. */
-function plainAddress(text: string): string | null {
+export function plainAddress(text: string): string | null {
   const bare =
     /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
   const address = bare.replace(/%.*$/, "").toLowerCase();

@@ -10,11 +10,17 @@ import {
 import { createServer as createTlsServer } from "node:https";
 import { getRequestListener, type Http2Bindings, type HttpBindings } from "@hono/node-server";
 import type { Clock } from "@mayfly/spec";
-import { boundConnections, boundPipelining, boundUnread } from "./bound-connections.ts";
+import {
+  boundConnections,
+  boundPipelining,
+  boundSources,
+  boundUnread,
+  type SourceBounds,
+} from "./bound-connections.ts";
 import { refuseFlood, type FloodPorts } from "./flood-refusals.ts";
 import { refuseEarly, unanswerable } from "./early-refusals.ts";
 
-export interface EdgeOptions extends FloodPorts {
+export interface EdgeOptions extends FloodPorts, SourceBounds {
   readonly fetch: (
     request: Request,
     bindings: HttpBindings | Http2Bindings,
@@ -64,6 +70,7 @@ export function createEdgeServer(options: EdgeOptions): EdgeServer {
   const listener = boundPipelining(refuseFlood(answered, options));
   const edge = tls === null ? plain(limits, listener) : encrypted(limits, tls, listener);
   boundConnections(edge.server, options.connectionsMax);
+  boundSources(edge.server, options);
   refuseEarly(edge.server, options);
   return edge;
 }
@@ -91,10 +98,15 @@ const CONTEXT = { minVersion: "TLSv1.2", secureOptions: constants.SSL_OP_NO_TICK
 const CLIENTS = { requestCert: true, rejectUnauthorized: false } as const;
 
 function encrypted(limits: Limits, tls: TlsCertificate, listener: RequestListener): EdgeServer {
+  const { headersTimeout } = limits;
+  // A handshake comes before any header, and Node waits two minutes for one.
+  const patience = headersTimeout === undefined ? {} : { handshakeTimeout: headersTimeout };
   const server = createTlsServer(
-    { ...limits, ...ANSWERED_HERE, ...CLIENTS, ...CONTEXT, ...tls },
+    { ...limits, ...patience, ...ANSWERED_HERE, ...CLIENTS, ...CONTEXT, ...tls },
     listener,
   );
+  // Nobody who has not shaken hands can be told anything: a word for them would wait for ever.
+  server.prependListener("tlsClientError", (_error, socket) => socket.destroy());
   return {
     server,
     setCertificate: ({ cert, key }) => server.setSecureContext({ ...CONTEXT, cert, key }),

@@ -9,6 +9,7 @@ import {
   serveBench,
   statusOf,
 } from "../testing/served-bench.ts";
+import { testCertificate } from "../testing/test-certificate.ts";
 import { exchange, opened, tokenForm } from "../testing/token-form.ts";
 import { recentLook } from "@mayfly/composition";
 
@@ -63,6 +64,47 @@ describe("a stranger who sends more than is read", () => {
     for (const { socket } of connections) socket.destroy();
     await vi.waitFor(async () => expect(await served.connections()).toBe(0));
     expect(statusOf(await served.send(rawRequest("GET", "/healthz", [])))).toBe(200);
+  });
+});
+
+describe("a source", () => {
+  const FEW = 3;
+  it("gets no more connections than its share, and others get theirs", async () => {
+    await using served = await serveBench({ connectionsPerSourceMax: FEW });
+    const look = rawRequest("GET", "/healthz", []);
+    const held = await Promise.all(Array.from({ length: FEW }, () => served.connect()));
+    const oneMore = await served.connect();
+    oneMore.write(look);
+    expect(await oneMore.answered()).toBe("");
+    const other = await served.connect("127.0.0.2");
+    other.write(look);
+    expect(statusOf(await other.answered())).toBe(200);
+    const [first] = held;
+    first?.socket.destroy();
+    await vi.waitFor(async () => expect(statusOf(await served.send(look))).toBe(200));
+    for (const { socket } of [...held, other]) socket.destroy();
+  });
+  it("that is a proxy which is trusted has as many as there may be", async () => {
+    const proxies = [{ address: "127.0.0.1", family: "ipv4", prefix: 32 }] as const;
+    await using served = await serveBench({ connectionsPerSourceMax: FEW, proxies });
+    const held = await Promise.all(Array.from({ length: FEW + 1 }, () => served.connect()));
+    for (const connection of held) {
+      connection.write(rawRequest("GET", "/healthz", []));
+      expect(statusOf(await connection.answered())).toBe(200);
+      connection.socket.destroy();
+    }
+  });
+});
+
+describe("a connection that says nothing", () => {
+  it.each([
+    ["plain", {}],
+    ["before a TLS handshake", { tls: testCertificate() }],
+  ])("is cut: %s", async (_how, options) => {
+    await using served = await serveBench(options);
+    const silent = await served.connect();
+    await silent.answered();
+    await vi.waitFor(async () => expect(await served.connections()).toBe(0));
   });
 });
 

@@ -50,6 +50,8 @@ export function createBareEdge(ports: BareEdgePorts, name: string): Server {
     random: ports.random,
     issuer: ISSUER,
     connectionsMax: 2000,
+    connectionsPerSourceMax: 1500,
+    isFromProxy: () => false,
     limits: {},
     unreadMsMax: 60_000,
     clock: ports.clock,

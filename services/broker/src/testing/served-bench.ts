@@ -1,14 +1,16 @@
 import { once } from "node:events";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { seededRandom } from "@mayfly/testkit";
-import { createEdgeServer } from "../http/edge-server.ts";
+import { createFromProxy, type AddressRange } from "../http/client-address.ts";
+import { createEdgeServer, type TlsCertificate } from "../http/edge-server.ts";
 import { unmetered } from "../http/request-meter.ts";
 import { createBrokerBench, type BenchOptions, type BrokerBench } from "./broker-bench.ts";
 
 /** The bench behind a real HTTP server, and raw connections to it. */
 export interface ServedBench extends AsyncDisposable {
   readonly bench: BrokerBench;
-  connect(): Promise<RawConnection>;
+  /** From 127.0.0.1, or another address of this machine. */
+  connect(from?: string): Promise<RawConnection>;
   /** Sends bytes and reads until the server closes, or an answer is whole. */
   send(...chunks: readonly (string | Uint8Array)[]): Promise<string>;
   /** How many connections the server holds. */
@@ -28,7 +30,16 @@ export interface RawConnection {
 const REQUEST_MS_MAX = 1000;
 export const CONNECTIONS_MAX = 20;
 
-export async function serveBench(options: BenchOptions = {}): Promise<ServedBench> {
+export interface ServedOptions extends BenchOptions {
+  /** Default: as many as there may be in all. */
+  readonly connectionsPerSourceMax?: number;
+  /** Whose connections are not counted. Default: nobody's. */
+  readonly proxies?: readonly AddressRange[];
+  /** Default: plain HTTP. */
+  readonly tls?: TlsCertificate;
+}
+
+export async function serveBench(options: ServedOptions = {}): Promise<ServedBench> {
   const bench = await createBrokerBench(options);
   const { server } = createEdgeServer({
     fetch: bench.app.fetch,
@@ -42,6 +53,8 @@ export async function serveBench(options: BenchOptions = {}): Promise<ServedBenc
     meter: unmetered,
     isStopping: () => false,
     connectionsMax: CONNECTIONS_MAX,
+    connectionsPerSourceMax: options.connectionsPerSourceMax ?? CONNECTIONS_MAX,
+    isFromProxy: createFromProxy({ trustedProxies: options.proxies ?? [] }),
     limits: {
       headersTimeout: REQUEST_MS_MAX,
       requestTimeout: REQUEST_MS_MAX,
@@ -50,13 +63,14 @@ export async function serveBench(options: BenchOptions = {}): Promise<ServedBenc
     },
     unreadMsMax: REQUEST_MS_MAX,
     clock: bench.clock,
-    tls: null,
+    tls: options.tls ?? null,
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  const open = async (): Promise<RawConnection> => {
-    const socket = connect({ port, host: "127.0.0.1" });
+  const open = async (from?: string): Promise<RawConnection> => {
+    const own = from === undefined ? {} : { localAddress: from };
+    const socket = connect({ port, host: "127.0.0.1", ...own });
     await once(socket, "connect");
     return rawConnection(socket);
   };

@@ -24,6 +24,8 @@ export const createTestEdge = (
     meter: unmetered,
     isStopping: () => false,
     connectionsMax: 10,
+    connectionsPerSourceMax: 10,
+    isFromProxy: () => false,
     limits: {},
     unreadMsMax: TEST_UNREAD_MS_MAX,
     clock,
