@@ -1,8 +1,12 @@
-import { deepStrictEqual } from "node:assert";
+import { deepStrictEqual, strictEqual } from "node:assert";
 import { createFakeClock, createTestX509Authority } from "@mayfly/testkit";
 import { Refusal } from "../../packages/identity/src/refusal.ts";
-import { parseCertificate } from "../../packages/identity/src/x509/certificate.ts";
+import {
+  decodeCertificate,
+  parseCertificate,
+} from "../../packages/identity/src/x509/certificate.ts";
 import { checkLeaf } from "../../packages/identity/src/x509/check-leaf.ts";
+import { parsePresentedChain } from "../../packages/identity/src/x509/presented-chain.ts";
 import { damagedText } from "./damaged-text.ts";
 import { throwingParser, type FuzzedParser } from "./fuzzed-parser.ts";
 
@@ -25,8 +29,12 @@ export function certificateParser(): FuzzedParser {
       [...leaves, authority.der].map((der) => Buffer.from(der).toString("latin1")),
     ),
     parse: (text) => {
-      const certificate = parseCertificate(bytesOf(text));
-      return { certificate, id: checkLeaf(certificate, "client") };
+      const chain = parsePresentedChain([bytesOf(text)]);
+      const certificate = decodeCertificate(chain.leaf.x509);
+      const id = checkLeaf(certificate, "client");
+      // Whose bundle is looked at, by OpenSSL's text, is that of the id that is decoded after it.
+      strictEqual(chain.claimedTrustDomain, id.trustDomain);
+      return { certificate, id };
     },
     isOwn: (error) => error instanceof Refusal,
     again: ({ certificate, id }, text) => {

@@ -1,7 +1,14 @@
 import { deepStrictEqual, strictEqual } from "node:assert";
 import fc from "fast-check";
 import { BrokerError } from "@mayfly/spec";
-import { asBundleKey, createTestSigningKey, signCompact, vendorClaims } from "@mayfly/testkit";
+import {
+  asBundleKey,
+  createFakeClock,
+  createTestSigningKey,
+  createTestX509Authority,
+  signCompact,
+  vendorClaims,
+} from "@mayfly/testkit";
 import { OIDC_ALGORITHMS, SVID_ALGORITHMS } from "../../packages/identity/src/algorithms.ts";
 import { checkHeader } from "../../packages/identity/src/check-header.ts";
 import { parseCompactJwt, parseJsonObject } from "../../packages/identity/src/parse-compact-jwt.ts";
@@ -15,6 +22,7 @@ import { certificateParser } from "./certificate-parser.ts";
 import { damagedText } from "./damaged-text.ts";
 import { dpopProofParser } from "./dpop-proof-parser.ts";
 import { throwingParser, type FuzzedParser } from "./fuzzed-parser.ts";
+import { headerParsers } from "./header-parsers.ts";
 
 const isRefusal = (error: unknown): boolean => error instanceof Refusal;
 const isBrokerError = (error: unknown): boolean => BrokerError.is(error);
@@ -124,9 +132,12 @@ const JWKS = {
   oidc: (["ES256", "RS256", "EdDSA", "ES512"] as const).map(
     (algorithm, n) => createTestSigningKey(`k${n}`, algorithm).publicJwk,
   ),
-  spiffe: (["ES384", "RS256"] as const).map((algorithm, n) =>
-    asBundleKey(createTestSigningKey(`k${n}`, algorithm)),
-  ),
+  spiffe: [
+    ...(["ES384", "RS256"] as const).map((algorithm, n) =>
+      asBundleKey(createTestSigningKey(`k${n}`, algorithm)),
+    ),
+    createTestX509Authority({ clock: createFakeClock() }).bundleKey(),
+  ],
 };
 function jwkSet(name: string, rules: JwkSetRules): FuzzedParser {
   const keys = JWKS[rules.profile];
@@ -135,6 +146,7 @@ function jwkSet(name: string, rules: JwkSetRules): FuzzedParser {
     inputs: damagedText([
       ...keys.map((jwk) => JSON.stringify({ keys: [jwk], spiffe_sequence: 1 })),
       JSON.stringify({ keys: keys.slice(0, 2) }),
+      JSON.stringify({ keys }),
       JSON.stringify({ keys: [{ kty: "oct", k: "AA" }, null, [], "x"] }),
     ]),
     parse: (text) => parseJwkSet(JSON.parse(text) as unknown, rules),
@@ -148,7 +160,16 @@ function jwkSet(name: string, rules: JwkSetRules): FuzzedParser {
         ...(algorithms.length === 1 ? { alg: algorithms[0] } : {}),
         use,
       }));
-      const again = parseJwkSet({ keys: anew }, rules);
+      const authorities = accepted.authorities.map(({ x509, publicKey }) => ({
+        ...publicKey.export({ format: "jwk" }),
+        use: "x509-svid",
+        x5c: [x509.raw.toString("base64")],
+      }));
+      const again = parseJwkSet({ keys: [...anew, ...authorities] }, rules);
+      deepStrictEqual(
+        again.authorities.map(({ x509 }) => x509.raw),
+        accepted.authorities.map(({ x509 }) => x509.raw),
+      );
       deepStrictEqual(
         again.keys.map(({ kid, algorithms }) => ({ kid, algorithms })),
         accepted.keys.map(({ kid, algorithms }) => ({ kid, algorithms })),
@@ -227,4 +248,5 @@ export const PARSERS: readonly FuzzedParser[] = [
   descriptor,
   certificateParser(),
   dpopProofParser(),
+  ...headerParsers(),
 ];

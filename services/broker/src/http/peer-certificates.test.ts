@@ -164,6 +164,7 @@ describe("the certificates that a proxy tells of", () => {
     ["as a list", [`Client-Cert: ${leaf}, ${leaf}`]],
     ["without colons", [`Client-Cert: ${leaf.slice(1, -1)}`]],
     ["as another alphabet", [`Client-Cert: :-_-_:`]],
+    ["cut short", [`Client-Cert: :${leaf.slice(1, 6)}=:`]],
     ["with parameters", [`Client-Cert: ${leaf};a=1`]],
     ["empty", ["Client-Cert: "]],
     ["with a chain that is none", [`Client-Cert: ${leaf}`, "Client-Cert-Chain: :a:, b"]],

@@ -83,8 +83,10 @@ function fromHeaders({ headersDistinct }: CertifiedRequest): CertificateChain | 
 
 function bytesOf(value: string, header: string): Uint8Array {
   const [, base64] = BYTE_SEQUENCE.exec(value.trim()) ?? [];
-  if (base64 === undefined) throw unreadable(header);
-  return Buffer.from(base64, "base64");
+  const bytes = Buffer.from(base64 ?? "", "base64");
+  // Half a byte, or bits that say nothing: what was written was something else.
+  if (base64 === undefined || bytes.toString("base64") !== base64) throw unreadable(header);
+  return bytes;
 }
 
 const unreadable = (header: string): BrokerError =>
