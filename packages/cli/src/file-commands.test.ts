@@ -204,6 +204,35 @@ test("role put and trust put send what the routes take", async () => {
   });
 });
 
+test("policy check warns of a star that crosses segments, and is no failure for it", async () => {
+  const wide = PERMIT.replace(/;\s*$/, "").concat(
+    '\nwhen { principal.subject like "spiffe://acme.test/ns/*/sa" };\n',
+  );
+  await write({ "wide.cedar": wide });
+  const { code, err } = await run("policy check DIR/wide.cedar");
+  expect(code).toBe(0);
+  expect(err).toMatch(/^! .*wide\.cedar:1 {2}\S+: principal\.subject like "spiffe:/);
+  expect(err).toContain("principal.spiffe_path.containsAll(");
+  const json = await run("policy check DIR/wide.cedar --json");
+  expect(JSON.parse(json.out)).toMatchObject({ ok: true, warnings: [{ line: 1 }] });
+});
+
+test("policy activate tells what the broker warns of, asked or not", async () => {
+  await write({ "p/a.cedar": PERMIT });
+  broker.answers.set("GET /v1/policies", {
+    body: { digest: null, sources: [], activated_at: null },
+  });
+  const warning = { source: "a.cedar", policy: "a", message: "a star crosses", line: 3 };
+  const planned = { kind: "policies", name: "policies", result: "created", changes: [] };
+  broker.answers.set("POST /v1/plan", {
+    body: { objects: [{ ...planned, tag: null, error: null, warnings: [warning] }] },
+  });
+  broker.answers.set("PUT /v1/policies", { body: { result: "created", digest: "0".repeat(64) } });
+  const { code, err } = await run("policy activate DIR/p --yes");
+  expect(code, err).toBe(0);
+  expect(err).toContain("a.cedar: WARNING: line 3, a: a star crosses\n");
+});
+
 test("policy activate shows what comes and goes, and asks", async () => {
   await write({ "p/sub/new.cedar": PERMIT });
   broker.answers.set("GET /v1/policies", {

@@ -92,7 +92,7 @@ describe("with --json", () => {
     }).toEqual({
       apply: ["dry_run", "objects", "policy_tests", "summary"],
       doctor: ["check", "result", "severity", "text", "why", "todo"],
-      "policy check": ["ok", "digest", "policies"],
+      "policy check": ["ok", "digest", "policies", "warnings"],
       error: ["code", "detail", "where", "title", "todo", "trace", "exit"],
     });
   });

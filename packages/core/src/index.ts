@@ -28,7 +28,7 @@ export type {
   DescribedBackend,
 } from "./register/backends.ts";
 export type { BackendPlan, BackendPlanRequest, Planned } from "./register/plan-backend.ts";
-export type { PoliciesActivated } from "./register/policies.ts";
+export { policyProblemJson, type PoliciesActivated } from "./register/policies.ts";
 export { ROLE_MEMBERS_SCHEMA, type RolePut } from "./register/roles.ts";
 export { tagOfAttribute } from "./register/example-policy.ts";
 export {

@@ -3,6 +3,7 @@ import { InvalidInput, workloadName, type AccessRequest, type Workload } from "@
 import { grantLines } from "./grant-lines.ts";
 import { REQUEST_LIMITS } from "./limits.ts";
 import { MUTABLE_TAG_PREFIX } from "./schema.ts";
+import { spiffePlace } from "./spiffe-path.ts";
 
 /** A request in Cedar's terms, as `schema.ts` declares them. */
 export interface CedarRequest {
@@ -21,8 +22,10 @@ export interface CredentialRequest extends CedarRequest {
 
 interface WorkloadEntity {
   readonly uid: TypeAndId;
-  readonly attrs: Record<"issuer" | "subject" | "kind" | "trust_root", string>;
-  readonly parents: [];
+  readonly attrs: Record<"issuer" | "subject" | "kind" | "trust_root", string> & {
+    spiffe_path: string[];
+  };
+  readonly parents: TypeAndId[];
   readonly tags: Record<string, string>;
 }
 
@@ -83,17 +86,21 @@ export const principalOf = (workload: Workload): TypeAndId => ({
   id: text(workloadName(workload), "workload's name"),
 });
 
-export const workloadEntity = (workload: Workload): WorkloadEntity => ({
-  uid: principalOf(workload),
-  attrs: {
-    issuer: text(workload.issuer, "issuer"),
-    subject: text(workload.subject, "subject"),
-    kind: workload.kind,
-    trust_root: text(workload.trustRoot, "trust root"),
-  },
-  parents: [],
-  tags: tagsOf(workload),
-});
+export function workloadEntity(workload: Workload): WorkloadEntity {
+  const { parents, lines } = spiffePlace(workload);
+  return {
+    uid: principalOf(workload),
+    attrs: {
+      issuer: text(workload.issuer, "issuer"),
+      subject: text(workload.subject, "subject"),
+      kind: workload.kind,
+      trust_root: text(workload.trustRoot, "trust root"),
+      spiffe_path: lines,
+    },
+    parents,
+    tags: tagsOf(workload),
+  };
+}
 
 function tagsOf(workload: Workload): Record<string, string> {
   const attributes = Object.entries(workload.attributes);

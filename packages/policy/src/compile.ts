@@ -19,11 +19,17 @@ import type { ParsedPolicy } from "./parsed-policy.ts";
 import { policySide } from "./policy-side.ts";
 import { presenceProblems } from "./presence-rule.ts";
 import { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
+import { segmentWarnings } from "./segment-warnings.ts";
 import { newlines, splitSource, type PolicyText } from "./split-source.ts";
 import { vocabularyProblems } from "./vocabulary-rule.ts";
 
 export type CompiledPolicies =
-  | { readonly ok: true; readonly engine: CedarPolicyEngine }
+  | {
+      readonly ok: true;
+      readonly engine: CedarPolicyEngine;
+      /** What may mean more than was meant; refuses nothing. */
+      readonly warnings: readonly PolicyProblem[];
+    }
   | { readonly ok: false; readonly problems: readonly PolicyProblem[] };
 
 export interface CedarPolicyCompiler extends PolicyCompiler {
@@ -37,12 +43,20 @@ function compile(sources: readonly PolicySource[]): CompiledPolicies {
   const admitted = admitPolicies(sources);
   if (!admitted.ok) return admitted;
   try {
-    return { ok: true, engine: createCedarPolicyEngine(admitted.policies) };
+    const { policies } = admitted;
+    return {
+      ok: true,
+      engine: createCedarPolicyEngine(policies),
+      warnings: policies.flatMap(warningsOf).slice(0, LIMITS.problems),
+    };
   } catch (error) {
     const message = `Cedar refused the policies: ${error instanceof Error ? error.message : ""}`;
     return refused([{ source: "", policyId: null, message, line: null }]);
   }
 }
+
+const warningsOf = ({ source, id, line, clauses }: ParsedPolicy): readonly PolicyProblem[] =>
+  segmentWarnings(clauses).map((message) => ({ source, policyId: id, message, line }));
 
 export type AdmittedPolicies =
   | { readonly ok: true; readonly policies: readonly ParsedPolicy[] }

@@ -21,9 +21,14 @@ export type Expression =
       readonly kind: "comparison";
       readonly operator: string;
       readonly operands: readonly Expression[];
+      /** Of `like` alone. */
+      readonly pattern?: LikePattern;
     }
   | { readonly kind: "record"; readonly operands: readonly Expression[] }
   | { readonly kind: "extension"; readonly name: string };
+
+/** Text, and null for each star. */
+export type LikePattern = readonly (string | null)[];
 
 /** The policy cannot be admitted; the message is for its author. */
 export class ShapeProblem extends Error {
@@ -95,7 +100,12 @@ export function parseExpression(json: unknown, depth = 0): Expression {
     case "isEmpty":
       return { kind: "comparison", operator, operands: [at("arg")] };
     case "like":
-      return { kind: "comparison", operator, operands: [at("left")] };
+      return {
+        kind: "comparison",
+        operator,
+        operands: [at("left")],
+        pattern: patternOf(member(body, "pattern")),
+      };
     case "is": {
       const within = isObject(body) && Object.hasOwn(body, "in") ? [at("in")] : [];
       return { kind: "comparison", operator, operands: [at("left"), ...within] };
@@ -107,6 +117,18 @@ export function parseExpression(json: unknown, depth = 0): Expression {
       if (Array.isArray(body)) return { kind: "extension", name: operator };
       throw new ShapeProblem(`The operator "${operator}" is not admitted in policies.`);
   }
+}
+
+/** `["Wildcard", {"Literal": "a"}]`; literals that stand side by side are one. */
+function patternOf(json: unknown): LikePattern {
+  if (!Array.isArray(json)) throw new ShapeProblem("Cedar's form of a pattern is no list.");
+  const elements: readonly unknown[] = json;
+  return elements.reduce<LikePattern>((pattern, element) => {
+    if (element === "Wildcard") return [...pattern, null];
+    const text = String(member(element, "Literal"));
+    const last = pattern.at(-1);
+    return typeof last === "string" ? [...pattern.slice(0, -1), last + text] : [...pattern, text];
+  }, []);
 }
 
 /** The direct parts of an expression. */

@@ -1,6 +1,7 @@
 import type { CredentialRequest } from "./cedar-request.ts";
 import { operandsOf, type Expression } from "./expression.ts";
 import type { ParsedPolicy } from "./parsed-policy.ts";
+import { SPIFFE_PATH } from "./spiffe-path.ts";
 
 /**
  * Which facts of a request some policies may read. Two requests that agree in those have the same
@@ -10,6 +11,8 @@ import type { ParsedPolicy } from "./parsed-policy.ts";
 export interface FactsRead {
   /** Who asks: in full, or only which of these ids it is, if any. */
   readonly principal: "any" | ReadonlySet<string>;
+  /** In which of these paths of SPIFFE IDs it is. */
+  readonly paths: ReadonlySet<string>;
   readonly tags: "any" | ReadonlySet<string>;
   /** Members of the context: `ttl_seconds`, `task.depth`. */
   readonly context: "any" | ReadonlySet<string>;
@@ -20,6 +23,7 @@ export function factsRead(policies: readonly ParsedPolicy[]): FactsRead {
   const reads: Reads = {
     whole: false,
     principal: new Set(),
+    paths: new Set(),
     anyPrincipal: false,
     tags: new Set(),
     anyTag: false,
@@ -30,13 +34,15 @@ export function factsRead(policies: readonly ParsedPolicy[]): FactsRead {
     const part = json.principal.op === "is" ? json.principal.in : json.principal;
     if (part !== undefined && "entity" in part) {
       const { entity } = part;
-      reads.principal.add("__entity" in entity ? entity.__entity.id : entity.id);
+      const { type, id } = "__entity" in entity ? entity.__entity : entity;
+      (type === SPIFFE_PATH ? reads.paths : reads.principal).add(id);
     }
     for (const { body } of clauses) note(body, reads);
   }
   const { whole } = reads;
   return {
     principal: whole || reads.anyPrincipal ? "any" : reads.principal,
+    paths: reads.paths,
     tags: whole || reads.anyTag ? "any" : reads.tags,
     context: whole || reads.anyContext ? "any" : reads.context,
   };
@@ -48,6 +54,7 @@ interface Reads {
   anyTag: boolean;
   anyContext: boolean;
   readonly principal: Set<string>;
+  readonly paths: Set<string>;
   readonly tags: Set<string>;
   readonly context: Set<string>;
 }
@@ -137,7 +144,8 @@ function pathOf(part: Expression): readonly string[] | null {
 export function readFacts(reads: FactsRead, facts: CredentialRequest): string {
   const { principal, action, resource, context } = facts;
   const [workload, role] = facts.entities;
-  const { subject, ...known } = workload.attrs;
+  // The path is of the id, which is read in full where the path is.
+  const { subject, spiffe_path: _, ...known } = workload.attrs;
   const who =
     reads.principal === "any"
       ? [principal.id, subject]
@@ -146,6 +154,9 @@ export function readFacts(reads: FactsRead, facts: CredentialRequest): string {
         : null;
   const { task, ...others } = context;
   const read: unknown[] = [action.id, resource.id, role.attrs, known, who];
+  if (reads.principal !== "any" && reads.paths.size > 0) {
+    read.push(workload.parents.filter(({ id }) => reads.paths.has(id)).map(({ id }) => id));
+  }
   if (reads.tags === "any") read.push(Object.entries(workload.tags).toSorted(byName));
   else for (const name of reads.tags) read.push(own(workload.tags, name));
   if (reads.context === "any") read.push(context);

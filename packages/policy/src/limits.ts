@@ -23,6 +23,7 @@ export const LIMITS = {
 export const REQUEST_LIMITS = {
   textLength: 4_096,
   attributes: 128,
+  segments: 64,
   targets: 256,
   actors: 64,
   grantLines: 4_096,

@@ -36,12 +36,19 @@ entity Role in [Backend] = {
 // A verified identity. Id: the SPIFFE ID, or "<issuer>#<subject>". Tags are the attributes that the
 // identity's token or certificate carried; what its holder could change bears the prefix
 // "mutable.".
-entity Workload = {
+entity Workload in [SpiffePath] = {
   "issuer": String,
   "subject": String,
   "kind": String,
   "trust_root": String,
+  // The segments of its SPIFFE ID by their places, and how many there are: "segments=2",
+  // "1=agent", "2=invoice-bot". Empty without one.
+  "spiffe_path": Set<String>,
 } tags String;
+
+// A trust domain or a path of SPIFFE IDs: "spiffe://acme.test", "spiffe://acme.test/agent". A
+// workload is in its own id's, and in all that lead there, by whole segments.
+entity SpiffePath;
 
 type Task = {
   "deadline_seconds": Long,
@@ -134,12 +141,14 @@ entity Lease in [Task, Role, Backend, Ledger] = {
 };
 
 // As for credentials.
-entity Workload = {
+entity Workload in [SpiffePath] = {
   "issuer": String,
   "subject": String,
   "kind": String,
   "trust_root": String,
+  "spiffe_path": Set<String>,
 } tags String;
+entity SpiffePath;
 
 action "administer";
 action "inspect", "manage", "stop" in ["administer"];

@@ -2,6 +2,7 @@ import type { EntityUidJson } from "@cedar-policy/cedar-wasm/nodejs";
 import type { CredentialRequest } from "./cedar-request.ts";
 import { factsRead, type FactsRead } from "./facts-read.ts";
 import type { ParsedPolicy } from "./parsed-policy.ts";
+import { SPIFFE_PATH } from "./spiffe-path.ts";
 import {
   PREPARED_POLICIES_MAX,
   PREPARED_SETS_MAX,
@@ -134,14 +135,15 @@ function actionsOf(action: ParsedPolicy["json"]["action"]): ReadonlySet<string> 
 }
 
 /**
- * The entity that `==` or `in` names. `in` holds of an entity itself and of what it is in: a
- * workload is in nothing, a role in its backend alone (`cedar-request.ts`). Everything else leaves
- * the policy in every slice.
+ * The entity that `==` or `in` names. `in` holds of an entity itself and of what it is in: a role in
+ * its backend alone, a workload in paths of SPIFFE IDs (`cedar-request.ts`). One that names a path,
+ * and everything else, leaves the policy in every slice.
  */
 function entityIn(part: ParsedPolicy["json"]["principal" | "resource"]): string | null {
   const within = part.op === "is" ? part.in : part;
   if (within === undefined || !("entity" in within)) return null;
-  return inWords(uidOf(within.entity));
+  const uid = uidOf(within.entity);
+  return uid.type === SPIFFE_PATH ? null : inWords(uid);
 }
 
 const uidOf = (entity: EntityUidJson): { readonly type: string; readonly id: string } =>

@@ -3,12 +3,14 @@ import {
   parseId,
   parseResourceServerName,
   parseRoleName,
+  parseSpiffeId,
   parseTrustRootName,
 } from "@mayfly/spec";
 import type { Expression } from "./expression.ts";
 import { everyPart } from "./expression.ts";
 import type { ParsedClause } from "./parsed-policy.ts";
 import { CLOSED_ATTRIBUTES } from "./schema.ts";
+import { isSpiffeLine } from "./spiffe-path.ts";
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null;
@@ -78,6 +80,11 @@ const ID_FORMS: Readonly<Record<string, IdForm>> = {
     example: "as in reports-api",
     parse: parseResourceServerName,
   },
+  SpiffePath: {
+    what: "path of SPIFFE IDs",
+    example: "as in spiffe://acme.test/ns/payments, without a star or a slash at its end",
+    parse: requireSpiffeId,
+  },
   Task: { what: "task", example: "as in task_0199…", parse: (id, at) => parseId("task", id, at) },
   Lease: {
     what: "lease",
@@ -85,6 +92,10 @@ const ID_FORMS: Readonly<Record<string, IdForm>> = {
     parse: (id, at) => parseId("lease", id, at),
   },
 };
+
+function requireSpiffeId(text: string): void {
+  if (parseSpiffeId(text) === null) throw new Error("no SPIFFE ID");
+}
 
 function idProblem({ type, id }: EntityName): string | null {
   const shown = `${type}::${JSON.stringify(id)}`;
@@ -117,15 +128,28 @@ function wordProblem(part: Expression): string | null {
   const paths = part.operands.map(pathOf);
   const path = paths.find((candidate) => candidate !== null && candidate in CLOSED_ATTRIBUTES);
   const words = path === undefined || path === null ? undefined : CLOSED_ATTRIBUTES[path];
-  if (words === undefined) return null;
   const literals = part.operands.flatMap((operand) =>
     operand.kind === "set" ? operand.operands : [operand],
   );
+  if (paths.includes("principal.spiffe_path")) return lineProblem(literals);
+  if (words === undefined) return null;
   for (const literal of literals) {
     if (literal.kind !== "value" || typeof literal.value !== "string") continue;
     if (!words.includes(literal.value)) {
       return `${path} is never ${JSON.stringify(literal.value)}: it is one of ${words.join(", ")}.`;
     }
+  }
+  return null;
+}
+
+function lineProblem(literals: readonly Expression[]): string | null {
+  for (const literal of literals) {
+    if (literal.kind !== "value" || typeof literal.value !== "string") continue;
+    if (isSpiffeLine(literal.value)) continue;
+    return (
+      `principal.spiffe_path never holds ${JSON.stringify(literal.value)}: write "2=payments" for ` +
+      'the second segment, and "segments=3" for how many there are.'
+    );
   }
   return null;
 }

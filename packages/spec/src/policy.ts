@@ -207,9 +207,12 @@ export interface PolicyCompiler {
    * Parses, validates against the schema and checks the shape rules (an `@id` on each policy,
    * unique; no condition under which a removed attribute could turn a deny into a permit).
    */
-  compile(
-    sources: readonly PolicySource[],
-  ):
-    | { readonly ok: true; readonly engine: PolicyEngine }
+  compile(sources: readonly PolicySource[]):
+    | {
+        readonly ok: true;
+        readonly engine: PolicyEngine;
+        /** What may mean more than was meant; refuses nothing. */
+        readonly warnings: readonly PolicyProblem[];
+      }
     | { readonly ok: false; readonly problems: readonly PolicyProblem[] };
 }

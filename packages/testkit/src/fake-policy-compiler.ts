@@ -24,7 +24,7 @@ export function createFakePolicyCompiler(): PolicyCompiler {
         }
       }
       const engine: PolicyEngine = createFakePolicyEngine(rules);
-      return { ok: true, engine };
+      return { ok: true, engine, warnings: [] };
     },
   };
 }

@@ -9,7 +9,13 @@ import type { Session } from "../session.ts";
 import { objectText, summaryText, type ReportedObject } from "./apply-report.ts";
 import { readDesired, refuseLiterals, resolveDesired } from "./desired-objects.ts";
 import { findApplyFiles } from "./find-apply-files.ts";
-import { planActivation, planObjects, preconditionOf, type PlannedPut } from "./plan-apply.ts";
+import {
+  planActivation,
+  planObjects,
+  preconditionOf,
+  type PlannedActivation,
+  type PlannedPut,
+} from "./plan-apply.ts";
 import { planPolicies, type PlannedPolicies, type PlannedSource } from "./plan-policies.ts";
 import { planPrune, registeredShapes, type PlannedDeletion } from "./plan-prune.ts";
 import { unknownNames } from "./unknown-names.ts";
@@ -108,25 +114,24 @@ function activePolicies(answer: unknown) {
   return { digest, sources: sources.map(({ name, text }): PolicySource => ({ name, text })) };
 }
 
-interface JudgedPolicies extends PlannedPolicies {
-  /** To be told before a yes. */
-  readonly warning: string | null;
-}
+interface JudgedPolicies extends PlannedPolicies, Pick<PlannedActivation, "warning" | "doubts"> {}
 
 /**
  * As the broker compiles and permits them; its words name the file. Other comments, or other files
  * of the same policies, change nothing, and would be seen as a change for ever.
  */
 async function asJudged(api: BrokerApi, planned: PlannedPolicies): Promise<JudgedPolicies> {
-  if (planned.activate === null) return { ...planned, warning: null };
-  const { changes, warning } = await planActivation(api, planned.activate);
-  if (changes) return { ...planned, warning };
+  if (planned.activate === null) return { ...planned, ...NO_DOUBTS };
+  const { changes, ...told } = await planActivation(api, planned.activate);
+  if (changes) return { ...planned, ...told };
   const sources = planned.sources.map((source) => ({
     ...source,
     action: source.action === "delete" ? ("keep" as const) : ("unchanged" as const),
   }));
-  return { ...planned, sources, activate: null, warning: null };
+  return { ...planned, sources, activate: null, ...NO_DOUBTS };
 }
+
+const NO_DOUBTS = { warning: null, doubts: new Map<string, readonly string[]>() };
 
 async function list<T>(
   api: Pick<BrokerApi, "get">,
@@ -184,6 +189,7 @@ function assemble(
     const notes = [
       source === firstShown ? policies.warning : null,
       shown === null ? null : (policies.names.get(name) ?? null),
+      ...(shown === null ? [] : (policies.doubts.get(name) ?? [])),
     ].filter((each) => each !== null);
     const note = notes.length === 0 ? null : notes.join(" ");
     return { ...NOTHING, kind: "policy", name, action, note, source: shown };

@@ -24,8 +24,18 @@ const plannedAnswer = z.object({
   /** Older brokers do not tell. */
   tag: z.string().nullable().optional(),
   error: z.record(z.string(), z.unknown()).nullable(),
-  /** Of policies; older brokers do not tell. */
+  /** Of policies, both; older brokers do not tell. */
   locks_out_caller: z.boolean().optional(),
+  warnings: z
+    .array(
+      z.object({
+        source: z.string(),
+        policy: z.string().nullable(),
+        message: z.string(),
+        line: z.number().nullable(),
+      }),
+    )
+    .optional(),
 });
 const planAnswer = z.object({ objects: z.array(plannedAnswer) });
 type PlannedAnswer = z.output<typeof plannedAnswer>;
@@ -103,6 +113,8 @@ export interface PlannedActivation {
   readonly changes: boolean;
   /** To be told before a yes: whoever says it could not take it back. */
   readonly warning: string | null;
+  /** What may mean more than was meant: a line each, by source. */
+  readonly doubts: ReadonlyMap<string, readonly string[]>;
 }
 
 /** Asks what activating these would do; throws why it would be refused. */
@@ -114,11 +126,22 @@ export async function planActivation(
   const { objects } = readAnswer(planAnswer, await api.send("POST", "/v1/plan", body));
   const [error] = objects.flatMap((each) => (each.error === null ? [] : [each.error]));
   if (error !== undefined) throw brokerError(error, api.url);
+  const doubts = Map.groupBy(
+    objects.flatMap(({ warnings }) => warnings ?? []),
+    ({ source: name }) => name,
+  );
   return {
     changes: objects.some(({ result }) => result !== "unchanged"),
     warning: objects.some((each) => each.locks_out_caller === true) ? LOCKS_OUT : null,
+    doubts: new Map([...doubts].map(([name, warnings]) => [name, warnings.map(doubtText)])),
   };
 }
+
+const doubtText = (warning: NonNullable<PlannedAnswer["warnings"]>[number]): string => {
+  const { policy, message, line } = warning;
+  const place = line === null ? "" : `line ${line}, `;
+  return `WARNING: ${place}${policy === null ? "" : `${policy}: `}${message}`;
+};
 
 const LOCKS_OUT =
   "WARNING: under these policies you may activate no others. Only another administrator, or the " +

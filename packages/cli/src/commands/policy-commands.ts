@@ -8,6 +8,7 @@ import {
 } from "../api/answers.ts";
 import { planActivation } from "../apply/plan-apply.ts";
 import { registeredSources } from "../files/policy-files.ts";
+import { cleanText } from "../render/clean-text.ts";
 import { factLines, factsOf } from "../render/fact-lines.ts";
 import { clockSecondsText } from "../render/time-text.ts";
 import type { Session } from "../session.ts";
@@ -61,7 +62,10 @@ function activateCommand(policy: Command, open: (command: Command) => Session): 
         ...sources.map(({ name }) => `${known.has(name) ? "~" : "+"} ${name}`),
         ...before.filter(({ name }) => !names.has(name)).map(({ name }) => `- ${name}`),
       ];
-      const { warning } = await planActivation(api, sources);
+      const { warning, doubts } = await planActivation(api, sources);
+      for (const [name, lines] of doubts) {
+        for (const line of lines) session.note(cleanText(`${name}: ${line}`));
+      }
       if (warning !== null) plan.push(warning);
       await session.confirm(plan, options.yes === true);
       // Whoever activates others meanwhile is not overruled.

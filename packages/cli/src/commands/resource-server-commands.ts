@@ -34,7 +34,7 @@ interface DeleteOptions extends PreconditionOptions {
 
 export const resourceServerCommands: CommandSet = (program, open) => {
   const servers = program.command(NOUN).description("servers that may introspect tokens");
-  lookCommands(servers, open);
+  listCommand(servers, open);
   createOption(
     ifMatchOption(
       servers.command("put").description("register resource servers, or change them, from files"),
@@ -58,6 +58,7 @@ export const resourceServerCommands: CommandSet = (program, open) => {
         else session.note(`${readAnswer(resultAnswer, answer).result}  ${NOUN} ${name}`);
       }
     });
+  showCommand(servers, open);
   switchCommands(servers, open, {
     noun: NOUN,
     argument: ARGUMENT,
@@ -88,7 +89,7 @@ function given(members: Readonly<Record<string, Json | undefined>>): JsonObject 
   );
 }
 
-function lookCommands(servers: Command, open: (command: Command) => Session): void {
+function listCommand(servers: Command, open: (command: Command) => Session): void {
   servers
     .command("list")
     .description("all resource servers")
@@ -114,6 +115,9 @@ function lookCommands(servers: Command, open: (command: Command) => Session): vo
       ];
       session.text(table(columns, all, session.paint));
     });
+}
+
+function showCommand(servers: Command, open: (command: Command) => Session): void {
   servers
     .command("show")
     .description("one resource server")

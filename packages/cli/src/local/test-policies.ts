@@ -36,8 +36,9 @@ export function testPolicies(
       paths.join(" "),
     );
   }
-  const engine = compilePolicies(session, files.sources);
-  if (engine === null) return;
+  const compiled = compilePolicies(session, files.sources);
+  if (compiled === null) return;
+  const { engine } = compiled;
   const all = tested.flatMap(({ tests }) => tests);
   const catalogue = testCatalogue([...files.roles, ...roles], files.backends, all);
   const judged = judgeTests(engine, tested, catalogue);

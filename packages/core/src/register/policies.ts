@@ -6,6 +6,7 @@ import {
   type JsonObject,
   type PolicyEngine,
   type PolicyId,
+  type PolicyProblem,
   type PolicySource,
   type Precondition,
   type Put,
@@ -19,6 +20,8 @@ export interface PoliciesActivated {
   readonly put: Put;
   readonly digest: string;
   readonly policyIds: readonly PolicyId[];
+  /** What of them may mean more than was meant; it refuses nothing. */
+  readonly warnings: readonly PolicyProblem[];
 }
 
 export interface PoliciesPlanned extends PoliciesActivated {
@@ -52,10 +55,11 @@ async function activate(
 ): Promise<PoliciesActivated> {
   const compiled = parts.ports.policyCompiler.compile(sources);
   if (!compiled.ok) throw notCompiled(compiled.problems);
-  const { digest, policyIds } = compiled.engine;
+  const { engine, warnings } = compiled;
+  const { digest, policyIds } = engine;
   const put = await parts.ports.catalog.activatePolicies({ digest, sources }, actor, terms);
   await parts.catalog.fresh();
-  return { put, digest, policyIds };
+  return { put, digest, policyIds, warnings };
 }
 
 /**
@@ -90,11 +94,12 @@ export async function planPolicies(
   await requireAuthorised(parts, by, [ACTIVATE]);
   const compiled = parts.ports.policyCompiler.compile(sources);
   if (!compiled.ok) throw notCompiled(compiled.problems);
-  const { digest, policyIds } = compiled.engine;
-  const locksOut = by.kind === "identity" && !permitsToActivate(compiled.engine, by);
+  const { engine, warnings } = compiled;
+  const { digest, policyIds } = engine;
+  const locksOut = by.kind === "identity" && !permitsToActivate(engine, by);
   const active = (await parts.catalog.fresh()).snapshot.policies;
   const put = active === null ? "created" : active.digest === digest ? "unchanged" : "updated";
-  return { put, digest, policyIds, locksOut };
+  return { put, digest, policyIds, warnings, locksOut };
 }
 
 const permitsToActivate = (engine: PolicyEngine, { workload }: IdentityAuthor): boolean =>
@@ -102,20 +107,18 @@ const permitsToActivate = (engine: PolicyEngine, { workload }: IdentityAuthor): 
     .map((resource) => engine.administer({ action: ACTIVATE.action, workload, resource }))
     .every(({ effect }) => effect === "permit");
 
-type Problems = Extract<
-  ReturnType<CoreParts["ports"]["policyCompiler"]["compile"]>,
-  { ok: false }
->["problems"];
+/** As the API answers it. */
+export const policyProblemJson = ({ source, policyId, message, line }: PolicyProblem) => ({
+  source,
+  policy: policyId,
+  message,
+  line,
+});
 
-function notCompiled(problems: Problems): BrokerError {
+function notCompiled(problems: readonly PolicyProblem[]): BrokerError {
   const [first] = problems;
   const place = first === undefined ? "" : `${first.source}${lineOf(first.line)}: `;
-  const shown = problems.map(({ source, policyId, message, line }): JsonObject => ({
-    source,
-    policy: policyId,
-    message,
-    line,
-  }));
+  const shown = problems.map((problem): JsonObject => policyProblemJson(problem));
   return new BrokerError("config_invalid", `${place}${first?.message ?? "not acceptable"}`, {
     where: first?.source ?? "policies",
     public: { problems: shown },

@@ -294,4 +294,18 @@ describe("administration", () => {
       new Date(bench.clock.now()).toISOString(),
     );
   });
+
+  it("tells of a policy that may reach further than was meant, and activates it all the same", async () => {
+    const bench = await createBrokerBench();
+    const text = `@id("wide") permit (principal, action in Action::"credential", resource)
+      when { principal.subject like "spiffe://acme.test/agent*" };`;
+    const sources = [{ name: "a.cedar", text }];
+    const warnings = [
+      { source: "a.cedar", policy: "wide", line: 1, message: expect.any(String) as string },
+    ];
+    const plan = await bench.admin("POST", "/v1/plan", { policies: { sources } });
+    expect(at(plan, "objects", 0)).toMatchObject({ result: "updated", warnings });
+    const put = await bench.admin("PUT", "/v1/policies", { sources });
+    expect(put.body).toMatchObject({ result: "updated", warnings });
+  });
 });

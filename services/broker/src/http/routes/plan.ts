@@ -1,6 +1,6 @@
 import type { Hono } from "hono";
 import type { z } from "zod";
-import type { Author, Planned } from "@mayfly/core";
+import { policyProblemJson, type Author, type Planned } from "@mayfly/core";
 import { BrokerError, type JsonObject } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { authorOf } from "../author.ts";
@@ -54,12 +54,13 @@ async function policiesView(
 ): Promise<JsonObject> {
   const name = "policies";
   try {
-    const { put, digest, locksOut } = await ports.core.planPolicies(sources, by);
+    const { put, digest, locksOut, warnings } = await ports.core.planPolicies(sources, by);
     const before = (await ports.core.catalogView()).policies?.digest ?? null;
     const changes =
       put === "unchanged" ? [] : [{ path: "digest", from: before, to: digest, secret: false }];
     const planned = plannedView("policies", { name, put, changes, tag: before }, c, ports);
-    return { ...planned, locks_out_caller: locksOut };
+    const shown = warnings.map((warning): JsonObject => policyProblemJson(warning));
+    return { ...planned, warnings: shown, locks_out_caller: locksOut };
   } catch (error) {
     if (!BrokerError.is(error)) throw error;
     return plannedView("policies", { name, refused: error }, c, ports);

@@ -6,7 +6,7 @@ import { etagOf, preconditionOf } from "../precondition.ts";
 import { readJson, readQuery } from "../read-json.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import { policiesSchema, policyHistoryQuery, rollBackSchema } from "../schemas/administration.ts";
-import { activationView, policiesView } from "../views/administration-views.ts";
+import { activationView, policiesPutView, policiesView } from "../views/administration-views.ts";
 
 function digestParam(c: HttpContext): string {
   const digest = c.req.param("digest") ?? "";
@@ -25,9 +25,9 @@ export function policyRoutes(app: Hono<Env>, ports: AppPorts): void {
     const by = await authorOf(c, ports);
     const precondition = preconditionOf(c);
     const { sources } = await readJson(c, policiesSchema);
-    const { put, digest } = await core.activatePolicies(sources, by, precondition);
-    c.header("ETag", etagOf(digest));
-    return c.json({ result: put, digest });
+    const activated = await core.activatePolicies(sources, by, precondition);
+    c.header("ETag", etagOf(activated.digest));
+    return c.json(policiesPutView(activated));
   });
   app.get("/v1/policies/history", async (c) => {
     const by = await authorOf(c, ports);
@@ -38,9 +38,9 @@ export function policyRoutes(app: Hono<Env>, ports: AppPorts): void {
     const by = await authorOf(c, ports);
     const precondition = preconditionOf(c);
     const { digest: earlier } = await readJson(c, rollBackSchema);
-    const { put, digest } = await core.rollBackPolicies(earlier, by, precondition);
-    c.header("ETag", etagOf(digest));
-    return c.json({ result: put, digest });
+    const activated = await core.rollBackPolicies(earlier, by, precondition);
+    c.header("ETag", etagOf(activated.digest));
+    return c.json(policiesPutView(activated));
   });
   app.get("/v1/policies/:digest", async (c) => {
     const by = await authorOf(c, ports);

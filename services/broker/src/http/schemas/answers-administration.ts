@@ -136,7 +136,19 @@ export const activationAnswer = z.strictObject({
   decision: idShape("decision").nullable(),
 });
 export const policyHistoryAnswer = namedList(activationAnswer);
-export const policiesPutAnswer = z.strictObject({ result: putAnswer, digest: z.string() });
+const policyWarning = z
+  .strictObject({
+    source: z.string(),
+    policy: z.string().nullable(),
+    message: z.string(),
+    line: z.number().nullable(),
+  })
+  .meta({ description: "A policy that may mean more than was meant; it refuses nothing." });
+export const policiesPutAnswer = z.strictObject({
+  result: putAnswer,
+  digest: z.string(),
+  warnings: z.array(policyWarning),
+});
 
 export const explanationAnswer = z
   .strictObject({
@@ -185,6 +197,7 @@ export const planAnswer = z.strictObject({
         .nullable()
         .meta({ description: "The ETag of what it was compared with. Null: it is not there." }),
       error: problemSchema.nullable(),
+      warnings: z.array(policyWarning).optional().meta({ description: "Of policies." }),
       locks_out_caller: z.boolean().optional().meta({
         description: "Of policies: under them the caller could not activate policies any more.",
       }),

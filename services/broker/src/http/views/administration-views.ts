@@ -1,6 +1,8 @@
 import {
+  policyProblemJson,
   tagOfAttribute,
   type DescribedBackend,
+  type PoliciesActivated,
   type RoleTest,
   type TrustRootPreview,
 } from "@mayfly/core";
@@ -19,6 +21,7 @@ import type {
   checkAnswer,
   lastCheckAnswer,
   policiesAnswer,
+  policiesPutAnswer,
   roleAnswer,
   sampleAnswer,
   trustAnswer,
@@ -130,6 +133,16 @@ export const policiesView = (bundle: PolicyBundle | null): View<typeof policiesA
   digest: bundle?.digest ?? null,
   sources: (bundle?.sources ?? []).map(({ name, text }) => ({ name, text })),
   activated_at: bundle === null ? null : instantText(bundle.activatedAt),
+});
+
+export const policiesPutView = ({
+  put,
+  digest,
+  warnings,
+}: PoliciesActivated): View<typeof policiesPutAnswer> => ({
+  result: put,
+  digest,
+  warnings: warnings.map(policyProblemJson),
 });
 
 export const activationView = (one: PolicyActivation): View<typeof activationAnswer> => ({
