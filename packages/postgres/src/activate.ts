@@ -70,7 +70,8 @@ async function activateBatch(
   const judged = batch.map((request) => ({ request, ...judge(held, request, mode) }));
   const written = judged.filter((each) => each.kind === "active" || each.kind === "withheld");
   if (written.length > 0) {
-    await commitWith([updateLeases(sql, written), insertEvents(sql, written.map(eventOf))]);
+    const told = insertEvents(sql, written.map(eventOf));
+    await commitWith([sql`WITH told AS (${told}) ${updateLeases(sql, written)}`]);
   }
   return judged.map(outcomeOf);
 }

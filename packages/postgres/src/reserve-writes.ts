@@ -129,26 +129,39 @@ export async function commitReservations(
   sweepIntervalSeconds: number,
 ): Promise<readonly TaskRow[]> {
   const outage = outageSoFar(sql, sweepIntervalSeconds);
-  const opened = accepted.filter((each) => each.reservation.task.kind === "open");
   const proven = accepted.filter(
     ({ reservation: { task } }) => task.kind === "existing" && task.identity !== null,
   );
-  const leases = accepted.filter((each) => each.reservation.leases.length > 0);
-  const decided = accepted.filter((each) => each.reservation.decisions.length > 0);
   const repeated = accepted.filter((each) => each.generation > 1);
   const drawn = accepted.filter((each) => each.reservation.task.kind === "existing");
-  const inserted = opened.length > 0 ? [insertTasks(sql, opened, outage)] : [];
+  const inserted = insertRows(sql, accepted, outage);
   const told = drawn.length > 0 ? [readDrawn(sql, drawn)] : [];
   await commitWith([
-    ...inserted,
     ...(proven.length > 0 ? [proveTasks(sql, proven, outage)] : []),
-    ...(decided.length > 0 ? [insertDecisions(sql, decided.flatMap(recordedDecisions))] : []),
-    ...(leases.length > 0 ? [insertLeases(sql, leases)] : []),
     ...(repeated.length > 0 ? [endEarlierGenerations(sql, repeated)] : []),
-    insertEvents(sql, accepted.flatMap(eventsOf)),
+    inserted,
     ...told,
   ]);
-  return (await Promise.all([...inserted, ...told])).flat();
+  return (await Promise.all([inserted, ...told])).flat();
+}
+
+/**
+ * All rows that are new, in one statement: each further one would have its own answer, for which
+ * the server and we take a turn each. Answers the tasks that were opened.
+ */
+function insertRows(sql: Transaction, accepted: readonly Accepted[], outage: Fragment) {
+  const opened = accepted.filter((each) => each.reservation.task.kind === "open");
+  const leases = accepted.filter((each) => each.reservation.leases.length > 0);
+  const decided = accepted.filter((each) => each.reservation.decisions.length > 0);
+  const parts: Fragment[] = [sql`told AS (${insertEvents(sql, accepted.flatMap(eventsOf))})`];
+  if (opened.length > 0) parts.push(sql`opened AS (${insertTasks(sql, opened, outage)})`);
+  if (decided.length > 0) {
+    parts.push(sql`decided AS (${insertDecisions(sql, decided.flatMap(recordedDecisions))})`);
+  }
+  if (leases.length > 0) parts.push(sql`reserved AS (${insertLeases(sql, leases)})`);
+  return sql<TaskRow[]>`
+    WITH ${parts.reduce((all, part) => sql`${all}, ${part}`)}
+    SELECT ${opened.length > 0 ? sql`* FROM opened` : sql`WHERE false`}`;
 }
 
 /** The tasks that were open before, as they are after all else was written. */
