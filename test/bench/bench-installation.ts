@@ -44,6 +44,8 @@ export interface BenchInstallationOptions {
   readonly settings?: Environment;
   /** Of the broker alone. */
   readonly broker?: Environment;
+  /** Of the worker alone. */
+  readonly worker?: Environment;
   readonly policies?: string;
   /**
    * `superuser`: the server's own, as the rivals have it. Default: Mayfly's, which has no more than
@@ -52,6 +54,8 @@ export interface BenchInstallationOptions {
   readonly administrator?: "least" | "superuser";
 }
 
+/** As infra/image/bin starts them. */
+export const SERVICE_NODE_OPTIONS = "--max-semi-space-size=64";
 const FIRST_SWEEP_MS_MAX = 60_000;
 /** Limits of how much may live are for people's mistakes; here a round makes 10⁵ leases. */
 const MANY = {
@@ -93,7 +97,8 @@ export async function startBenchInstallation(
   const ledger = connection(started, ledgerDatabase.url);
   const customer = connection(started, server.url("orders"));
   const environment = environmentOf(world, ledgerDatabase, keyFile, options.settings ?? {});
-  const worker = await startService("worker", environment("worker"), SOURCES);
+  const ofWorker = { ...environment("worker"), ...options.worker };
+  const worker = await startService("worker", ofWorker, SOURCES);
   started.defer(() => worker.kill());
   const own = { ...environment("broker"), ...options.broker };
   const broker = await startService("broker", own, SOURCES);
@@ -132,8 +137,7 @@ const environmentOf =
   (world: BenchWorld, ledger: LedgerDatabase, keyFile: string, own: Environment) =>
   (service: ServiceName): Environment => ({
     NODE_ENV: "production",
-    // As infra/image/bin starts them.
-    NODE_OPTIONS: "--max-semi-space-size=64",
+    NODE_OPTIONS: SERVICE_NODE_OPTIONS,
     MAYFLY_ISSUER: BENCH_ISSUER,
     MAYFLY_DATABASE_URL: service === "broker" ? ledger.brokerUrl : ledger.workerUrl,
     MAYFLY_SEALING_KEY_FILE: keyFile,

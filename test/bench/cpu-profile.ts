@@ -1,4 +1,5 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { Session } from "node:inspector/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
@@ -18,8 +19,8 @@ const profile = z.object({
 
 /** Where a process of Node's spends its time: the profile that it writes when it ends. */
 export interface CpuProfile extends AsyncDisposable {
-  /** For the process's environment. */
-  readonly environment: Readonly<Record<string, string>>;
+  /** For the process's environment, beside what other options of Node's it has. */
+  environment(options?: string): Readonly<Record<string, string>>;
   /** What follows counts, and what was before (a start, say) does not. */
   begin(): void;
   /** What follows does not count any more. */
@@ -32,7 +33,9 @@ export async function openCpuProfile(): Promise<CpuProfile> {
   const folder = await mkdtemp(join(tmpdir(), "mayfly-profile-"));
   const counted = { from: 0, to: Number.POSITIVE_INFINITY };
   return {
-    environment: { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${folder}` },
+    environment: (options = "") => ({
+      NODE_OPTIONS: `${options} --cpu-prof --cpu-prof-dir=${folder}`.trim(),
+    }),
     begin: () => {
       counted.from = monotonicMicroseconds();
     },
@@ -47,6 +50,24 @@ export async function openCpuProfile(): Promise<CpuProfile> {
     },
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
+}
+
+/** Where this process itself spends its time while it does `work`: lines as of {@link CpuProfile}. */
+export async function profileHere(
+  count: number,
+  work: () => Promise<unknown>,
+): Promise<readonly string[]> {
+  const session = new Session();
+  session.connect();
+  try {
+    await session.post("Profiler.enable");
+    await session.post("Profiler.start");
+    await work();
+    const { profile: taken } = await session.post("Profiler.stop");
+    return topOf(profile.parse(taken), count, { from: 0, to: Number.POSITIVE_INFINITY });
+  } finally {
+    session.disconnect();
+  }
 }
 
 const monotonicMicroseconds = (): number => Number(process.hrtime.bigint() / 1000n);

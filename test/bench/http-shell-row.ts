@@ -62,7 +62,7 @@ async function httpShell(world: BenchWorld): Promise<RowResult> {
 async function shellsProfile(world: BenchWorld): Promise<readonly string[]> {
   await using profile = await openCpuProfile();
   await (async () => {
-    await using server = await startHttpServer("mayfly", profile.environment);
+    await using server = await startHttpServer("mayfly", profile.environment());
     await drive(server, world.seconds);
   })();
   return await profile.top(FUNCTIONS);

@@ -4,8 +4,15 @@ import {
   startBenchInstallation,
   type BenchInstallation,
 } from "./bench-installation.ts";
-import type { BenchRow, FurtherTarget, RowResult, Target } from "./bench-row.ts";
+import {
+  reaches,
+  type BenchRow,
+  type FurtherTarget,
+  type RowResult,
+  type Target,
+} from "./bench-row.ts";
 import type { BenchWorld } from "./bench-world.ts";
+import { brokersProfile } from "./brokers-profile.ts";
 import { cpuMs } from "./cpu-time.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
@@ -13,6 +20,7 @@ import { findOpenBao, startOpenBao, type OpenBao } from "./openbao.ts";
 
 const SCRAM_ITERATIONS = 4096;
 const FAST: Target = { ratio: 8, is: "at_least" };
+const CPU_SHARE = 0.25;
 const LATENCY: Target = { ratio: 0.3, is: "at_most" };
 
 /** `scram`: both with 4096 rounds. `fast`: one round, and OpenBao without a password. */
@@ -113,6 +121,21 @@ function measureFast(world: BenchWorld, version: string): Promise<Beside> {
   return measured;
 }
 
+/** Of the fast mint at c=16, for who reads of a target that was missed; once in a run. */
+const profiles = new WeakMap<BenchWorld, Promise<readonly string[]>>();
+
+function fastProfile(world: BenchWorld): Promise<readonly string[]> {
+  const known = profiles.get(world);
+  if (known !== undefined) return known;
+  const options = { administrator: "superuser", backend: { scram_iterations: 1 } } as const;
+  const { seconds } = world;
+  const taken = brokersProfile(world, options, ({ api, trust }) =>
+    driveLoad({ url: api.url, trust, clients: 16, seconds, role: BENCH_ROLE, rateMax: 5000 }),
+  );
+  profiles.set(world, taken);
+  return taken;
+}
+
 const rateOf = (sides: readonly Side[]): string =>
   `${median(sides.map(({ load }) => load.perSecond)).toFixed(0)}/s, p50 ` +
   `${median(sides.map(({ load }) => load.latencyMs.p50)).toFixed(1)} ms, p99 ` +
@@ -152,14 +175,18 @@ export const BESIDE_OPENBAO: BenchRow = {
       { name: "fast mint, c=1, p50 against its SCRAM", ratio: latency, target: LATENCY },
     ];
     broken.push(...scram.alone.broken, ...scram.busy.broken, ...busy.broken, ...alone.broken);
-    return { ratio: scram.busy.ratio, spread: scram.busy.spread, facts, also, broken };
+    const { ratio, spread } = scram.busy;
+    if (also.some((one) => !reaches(one.target, one.ratio))) {
+      facts.push(...(await fastProfile(world)));
+    }
+    return { ratio, spread, facts, also, broken };
   },
 };
 
 export const CPU_OF_EXCHANGE: BenchRow = {
   name: "cpu",
   title: "CPU of one exchange, broker, worker and PostgreSQL, fast mint, against OpenBao's",
-  target: { ratio: 0.25, is: "at_most" },
+  target: { ratio: CPU_SHARE, is: "at_most" },
   run: async (world): Promise<RowResult | null> => {
     const version = await findOpenBao();
     if (version === null) return absent(world);
@@ -168,12 +195,15 @@ export const CPU_OF_EXCHANGE: BenchRow = {
     const ratios = ours.map(({ cpuMs: own }, round) => own / (theirs[round]?.cpuMs ?? Number.NaN));
     const median_ = (sides: readonly Side[]): string =>
       median(sides.map((side) => side.cpuMs)).toFixed(3);
+    const ratio = median(ratios);
+    const profile = ratio > CPU_SHARE ? await fastProfile(world) : [];
     return {
-      ratio: median(ratios),
+      ratio,
       spread: [Math.min(...ratios), Math.max(...ratios)],
       facts: [
         `Mayfly: ${median_(ours)} ms of CPU for each exchange (broker, worker and PostgreSQL)`,
         `OpenBao, role without password: ${median_(theirs)} ms (OpenBao and PostgreSQL)`,
+        ...profile,
       ],
       broken,
     };
