@@ -52,6 +52,15 @@
 --   CHECK (singleton)
 --   PRIMARY KEY (singleton)
 --   GRANT SELECT TO mayfly_broker
+-- TABLE mayfly.bundle_sequences owner mayfly_migrator
+--   trust_root text NOT NULL
+--   source_sha256 bytea NOT NULL
+--   sequence double precision
+--   seen_at timestamp with time zone NOT NULL DEFAULT now()
+--   CHECK ((octet_length(source_sha256) = 32))
+--   PRIMARY KEY (trust_root, source_sha256)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT UPDATE (seen_at, sequence) TO mayfly_broker
 -- TABLE mayfly.catalog_version owner mayfly_migrator
 --   singleton boolean NOT NULL DEFAULT true
 --   version bigint NOT NULL

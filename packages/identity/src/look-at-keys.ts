@@ -4,13 +4,20 @@ import { fetchOidcKeys, oidcKeysRules } from "./oidc-verifier.ts";
 import { parseJwkSet, type KeySet } from "./parse-jwk-set.ts";
 import { Refusal } from "./refusal.ts";
 import type { FetchedKeys } from "./remote-keys.ts";
-import { parseSpiffeConfig } from "./spiffe-config.ts";
-import { fetchSpiffeBundle, keysOfAgent, spiffeKeysRules } from "./spiffe-verifier.ts";
+import { parseSpiffeConfig, type SpiffeConfig } from "./spiffe-config.ts";
+import {
+  bundleSource,
+  fetchSpiffeBundle,
+  isRolledBack,
+  keysOfAgent,
+  olderBundle,
+  spiffeKeysRules,
+} from "./spiffe-verifier.ts";
 import type { VerifierParts } from "./verifier-parts.ts";
 
 type LookParts = Pick<
   VerifierParts,
-  "http" | "audience" | "workloadApi" | "log" | "authoritiesOf" | "skewSeconds"
+  "http" | "audience" | "workloadApi" | "log" | "authoritiesOf" | "skewSeconds" | "sequences"
 >;
 
 const CONFIGURATION = "configuration";
@@ -61,8 +68,22 @@ function lookAtSpiffe(
   return look(endpoint?.url ?? CONFIGURATION, async () =>
     endpoint === undefined
       ? parseJwkSet(bundle, spiffeKeysRules(config))
-      : (await fetchSpiffeBundle(config, endpoint, parts, context)).fetched,
+      : lookAtBundle(root, config, endpoint, parts, context),
   );
+}
+
+/** Says of an older bundle what verifying says of it, and notes nothing. */
+async function lookAtBundle(
+  { name }: TrustRoot,
+  config: SpiffeConfig,
+  endpoint: NonNullable<SpiffeConfig["bundle_endpoint"]>,
+  parts: LookParts,
+  context: CallContext,
+): Promise<FetchedKeys> {
+  const { fetched, sequence } = await fetchSpiffeBundle(config, endpoint, parts, context);
+  const newest = await parts.sequences.newest(bundleSource(name, config, endpoint));
+  if (sequence !== null && isRolledBack(sequence, newest)) throw olderBundle();
+  return fetched;
 }
 
 async function look(

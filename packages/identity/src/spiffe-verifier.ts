@@ -1,7 +1,8 @@
+import { createHash } from "node:crypto";
 import {
   durationSeconds,
+  type BundleSource,
   type CallContext,
-  type Log,
   type TrustRootName,
   matchesSpiffeId,
   parseSpiffeIdPattern,
@@ -135,13 +136,19 @@ function keySource(name: TrustRootName, config: SpiffeConfig, parts: VerifierPar
     return inlineKeys(parseJwkSet(config.bundle, spiffeKeysRules(config)));
   }
   const log = parts.log.child({ trustRoot: name });
-  let newestSequence: number | null = null;
+  const source = bundleSource(name, config, endpoint);
   return createRemoteKeys({
     fetch: async (context): Promise<FetchedKeys> => {
       const { fetched, sequence } = await fetchSpiffeBundle(config, endpoint, parts, context);
-      refuseRollback(sequence, newestSequence, log);
-      newestSequence = sequence ?? newestSequence;
-      return fetched;
+      if (sequence === null) return fetched;
+      // Durable before it counts: what trusts this bundle knows from then on that it was there.
+      const newest = await parts.sequences.note(source, sequence);
+      if (!isRolledBack(sequence, newest)) return fetched;
+      log.error("a trust domain served an older bundle than before; it is ignored", {
+        sequence,
+        newestSequence: newest,
+      });
+      throw olderBundle();
     },
     ageSecondsMin: AGE_SECONDS_MIN,
     ageSecondsDefault: REFRESH_SECONDS_DEFAULT,
@@ -206,15 +213,24 @@ function serverRules(
   };
 }
 
+export const bundleSource = (
+  trustRoot: TrustRootName,
+  config: Pick<SpiffeConfig, "trust_domain">,
+  { url }: Pick<BundleEndpoint, "url">,
+): BundleSource => ({
+  trustRoot,
+  sourceSha256: createHash("sha256").update(`${config.trust_domain} ${url}`).digest("hex"),
+});
+
 /** An older bundle could bring back a key that was taken out because it leaked. */
-function refuseRollback(sequence: number | null, newest: number | null, log: Log): void {
-  if (sequence === null || newest === null || sequence >= newest) return;
-  log.error("a trust domain served an older bundle than before; it is ignored", {
-    sequence,
-    newestSequence: newest,
-  });
-  throw new Refusal("keys_unavailable", "the bundle is older than one already seen");
-}
+export const isRolledBack = (sequence: number, newest: number | null): boolean =>
+  newest !== null && sequence < newest;
+
+export const olderBundle = (): Refusal =>
+  new Refusal(
+    "keys_unavailable",
+    "the bundle is older than one already seen: its spiffe_sequence went back",
+  );
 
 function numberIn(document: unknown, name: string): number | null {
   const value = isJsonMap(document) ? member(document, name) : undefined;

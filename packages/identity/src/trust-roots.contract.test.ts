@@ -20,6 +20,7 @@ import { createOidcVerifier } from "./oidc-verifier.ts";
 import { parseOidcConfig } from "./oidc-config.ts";
 import { createSpiffeVerifier } from "./spiffe-verifier.ts";
 import { parseSpiffeConfig } from "./spiffe-config.ts";
+import { createSeenSequences } from "./seen-sequences.ts";
 import { createTrustRoots, defaultTrustRootsSettings } from "./trust-roots.ts";
 import { createVerifiedTokens } from "./verified-tokens.ts";
 import { createKnownCertificates } from "./x509/known-certificates.ts";
@@ -162,6 +163,7 @@ function partsWith(http: ReturnType<typeof createOutboundHttp>) {
     http,
     authoritiesOf: () => null,
     workloadApi: null,
+    sequences: createSeenSequences(),
     audience: BROKER,
     skewSeconds: 60,
     known: createKnownCertificates(),

@@ -1,5 +1,6 @@
 import {
   unreachable,
+  type BundleSequences,
   type CallContext,
   type JsonObject,
   type Log,
@@ -21,6 +22,7 @@ import { parseOidcConfig } from "./oidc-config.ts";
 import { parsePresented, type Presented } from "./presented.ts";
 import { invalidIdentity, Refusal } from "./refusal.ts";
 import type { RootVerifier } from "./root-verifier.ts";
+import { createSeenSequences } from "./seen-sequences.ts";
 import { createSpiffeVerifier } from "./spiffe-verifier.ts";
 import { parseSpiffeConfig } from "./spiffe-config.ts";
 import type { VerifierParts } from "./verifier-parts.ts";
@@ -43,6 +45,8 @@ export interface TrustRootsOptions {
   readonly http: OutboundHttp;
   /** The SPIFFE agent beside this process. Default: none. */
   readonly workloadApi?: WorkloadApi | null;
+  /** Default: what this process has seen. */
+  readonly sequences?: BundleSequences;
   /** The broker's issuer: the audience that tokens must have. */
   readonly issuer: string;
   readonly settings: TrustRootsSettings;
@@ -73,6 +77,7 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
   const parts: VerifierParts = {
     http: options.http,
     workloadApi: options.workloadApi ?? null,
+    sequences: options.sequences ?? createSeenSequences(),
     authoritiesOf: (trustDomain) => {
       const verifiers = [...loaded.values()].map(({ verifier }) => verifier);
       const held = verifiers.map((each) => each.authoritiesOf(trustDomain));

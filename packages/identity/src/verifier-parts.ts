@@ -1,4 +1,4 @@
-import type { Log, OutboundHttp, TokenReviews, WorkloadApi } from "@mayfly/spec";
+import type { BundleSequences, Log, OutboundHttp, TokenReviews, WorkloadApi } from "@mayfly/spec";
 import { parseClaimPath, type ClaimPath } from "./claim-path.ts";
 import type {
   AttributeRule,
@@ -17,6 +17,8 @@ export interface VerifierParts {
   authoritiesOf(trustDomain: string): readonly Certificate[] | null;
   /** The SPIFFE agent beside this process; null where there is none. */
   readonly workloadApi: WorkloadApi | null;
+  /** What was ever seen of bundles that have a sequence. */
+  readonly sequences: BundleSequences;
   /** The broker's issuer: the audience, unless the configuration names another. */
   readonly audience: string;
   readonly skewSeconds: number;

@@ -11,6 +11,7 @@ import {
   type TrustRoot,
   type TrustRootName,
 } from "@mayfly/spec";
+import { forgetBundleSequences } from "./bundle-sequences.ts";
 import { changeCatalog, UNCHANGED } from "./catalog-change.ts";
 import { json, type Sql, type Statement } from "./sql.ts";
 
@@ -111,6 +112,7 @@ export async function deleteTrustRoot(
     if (current === null || current.deleted) throw noTrustRoot(name);
     await tx`
       UPDATE mayfly.trust_roots SET deleted_at = now(), updated_at = now() WHERE name = ${name}`;
+    await forgetBundleSequences(tx, name);
     const data = { name, before: current.revision };
     return { put: "updated", event: { kind: "trust.deleted", data } };
   });

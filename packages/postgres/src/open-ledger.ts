@@ -3,6 +3,7 @@ import {
   durationSeconds,
   type BackendId,
   type BackendKeyStores,
+  type BundleSequences,
   type Catalog,
   type Clock,
   type IssueLedger,
@@ -26,6 +27,7 @@ import { applyEnd } from "./apply-end.ts";
 import { readChecks, recordCheck } from "./backend-checks.ts";
 import { selectBootstrapTokenSha256 } from "./bootstrap-token.ts";
 import { countPolicyUse } from "./count-policy-use.ts";
+import { newestBundleSequence, noteBundleSequence } from "./bundle-sequences.ts";
 import { deleteBackend, putBackend, setBackendEnabled } from "./catalog-backends.ts";
 import { activatePolicies, readPolicyHistory, readPolicySources } from "./catalog-policies.ts";
 import { readBackendAt, readCatalog, readCatalogVersion } from "./catalog-reads.ts";
@@ -121,6 +123,7 @@ export interface Ledger {
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
   readonly proofUses: ProofUses;
+  readonly bundleSequences: BundleSequences;
   readonly sealed: SealedValues;
   /** Runs by itself with the sweep, at most once an hour; needs the worker's rights. */
   readonly upkeep: Upkeep;
@@ -203,6 +206,10 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     catalog: catalogOf(parts),
     signingKeys: signingKeyStore(parts),
     backendKeys: { of: (backendId) => backendKeyStore(parts, backendId) },
+    bundleSequences: {
+      note: (...seen) => withRetries(ports, () => noteBundleSequence(statements, ...seen)),
+      newest: (source) => withRetries(ports, () => newestBundleSequence(statements, source)),
+    },
     proofUses: {
       record: (use) => withRetries(ports, () => recordProofUse(statements, use)),
     },

@@ -2,6 +2,7 @@ export * from "./alarm-clock.ts";
 export * from "./backend-keys.ts";
 export * from "./backend.ts";
 export * from "./brand.ts";
+export * from "./bundle-sequences.ts";
 export * from "./catalog.ts";
 export * from "./context.ts";
 export * from "./errors.ts";

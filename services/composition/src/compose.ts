@@ -153,6 +153,7 @@ function partsOver(
     workloadApi,
     issuer: settings.issuer,
     settings: { ...defaultTrustRootsSettings, skewSeconds },
+    sequences: ledger.bundleSequences,
     reviews,
     log,
   });

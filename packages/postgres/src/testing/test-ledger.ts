@@ -78,6 +78,7 @@ export async function createTestLedger(
     signingKeys: broker.signingKeys,
     backendKeys: broker.backendKeys,
     proofUses: broker.proofUses,
+    bundleSequences: broker.bundleSequences,
     now: () => systemClock.now(),
     pass: (ms) => systemClock.sleep(ms),
     close,

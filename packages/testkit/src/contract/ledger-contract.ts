@@ -6,6 +6,7 @@ import { describeEnding } from "./ledger/ending.ts";
 import { describeIssuing } from "./ledger/issuing.ts";
 import { describeKeyStoring } from "./ledger/key-storing.ts";
 import { describeLogging } from "./ledger/logging.ts";
+import { describeNotingSequences } from "./ledger/noting-sequences.ts";
 import { describeProving } from "./ledger/proving.ts";
 import { describeQuerying } from "./ledger/querying.ts";
 import { describeRepeating } from "./ledger/repeating.ts";
@@ -29,6 +30,7 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     describeIssuing(ledgerOf);
     describeRepeating(ledgerOf);
     describeProving(ledgerOf);
+    describeNotingSequences(ledgerOf);
     describeEnding(ledgerOf);
     describeSweeping(ledgerOf);
     describeQuerying(ledgerOf);

@@ -303,6 +303,7 @@ function trustChanges(store: MemoryStore, registered: Registered, changed: Chang
         const current = live(registered.version, trustRoots, name, terms, "trust");
         if (current === null) throw notFound("trust root", name);
         gone(store, trustRoots, name, current);
+        store.bundleSequences.forget(name);
         changed("trust.deleted", actor, terms, { name, before: current.revision });
       }),
   };

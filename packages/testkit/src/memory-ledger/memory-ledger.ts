@@ -1,5 +1,6 @@
 import type {
   BackendKeyStores,
+  BundleSequences,
   Catalog,
   Clock,
   IssueLedger,
@@ -45,6 +46,7 @@ export interface MemoryLedger {
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
   readonly proofUses: ProofUses;
+  readonly bundleSequences: BundleSequences;
   readonly faults: MemoryLedgerFaults;
   /** What a test asserts on: looks past the faults, at once. */
   readonly inspect: {
@@ -78,6 +80,7 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
     signingKeys: createSigningKeys(store),
     backendKeys: createBackendKeyStores(store),
     proofUses: createProofUses(clock),
+    bundleSequences: store.bundleSequences,
     faults: store.gate,
     inspect: {
       leases: () => [...store.leases.values()].map((row) => leaseOf(store, row)),

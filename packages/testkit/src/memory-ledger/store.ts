@@ -26,6 +26,7 @@ import {
   type TaskId,
   type VerifiedIdentity,
 } from "@mayfly/spec";
+import { createBundleSequences, type MemoryBundleSequences } from "./bundle-sequences.ts";
 import { createFaultGate, type FaultGate } from "./faults.ts";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -86,6 +87,7 @@ export interface MemoryStore {
   readonly events: Mutable<LedgerEvent>[];
   readonly keys: Map<string, KeyRow>;
   readonly oneTime: Map<string, string>;
+  readonly bundleSequences: MemoryBundleSequences;
   readonly sweeps: Map<BackendId | null, InstantMs>;
   readonly selectorEnds: Map<SelectorEndId, SelectorEndRow>;
   /** Set by the catalog. */
@@ -108,6 +110,7 @@ export function createStore(clock: Clock): MemoryStore {
     events: [],
     keys: new Map(),
     oneTime: new Map(),
+    bundleSequences: createBundleSequences(),
     sweeps: new Map(),
     selectorEnds: new Map(),
     catalogVersion: () => 0,

@@ -25,6 +25,7 @@ export function observedLedger(ledger: Ledger, observing: Observing): Ledger {
     catalog: countedCatalog(timed("catalog", ledger.catalog), observing),
     signingKeys: timed("signing_keys", ledger.signingKeys),
     proofUses: timed("proof_uses", ledger.proofUses),
+    bundleSequences: timed("bundle_sequences", ledger.bundleSequences),
   };
 }
 

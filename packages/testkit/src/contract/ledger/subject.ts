@@ -1,5 +1,6 @@
 import type {
   BackendKeyStores,
+  BundleSequences,
   Catalog,
   InstantMs,
   IssueLedger,
@@ -26,6 +27,7 @@ export interface LedgerUnderTest {
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
   readonly proofUses: ProofUses;
+  readonly bundleSequences: BundleSequences;
   /** What the ledger's clock shows, to within some milliseconds. */
   now(): InstantMs;
   /** Lets `ms` pass by the ledger's clock: really, where that clock is real. */

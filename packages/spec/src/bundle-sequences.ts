@@ -1,0 +1,20 @@
+import type { TrustRootName } from "./ids.ts";
+
+/** Where a trust root's bundle comes from: another domain or address has a sequence of its own. */
+export interface BundleSource {
+  readonly trustRoot: TrustRootName;
+  /** Hex SHA-256 of trust domain and address. */
+  readonly sourceSha256: string;
+}
+
+/**
+ * The highest sequence that any broker ever saw of a bundle (SPIFFE Trust Domain and Bundle section
+ * 4.1.1), in the ledger: one that goes back is refused by each of them, and after a restart too.
+ * Forgotten when the trust root is deleted: what is registered then begins anew.
+ */
+export interface BundleSequences {
+  /** Notes one that was seen, and answers the highest, durably: this one, or a higher one. */
+  note(source: BundleSource, sequence: number): Promise<number>;
+  /** Without noting any; null: none was seen. */
+  newest(source: BundleSource): Promise<number | null>;
+}

@@ -1,0 +1,22 @@
+import type { BundleSequences, BundleSource, TrustRootName } from "@mayfly/spec";
+
+export interface MemoryBundleSequences extends BundleSequences {
+  forget(trustRoot: TrustRootName): void;
+}
+
+export function createBundleSequences(): MemoryBundleSequences {
+  const known = new Map<string, number>();
+  const keyOf = ({ trustRoot, sourceSha256 }: BundleSource): string =>
+    `${trustRoot} ${sourceSha256}`;
+  return {
+    note: async (source, sequence) => {
+      const newest = Math.max(sequence, known.get(keyOf(source)) ?? sequence);
+      known.set(keyOf(source), newest);
+      return newest;
+    },
+    newest: async (source) => known.get(keyOf(source)) ?? null,
+    forget: (trustRoot) => {
+      for (const key of known.keys()) if (key.startsWith(`${trustRoot} `)) known.delete(key);
+    },
+  };
+}
