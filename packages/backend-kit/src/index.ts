@@ -1,8 +1,16 @@
 /** What most backend types need beside the interface of `@mayfly/spec`. */
+export { LIMITS_SCHEMA } from "./limit-settings.ts";
 export { aroundCalls, type AroundCall, type BackendOperation } from "./around-calls.ts";
 export type { BreakerState } from "./breaker.ts";
 export { toJsonSchema } from "./json-schema.ts";
-export { LEASE_NAME_PATTERN, leaseName, readLeaseName } from "./lease-name.ts";
+export {
+  LEASE_NAME_PATTERN,
+  SHORT_LEASE_NAME_PATTERN,
+  leaseName,
+  readLeaseName,
+  readShortLeaseName,
+  shortLeaseName,
+} from "./lease-name.ts";
 export { parseStrict } from "./parse-strict.ts";
 export { plainObject } from "./plain-json.ts";
 export { notSent, refuseAborted, refusePast } from "./refuse-late.ts";

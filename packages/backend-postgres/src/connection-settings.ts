@@ -26,7 +26,10 @@ const port = serverPort().default(5432);
 const schema = z.strictObject({
   host: serverHost().describe("Where the primary listens; connect directly, not through a pooler."),
   port,
-  database: pgName().describe("The database that leases are for, and that agents are told."),
+  database: pgName().describe(
+    "The database that leases are for, and that agents are told; its objects are checked at " +
+      "registration.",
+  ),
   username: pgName().describe("The broker's own role; needs no superuser."),
   password: ownSecret(),
   tls: tlsMode(),
@@ -35,7 +38,10 @@ const schema = z.strictObject({
     .array(z.strictObject({ host: serverHost(), port }))
     .max(16)
     .default([])
-    .describe("Read replicas: sessions are cut there too, and the probe looks there."),
+    .describe(
+      "Read replicas that leases can reach: sessions are cut there too, and the probe looks there, " +
+        "so list them all.",
+    ),
   scram_iterations: z
     .int()
     .min(1)
@@ -61,8 +67,13 @@ const schema = z.strictObject({
       "Batches of mints under way at once, each on a connection of its own. Default: 4 where " +
         "scram_iterations is 1000 or more, which the server works off on one core per batch, else 1.",
     ),
-  work_slots: z.int().min(1).max(32).default(4).describe("Connections that end and look."),
-  call_seconds_max: z.int().min(1).max(15).default(10).describe("Bound of one call to the server."),
+  work_slots: z.int().min(1).max(32).default(4).describe("Connections for ending and looking."),
+  call_seconds_max: z
+    .int()
+    .min(1)
+    .max(15)
+    .default(10)
+    .describe("Bound of one statement; waiting for a lock gets half of it."),
 });
 export type ConnectionSettings = z.infer<typeof schema>;
 

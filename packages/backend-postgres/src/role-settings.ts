@@ -22,7 +22,7 @@ const timeoutSeconds = z.int().min(1).max(86_400);
 const role = z.strictObject({
   member_of: groups.describe("The group roles that carry the privileges; nothing else is scope."),
   owner: pgName().optional().describe("Who gets what a lease of this role owns at its end."),
-  connection_limit: connectionLimit.default(4),
+  connection_limit: connectionLimit.default(4).describe("Sessions at once, kept by the server."),
   search_path: z.array(pgName()).min(1).max(16).optional().describe("A convenience, not scope."),
   statement_timeout_seconds: timeoutSeconds
     .optional()
@@ -35,8 +35,8 @@ const role = z.strictObject({
 
 const params = z.strictObject({
   member_of: groups.optional().describe("Fewer group roles than the role has."),
-  connection_limit: connectionLimit.optional(),
-  statement_timeout_seconds: timeoutSeconds.optional(),
+  connection_limit: connectionLimit.optional().describe("No more than the role's."),
+  statement_timeout_seconds: timeoutSeconds.optional().describe("No more than the role's."),
   read_only: z.literal(true).optional(),
 });
 

@@ -1,4 +1,4 @@
-/** Real PostgreSQL and Redis servers for development, the demo and tests. */
+/** Real PostgreSQL, Redis and MariaDB servers for development, the demo and tests. */
 export { EmbeddedError, type EmbeddedErrorParts } from "./embedded-error.ts";
 export { freePort } from "./free-port.ts";
 export { freshDatabase } from "./fresh-database.ts";
@@ -28,3 +28,9 @@ export {
   type RedisMissing,
   type RedisOptions,
 } from "./start-redis.ts";
+export {
+  startMariadb,
+  type EmbeddedMariadb,
+  type MariadbMissing,
+  type MariadbOptions,
+} from "./start-mariadb.ts";

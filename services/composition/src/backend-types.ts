@@ -1,5 +1,6 @@
 import { jwtBackend } from "@mayfly/backend-jwt";
 import { withLimits, type LimitWatch } from "@mayfly/backend-kit";
+import { mysqlBackend } from "@mayfly/backend-mysql";
 import { postgresBackend } from "@mayfly/backend-postgres";
 import { redisBackend } from "@mayfly/backend-redis";
 import type { CredentialBackend } from "@mayfly/spec";
@@ -8,7 +9,12 @@ import type { CredentialBackend } from "@mayfly/spec";
  * The backend types that this installation offers: all that a new one touches outside its package
  * is a line here, one in this package's manifest, and what is generated from it.
  */
-const TYPES: readonly CredentialBackend[] = [postgresBackend, redisBackend, jwtBackend];
+const TYPES: readonly CredentialBackend[] = [
+  postgresBackend,
+  mysqlBackend,
+  redisBackend,
+  jwtBackend,
+];
 
 /** Each with what every type has: the limits of its configuration. */
 export const backendTypes = (watch: LimitWatch): readonly CredentialBackend[] =>

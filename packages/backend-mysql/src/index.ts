@@ -1,0 +1,2 @@
+/** The credential backend for MySQL and MariaDB. */
+export { mysqlBackend } from "./mysql-backend.ts";

@@ -1,0 +1,91 @@
+import { BackendError, durationSeconds } from "@mayfly/spec";
+
+/**
+ * How a call to the server failed.
+ *
+ * `not_sent`: no byte of the statement left. `refused`: the server answered with an error, so that
+ * statement did nothing; `errno` says why. `lost`: sent, and no answer came.
+ */
+export class MysqlFailure extends Error {
+  override readonly name = "MysqlFailure";
+  readonly kind: "not_sent" | "refused" | "lost";
+  readonly errno: number | null;
+  constructor(kind: MysqlFailure["kind"], message: string, errno: number | null = null) {
+    super(message);
+    this.kind = kind;
+    this.errno = errno;
+  }
+}
+
+/** https://mariadb.com/kb/en/mariadb-error-code-reference/ */
+export const ERRNO = {
+  duplicateEntry: 1062,
+  unknownThread: 1094,
+  unknownTable: 1146,
+  lockWaitTimeout: 1205,
+  deadlock: 1213,
+  /** CREATE, ALTER or DROP USER of what is there already, or is not. */
+  cannotUser: 1396,
+  tooManyConnections: 1040,
+  shuttingDown: 1053,
+  readOnly: 1290,
+  interrupted: 1317,
+  statementTimeout: 1969,
+  killed: 1927,
+} as const;
+
+const PASSING: ReadonlySet<number> = new Set([
+  ERRNO.lockWaitTimeout,
+  ERRNO.deadlock,
+  ERRNO.tooManyConnections,
+  ERRNO.shuttingDown,
+  ERRNO.interrupted,
+  ERRNO.statementTimeout,
+  ERRNO.killed,
+]);
+
+export const mysqlFailureOf = (thrown: unknown): MysqlFailure =>
+  thrown instanceof MysqlFailure
+    ? thrown
+    : new MysqlFailure("lost", thrown instanceof Error ? thrown.name : "unknown failure");
+
+function publicReason(failure: MysqlFailure): string {
+  switch (failure.kind) {
+    case "not_sent":
+      return "the server could not be reached, or was too busy; nothing was sent";
+    case "lost":
+      return "no answer came in time, so what was sent may have happened";
+    case "refused":
+      return `the server refused with error ${failure.errno ?? "unknown"}`;
+  }
+}
+
+/** What was tried and why it failed; the server's own words only as `cause`. */
+export function toBackendError(thrown: unknown, what: string): BackendError {
+  if (BackendError.isBackendError(thrown)) return thrown;
+  const failure = mysqlFailureOf(thrown);
+  const passes = failure.kind !== "refused" || PASSING.has(failure.errno ?? 0);
+  return new BackendError(`MySQL, ${what}: ${publicReason(failure)}`, {
+    cause: failure,
+    effect: failure.kind === "lost" ? "unknown" : "none",
+    retry: passes ? { kind: "after", seconds: durationSeconds(2) } : { kind: "never" },
+  });
+}
+
+/** For an issue whose first step had its effect already: whatever failed, something is there. */
+export function withEffect(thrown: unknown, what: string): BackendError {
+  const error = toBackendError(thrown, what);
+  if (error.effect === "unknown") return error;
+  return new BackendError(error.message, {
+    cause: error.cause,
+    effect: "unknown",
+    retry: error.retry,
+  });
+}
+
+/** For what cannot be finished now, in words of our own. */
+export const unfinished = (what: string, seconds = 5): BackendError =>
+  new BackendError(`MySQL, ${what}`, {
+    effect: "unknown",
+    retry: { kind: "after", seconds: durationSeconds(seconds) },
+  });

@@ -1,0 +1,208 @@
+import type { CallContext, CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
+import type { Row, Session } from "./endpoint.ts";
+import { MysqlFailure, toBackendError } from "./mysql-failure.ts";
+import { roleSettingsOf } from "./role-settings.ts";
+import { deadlineIn, NOW_MS, numberIn, textIn, type Servers } from "./servers.ts";
+
+/** Proves each right that a lease's life needs, by looking, and by a row that is rolled back. */
+export async function selfCheck(
+  servers: Servers,
+  roles: readonly JsonObject[],
+  context: CallContext,
+): Promise<SelfCheck> {
+  const deadline = deadlineIn(context, servers.settings.call_seconds_max * 1_000);
+  try {
+    return await servers.work.session(deadline, (session) => check(servers, session, roles));
+  } catch (thrown) {
+    throw toBackendError(thrown, "self-check");
+  }
+}
+
+async function check(
+  servers: Servers,
+  session: Session,
+  roles: readonly JsonObject[],
+): Promise<SelfCheck> {
+  const isMariaDb = await servers.isMariaDb(session);
+  const sentAt = servers.host.clock.now();
+  const { rows } = await session.run(
+    `SELECT VERSION() AS version, CURRENT_USER() AS me, ${NOW_MS} AS now_ms,
+       ${isMariaDb ? "@@server_uid" : "@@server_uuid"} AS identity`,
+  );
+  const [facts] = rows;
+  const me = accountText(textIn(facts, "me") ?? "");
+  const members = [...new Set(roles.flatMap((role) => roleSettingsOf(role).member_of))];
+  const problems = [
+    ...(await missingPrivileges(session, isMariaDb, me)),
+    ...(await unreadable(session, me)),
+    ...(await marksTable(servers, session, me)),
+    ...(await ungrantable(session, members, me)),
+    ...(await tooPowerful(session, members, isMariaDb)),
+  ];
+  return {
+    upstreamIdentity: `mysql:${textIn(facts, "identity") ?? ""}`,
+    clockSkewMs: numberIn(facts, "now_ms") - sentAt,
+    facts: { version: textIn(facts, "version") ?? "", server: isMariaDb ? "MariaDB" : "MySQL" },
+    problems,
+  };
+}
+
+/** `name@host` as a statement takes it. */
+const accountText = (me: string): string => {
+  const at = me.lastIndexOf("@");
+  return `\`${me.slice(0, at)}\`@\`${me.slice(at + 1)}\``;
+};
+
+const upper = (row: Row, column: string): string => (textIn(row, column) ?? "").toUpperCase();
+
+async function missingPrivileges(
+  session: Session,
+  isMariaDb: boolean,
+  me: string,
+): Promise<readonly CheckProblem[]> {
+  const { rows } = await session.run(
+    "SELECT PRIVILEGE_TYPE AS privilege FROM information_schema.USER_PRIVILEGES",
+  );
+  const has = new Set(rows.map((row) => upper(row, "privilege")));
+  const kill = isMariaDb ? "CONNECTION ADMIN" : "CONNECTION_ADMIN";
+  const needed: readonly (readonly [privilege: string, whatFor: string])[] = [
+    ["CREATE USER", "make, lock and drop the accounts of leases"],
+    ["PROCESS", "see their sessions"],
+    [kill, "end their sessions"],
+  ];
+  return needed
+    .filter(([privilege]) => !has.has(privilege) && !(privilege === kill && has.has("SUPER")))
+    .map(([privilege, whatFor]) => ({
+      code: `no_${privilege.toLowerCase().replaceAll(/[ _]/g, "_")}`,
+      what: `The broker's account lacks ${privilege}, so it cannot ${whatFor}.`,
+      fix: `GRANT ${privilege} ON *.* TO ${me};`,
+    }));
+}
+
+/** The problem, where the statement is refused. */
+async function refused(
+  session: Session,
+  text: string,
+  problem: CheckProblem,
+): Promise<readonly CheckProblem[]> {
+  try {
+    await session.run(text);
+    return [];
+  } catch (thrown) {
+    if (thrown instanceof MysqlFailure && thrown.kind === "refused") return [problem];
+    throw thrown;
+  }
+}
+
+const unreadable = (session: Session, me: string): Promise<readonly CheckProblem[]> =>
+  refused(session, "SELECT Host, User FROM mysql.user LIMIT 1", {
+    code: "accounts_unreadable",
+    what: "The broker's account cannot see which accounts there are, so it can prove no end.",
+    fix: `GRANT SELECT (Host, User) ON mysql.user TO ${me};`,
+  });
+
+async function marksTable(
+  { marks, settings }: Servers,
+  session: Session,
+  me: string,
+): Promise<readonly CheckProblem[]> {
+  const problem = {
+    code: "no_marks_table",
+    what: `The table ${settings.marks_schema}.leases cannot be written: it says which accounts are ours.`,
+    fix:
+      `CREATE DATABASE IF NOT EXISTS \`${settings.marks_schema}\`; ` +
+      `CREATE TABLE IF NOT EXISTS ${marks} (name varchar(64) CHARACTER SET ascii ` +
+      "COLLATE ascii_bin PRIMARY KEY, mark varchar(1000) CHARACTER SET ascii NOT NULL) " +
+      `ENGINE = InnoDB; GRANT SELECT, INSERT, UPDATE, DELETE ON ${marks} TO ${me};`,
+  };
+  await session.run("START TRANSACTION");
+  try {
+    for (const text of [
+      `INSERT INTO ${marks} (name, mark) VALUES ('self-check', '')`,
+      `UPDATE ${marks} SET mark = '-' WHERE name = 'self-check'`,
+      `DELETE FROM ${marks} WHERE name = 'self-check'`,
+    ]) {
+      const found = await refused(session, text, problem);
+      if (found.length > 0) return found;
+    }
+    return [];
+  } finally {
+    await session.run("ROLLBACK");
+  }
+}
+
+async function ungrantable(
+  session: Session,
+  members: readonly string[],
+  me: string,
+): Promise<readonly CheckProblem[]> {
+  const { rows } = await session.run(
+    "SELECT ROLE_NAME AS name, IS_GRANTABLE AS grantable FROM information_schema.APPLICABLE_ROLES",
+  );
+  const granted = new Set(
+    rows.filter((row) => upper(row, "grantable") === "YES").map((row) => textIn(row, "name")),
+  );
+  return members
+    .filter((role) => !granted.has(role))
+    .map((role) => ({
+      code: "role_not_grantable",
+      what: `The broker's account may not give role ${role} to anybody, or there is no such role.`,
+      fix: `GRANT \`${role}\` TO ${me} WITH ADMIN OPTION;`,
+    }));
+}
+
+/** What lets a lease hand on what it may do, or act on others' accounts and sessions. */
+const HANDS_ON = /WITH (?:GRANT|ADMIN) OPTION/i;
+const GLOBAL = /^GRANT (.+) ON \*\.\* TO /i;
+const ADMINISTERS =
+  /ALL PRIVILEGES|SUPER|CREATE USER|CREATE ROLE|FILE|SHUTDOWN|RELOAD|ADMIN|SET.USER|\bEVENT\b|TRIGGER/i;
+
+async function tooPowerful(
+  session: Session,
+  members: readonly string[],
+  isMariaDb: boolean,
+): Promise<readonly CheckProblem[]> {
+  const problems: CheckProblem[] = [];
+  for (const role of members) {
+    for (const grant of await grantsOf(session, role, isMariaDb)) {
+      if (HANDS_ON.test(grant)) {
+        problems.push({
+          code: "role_hands_on",
+          what: `Role ${role} may give to others what it may do; that would outlive the lease.`,
+          fix: `REVOKE GRANT OPTION (or the ADMIN OPTION) from \`${role}\`: ${grant}`,
+        });
+      } else if (ADMINISTERS.test(GLOBAL.exec(grant)?.[1] ?? "")) {
+        problems.push({
+          code: "role_administers",
+          what: `Role ${role} has privileges over the whole server, with which a lease resists its end.`,
+          fix: `REVOKE them, and grant what is needed on single databases: ${grant}`,
+        });
+      }
+    }
+  }
+  return problems;
+}
+
+/**
+ * Of the role and of those that it has. MariaDB shows them to whoever has taken the role on, MySQL
+ * to whoever may read its system tables. Empty where they are not shown: a role that we were not
+ * given is a problem of its own.
+ */
+async function grantsOf(
+  session: Session,
+  role: string,
+  isMariaDb: boolean,
+): Promise<readonly string[]> {
+  try {
+    if (isMariaDb) await session.run(`SET ROLE \`${role}\``);
+    const { rows } = await session.run(
+      isMariaDb ? "SHOW GRANTS FOR CURRENT_ROLE" : `SHOW GRANTS FOR \`${role}\``,
+    );
+    return rows.flatMap((row) => Object.values(row).filter((value) => typeof value === "string"));
+  } catch (thrown) {
+    if (thrown instanceof MysqlFailure && thrown.kind === "refused") return [];
+    throw thrown;
+  } finally {
+    if (isMariaDb) await session.run("SET ROLE NONE");
+  }
+}

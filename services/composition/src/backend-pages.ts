@@ -1,0 +1,186 @@
+import { LIMITS_SCHEMA } from "@mayfly/backend-kit";
+import type { CredentialBackend, Json, JsonObject, JsonSchema } from "@mayfly/spec";
+
+/** What stands between `<!-- generated: NAME -->` and `<!-- end -->` on the page of a type. */
+const PART = /(<!-- generated: (config|role|params) -->\n)[\s\S]*?(<!-- end -->)/g;
+/** A page says in one line what the revocation of its type means. */
+const REVOCATION = /^\*\*Revocation\*\*: (.+)$/m;
+
+/** The page of a type with its tables made from the schemas that parse. */
+export const withTables = (page: string, type: CredentialBackend): string =>
+  page.replaceAll(
+    PART,
+    (_, begin: string, part: string, end: string) => `${begin}\n${tableOf(type, part)}\n${end}`,
+  );
+
+function tableOf(type: CredentialBackend, part: string): string {
+  switch (part) {
+    case "config": {
+      const { limits: _, ...own } = objectAt(type.configSchema, "properties");
+      const rows = rowsOf({ ...type.configSchema, properties: own });
+      return `${table(rows)}\nBeside these every type has \`limits\`: [what they bound](README.md#limits).\n`;
+    }
+    case "role":
+      return table(rowsOf(type.roleSchema));
+    default:
+      return table(rowsOf(type.paramsSchema));
+  }
+}
+
+/** `docs/backends/README.md`. `pages` by type. */
+export const backendsPage = (
+  types: readonly CredentialBackend[],
+  pages: ReadonlyMap<string, string>,
+): string => `# Backends
+
+Generated from the types that are installed: \`node services/composition/src/write-backend-pages.ts\`.
+
+A backend is a registered place that credentials come from, of one of these types. What each does to
+revoke is what its page says, and what its probe looks at; a lease is called \`revoked\` only when the
+probe saw it. How to add one is in [the kit](../backend-kit.md).
+
+| type | revocation | what revocation means |
+| --- | --- | --- |
+${types
+  .map(({ type, capabilities }) => {
+    const meaning = REVOCATION.exec(pages.get(type) ?? "")?.[1] ?? "";
+    return `| [\`${type}\`](${type}.md) | \`${capabilities.revocation}\` | ${meaning} |`;
+  })
+  .join("\n")}
+
+| type | expiry enforced by | renewal | listing | a late mint is | lifetime | credential |
+| --- | --- | --- | --- | --- | --- | --- |
+${types.map(capabilityRow).join("\n")}
+
+\`expiry enforced by\` says who stops the credential at its expiry: \`upstream\`, it dies by itself;
+\`login_only\`, new logins stop and open sessions go on until Mayfly cuts them; \`broker\`, it lives until
+Mayfly ends it. A late mint is one that arrives when its lease was given up: \`refused\` by the name that
+recovery took or by a deadline in the call, or \`looked_for\` again, by recovery and by every listing.
+
+## Limits
+
+Every type has the member \`limits\` in its configuration, which bounds what one process asks of the
+upstream; broker and workers have their own, so divide what the upstream allows. Without it nothing is
+bounded beyond what the type itself does.
+
+${table(rowsOf(LIMITS_SCHEMA, "limits."))}
+Ends (\`revoke\`, \`probe\`, \`recover\`, listing) go before issuing, and where there is more than one place,
+issuing never has the last: no crowd of mints holds up an end by more than the calls that are under way.
+A breaker that is open makes calls fail at once, with nothing sent, and lets one through at a time, so that
+ends go on as soon as the upstream does. \`mayfly_backend_breaker\` and
+\`mayfly_backend_calls_held_back_total\` are [its metrics](../metrics.md).
+`;
+
+const capabilityRow = ({ type, capabilities }: CredentialBackend): string => {
+  const { ttlSecondsMin, ttlSecondsMax } = capabilities;
+  const cells = [
+    `[\`${type}\`](${type}.md)`,
+    `\`${capabilities.expiryEnforcedBy}\``,
+    capabilities.canRenew ? "yes" : "no",
+    capabilities.canList ? "yes" : "no",
+    `\`${capabilities.lateMint}\``,
+    `${duration(ttlSecondsMin)} to ${duration(ttlSecondsMax)}`,
+    `\`${capabilities.credentialKind}\``,
+  ];
+  return `| ${cells.join(" | ")} |`;
+};
+
+function duration(seconds: number): string {
+  if (seconds % 3_600 === 0) return `${seconds / 3_600} h`;
+  return seconds % 60 === 0 ? `${seconds / 60} min` : `${seconds} s`;
+}
+
+interface Row {
+  readonly key: string;
+  readonly value: string;
+  readonly standard: string;
+  readonly meaning: string;
+}
+
+const table = (rows: readonly Row[]): string =>
+  rows.length === 0
+    ? "None.\n"
+    : `| key | value | default | |\n| --- | --- | --- | --- |\n${rows
+        .map(({ key, value, standard, meaning }) => {
+          const cells = [`\`${key}\``, value, standard, meaning.replaceAll("|", String.raw`\|`)];
+          return `| ${cells.join(" | ")} |\n`;
+        })
+        .join("")}`;
+
+/** A row for each member; those of an inner object follow it, by their whole name. */
+function rowsOf(schema: JsonSchema, prefix = ""): readonly Row[] {
+  const required = listAt(schema, "required");
+  return Object.entries(objectAt(schema, "properties")).flatMap(([name, member]) => {
+    if (!isObject(member)) return [];
+    const key = `${prefix}${name}`;
+    const row = {
+      key,
+      value: valueOf(member),
+      standard: standardOf(member, required.includes(name)),
+      meaning: textAt(member, "description"),
+    };
+    const items = objectAt(member, "items");
+    const inner = "properties" in member ? member : items;
+    const innerPrefix = "properties" in member ? `${key}.` : `${key}[].`;
+    return [row, ...rowsOf(inner, innerPrefix)];
+  });
+}
+
+function standardOf(member: JsonObject, isRequired: boolean): string {
+  const { default: standard } = member;
+  if (standard === undefined) return isRequired ? "required" : "";
+  return Array.isArray(standard) && standard.length === 0
+    ? "none"
+    : `\`${typeof standard === "string" ? standard : JSON.stringify(standard)}\``;
+}
+
+function valueOf(member: JsonObject): string {
+  const choices = listAt(member, "enum").length > 0 ? listAt(member, "enum") : null;
+  if (choices !== null)
+    return choices
+      .map((choice) => `\`${typeof choice === "string" ? choice : JSON.stringify(choice)}\``)
+      .join(", ");
+  if (member["const"] !== undefined) return `\`${JSON.stringify(member["const"])}\``;
+  const anyOf = listAt(member, "anyOf").filter(isObject);
+  if (anyOf.length > 0) return anyOf.map(valueOf).join(" or ");
+  const secret = member["writeOnly"] === true ? ", secret" : "";
+  switch (member["type"]) {
+    case "integer":
+    case "number":
+      return `number${rangeOf(member)}`;
+    case "array":
+      return `list of ${valueOf(objectAt(member, "items"))}`;
+    case "boolean":
+      return "`true` or `false`";
+    case "object":
+      return "object";
+    default:
+      return `text${secret}`;
+  }
+}
+
+/** What a schema of ours says of it; the greatest number that there is says nothing. */
+function rangeOf({ minimum, maximum, exclusiveMinimum }: JsonObject): string {
+  const least = typeof minimum === "number" ? String(minimum) : null;
+  const above = typeof exclusiveMinimum === "number" ? `above ${exclusiveMinimum}` : null;
+  const most = typeof maximum === "number" && maximum < Number.MAX_SAFE_INTEGER ? maximum : null;
+  const from = least ?? above;
+  if (from === null && most === null) return "";
+  return most === null ? `, from ${from}` : `, ${from ?? ""} to ${most}`;
+}
+
+const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const objectAt = (of: JsonObject, key: string): JsonObject => {
+  const value = of[key];
+  return isObject(value) ? value : {};
+};
+const isList = (value: Json | undefined): value is readonly Json[] => Array.isArray(value);
+const listAt = (of: JsonObject, key: string): readonly Json[] => {
+  const value = of[key];
+  return isList(value) ? value : [];
+};
+const textAt = (of: JsonObject, key: string): string => {
+  const value = of[key];
+  return typeof value === "string" ? value : "";
+};
