@@ -30,7 +30,7 @@ export interface EndpointOptions {
 
 /** A session of our own for a few statements in turn. */
 export interface Session {
-  /** Sends one statement; `values` stand for its question marks. Rejects with {@link MysqlFailure}. */
+  /** One statement; `values` stand for its question marks. Rejects with {@link MysqlFailure}. */
   run(text: string, values?: readonly (string | number)[]): Promise<Result>;
 }
 
@@ -77,7 +77,7 @@ export class Endpoint {
     return this.session(deadline, (session) => session.run(text, values));
   }
 
-  /** A connection on which something was lost, or whose statement was given up, is not used again. */
+  /** A connection on which something was lost, or that was given up, is not used again. */
   async session<T>(deadline: Deadline, work: (session: Session) => Promise<T>): Promise<T> {
     await this.#place(deadline);
     let line: Line | undefined;

@@ -108,7 +108,9 @@ async function marksTable(
 ): Promise<readonly CheckProblem[]> {
   const problem = {
     code: "no_marks_table",
-    what: `The table ${settings.marks_schema}.leases cannot be written: it says which accounts are ours.`,
+    what:
+      `The table ${settings.marks_schema}.leases cannot be written: it says which accounts ` +
+      "are ours.",
     fix:
       `CREATE DATABASE IF NOT EXISTS \`${settings.marks_schema}\`; ` +
       `CREATE TABLE IF NOT EXISTS ${marks} (name varchar(64) CHARACTER SET ascii ` +
@@ -155,7 +157,7 @@ async function ungrantable(
 const HANDS_ON = /WITH (?:GRANT|ADMIN) OPTION/i;
 const GLOBAL = /^GRANT (.+) ON \*\.\* TO /i;
 const ADMINISTERS =
-  /ALL PRIVILEGES|SUPER|CREATE USER|CREATE ROLE|FILE|SHUTDOWN|RELOAD|ADMIN|SET.USER|\bEVENT\b|TRIGGER/i;
+  /ALL PRIVILEGES|SUPER|CREATE (?:USER|ROLE)|FILE|SHUTDOWN|RELOAD|ADMIN|SET.USER|EVENT|TRIGGER/i;
 
 async function tooPowerful(
   session: Session,
@@ -174,7 +176,9 @@ async function tooPowerful(
       } else if (ADMINISTERS.test(GLOBAL.exec(grant)?.[1] ?? "")) {
         problems.push({
           code: "role_administers",
-          what: `Role ${role} has privileges over the whole server, with which a lease resists its end.`,
+          what:
+            `Role ${role} has privileges over the whole server, with which a lease resists ` +
+            "its end.",
           fix: `REVOKE them, and grant what is needed on single databases: ${grant}`,
         });
       }

@@ -3,6 +3,8 @@ import type { CredentialBackend, Json, JsonObject, JsonSchema } from "@mayfly/sp
 
 /** What stands between `<!-- generated: NAME -->` and `<!-- end -->` on the page of a type. */
 const PART = /(<!-- generated: (config|role|params) -->\n)[\s\S]*?(<!-- end -->)/g;
+const EVERY_TYPE_HAS_LIMITS =
+  "Beside these every type has `limits`: [what they bound](README.md#limits).";
 /** A page says in one line what the revocation of its type means. */
 const REVOCATION = /^\*\*Revocation\*\*: (.+)$/m;
 
@@ -18,7 +20,7 @@ function tableOf(type: CredentialBackend, part: string): string {
     case "config": {
       const { limits: _, ...own } = objectAt(type.configSchema, "properties");
       const rows = rowsOf({ ...type.configSchema, properties: own });
-      return `${table(rows)}\nBeside these every type has \`limits\`: [what they bound](README.md#limits).\n`;
+      return `${table(rows)}\n${EVERY_TYPE_HAS_LIMITS}\n`;
     }
     case "role":
       return table(rowsOf(type.roleSchema));
@@ -33,11 +35,11 @@ export const backendsPage = (
   pages: ReadonlyMap<string, string>,
 ): string => `# Backends
 
-Generated from the types that are installed: \`node services/composition/src/write-backend-pages.ts\`.
+Generated from the installed types by \`node services/composition/src/write-backend-pages.ts\`.
 
-A backend is a registered place that credentials come from, of one of these types. What each does to
-revoke is what its page says, and what its probe looks at; a lease is called \`revoked\` only when the
-probe saw it. How to add one is in [the kit](../backend-kit.md).
+A backend is a registered place that credentials come from, of one of these types. What each does
+to revoke is what its page says, and what its probe looks at: a lease is called \`revoked\` only
+when the probe saw it. How to add one is in [the kit](../backend-kit.md).
 
 | type | revocation | what revocation means |
 | --- | --- | --- |
@@ -53,22 +55,23 @@ ${types
 ${types.map(capabilityRow).join("\n")}
 
 \`expiry enforced by\` says who stops the credential at its expiry: \`upstream\`, it dies by itself;
-\`login_only\`, new logins stop and open sessions go on until Mayfly cuts them; \`broker\`, it lives until
-Mayfly ends it. A late mint is one that arrives when its lease was given up: \`refused\` by the name that
-recovery took or by a deadline in the call, or \`looked_for\` again, by recovery and by every listing.
+\`login_only\`, new logins stop and open sessions go on until Mayfly cuts them; \`broker\`, it lives
+until Mayfly ends it. A late mint is one that arrives when its lease was given up: \`refused\` by
+the name that recovery took or by a deadline in the call, or \`looked_for\` again, by recovery and
+by every listing.
 
 ## Limits
 
-Every type has the member \`limits\` in its configuration, which bounds what one process asks of the
-upstream; broker and workers have their own, so divide what the upstream allows. Without it nothing is
-bounded beyond what the type itself does.
+Every type has the member \`limits\` in its configuration, which bounds what one process asks of
+the upstream; broker and workers have their own, so divide what the upstream allows. Without it
+nothing is bounded beyond what the type itself does.
 
 ${table(rowsOf(LIMITS_SCHEMA, "limits."))}
-Ends (\`revoke\`, \`probe\`, \`recover\`, listing) go before issuing, and where there is more than one place,
-issuing never has the last: no crowd of mints holds up an end by more than the calls that are under way.
-A breaker that is open makes calls fail at once, with nothing sent, and lets one through at a time, so that
-ends go on as soon as the upstream does. \`mayfly_backend_breaker\` and
-\`mayfly_backend_calls_held_back_total\` are [its metrics](../metrics.md).
+Ends (\`revoke\`, \`probe\`, \`recover\`, listing) go before issuing, and where there is more than
+one place, issuing never has the last: no crowd of mints holds up an end by more than the calls
+that are under way. A breaker that is open makes calls fail at once, with nothing sent, and lets
+one through at a time, so that ends go on as soon as the upstream does. \`mayfly_backend_breaker\`
+and \`mayfly_backend_calls_held_back_total\` are [its metrics](../metrics.md).
 `;
 
 const capabilityRow = ({ type, capabilities }: CredentialBackend): string => {

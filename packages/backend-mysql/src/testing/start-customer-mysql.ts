@@ -107,7 +107,8 @@ export async function startCustomerMysql(): Promise<CustomerMysql> {
     block: () => blockMarks(server),
     forgeMark: async (name) => {
       await sql(
-        `UPDATE mayfly.leases SET mark = REPLACE(mark, '"tag":"', '"tag":"00') WHERE name = '${name}'`,
+        `UPDATE mayfly.leases SET mark = REPLACE(mark, '"tag":"', '"tag":"00')
+         WHERE name = '${name}'`,
       );
     },
     route: {
