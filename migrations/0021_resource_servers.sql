@@ -42,7 +42,8 @@ ALTER TABLE mayfly.events ADD CONSTRAINT events_kind_is_known CHECK (
     'backend.deleted', 'role.put', 'role.enabled', 'role.disabled', 'role.deleted', 'trust.put',
     'trust.enabled', 'trust.disabled', 'trust.deleted', 'policies.activated',
     'resource_server.put', 'resource_server.enabled', 'resource_server.disabled',
-    'resource_server.deleted', 'signing_key.created', 'signing_key.retired', 'admin_token.created', 'admin_token.replaced',
+    'resource_server.deleted', 'signing_key.created', 'signing_key.retired', 'admin_token.created',
+    'admin_token.replaced',
     'selector_end.requested', 'selector_end.finished', 'sealing.resealed', 'ledger.cut',
     'ledger.dropped', 'ledger.salted', 'ledger.erased'
   )

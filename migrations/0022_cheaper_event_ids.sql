@@ -1,8 +1,8 @@
 -- breaking: no
 --
--- What each row of the history costs. Made by a function that is run, an event's id was the dearest
--- part of it, and next came looking at ids as text. Both are expressions now, which the planner puts
--- in place of the call: an event costs the server less than half. Ids are as they were.
+-- What each row of the history costs. Made by a function that is run, the id of an event was its
+-- dearest part, and next came looking at ids as text. Both are expressions now, which the planner
+-- puts in place of the call: an event costs the server less than half. Ids are as they were.
 
 -- Such a body is bound to what its names meant here, whatever search_path a caller has.
 CREATE OR REPLACE FUNCTION mayfly.uuid7() RETURNS uuid

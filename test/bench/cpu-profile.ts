@@ -52,7 +52,7 @@ export async function openCpuProfile(): Promise<CpuProfile> {
   };
 }
 
-/** Where this process itself spends its time while it does `work`: lines as of {@link CpuProfile}. */
+/** Where this process itself spends its time while it does `work`; see {@link CpuProfile}. */
 export async function profileHere(
   count: number,
   work: () => Promise<unknown>,

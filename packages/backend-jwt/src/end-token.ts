@@ -44,8 +44,8 @@ export async function probeToken(lane: TokenLane, handle: Secret): Promise<Probe
 }
 
 /**
- * A token that was signed by a process which then died is found nowhere; if it exists at all, nobody
- * was given it, introspection denies it, and it dies with its plan.
+ * A token that was signed by a process which then died is found nowhere; if it exists at all,
+ * nobody was given it, introspection denies it, and it dies with its plan.
  */
 export async function recoverToken(lane: TokenLane, plan: IssuePlan): Promise<Recovered> {
   const { verifier_leeway_seconds: leeway } = lane.settings;

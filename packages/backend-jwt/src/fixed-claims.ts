@@ -2,8 +2,8 @@ import { z } from "zod";
 
 /**
  * What a role may not fix: who, when, for whom, by whose key and for which act (RFC 7519 section
- * 4.1, RFC 9068 section 2.2, RFC 8693 section 4, RFC 7800, RFC 9396, OpenID Connect Core section 2),
- * and what is this installation's own.
+ * 4.1, RFC 9068 section 2.2, RFC 8693 section 4, RFC 7800, RFC 9396, OpenID Connect Core section
+ * 2), and what is this installation's own.
  */
 const RESERVED: ReadonlySet<string> = new Set([
   "iss",

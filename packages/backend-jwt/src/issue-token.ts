@@ -17,7 +17,10 @@ import type { TokenLane } from "./token-lane.ts";
 
 const WHAT = "JWT, issue";
 
-/** The lease's row is the durable record: it was there before, and the token leaves after it is active. */
+/**
+ * The lease's row is the durable record: it was there before, and the token leaves after it is
+ * active.
+ */
 export async function issueToken(
   lane: TokenLane,
   plan: IssuePlan,

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parseStrict, plainObject, toJsonSchema } from "@mayfly/backend-kit";
 import { BACKEND_KEY_ALGORITHMS, type JsonObject, type JsonSchema } from "@mayfly/spec";
 
-/** RFC 7519 section 2, StringOrURI: printable ASCII without a space, so that it has one spelling. */
+/** RFC 7519 section 2, StringOrURI: printable ASCII without a space, so it has one spelling. */
 const AUDIENCE = /^[\x21-\x7e]{1,512}$/;
 export const audience = (): z.ZodString =>
   z.string().regex(AUDIENCE, "expected 1 to 512 printable characters without a space");

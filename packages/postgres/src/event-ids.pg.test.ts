@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => ledger.close());
 
-/** Each of the bodies of `mayfly.uuid7`: the server's own where it has one, and that of the rest. */
+/** Each of the bodies of `mayfly.uuid7`: the server's own where it has one, and the other. */
 describe.each(["the server's version", "versions before 18"])("ids of events, by %s", (which) => {
   beforeAll(async () => {
     if (which === "the server's version") return;

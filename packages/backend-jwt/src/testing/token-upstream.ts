@@ -1,4 +1,4 @@
-import { createLocalJWKSet, jwtVerify, type JWK } from "jose";
+import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
 import { createBackendKeys, defaultTaskTokensSettings } from "@mayfly/identity";
 import {
   parseBackendId,
@@ -156,8 +156,9 @@ async function verifyAsApi(
   { access_token: token }: Issued["material"],
 ): Promise<"accepted" | "refused"> {
   if (!(token instanceof Secret)) throw new Error("the token is no secret");
-  // A cast: what is published is a JWK, which the library checks.
-  const published = createLocalJWKSet({ keys: (await keys.published()) as unknown as JWK[] });
+  // As it is read: what is published is checked by the library.
+  const jwks: JSONWebKeySet = JSON.parse(JSON.stringify({ keys: await keys.published() }));
+  const published = createLocalJWKSet(jwks);
   try {
     await jwtVerify(token.expose("reply"), published, {
       typ: "at+jwt",

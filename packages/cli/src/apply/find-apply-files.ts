@@ -39,9 +39,10 @@ const DEPTH_MAX = 8;
 const BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * The files below `backends/`, `roles/`, `trust/`, `resource-servers/` and `policies/`, each by what
- * its folder and its ending say. Hidden files and `*.md` are left out, any other ending is an error: a file that is
- * not read must not look as if it were. A symbolic link may lead to where the folder itself is.
+ * The files below `backends/`, `roles/`, `trust/`, `resource-servers/` and `policies/`, each by
+ * what its folder and its ending say. Hidden files and `*.md` are left out, any other ending is an
+ * error: a file that is not read must not look as if it were. A symbolic link may lead to where the
+ * folder itself is.
  */
 export function findApplyFiles(folder: string): ApplyFiles {
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {

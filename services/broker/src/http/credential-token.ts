@@ -11,7 +11,8 @@ const INACTIVE: JsonObject = { active: false };
 
 /**
  * RFC 7662 section 2.2 of a token that a backend signed for an API. Besides who may read its task,
- * only a resource server that the token is for is told anything (section 4: no other may learn of it).
+ * only a resource server that the token is for is told anything (section 4: no other may learn of
+ * it).
  */
 export async function credentialIntrospection(
   ports: AppPorts,
