@@ -121,12 +121,12 @@ test("a bundle counts only once its sequence is on record", async () => {
   const it = setUp();
   it.domain.publish([asBundleKey(it.domain.key)], 7);
   let isAway = true;
-  const { note, newest } = it.ledger.bundleSequences;
+  const known = it.ledger.bundleSequences;
   const roots = it.start({
-    newest,
+    newest: (source) => known.newest(source),
     note: async (...seen) => {
       if (isAway) throw new BrokerError("ledger_unavailable", "away");
-      return note(...seen);
+      return known.note(...seen);
     },
   });
   expect(await it.outcome(roots, it.domain.token())).toBe("keys_unavailable");

@@ -206,13 +206,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     catalog: catalogOf(parts),
     signingKeys: signingKeyStore(parts),
     backendKeys: { of: (backendId) => backendKeyStore(parts, backendId) },
-    bundleSequences: {
-      note: (...seen) => withRetries(ports, () => noteBundleSequence(statements, ...seen)),
-      newest: (source) => withRetries(ports, () => newestBundleSequence(statements, source)),
-    },
-    proofUses: {
-      record: (use) => withRetries(ports, () => recordProofUse(statements, use)),
-    },
+    bundleSequences: bundleSequencesOf(parts),
+    proofUses: { record: (use) => withRetries(ports, () => recordProofUse(statements, use)) },
     sealed: {
       page: (after, limit) => withRetries(ports, () => readSealedPage(statements, after, limit)),
       replace: (...resealed) => withRetries(ports, () => replaceSealed(statements, ...resealed)),
@@ -232,6 +227,11 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
   };
 }
+
+const bundleSequencesOf = ({ ports, statements: sql }: Parts): BundleSequences => ({
+  note: (...seen) => withRetries(ports, () => noteBundleSequence(sql, ...seen)),
+  newest: (source) => withRetries(ports, () => newestBundleSequence(sql, source)),
+});
 
 const signingKeyStore = ({ ports, statements }: Parts): SigningKeyStore => ({
   list: () => withRetries(ports, () => listSigningKeys(statements)),

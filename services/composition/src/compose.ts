@@ -143,7 +143,6 @@ function partsOver(
   const ledger = observe.ledger(opened);
   const [clock, random] = [systemClock, systemRandom];
   const queue = queueConfig(settings, ledger.installation.id);
-  const skewSeconds = settings.unsafeClockSkewSeconds;
   const tokenOptions = tokenOptionsOf(ledger, settings, sealer);
   const taskTokens = createTaskTokens(tokenOptions);
   const http = createOutboundHttp();
@@ -152,7 +151,7 @@ function partsOver(
     http: observe.http(http),
     workloadApi,
     issuer: settings.issuer,
-    settings: { ...defaultTrustRootsSettings, skewSeconds },
+    settings: { ...defaultTrustRootsSettings, skewSeconds: settings.unsafeClockSkewSeconds },
     sequences: ledger.bundleSequences,
     reviews,
     log,
