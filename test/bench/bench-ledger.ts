@@ -15,6 +15,13 @@ export interface BenchLedger extends AsyncDisposable {
   readonly worker: Ledger;
   readonly load: LedgerLoad;
   readonly superuser: postgres.Sql;
+  /** As the broker and the worker have it, by new connections. */
+  openAgain(): Promise<OpenedAgain>;
+}
+
+export interface OpenedAgain extends AsyncDisposable {
+  readonly ledger: Ledger;
+  readonly worker: Ledger;
 }
 
 /** As the broker opens it in production, with 20 connections. */
@@ -40,6 +47,17 @@ export async function openBenchLedger(world: BenchWorld): Promise<BenchLedger> {
     worker,
     load,
     superuser,
+    openAgain: async () => {
+      const again = await openLedger({ ...PRODUCTION, url: database.brokerUrl });
+      const asWorker = await openLedger({ ...PRODUCTION, url: database.workerUrl });
+      return {
+        ledger: again,
+        worker: asWorker,
+        [Symbol.asyncDispose]: async () => {
+          await Promise.all([again.close(), asWorker.close()]);
+        },
+      };
+    },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }

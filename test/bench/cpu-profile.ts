@@ -86,7 +86,8 @@ function topOf(
     const name = nameOf.get(id) ?? "";
     const microseconds = timeDeltas[index] ?? 0;
     at += microseconds;
-    if (IDLE.has(name) || at < counted.from || at > counted.to) continue;
+    const isOwn = name.includes(" node:inspector:");
+    if (IDLE.has(name) || isOwn || at < counted.from || at > counted.to) continue;
     busy += microseconds;
     spent.set(name, (spent.get(name) ?? 0) + microseconds);
   }

@@ -6,6 +6,7 @@ import type { BenchWorld } from "./bench-world.ts";
 import { interleave, median, quantile } from "./interleave.ts";
 import { loadReservations } from "./ledger-load.ts";
 import { MAKE_PARTITION, seedLeases } from "./seed-leases.ts";
+import { slowestPlan, TELLS_PLANS } from "./slowest-plan.ts";
 
 /** A task, a decision, a lease and an event each. */
 const ROWS_OF_A_LEASE = 4;
@@ -34,7 +35,10 @@ export const LEDGER_SCALE: BenchRow = {
 async function ledgerScale(world: BenchWorld): Promise<RowResult> {
   const rows = Math.min(ROWS, world.seconds * ROWS_PER_SECOND_ASKED);
   await using empty = await openBenchLedger(world);
-  await using big = await openBenchLedger(world);
+  await using big = await openBenchLedger({
+    ...world,
+    startPostgres: (settings = {}) => world.startPostgres({ ...settings, ...TELLS_PLANS }),
+  });
   await using small = await openBenchLedger(world);
   await fill(world, small, rows / 10);
   const before = await askAll(small);
@@ -49,6 +53,9 @@ async function ledgerScale(world: BenchWorld): Promise<RowResult> {
     () => insert(empty),
     (ours, theirs) => ours.perSecond / theirs.perSecond,
   );
+  const missed = after.filter(({ p99, most }) => p99 > most);
+  const plans: string[] = [];
+  for (const { name } of missed) plans.push(...(await plansOf(big, name)));
   return {
     ratio: measured.ratio,
     spread: measured.spread,
@@ -61,11 +68,12 @@ async function ledgerScale(world: BenchWorld): Promise<RowResult> {
           `${name}: p99 ${p99.toFixed(2)} ms, ${before[at]?.p99.toFixed(2)} ms at a tenth; ` +
           `${extrapolated(before[at]?.p99 ?? p99, p99).toFixed(2)} ms at 10⁸ if that goes on`,
       ),
+      ...plans,
     ],
     broken: [
-      ...after
-        .filter(({ p99, most }) => p99 > most)
-        .map(({ name, p99, most }) => `${name}: p99 ${p99.toFixed(2)} ms, wanted ≤ ${most} ms`),
+      ...missed.map(
+        ({ name, p99, most }) => `${name}: p99 ${p99.toFixed(2)} ms, wanted ≤ ${most} ms`,
+      ),
       ...(rows < ROWS ? [`only ${rows} rows`] : []),
     ],
   };
@@ -116,6 +124,18 @@ async function askAll({ ledger, worker }: BenchLedger): Promise<readonly Asked[]
     asked.push({ name, p99: quantile(took, 0.99), most });
   }
   return asked;
+}
+
+/** Where the time of a question went that took too long. */
+async function plansOf(big: BenchLedger, wanted: string): Promise<readonly string[]> {
+  const lines = await slowestPlan(big.superuser, big.database.name, async () => {
+    await using again = await big.openAgain();
+    for (const [name, times, , ask] of questions(again.ledger, again.worker)) {
+      if (name !== wanted) continue;
+      for (let n = 0; n < times; n++) await ask(n);
+    }
+  });
+  return lines.map((line) => `${wanted}: ${line}`);
 }
 
 type Question = readonly [string, number, number, (n: number) => Promise<unknown>];

@@ -19,7 +19,7 @@ export interface StormOrder {
 }
 
 /** With four mints each at once, below what may wait for one backend. */
-const CLIENTS = 12;
+const CLIENTS = 32;
 
 /** Issues leases by real exchanges. Throws at the first one that is refused. */
 export async function issueLeases(

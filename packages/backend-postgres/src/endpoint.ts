@@ -174,11 +174,13 @@ export class Endpoint {
     const late = clock
       .sleep(Math.max(0, deadline.byMs - clock.monotonicMs()), linked.signal)
       .then(
-        () => "deadline",
-        () => (deadline.signal.aborted ? "aborted" : "settled"),
+        () => "no answer in time",
+        () => (deadline.signal.aborted ? "aborted" : null),
       )
-      .then((why) => {
-        throw new PgFailure(kind, why === "deadline" ? "no answer in time" : why);
+      .then((why): Promise<never> => {
+        // What was in time has won the race already, and needs no error with its stack.
+        if (why === null) return new Promise(() => undefined);
+        throw new PgFailure(kind, why);
       });
     try {
       return await Promise.race([work, late]);
