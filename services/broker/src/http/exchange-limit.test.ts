@@ -162,6 +162,16 @@ describe("the limit of exchanges under way", () => {
     expect(slow.refused).toBeGreaterThan(0);
     expect(limit.limit()).toBeLessThan(BURST_MIN);
   });
+  it("forgets a slow pace that no queue has confirmed for a minute", () => {
+    const { open, closed, limit } = simulate("forgotten");
+    closed({ lanes: 3, serviceMs: 30 }, 64, 5);
+    expect(limit.limit()).toBe(BURST_MIN);
+    const well = { lanes: 32, serviceMs: 20 };
+    open(well, 200, 50);
+    expect(limit.limit()).toBe(BURST_MIN);
+    open(well, 200, 15);
+    expect(limit.limit()).toBe(EXCHANGES_MAX);
+  });
   it("rises by a share of itself in each window without lateness", () => {
     const { open, closed, limit } = simulate("recover");
     open({ lanes: 32, serviceMs: 20 }, 500, 5);

@@ -14,6 +14,8 @@ const WAIT_OF_USUAL = 4;
 const LONG_WAIT_MS_MAX = 3000;
 /** With fewer under way throughout a window, its pace is not the most that can be done. */
 const PACE_UNDER_WAY_MIN = 48;
+/** A pace that no queue has confirmed for so long is known no more: the backend may be well again. */
+const PACE_KNOWN_MS = 60_000;
 /** None ended for so long: a pause, of this process or of the ledger. It says nothing of load. */
 const PAUSE_MS = 50;
 /** What piled up in a pause has as long again to be worked off, and so long at most. */
@@ -62,7 +64,7 @@ export interface ExchangeLimit {
  */
 export function createExchangeLimit({ monotonicMs }: Pick<Clock, "monotonicMs">): ExchangeLimit {
   let underWay = 0;
-  let known: Known = { usualMs: null, perMs: null };
+  let known: Known = { usualMs: null, perMs: null, paceMs: 0 };
   /** Null: no overload. */
   let overload: Overload | null = null;
   /** Since when nobody was answered though somebody waited. */
@@ -79,13 +81,16 @@ export function createExchangeLimit({ monotonicMs }: Pick<Clock, "monotonicMs">)
   };
   const lookAt = (now: number): void => {
     if (overload !== null && now - overload.refusedMs >= OVER_AFTER_MS) overload = null;
+    if (known.perMs !== null && now - known.paceMs > PACE_KNOWN_MS) {
+      known = { ...known, perMs: null };
+    }
     const lasted = now - window.fromMs;
     const isFull = lasted >= WINDOW_MS_MIN && window.samples >= WINDOW_SAMPLES_MIN;
     if (!isFull && lasted < WINDOW_MS_MAX) return;
     const seen = window;
     window = openWindow(now, underWay);
     if (seen.samples === 0) return;
-    known = learnt(known, seen, { lasted, isOverloaded: overload !== null });
+    known = learnt(known, seen, { now, isOverloaded: overload !== null });
     if (overload === null) return;
     overload = adjusted(overload, { usualMs: known.usualMs, seen, now });
   };
@@ -126,6 +131,8 @@ interface Known {
   readonly usualMs: number | null;
   /** How many it answers in a millisecond while many wait; null before many did. */
   readonly perMs: number | null;
+  /** When it was seen last. */
+  readonly paceMs: number;
 }
 
 interface Overload {
@@ -177,18 +184,21 @@ const firstLimit = ({ usualMs, perMs }: Known): number =>
       : Math.min(EXCHANGES_MAX / 2, perMs * usualMs * TOLERANCE),
   );
 
-interface Lasted {
-  readonly lasted: number;
+interface SeenAt {
+  readonly now: number;
   readonly isOverloaded: boolean;
 }
 
-function learnt({ usualMs, perMs }: Known, seen: Window, { lasted, isOverloaded }: Lasted): Known {
+function learnt(known: Known, seen: Window, { now, isOverloaded }: SeenAt): Known {
+  const { usualMs, perMs } = known;
+  const lasted = now - seen.fromMs;
   const isPaused = seen.stillMs >= Math.max(PAUSE_MS, lasted / 4);
   const isPace = seen.underWayLeast >= PACE_UNDER_WAY_MIN && !isPaused;
   const pace = seen.ended / lasted;
   return {
     usualMs: isOverloaded ? usualMs : followed(usualMs, meanOf(seen), lasted / RISE_MS),
     perMs: isPace ? (perMs === null ? pace : perMs + (pace - perMs) / 4) : perMs,
+    paceMs: isPace ? now : known.paceMs,
   };
 }
 
