@@ -39,7 +39,8 @@ export const gcp: Preset = {
 
 /**
  * Service accounts wherever they run, Cloud Run and GKE included. People have addresses of their
- * own; only Google makes any under `gserviceaccount.com`.
+ * own; only Google makes any under `gserviceaccount.com`. An instance's tokens are those of its
+ * service account, with more in them: one trust root is both.
  */
 export const gcpServiceAccount: Preset = {
   ...GOOGLE,
@@ -48,11 +49,25 @@ export const gcpServiceAccount: Preset = {
   attributes: {
     service_account_id: { claim: "sub", stability: "immutable" },
     service_account_email: { claim: "email", stability: "mutable" },
+    instance_id: {
+      claim: "/google/compute_engine/instance_id",
+      stability: "immutable",
+      optional: true,
+    },
+    project_id: {
+      claim: "/google/compute_engine/project_id",
+      stability: "immutable",
+      optional: true,
+    },
+    zone: { claim: "/google/compute_engine/zone", stability: "mutable", optional: true },
   },
   requiredText: { email: { ends_with: ".gserviceaccount.com" } },
   traps: [
     "Any service account at Google gets tokens of this issuer: a policy must ask for " +
       "service_account_id, the numeric one; an address can be deleted and made anew.",
+    "Instances are service accounts too, and have their own attributes where the metadata server " +
+      "was asked with format=full: no other trust root is needed for them, and none can be beside " +
+      "this one.",
     "The same issuer serves people; their tokens are refused here.",
   ],
 };

@@ -83,7 +83,12 @@ function attributesOf(outcome: VerifiedIdentity | string): Record<string, string
 describe("presets", () => {
   test.each(presetNames)("%s fits a token as the vendor makes it", async (preset) => {
     const outcome = await verify(preset, VENDOR_TOKENS[preset]);
-    expect(Object.keys(attributesOf(outcome))).toEqual(Object.keys(presets[preset].attributes));
+    const names = Object.keys(presets[preset].attributes);
+    // Of an instance alone, whose token is another.
+    const lacking = preset === "gcp_service_account" ? ["instance_id", "project_id", "zone"] : [];
+    expect(Object.keys(attributesOf(outcome))).toEqual(
+      names.filter((name) => !lacking.includes(name)),
+    );
   });
 
   test.each(presetNames)(
@@ -134,6 +139,15 @@ describe("presets", () => {
     const boolean = { required_claims: { ref_protected: true } };
     expect(typeof (await verify("gitlab", VENDOR_TOKENS.gitlab, text))).toBe("object");
     expect(await verify("gitlab", VENDOR_TOKENS.gitlab, boolean)).toBe("claims");
+  });
+
+  test("Google's service accounts and instances come by one trust root, each as itself", async () => {
+    const account = VENDOR_TOKENS.gcp_service_account;
+    const seen = attributesOf(await verify("gcp_service_account", account));
+    expect(Object.keys(seen).toSorted()).toEqual(["service_account_email", "service_account_id"]);
+    const instance = attributesOf(await verify("gcp_service_account", VENDOR_TOKENS.gcp));
+    expect(instance).toEqual(attributesOf(await verify("gcp", VENDOR_TOKENS.gcp)));
+    expect(instance).toHaveProperty("project_id");
   });
 
   test("a person's token of Google lacks what an instance's has", async () => {
