@@ -19,6 +19,7 @@ import {
   createFakeFailPoints,
   createFakePolicyCompiler,
   noBackendKeys,
+  noOutboundApis,
   createFakeSealer,
   createFakeTaskTokens,
   createFakeTrustRoots,
@@ -220,6 +221,7 @@ export function createInstallation(
       alarm: queue.alarmClock(process),
       trustRoots: createFakeTrustRoots({ issuer: WORLD_ISSUER }),
       taskTokens: mortalPort(process, "taskTokens", taskTokens, MORTAL_CALLS.taskTokens),
+      apis: noOutboundApis,
       backendKeys: () => noBackendKeys,
       policyCompiler: createFakePolicyCompiler(),
       backendTypes: new Map(

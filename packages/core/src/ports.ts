@@ -10,6 +10,7 @@ import type {
   IssueLedger,
   IssuingHealth,
   Log,
+  OutboundApis,
   PolicyCompiler,
   Random,
   Sealer,
@@ -40,6 +41,8 @@ export interface CorePorts {
   readonly alarm: AlarmClock;
   readonly trustRoots: TrustRoots;
   readonly taskTokens: TaskTokens;
+  /** What backends reach their upstreams' HTTP APIs by. */
+  readonly apis: OutboundApis;
   /** Keys of one backend, for a type that signs what it issues. */
   backendKeys(id: BackendId): BackendKeys;
   readonly policyCompiler: PolicyCompiler;

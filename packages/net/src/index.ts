@@ -1,5 +1,6 @@
 /** The only outbound HTTP: deadline, size cap, no redirects, and a policy on addresses. */
 export { mayConnectTo, type AddressPolicy } from "./address-policy.ts";
+export { createOutboundApis } from "./outbound-apis.ts";
 export { OutboundError, type OutboundReason } from "./outbound-error.ts";
 export {
   createOutboundHttp,

@@ -2,6 +2,7 @@ import type { Json, JsonObject, JsonSchema } from "./brand.ts";
 import type { CallContext, IssueContext, Log, RecoverContext } from "./context.ts";
 import type { BackendId, InstallationId, LeaseId } from "./ids.ts";
 import type { BackendKeys } from "./backend-keys.ts";
+import type { OutboundApis } from "./outbound-api.ts";
 import type { Secret } from "./secret.ts";
 import type { Clock, DurationSeconds, InstantMs, Random } from "./time.ts";
 
@@ -94,6 +95,8 @@ export interface BackendHost {
   verifyTag(text: string, tag: string): boolean;
   /** How long a tombstone left by `recover` is kept before it looks again. */
   readonly quarantineSeconds: DurationSeconds;
+  /** For a type whose upstream is managed by an HTTP API. */
+  readonly apis: OutboundApis;
   /** For a type whose credentials are tokens that the installation signs itself. */
   readonly tokens: TokenHost;
 }

@@ -14,6 +14,7 @@ export * from "./ledger.ts";
 export * from "./ledger-event.ts";
 export * from "./link-signals.ts";
 export * from "./log-exporter.ts";
+export * from "./outbound-api.ts";
 export * from "./policy.ts";
 export * from "./possession.ts";
 export * from "./seal.ts";

@@ -19,6 +19,7 @@ import { createFakeSealer } from "./fake-sealer.ts";
 import { createFakeTaskTokens } from "./fake-task-tokens.ts";
 import { createFakeTrustRoots, fakeIdentity, type FakeIdentity } from "./fake-trust-roots.ts";
 import { noBackendKeys } from "./no-backend-keys.ts";
+import { noOutboundApis } from "./no-outbound-apis.ts";
 import { createMemoryLedger } from "./memory-ledger/memory-ledger.ts";
 import { createRecordingLog } from "./recording-log.ts";
 import { seededRandom } from "./seeded-random.ts";
@@ -139,6 +140,7 @@ export function createFakeWorld(options: FakeWorldOptions = {}) {
     alarm,
     trustRoots: createFakeTrustRoots({ issuer: WORLD_ISSUER }),
     taskTokens,
+    apis: noOutboundApis,
     backendKeys: () => noBackendKeys,
     tracer: untraced,
     policyCompiler: createFakePolicyCompiler(),

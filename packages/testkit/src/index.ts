@@ -18,6 +18,7 @@ export { createFakeAlarmClock, type FakeAlarmClock } from "./fake-alarm-clock.ts
 export { createFakeClock, type FakeClock } from "./fake-clock.ts";
 export { createFakeSealer } from "./fake-sealer.ts";
 export { noBackendKeys } from "./no-backend-keys.ts";
+export { noOutboundApis } from "./no-outbound-apis.ts";
 export { createRecordingLog, type LogEntry, type RecordingLog } from "./recording-log.ts";
 export { seededRandom } from "./seeded-random.ts";
 export { createFakePolicyEngine, type FakePolicyRule } from "./fake-policy.ts";

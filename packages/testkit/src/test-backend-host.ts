@@ -7,10 +7,12 @@ import {
   type BackendKeys,
   type Clock,
   type Log,
+  type OutboundApis,
   type Random,
   type TokenHost,
 } from "@mayfly/spec";
 import { noBackendKeys } from "./no-backend-keys.ts";
+import { noOutboundApis } from "./no-outbound-apis.ts";
 
 export interface TestHostOptions {
   readonly clock: Clock;
@@ -22,6 +24,8 @@ export interface TestHostOptions {
   readonly quarantineSeconds?: number;
   /** Default: none. */
   readonly keys?: BackendKeys;
+  /** Default: none. */
+  readonly apis?: OutboundApis;
   /** Default: every lease is unknown. */
   readonly standingOf?: TokenHost["standingOf"];
 }
@@ -43,6 +47,7 @@ export function createTestBackendHost(options: TestHostOptions): BackendHost {
       return expected.length === actual.length && timingSafeEqual(expected, actual);
     },
     quarantineSeconds: durationSeconds(options.quarantineSeconds ?? 2),
+    apis: options.apis ?? noOutboundApis,
     tokens: {
       issuer: "https://broker.test/backends/tested-backend",
       brokerIssuer: "https://broker.test",

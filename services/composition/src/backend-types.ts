@@ -2,6 +2,7 @@ import { jwtBackend } from "@mayfly/backend-jwt";
 import { withLimits, type LimitWatch } from "@mayfly/backend-kit";
 import { mysqlBackend } from "@mayfly/backend-mysql";
 import { postgresBackend } from "@mayfly/backend-postgres";
+import { rabbitmqBackend } from "@mayfly/backend-rabbitmq";
 import { redisBackend } from "@mayfly/backend-redis";
 import type { CredentialBackend } from "@mayfly/spec";
 
@@ -13,6 +14,7 @@ const TYPES: readonly CredentialBackend[] = [
   postgresBackend,
   mysqlBackend,
   redisBackend,
+  rabbitmqBackend,
   jwtBackend,
 ];
 

@@ -15,7 +15,7 @@ import {
   defaultTaskTokensSettings,
   defaultTrustRootsSettings,
 } from "@mayfly/identity";
-import { createOutboundHttp } from "@mayfly/net";
+import { createOutboundApis, createOutboundHttp } from "@mayfly/net";
 import { createPolicyCompiler } from "@mayfly/policy";
 import { checkServer, openLedger, type Ledger, type LedgerConnections } from "@mayfly/postgres";
 import { createAlarmClock, createAlarmListener } from "@mayfly/queue";
@@ -26,6 +26,7 @@ import {
   type AlarmListener,
   type BackendId,
   type Clock,
+  type CredentialBackend,
   type DpopProofs,
   type FailPoints,
   type Log,
@@ -169,12 +170,11 @@ function partsOver(
     alarm: observe.alarm(alarm),
     trustRoots,
     taskTokens,
+    apis: createOutboundApis(),
     backendKeys: (backendId) =>
       createBackendKeys(backendKeyOptions(tokenOptions, ledger, backendId)),
     policyCompiler: createPolicyCompiler(),
-    backendTypes: new Map(
-      backendTypes(observe.limits).map((each) => [each.type, observe.backend(each)]),
-    ),
+    backendTypes: typesBy(observe),
     settings: coreSettings(settings),
   });
   const core = observe.core(unobserved);
@@ -204,6 +204,9 @@ function partsOver(
     },
   };
 }
+
+const typesBy = (observe: ReturnType<typeof observers>): ReadonlyMap<string, CredentialBackend> =>
+  new Map(backendTypes(observe.limits).map((each) => [each.type, observe.backend(each)]));
 
 const tokenOptionsOf = (
   { signingKeys: store }: Ledger,

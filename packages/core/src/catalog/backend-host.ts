@@ -16,6 +16,7 @@ export function backendHost(ports: CorePorts, id: BackendId): BackendHost {
     tag: (text) => ports.sealer.tag(ofBackend(text)),
     verifyTag: (text, tag) => ports.sealer.verifyTag(ofBackend(text), tag),
     quarantineSeconds: durationSeconds(ports.settings.quarantineSeconds),
+    apis: ports.apis,
     tokens: {
       issuer: backendIssuer(ports.settings.issuer, id),
       brokerIssuer: ports.settings.issuer,

@@ -1,0 +1,2 @@
+/** The credential backend for RabbitMQ. */
+export { rabbitmqBackend } from "./rabbitmq-backend.ts";

@@ -1,0 +1,66 @@
+import { durationSeconds, type CallContext, type IssuePlan, type Recovered } from "@mayfly/spec";
+import { userOf, userPath, type Lane } from "./lane.ts";
+import { readMark, writeMark } from "./lease-mark.ts";
+import { toBackendError, unfinished } from "./rabbit-failure.ts";
+import { destroyUser } from "./revoke.ts";
+
+/**
+ * Cleans up after a mint whose outcome nobody recorded, by taking its name with a user that cannot
+ * log in: it has no password. This tombstone says when it was made, so that any process can go on
+ * where another one crashed. Of a late mint one request alone can still come, and none gives
+ * anybody anything; a user that it makes after the quarantine is found by the listing.
+ */
+export async function recover(
+  lane: Lane,
+  plan: IssuePlan,
+  context: CallContext,
+): Promise<Recovered> {
+  try {
+    return await takeOrSettle(lane, plan.externalName, context);
+  } catch (thrown) {
+    throw toBackendError(thrown, "recover");
+  }
+}
+
+async function takeOrSettle(lane: Lane, name: string, context: CallContext): Promise<Recovered> {
+  const { host, work } = lane;
+  const user = await userOf(work, name, context);
+  if (user === null) {
+    await work.call("PUT", userPath(name), context, {
+      body: {
+        password_hash: "",
+        tags: writeMark({ kind: "tombstone", name, at: host.clock.now() }, host),
+      },
+    });
+    return wait(host.quarantineSeconds * 1_000);
+  }
+  const mark = readMark(user, host);
+  switch (mark?.kind) {
+    case undefined:
+      throw unfinished(
+        "recover: a user bears this lease's name without a valid mark of ours, so it is not " +
+          "touched; an administrator has to look at it",
+        60,
+      );
+    case "lease":
+      await destroyUser(lane, name, context);
+      return { outcome: "destroyed", looked: { users: 1, tombstone: false } };
+    case "tombstone": {
+      const leftMs = mark.at + host.quarantineSeconds * 1_000 - host.clock.now();
+      if (leftMs > 0) return wait(leftMs);
+      await destroyUser(lane, name, context);
+      if ((await userOf(work, name, context)) !== null) return wait(0);
+      const heldSeconds = Math.round((host.clock.now() - mark.at) / 1_000);
+      return {
+        outcome: "absent",
+        looked: { users: 0, tombstone: true, held_seconds: heldSeconds },
+      };
+    }
+  }
+}
+
+const wait = (ms: number): Recovered => ({
+  outcome: "wait",
+  seconds: durationSeconds(Math.max(1, Math.ceil(ms / 1_000))),
+  reason: "the name is held by a tombstone",
+});
