@@ -5,7 +5,10 @@ const TIMEOUT_MS = 5000;
 /** The largest bundles in use are near 100 KiB. */
 const BYTES_MAX = 512 * 1024;
 
-export type FetchLimits = Pick<OutboundOptions, "unsafeAllowPrivate" | "judgeServer">;
+export type FetchLimits = Pick<
+  OutboundOptions,
+  "unsafeAllowPrivate" | "judgeServer" | "clientSvid"
+>;
 
 /** One bounded GET of a key document; anything but 200 is a failure. */
 export async function fetchDocument(

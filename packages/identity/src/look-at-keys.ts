@@ -17,7 +17,14 @@ import type { VerifierParts } from "./verifier-parts.ts";
 
 type LookParts = Pick<
   VerifierParts,
-  "http" | "audience" | "workloadApi" | "log" | "authoritiesOf" | "skewSeconds" | "sequences"
+  | "http"
+  | "audience"
+  | "workloadApi"
+  | "log"
+  | "authoritiesOf"
+  | "skewSeconds"
+  | "sequences"
+  | "ownSvid"
 >;
 
 const CONFIGURATION = "configuration";

@@ -40,6 +40,11 @@ const schema = z.strictObject({
         endpoint_spiffe_id: endpointId,
         /** Of that id's trust domain, for the first look; then its newest bundle counts. */
         bootstrap_bundle: inlineJwks,
+        /**
+         * Whether the broker shows its own X509-SVID, of `MAYFLY_WORKLOAD_API`, as its client
+         * certificate: for an endpoint that asks for one. Stored only if given.
+         */
+        client_svid: z.literal(true).optional(),
       }),
     ])
     .optional(),

@@ -181,12 +181,13 @@ type BundleEndpoint = NonNullable<SpiffeConfig["bundle_endpoint"]>;
 export async function fetchSpiffeBundle(
   config: SpiffeConfig,
   endpoint: BundleEndpoint,
-  parts: Pick<VerifierParts, "http" | "authoritiesOf" | "skewSeconds">,
+  parts: Pick<VerifierParts, "http" | "authoritiesOf" | "skewSeconds" | "ownSvid">,
   context: CallContext,
 ): Promise<{ readonly fetched: FetchedKeys; readonly sequence: number | null }> {
   const limits = {
     unsafeAllowPrivate: config.unsafe_allow_private_addresses,
     ...serverRules(endpoint, config, parts, context),
+    ...(await clientRules(endpoint, parts, context)),
   };
   const { body } = await fetchDocument(parts.http, endpoint.url, limits, context);
   const keys = parseJwkSet(body, spiffeKeysRules(config));
@@ -211,6 +212,16 @@ function serverRules(
     judgeServer: (chain) =>
       judgeServer(chain, { spiffeId, anchors, now: clock.now(), skewSeconds }),
   };
+}
+
+/** Taken for each look: one that was replaced meanwhile is shown no more. */
+async function clientRules(
+  endpoint: BundleEndpoint,
+  { ownSvid }: Pick<VerifierParts, "ownSvid">,
+  context: CallContext,
+): Promise<Pick<FetchLimits, "clientSvid">> {
+  if (endpoint.profile === "https_web" || endpoint.client_svid !== true) return {};
+  return { clientSvid: await ownSvid.current(context) };
 }
 
 export const bundleSource = (

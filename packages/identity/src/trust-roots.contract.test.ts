@@ -20,6 +20,7 @@ import { createOidcVerifier } from "./oidc-verifier.ts";
 import { parseOidcConfig } from "./oidc-config.ts";
 import { createSpiffeVerifier } from "./spiffe-verifier.ts";
 import { parseSpiffeConfig } from "./spiffe-config.ts";
+import { createOwnSvid } from "./own-svid.ts";
 import { createSeenSequences } from "./seen-sequences.ts";
 import { createTrustRoots, defaultTrustRootsSettings } from "./trust-roots.ts";
 import { createVerifiedTokens } from "./verified-tokens.ts";
@@ -164,6 +165,7 @@ function partsWith(http: ReturnType<typeof createOutboundHttp>) {
     authoritiesOf: () => null,
     workloadApi: null,
     sequences: createSeenSequences(),
+    ownSvid: createOwnSvid(null),
     audience: BROKER,
     skewSeconds: 60,
     known: createKnownCertificates(),

@@ -19,6 +19,7 @@ import { describeTrust } from "./describe-trust.ts";
 import { lookAtKeys } from "./look-at-keys.ts";
 import { createOidcVerifier, reviewedBy } from "./oidc-verifier.ts";
 import { parseOidcConfig } from "./oidc-config.ts";
+import { createOwnSvid } from "./own-svid.ts";
 import { parsePresented, type Presented } from "./presented.ts";
 import { invalidIdentity, Refusal } from "./refusal.ts";
 import type { RootVerifier } from "./root-verifier.ts";
@@ -77,6 +78,7 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
   const parts: VerifierParts = {
     http: options.http,
     workloadApi: options.workloadApi ?? null,
+    ownSvid: createOwnSvid(options.workloadApi ?? null),
     sequences: options.sequences ?? createSeenSequences(),
     authoritiesOf: (trustDomain) => {
       const verifiers = [...loaded.values()].map(({ verifier }) => verifier);

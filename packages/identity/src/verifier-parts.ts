@@ -6,6 +6,7 @@ import type {
   RequiredClaim,
   RequiredText,
 } from "./read-attributes.ts";
+import type { OwnSvid } from "./own-svid.ts";
 import type { VerifiedTokens } from "./verified-tokens.ts";
 import type { Certificate } from "./x509/certificate.ts";
 import type { KnownCertificates } from "./x509/known-certificates.ts";
@@ -17,6 +18,8 @@ export interface VerifierParts {
   authoritiesOf(trustDomain: string): readonly Certificate[] | null;
   /** The SPIFFE agent beside this process; null where there is none. */
   readonly workloadApi: WorkloadApi | null;
+  /** Of this process, for whoever asks for a client certificate. */
+  readonly ownSvid: OwnSvid;
   /** What was ever seen of bundles that have a sequence. */
   readonly sequences: BundleSequences;
   /** The broker's issuer: the audience, unless the configuration names another. */

@@ -53,10 +53,16 @@ export function createOutboundHttp(options: OutboundHttpOptions = {}): ClosableO
       withinDeadline(target.host, limits, context, (signal) =>
         sendJson(agent, target, call, limits, signal),
       );
-    const { judgeServer } = limits;
-    if (judgeServer === undefined) return by(limits.unsafeAllowPrivate ? unsafe : strict);
+    const { judgeServer, clientSvid } = limits;
+    if (judgeServer === undefined) {
+      if (clientSvid !== undefined) {
+        throw new OutboundError("url", target.host, "an SVID is shown to a judged server alone");
+      }
+      return by(limits.unsafeAllowPrivate ? unsafe : strict);
+    }
     const policy = limits.unsafeAllowPrivate ? "unsafe_private" : "public";
-    const own = createPolicedAgent({ policy, ...shared, judgeServer });
+    const shown = clientSvid === undefined ? {} : { clientSvid };
+    const own = createPolicedAgent({ policy, ...shared, judgeServer, ...shown });
     try {
       return await by(own);
     } finally {

@@ -1,7 +1,9 @@
+import { X509Certificate } from "node:crypto";
 import { lookup as systemLookup, type LookupAddress } from "node:dns";
 import { isIP, type LookupFunction } from "node:net";
 import { TLSSocket } from "node:tls";
 import { Agent, buildConnector } from "undici";
+import type { OutboundOptions } from "@mayfly/spec";
 import { mayConnectTo, type AddressPolicy } from "./address-policy.ts";
 import { OutboundError } from "./outbound-error.ts";
 
@@ -15,6 +17,7 @@ export interface PolicedAgentOptions {
   readonly resolveName: ResolveName;
   /** See `OutboundOptions` of spec. */
   readonly judgeServer?: (chain: readonly Uint8Array[]) => void;
+  readonly clientSvid?: OutboundOptions["clientSvid"];
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -28,7 +31,7 @@ const HEADER_BYTES_MAX = 16 * 1024;
  * then given, so that a name which changes its answer between two look-ups gains nothing.
  */
 export function createPolicedAgent(options: PolicedAgentOptions): Agent {
-  const { judgeServer } = options;
+  const { judgeServer, clientSvid } = options;
   const connect = buildConnector({
     timeout: CONNECT_TIMEOUT_MS,
     allowH2: false,
@@ -36,6 +39,7 @@ export function createPolicedAgent(options: PolicedAgentOptions): Agent {
     ...(options.ca === null ? {} : { ca: [options.ca].flat() }),
     // Whoever judges sees the certificates of each connection: none is resumed.
     ...(judgeServer === undefined ? {} : { rejectUnauthorized: false, maxCachedSessions: 0 }),
+    ...(clientSvid === undefined ? {} : clientPair(clientSvid)),
   });
   return new Agent({
     connections: CONNECTIONS_PER_ORIGIN_MAX,
@@ -54,6 +58,11 @@ export function createPolicedAgent(options: PolicedAgentOptions): Agent {
     },
   });
 }
+
+const clientPair = ({ chain, privateKey }: NonNullable<OutboundOptions["clientSvid"]>) => ({
+  cert: chain.map((der) => new X509Certificate(der).toString()).join(""),
+  key: privateKey.expose("crypto"),
+});
 
 /** More than any judge takes: a chain that is too long is still seen to be. */
 const CERTIFICATES_MAX = 9;

@@ -37,7 +37,8 @@ export const VARIABLES = {
       readers: both,
       meaning:
         "Where the SPIFFE agent of this machine is, as unix:///path or tcp:// with an IP address and " +
-        "a port: trust roots with `workload_api` take their bundles from it.",
+        "a port: trust roots with `workload_api` take their bundles from it, and those with " +
+        "`client_svid` show its X509-SVID to their bundle endpoint.",
     }),
   ),
   tlsFromWorkloadApi: flag("MAYFLY_TLS_FROM_WORKLOAD_API", {

@@ -3,6 +3,7 @@ import type { CallContext } from "./context.ts";
 import type { TrustRootName } from "./ids.ts";
 import type { Secret } from "./secret.ts";
 import type { DurationSeconds, InstantMs } from "./time.ts";
+import type { AgentSvid } from "./workload-api.ts";
 
 export interface WorkloadAttribute {
   readonly value: string;
@@ -224,6 +225,11 @@ export interface OutboundOptions {
    * and http is not permitted.
    */
   readonly judgeServer?: (chain: readonly Uint8Array[]) => void;
+  /**
+   * Shown as the client certificate, to a server that asks for one. Only with `judgeServer`: no
+   * connection that has shown it serves another call.
+   */
+  readonly clientSvid?: Pick<AgentSvid, "chain" | "privateKey">;
   /** Conspicuous: permits http and loopback or private addresses (demo, tests, in-cluster). */
   readonly unsafeAllowPrivate: boolean;
 }
