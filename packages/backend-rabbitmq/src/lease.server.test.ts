@@ -1,10 +1,12 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { connect as connectTcp } from "node:net";
 import { once } from "node:events";
 import { requireOrExplain } from "@mayfly/embedded";
 import { systemClock } from "@mayfly/host";
+import { killMint } from "@mayfly/testkit";
 import { plusSeconds, type Issued, type IssuePlan } from "@mayfly/spec";
 import {
   backendErrorOf,
@@ -20,7 +22,7 @@ import {
   startRabbitBench,
   type RabbitUpstream,
 } from "./testing/rabbitmq-upstream.ts";
-import { ADMIN, BROKER, VHOST } from "./testing/rabbitmq-server.ts";
+import { BROKER, VHOST } from "./testing/rabbitmq-server.ts";
 
 const program = await requireOrExplain("rabbitmq");
 const run = promisify(execFile);
@@ -31,7 +33,7 @@ describe.runIf(program !== undefined)("a lease of RabbitMQ", () => {
   let upstream: RabbitUpstream;
   let bench: BackendBench;
   beforeAll(async () => {
-    started = await startRabbitBench(program ?? "");
+    started = await startRabbitBench();
     ({ upstream, bench } = started);
     const { server } = upstream;
     await server.api("PUT", `/api/exchanges/${AT}/events`, { type: "topic", durable: true });
@@ -168,6 +170,25 @@ describe.runIf(program !== undefined)("a lease of RabbitMQ", () => {
     expect(await upstream.liveNames()).not.toContain(plan.externalName);
   });
 
+  test.each([
+    "GET /api/users",
+    "PUT /api/users",
+    "PUT /api/topic-permissions",
+    "PUT /api/permissions",
+    null,
+  ])("a process that is killed when it is about to send %s leaves nothing", async (at) => {
+    const plan = planOf({
+      vhost: VHOST,
+      write: "events",
+      topics: [{ exchange: "events", write: "orders\\..*", read: "" }],
+    });
+    const { proxy, config } = upstream;
+    const program = fileURLToPath(new URL("testing/mint-process.ts", import.meta.url));
+    await killMint({ program, config, plan, proxy, at });
+    await bench.recoverUntilSettled(plan);
+    expect(await upstream.liveNames()).not.toContain(plan.externalName);
+  });
+
   test("recover does not touch a user of our name that bears no mark", async () => {
     const plan = planOf({ vhost: VHOST });
     const path = `/api/users/${plan.externalName}`;
@@ -193,7 +214,7 @@ describe.runIf(program !== undefined)("a lease of RabbitMQ", () => {
     expect(command).toContain("/api/users/mayfly");
     const env = {
       PATH: "/usr/local/bin:/usr/bin:/bin",
-      RABBITMQ_ADMIN: ADMIN,
+      RABBITMQ_ADMIN: upstream.server.admin,
       RABBITMQ_URL: `http://127.0.0.1:${upstream.server.apiPort}`,
     };
     await run("bash", ["-c", command], { env });

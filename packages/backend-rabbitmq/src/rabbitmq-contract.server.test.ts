@@ -103,6 +103,6 @@ describe.runIf(program !== undefined)("on a real server", () => {
     // Nothing listens on port 1 (tcpmux).
     unreachableConfig: { ...config, host: "127.0.0.1", port: 1, tls: "unsafe_disable" },
     protocol: "http",
-    start: () => startRabbitUpstream(program ?? ""),
+    start: () => startRabbitUpstream(),
   });
 });

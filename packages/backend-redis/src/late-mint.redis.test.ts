@@ -1,7 +1,8 @@
+import { fileURLToPath } from "node:url";
 import { requireOrExplain } from "@mayfly/embedded";
 import { systemClock } from "@mayfly/host";
 import { durationSeconds, type IssuePlan } from "@mayfly/spec";
-import { startTcpFaultProxy, type TcpFaultProxy } from "@mayfly/testkit";
+import { killMint, startTcpFaultProxy, type TcpFaultProxy } from "@mayfly/testkit";
 import { backendErrorOf, type BackendBench } from "@mayfly/testkit/contract";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { recover } from "./recover.ts";
@@ -106,6 +107,19 @@ describe.runIf(program !== undefined)("a mint that arrives late, or on some serv
     expect(await liveUsers(server)).not.toContain(plan.externalName);
     expect(await liveUsers(other)).not.toContain(plan.externalName);
   });
+
+  test.each(["GETUSER", "SETUSER", "SAVE", null])(
+    "a process that is killed when it is about to send %s leaves nothing",
+    async (at) => {
+      const plan = minter.plan();
+      const config = configOf([proxy.port, other.port]);
+      const program = fileURLToPath(new URL("testing/mint-process.ts", import.meta.url));
+      await killMint({ program, config, plan, proxy, at });
+      await minter.recoverUntilSettled(plan);
+      expect(await liveUsers(server)).toEqual([]);
+      expect(await liveUsers(other)).toEqual([]);
+    },
+  );
 
   test("recover does not touch a user of our name that bears no mark", async () => {
     const plan = minter.plan();

@@ -22,6 +22,7 @@ export {
   testServers,
   type TestServer,
 } from "./require-or-explain.ts";
+export { startRabbitmq, type EmbeddedRabbitmq, type RabbitmqMissing } from "./start-rabbitmq.ts";
 export {
   startRedis,
   type EmbeddedRedis,

@@ -17,6 +17,7 @@ export {
 export { createFakeAlarmClock, type FakeAlarmClock } from "./fake-alarm-clock.ts";
 export { createFakeClock, type FakeClock } from "./fake-clock.ts";
 export { createFakeSealer } from "./fake-sealer.ts";
+export { killMint, mintAsOrdered, type KilledMint } from "./killed-mint.ts";
 export { noBackendKeys } from "./no-backend-keys.ts";
 export { noOutboundApis } from "./no-outbound-apis.ts";
 export { createRecordingLog, type LogEntry, type RecordingLog } from "./recording-log.ts";

@@ -78,8 +78,8 @@ export const configAt = (
 });
 
 /** A customer's RabbitMQ as the contract suite drives it; the broker comes by way of a proxy. */
-export async function startRabbitUpstream(program: string): Promise<RabbitUpstream> {
-  const server = await startRabbitServer(program);
+export async function startRabbitUpstream(): Promise<RabbitUpstream> {
+  const server = await startRabbitServer();
   const proxy = await startTcpFaultProxy({ host: server.host, port: server.apiPort });
   const log = createRecordingLog();
   const user = (name: string): Promise<ApiUser> =>
@@ -139,12 +139,12 @@ export async function startRabbitUpstream(program: string): Promise<RabbitUpstre
 }
 
 /** The backend open on a server of one's own. */
-export async function startRabbitBench(program: string): Promise<{
+export async function startRabbitBench(): Promise<{
   readonly upstream: RabbitUpstream;
   readonly bench: BackendBench;
   stop(): Promise<void>;
 }> {
-  const upstream = await startRabbitUpstream(program);
+  const upstream = await startRabbitUpstream();
   const bench = new BackendBench({ backend: rabbitmqBackend }, upstream);
   return {
     upstream,
