@@ -15,8 +15,11 @@ const hasTools = (
     (["psql", "jq", "curl", "python", "redis"] as const).map((name) => isInstalled(name)),
   )
 ).every(Boolean);
+/** What some blocks need besides, and whether it is here. */
+const NEEDED: Readonly<Record<string, boolean>> = { spire: await isInstalled("spire") };
 const COMMAND_MS_MAX = 120_000;
 const BLOCK_MS_MAX = 240_000;
+const RUN = { timeout: BLOCK_MS_MAX } as const;
 const PAGE =
   /^(?:README|ARCHITECTURE|SECURITY|CONTRIBUTING)\.md$|^docs\/.*\.md$|^[^/]+\/[^/]+\/README\.md$/;
 
@@ -83,6 +86,11 @@ describe("every page", () => {
     expect(hidden, "label it console").toEqual([]);
   });
 
+  test("needs no program for a block but those that are looked for", () => {
+    const needed = pages.flatMap(({ blocks }) => blocks.flatMap(({ needs }) => needs ?? []));
+    expect(needed.filter((name) => NEEDED[name] === undefined)).toEqual([]);
+  });
+
   test("gives a reason for each block that is not run, and names a known scenario", () => {
     const reasons = pages.flatMap(({ blocks }) => blocks.flatMap(({ notRun }) => notRun ?? []));
     expect(reasons.filter((reason) => reason.length < 20)).toEqual([]);
@@ -116,17 +124,22 @@ describe.skipIf(!hasTools).each(pages.filter(({ blocks }) => blocks.some(isRunna
       await scenario?.[Symbol.asyncDispose]();
     });
 
-    const steps = page.blocks.flatMap((block) => {
-      const step = stepOf(block);
-      return step === null ? [] : [{ line: block.line, language: block.language, step }];
+    const steps = page.blocks.flatMap(({ line, language, needs, ...block }) => {
+      const step = stepOf({ line, language, needs, ...block });
+      return step === null ? [] : [{ line, language, needs, step }];
     });
-    test.each(steps)("line $line: $language", { timeout: BLOCK_MS_MAX }, async ({ line, step }) => {
+    const isHere = (needs: string | null): boolean => needs === null || NEEDED[needs] === true;
+    test.each(steps.filter(({ needs }) => isHere(needs)))("line $line: $language", RUN, typed);
+    const missing = steps.filter(({ needs }) => !isHere(needs));
+    test.skipIf(true).each(missing)("line $line: $language, without $needs", RUN, typed);
+
+    async function typed({ line, step }: (typeof steps)[number]): Promise<void> {
       if (step.kind === "file") return writePageFile(scenario.folder, step.path, step.text);
       expect(step.commands.length).toBeGreaterThan(0);
       for (const command of step.commands) {
         const { code, output } = await shell.run(command.text, COMMAND_MS_MAX);
         expect(code, `${page.path}:${line}\n${command.text}\n${output}`).toBe(command.exits);
       }
-    });
+    }
   },
 );

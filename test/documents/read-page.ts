@@ -8,6 +8,8 @@ export interface Block {
   readonly text: string;
   /** Why it is not run: the comment `<!-- not run: … -->` directly above it. */
   readonly notRun: string | null;
+  /** A program that it needs beside the usual ones: the comment `<!-- needs: … -->` above it. */
+  readonly needs: string | null;
 }
 
 export interface Page {
@@ -19,6 +21,7 @@ export interface Page {
 type Node = ReturnType<typeof fromMarkdown> | ReturnType<typeof fromMarkdown>["children"][number];
 
 const SCENARIO = /^<!--\s*scenario:\s*([a-z][a-z0-9-]*)\s*-->$/;
+const NEEDS = /^<!--\s*needs:\s*([a-z]+)\s*-->$/;
 const NOT_RUN = /^<!--\s*not run:\s*([\s\S]+?)\s*-->$/;
 
 /** Reads a page of Markdown (CommonMark), blocks inside lists and quotes included. */
@@ -26,16 +29,20 @@ export function readPage(markdown: string): Page {
   const blocks: Block[] = [];
   let scenario = "dev";
   let notRun: string | null = null;
+  let needs: string | null = null;
   for (const node of flat(fromMarkdown(markdown))) {
     if (node.type === "html") {
       scenario = SCENARIO.exec(node.value)?.[1] ?? scenario;
+      needs = NEEDS.exec(node.value)?.[1] ?? null;
       notRun = NOT_RUN.exec(node.value)?.[1]?.replaceAll(/\s+/g, " ") ?? null;
     } else if (node.type === "code") {
       const line = node.position?.start.line ?? 0;
-      blocks.push({ line, language: node.lang ?? "", text: node.value, notRun });
+      blocks.push({ line, language: node.lang ?? "", text: node.value, notRun, needs });
       notRun = null;
+      needs = null;
     } else if (node.type === "text" || node.type === "paragraph" || node.type === "heading") {
       notRun = null;
+      needs = null;
     }
   }
   return { scenario, blocks };

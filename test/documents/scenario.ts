@@ -1,10 +1,13 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import postgres from "postgres";
 import { startGuarded } from "@mayfly/embedded";
+import { isInstalled } from "@mayfly/testkit/vitest";
 import { until, writeMayflyCommand } from "../harness/index.ts";
+import { startSpireDomain } from "../identity/spire-domain.ts";
 import { ROOT } from "../tidy/repository.ts";
+import { startVendorStandIns } from "./vendor-stand-ins.ts";
 
 /** Where a page's commands are typed. */
 export interface Scenario extends AsyncDisposable {
@@ -15,7 +18,7 @@ export interface Scenario extends AsyncDisposable {
   readonly env: NodeJS.ProcessEnv;
 }
 
-export const SCENARIOS = ["dev", "checkout"] as const;
+export const SCENARIOS = ["dev", "checkout", "identities"] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 export const isScenario = (name: string): name is ScenarioName =>
   SCENARIOS.some((known) => known === name);
@@ -29,6 +32,9 @@ const NOT_LINKED = new Set([".git", ".mayfly", ".turbo"]);
  * `checkout`: a checkout on a machine where the README's line for the PATH was typed.
  * `dev`: there, `npm run dev -- --demo-workloads` runs as well, and the person has a database
  * `shop` in its PostgreSQL, whose superuser `psql` logs in as.
+ * `identities`: `dev`, with something at hand that stands in for each vendor of identities, and
+ * SPIRE, a real one, where it is installed. All of it is on this machine, so that
+ * `mayfly trust add` is told there that addresses may be private.
  */
 export async function startScenario(name: ScenarioName): Promise<Scenario> {
   await using started = new AsyncDisposableStack();
@@ -41,8 +47,9 @@ export async function startScenario(name: ScenarioName): Promise<Scenario> {
   await writeMayflyCommand(programs);
   const env = {
     ...readersEnvironment(programs),
-    ...(name === "dev" ? await startDev(folder, started) : {}),
   };
+  if (name === "identities") Object.assign(env, await startIdentities(own, env, started));
+  if (name !== "checkout") Object.assign(env, await startDev(folder, env, started));
   const all = started.move();
   return { folder, own, env, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
@@ -64,6 +71,7 @@ const readersEnvironment = (programs: string): NodeJS.ProcessEnv => ({
 
 async function startDev(
   folder: string,
+  { NODE_EXTRA_CA_CERTS: ca }: NodeJS.ProcessEnv,
   started: AsyncDisposableStack,
 ): Promise<Record<string, string>> {
   const data = join(folder, ".mayfly/dev");
@@ -74,7 +82,11 @@ async function startDev(
     args: [join(ROOT, "services/embedded/src/dev.ts"), "--demo-workloads", "--folder", data],
     parentDeathSignal: "TERM",
     user: undefined,
-    env: { PATH: process.env["PATH"] ?? "", NODE_NO_WARNINGS: "1" },
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      NODE_NO_WARNINGS: "1",
+      ...(ca === undefined ? {} : { NODE_EXTRA_CA_CERTS: ca }),
+    },
     input: undefined,
     log: (line) => lines.push(line),
   });
@@ -99,6 +111,44 @@ async function startDev(
     PGDATABASE: "shop",
   };
 }
+
+const BROKER = "http://127.0.0.1:8420";
+
+async function startIdentities(
+  own: string,
+  env: NodeJS.ProcessEnv,
+  started: AsyncDisposableStack,
+): Promise<Record<string, string>> {
+  const vendors = started.use(await startVendorStandIns(BROKER));
+  const [podToken, ca] = [join(own, "pod-token"), join(own, "vendors-ca.pem")];
+  await writeFile(podToken, vendors.podToken);
+  await writeFile(ca, vendors.ca);
+  const programs = join(own, "lab");
+  await mkdir(programs);
+  const command = join(own, "bin/mayfly");
+  await writeProgram(
+    programs,
+    "mayfly",
+    `case "\${1:-} \${2:-}" in
+  "trust add") exec '${command}' "$@" --unsafe-allow-private-addresses ;;
+  *) exec '${command}' "$@" ;;
+esac`,
+  );
+  if (await isInstalled("spire")) {
+    const { sockets } = started.use(await startSpireDomain("acme.test"));
+    for (const [program, socket] of Object.entries(sockets)) {
+      // As where both have their sockets in the usual places.
+      const script = `PATH='${env["PATH"]}' exec ${program} "$@" -socketPath '${socket}'`;
+      await writeProgram(programs, program, script);
+    }
+  }
+  const path = [programs, env["PATH"] ?? ""].join(delimiter);
+  const trusted = { NODE_EXTRA_CA_CERTS: ca, CURL_CA_BUNDLE: ca };
+  return { ...vendors.env, ...trusted, TOKEN_FILE: podToken, PATH: path };
+}
+
+const writeProgram = (folder: string, name: string, script: string): Promise<void> =>
+  writeFile(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
 
 async function createShop(superuserUrl: string): Promise<void> {
   const server = postgres(superuserUrl, { max: 1, onnotice: () => undefined });

@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { request } from "node:https";
+import { request, type Agent, type RequestOptions } from "node:https";
 import type { PeerCertificate, TLSSocket } from "node:tls";
 import type { WrittenSvid } from "./spire-domain.ts";
 
@@ -9,44 +9,83 @@ export interface MtlsReply {
   readonly body: unknown;
   /** SHA-256 of the certificate that the server showed. */
   readonly servedBy: string;
+  /** Our port, by which connections are told apart. */
+  readonly port: number;
+  /** Whether the connection went on with a session of before. */
+  readonly isResumed: boolean;
 }
 
-/**
- * `POST /token` over mTLS, with an SVID and to whoever serves with this SPIFFE ID under its bundle.
- * Each call has a connection of its own.
- */
-export function postToken(
+export interface MtlsOptions {
+  readonly svid: WrittenSvid | null;
+  /** PEM, of whoever serves. */
+  readonly bundle: string;
+  readonly serverId: string;
+  /** Default: a connection of its own for each request. */
+  readonly agent?: Agent;
+  /** Of an earlier connection, to go on with. */
+  readonly session?: Buffer;
+  /** Is told each session that the server offers. */
+  readonly onSession?: (session: Buffer) => void;
+}
+
+export interface MtlsRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+/** `POST /token` with a form. */
+export const postToken = (
   url: string,
   form: Readonly<Record<string, string>>,
-  options: {
-    readonly svid: WrittenSvid | null;
-    readonly bundle: string;
-    readonly serverId: string;
-  },
+  options: MtlsOptions,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<MtlsReply> =>
+  sendOverTls(
+    url,
+    {
+      method: "POST",
+      path: "/token",
+      headers: { "content-type": "application/x-www-form-urlencoded", ...headers },
+      body: new URLSearchParams(form).toString(),
+    },
+    options,
+  );
+
+/** One request with an SVID, to whoever serves with this SPIFFE ID under its bundle. */
+export function sendOverTls(
+  url: string,
+  { method, path, headers = {}, body = "" }: MtlsRequest,
+  { svid, bundle, serverId, agent, session, onSession }: MtlsOptions,
 ): Promise<MtlsReply> {
-  const { svid, bundle, serverId } = options;
-  const body = new URLSearchParams(form).toString();
+  const target = `${url.replace("http://", "https://")}${path}`;
+  const options: RequestOptions = {
+    method,
+    headers,
+    agent: agent ?? false,
+    ca: bundle,
+    checkServerIdentity: (_host, { raw }: PeerCertificate) => differentId(raw, serverId),
+    ...(svid === null ? {} : { cert: svid.cert, key: svid.key }),
+    ...(session === undefined ? {} : { session }),
+  };
   return new Promise((resolve, reject) => {
-    const sent = request(
-      `${url.replace("http://", "https://")}/token`,
-      {
-        method: "POST",
-        headers: { "content-type": "application/x-www-form-urlencoded" },
-        agent: false,
-        ca: bundle,
-        checkServerIdentity: (_host, { raw }: PeerCertificate) => differentId(raw, serverId),
-        ...(svid === null ? {} : { cert: svid.cert, key: svid.key }),
-      },
-      (response) => {
-        const servedBy = (response.socket as TLSSocket).getPeerCertificate().fingerprint256;
-        const pieces: Buffer[] = [];
-        response.on("data", (piece: Buffer) => pieces.push(piece));
-        response.on("end", () => {
-          const text = Buffer.concat(pieces).toString();
-          resolve({ status: response.statusCode ?? 0, text, body: JSON.parse(text), servedBy });
-        });
-      },
-    );
+    const sent = request(target, options, (response) => {
+      const socket = response.socket as TLSSocket;
+      const seen = {
+        status: response.statusCode ?? 0,
+        servedBy: socket.getPeerCertificate().fingerprint256,
+        port: socket.localPort ?? 0,
+        isResumed: socket.isSessionReused(),
+      };
+      const pieces: Buffer[] = [];
+      response.on("data", (piece: Buffer) => pieces.push(piece));
+      response.on("end", () => {
+        const text = Buffer.concat(pieces).toString();
+        resolve({ ...seen, text, body: JSON.parse(text) });
+      });
+    });
+    if (onSession !== undefined) sent.on("socket", (socket) => socket.on("session", onSession));
     sent.on("error", reject);
     sent.end(body);
   });

@@ -19,11 +19,20 @@ export interface WrittenSvid {
   readonly bundle: string;
 }
 
+export interface PreparedAuthority {
+  /** It signs from now on, and the one of before is tainted. */
+  activate(): Promise<void>;
+  /** The one of before is nobody's any more. */
+  revoke(): Promise<void>;
+}
+
 /** A SPIRE server and one agent of it, real ones, on this machine. */
 export interface SpireDomain extends AsyncDisposable {
   readonly trustDomain: string;
   /** The agent's Workload API. */
   readonly socket: string;
+  /** What each command takes as its `-socketPath`. */
+  readonly sockets: Readonly<Record<"spire-server" | "spire-agent", string>>;
   readonly endpoint: { readonly url: string; readonly spiffeId: string };
   /** `spire-server`, with the server's socket; what it prints. */
   server(...args: readonly string[]): Promise<string>;
@@ -33,6 +42,12 @@ export interface SpireDomain extends AsyncDisposable {
   federate(other: SpireDomain): Promise<void>;
   /** Registers whoever runs as this user, and waits until the agent knows. */
   register(path: string, federatesWith?: SpireDomain): Promise<string>;
+  /** SVIDs of what is registered live so long from the next one on. */
+  lengthen(path: string, seconds: number): Promise<void>;
+  /** Publishes another authority, which signs nothing yet. */
+  prepareAuthority(kind: "x509" | "jwt"): Promise<PreparedAuthority>;
+  /** How many authorities of X.509 the server knows of another domain. */
+  authoritiesOf(other: SpireDomain): Promise<number>;
   x509(): Promise<WrittenSvid>;
   jwt(audience: string): Promise<string>;
 }
@@ -72,11 +87,13 @@ export async function startSpireDomain(trustDomain: string): Promise<SpireDomain
     () => agent("healthcheck"),
   );
   const all = started.move();
+  const entries = new Map<string, Readonly<Record<string, string>>>();
   const bundle = async (): Promise<Record<string, unknown>> =>
     JSON.parse(await server("bundle", "show", "-format", "spiffe")) as Record<string, unknown>;
   return {
     trustDomain,
     socket: `unix://${paths.agentSocket}`,
+    sockets: { "spire-server": paths.serverSocket, "spire-agent": paths.agentSocket },
     endpoint: {
       url: `https://127.0.0.1:${endpointPort}`,
       spiffeId: `spiffe://${trustDomain}/spire/server`,
@@ -106,6 +123,7 @@ export async function startSpireDomain(trustDomain: string): Promise<SpireDomain
           ? {}
           : { federatesWith: `spiffe://${federatesWith.trustDomain}` }),
       };
+      entries.set(path, entry);
       await server("entry", "create", ...flagsOf(entry));
       await until(`the agent to know ${id}`, ENTRY_MS_MAX, async () =>
         agent("api", "fetch", "x509", "-silent").then(
@@ -114,6 +132,57 @@ export async function startSpireDomain(trustDomain: string): Promise<SpireDomain
         ),
       );
       return id;
+    },
+    lengthen: async (path, seconds) => {
+      const entry = entries.get(path) ?? {};
+      const shown = await server("entry", "show", "-output", "json");
+      const found = JSON.parse(shown) as {
+        readonly entries: readonly {
+          readonly id: string;
+          readonly spiffe_id: { readonly path: string };
+        }[];
+      };
+      const entryID = found.entries.find(({ spiffe_id: id }) => id.path === path)?.id ?? "";
+      const lives = { x509SVIDTTL: String(seconds), jwtSVIDTTL: String(seconds) };
+      await server("entry", "update", ...flagsOf({ entryID, ...entry, ...lives }));
+    },
+    authoritiesOf: async (other) => {
+      const id = `spiffe://${other.trustDomain}`;
+      const shown = await server("bundle", "list", "-id", id, "-format", "spiffe");
+      const { keys } = JSON.parse(shown) as { readonly keys: readonly { readonly use: string }[] };
+      return keys.filter(({ use }) => use === "x509-svid").length;
+    },
+    prepareAuthority: async (kind) => {
+      const authority = (what: string, authorityID: string): Promise<string> =>
+        server("localauthority", kind, what, "-authorityID", authorityID);
+      const idOf = async (which: string): Promise<string> => {
+        const shown = await server("localauthority", kind, "show", "-output", "json");
+        const states = JSON.parse(shown) as Record<string, { readonly authority_id?: string }>;
+        return states[which]?.authority_id ?? "";
+      };
+      const agentsSerial = async (): Promise<string> => {
+        const shown = await server("agent", "list", "-output", "json");
+        const { agents } = JSON.parse(shown) as {
+          readonly agents: readonly { readonly x509svid_serial_number: string }[];
+        };
+        return agents[0]?.x509svid_serial_number ?? "";
+      };
+      const before = await idOf("active");
+      const serial = await agentsSerial();
+      await server("localauthority", kind, "prepare");
+      return {
+        activate: async () => {
+          await authority("activate", await idOf("prepared"));
+          await authority("taint", before);
+        },
+        revoke: async () => {
+          // The agent is a workload too: with an SVID of the old one it would be out for good.
+          await until("the agent to have another SVID itself", ENTRY_MS_MAX, async () => {
+            return kind === "jwt" || (await agentsSerial()) !== serial;
+          });
+          await authority("revoke", before);
+        },
+      };
     },
     x509: async () => {
       const svid = join(folder, "svid");

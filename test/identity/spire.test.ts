@@ -1,4 +1,9 @@
+import { X509Certificate } from "node:crypto";
+import { Agent } from "node:https";
+import { decodeJwt } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { systemClock } from "@mayfly/host";
+import { createTestDpopKey, type TestDpopKey } from "@mayfly/testkit";
 import { isInstalled } from "@mayfly/testkit/vitest";
 import {
   accepted,
@@ -9,7 +14,7 @@ import {
   type Installation,
   type RunningBroker,
 } from "../harness/index.ts";
-import { postToken, type MtlsReply } from "./mtls-client.ts";
+import { postToken, sendOverTls, type MtlsOptions, type MtlsReply } from "./mtls-client.ts";
 import { startSpireDomain, type SpireDomain, type WrittenSvid } from "./spire-domain.ts";
 
 const PARTNER = "partner.test";
@@ -29,6 +34,8 @@ when { ["${TRUST_DOMAIN}", "${PARTNER}"].contains(principal.trust_root) };
 `;
 /** An SVID lives for a minute, and is replaced when half of it is over. */
 const ROTATION_MS_MAX = 120_000;
+/** So long that what is refused cannot have expired. */
+const LONG_SECONDS = 1200;
 
 const hasSpire = await isInstalled("spire");
 
@@ -66,20 +73,22 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
   });
   afterAll(() => started.disposeAsync());
 
+  const optionsWith = async (svid: WrittenSvid | null): Promise<MtlsOptions> => ({
+    svid,
+    bundle: (await own.x509()).bundle,
+    serverId: botId,
+  });
   const post = async (
     form: Readonly<Record<string, string>>,
     svid: WrittenSvid | null,
-  ): Promise<MtlsReply> =>
-    postToken(broker.api.url, form, {
-      svid,
-      bundle: (await own.x509()).bundle,
-      serverId: botId,
-    });
+  ): Promise<MtlsReply> => postToken(broker.api.url, form, await optionsWith(svid));
+  const formOf = (clientId: string): Readonly<Record<string, string>> => ({
+    grant_type: "client_credentials",
+    client_id: clientId,
+    authorization_details: DETAILS,
+  });
   const asItself = (clientId: string, svid: WrittenSvid | null): Promise<MtlsReply> =>
-    post(
-      { grant_type: "client_credentials", client_id: clientId, authorization_details: DETAILS },
-      svid,
-    );
+    post(formOf(clientId), svid);
   const byToken = (token: string): Promise<MtlsReply> =>
     post(
       {
@@ -145,27 +154,138 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
     });
   });
 
-  test("an authority that SPIRE revokes is refused at once, and SVIDs of the new one count", async () => {
-    const old = await own.x509();
-    const idOf = async (which: string): Promise<string> => {
-      const shown = await own.server("localauthority", "x509", "show", "-output", "json");
-      const states = JSON.parse(shown) as Record<string, { readonly authority_id?: string }>;
-      return states[which]?.authority_id ?? "";
+  test("an X509-SVID over mTLS and DPoP together: the task token is bound to the key", async () => {
+    const key = createTestDpopKey(systemClock);
+    const options = await optionsWith(await own.x509());
+    const dpop = key.proof("POST", `${ISSUER}/token`);
+    const opened = await postToken(broker.api.url, formOf(botId), options, { dpop });
+    expect(opened.status, statusOf(opened)).toBe(200);
+    const {
+      access_token: token,
+      token_type,
+      task,
+    } = opened.body as {
+      readonly access_token: string;
+      readonly token_type: string;
+      readonly task: { readonly id: string };
     };
-    const before = await idOf("active");
-    await own.server("localauthority", "x509", "prepare");
-    const prepared = await idOf("prepared");
-    await own.server("localauthority", "x509", "activate", "-authorityID", prepared);
-    await own.server("localauthority", "x509", "taint", "-authorityID", before);
+    expect(token_type).toBe("DPoP");
+    const path = `/v1/tasks/${task.id}`;
+    const look = async (headers: Readonly<Record<string, string>>): Promise<number> => {
+      const reply = await sendOverTls(broker.api.url, { method: "GET", path, headers }, options);
+      return reply.status;
+    };
+    const withProof = (by: TestDpopKey): Readonly<Record<string, string>> => ({
+      authorization: `DPoP ${token}`,
+      dpop: by.proof("GET", `${ISSUER}${path}`, token),
+    });
+    expect(await look(withProof(key))).toBe(200);
+    // The certificate is the workload's own, and still is not the key that the token is bound to.
+    expect(await look({ authorization: `Bearer ${token}` })).toBe(401);
+    expect(await look(withProof(createTestDpopKey(systemClock)))).toBe(401);
+  });
+
+  test("an authority that SPIRE revokes is refused at once, over an open connection too", async () => {
+    await own.lengthen("/agent/bot", LONG_SECONDS);
+    const old = await until("an SVID that lives long", ROTATION_MS_MAX, async () => {
+      const svid = await own.x509();
+      return secondsLeft(svid) > LONG_SECONDS / 2 ? svid : false;
+    });
+    const authority = await own.prepareAuthority("x509");
+    await authority.activate();
     const next = await until("an SVID of the new authority", ROTATION_MS_MAX, async () => {
       const svid = await own.x509();
       return svid.cert === old.cert ? false : svid;
     });
-    await own.server("localauthority", "x509", "revoke", "-authorityID", before);
+    using agent = keptOpen();
+    const sessions: Buffer[] = [];
+    const options = {
+      ...(await optionsWith(old)),
+      agent,
+      onSession: (session: Buffer) => {
+        sessions.push(session);
+      },
+    };
+    const overOne = (): Promise<MtlsReply> => postToken(broker.api.url, formOf(botId), options);
+    // Tainted is not revoked: until then it counts.
+    const { port, status } = await overOne();
+    expect(status).toBe(200);
+    // Meanwhile asked without a pause: a server closes what is idle.
+    const revoked = authority.revoke();
     await until("the old authority to be refused", ROTATION_MS_MAX, async () => {
-      return (await asItself(botId, old)).status === 401;
+      const refused = await overOne();
+      expect(refused.port).toBe(port);
+      return refused.status === 401;
     });
+    await revoked;
+    expect(secondsLeft(old)).toBeGreaterThan(LONG_SECONDS / 4);
+    // A session of before neither exists, nor would it bring the certificate back.
+    const again = await optionsWith(old);
+    const [session] = sessions;
+    const resuming = session === undefined ? again : { ...again, session };
+    const resumed = await postToken(broker.api.url, formOf(botId), resuming);
+    expect([resumed.status, resumed.isResumed]).toEqual([401, false]);
     const reply = await asItself(botId, next);
     expect(reply.status, statusOf(reply)).toBe(200);
   });
+
+  test("a JWT authority that SPIRE revokes is refused at once, and tokens of the next count", async () => {
+    const old = await until("a JWT-SVID that lives long", ROTATION_MS_MAX, async () => {
+      const token = await own.jwt(ISSUER);
+      return tokenSecondsLeft(token) > LONG_SECONDS / 2 ? token : false;
+    });
+    expect((await byToken(old)).status).toBe(200);
+    const authority = await own.prepareAuthority("jwt");
+    await authority.activate();
+    const next = await until("a JWT-SVID of the new authority", ROTATION_MS_MAX, async () => {
+      const token = await own.jwt(ISSUER);
+      return token === old ? false : token;
+    });
+    expect((await byToken(old)).status).toBe(200);
+    await authority.revoke();
+    await until("the old authority to be refused", ROTATION_MS_MAX, async () => {
+      return (await byToken(old)).status === 400;
+    });
+    expect(tokenSecondsLeft(old)).toBeGreaterThan(LONG_SECONDS / 4);
+    const reply = await byToken(next);
+    expect(reply.status, statusOf(reply)).toBe(200);
+  });
+
+  test("an authority that a federated domain revokes is refused, and its next one counts", async () => {
+    await partner.lengthen("/agent/visitor", LONG_SECONDS);
+    const old = await until("an SVID that lives long", ROTATION_MS_MAX, async () => {
+      const svid = await partner.x509();
+      return secondsLeft(svid) > LONG_SECONDS / 2 ? svid : false;
+    });
+    expect((await asItself(partnerId, old)).status).toBe(200);
+    const authority = await partner.prepareAuthority("x509");
+    // Who federates looks once a minute; one that signs before it is known ends the federation.
+    await until("the other server to know of it", ROTATION_MS_MAX, async () => {
+      return (await own.authoritiesOf(partner)) === 2;
+    });
+    await authority.activate();
+    const next = await until("an SVID of the new authority", ROTATION_MS_MAX, async () => {
+      const svid = await partner.x509();
+      return svid.cert === old.cert ? false : svid;
+    });
+    await authority.revoke();
+    await until("the old authority to be refused", ROTATION_MS_MAX, async () => {
+      return (await asItself(partnerId, old)).status === 401;
+    });
+    expect(secondsLeft(old)).toBeGreaterThan(LONG_SECONDS / 4);
+    const reply = await asItself(partnerId, next);
+    expect(reply.status, statusOf(reply)).toBe(200);
+    // It is the partner's alone: the domain's own workloads go on as before.
+    expect((await asItself(botId, await own.x509())).status).toBe(200);
+  });
 });
+
+const secondsLeft = ({ cert }: WrittenSvid): number =>
+  (new X509Certificate(cert).validToDate.getTime() - Date.now()) / 1000;
+const tokenSecondsLeft = (token: string): number => (decodeJwt(token).exp ?? 0) - Date.now() / 1000;
+
+/** One connection, for as long as the server keeps it. */
+function keptOpen(): Agent & Disposable {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  return Object.assign(agent, { [Symbol.dispose]: () => agent.destroy() });
+}
