@@ -39,10 +39,13 @@ export function parsePresentedChain(chain: readonly Uint8Array[]): PresentedChai
   return { leaf, others, claimedTrustDomain: claimedBy(leaf.x509) };
 }
 
+/** A SPIFFE ID has 2,048 at most; what is longer names too much besides. */
+const NAMES_CHARACTERS_MAX = 8192;
 /** Of OpenSSL's text of one name: what holds anything that could part names is in quotes there. */
 const NAME = /(?:"(?:[^"\\]|\\.)*"|[^",])+/g;
 
 function claimedBy({ subjectAltName = "" }: X509Certificate): string | null {
+  if (subjectAltName.length > NAMES_CHARACTERS_MAX) return null;
   const names = (subjectAltName.match(NAME) ?? []).map((name) => name.trim());
   const [uri, ...others] = names.filter((name) => name.startsWith("URI:"));
   if (uri === undefined || others.length > 0) return null;
