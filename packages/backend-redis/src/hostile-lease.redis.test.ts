@@ -95,6 +95,48 @@ describe.runIf(program !== undefined)("a lease that does what it can", () => {
     await end(issued);
   });
 
+  test("containers of commands that a role names bring none that is dangerous", async () => {
+    const { issued, redis } = await lease({
+      keys: { read_write: ["*"] },
+      commands: ["acl", "client", "cluster", "config", "function", "latency", "module", "script"],
+    });
+    const name = String(accountOf(issued.material)[0]);
+    for (const command of [
+      ["ACL", "SETUSER", name, "+@all"],
+      ["ACL", "LIST"],
+      ["CLIENT", "LIST"],
+      ["CLIENT", "KILL", "ID", "1"],
+      ["CLIENT", "PAUSE", "1"],
+      ["CLUSTER", "RESET"],
+      ["CONFIG", "SET", "maxmemory", "1"],
+      ["CONFIG", "GET", "requirepass"],
+      ["FUNCTION", "FLUSH"],
+      ["LATENCY", "RESET"],
+      ["MODULE", "LIST"],
+      ["SCRIPT", "KILL"],
+      ["SCRIPT", "FLUSH"],
+    ] as const) {
+      const [first, ...rest] = command;
+      await expect(redis.call(first, ...rest), command.join(" ")).rejects.toThrow(refused);
+    }
+    expect(await redis.call("ACL", "WHOAMI")).toBe(name);
+    await end(issued);
+  });
+
+  test("a lease that has taken every connection is ended over the one that is kept", async () => {
+    const { issued, redis } = await lease({ commands: ["@connection"] });
+    await revoking(bench.open).probe(issued.handle, bench.call());
+    const [, before = "0"] = await server.admin.config("GET", "maxclients");
+    await server.admin.config("SET", "maxclients", "32");
+    const crowd = Array.from({ length: 40 }, () => server.connect(...accountOf(issued.material)));
+    await Promise.allSettled(crowd.map((one) => one.connect()));
+    await expect(server.connect(...accountOf(issued.material)).connect()).rejects.toThrow(/./);
+    await end(issued);
+    await server.admin.config("SET", "maxclients", before);
+    await expect(redis.ping()).rejects.toThrow(/closed/);
+    for (const one of crowd) one.disconnect();
+  });
+
   test("sessions that subscribe, block or stand in a transaction are cut", async () => {
     const { issued, redis } = await lease({
       keys: { read_write: ["orders:*"] },

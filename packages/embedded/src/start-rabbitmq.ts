@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdtemp, readdir, realpath, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { EmbeddedError } from "./embedded-error.ts";
@@ -29,6 +31,7 @@ export interface RabbitmqMissing {
 
 /** Erlang takes its time on a machine that has other work. */
 const startDeadlineMs = 110_000;
+const mapperDeadlineMs = 20_000;
 const startedLine = /completed with \d+ plugins/;
 
 /**
@@ -60,6 +63,11 @@ export async function startRabbitmq(): Promise<EmbeddedRabbitmq | RabbitmqMissin
       },
     });
   const mapper = await launch("epmd");
+  // Else the server would start a mapper of its own, which outlives it.
+  await waitUntil(async () => (await listens(ports.epmd)) || mapper.hasEnded() || undefined, {
+    deadlineMs: mapperDeadlineMs,
+    everyMs: 10,
+  });
   const server = await launch(await programOf(wrapper));
   const stop = async (): Promise<void> => {
     for (const one of [server, mapper]) {
@@ -93,6 +101,18 @@ export async function startRabbitmq(): Promise<EmbeddedRabbitmq | RabbitmqMissin
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+async function listens(port: number): Promise<boolean> {
+  const socket = connect({ host: "127.0.0.1", port });
+  try {
+    await once(socket, "connect");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** Debian's command changes to an account of its own; the program behind it needs none. */
@@ -136,6 +156,8 @@ const environment = (
   RABBITMQ_CONFIG_FILE: join(dir, "rabbitmq.conf"),
   RABBITMQ_ENABLED_PLUGINS_FILE: join(dir, "enabled_plugins"),
   RABBITMQ_PID_FILE: join(dir, "pid"),
+  // Else the process is a shell that waits for the server, which outlives its SIGKILL.
+  RUNNING_UNDER_SYSTEMD: "true",
   // The machine's cores are for the tests too.
-  RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "+S 2:2",
+  RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "+S 2:2 -start_epmd false",
 });

@@ -1,7 +1,10 @@
+import { readFileSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { once } from "node:events";
 import { systemClock } from "@mayfly/host";
-import type { ApiRequest, CallContext, OutboundApi } from "@mayfly/spec";
+import type { ApiOutcome, ApiRequest, ApiTarget, CallContext, OutboundApi } from "@mayfly/spec";
 import { startTcpFaultProxy } from "@mayfly/testkit";
 import { afterEach, expect, test } from "vitest";
 import { createOutboundApis } from "./outbound-apis.ts";
@@ -50,6 +53,31 @@ test("an answer comes with its status, its headers and its text, a redirect too"
   const outcome = await apiAt(port).send(put, contextOf());
   expect(outcome).toMatchObject({ kind: "answer", status: 302, text: "there" });
   expect(outcome.kind === "answer" && outcome.headers["retry-after"]).toBe("7");
+});
+
+test("nothing is sent by TLS to who has no trusted certificate of that name", async () => {
+  const fixture = (name: string): string =>
+    readFileSync(new URL(`__fixtures__/localhost.${name}.pem`, import.meta.url), "utf8");
+  const ca = fixture("cert");
+  const server = createTlsServer({ cert: ca, key: fixture("key") }, (_, answer) =>
+    answer.end("ok"),
+  );
+  open.push(server);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const sendTo = (host: string, tls: ApiTarget["tls"]): Promise<ApiOutcome> => {
+    const target = { origin: `https://${host}:${port}`, tls, connections: 1 };
+    const api = createOutboundApis().open({ ...target, timeoutMs: 10_000, maxBytes: 1_000 });
+    open.push(api);
+    return api.send(put, contextOf());
+  };
+  expect(await sendTo("127.0.0.1", { rejectUnauthorized: true, ca })).toMatchObject({
+    kind: "answer",
+  });
+  expect((await sendTo("127.0.0.1", { rejectUnauthorized: true })).kind).toBe("not_sent");
+  expect((await sendTo("localhost", { rejectUnauthorized: true, ca })).kind).toBe("not_sent");
+  expect((await sendTo("127.0.0.1", { rejectUnauthorized: false })).kind).toBe("answer");
 });
 
 test("what nobody listens for is not sent", async () => {
