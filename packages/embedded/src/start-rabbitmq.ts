@@ -1,14 +1,24 @@
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readdir, realpath, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { EmbeddedError } from "./embedded-error.ts";
 import { freePort } from "./free-port.ts";
 import { startGuarded, type GuardedProcess } from "./guarded-process.ts";
 import { programOnPath } from "./program-on-path.ts";
+import { refuseUnknownKeys } from "./refuse-unknown-keys.ts";
 import { waitUntil } from "./wait-until.ts";
+
+const run = promisify(execFile);
+
+export interface RabbitmqOptions {
+  /** A node whose cluster this one joins; it is stopped after this one. */
+  readonly beside?: EmbeddedRabbitmq;
+}
 
 export interface EmbeddedRabbitmq extends AsyncDisposable {
   readonly missing?: never;
@@ -19,8 +29,13 @@ export interface EmbeddedRabbitmq extends AsyncDisposable {
   /** Who may do everything. */
   readonly username: "admin";
   readonly password: string;
+  readonly node: string;
+  /** Where the files of its cluster are, the cookie included. */
+  readonly dir: string;
+  /** By which the nodes of its cluster find each other. */
+  readonly epmdPort: number;
   signal(signal: NodeJS.Signals): void;
-  /** Kills it (SIGKILL): its files are made for this run, and go with it. */
+  /** Kills it (SIGKILL): its files are made for this run, and go with the first node. */
   stop(): Promise<void>;
 }
 
@@ -36,71 +51,105 @@ const startedLine = /completed with \d+ plugins/;
 
 /**
  * Starts a real RabbitMQ with its management plugin, if the machine has one, on 127.0.0.1 only. A
- * node of its own: ports, cookie, port mapper and files in a temporary folder. As with PostgreSQL,
- * it ends with this process.
+ * cluster of its own: ports, cookie, port mapper and files in a temporary folder. As with
+ * PostgreSQL, it ends with this process.
  * @throws EmbeddedError
  */
-export async function startRabbitmq(): Promise<EmbeddedRabbitmq | RabbitmqMissing> {
+export async function startRabbitmq(
+  options: RabbitmqOptions = {},
+): Promise<EmbeddedRabbitmq | RabbitmqMissing> {
+  refuseUnknownKeys(options, ["beside"], "startRabbitmq");
   const wrapper = await programOnPath("rabbitmq-server");
   if (wrapper === undefined) return { missing: "rabbitmq-server" };
-  const dir = await realpath(await mkdtemp(join(tmpdir(), "mayfly-rabbitmq-")));
-  const ports = { amqp: await freePort(), api: await freePort(), epmd: await freePort() };
-  const password = randomBytes(24).toString("base64url");
+  const { beside } = options;
+  const dir = beside?.dir ?? (await realpath(await mkdtemp(join(tmpdir(), "mayfly-rabbitmq-"))));
+  const epmdPort = beside?.epmdPort ?? (await freePort());
+  const ports = { amqp: await freePort(), api: await freePort(), dist: await freePort() };
+  const password = beside?.password ?? randomBytes(24).toString("base64url");
+  const node = `mayfly-${ports.amqp}@localhost`;
+  const configFile = join(dir, `${ports.amqp}.conf`);
   await writeFile(join(dir, "enabled_plugins"), "[rabbitmq_management].\n");
-  await writeFile(join(dir, "rabbitmq.conf"), configuration(ports, password), { mode: 0o600 });
-  const env = environment(dir, wrapper, ports.epmd, await freePort());
-  let hasStarted = false;
-  const launch = (command: string): Promise<GuardedProcess> =>
-    startGuarded({
-      command,
-      args: [],
-      parentDeathSignal: "KILL",
-      user: undefined,
-      env,
-      input: undefined,
-      log: (line) => {
-        hasStarted ||= startedLine.test(line);
-      },
-    });
-  const mapper = await launch("epmd");
-  // Else the server would start a mapper of its own, which outlives it.
-  await waitUntil(async () => (await listens(ports.epmd)) || mapper.hasEnded() || undefined, {
-    deadlineMs: mapperDeadlineMs,
-    everyMs: 10,
-  });
-  const server = await launch(await programOf(wrapper));
+  await writeFile(configFile, configuration(ports, password), { mode: 0o600 });
+  const env = environment({ dir, wrapper, epmdPort, node, configFile, distPort: ports.dist });
+  const programs = await programsOf(wrapper);
+  const mapper = beside === undefined ? await startMapper(epmdPort, env) : null;
+  const server = await startNode(programs.server, env);
   const stop = async (): Promise<void> => {
-    for (const one of [server, mapper]) {
+    for (const one of [server.process, ...(mapper === null ? [] : [mapper])]) {
       one.signal("SIGCONT");
       one.signal("SIGKILL");
       await one.exited;
     }
-    await rm(dir, { recursive: true, force: true });
+    if (beside === undefined) await rm(dir, { recursive: true, force: true });
   };
-  const ready = await waitUntil(
-    async () => (hasStarted || server.hasEnded() ? hasStarted : undefined),
-    { deadlineMs: startDeadlineMs, everyMs: 50 },
-  );
-  if (ready !== true) {
-    const words = (await server.lastWords()).join(" | ");
+  if (!server.isReady) {
+    const words = (await server.process.lastWords()).join(" | ");
     await stop();
     throw new EmbeddedError({
       what: "RabbitMQ did not start",
       where: dir,
-      why: `${ready === undefined ? "it took too long" : "it ended"}; its last lines: ${words}`,
+      why: `it ended or took too long; its last lines: ${words}`,
       remedy: "Look at the last lines; a port in use is the usual cause.",
     });
   }
+  if (beside !== undefined) await joinCluster(programs.control, env, beside.node);
   return {
     host: "127.0.0.1",
     amqpPort: ports.amqp,
     apiPort: ports.api,
     username: "admin",
     password,
-    signal: (signal) => server.signal(signal),
+    node,
+    dir,
+    epmdPort,
+    signal: (signal) => server.process.signal(signal),
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+type Env = Readonly<Record<string, string>>;
+
+const launch = (command: string, env: Env, log: (line: string) => void): Promise<GuardedProcess> =>
+  startGuarded({
+    command,
+    args: [],
+    parentDeathSignal: "KILL",
+    user: undefined,
+    env,
+    input: undefined,
+    log,
+  });
+
+/** Before any node: else each would start a mapper of its own, which outlives it. */
+async function startMapper(port: number, env: Env): Promise<GuardedProcess> {
+  const mapper = await launch("epmd", env, () => undefined);
+  await waitUntil(async () => (await listens(port)) || mapper.hasEnded() || undefined, {
+    deadlineMs: mapperDeadlineMs,
+    everyMs: 10,
+  });
+  return mapper;
+}
+
+async function startNode(
+  program: string,
+  env: Env,
+): Promise<{ readonly process: GuardedProcess; readonly isReady: boolean }> {
+  let hasStarted = false;
+  const process = await launch(program, env, (line) => {
+    hasStarted ||= startedLine.test(line);
+  });
+  const ready = await waitUntil(
+    async () => (hasStarted || process.hasEnded() ? hasStarted : undefined),
+    { deadlineMs: startDeadlineMs, everyMs: 50 },
+  );
+  return { process, isReady: ready === true };
+}
+
+async function joinCluster(control: string, env: Env, other: string): Promise<void> {
+  for (const args of [["stop_app"], ["join_cluster", other], ["start_app"]]) {
+    await run(control, args, { env });
+  }
 }
 
 async function listens(port: number): Promise<boolean> {
@@ -115,11 +164,12 @@ async function listens(port: number): Promise<boolean> {
   }
 }
 
-/** Debian's command changes to an account of its own; the program behind it needs none. */
-async function programOf(wrapper: string): Promise<string> {
+/** Debian's commands change to an account of its own; the programs behind them need none. */
+async function programsOf(wrapper: string) {
   const lib = join(dirname(dirname(wrapper)), "lib/rabbitmq/lib");
   const [home = ""] = await readdir(lib).catch(() => []);
-  return home === "" ? wrapper : join(lib, home, "sbin/rabbitmq-server");
+  const place = home === "" ? dirname(wrapper) : join(lib, home, "sbin");
+  return { server: join(place, "rabbitmq-server"), control: join(place, "rabbitmqctl") };
 }
 
 const configuration = (
@@ -138,24 +188,26 @@ const configuration = (
     "",
   ].join("\n");
 
-const environment = (
-  dir: string,
-  wrapper: string,
-  epmdPort: number,
-  distPort: number,
-): Readonly<Record<string, string>> => ({
-  HOME: dir,
-  PATH: `${dirname(wrapper)}:/usr/local/bin:/usr/bin:/bin`,
-  ERL_EPMD_PORT: String(epmdPort),
+const environment = (of: {
+  readonly dir: string;
+  readonly wrapper: string;
+  readonly epmdPort: number;
+  readonly distPort: number;
+  readonly node: string;
+  readonly configFile: string;
+}): Env => ({
+  HOME: of.dir,
+  PATH: `${dirname(of.wrapper)}:/usr/local/bin:/usr/bin:/bin`,
+  ERL_EPMD_PORT: String(of.epmdPort),
   ERL_EPMD_ADDRESS: "127.0.0.1",
   RABBITMQ_CONF_ENV_FILE: "/dev/null",
-  RABBITMQ_NODENAME: "mayfly-test@localhost",
-  RABBITMQ_DIST_PORT: String(distPort),
-  RABBITMQ_MNESIA_BASE: join(dir, "mnesia"),
-  RABBITMQ_LOG_BASE: join(dir, "log"),
-  RABBITMQ_CONFIG_FILE: join(dir, "rabbitmq.conf"),
-  RABBITMQ_ENABLED_PLUGINS_FILE: join(dir, "enabled_plugins"),
-  RABBITMQ_PID_FILE: join(dir, "pid"),
+  RABBITMQ_NODENAME: of.node,
+  RABBITMQ_DIST_PORT: String(of.distPort),
+  RABBITMQ_MNESIA_BASE: join(of.dir, "mnesia"),
+  RABBITMQ_LOG_BASE: join(of.dir, "log"),
+  RABBITMQ_CONFIG_FILE: of.configFile,
+  RABBITMQ_ENABLED_PLUGINS_FILE: join(of.dir, "enabled_plugins"),
+  RABBITMQ_PID_FILE: join(of.dir, `${of.distPort}.pid`),
   // Else the process is a shell that waits for the server, which outlives its SIGKILL.
   RUNNING_UNDER_SYSTEMD: "true",
   // The machine's cores are for the tests too.

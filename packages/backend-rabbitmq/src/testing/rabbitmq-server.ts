@@ -1,4 +1,4 @@
-import { startRabbitmq } from "@mayfly/embedded";
+import { startRabbitmq, type EmbeddedRabbitmq } from "@mayfly/embedded";
 import { systemClock } from "@mayfly/host";
 import { createOutboundApis } from "@mayfly/net";
 import type { ApiRequest } from "@mayfly/spec";
@@ -12,6 +12,7 @@ export interface RabbitServer {
   readonly host: "127.0.0.1";
   readonly amqpPort: number;
   readonly apiPort: number;
+  readonly node: EmbeddedRabbitmq;
   /** Of the administrator, joined by a colon. */
   readonly admin: string;
   /** As the administrator; answers what came as JSON, or null for nothing. */
@@ -26,7 +27,7 @@ export async function startRabbitServer(): Promise<RabbitServer> {
   const api = apiOf(server.apiPort, admin);
   await prepare(api);
   const { host, amqpPort, apiPort } = server;
-  return { host, amqpPort, apiPort, admin, api, stop: () => server.stop() };
+  return { host, amqpPort, apiPort, node: server, admin, api, stop: () => server.stop() };
 }
 
 function apiOf(port: number, admin: string): RabbitServer["api"] {
