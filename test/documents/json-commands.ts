@@ -46,6 +46,7 @@ export const JSON_COMMANDS: readonly string[] = [
   "backend test a-db",
   "backend put examples/a-db.yaml",
   "backend put examples/spare-db.yaml",
+  "backend new invoicing --into tried",
   "backend disable a-db",
   "backend enable a-db",
   "role list",

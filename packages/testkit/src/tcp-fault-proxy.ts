@@ -50,9 +50,11 @@ export async function startTcpFaultProxy(target: {
     const link: Link = { client, upstream: connect(target), stranded: false, held: false };
     links.add(link);
     const { upstream } = link;
-    for (const [socket, other] of [
-      [client, upstream],
-      [upstream, client],
+    const toUpstream = createPipe(link, upstream, faults);
+    const toClient = createPipe(link, client, faults);
+    for (const [socket, other, pipe] of [
+      [client, upstream, toUpstream],
+      [upstream, client, toClient],
     ] as const) {
       socket.setNoDelay(true);
       // What it means is told by the end of the connection, which follows.
@@ -60,18 +62,17 @@ export async function startTcpFaultProxy(target: {
       socket.on("close", () => {
         if (link.stranded) return;
         links.delete(link);
-        other.destroy();
+        // What was sent before the end arrives before it, however slowly.
+        pipe.drained().then(() => other.destroySoon(), undefined);
       });
     }
-    const toUpstream = createPipe(link, upstream, faults);
-    const toClient = createPipe(link, client, faults);
     client.on("data", (bytes) => {
       link.held ||= faults.holdFrom?.(Buffer.from(bytes)) === true;
       if (link.held) kept.push({ to: upstream, bytes: Buffer.from(bytes) });
-      else toUpstream(bytes);
+      else toUpstream.pass(bytes);
     });
     upstream.on("data", (bytes) => {
-      if (!faults.swallowing) toClient(bytes);
+      if (!faults.swallowing) toClient.pass(bytes);
     });
   });
   const port = await new Promise<number>((resolve, reject) => {
@@ -121,16 +122,17 @@ export async function startTcpFaultProxy(target: {
 }
 
 /** One direction of a connection: pieces arrive in their order, however late. */
-function createPipe(
-  link: Link,
-  to: Socket,
-  faults: { readonly delayMs: number },
-): (bytes: Buffer | string) => void {
+interface Pipe {
+  pass(bytes: Buffer | string): void;
+  drained(): Promise<void>;
+}
+
+function createPipe(link: Link, to: Socket, faults: { readonly delayMs: number }): Pipe {
   let last: Promise<void> | null = null;
   const deliver = (bytes: Buffer | string): void => {
     if (!link.stranded && !to.destroyed) to.write(bytes);
   };
-  return (bytes) => {
+  const pass = (bytes: Buffer | string): void => {
     const { delayMs } = faults;
     if (delayMs === 0 && last === null) {
       deliver(bytes);
@@ -144,4 +146,5 @@ function createPipe(
       });
     last = mine;
   };
+  return { pass, drained: () => last ?? Promise.resolve() };
 }

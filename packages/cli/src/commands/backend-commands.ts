@@ -10,6 +10,7 @@ import {
 } from "../api/answers.ts";
 import { backendFile, readRegisteredFile } from "../files/registered-file.ts";
 import { resolveReferences } from "../files/secret-references.ts";
+import { newBackend } from "../local/new-backend.ts";
 import { factLines, factsOf } from "../render/fact-lines.ts";
 import { table } from "../render/table.ts";
 import { relativeText } from "../render/time-text.ts";
@@ -35,6 +36,7 @@ export const backendCommands: CommandSet = (program, open) => {
   const backend = program.command("backend").description("places that credentials come from");
   readCommands(backend, open);
   changeCommands(backend, open);
+  newCommand(backend, open);
 };
 
 function readCommands(backend: Command, open: Open): void {
@@ -131,6 +133,28 @@ ${examples("mayfly backend put mayfly/backends/orders-db.yaml")}`,
       await session.api().send("DELETE", pathOf(id), undefined, headers);
       if (session.json) session.record({ result: "deleted", backend: id });
       else session.note(`deleted  backend ${id}`);
+    });
+}
+
+function newCommand(backend: Command, open: Open): void {
+  backend
+    .command("new")
+    .description("write the package of a new type of backend; in a checkout of Mayfly")
+    .argument("<name>", "what the type is called")
+    .option("--into <folder>", "where the package goes", "packages")
+    .addHelpText(
+      "after",
+      `
+It is a complete type over a fake of an API, and passes the contract suite as it is. With --into,
+its page is put beside it; docs/backend-kit.md says how to go on.
+${examples("mayfly backend new billing --into tried")}`,
+    )
+    .action(async (name: string, options: { readonly into: string }, command: Command) => {
+      const session = open(command);
+      const made = await newBackend(name, process.cwd(), options.into);
+      if (session.json) return session.record({ result: "created", ...made });
+      session.note(`created  ${made.folder}\ncreated  ${made.page}`);
+      session.detail(made.next.map((step, nth) => `${nth + 1}. ${step}\n`).join(""));
     });
 }
 

@@ -1,0 +1,2 @@
+/** The credential backend for Example. */
+export { exampleBackend } from "./example-backend.ts";
