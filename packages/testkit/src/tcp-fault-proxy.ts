@@ -63,7 +63,10 @@ export async function startTcpFaultProxy(target: {
         if (link.stranded) return;
         links.delete(link);
         // What was sent before the end arrives before it, however slowly.
-        pipe.drained().then(() => other.destroySoon(), undefined);
+        pipe
+          .drained()
+          .then(() => other.destroySoon())
+          .catch(() => undefined);
       });
     }
     client.on("data", (bytes) => {

@@ -7,7 +7,7 @@ import {
   type BackendContractSubject,
   type ContractUpstream,
 } from "@mayfly/testkit/contract";
-import { exampleBackend } from "./example-backend.ts";
+import { exampleBackend } from "./index.ts";
 import { FAKE_TOKEN, startFakeExample } from "./testing/fake-example.ts";
 
 const config = { host: "api.test", token: FAKE_TOKEN };

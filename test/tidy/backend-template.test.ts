@@ -1,10 +1,10 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { ROOT } from "../tidy/repository.ts";
+import { ROOT } from "./repository.ts";
 
 const run = promisify(execFile);
 const MAX = { maxBuffer: 16_777_216 };
@@ -42,12 +42,12 @@ test("a package that was just made passes its type check", async () => {
 
 test("it passes the contract suite against its fake, with a network and an API that fail", async () => {
   const vitest = join(ROOT, "node_modules/.bin/vitest");
-  const args = ["run", "--root", workspace, "--config", "vitest.config.mjs", "--reporter", "json"];
-  const only = ["packages/backend-billing"];
-  const { stdout } = await run(vitest, [...args, ...only], { cwd: workspace, ...MAX });
-  const report: unknown = JSON.parse(stdout.slice(stdout.indexOf("{")));
-  expect(report).toMatchObject({ success: true, numFailedTests: 0, numPendingTests: 0 });
-  expect(report).toHaveProperty("numPassedTests", expect.any(Number));
-  // As many as the template's own run has, and not an empty file's.
-  expect(JSON.stringify(report)).toContain("429 with Retry-After");
+  const file = join(workspace, "report.json");
+  const args = ["run", "--root", workspace, "--config", "vitest.config.mjs"];
+  const report = ["--reporter=json", `--outputFile=${file}`];
+  await run(vitest, [...args, ...report, "packages/backend-billing"], { cwd: workspace, ...MAX });
+  const text = await readFile(file, "utf8");
+  expect(JSON.parse(text)).toMatchObject({ success: true, numFailedTests: 0, numPendingTests: 0 });
+  // Not an empty file's success.
+  expect(text).toContain("429 with Retry-After");
 });
