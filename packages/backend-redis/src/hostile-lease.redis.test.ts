@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect as connectTcp, createServer, type AddressInfo } from "node:net";
 import { requireOrExplain } from "@mayfly/embedded";
 import { plusSeconds, type Issued } from "@mayfly/spec";
 import {
@@ -202,6 +204,29 @@ describe.runIf(program !== undefined)("a server without an ACL file", () => {
     expect(problems.map(({ code }) => code)).toEqual(["default_user_open"]);
     await bench.open.close();
     await server.stop();
+  });
+
+  test("an address that leads to several servers is refused by the check", async () => {
+    const servers = await Promise.all([0, 1].map(() => startRedisServer(program ?? "")));
+    let turn = 0;
+    const balancer = createServer((client) => {
+      const target = servers[turn++ % servers.length]!;
+      const onward = connectTcp(target.port, target.host);
+      for (const socket of [client, onward]) socket.on("error", () => undefined);
+      client.pipe(onward).pipe(client);
+    });
+    balancer.listen(0, "127.0.0.1");
+    await once(balancer, "listening");
+    const { port } = balancer.address() as AddressInfo;
+    const bench = benchOn(servers, configOf([port]));
+    const { problems } = await bench.open.selfCheck([], bench.call());
+    expect(problems.map(({ code }) => code)).toEqual(["several_servers"]);
+    for (const { admin } of servers) {
+      expect(String(await admin.call("ACL", "USERS"))).not.toContain("trial");
+    }
+    balancer.close();
+    await bench.open.close();
+    await Promise.all(servers.map((server) => server.stop()));
   });
 
   test("a role that names a command which the server has not is found", async () => {

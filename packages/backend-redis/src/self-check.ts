@@ -107,6 +107,7 @@ async function checkNode(
   const missing = await missingRights(lane, node, deadline);
   problems.push(...missing, ...(await openDefault(node, missing, deadline)));
   if (missing.length > 0) return { version, serverRole: role, aclFile: null, problems };
+  problems.push(...(await severalServers(lane, node, deadline)));
   problems.push(...(await refusedRoles(lane, node, roles, deadline)));
   return { version, serverRole: role, aclFile: await node.saves.run(""), problems };
 }
@@ -157,6 +158,34 @@ async function openDefault(
       code: "default_user_open",
       what: `On ${node.place} everybody is in without a password, as the user "default".`,
       fix: "ACL SETUSER default off, or give it a password (requirepass)",
+    },
+  ];
+}
+
+/**
+ * A name that leads now to one server and now to another would have users made on one and deleted
+ * on the other: what one connection makes, the other one has to see.
+ */
+async function severalServers(
+  { host }: Lane,
+  node: Node,
+  deadline: Deadline,
+): Promise<readonly CheckProblem[]> {
+  // Of two checks at once neither may delete the other's.
+  const own = Buffer.from(host.random.bytes(8)).toString("hex");
+  const trial = `mayfly_trial_${host.installation}_${own}`;
+  const [made] = await node.mints.exchange([["ACL", "SETUSER", trial, "reset", "off"]], deadline);
+  if (made instanceof RedisFailure) throw made;
+  const seen = await node.userOf(trial, deadline);
+  await Promise.all(
+    [node.mints, node.work].map((link) => link.exchange([["ACL", "DELUSER", trial]], deadline)),
+  );
+  if (seen !== null) return [];
+  return [
+    {
+      code: "several_servers",
+      what: `Two connections to ${node.place} lead to two servers.`,
+      fix: "Name each server under `nodes` by an address of its own, not by a balancer's.",
     },
   ];
 }
