@@ -72,6 +72,7 @@ def task(
     issuer: str | None = None,
     identity: IdentityChoice = None,
     unsafe_plain_http: bool = False,
+    dpop: bool | None = None,
     end_wait_seconds: float = END_WAIT_SECONDS,
     report_error_text: bool = False,
     end_on_signals: bool = True,
@@ -90,13 +91,16 @@ def task(
     :param issuer: what it calls itself, where that is not its URL; default ``MAYFLY_ISSUER``.
     :param identity: a source, its name, or a function of the audience; default: it is found.
     :param unsafe_plain_http: lets tokens travel over plain http to another machine.
+    :param dpop: whether the task's token is bound to a key of its own, in this process's memory
+        alone (RFC 9449): who copies the token cannot use it. Default: where the broker offers it
+        and the extra ``dpop`` is installed; True makes it an error where it cannot be.
     :param end_wait_seconds: seconds that leaving may wait until the credentials are refused.
     :param report_error_text: whether the ledger may have the text of the exception that left the
         block; its class is recorded in any case.
     :param end_on_signals: whether SIGTERM and SIGHUP cancel the task before they end the process,
         where nobody else handles them.
     """
-    broker = find_broker(url, issuer, identity, unsafe_plain_http)
+    broker = find_broker(url, issuer, identity, unsafe_plain_http, dpop)
     descriptor = Descriptor(goal, deadline, credentials, idle_timeout, ref, targets, initiator)
     opening = _opening(broker, descriptor, on_behalf_of)
     return OpeningTask(opening, broker, end_wait_seconds, report_error_text, end_on_signals)
@@ -116,12 +120,13 @@ def atask(
     issuer: str | None = None,
     identity: IdentityChoice = None,
     unsafe_plain_http: bool = False,
+    dpop: bool | None = None,
     end_wait_seconds: float = END_WAIT_SECONDS,
     report_error_text: bool = False,
     end_on_signals: bool = True,
 ) -> OpeningAsyncTask:
     """The same as :func:`task`, for ``async with`` on asyncio."""
-    broker = find_broker(url, issuer, identity, unsafe_plain_http)
+    broker = find_broker(url, issuer, identity, unsafe_plain_http, dpop)
     descriptor = Descriptor(goal, deadline, credentials, idle_timeout, ref, targets, initiator)
     opening = _opening(broker, descriptor, on_behalf_of)
     return OpeningAsyncTask(opening, broker, end_wait_seconds, report_error_text, end_on_signals)

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from .errors import MayflyError, Problem
 from .identity import Identity, IdentitySource, find_identity
+from .proof_key import require_extra
 
 _WELL_KNOWN = "/.well-known/oauth-authorization-server"
 
@@ -22,6 +23,8 @@ class Broker:
     issuer: str
     """What it calls itself: the audience that a proof of identity is addressed to."""
     identity: Identity
+    dpop: bool | None = None
+    """Whether a task is bound to a key of its own. None: if the broker offers it, and it can be."""
 
     @property
     def is_https(self) -> bool:
@@ -40,9 +43,12 @@ def find_broker(
     issuer: str | None,
     identity: str | IdentitySource | Callable[[str], str] | None,
     unsafe_plain_http: bool,
+    dpop: bool | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Broker:
     """What was passed, else ``MAYFLY_URL``, ``MAYFLY_ISSUER`` and what identity is found."""
+    if dpop is True:
+        require_extra()
     address = (url or environ.get("MAYFLY_URL") or "").rstrip("/")
     if address == "":
         raise _refused("No broker is named.", "MAYFLY_URL", "Set it to the broker's URL.")
@@ -60,7 +66,7 @@ def find_broker(
             "Use https, or pass unsafe_plain_http=True where the network itself is trusted.",
         )
     named = (issuer or environ.get("MAYFLY_ISSUER") or address).rstrip("/")
-    return Broker(url=address, issuer=named, identity=find_identity(identity, environ))
+    return Broker(url=address, issuer=named, identity=find_identity(identity, environ), dpop=dpop)
 
 
 def _parsed(address: str) -> SplitResult | None:

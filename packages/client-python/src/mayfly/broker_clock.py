@@ -27,6 +27,10 @@ class BrokerClock:
         ahead = (date - datetime.now(timezone.utc)).total_seconds()
         self._ahead = 0.0 if abs(ahead) <= _DATE_IS_WITHIN_SECONDS else ahead
 
+    def now(self) -> float:
+        """Seconds since the epoch, by the broker's clock."""
+        return datetime.now(timezone.utc).timestamp() + self._ahead
+
     def seconds_until(self, instant: datetime) -> float:
         """Until an instant that the broker named; negative: it has passed."""
         return (instant - datetime.now(timezone.utc)).total_seconds() - self._ahead

@@ -13,6 +13,7 @@ import httpx
 from .broker import Broker
 from .broker_clock import BrokerClock
 from .errors import MayflyError, Problem, Unreachable
+from .proofs import Proofs
 from .steps import Answer, Flow, Given, Pause, Prove, Send, Step
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
@@ -28,6 +29,7 @@ class Driver:
         # machine, and through no proxy that a variable names.
         self._client = httpx.Client(follow_redirects=False, trust_env=broker.is_https)
         self.clock = BrokerClock()
+        self._proofs = Proofs(broker, self.clock)
 
     def run(self, flow: Flow[T], sleep: Callable[[float], None] = time.sleep) -> T:
         given: Given = None
@@ -60,7 +62,7 @@ class Driver:
             request = self._client.build_request(
                 step.method,
                 step.url,
-                headers=dict(step.headers),
+                headers=self._proofs.headers_of(step),
                 content=step.content or None,
                 timeout=step.seconds_max,
             )
@@ -75,6 +77,7 @@ class Driver:
         except httpx.HTTPError as error:
             raise unreachable(step, error) from None
         self.clock.heed(response.headers)
+        self._proofs.heed(response.headers)
         return answer_of(response, body)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from .broker import Broker
 from .broker_clock import BrokerClock
 from .drive import Received, answer_of, unreachable
 from .errors import MayflyError
+from .proofs import Proofs
 from .steps import Answer, Flow, Given, Pause, Prove, Send, Step
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ class AsyncDriver:
         self._broker = broker
         self._client = httpx.AsyncClient(follow_redirects=False, trust_env=broker.is_https)
         self.clock = BrokerClock()
+        self._proofs = Proofs(broker, self.clock)
 
     async def run(self, flow: Flow[T]) -> T:
         given: Given = None
@@ -60,7 +62,7 @@ class AsyncDriver:
             request = self._client.build_request(
                 step.method,
                 step.url,
-                headers=dict(step.headers),
+                headers=self._proofs.headers_of(step),
                 content=step.content or None,
                 timeout=step.seconds_max,
             )
@@ -75,6 +77,7 @@ class AsyncDriver:
         except httpx.HTTPError as error:
             raise unreachable(step, error) from None
         self.clock.heed(response.headers)
+        self._proofs.heed(response.headers)
         return answer_of(response, body)
 
     async def close(self) -> None:

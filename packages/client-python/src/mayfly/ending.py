@@ -73,25 +73,27 @@ def _end(
     """By the task token; then by the identity itself; then by a token that it is exchanged for,
     since one that counts once counts only there."""
     path = f"/v1/tasks/{state.id}/{verb}"
-    answer = yield from send(call(state.broker, state.token.secret, path, body, seconds_max))
+    answer = yield from send(call(state, state.token.secret, path, body, seconds_max))
     if answer.status != 401:
         return answer
     try:
         proof = yield from prove()
     except NoIdentity:
         return answer
-    by_identity = yield from send(call(state.broker, proof, path, body, seconds_max))
+    by_identity = yield from send(call(state, proof, path, body, seconds_max))
     if by_identity.status != 401:
         return by_identity
     fresh = yield from _exchanged(state, seconds_max)
-    return (yield from send(call(state.broker, fresh, path, body, seconds_max)))
+    return (yield from send(call(state, fresh, path, body, seconds_max)))
 
 
 def _exchanged(state: TaskState, seconds_max: float) -> Flow[Secret]:
     proof = yield from prove()
     details = details_json({"type": "mayfly-task", "task": state.id})
     sent = time.monotonic()
-    reply = yield from exchange(state.broker, form(proof, "jwt", details), seconds_max)
+    reply = yield from exchange(
+        state.broker, form(proof, "jwt", details), seconds_max, key=state.key
+    )
     state.token = held(reply, sent, None)
     return state.token.secret
 

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from .broker import Broker
 from .errors import MayflyError, TaskLost, Unavailable, Unreachable, raise_for
+from .proof_key import ProofKey
 from .reading import Members
 from .secret import Secret
 from .state import HeldToken, TaskState
@@ -54,6 +55,7 @@ def exchange(
     asked: Secret,
     seconds_max: float,
     state: TaskState | None = None,
+    key: ProofKey | None = None,
 ) -> Flow[Members]:
     """``POST /token``. One key for all attempts: whoever lost a reply never gets two credentials,
     and the one that nobody received is ended."""
@@ -61,7 +63,8 @@ def exchange(
         "Content-Type": "application/x-www-form-urlencoded",
         "Idempotency-Key": str(uuid.uuid4()),
     }
-    step = Send("POST", f"{broker.url}/token", headers, asked.expose(), REQUEST_SECONDS_MAX)
+    by = key if state is None else state.key
+    step = Send("POST", f"{broker.url}/token", headers, asked.expose(), REQUEST_SECONDS_MAX, by)
     answer = yield from retried(step, seconds_max)
     if answer.status == 200:
         return Members(answer.body)
@@ -84,20 +87,24 @@ def form(subject: Secret, kind: str, details: str, actor: Secret | None = None) 
 
 
 def call(
-    broker: Broker, token: Secret, path: str, body: Mapping[str, object], seconds_max: float
+    state: TaskState, token: Secret, path: str, body: Mapping[str, object], seconds_max: float
 ) -> Send:
-    headers = {**bearer(token), "Content-Type": "application/json"}
-    return Send("POST", f"{broker.url}{path}", headers, json.dumps(body), seconds_max)
-
-
-def bearer(token: Secret) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token.expose()}"}
+    scheme = "Bearer" if state.key is None else "DPoP"
+    return Send(
+        "POST",
+        f"{state.broker.url}{path}",
+        {"Authorization": f"{scheme} {token.expose()}", "Content-Type": "application/json"},
+        json.dumps(body),
+        seconds_max,
+        state.key,
+        token,
+    )
 
 
 def as_holder(
     state: TaskState, path: str, body: Mapping[str, object], seconds_max: float
 ) -> Flow[Answer]:
-    return (yield from send(call(state.broker, state.token.secret, path, body, seconds_max)))
+    return (yield from send(call(state, state.token.secret, path, body, seconds_max)))
 
 
 def accepted(state: TaskState, answer: Answer) -> Members:

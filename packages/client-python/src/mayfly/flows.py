@@ -24,6 +24,7 @@ from .exchange import (
 )
 from .identity import PROOF_SECONDS_MAX, Identity
 from .identity.source import seconds_expired
+from .proof_key import ALGORITHM, ProofKey, key_for
 from .reading import Members
 from .secret import Secret
 from .state import TaskState
@@ -33,20 +34,23 @@ log = logging.getLogger("mayfly")
 C = TypeVar("C", bound=Credential)
 T = TypeVar("T")
 
-_checked: set[tuple[str, str]] = set()
-"""Brokers whose issuer was seen to be the expected one."""
+_checked: dict[tuple[str, str], bool] = {}
+"""Brokers whose issuer was seen to be the expected one, and whether they offer DPoP."""
 
 
-def check_issuer(broker: Broker, seconds_max: float) -> Flow[None]:
-    """The audience of a proof of identity is what the caller trusts, never what an answer says:
-    else whoever answers could ask for a token that another server accepts."""
+def check_issuer(broker: Broker, seconds_max: float) -> Flow[bool]:
+    """Answers whether it offers DPoP. The audience of a proof of identity is what the caller
+    trusts, never what an answer says: else whoever answers could ask for a token that another
+    server accepts."""
     key = (broker.metadata_url, broker.issuer)
-    if key in _checked:
-        return
+    known = _checked.get(key)
+    if known is not None:
+        return known
     answer = yield from retried(Send("GET", broker.metadata_url), seconds_max)
     if answer.status != 200:
         raise raise_for(answer.problem())
-    says = Members(answer.body, "metadata").text("issuer").rstrip("/")
+    metadata = Members(answer.body, "metadata")
+    says = metadata.text("issuer").rstrip("/")
     if says != broker.issuer:
         raise MayflyError(
             Problem(
@@ -56,21 +60,24 @@ def check_issuer(broker: Broker, seconds_max: float) -> Flow[None]:
                 hint="If that is its public name, set MAYFLY_ISSUER to it; no token was sent.",
             )
         )
-    _checked.add(key)
+    offers = metadata.lists("dpop_signing_alg_values_supported", ALGORITHM)
+    _checked[key] = offers
+    return offers
 
 
 def open_task(
     broker: Broker, descriptor: Descriptor, on_behalf_of: Secret | None, seconds_max: float
 ) -> Flow[TaskState]:
     until = time.monotonic() + seconds_max
-    yield from check_issuer(broker, seconds_max)
+    offers = yield from check_issuer(broker, seconds_max)
+    key = key_for(broker.dpop, offers, broker.issuer)
     proof = yield from prove()
     details = details_json(descriptor.to_json(None))
     if on_behalf_of is None:
         asked = form(proof, "jwt", details)
     else:
         asked = form(on_behalf_of, "jwt", details, actor=proof)
-    return (yield from _explained(_opened(broker, asked, until - time.monotonic()), proof))
+    return (yield from _explained(_opened(broker, asked, until - time.monotonic(), key), proof))
 
 
 def _explained(flow: Flow[T], proof: Secret) -> Flow[T]:
@@ -102,12 +109,15 @@ def open_child(
     broker = parent.broker
     if identity is not None:
         broker = dataclasses.replace(broker, identity=identity)
-    return (yield from _opened(broker, asked, seconds_max))
+    # A child is bound to the key that its parent is bound to.
+    return (yield from _opened(broker, asked, seconds_max, parent.key))
 
 
-def _opened(broker: Broker, asked: Secret, seconds_max: float) -> Flow[TaskState]:
+def _opened(
+    broker: Broker, asked: Secret, seconds_max: float, key: ProofKey | None
+) -> Flow[TaskState]:
     sent = time.monotonic()
-    reply = yield from exchange(broker, asked, seconds_max)
+    reply = yield from exchange(broker, asked, seconds_max, key=key)
     task = reply.inner("task")
     credentials = [parse_credential(one) for one in reply.each("credentials")]
     return TaskState(
@@ -117,6 +127,7 @@ def _opened(broker: Broker, asked: Secret, seconds_max: float) -> Flow[TaskState
         idle_timeout_seconds=task.number("idle_timeout_seconds"),
         token=held(reply, sent, None),
         credentials={one.lease: one for one in credentials},
+        key=key,
     )
 
 
@@ -204,7 +215,7 @@ def beat(state: TaskState, must_prove: bool = False) -> Flow[None]:
 
 def _beat_with(state: TaskState, token: Secret, seconds_max: float) -> Flow[Answer]:
     path = f"/v1/tasks/{state.id}/heartbeat"
-    return (yield from send(call(state.broker, token, path, {}, seconds_max)))
+    return (yield from send(call(state, token, path, {}, seconds_max)))
 
 
 def _refused(state: TaskState, answer: Answer, proof: Secret) -> MayflyError:

@@ -48,6 +48,11 @@ class Members:
         except ValueError:
             raise self._missing(name, "an instant") from None
 
+    def lists(self, name: str, text: str) -> bool:
+        """Whether there is a list of that name, and the text in it."""
+        value = self._value.get(name)
+        return isinstance(value, list) and text in value
+
     def inner(self, name: str) -> Members:
         return Members(self._value.get(name), f"{self._where}.{name}")
 

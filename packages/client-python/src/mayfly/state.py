@@ -12,6 +12,7 @@ from datetime import datetime
 from .broker import Broker
 from .credential import Credential
 from .errors import MayflyError, Problem, TaskLost
+from .proof_key import ProofKey
 from .secret import Secret
 
 
@@ -68,6 +69,8 @@ class TaskState:
     token: HeldToken
     credentials: dict[str, Credential]
     """By lease, oldest first."""
+    key: ProofKey | None = None
+    """What its tokens are bound to; None: they are a bearer's."""
     last_accepted: float = field(default_factory=time.monotonic)
     """When the broker last said that the task lives (monotonic)."""
     process: int = field(default_factory=os.getpid)

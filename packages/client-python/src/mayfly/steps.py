@@ -12,6 +12,7 @@ from typing import TypeAlias, TypeVar
 
 from .errors import MayflyError, Problem, problem_of
 from .identity import PROOF_SECONDS_MAX
+from .proof_key import ProofKey
 from .secret import Secret
 
 
@@ -24,6 +25,10 @@ class Send:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     content: str = field(default="", repr=False)
     seconds_max: float = 30.0
+    key: ProofKey | None = None
+    """Proves the request, anew for each attempt."""
+    token: Secret | None = None
+    """What its Authorization holds, where the proof has to be of that too."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,16 @@ Flow: TypeAlias = Generator[Step, Given, T]
 
 
 def send(step: Send) -> Flow[Answer]:
+    answer = yield from _sent(step)
+    if step.key is None or answer.status not in (400, 401):
+        return answer
+    if answer.problem().code != "use_dpop_nonce":
+        return answer
+    # Nothing was done for it, and the answer had a nonce, which the driver has heeded.
+    return (yield from _sent(step))
+
+
+def _sent(step: Send) -> Flow[Answer]:
     given = yield step
     if isinstance(given, Answer):
         return given
