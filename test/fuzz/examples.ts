@@ -28,6 +28,16 @@ export const TRUST_EXAMPLES: readonly Json[] = [
   },
 ];
 
+/** Of nobody whom any trust root knows. */
+export const RESOURCE_SERVER_EXAMPLES: readonly Json[] = [
+  { identities: [{ spiffe_id: "spiffe://fresh.test/api/*" }], audiences: ["https://a.test"] },
+  {
+    identities: [{ issuer: "https://fresh.test", subject: "a" }],
+    description: "A server",
+    enabled: false,
+  },
+];
+
 /** Policies that may be put, and that permit nobody anything. */
 export const POLICY_EXAMPLES: readonly Json[] = [
   { sources: [{ name: "a.cedar", text: "forbid (principal, action, resource);" }] },

@@ -15,7 +15,12 @@ import { baseline, differences, namesSince, type Registered } from "./registered
 import type { ReadyRequest } from "./fuzz-request.ts";
 import { forgeTokens } from "./forge-tokens.ts";
 import type { FuzzAnswer } from "./judge-answer.ts";
-import { POLICY_EXAMPLES, ROLE_EXAMPLE, TRUST_EXAMPLES } from "./examples.ts";
+import {
+  POLICY_EXAMPLES,
+  RESOURCE_SERVER_EXAMPLES,
+  ROLE_EXAMPLE,
+  TRUST_EXAMPLES,
+} from "./examples.ts";
 import type { Rights, Target } from "./target.ts";
 
 /** Of the machine's time; a handler that computes for longer counts as one that hangs. */
@@ -148,6 +153,7 @@ const EXAMPLES: Target["examples"] = new Map<string, readonly Json[]>([
   ],
   ["PUT /v1/roles/{backend}/{shape}", [{ ...ROLE_EXAMPLE, groups: ["app_reader"] }]],
   ["PUT /v1/trust/{name}", TRUST_EXAMPLES],
+  ["PUT /v1/resource-servers/{name}", RESOURCE_SERVER_EXAMPLES],
   ["PUT /v1/policies", POLICY_EXAMPLES],
 ]);
 

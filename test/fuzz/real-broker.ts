@@ -15,7 +15,12 @@ import {
   type RunningBroker,
 } from "../harness/index.ts";
 import { readApiDocument } from "./api-document.ts";
-import { POLICY_EXAMPLES, ROLE_EXAMPLE, TRUST_EXAMPLES } from "./examples.ts";
+import {
+  POLICY_EXAMPLES,
+  RESOURCE_SERVER_EXAMPLES,
+  ROLE_EXAMPLE,
+  TRUST_EXAMPLES,
+} from "./examples.ts";
 import { forgeTokens } from "./forge-tokens.ts";
 import type { ReadyRequest } from "./fuzz-request.ts";
 import { createRawClient } from "./raw-client.ts";
@@ -118,6 +123,7 @@ const examplesOf = ({ orders }: Installation): Target["examples"] =>
       [{ ...ROLE_EXAMPLE, member_of: "app_reader", owner: "app_owner" }],
     ],
     ["PUT /v1/trust/{name}", TRUST_EXAMPLES],
+    ["PUT /v1/resource-servers/{name}", RESOURCE_SERVER_EXAMPLES],
     ["PUT /v1/policies", POLICY_EXAMPLES],
   ]);
 
