@@ -165,12 +165,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     tracer: untraced,
     failPoints: options.failPoints ?? { reached: async () => undefined },
     installation: parseInstallationId("testtest", "installation"),
-    issueLedger: ledger.issue,
-    taskLedger: ledger.tasks,
-    selectorEnds: ledger.selectorEnds,
-    sweepLedger: ledger.sweep,
-    health: ledger.health,
-    catalog: ledger.catalog,
+    ...ledgerPorts(ledger),
     sealer,
     alarm: createFakeAlarmClock(clock),
     trustRoots,
@@ -204,6 +199,15 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
   if (options.registered ?? true) await registerDefaults(bench);
   return bench;
 }
+
+const ledgerPorts = ({ issue, tasks, selectorEnds, sweep, health, catalog }: MemoryLedger) => ({
+  issueLedger: issue,
+  taskLedger: tasks,
+  selectorEnds,
+  sweepLedger: sweep,
+  health,
+  catalog,
+});
 
 const backendKeysOf = (
   shared: TaskTokensOptions,
