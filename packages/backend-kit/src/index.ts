@@ -10,7 +10,7 @@ export {
   readLeaseName,
   readShortLeaseName,
   shortLeaseName,
-} from "./lease-name.ts";
+} from "@mayfly/spec";
 export { parseStrict } from "./parse-strict.ts";
 export { plainObject } from "./plain-json.ts";
 export { notSent, refuseAborted, refusePast } from "./refuse-late.ts";

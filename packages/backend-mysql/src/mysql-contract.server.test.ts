@@ -68,6 +68,6 @@ describe.runIf(await isInstalled("mariadb"))("MariaDB", () => {
     // Nothing listens on port 1 (tcpmux).
     unreachableConfig: { ...config, host: "127.0.0.1", port: 1, tls: "unsafe_disable" },
     protocol: "tcp",
-    start: startCustomerMysql,
+    start: () => startCustomerMysql(),
   });
 });

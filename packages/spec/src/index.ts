@@ -8,6 +8,7 @@ export * from "./context.ts";
 export * from "./errors.ts";
 export * from "./identity.ts";
 export * from "./ids.ts";
+export * from "./lease-name.ts";
 export * from "./lease.ts";
 export * from "./ledger-queries.ts";
 export * from "./ledger.ts";

@@ -68,8 +68,11 @@ const configOf = ({ host, port }: EmbeddedMariadb) => ({
   tls: "unsafe_disable",
 });
 
-export async function startCustomerMysql(): Promise<CustomerMysql> {
-  const server = await startMariadb();
+/** `settings` are the server's variables. */
+export async function startCustomerMysql(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<CustomerMysql> {
+  const server = await startMariadb({ settings });
   if (server.missing !== undefined) throw new Error(`${server.missing} is missing`);
   const root = await connectAs(server, ["root", server.password]);
   const sql = async (text: string) => rowsOf(await root.query(text));

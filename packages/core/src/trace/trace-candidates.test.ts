@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import { parseId, parseInstallationId, shortLeaseName } from "@mayfly/spec";
 import { describe, expect, test } from "vitest";
 import { TRACE_CHARACTERS_MAX, TRACE_SECRETS_MAX, traceCandidates } from "./trace-candidates.ts";
 
@@ -25,6 +26,14 @@ describe("what a leaked text may hold", () => {
     const token = `${header}.${payload.toString("base64url")}.c2lnbmF0dXJl`;
     expect(traceCandidates(`Bearer ${token}`).taskIds).toEqual([`task_${HEX}`]);
     expect(traceCandidates("lease_zz, task_1, mf_1_2").leaseIds).toEqual([]);
+  });
+
+  test("a name of 32 characters is found as the lease that it was made for", () => {
+    const id = parseId("lease", "lease_0199f3c0a1b27c3d8e4f5a6b7c8d9e0f", "lease");
+    const name = shortLeaseName(parseInstallationId("k3x7abcd", "installation"), id);
+    const url = `mysql://${name}:hunter2-hunter2@db:3306/orders`;
+    expect(traceCandidates(`${name}@%, ${url}`).leaseIds).toEqual([id]);
+    expect(traceCandidates(`${name}x, x${name.slice(1)}`).leaseIds).toEqual([]);
   });
 
   test.for([

@@ -1,4 +1,4 @@
-import { parseId, type LeaseId, type TaskId } from "@mayfly/spec";
+import { parseId, readShortLeaseName, type LeaseId, type TaskId } from "@mayfly/spec";
 
 /** What a text may hold that leads back to a lease or a task. */
 export interface TraceCandidates {
@@ -35,7 +35,10 @@ export function traceCandidates(text: string): TraceCandidates {
     }
     secrets.add(piece);
   }
-  const leaseIds = named(looked, LEASE_NAMES).map((hex) => `lease_${hex}`);
+  const leaseIds = [
+    ...named(looked, LEASE_NAMES).map((hex) => `lease_${hex}`),
+    ...shortlyNamed(looked),
+  ];
   const taskIds = [...named(looked, TASK_NAMES), ...tokenTasks(looked)].map((hex) => `task_${hex}`);
   if (leaseIds.length > IDS_MAX || taskIds.length > IDS_MAX) truncated = true;
   return {
@@ -77,6 +80,11 @@ function percentDecoded(piece: string): string {
 
 /** An id as it is shown, or the name of what was made for a lease: `mf_<installation>_<hex>`. */
 const LEASE_NAMES = [/lease_([0-9a-f]{32})/g, /mf_[a-z2-7]{8}_([0-9a-f]{32})/g] as const;
+/** What allows no more than 32 characters has the id in base64url. */
+const SHORT_NAME = /mf_[a-z2-7]{8}[A-Za-z0-9_-]{21}(?![A-Za-z0-9_-])/g;
+const shortlyNamed = (text: string): readonly string[] =>
+  [...text.matchAll(SHORT_NAME)].flatMap(([name]) => readShortLeaseName(name)?.leaseId ?? []);
+
 /** An id, or the `jti` of a task token: it begins with the task's. */
 const TASK_NAMES = [/task_([0-9a-f]{32})/g, /\b([0-9a-f]{32})\.[A-Za-z0-9_-]{22}/g] as const;
 

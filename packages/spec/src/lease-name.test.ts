@@ -1,5 +1,5 @@
-import { parseId, parseInstallationId } from "@mayfly/spec";
 import { expect, test } from "vitest";
+import { parseId, parseInstallationId } from "./ids.ts";
 import {
   LEASE_NAME_PATTERN,
   SHORT_LEASE_NAME_PATTERN,

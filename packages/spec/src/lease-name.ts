@@ -1,4 +1,4 @@
-import { parseId, type InstallationId, type LeaseId } from "@mayfly/spec";
+import { parseId, type InstallationId, type LeaseId } from "./ids.ts";
 
 /**
  * How what is made for a lease is named: 44 characters that say which installation and which
