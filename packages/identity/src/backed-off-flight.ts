@@ -9,6 +9,8 @@ export interface BackedOffFlight<T> {
   /** Joins the work under way or starts it; throws a Refusal while it rests. */
   run(context: CallContext): Promise<T>;
   readonly underWay: boolean;
+  /** How many wait for it. */
+  readonly waiting: number;
 }
 
 /** Rests 1 s after a failure, then twice as long after each, 60 s at most. */
@@ -19,6 +21,7 @@ export function backedOffFlight<T>(
   let underWay: Promise<T> | null = null;
   let failures = 0;
   let notBeforeMs = Number.NEGATIVE_INFINITY;
+  let waiting = 0;
 
   const attempt = async (context: CallContext): Promise<T> => {
     try {
@@ -44,7 +47,15 @@ export function backedOffFlight<T>(
           underWay = null;
         });
       }
-      return unlessAborted(underWay, context.signal);
+      waiting += 1;
+      try {
+        return await unlessAborted(underWay, context.signal);
+      } finally {
+        waiting -= 1;
+      }
+    },
+    get waiting() {
+      return waiting;
     },
     get underWay() {
       return underWay !== null;

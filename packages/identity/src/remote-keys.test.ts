@@ -318,6 +318,27 @@ describe("an issuer that fails", () => {
     expect(await outcome(it, it.token())).toBe("vouched");
   });
 
+  test("that hangs holds up 160 at once: the others are judged by the keys that are there", async () => {
+    const it = setUp();
+    await outcome(it, it.token());
+    const hung = Promise.withResolvers<{ readonly status: number }>();
+    it.http.serve(JWKS, () => hung.promise);
+    await it.clock.advance(10 * MINUTE);
+    const text = it.token();
+    let ended = 0;
+    const waiting = Array.from({ length: 160 }, async () => {
+      const came = await outcome(it, text);
+      ended += 1;
+      return came;
+    });
+    expect(await outcome(it, it.token())).toBe("vouched");
+    const stranger = createTestSigningKey("made-up");
+    expect(await outcome(it, it.token(stranger))).toBe("unknown_key");
+    expect([ended, it.fetches()]).toEqual([0, 2]);
+    hung.reject(new Error("given up"));
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(["vouched"]));
+  });
+
   test("is in the log with its cause", async () => {
     const it = setUp();
     it.http.serve(JWKS, { status: 500 });

@@ -24,6 +24,12 @@ const AGE_SECONDS_MAX = 86_400;
 /** A flood of unknown key ids makes one fetch in this time: a negative cache, of size one. */
 const LOOK_AGAIN_SECONDS = 30;
 
+/**
+ * Of one publisher: half of the exchanges that are under way at once. Whoever comes beyond that is
+ * judged by the keys that are there, so that one which hangs holds up no other's workloads.
+ */
+const WAITING_MAX = 160;
+
 interface Held {
   readonly keys: KeySet;
   readonly freshUntilMs: number;
@@ -57,21 +63,25 @@ export function createRemoteKeys(options: RemoteKeysOptions): KeySource {
   const fresh = (context: CallContext): KeySet | null =>
     held !== null && context.clock.monotonicMs() < held.freshUntilMs ? held.keys : null;
 
+  const isCrowded = (): boolean => look.waiting >= WAITING_MAX;
+
   return {
     held: () => held?.keys ?? null,
     fresh,
     current: async (context) => {
-      const keys = fresh(context);
+      const keys = fresh(context) ?? (isCrowded() ? usableOf(held, context) : null);
       if (keys !== null) return keys;
       try {
         return await look.run(context);
       } catch (error) {
-        if (held !== null && context.clock.monotonicMs() < held.usableUntilMs) return held.keys;
+        const usable = usableOf(held, context);
+        if (usable !== null) return usable;
         throw asUnavailable(error);
       }
     },
     lookAgain: async (seen, context) => {
       if (held !== null && held.keys !== seen) return held.keys;
+      if (isCrowded()) return null;
       const nowMs = context.clock.monotonicMs();
       if (!look.underWay) {
         if (nowMs < lookAgainNotBeforeMs) return null;
@@ -89,6 +99,10 @@ export function createRemoteKeys(options: RemoteKeysOptions): KeySource {
     },
   };
 }
+
+/** However old, as long as the publisher may fail. */
+const usableOf = (held: Held | null, { clock }: CallContext): KeySet | null =>
+  held !== null && clock.monotonicMs() < held.usableUntilMs ? held.keys : null;
 
 function holdFrom(fetched: FetchedKeys, nowMs: number, options: RemoteKeysOptions): Held {
   const asked = fetched.maxAgeSeconds ?? options.ageSecondsDefault;

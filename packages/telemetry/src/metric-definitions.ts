@@ -350,7 +350,7 @@ export const METRICS = [
     name: "mayfly_http_connections_refused_total",
     labels: labelNames(),
     unit: "connections",
-    meaning: "Connections closed unread, beyond MAYFLY_CONNECTIONS_MAX.",
+    meaning: "Connections closed unread, beyond MAYFLY_CONNECTIONS_MAX or a source's share of it.",
   },
   {
     kind: "gauge",

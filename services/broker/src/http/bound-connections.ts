@@ -42,6 +42,8 @@ export function boundSources(
     const count = open.get(source) ?? 0;
     if (count >= connectionsPerSourceMax) {
       socket.destroy();
+      // As Node says it of one beyond `maxConnections`: they are counted together.
+      server.emit("drop");
       return;
     }
     open.set(source, count + 1);

@@ -15,6 +15,8 @@ export interface ServedBench extends AsyncDisposable {
   send(...chunks: readonly (string | Uint8Array)[]): Promise<string>;
   /** How many connections the server holds. */
   connections(): Promise<number>;
+  /** How many it closed unread, as too many. */
+  dropped(): number;
 }
 export interface RawConnection {
   readonly socket: Socket;
@@ -35,6 +37,8 @@ export interface ServedOptions extends BenchOptions {
   readonly connectionsPerSourceMax?: number;
   /** Whose connections are not counted. Default: nobody's. */
   readonly proxies?: readonly AddressRange[];
+  /** How long a request may take to arrive. Default: a second. */
+  readonly requestMsMax?: number;
   /** Default: plain HTTP. */
   readonly tls?: TlsCertificate;
 }
@@ -56,14 +60,18 @@ export async function serveBench(options: ServedOptions = {}): Promise<ServedBen
     connectionsPerSourceMax: options.connectionsPerSourceMax ?? CONNECTIONS_MAX,
     isFromProxy: createFromProxy({ trustedProxies: options.proxies ?? [] }),
     limits: {
-      headersTimeout: REQUEST_MS_MAX,
-      requestTimeout: REQUEST_MS_MAX,
+      headersTimeout: options.requestMsMax ?? REQUEST_MS_MAX,
+      requestTimeout: options.requestMsMax ?? REQUEST_MS_MAX,
       connectionsCheckingInterval: 50,
       maxHeaderSize: 32 * 1024,
     },
     unreadMsMax: REQUEST_MS_MAX,
     clock: bench.clock,
     tls: options.tls ?? null,
+  });
+  let dropped = 0;
+  server.on("drop", () => {
+    dropped += 1;
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -76,6 +84,7 @@ export async function serveBench(options: ServedOptions = {}): Promise<ServedBen
   };
   return {
     bench,
+    dropped: () => dropped,
     connect: open,
     send: async (...chunks) => {
       const connection = await open();
