@@ -43,7 +43,7 @@ afterEach(async () => {
   }
 });
 
-/** A bundle endpoint that asks for a client certificate and, as a mesh does, serves nobody without. */
+/** A bundle endpoint that asks for a client certificate and serves nobody without, as in a mesh. */
 async function setUp(change: { readonly client_svid?: true; readonly hasAgent?: boolean } = {}) {
   const { hasAgent = true, ...config } = change;
   const shown: (string | null)[] = [];
