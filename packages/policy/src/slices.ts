@@ -136,8 +136,8 @@ function actionsOf(action: ParsedPolicy["json"]["action"]): ReadonlySet<string> 
 
 /**
  * The entity that `==` or `in` names. `in` holds of an entity itself and of what it is in: a role
- * in its backend alone, a workload in paths of SPIFFE IDs (`cedar-request.ts`). One that names a path,
- * and everything else, leaves the policy in every slice.
+ * in its backend alone, a workload in paths of SPIFFE IDs (`cedar-request.ts`). One that names a
+ * path, and everything else, leaves the policy in every slice.
  */
 function entityIn(part: ParsedPolicy["json"]["principal" | "resource"]): string | null {
   const within = part.op === "is" ? part.in : part;
