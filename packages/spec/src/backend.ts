@@ -155,6 +155,8 @@ export interface BackendOperations {
    * I1. Names what it makes by `plan.externalName` and tags it. I2. Fails with
    * {@link BackendError} and an honest `effect`. I3. Never retries what may have had an effect.
    * I4. Sends nothing after `context.issueBy`; past it the effect is `"none"`.
+   * I5. What `recover` would not find by the name alone, it makes durable by `context.checkpoint`
+   * before its next step, and makes no next one if that fails.
    */
   issue(plan: IssuePlan, context: IssueContext): Promise<Issued>;
   /**

@@ -22,7 +22,7 @@ import {
   ROLE_SCHEMA,
 } from "./example-settings.ts";
 
-/** Example: a lease is an account of its own. `docs/backends/example.md` says what is true of it. */
+/** A lease is an account of its own. `docs/backends/example.md` says what is true of it. */
 export const exampleBackend: CredentialBackend = {
   specVersion: 1,
   type: "example",

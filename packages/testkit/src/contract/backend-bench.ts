@@ -98,11 +98,18 @@ export class BackendBench {
     };
   }
   /** Calls `recover` as the core does, until it is settled. */
-  async recoverUntilSettled(plan: IssuePlan): Promise<Exclude<Recovered, { outcome: "wait" }>> {
+  async recoverUntilSettled(
+    plan: IssuePlan,
+    checkpoint: Secret | null = null,
+  ): Promise<Exclude<Recovered, { outcome: "wait" }>> {
     const since = this.upstream.clock.now();
     for (let calls = 0; calls < 20; calls++) {
       const settledForSeconds = (this.upstream.clock.now() - since) / 1000;
-      const recovered = await this.open.recover(plan, null, this.recoverCall(settledForSeconds));
+      const recovered = await this.open.recover(
+        plan,
+        checkpoint,
+        this.recoverCall(settledForSeconds),
+      );
       if (recovered.outcome !== "wait") return recovered;
       if (recovered.reason === "") throw new Error("recover waits and does not say why");
       await this.upstream.pass(recovered.seconds * 1000);

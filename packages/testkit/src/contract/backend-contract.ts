@@ -112,6 +112,25 @@ function describeIssuing(subject: BackendContractSubject, benchOf: BenchOf): voi
     expect((await backendErrorOf(bench.open.issue(plan, late))).effect).toBe("none");
     expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
   });
+  test("I5. an issue that breaks off at a checkpoint goes no further, and recovery has its handle", async () => {
+    const bench = benchOf();
+    const plan = bench.plan();
+    const handles: Secret[] = [];
+    const checkpoint = async (handle: Secret): Promise<void> => {
+      handles.push(handle);
+      throw new Error("the ledger could not keep it");
+    };
+    const issuing = bench.open.issue(plan, { ...bench.issueCall(), checkpoint });
+    const isIssued = await issuing.then(
+      () => true,
+      () => false,
+    );
+    // A type whose steps all bear the name has no checkpoint; another stops at its first.
+    expect(handles).toHaveLength(isIssued ? 0 : 1);
+    const recovered = await bench.recoverUntilSettled(plan, handles[0] ?? null);
+    if (recovered.outcome === "expires") return;
+    expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
+  });
   test("many at once are each issued their own", async () => {
     const bench = benchOf();
     const all = await Promise.all(

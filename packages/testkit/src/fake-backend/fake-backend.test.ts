@@ -8,10 +8,11 @@ function describeFake(
   name: string,
   capabilities: Partial<BackendCapabilities>,
   options: Partial<FakeUpstreamOptions> = {},
+  hasTwoSteps = false,
 ): void {
   const clock = createFakeClock();
   const upstream = new FakeUpstream({ clock, ...options });
-  const backend = createFakeBackend({ upstream, capabilities });
+  const backend = createFakeBackend({ upstream, capabilities, hasTwoSteps });
   describeBackendContract(fakeBackendSubject({ name, backend, upstream, clock }));
 }
 
@@ -32,3 +33,4 @@ describeFake(
   { testsDeadline: false },
 );
 describeFake("fake, upserts", { lateMint: "looked_for" }, { upserts: true, testsDeadline: false });
+describeFake("fake, of two steps", {}, {}, true);

@@ -49,6 +49,8 @@ export interface FakeBackendOptions {
   readonly capabilities?: Partial<BackendCapabilities>;
   /** How it makes a credential, when not by one call at once: its failures are its own. */
   readonly mint?: (request: CreateRequest, context: IssueContext) => Promise<FakeCredential>;
+  /** Whether a checkpoint follows the creation, as before a second step. Default false. */
+  readonly hasTwoSteps?: boolean;
 }
 
 const DEFAULTS: BackendCapabilities = {
@@ -87,10 +89,11 @@ interface Call extends UpstreamCall {
   readonly capabilities: BackendCapabilities;
   readonly host: BackendHost;
   readonly mint: FakeBackendOptions["mint"];
+  readonly hasTwoSteps: boolean;
 }
 
 function open(
-  { upstream, mint }: FakeBackendOptions,
+  { upstream, mint, hasTwoSteps = false }: FakeBackendOptions,
   capabilities: BackendCapabilities,
   host: BackendHost,
 ): OpenBackend {
@@ -100,6 +103,7 @@ function open(
     capabilities,
     host,
     mint,
+    hasTwoSteps,
     requireOpen: () => {
       if (closed) throw noEffect("the fake backend is closed");
     },
@@ -161,6 +165,7 @@ async function issue(call: Call, plan: IssuePlan, context: IssueContext): Promis
     call.mint === undefined
       ? await mintAtOnce(call, request, context)
       : await call.mint(request, context);
+  if (call.hasTwoSteps) await context.checkpoint(handleOf(made));
   return {
     material: { username: made.name, password: Secret.of(made.password) },
     fingerprintOf: "password",
