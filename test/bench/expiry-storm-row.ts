@@ -27,6 +27,8 @@ const OTHER_EVERY_MS = 100;
 const OTHER_LATE_SECONDS_MAX = 1;
 const LATE_SECONDS_ALLOWED = 5;
 const RAW_SHARE = 0.5;
+/** For all ends, in the ledger and in the queue, on a machine that is busy with other things. */
+const BRING_FORWARD_MS_MAX = 75_000;
 /** Then it is given up, and what is left is told. */
 const STORM_SECONDS_MAX = 300;
 const STATEMENTS = 8;
@@ -150,7 +152,7 @@ async function prepare(
     started.defer(() => sql.end({ timeout: 0 }));
     await sql`SELECT count(*) FROM orders WHERE id < 10`;
   }
-  const dueMs = Date.now() + 15_000 + size.leases / 5;
+  const dueMs = Date.now() + BRING_FORWARD_MS_MAX;
   await bringForward(mayfly, world.redisUrl, {
     backend: OTHER_BACKEND,
     fromMs: dueMs,

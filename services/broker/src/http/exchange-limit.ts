@@ -1,13 +1,15 @@
 import type { Clock } from "@mayfly/spec";
 
-/** Exchanges under way at once: bursts, and what comes during a pause, wait up to there. */
+/** Exchanges under way at once: what comes during a pause waits up to there. */
 export const EXCHANGES_MAX = 320;
+/** A burst of so many waits: who is let in when an overload begins waits longest under it. */
+export const BURST_MAX = 192;
 /** So many are under way even when each of them is late. */
 export const EXCHANGES_MIN = 16;
-/** A burst of so many waits, however slowly it is worked off. */
+/** One of so many waits, however slowly it is worked off; */
 export const BURST_MIN = 96;
-/** A larger one waits where so long is enough for it, at the pace that was seen last. */
-export const WAIT_MS_MAX = 500;
+/** and a larger one where so long is enough for it, at the pace that was seen last. */
+export const WAIT_MS_MAX = 300;
 /** Where even the usual latency is long, a wait of so many times that; */
 const WAIT_OF_USUAL = 4;
 /** but of no more than that. */
@@ -17,7 +19,7 @@ const PACE_UNDER_WAY_MIN = 48;
 /** A pace that no queue has confirmed for so long is known no more: the backend may be well again. */
 const PACE_KNOWN_MS = 60_000;
 /** None ended for so long: a pause, of this process or of the ledger. It says nothing of load. */
-const PAUSE_MS = 50;
+const PAUSE_MS = 200;
 /** What piled up in a pause has as long again to be worked off, and so long at most. */
 const AFTER_PAUSE_MS_MAX = 1000;
 /** Under overload their mean latency is kept below so many times that of quieter times, */
@@ -49,14 +51,14 @@ export interface ExchangeLimit {
 /**
  * How many exchanges may be under way. Without overload all that come are taken, up to a burst: who
  * shares a batch waits a little longer, and that is cheaper than to come again. A burst is
- * {@link EXCHANGES_MAX}, or what is worked off in {@link WAIT_MS_MAX} at the pace that was seen
- * under a queue.
+ * {@link BURST_MAX}, or what is worked off in {@link WAIT_MS_MAX} at the pace that was seen under a
+ * queue. While nobody is answered though somebody waits, and for as long again, there are
+ * {@link EXCHANGES_MAX}: what piles up in a pause is worked off after it.
  *
- * One more than a burst though others were answered all the while: that is overload. What piled up
- * while nobody was answered, in a pause, is none. Under overload a queue gives nobody more and
- * makes everybody late, so the limit falls to what keeps latency near the usual: it follows the
- * mean latency of each window, down and up by a share of itself. When nobody was refused for a
- * while the overload is over.
+ * One more than that though others were answered all the while: that is overload. Then a queue
+ * gives nobody more and makes everybody late, so the limit falls to what keeps latency near the
+ * usual: it follows the mean latency of each window, down and up by a share of itself. When nobody
+ * was refused for a while the overload is over.
  *
  * What is usual is not learnt under overload, or its own queue would become the measure. But where
  * even {@link EXCHANGES_MIN} at once are late, the backend may have become slower: then their
@@ -72,7 +74,11 @@ export function createExchangeLimit({ monotonicMs }: Pick<Clock, "monotonicMs">)
   /** Until then a full house is that of a pause. */
   let pausedUntilMs = stillMs;
   let window = openWindow(stillMs, underWay);
-  const limit = (): number => Math.floor(overload?.limit ?? burst(known));
+  const limit = (now = monotonicMs()): number => {
+    if (overload !== null) return Math.floor(overload.limit);
+    const isPaused = underWay > 0 && now - stillMs >= PAUSE_MS;
+    return isPaused || now < pausedUntilMs ? EXCHANGES_MAX : Math.floor(burst(known));
+  };
 
   const overloadFrom = (now: number): void => {
     const limited = firstLimit(known);
@@ -95,11 +101,11 @@ export function createExchangeLimit({ monotonicMs }: Pick<Clock, "monotonicMs">)
     overload = adjusted(overload, { usualMs: known.usualMs, seen, now });
   };
   return {
-    limit,
+    limit: () => limit(),
     refuses: () => {
       const now = monotonicMs();
       lookAt(now);
-      if (underWay < limit()) return false;
+      if (underWay < limit(now)) return false;
       if (overload !== null) overload.refusedMs = now;
       else if (now - stillMs < PAUSE_MS && now >= pausedUntilMs) overloadFrom(now);
       return true;
@@ -174,14 +180,16 @@ const within = (limit: number): number => Math.min(EXCHANGES_MAX, Math.max(EXCHA
 const waitMs = ({ usualMs }: Known): number =>
   Math.max(WAIT_MS_MAX, Math.min(LONG_WAIT_MS_MAX, (usualMs ?? 0) * WAIT_OF_USUAL));
 const burst = (known: Known): number =>
-  known.perMs === null ? EXCHANGES_MAX : within(Math.max(BURST_MIN, known.perMs * waitMs(known)));
+  known.perMs === null
+    ? BURST_MAX
+    : Math.min(BURST_MAX, Math.max(BURST_MIN, known.perMs * waitMs(known)));
 
 /** By Little's law: what is under way at the known pace with the latency that is borne. */
 const firstLimit = ({ usualMs, perMs }: Known): number =>
   within(
     usualMs === null || perMs === null
-      ? EXCHANGES_MAX / 4
-      : Math.min(EXCHANGES_MAX / 2, perMs * usualMs * TOLERANCE),
+      ? BURST_MIN / 2
+      : Math.min(BURST_MAX, perMs * usualMs * TOLERANCE),
   );
 
 interface SeenAt {

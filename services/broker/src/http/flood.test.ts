@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { createFakeClock } from "@mayfly/testkit";
 import { createBrokerBench } from "../testing/broker-bench.ts";
-import { EXCHANGES_MAX } from "./exchange-limit.ts";
+import { BURST_MAX } from "./exchange-limit.ts";
 import {
   bodyOf,
   CONNECTIONS_MAX,
@@ -166,10 +166,10 @@ describe("a flood of exchanges", () => {
     const { bench } = served;
     const task = opened(await exchange(bench, bench.identities.svid("first")));
     isHolding = true;
-    const flood = Array.from({ length: EXCHANGES_MAX }, (_, n) =>
+    const flood = Array.from({ length: BURST_MAX }, (_, n) =>
       exchange(bench, bench.identities.svid(`bot-${n}`)),
     );
-    await vi.waitFor(() => expect(held).toBe(EXCHANGES_MAX), { timeout: PATIENCE_MS });
+    await vi.waitFor(() => expect(held).toBe(BURST_MAX), { timeout: PATIENCE_MS });
     const drain = async () => {
       isHolding = false;
       letGo.resolve(undefined);
@@ -208,7 +208,7 @@ describe("a flood of exchanges", () => {
     connection.write(form, rawRequest("GET", "/healthz", []));
     await vi.waitFor(() => expect(connection.received()).toContain("HTTP/1.1 200"));
     connection.socket.destroy();
-    expect((await drain()).map(({ status }) => status)).toEqual(Array(EXCHANGES_MAX).fill(200));
+    expect((await drain()).map(({ status }) => status)).toEqual(Array(BURST_MAX).fill(200));
   });
   it("is over half a second after the last refusal: as many find places as before", async () => {
     const { served, bench, drain } = await flooded();
@@ -218,8 +218,8 @@ describe("a flood of exchanges", () => {
     expect(await late()).toBe(503);
     await drain();
     await bench.clock.advance(500);
-    const many = await Promise.all(Array.from({ length: EXCHANGES_MAX }, late));
-    expect(many).toEqual(Array(EXCHANGES_MAX).fill(200));
+    const many = await Promise.all(Array.from({ length: BURST_MAX }, late));
+    expect(many).toEqual(Array(BURST_MAX).fill(200));
   });
 });
 
