@@ -72,9 +72,7 @@ export function createTokenIssuers(parts: CoreParts): TokenIssuers {
       const lease = read === null ? null : await taskLedger.lease(read.leaseId);
       if (read === null || lease === null || lease.backendId !== registered.id) return null;
       const task = lease.taskId === null ? null : await taskLedger.find(lease.taskId);
-      return task === null
-        ? null
-        : { ...read, lease, task, isActive: await isLive(ports, lease, task) };
+      return task === null ? null : { ...read, lease, task, isActive: isLive(clock, lease, task) };
     },
     rotateBackendKeys: async () => {
       const view = await catalog.fresh();

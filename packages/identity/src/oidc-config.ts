@@ -80,7 +80,11 @@ const comparable = (url: string): string => new URL(url).href.replace(/\/+$/, ""
  */
 export function parseOidcConfig(root: string, ownIssuer: string, input: unknown): OidcConfig {
   const config = parseStrictly(schema, root, withPreset(root, input));
-  if (comparable(config.issuer) === comparable(ownIssuer)) {
+  // Its own backends issue tokens too, for APIs: no proof of who somebody is.
+  if (
+    comparable(config.issuer) === comparable(ownIssuer) ||
+    comparable(config.issuer).startsWith(`${comparable(ownIssuer)}/backends/`)
+  ) {
     throw configInvalid(root, "issuer", "the broker is no identity provider for itself");
   }
   if (config.jwks !== undefined && config.jwks_uri !== undefined) {

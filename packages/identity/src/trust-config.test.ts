@@ -53,6 +53,7 @@ describe("OIDC trust configuration", () => {
     ["no URL as issuer", { issuer: "kubernetes/serviceaccount" }, "config.issuer"],
     ["the broker itself as issuer", { issuer: BROKER }, "config.issuer"],
     ["the broker itself, written otherwise", { issuer: `${BROKER}/` }, "config.issuer"],
+    ["a backend of the broker as issuer", { issuer: `${BROKER}/backends/x` }, "config.issuer"],
     ["NUL in the audience", { issuer: ISSUER, audience: "a\u0000" }, "config.audience"],
     [
       "NUL in a required claim",
