@@ -15,6 +15,11 @@ config:
   password: { from: env:ORDERS_DB_PASSWORD }
   tls: unsafe_disable
 `;
+const TOKENS = `backend: orders-api
+type: jwt
+config:
+  audiences: [https://orders.demo.test]
+`;
 const role = (name: string, group: string, reversibility: string): string => `role: ${name}
 description: The group role ${group}
 member_of: ${group}
@@ -50,6 +55,7 @@ psql -d orders -qc "ALTER ROLE mayfly PASSWORD 'orders-of-the-examples'"
 mayfly backend put mayfly/backends/orders-db.yaml
 mayfly backend put examples/a-db.yaml
 mayfly backend put examples/b-db.yaml
+mayfly backend put examples/orders-api.yaml
 mayfly role put examples/a-db-reader.yaml
 mayfly role put examples/b-db-writer.yaml
 mayfly policy activate mayfly/policies --yes
@@ -98,6 +104,7 @@ export const EXAMPLE_FILES: Readonly<Record<string, string>> = {
   "a.test.yaml": POLICY_TESTS,
   "examples/a-db.yaml": backend("a-db"),
   "examples/b-db.yaml": backend("b-db"),
+  "examples/orders-api.yaml": TOKENS,
   "examples/a-db-reader.yaml": role("a-db/reader", "app_reader", "read_only"),
   "examples/b-db-writer.yaml": role("b-db/writer", "app_writer", "reversible"),
   "examples/spare-db.yaml": backend("spare-db"),

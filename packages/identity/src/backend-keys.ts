@@ -10,15 +10,17 @@ import {
   type JsonObject,
   type Random,
   type Sealer,
+  type SigningKeyAdministration,
   type SigningKeyStore,
 } from "@mayfly/spec";
 import { checkHeader, type HeaderRules } from "./check-header.ts";
 import { parseCompactJwt, parseJsonObject } from "./parse-compact-jwt.ts";
 import { Refusal } from "./refusal.ts";
-import { createSigningKeys, type SigningKeys } from "./signing-keys.ts";
+import { createSigningKeyAdministration } from "./signing-key-administration.ts";
+import { createSigningKeys, type SigningKeys, type SigningKeysOptions } from "./signing-keys.ts";
 import type { TaskTokensSettings } from "./task-tokens-settings.ts";
 
-interface BackendKeysOptions {
+export interface BackendKeysOptions {
   readonly backendId: BackendId;
   readonly store: SigningKeyStore;
   readonly sealer: Sealer;
@@ -27,13 +29,20 @@ interface BackendKeysOptions {
   readonly settings: TaskTokensSettings;
 }
 
+const withBinding = (options: BackendKeysOptions): SigningKeysOptions => ({
+  ...options,
+  binding: (kid) => bindingOf.backendKey(options.backendId, kid),
+});
+
+/** What administrators do to the keys of one backend. */
+export const createBackendKeyAdministration = (
+  options: BackendKeysOptions,
+): SigningKeyAdministration => createSigningKeyAdministration(withBinding(options));
+
 /** Keys of one backend's own tokens, on the machinery of task tokens and apart from their keys. */
 export function createBackendKeys(options: BackendKeysOptions): BackendKeys {
   const { clock } = options;
-  const keys = createSigningKeys({
-    ...options,
-    binding: (kid) => bindingOf.backendKey(options.backendId, kid),
-  });
+  const keys = createSigningKeys(withBinding(options));
   return {
     sign: async (type, claims) => {
       const { kid, algorithm, key } = await keys.signer(clock.now());

@@ -15,7 +15,11 @@ export {
 } from "./trust-roots.ts";
 export { createDpopProofs, type DpopProofsOptions, type DpopSettings } from "./dpop-proofs.ts";
 export { TRUST_CONFIG_SCHEMAS } from "./trust-config-schemas.ts";
-export { createBackendKeys } from "./backend-keys.ts";
+export {
+  createBackendKeyAdministration,
+  createBackendKeys,
+  type BackendKeysOptions,
+} from "./backend-keys.ts";
 export { createSigningKeyAdministration } from "./signing-key-administration.ts";
 export { createTaskTokens, type TaskTokensOptions } from "./task-tokens.ts";
 export { defaultTaskTokensSettings, type TaskTokensSettings } from "./task-tokens-settings.ts";

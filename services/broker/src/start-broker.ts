@@ -157,7 +157,7 @@ async function listen(
     sequencer: ledger.sequencer,
     exporter: ledger.exporter,
     taskTokens: parts.taskTokens,
-    signingKeys: parts.signingKeys,
+    ...signingKeysOf(parts),
     dpop: parts.dpopProofs(settings.dpopNonces),
     sealing: parts.sealing,
     administrators: bootstrapAdministrators(() => ledger.bootstrapTokenSha256()),
@@ -200,6 +200,11 @@ async function listen(
   await listening(server, settings);
   return { server, afterwork, served };
 }
+
+const signingKeysOf = (parts: Parts): Pick<Parts, "signingKeys" | "backendSigningKeys"> => ({
+  signingKeys: parts.signingKeys,
+  backendSigningKeys: (id) => parts.backendSigningKeys(id),
+});
 
 /** Seconds' worth of refused proofs that may come at once. */
 const FAILURES_BURST_SECONDS = 10;

@@ -7,6 +7,7 @@ import {
   systemRandom,
 } from "@mayfly/host";
 import {
+  createBackendKeyAdministration,
   createBackendKeys,
   createDpopProofs,
   createSigningKeyAdministration,
@@ -14,6 +15,7 @@ import {
   createTrustRoots,
   defaultTaskTokensSettings,
   defaultTrustRootsSettings,
+  type BackendKeysOptions,
 } from "@mayfly/identity";
 import { createOutboundApis, createOutboundHttp } from "@mayfly/net";
 import { createPolicyCompiler } from "@mayfly/policy";
@@ -53,6 +55,8 @@ export interface Parts {
   readonly ledger: Ledger;
   readonly taskTokens: TaskTokens;
   readonly signingKeys: SigningKeyAdministration;
+  /** Of a backend that signs what it issues. */
+  backendSigningKeys(id: BackendId): SigningKeyAdministration;
   readonly sealing: Sealing;
   readonly clock: Clock;
   readonly random: Random;
@@ -146,6 +150,7 @@ function partsOver(
   const queue = queueConfig(settings, ledger.installation.id);
   const tokenOptions = tokenOptionsOf(ledger, settings, sealer);
   const taskTokens = createTaskTokens(tokenOptions);
+  const keyOptions = (id: BackendId) => backendKeyOptions(tokenOptions, ledger, id);
   const http = createOutboundHttp();
   const workloadApi = workloadApiOf(settings, { clock, log });
   const trustRoots = createTrustRoots({
@@ -171,8 +176,7 @@ function partsOver(
     trustRoots,
     taskTokens,
     apis: createOutboundApis(),
-    backendKeys: (backendId) =>
-      createBackendKeys(backendKeyOptions(tokenOptions, ledger, backendId)),
+    backendKeys: (backendId) => createBackendKeys(keyOptions(backendId)),
     policyCompiler: createPolicyCompiler(),
     backendTypes: typesBy(observe),
     settings: coreSettings(settings),
@@ -182,7 +186,7 @@ function partsOver(
     core,
     ledger,
     taskTokens,
-    signingKeys: createSigningKeyAdministration(tokenOptions),
+    ...administrationOf(tokenOptions, keyOptions),
     sealing: createSealing({ sealed: ledger.sealed, sealer }),
     clock,
     random,
@@ -219,6 +223,14 @@ const tokenOptionsOf = (
   clock: systemClock,
   random: systemRandom,
   settings: { ...defaultTaskTokensSettings, skewSeconds },
+});
+
+const administrationOf = (
+  tokenOptions: ReturnType<typeof tokenOptionsOf>,
+  keyOptions: (id: BackendId) => BackendKeysOptions,
+): Pick<Parts, "signingKeys" | "backendSigningKeys"> => ({
+  signingKeys: createSigningKeyAdministration(tokenOptions),
+  backendSigningKeys: (id) => createBackendKeyAdministration(keyOptions(id)),
 });
 
 /** The longest life of a backend's own token, and of a verifier's leeway after it. */

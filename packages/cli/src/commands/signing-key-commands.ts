@@ -24,7 +24,7 @@ const retiredAnswer = z.object({
   result: z.string(),
   kid: z.string(),
   replaced_by: z.string().nullable(),
-  tasks_active: z.number(),
+  tasks_active: z.number().optional(),
 });
 
 const STATES: Readonly<Record<string, string>> = {
@@ -34,15 +34,42 @@ const STATES: Readonly<Record<string, string>> = {
   retired: "retired",
 };
 
+const OF_BACKEND = "of a backend that signs what it issues; default: of task tokens";
+interface OfBackend {
+  readonly backend?: string;
+}
+type RetireOptions = OfBackend & { readonly yes?: true };
+
+const pathOf = ({ backend }: OfBackend): string =>
+  backend === undefined
+    ? "/v1/signing-keys"
+    : `/v1/backends/${encodeURIComponent(backend)}/signing-keys`;
+
+const TASK_TOKENS_PLAN = (kid: string): string[] => [
+  `no task token that ${kid} signed is accepted any more, 5 seconds from now at the latest`,
+  "tasks and leases live on; agents have to prove their identity again",
+];
+const BACKEND_PLAN = (kid: string): string[] => [
+  `introspection says inactive of what ${kid} signed, 5 seconds from now at the latest`,
+  "APIs that verify by themselves refuse it once they fetch the keys anew, within minutes",
+  "leases live on; agents have to draw another token",
+];
+
 export const signingKeyCommands: CommandSet = (program, open) => {
-  const key = program.command("signing-key").description("the keys that sign task tokens");
+  const key = program
+    .command("signing-key")
+    .description("the keys that sign task tokens, or the tokens that a backend issues");
   key
     .command("list")
     .description("the keys, newest first")
-    .addHelpText("after", examples("mayfly signing-key list"))
-    .action(async (_: unknown, command: Command) => {
+    .option("--backend <backend>", OF_BACKEND)
+    .addHelpText(
+      "after",
+      examples("mayfly signing-key list", "mayfly signing-key list --backend orders-api"),
+    )
+    .action(async (options: OfBackend, command: Command) => {
       const session = open(command);
-      const { items } = readAnswer(keysAnswer, await session.api().get("/v1/signing-keys"));
+      const { items } = readAnswer(keysAnswer, await session.api().get(pathOf(options)));
       if (session.json) return items.forEach((item) => session.record(item));
       if (session.onlyIds(items.map(({ kid }) => kid))) return;
       showKeys(session, items);
@@ -50,10 +77,14 @@ export const signingKeyCommands: CommandSet = (program, open) => {
   key
     .command("rotate")
     .description("publish the next key now instead of when it is due; no valid token is refused")
-    .addHelpText("after", examples("mayfly signing-key rotate"))
-    .action(async (_: unknown, command: Command) => {
+    .option("--backend <backend>", OF_BACKEND)
+    .addHelpText(
+      "after",
+      examples("mayfly signing-key rotate", "mayfly signing-key rotate --backend orders-api"),
+    )
+    .action(async (options: OfBackend, command: Command) => {
       const session = open(command);
-      const answer = await session.api().send("POST", "/v1/signing-keys/rotate");
+      const answer = await session.api().send("POST", `${pathOf(options)}/rotate`);
       const rotated = readAnswer(rotatedAnswer, answer);
       if (session.json) return session.record(rotated);
       if (session.onlyIds([rotated.kid])) return;
@@ -67,6 +98,7 @@ function addRetire(key: Command, open: (command: Command) => Session): void {
   key
     .command("retire <kid>")
     .description("stop trusting a key that leaked, at once; another one signs from then on")
+    .option("--backend <backend>", OF_BACKEND)
     .option("--yes", "do not ask")
     .addHelpText(
       "after",
@@ -75,21 +107,19 @@ Tasks and leases live on. Who holds a task token of that key is refused, proves 
 the task's id and gets a new one: docs/runbooks/signing-key-rotation.md.
 ${examples("mayfly signing-key retire Zm9v…", "mayfly signing-key retire Zm9v… --yes --json")}`,
     )
-    .action(async (kid: string, options: { readonly yes?: true }, command: Command) => {
+    .action(async (kid: string, options: RetireOptions, command: Command) => {
       const session = open(command);
       if (!/^[A-Za-z0-9_-]{1,64}$/.test(kid)) {
         throw usageError("That is no id of a key.", "See: mayfly signing-key list", "kid");
       }
-      const plan = [
-        `no task token that ${kid} signed is accepted any more, 5 seconds from now at the latest`,
-        "tasks and leases live on; agents have to prove their identity again",
-      ];
-      await session.confirm(plan, options.yes === true);
-      const answer = await session.api().send("POST", `/v1/signing-keys/${kid}/retire`);
+      const plan = options.backend === undefined ? TASK_TOKENS_PLAN : BACKEND_PLAN;
+      await session.confirm(plan(kid), options.yes === true);
+      const answer = await session.api().send("POST", `${pathOf(options)}/${kid}/retire`);
       const retired = readAnswer(retiredAnswer, answer);
       if (session.json) return session.record(retired);
       if (retired.result === "already") return session.detail(`${kid} was retired before\n`);
       session.detail(`${kid} is retired; ${retired.replaced_by ?? "another key"} signs now\n`);
+      if (retired.tasks_active === undefined) return;
       session.note(`${retired.tasks_active} active tasks: their agents prove their identity again`);
     });
 }

@@ -1,7 +1,7 @@
 import { decodeProtectedHeader } from "jose";
 import { beforeEach, describe, expect, it } from "vitest";
 import { createTestDpopKey } from "@mayfly/testkit";
-import { ISSUER, type BrokerBench } from "../testing/broker-bench.ts";
+import { ADMIN_TOKEN, ISSUER, type BrokerBench } from "../testing/broker-bench.ts";
 import {
   accessTokenIn,
   AUDIENCE,
@@ -279,6 +279,44 @@ describe("signing keys of a backend", () => {
   it("stay published while their backend is disabled", async () => {
     await bench.admin("POST", "/v1/backends/orders-api/disable", {});
     expect(await publishedKids()).toHaveLength(1);
+  });
+  it("that leaked are trusted no more, by introspection within seconds", async () => {
+    const [leaked] = await publishedKids();
+    const old = accessTokenIn(await openWithToken(bench));
+    const path = "/v1/backends/orders-api/signing-keys";
+    const answer = await bench.admin("POST", `${path}/${String(leaked)}/retire`, {});
+    expect(answer.body).toMatchObject({ result: "retired", kid: leaked });
+    await bench.clock.advance(5_000);
+    expect(await publishedKids()).toEqual([textAt(answer, "replaced_by")]);
+    await expect(verifyAsApi(bench, old)).rejects.toThrow(/key/);
+    const introspected = await bench.call("POST", "/introspect", {
+      token: ADMIN_TOKEN,
+      body: new URLSearchParams({ token: old }).toString(),
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+    });
+    expect(introspected.body).toEqual({ active: false });
+    const next = accessTokenIn(await openWithToken(bench));
+    expect(kidOf(next)).toBe(textAt(answer, "replaced_by"));
+    const listed = await bench.admin("GET", path);
+    expect(listAt(listed, "items").map((_, n) => textAt(listed, "items", n, "state"))).toEqual([
+      "signs",
+      "retired",
+    ]);
+  });
+  it("are published before they are due where an administrator says so", async () => {
+    const path = "/v1/backends/orders-api/signing-keys/rotate";
+    const answer = await bench.admin("POST", path, {});
+    await bench.clock.advance(5_000);
+    expect(await publishedKids()).toContain(textAt(answer, "kid"));
+    expect(kidOf(accessTokenIn(await openWithToken(bench)))).not.toBe(textAt(answer, "kid"));
+    expect(at(await bench.admin("POST", path, {}), "result")).toBe("already");
+  });
+  it("are the bootstrap administrator's to see and change, and of no backend that has none", async () => {
+    const path = "/v1/backends/orders-api/signing-keys";
+    const agent = await bench.call("GET", path, { token: bench.identities.svid("bot") });
+    expect(agent.status).toBe(403);
+    const other = await bench.admin("GET", "/v1/backends/orders-db/signing-keys");
+    expect(other.status).toBe(404);
   });
   it("have an issuer below the broker's path, where that has one", async () => {
     const below = await createTokenBench({ issuer: "https://mayfly.test/broker" });

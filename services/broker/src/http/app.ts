@@ -1,6 +1,7 @@
 import type { Hono } from "hono";
 import type { Core, Sealing } from "@mayfly/core";
 import type {
+  BackendId,
   DpopProofs,
   JsonSchema,
   LedgerQueries,
@@ -43,6 +44,7 @@ export interface AppPorts extends ShellPorts {
   readonly exporter: LogExporter;
   readonly taskTokens: TaskTokens;
   readonly signingKeys: SigningKeyAdministration;
+  backendSigningKeys(id: BackendId): SigningKeyAdministration;
   readonly sealing: Sealing;
   readonly dpop: DpopProofs;
   readonly administrators: Administrators;

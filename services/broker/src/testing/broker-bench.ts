@@ -2,12 +2,14 @@ import { createHash } from "node:crypto";
 import { fileSchemas } from "@mayfly/composition";
 import { createCore, createSealing, type Core, type CoreSettings } from "@mayfly/core";
 import {
+  createBackendKeyAdministration,
   createBackendKeys,
   createDpopProofs,
   createSigningKeyAdministration,
   createTaskTokens,
   createTrustRoots,
   defaultTaskTokensSettings,
+  type BackendKeysOptions,
   type DpopProofsOptions,
   type TaskTokensOptions,
 } from "@mayfly/identity";
@@ -18,7 +20,6 @@ import {
   untraced,
   type BackendCapabilities,
   type BackendId,
-  type BackendKeys,
   type CallContext,
   type CredentialBackend,
   type DpopProofs,
@@ -171,7 +172,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     trustRoots,
     taskTokens,
     apis: noOutboundApis,
-    backendKeys: (backendId) => backendKeysOf(tokenOptions, ledger, backendId),
+    backendKeys: (id) => createBackendKeys(keyOptionsOf(tokenOptions, ledger, id)),
     policyCompiler: createPolicyCompiler(),
     backendTypes: new Map([fake, ...(options.types ?? [])].map((type) => [type.type, type])),
     settings: { ...SETTINGS, issuer, ...options.settings },
@@ -185,6 +186,8 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     exporter: ledger.exporter,
     taskTokens,
     signingKeys: createSigningKeyAdministration(tokenOptions),
+    backendSigningKeys: (id) =>
+      createBackendKeyAdministration(keyOptionsOf(tokenOptions, ledger, id)),
     dpop: benchProofs(options, tokenOptions, ledger),
     sealing: createSealing({ sealed: createFakeSealedValues(), sealer }),
     clock,
@@ -209,14 +212,16 @@ const ledgerPorts = ({ issue, tasks, selectorEnds, sweep, health, catalog }: Mem
   catalog,
 });
 
-const backendKeysOf = (
+const keyOptionsOf = (
   shared: TaskTokensOptions,
   { backendKeys }: MemoryLedger,
   backendId: BackendId,
-): BackendKeys => {
-  const settings = { ...shared.settings, tokenSecondsMax: 1200 };
-  return createBackendKeys({ ...shared, backendId, store: backendKeys.of(backendId), settings });
-};
+): BackendKeysOptions => ({
+  ...shared,
+  backendId,
+  store: backendKeys.of(backendId),
+  settings: { ...shared.settings, tokenSecondsMax: 1200 },
+});
 
 const benchProofs = (
   { dpopNonces = false }: BenchOptions,

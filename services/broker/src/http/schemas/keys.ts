@@ -42,10 +42,12 @@ export const rotatedAnswer = z.strictObject({
   kid: z.string(),
   signs_from: instant,
 });
-export const retiredAnswer = z.strictObject({
+export const retiredBackendKeyAnswer = z.strictObject({
   result: z.enum(["retired", "already"]),
   kid: z.string(),
   replaced_by: z.string().nullable(),
+});
+export const retiredAnswer = retiredBackendKeyAnswer.extend({
   tasks_active: count.meta({
     description: "They live on; who holds a token of that key proves its identity again.",
   }),
