@@ -34,6 +34,7 @@ const RESERVED: ReadonlySet<string> = new Set([
   "active",
   "token_type",
   "username",
+  "__proto__",
 ]);
 const OWN_PREFIX = "mayfly_";
 const NAME = /^[\x21-\x7e]{1,128}$/;
