@@ -55,7 +55,7 @@ psql -d orders -qc "ALTER ROLE mayfly PASSWORD 'orders-of-the-examples'"
 mayfly backend put mayfly/backends/orders-db.yaml
 mayfly backend put examples/a-db.yaml
 mayfly backend put examples/b-db.yaml
-mayfly backend put examples/orders-api.yaml
+mayfly backend put mayfly/backends/orders-api.yaml
 mayfly role put examples/a-db-reader.yaml
 mayfly role put examples/b-db-writer.yaml
 mayfly policy activate mayfly/policies --yes
@@ -94,6 +94,7 @@ jq -nc --arg task "$(jq -r .task.id kept.json)" --arg lease "$lease" \\
 /** By path from the reader's folder. */
 export const EXAMPLE_FILES: Readonly<Record<string, string>> = {
   "mayfly/backends/orders-db.yaml": backend("orders-db"),
+  "mayfly/backends/orders-api.yaml": TOKENS,
   "mayfly/roles/orders-db.yaml": role("orders-db/reader", "app_reader", "read_only"),
   "mayfly/policies/invoices.cedar": POLICIES,
   "mayfly/policies/invoices.test.yaml": POLICY_TESTS,
@@ -104,7 +105,6 @@ export const EXAMPLE_FILES: Readonly<Record<string, string>> = {
   "a.test.yaml": POLICY_TESTS,
   "examples/a-db.yaml": backend("a-db"),
   "examples/b-db.yaml": backend("b-db"),
-  "examples/orders-api.yaml": TOKENS,
   "examples/a-db-reader.yaml": role("a-db/reader", "app_reader", "read_only"),
   "examples/b-db-writer.yaml": role("b-db/writer", "app_writer", "reversible"),
   "examples/spare-db.yaml": backend("spare-db"),

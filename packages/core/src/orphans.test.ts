@@ -6,14 +6,15 @@ import {
   createMemoryLedger,
   furnish,
   refusalOf,
+  type FakeWorldOptions,
 } from "@mayfly/testkit";
 import { createCore } from "./create-core.ts";
 
 const ORDERS = parseBackendId("orders-db", "id");
 const ADMIN = { kind: "administrator", name: "alice" } as const;
 
-async function setUp() {
-  const world = createFakeWorld();
+async function setUp(options: FakeWorldOptions = {}) {
+  const world = createFakeWorld(options);
   const core = createCore(world.ports);
   await furnish(world, core);
   return { world, core, agent: createFakeAgent(world, core) };
@@ -150,6 +151,17 @@ describe("listing orphans", () => {
     expect(found).toMatchObject({ marked: 1, orphans: [], unverified: 1 });
     expect(world.ledger.inspect.leases()).toMatchObject([{ state: "ended" }]);
     expect(world.log.messages("warn").join()).toContain("do not verify");
+  });
+
+  test("of a type that cannot list is recorded, so that nobody takes it for overdue", async () => {
+    const { world, core } = await setUp({ capabilities: { canList: false } });
+    const age = async () => (await world.ports.health.read(ORDERS)).listingAgeSeconds;
+    await world.clock.advance(100_000);
+    expect(await core.listOrphans(ORDERS, world.context())).toMatchObject({
+      listed: false,
+      marked: 0,
+    });
+    expect(await age()).toBe(0);
   });
 
   test("that fails midway is not recorded as a listing", async () => {

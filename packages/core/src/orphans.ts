@@ -60,7 +60,8 @@ export async function listOrphans(
       found.unverified += adopted.unverified.length;
     }
   });
-  if (listed) await parts.ports.sweepLedger.recordSweep(backendId);
+  // Where nothing can be listed nothing is overdue either: whoever watches the ages finds this one.
+  await parts.ports.sweepLedger.recordSweep(backendId);
   report(parts, backendId, found);
   return { backendId, listed, ...found };
 }
