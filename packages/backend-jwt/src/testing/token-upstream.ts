@@ -1,4 +1,5 @@
-import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from "jose";
+import { createLocalJWKSet, jwtVerify } from "jose";
+import { z } from "zod";
 import { createBackendKeys, defaultTaskTokensSettings } from "@mayfly/identity";
 import {
   parseBackendId,
@@ -150,15 +151,15 @@ function gatedKeys(clock: FakeClock, gate: { readonly blocked: Promise<void> }):
   };
 }
 
+const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })) });
+
 async function verifyAsApi(
   keys: BackendKeys,
   clock: FakeClock,
   { access_token: token }: Issued["material"],
 ): Promise<"accepted" | "refused"> {
   if (!(token instanceof Secret)) throw new Error("the token is no secret");
-  // As it is read: what is published is checked by the library.
-  const jwks: JSONWebKeySet = JSON.parse(JSON.stringify({ keys: await keys.published() }));
-  const published = createLocalJWKSet(jwks);
+  const published = createLocalJWKSet(keySet.parse({ keys: await keys.published() }));
   try {
     await jwtVerify(token.expose("reply"), published, {
       typ: "at+jwt",
