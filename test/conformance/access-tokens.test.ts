@@ -59,12 +59,14 @@ const svid = (agent: string): string =>
   mayfly.trust.token({
     claims: { sub: `spiffe://${mayfly.trust.trustDomain}/agent/${agent}`, aud: [issuer] },
   });
-const taskFor = (ref: string, ttl = "5m"): unknown => ({
+const taskFor = (ref: string, ttl = "5m", key_binding?: "required"): unknown => ({
   type: "mayfly-task",
   goal: "Reconcile the October invoices",
   ref,
   deadline: "10m",
-  credentials: [{ role: "orders-api/caller", ttl, params: { scope: ["orders:read"] } }],
+  credentials: [
+    { role: "orders-api/caller", ttl, params: { scope: ["orders:read"], key_binding } },
+  ],
 });
 const open = (ref: string, ttl?: string): Promise<Reply> =>
   broker.api.exchange({ subject: svid("invoice-bot"), details: taskFor(ref, ttl) });
@@ -127,7 +129,7 @@ describe("an access token", () => {
       {
         subject_token: svid("invoice-bot"),
         subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
-        authorization_details: JSON.stringify([taskFor("bound")]),
+        authorization_details: JSON.stringify([taskFor("bound", "5m", "required")]),
       },
       { ...insecure, DPoP },
     );

@@ -57,7 +57,7 @@ const roleInput = fc.record(
     audience: mostOf(AUDIENCES),
     scope: mostOf(SCOPES),
     claims,
-    key_binding: fc.constantFrom("required", "when_proven", "none"),
+    key_binding: fc.constantFrom("required", "when_proven", "when_asked"),
   },
   { requiredKeys: ["audience"] },
 );
@@ -127,7 +127,11 @@ test("a token says no more than role and request, and is of its holder and key a
         jti: plan.externalName,
         mayfly_task: TASK,
       });
-      const isBound = who.confirmation !== null && role.key_binding !== "none";
+      const isWanted =
+        params.key_binding === "required" ||
+        role.key_binding === "required" ||
+        role.key_binding === "when_proven";
+      const isBound = who.confirmation !== null && isWanted;
       expect(Object.hasOwn(token, "cnf")).toBe(isBound);
       expect(isBound || (role.key_binding !== "required" && params.key_binding === undefined)).toBe(
         true,

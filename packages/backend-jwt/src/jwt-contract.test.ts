@@ -37,6 +37,7 @@ const inputs: BackendContractSubject["inputs"] = {
       { input: { ...role, scope: ["a b"] }, names: "role.scope[0]" },
       { input: { ...role, scope: ["a\u0022"] }, names: "role.scope[0]" },
       { input: { ...role, key_binding: "dpop" }, names: "role.key_binding" },
+      { input: { ...role, key_binding: "none" }, names: "role.key_binding" },
       { input: { ...role, claims: { sub: "root" } }, names: "role.claims.sub" },
       { input: { ...role, claims: { exp: 9_999_999_999 } }, names: "role.claims.exp" },
       { input: { ...role, claims: { aud: "https://broker.test" } }, names: "role.claims.aud" },

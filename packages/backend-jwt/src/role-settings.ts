@@ -37,18 +37,22 @@ const role = z.strictObject({
       "What each token says besides, such as `groups`; none that says who, when or for whom.",
     ),
   key_binding: z
-    .enum(["required", "when_proven", "none"])
-    .default("when_proven")
+    .enum(["when_asked", "when_proven", "required"])
+    .default("when_asked")
     .describe(
-      "Whether tokens are bound to the key of their task (`cnf`): required refuses tasks without " +
-        "one; none is for APIs that know nothing of it.",
+      "When tokens are bound to the key of their task (`cnf`): when_asked where the request says " +
+        "so, since whoever uses the token has to hold that key; when_proven for each task that has " +
+        "one; required, and tasks without one are refused.",
     ),
 });
 
 const params = z.strictObject({
   audience: audiences.optional().describe("Fewer audiences than the role has."),
   scope: scopes.optional().describe("Fewer scopes than the role has."),
-  key_binding: z.literal("required").optional(),
+  key_binding: z
+    .literal("required")
+    .optional()
+    .describe("Binds the token to the task's key; refused where the task has none."),
 });
 
 const grant = z.strictObject({
@@ -116,15 +120,12 @@ function bindingOf(
   isAsked: boolean,
   { confirmation }: CredentialHolder,
 ): Pick<TokenGrant, "key_binding" | "cnf"> {
-  const where = "params.key_binding";
-  if (ofRole === "none") {
-    if (!isAsked) return { key_binding: "none", cnf: null };
-    throw new InvalidInput(`${where}: tokens of this role are bound to no key`, { where });
-  }
-  if (confirmation !== null) {
+  const isMust = isAsked || ofRole === "required";
+  if (confirmation !== null && (isMust || ofRole === "when_proven")) {
     return { key_binding: keyBindingOf(confirmation), cnf: confirmationClaim(confirmation) };
   }
-  if (ofRole !== "required" && !isAsked) return { key_binding: "none", cnf: null };
+  if (!isMust) return { key_binding: "none", cnf: null };
+  const where = "params.key_binding";
   throw new InvalidInput(
     `${where}: the token is to be bound to a key, and the task is bound to none; open it with a ` +
       "DPoP proof, or with a certificate",

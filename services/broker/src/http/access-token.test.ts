@@ -178,8 +178,10 @@ describe("an access token bound to a key", () => {
     const bearer = await openWithToken(bench, { params });
     expect(bearer.text).toContain("bound to a key");
     const key = createTestDpopKey(bench.clock);
-    const headers = { dpop: key.proof("POST", `${ISSUER}/token`) };
-    const bound = await openWithToken(bench, { params, headers });
+    const proof = () => ({ dpop: key.proof("POST", `${ISSUER}/token`) });
+    const unasked = await openWithToken(bench, { headers: proof() });
+    expect(await verifyAsApi(bench, accessTokenIn(unasked))).not.toHaveProperty("cnf");
+    const bound = await openWithToken(bench, { params, headers: proof() });
     expect(await verifyAsApi(bench, accessTokenIn(bound))).toMatchObject({
       cnf: { jkt: key.thumbprint },
     });

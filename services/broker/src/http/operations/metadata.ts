@@ -26,7 +26,7 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
     answers: {
       200: json("The metadata.", z.union([serverMetadataAnswer, backendMetadataAnswer])),
     },
-    errors: ["not_found"],
+    errors: ["not_found", "ledger_unavailable"],
   },
   {
     ...by,
@@ -53,7 +53,7 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
     summary: "The keys that a backend signs its own tokens with",
     params: { backend: nameShape("backend") },
     answers: { 200: json("The public keys.", jwksAnswer) },
-    errors: ["not_found"],
+    errors: ["not_found", "ledger_unavailable"],
   },
   {
     ...by,
