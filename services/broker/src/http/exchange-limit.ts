@@ -16,7 +16,7 @@ const WAIT_OF_USUAL = 4;
 const LONG_WAIT_MS_MAX = 3000;
 /** With fewer under way throughout a window, its pace is not the most that can be done. */
 const PACE_UNDER_WAY_MIN = 48;
-/** A pace that no queue has confirmed for so long is known no more: the backend may be well again. */
+/** A pace that no queue has confirmed for so long is known no more: the backend may be well. */
 const PACE_KNOWN_MS = 60_000;
 /** None ended for so long: a pause, of this process or of the ledger. It says nothing of load. */
 const PAUSE_MS = 200;
