@@ -1,6 +1,6 @@
 import { X509Certificate } from "node:crypto";
-import { request, type Agent, type RequestOptions } from "node:https";
-import type { PeerCertificate, TLSSocket } from "node:tls";
+import { Agent, request, type RequestOptions } from "node:https";
+import { connect, type ConnectionOptions, type PeerCertificate, type TLSSocket } from "node:tls";
 import type { WrittenSvid } from "./spire-domain.ts";
 
 export interface MtlsReply {
@@ -65,7 +65,8 @@ export function sendOverTls(
     headers,
     agent: agent ?? false,
     ca: bundle,
-    checkServerIdentity: (_host, { raw }: PeerCertificate) => differentId(raw, serverId),
+    // Node keeps no connection open whose server is judged by what a request says.
+    ...(agent === undefined ? { checkServerIdentity: identityCheck(serverId) } : {}),
     ...(svid === null ? {} : { cert: svid.cert, key: svid.key }),
     ...(session === undefined ? {} : { session }),
   };
@@ -91,7 +92,24 @@ export function sendOverTls(
   });
 }
 
-const differentId = (der: Buffer, wanted: string): Error | undefined =>
-  new X509Certificate(der).subjectAltName === `URI:${wanted}`
-    ? undefined
-    : new Error(`the server is not ${wanted}`);
+/** One connection to whoever serves with this SPIFFE ID, for as long as that one keeps it. */
+export class KeptOpen extends Agent implements Disposable {
+  readonly #serverId: string;
+  constructor(serverId: string) {
+    super({ keepAlive: true, maxSockets: 1 });
+    this.#serverId = serverId;
+  }
+  override createConnection(options: ConnectionOptions): TLSSocket {
+    return connect({ ...options, checkServerIdentity: identityCheck(this.#serverId) });
+  }
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+}
+
+const identityCheck =
+  (wanted: string) =>
+  (_host: string, { raw }: PeerCertificate): Error | undefined =>
+    new X509Certificate(raw).subjectAltName === `URI:${wanted}`
+      ? undefined
+      : new Error(`the server is not ${wanted}`);

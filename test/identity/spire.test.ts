@@ -1,5 +1,4 @@
 import { X509Certificate } from "node:crypto";
-import { Agent } from "node:https";
 import { decodeJwt } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
@@ -14,7 +13,13 @@ import {
   type Installation,
   type RunningBroker,
 } from "../harness/index.ts";
-import { postToken, sendOverTls, type MtlsOptions, type MtlsReply } from "./mtls-client.ts";
+import {
+  KeptOpen,
+  postToken,
+  sendOverTls,
+  type MtlsOptions,
+  type MtlsReply,
+} from "./mtls-client.ts";
 import { startSpireDomain, type SpireDomain, type WrittenSvid } from "./spire-domain.ts";
 
 const PARTNER = "partner.test";
@@ -197,7 +202,7 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
       const svid = await own.x509();
       return svid.cert === old.cert ? false : svid;
     });
-    using agent = keptOpen();
+    using agent = new KeptOpen(botId);
     const sessions: Buffer[] = [];
     const options = {
       ...(await optionsWith(old)),
@@ -283,9 +288,3 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
 const secondsLeft = ({ cert }: WrittenSvid): number =>
   (new X509Certificate(cert).validToDate.getTime() - Date.now()) / 1000;
 const tokenSecondsLeft = (token: string): number => (decodeJwt(token).exp ?? 0) - Date.now() / 1000;
-
-/** One connection, for as long as the server keeps it. */
-function keptOpen(): Agent & Disposable {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  return Object.assign(agent, { [Symbol.dispose]: () => agent.destroy() });
-}
