@@ -13,6 +13,6 @@ export async function activePolicies(parts: CoreParts): Promise<ActivePolicies |
   const { policies } = (await parts.catalog.fresh()).snapshot;
   if (policies === null) return null;
   const { digest, activatedAt, sources } = policies;
-  const compiled = parts.ports.policyCompiler.compile(sources);
+  const compiled = parts.ports.policyCompiler.compileActive(sources);
   return { digest, activatedAt, policyIds: compiled.ok ? compiled.engine.policyIds : [] };
 }

@@ -72,7 +72,10 @@ describe("ending by selector", () => {
     const deaf = createCore({
       ...world.ports,
       trustRoots: { ...world.ports.trustRoots, verify: refuse },
-      policyCompiler: { compile: () => ({ ok: false, problems: [] }) },
+      policyCompiler: {
+        compile: () => ({ ok: false, problems: [] }),
+        compileActive: () => ({ ok: false, problems: [] }),
+      },
     });
     const report = await end({ trustDomain: "acme.test" }, { waitSeconds: 5 }, deaf);
     expect(report.exposure.leases).toBe(0);

@@ -29,7 +29,10 @@ describe("ending a task", () => {
     const deaf = createCore({
       ...world.ports,
       trustRoots: { ...world.ports.trustRoots, verify: refuse },
-      policyCompiler: { compile: () => ({ ok: false, problems: [] }) },
+      policyCompiler: {
+        compile: () => ({ ok: false, problems: [] }),
+        compileActive: () => ({ ok: false, problems: [] }),
+      },
     });
     const reply = await end(task, 5, deaf);
     expect(reply.task.state).toBe("completed");

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { accessRequest } from "@mayfly/testkit";
+import { parseResourceServerName } from "@mayfly/spec";
+import { accessRequest, administration } from "@mayfly/testkit";
 import { createPolicyCompiler } from "./compile.ts";
 import { LIMITS } from "./limits.ts";
 
@@ -243,5 +244,39 @@ describe("an engine", () => {
     const verdict = engine.decide(accessRequest({ role: "db7/reader" }));
     expect(verdict.determining).toEqual(["p407", "p7", "p807"]);
     expect(engine.decide(accessRequest()).effect).toBe("deny");
+  });
+});
+
+describe("policies that were activated under another vocabulary", () => {
+  const text = `
+    @id("reads-what-is-left")
+    permit (principal, action == Action::"register", resource)
+    when { resource is Backend || resource is Role || !resource.administrators };
+    @id("reads-what-is-no-more")
+    forbid (principal, action == Action::"issue", resource) when { resource.colour == "red" };`;
+  test("stay in force where they fit, and deny where they err", () => {
+    const sources = [{ name: "a.cedar", text }];
+    expect(compiler.compile(sources).ok).toBe(false);
+    const active = compiler.compileActive(sources);
+    if (!active.ok) throw new Error(JSON.stringify(active.problems));
+    expect(active.warnings.map(({ policyId }) => policyId).toSorted()).toEqual([
+      "reads-what-is-left",
+      "reads-what-is-no-more",
+    ]);
+    const { engine } = active;
+    expect(engine.administer(administration())).toMatchObject({ effect: "permit" });
+    const name = parseResourceServerName("reports-api", "name");
+    const resource = { kind: "resource_server", name, audiences: [] } as const;
+    expect(engine.administer(administration({ resource }))).toMatchObject({
+      effect: "deny",
+      why: "evaluation_error",
+    });
+    expect(engine.decide(accessRequest())).toMatchObject({
+      effect: "deny",
+      why: "evaluation_error",
+    });
+  });
+  test("that cannot be read at all are refused", () => {
+    expect(compiler.compileActive([{ name: "a", text: "permit" }]).ok).toBe(false);
   });
 });

@@ -34,20 +34,31 @@ export type CompiledPolicies =
 
 export interface CedarPolicyCompiler extends PolicyCompiler {
   compile(sources: readonly PolicySource[]): CompiledPolicies;
+  compileActive(sources: readonly PolicySource[]): CompiledPolicies;
 }
 
 /** Cedar behind `PolicyCompiler`. Compiling is synchronous: about 0.3 ms for each policy. */
-export const createPolicyCompiler = (): CedarPolicyCompiler => ({ compile });
+export const createPolicyCompiler = (): CedarPolicyCompiler => ({
+  compile: (sources) => {
+    const admitted = admitPolicies(sources);
+    return admitted.ok ? engineOf(admitted.policies, []) : admitted;
+  },
+  compileActive: (sources) => {
+    const { policies, problems } = readPolicies(sources);
+    if (problems.length > 0) return refused(problems);
+    return engineOf(policies, validationProblems(policies));
+  },
+});
 
-function compile(sources: readonly PolicySource[]): CompiledPolicies {
-  const admitted = admitPolicies(sources);
-  if (!admitted.ok) return admitted;
+function engineOf(
+  policies: readonly ParsedPolicy[],
+  unfit: readonly PolicyProblem[],
+): CompiledPolicies {
   try {
-    const { policies } = admitted;
     return {
       ok: true,
       engine: createCedarPolicyEngine(policies),
-      warnings: policies.flatMap(warningsOf).slice(0, LIMITS.problems),
+      warnings: [...unfit, ...policies.flatMap(warningsOf)].slice(0, LIMITS.problems),
     };
   } catch (error) {
     const message = `Cedar refused the policies: ${error instanceof Error ? error.message : ""}`;
@@ -64,14 +75,27 @@ export type AdmittedPolicies =
 
 /** Parses, validates and checks the rules of shape. */
 export function admitPolicies(sources: readonly PolicySource[]): AdmittedPolicies {
+  const { policies, problems } = readPolicies(sources);
+  const all = [...problems, ...validationProblems(policies)];
+  return all.length > 0 ? refused(all) : { ok: true, policies };
+}
+
+interface ReadPolicies {
+  /** Those that could be read; none where the set is too large. */
+  readonly policies: readonly ParsedPolicy[];
+  readonly problems: readonly PolicyProblem[];
+}
+
+/** Parses and checks the rules of shape, without the schema. */
+function readPolicies(sources: readonly PolicySource[]): ReadPolicies {
   const oversized = sizeProblems(sources);
-  if (oversized.length > 0) return refused(oversized);
+  if (oversized.length > 0) return { policies: [], problems: oversized };
   const split = sources.map(splitSource);
   const problems = split.flatMap((source) => source.problems);
   const texts = split.flatMap((source) => source.policies);
   if (texts.length > LIMITS.policies) {
     const message = `There are ${texts.length} policies; at most ${LIMITS.policies} are read.`;
-    return refused([{ source: "", policyId: null, message, line: null }]);
+    return { policies: [], problems: [{ source: "", policyId: null, message, line: null }] };
   }
   const policies: ParsedPolicy[] = [];
   for (const text of texts) {
@@ -79,8 +103,7 @@ export function admitPolicies(sources: readonly PolicySource[]): AdmittedPolicie
     problems.push(...parsed.problems);
     if (parsed.policy !== null) policies.push(parsed.policy);
   }
-  problems.push(...repeatedIds(policies), ...validationProblems(policies));
-  return problems.length > 0 ? refused(problems) : { ok: true, policies };
+  return { policies, problems: [...problems, ...repeatedIds(policies)] };
 }
 
 function refused(

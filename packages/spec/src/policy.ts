@@ -215,4 +215,10 @@ export interface PolicyCompiler {
         readonly warnings: readonly PolicyProblem[];
       }
     | { readonly ok: false; readonly problems: readonly PolicyProblem[] };
+  /**
+   * The set that is active: it was compiled when it was activated, perhaps by an earlier version
+   * whose vocabulary was another. What alone no longer validates is a warning: the set stays in
+   * force, and a request on which one of its policies errs is denied.
+   */
+  compileActive(sources: readonly PolicySource[]): ReturnType<PolicyCompiler["compile"]>;
 }

@@ -9,22 +9,22 @@ export const fakePolicySource = (
 
 /** Compiles {@link fakePolicySource}; anything else is a problem on line 1. */
 export function createFakePolicyCompiler(): PolicyCompiler {
-  return {
-    compile: (sources) => {
-      const rules: FakePolicyRule[] = [];
-      for (const { name, text } of sources) {
-        try {
-          const parsed: unknown = JSON.parse(text);
-          if (!Array.isArray(parsed)) throw new Error("expected a list of rules");
-          // Only fakePolicySource makes lists; the engine refuses rules that are none.
-          rules.push(...(parsed as FakePolicyRule[]));
-        } catch (error) {
-          const message = error instanceof Error ? error.message : "not JSON";
-          return { ok: false, problems: [{ source: name, policyId: null, message, line: 1 }] };
-        }
+  const compile: PolicyCompiler["compile"] = (sources) => {
+    const rules: FakePolicyRule[] = [];
+    for (const { name, text } of sources) {
+      try {
+        const parsed: unknown = JSON.parse(text);
+        if (!Array.isArray(parsed)) throw new Error("expected a list of rules");
+        // Only fakePolicySource makes lists; the engine refuses rules that are none.
+        rules.push(...(parsed as FakePolicyRule[]));
+      } catch (error) {
+        const message = error instanceof Error ? error.message : "not JSON";
+        return { ok: false, problems: [{ source: name, policyId: null, message, line: 1 }] };
       }
-      const engine: PolicyEngine = createFakePolicyEngine(rules);
-      return { ok: true, engine, warnings: [] };
-    },
+    }
+    const engine: PolicyEngine = createFakePolicyEngine(rules);
+    return { ok: true, engine, warnings: [] };
   };
+  // These rules know no vocabulary that could change.
+  return { compile, compileActive: compile };
 }

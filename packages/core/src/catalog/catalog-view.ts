@@ -5,6 +5,7 @@ import type {
   CatalogSnapshot,
   CredentialBackend,
   PolicyEngine,
+  PolicyProblem,
   RegisteredBackend,
   RegisteredRole,
   RoleName,
@@ -72,13 +73,20 @@ function compile(
   ports: CorePorts,
   policies: NonNullable<CatalogSnapshot["policies"]>,
 ): PolicyEngine {
-  const result = ports.policyCompiler.compile(policies.sources);
-  if (result.ok) return result.engine;
-  ports.log.error("the active policies do not compile here: everything is denied", {
+  const result = ports.policyCompiler.compileActive(policies.sources);
+  const told = (problems: readonly PolicyProblem[]) => ({
     digest: policies.digest,
-    problems: result.problems
-      .slice(0, 10)
-      .map((problem) => `${problem.source}: ${problem.message}`),
+    problems: problems.slice(0, 10).map(({ source, message }) => `${source}: ${message}`),
   });
+  if (result.ok) {
+    if (result.warnings.length > 0) {
+      ports.log.warn("active policies may mean other than what was meant", told(result.warnings));
+    }
+    return result.engine;
+  }
+  ports.log.error(
+    "the active policies do not compile here: everything is denied",
+    told(result.problems),
+  );
   return denyAll("evaluation_error", "The active policies cannot be evaluated.");
 }
