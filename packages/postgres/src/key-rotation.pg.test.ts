@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { bindingOf, durationSeconds, instantMs, Secret, type StoredSigningKey } from "@mayfly/spec";
+import {
+  bindingOf,
+  durationSeconds,
+  instantMs,
+  parseBackendId,
+  Secret,
+  type StoredSigningKey,
+} from "@mayfly/spec";
 import { createFakeSealer } from "@mayfly/testkit";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
 import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
@@ -39,6 +46,11 @@ async function sealEverything(sealer: ReturnType<typeof createFakeSealer>) {
   const sealedKey = await sealer.seal(Secret.of("jwk"), bindingOf.signingKey("k-1"));
   const { signingKeys } = ledger.broker;
   expect(await signingKeys.add(keyOf("k-1", sealedKey, 0), null, durationSeconds(720))).toBe(true);
+  for (const id of ["orders-api", "stock-api"]) {
+    const own = await sealer.seal(Secret.of("jwk"), bindingOf.backendKey(id, "k-1"));
+    const store = ledger.broker.backendKeys.of(parseBackendId(id, "backend"));
+    expect(await store.add(keyOf("k-1", own, 0), null, durationSeconds(720))).toBe(true);
+  }
 }
 
 test("the broker re-seals all that is needed, and says so in the log", async () => {
@@ -46,7 +58,8 @@ test("the broker re-seals all that is needed, and says so in the log", async () 
   const { sealed } = ledger.broker;
   const sealer = createFakeSealer(["new", "old"]);
   const all = await sealed.page(null, 1000);
-  const kinds = [...Array.from({ length: LEASES - 1 }, () => "lease"), "backend", "signing_key"];
+  const leases = Array.from({ length: LEASES - 1 }, () => "lease");
+  const kinds = [...leases, "backend", "signing_key", "backend_key", "backend_key"];
   expect(all.map(({ kind }) => kind)).toEqual(kinds);
   const fresh = await Promise.all(
     all.map(async (value) => {
@@ -54,7 +67,7 @@ test("the broker re-seals all that is needed, and says so in the log", async () 
       return { value, sealed: await sealer.seal(plain, value.binding) };
     }),
   );
-  expect(await sealed.replace(fresh, "new", ADMIN)).toBe(LEASES + 1);
+  expect(await sealed.replace(fresh, "new", ADMIN)).toBe(LEASES + 3);
   const after = await sealed.page(null, 1000);
   expect(after.map((each) => sealer.keyIdOf(each.sealed))).toEqual(kinds.map(() => "new"));
   expect(await sealed.replace(fresh, "new", ADMIN)).toBe(0);
@@ -65,7 +78,7 @@ test("the broker re-seals all that is needed, and says so in the log", async () 
   expect(items).toMatchObject([
     {
       actor: ADMIN,
-      data: { keyId: "new", leases: LEASES - 1, backends: 1, signingKeys: 1, backendKeys: 0 },
+      data: { keyId: "new", leases: LEASES - 1, backends: 1, signingKeys: 1, backendKeys: 2 },
     },
   ]);
 });
