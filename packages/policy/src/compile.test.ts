@@ -259,10 +259,9 @@ describe("policies that were activated under another vocabulary", () => {
     expect(compiler.compile(sources).ok).toBe(false);
     const active = compiler.compileActive(sources);
     if (!active.ok) throw new Error(JSON.stringify(active.problems));
-    expect(active.warnings.map(({ policyId }) => policyId).toSorted()).toEqual([
-      "reads-what-is-left",
-      "reads-what-is-no-more",
-    ]);
+    expect(new Set(active.warnings.map(({ policyId }) => policyId))).toEqual(
+      new Set(["reads-what-is-left", "reads-what-is-no-more"]),
+    );
     const { engine } = active;
     expect(engine.administer(administration())).toMatchObject({ effect: "permit" });
     const name = parseResourceServerName("reports-api", "name");
