@@ -318,7 +318,7 @@ describe("an issuer that fails", () => {
     expect(await outcome(it, it.token())).toBe("vouched");
   });
 
-  test("that hangs holds up 160 at once: the others are judged by the keys that are there", async () => {
+  test("that hangs holds up 32 at once: the others are judged by the keys that are there", async () => {
     const it = setUp();
     await outcome(it, it.token());
     const hung = Promise.withResolvers<{ readonly status: number }>();
@@ -326,7 +326,7 @@ describe("an issuer that fails", () => {
     await it.clock.advance(10 * MINUTE);
     const text = it.token();
     let ended = 0;
-    const waiting = Array.from({ length: 160 }, async () => {
+    const waiting = Array.from({ length: 32 }, async () => {
       const came = await outcome(it, text);
       ended += 1;
       return came;
@@ -337,6 +337,20 @@ describe("an issuer that fails", () => {
     expect([ended, it.fetches()]).toEqual([0, 2]);
     hung.reject(new Error("given up"));
     expect(new Set(await Promise.all(waiting))).toEqual(new Set(["vouched"]));
+  });
+
+  test("that hangs before it gave any keys holds up nobody who comes a second later: they are refused", async () => {
+    const it = setUp();
+    const hung = Promise.withResolvers<{ readonly status: number }>();
+    it.http.serve(JWKS, () => hung.promise);
+    const text = it.token();
+    const waiting = Array.from({ length: 33 }, () => outcome(it, text));
+    await it.clock.settle();
+    await it.clock.advance(1_000);
+    expect(await outcome(it, it.token())).toBe("keys_unavailable");
+    expect(it.fetches()).toBe(1);
+    hung.reject(new Error("given up"));
+    expect(new Set(await Promise.all(waiting))).toEqual(new Set(["keys_unavailable"]));
   });
 
   test("is in the log with its cause", async () => {

@@ -25,10 +25,13 @@ const AGE_SECONDS_MAX = 86_400;
 const LOOK_AGAIN_SECONDS = 30;
 
 /**
- * Of one publisher: half of the exchanges that are under way at once. Whoever comes beyond that is
- * judged by the keys that are there, so that one which hangs holds up no other's workloads.
+ * Of one publisher: a third of the least burst of exchanges that is let wait, so that one which
+ * hangs takes no place from other publishers' workloads. Whoever comes beyond that is judged by the
+ * keys that are there; where none are, refused once the fetch is slow.
  */
-const WAITING_MAX = 160;
+const WAITING_MAX = 32;
+/** A fetch that takes longer hangs; before that, all of a burst wait for the first keys. */
+const SLOW_MS = 1_000;
 
 interface Held {
   readonly keys: KeySet;
@@ -44,6 +47,8 @@ export function createRemoteKeys(options: RemoteKeysOptions): KeySource {
   const stop = new AbortController();
   let held: Held | null = null;
   let lookAgainNotBeforeMs = Number.NEGATIVE_INFINITY;
+  /** When the fetch that is under way began. */
+  let lookedAtMs = 0;
 
   const look = backedOffFlight(
     async (context): Promise<KeySet> => {
@@ -71,6 +76,11 @@ export function createRemoteKeys(options: RemoteKeysOptions): KeySource {
     current: async (context) => {
       const keys = fresh(context) ?? (isCrowded() ? usableOf(held, context) : null);
       if (keys !== null) return keys;
+      const nowMs = context.clock.monotonicMs();
+      if (!look.underWay) lookedAtMs = nowMs;
+      if (isCrowded() && nowMs - lookedAtMs >= SLOW_MS) {
+        throw new Refusal("keys_unavailable", "many wait for the keys already");
+      }
       try {
         return await look.run(context);
       } catch (error) {
@@ -85,6 +95,7 @@ export function createRemoteKeys(options: RemoteKeysOptions): KeySource {
       const nowMs = context.clock.monotonicMs();
       if (!look.underWay) {
         if (nowMs < lookAgainNotBeforeMs) return null;
+        lookedAtMs = nowMs;
         lookAgainNotBeforeMs = nowMs + LOOK_AGAIN_SECONDS * 1000;
       }
       try {

@@ -275,7 +275,14 @@ describe("policies that were activated under another vocabulary", () => {
       why: "evaluation_error",
     });
   });
-  test("that cannot be read at all are refused", () => {
-    expect(compiler.compileActive([{ name: "a", text: "permit" }]).ok).toBe(false);
+  test.for([
+    "permit",
+    `@id("a") forbid (principal in Newer::"x", action, resource);`,
+    `@id("a") forbid ${ANY} when { resource is Newer };`,
+    `@id("a") permit ${ANY} unless { principal in Newer::"x" };`,
+    `@id("a") forbid (principal, action == Action::"newer", resource);`,
+    `@id("a") forbid ${ANY} when { principal == resource };`,
+  ])("that could be silently false are refused: %s", (unknown) => {
+    expect(compiler.compileActive([{ name: "a", text: unknown }]).ok).toBe(false);
   });
 });

@@ -45,10 +45,19 @@ export const createPolicyCompiler = (): CedarPolicyCompiler => ({
   },
   compileActive: (sources) => {
     const { policies, problems } = readPolicies(sources);
-    if (problems.length > 0) return refused(problems);
-    return engineOf(policies, validationProblems(policies));
+    const unfit = validationProblems(policies);
+    const fatal = [...problems, ...unfit.filter((problem) => !isErringRead(problem))];
+    return fatal.length > 0 ? refused(fatal) : engineOf(policies, unfit);
   },
 });
+
+/**
+ * Reading what a thing has not is an error whenever it comes to it, and so a denial. Whatever else
+ * does not validate may instead be silently false: a `forbid` on a type of things that is not known
+ * would no longer forbid.
+ */
+const isErringRead = ({ message }: PolicyProblem): boolean =>
+  /^Attribute `[^`]+` (on entity type `\w+`|in context) not found/u.test(message);
 
 function engineOf(
   policies: readonly ParsedPolicy[],

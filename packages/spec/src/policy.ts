@@ -217,8 +217,9 @@ export interface PolicyCompiler {
     | { readonly ok: false; readonly problems: readonly PolicyProblem[] };
   /**
    * The set that is active: it was compiled when it was activated, perhaps by an earlier version
-   * whose vocabulary was another. What alone no longer validates is a warning: the set stays in
-   * force, and a request on which one of its policies errs is denied.
+   * with fewer kinds of things. That a policy reads what one of the new kinds has not is a warning:
+   * the set stays in force, and a request on which one of its policies errs is denied. All else
+   * that does not validate is a problem, for it could be silently false.
    */
   compileActive(sources: readonly PolicySource[]): ReturnType<PolicyCompiler["compile"]>;
 }

@@ -9,8 +9,8 @@ export type ResourceServerIdentity =
   | { readonly issuer: string; readonly subject: string };
 
 /**
- * A server of an API that is presented with tokens and asks whether they count (RFC 7662). It may
- * do that and nothing else, whatever policies say; how it proves who it is, the trust root does.
+ * A server of an API that is presented with tokens and asks whether they count (RFC 7662). By this
+ * it may do that and nothing else; how it proves who it is, the trust root does.
  */
 export interface ResourceServer {
   readonly name: ResourceServerName;
