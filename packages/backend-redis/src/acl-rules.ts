@@ -18,13 +18,15 @@ const NEVER = [
 /**
  * The rules of `ACL SETUSER` for a grant, in the order in which Redis applies them: nothing, then
  * categories, then what categories must not bring, then what the role names one by one. Begins
- * with `reset`, so that they say all there is (https://redis.io/docs/latest/commands/acl-setuser/).
+ * behind a `reset`, so that they say all there is (https://redis.io/docs/latest/commands/acl-setuser/).
  */
 export function aclRules(grant: RedisGrant): readonly string[] {
   const { keys, channels, commands, dangerous, deny } = grant;
   const categories = commands.filter((token) => token.startsWith("@"));
   const named = commands.filter((token) => !token.startsWith("@"));
   return [
+    // After a `reset` a server whose acl-pubsub-default is allchannels gives every channel.
+    "resetchannels",
     ...keys.read.map((pattern) => `%R~${pattern}`),
     ...keys.write.map((pattern) => `%W~${pattern}`),
     ...keys.read_write.map((pattern) => `~${pattern}`),

@@ -49,6 +49,20 @@ describe.runIf(program !== undefined)("a lease that does what it can", () => {
     expect(await liveUsers(server)).not.toContain(accountOf(issued.material)[0]);
   }
 
+  test("gets its channels alone where the server's default is all of them", async () => {
+    await server.admin.config("SET", "acl-pubsub-default", "allchannels");
+    try {
+      const keys = { read: ["orders:*"] };
+      const none = await lease({ keys, commands: ["@pubsub", "@connection"] });
+      await expect(none.redis.publish("orders", "x")).rejects.toThrow(refused);
+      const one = await lease({ keys, channels: ["orders"], commands: ["@pubsub", "@connection"] });
+      expect(await one.redis.publish("orders", "x")).toBe(0);
+      await expect(one.redis.publish("carts", "x")).rejects.toThrow(refused);
+      for (const { issued } of [none, one]) await end(issued);
+    } finally {
+      await server.admin.config("SET", "acl-pubsub-default", "resetchannels");
+    }
+  });
   test("with every category it gets keys of its patterns, and no power over the server", async () => {
     const { issued, redis } = await lease({
       keys: { read: ["orders:*"], write: ["carts:*"] },

@@ -30,6 +30,7 @@ const TOMBSTONE_KEY = /^%R~mayfly-tombstone:(\d{1,15})$/;
  */
 export const tombstoneRules = (name: string, at: number, host: BackendHost): readonly string[] => [
   "reset",
+  "resetchannels",
   "off",
   "-@all",
   `%R~mayfly-tombstone:${at}`,
