@@ -64,9 +64,10 @@ def send(step: Send) -> Flow[Answer]:
     answer = yield from _sent(step)
     if step.key is None or answer.status not in (400, 401):
         return answer
-    if answer.problem().code != "use_dpop_nonce":
+    if answer.problem().code not in ("use_dpop_nonce", "invalid_dpop_proof"):
         return answer
-    # Nothing was done for it, and the answer had a nonce, which the driver has heeded.
+    # Nothing was done for it, and the answer had a nonce or the broker's time, which the driver
+    # has heeded: a first proof is made by this machine's clock, which may be wrong.
     return (yield from _sent(step))
 
 
