@@ -56,7 +56,7 @@ export async function revokeCredential(
     {
       leaseId: lease.id,
       by: sender?.actor ?? actorOf(task.workload),
-      // Unless it is bound, whoever was shown it may: the record does not say that it was the agent.
+      // Unless it is bound, whoever was shown it may: the record does not blame the agent.
       reason: sender === null ? "revoked by a holder of its token" : "its token was revoked",
     },
     c.get("call"),
