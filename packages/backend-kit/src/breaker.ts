@@ -7,8 +7,8 @@ export type CallResult = "answered" | "failed" | "unknown";
 
 /**
  * Opens after some failures in a row, and then lets one call through at a time, the next one
- * `open_seconds` after the last failed. So whoever sweeps is the trial, however long the upstream
- * is away, and nothing is held back for good.
+ * `open_seconds` after the last failed. Only issuing is asked of it: an end that is held back
+ * would count as one that failed, and leave a credential alive.
  *
  * By hand and not cockatiel's or opossum's: time is injected here, and a simulator stops it.
  */
@@ -30,18 +30,21 @@ export class Breaker {
     this.#tell = tell;
   }
 
-  /** Null: go on, and say how it came out. Otherwise for how many seconds not to. */
-  enter(): { readonly waitSeconds: number } | { readonly leave: (result: CallResult) => void } {
-    if (this.#nextTrialMs === null) return { leave: (result) => this.#count(result) };
+  /** For how many seconds a call would be held back now; null: it would not be. */
+  heldBackSeconds(): number | null {
+    if (this.#nextTrialMs === null) return null;
     const leftMs = this.#nextTrialMs - this.#clock.monotonicMs();
-    if (this.#trying || leftMs > 0) return { waitSeconds: Math.max(1, leftMs / 1000) };
+    return this.#trying || leftMs > 0 ? Math.max(1, leftMs / 1000) : null;
+  }
+
+  /** Only when nothing holds it back, at the moment it is made; call the answer with its result. */
+  enter(): (result: CallResult) => void {
+    if (this.#nextTrialMs === null) return (result) => this.#count(result);
     this.#trying = true;
     this.#tell("half_open");
-    return {
-      leave: (result) => {
-        this.#trying = false;
-        this.#count(result);
-      },
+    return (result) => {
+      this.#trying = false;
+      this.#count(result);
     };
   }
 

@@ -31,11 +31,18 @@ const schema = z
       .describe("After it a call is given up; what it did is then not known."),
     breaker: z
       .strictObject({
-        failures: z.int().min(1).max(1_000).default(5).describe("In a row, until it opens."),
+        failures: z
+          .int()
+          .min(1)
+          .max(1_000)
+          .default(5)
+          .describe(
+            "Mints and renewals in a row that got no answer, or one of overload, until it opens.",
+          ),
         open_seconds: z.int().min(1).max(300).default(30).describe("From one trial to the next."),
       })
       .optional()
-      .describe("Calls fail at once while the upstream does, but for one trial at a time."),
+      .describe("Issuing fails at once while the upstream does, but for one trial at a time."),
   })
   .describe("Bounds of what this process asks of the upstream; each process has its own.");
 

@@ -104,22 +104,78 @@ describe("the breaker", () => {
     }
     await expect(open.issue(bench.plan(), bench.issueCall())).resolves.toBeDefined();
   });
-  test("lets one end through at a time, so that it stops none for good", async () => {
+  test("is not opened by what says nothing of the upstream", async () => {
     const { bench, clock, upstream, told, open } = await setUp({
       breaker: { failures: 1, open_seconds: 10 },
     });
-    const issued = await open.issue(bench.plan(), bench.issueCall());
-    upstream.fail("revoke", "unavailable", 3);
-    for (let trials = 0; trials < 3; trials++) {
-      await backendErrorOf(open.revoke(issued.handle, bench.call()));
-      const sent = upstream.calls.length;
-      await backendErrorOf(open.revoke(issued.handle, bench.call()));
-      expect(upstream.calls.length, "between two trials").toBe(sent);
-      await clock.advance(10_000);
+    const late = bench.issueCall({ seconds: 1 });
+    await clock.advance(2_000);
+    const aborted = { ...bench.issueCall(), signal: AbortSignal.abort() };
+    for (const call of [late, aborted]) {
+      const error = await backendErrorOf(open.issue(bench.plan(), call));
+      expect(error.retry.kind).toBe("after");
     }
+    expect(upstream.calls).toEqual([]);
+    expect(told).not.toContain("tested-backend open");
+  });
+  test("that mints opened holds back no end", async () => {
+    const { bench, upstream, told, open } = await setUp({
+      breaker: { failures: 1, open_seconds: 10 },
+    });
+    const issued = await open.issue(bench.plan(), bench.issueCall());
+    upstream.fail("issue", "unavailable");
+    await backendErrorOf(open.issue(bench.plan(), bench.issueCall()));
     expect((await open.revoke(issued.handle, bench.call())).outcome).toBe("refused");
     expect((await open.probe(issued.handle, bench.call())).verdict).toBe("refused");
-    expect(told.at(-1)).toBe("tested-backend closed");
+    await open.recover(bench.plan(), null, bench.recoverCall());
+    expect(told).toEqual(["tested-backend closed", "tested-backend open"]);
+  });
+  test("is not opened by ends, however many fail", async () => {
+    const { bench, upstream, told, open } = await setUp({ breaker: { failures: 1 } });
+    const issued = await open.issue(bench.plan(), bench.issueCall());
+    upstream.fail("revoke", "unavailable", 3);
+    for (let ends = 0; ends < 3; ends++) {
+      await backendErrorOf(open.revoke(issued.handle, bench.call()));
+    }
+    expect((await open.revoke(issued.handle, bench.call())).outcome).toBe("refused");
+    expect(told).toEqual(["tested-backend closed"]);
+  });
+  test("is tried by a mint that is made, not by one that waits for its turn", async () => {
+    const { bench, clock, upstream, told, open } = await setUp({
+      concurrency: 1,
+      breaker: { failures: 1, open_seconds: 10 },
+    });
+    const issued = await open.issue(bench.plan(), bench.issueCall());
+    upstream.fail("issue", "unavailable");
+    await backendErrorOf(open.issue(bench.plan(), bench.issueCall()));
+    await clock.advance(10_000);
+    upstream.fail("revoke", "hang");
+    const caller = new AbortController();
+    const hanging = backendErrorOf(
+      open.revoke(issued.handle, { ...bench.call(), signal: caller.signal }),
+    );
+    const waiting = open.issue(bench.plan(), bench.issueCall());
+    await clock.advance(0);
+    expect(told).not.toContain("tested-backend half_open");
+    caller.abort();
+    await hanging;
+    await waiting;
+    expect(told.slice(-2)).toEqual(["tested-backend half_open", "tested-backend closed"]);
+  });
+  test("lets one mint through at a time", async () => {
+    const { bench, clock, upstream, open } = await setUp({
+      breaker: { failures: 1, open_seconds: 10 },
+    });
+    upstream.fail("issue", "unavailable");
+    await backendErrorOf(open.issue(bench.plan(), bench.issueCall()));
+    await clock.advance(10_000);
+    upstream.fail("issue", "hang");
+    const trial = backendErrorOf(open.issue(bench.plan(), bench.issueCall({ seconds: 3 })));
+    trial.catch(() => undefined);
+    await clock.advance(0);
+    const sent = upstream.calls.length;
+    await backendErrorOf(open.issue(bench.plan(), bench.issueCall()));
+    expect(upstream.calls.length).toBe(sent);
   });
   test("that is open still lets a self-check through, which closes nothing by failing", async () => {
     const { bench, upstream, open } = await setUp({ breaker: { failures: 1, open_seconds: 10 } });

@@ -107,31 +107,25 @@ function limited(
       : new Breaker(clock, limits.breaker, (state) => watch.breaker(backendId, state));
   watch.breaker(backendId, "closed");
   const wrapped = aroundCalls(open, async (operation, context, call) => {
-    const trial = breaker?.enter();
-    // Whoever asks for a self-check wants to hear from the upstream itself.
-    if (trial !== undefined && "waitSeconds" in trial && operation !== "selfCheck") {
+    const lane = LANES[operation];
+    const asked = lane === "issue" ? breaker : null;
+    const refuseHeldBack = (): void => {
+      const seconds = asked?.heldBackSeconds() ?? null;
+      if (seconds === null) return;
       watch.heldBack(backendId, "breaker");
       throw notSent(
         `${operation}: the backend failed too often in a row; nothing was sent`,
-        Math.ceil(trial.waitSeconds),
+        Math.ceil(seconds),
       );
-    }
-    const leave = trial !== undefined && "leave" in trial ? trial.leave : () => undefined;
-    let result: CallResult = "unknown";
+    };
+    // Before it waits, so that it takes nobody's turn; and after, as the one trial is who calls.
+    refuseHeldBack();
+    const done = await enter(lanes, lane, operation, context, host, watch);
     try {
-      const done = await enter(lanes, LANES[operation], operation, context, host, watch);
-      try {
-        const answer = await bounded(limits, operation, context, call);
-        result = "answered";
-        return answer;
-      } catch (error) {
-        result = saysUpstreamFails(error) ? "failed" : "answered";
-        throw error;
-      } finally {
-        done();
-      }
+      refuseHeldBack();
+      return await counted(asked, () => bounded(limits, operation, context, call));
     } finally {
-      leave(result);
+      done();
     }
   });
   return {
@@ -143,9 +137,27 @@ function limited(
   };
 }
 
-/** A refusal is an answer; what may pass by itself, and what nobody foresaw, is none. */
-const saysUpstreamFails = (error: unknown): boolean =>
-  !BackendError.isBackendError(error) || error.retry.kind === "after";
+async function counted<T>(breaker: Breaker | null, call: () => Promise<T>): Promise<T> {
+  const leave = breaker?.enter() ?? (() => undefined);
+  let result: CallResult = "unknown";
+  try {
+    const answer = await call();
+    result = "answered";
+    return answer;
+  } catch (error) {
+    result = resultOf(error);
+    throw error;
+  } finally {
+    leave(result);
+  }
+}
+
+/** A refusal is an answer. What was too late, or is our own fault, says nothing of the upstream. */
+function resultOf(error: unknown): CallResult {
+  if (!BackendError.isBackendError(error)) return "unknown";
+  if (error.upstreamFails) return "failed";
+  return error.retry.kind === "never" ? "answered" : "unknown";
+}
 
 const issueByOf = (context: CallContext | IssueContext): number | null =>
   "issueBy" in context ? context.issueBy : null;
@@ -200,6 +212,7 @@ async function bounded<C extends CallContext, T>(
     const error = new BackendError(`${operation}: no answer within ${seconds} s`, {
       effect: "unknown",
       retry: { kind: "after", seconds: durationSeconds(1) },
+      upstreamFails: true,
     });
     over.abort(error);
     throw error;

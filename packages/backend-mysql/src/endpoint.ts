@@ -5,7 +5,7 @@ import { z } from "zod";
 import { serverTls } from "@mayfly/backend-kit";
 import { linkSignals, type Clock } from "@mayfly/spec";
 import type { ConnectionSettings } from "./connection-settings.ts";
-import { MysqlFailure } from "./mysql-failure.ts";
+import { MysqlFailure, MysqlNotTried } from "./mysql-failure.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 /** What a statement gave: rows of a query, or how many rows it changed. */
@@ -126,7 +126,7 @@ export class Endpoint {
       this.#busy++;
       return;
     }
-    if (this.#waiters.length >= WAITERS_MAX) throw new MysqlFailure("not_sent", "too many wait");
+    if (this.#waiters.length >= WAITERS_MAX) throw new MysqlNotTried("too many wait");
     let waiter = (): void => undefined;
     const turn = new Promise<void>((resolve) => {
       waiter = () => {
@@ -215,7 +215,7 @@ export class Endpoint {
     values: readonly (string | number)[],
     deadline: Deadline,
   ): Promise<Result> {
-    if (deadline.signal.aborted) throw new MysqlFailure("not_sent", "aborted");
+    if (deadline.signal.aborted) throw new MysqlNotTried("aborted");
     const asked: Promise<unknown> = line.connection.query(text, [...values]);
     try {
       return resultOf(await this.#within(asked, deadline, "lost", () => cut(line)));

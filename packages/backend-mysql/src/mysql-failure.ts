@@ -44,6 +44,21 @@ const PASSING: ReadonlySet<number> = new Set([
   ERRNO.killed,
 ]);
 
+/** Our own queue was full, or the call was over: it says nothing of the server. */
+export class MysqlNotTried extends MysqlFailure {
+  constructor(message: string) {
+    super("not_sent", message);
+  }
+}
+
+/** The server takes no more, or goes away; the rest of what passes is of one statement. */
+const OF_THE_SERVER: ReadonlySet<number> = new Set([ERRNO.tooManyConnections, ERRNO.shuttingDown]);
+
+const serverFails = (failure: MysqlFailure): boolean =>
+  failure.kind === "refused"
+    ? OF_THE_SERVER.has(failure.errno ?? 0)
+    : !(failure instanceof MysqlNotTried);
+
 export const mysqlFailureOf = (thrown: unknown): MysqlFailure =>
   thrown instanceof MysqlFailure
     ? thrown
@@ -69,6 +84,7 @@ export function toBackendError(thrown: unknown, what: string): BackendError {
     cause: failure,
     effect: failure.kind === "lost" ? "unknown" : "none",
     retry: passes ? { kind: "after", seconds: durationSeconds(2) } : { kind: "never" },
+    upstreamFails: serverFails(failure),
   });
 }
 
@@ -80,6 +96,7 @@ export function withEffect(thrown: unknown, what: string): BackendError {
     cause: error.cause,
     effect: "unknown",
     retry: error.retry,
+    upstreamFails: error.upstreamFails,
   });
 }
 

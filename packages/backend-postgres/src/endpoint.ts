@@ -4,7 +4,7 @@ import { serverTls } from "@mayfly/backend-kit";
 import { linkSignals, type Clock } from "@mayfly/spec";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { obstacleOf } from "./obstacle.ts";
-import { PgFailure, scrub } from "./pg-failure.ts";
+import { PgFailure, PgNotTried, scrub } from "./pg-failure.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 /** The rows of each statement of a message, in order. */
@@ -105,15 +105,15 @@ export class Endpoint {
   }
 
   #take(deadline: Deadline): Promise<postgres.Sql> {
-    if (this.#closed) throw new PgFailure("not_sent", "the backend is closed");
-    if (deadline.signal.aborted) throw new PgFailure("not_sent", "aborted");
+    if (this.#closed) throw new PgNotTried("the backend is closed");
+    if (deadline.signal.aborted) throw new PgNotTried("aborted");
     const idle = this.#idle.pop();
     if (idle !== undefined) return Promise.resolve(idle);
     if (this.#made < this.#options.slots) {
       this.#made += 1;
       return Promise.resolve(this.#client());
     }
-    if (this.#waiters.length >= WAITERS_MAX) throw new PgFailure("not_sent", "too many wait");
+    if (this.#waiters.length >= WAITERS_MAX) throw new PgNotTried("too many wait");
     let waiter: (client: postgres.Sql) => void = () => undefined;
     const turn = new Promise<postgres.Sql>((resolve) => {
       waiter = resolve;
@@ -150,7 +150,7 @@ export class Endpoint {
   }
 
   async #send(connection: postgres.ReservedSql, text: string, deadline: Deadline): Promise<Rows> {
-    if (deadline.signal.aborted) throw new PgFailure("not_sent", "aborted");
+    if (deadline.signal.aborted) throw new PgNotTried("aborted");
     const query = connection.unsafe(text).simple();
     try {
       return rowsOf(await this.#within(query, deadline, "lost", () => query.cancel()));

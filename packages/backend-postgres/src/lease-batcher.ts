@@ -1,5 +1,5 @@
 import type { LeaseHandle } from "./lease-mark.ts";
-import { PgFailure, pgFailureOf } from "./pg-failure.ts";
+import { PgFailure, PgNotTried, pgFailureOf } from "./pg-failure.ts";
 
 /**
  * Sends one batch as one message. `take` is called when the connection is there and answers what is
@@ -56,9 +56,9 @@ export class LeaseBatcher<Result> {
    * Rejects with {@link PgFailure}: aborted, too many waiting, or no connection at all.
    */
   run(handle: LeaseHandle, signal: AbortSignal): Promise<Result | null> {
-    if (signal.aborted) return Promise.reject(new PgFailure("not_sent", "aborted"));
+    if (signal.aborted) return Promise.reject(new PgNotTried("aborted"));
     if (this.#queue.length >= this.#limits.queueMax) {
-      return Promise.reject(new PgFailure("not_sent", "too many leases wait for this server"));
+      return Promise.reject(new PgNotTried("too many leases wait for this server"));
     }
     return new Promise((resolve, reject) => {
       const waiting: Waiting<Result> = {
@@ -70,7 +70,7 @@ export class LeaseBatcher<Result> {
         reject: (failure) => settle(() => reject(failure)),
       };
       const onAbort = (): void => {
-        waiting.reject(new PgFailure(waiting.sent ? "lost" : "not_sent", "aborted"));
+        waiting.reject(waiting.sent ? new PgFailure("lost", "aborted") : new PgNotTried("aborted"));
       };
       const settle = (tell: () => void): void => {
         if (waiting.settled) return;

@@ -1,6 +1,6 @@
 import { earliest, instantMs, type Clock, type InstantMs } from "@mayfly/spec";
 import type { Mint } from "./mint-message.ts";
-import { isConcurrentChange, PgFailure, pgFailureOf, SQLSTATE } from "./pg-failure.ts";
+import { isConcurrentChange, PgFailure, PgNotTried, pgFailureOf, SQLSTATE } from "./pg-failure.ts";
 
 export interface Minted {
   readonly oid: number;
@@ -51,9 +51,9 @@ export class MintBatcher {
   }
 
   mint(mint: Mint, signal: AbortSignal): Promise<Minted> {
-    if (signal.aborted) return Promise.reject(new PgFailure("not_sent", "aborted"));
+    if (signal.aborted) return Promise.reject(new PgNotTried("aborted"));
     if (this.#queue.length >= QUEUE_MAX) {
-      return Promise.reject(new PgFailure("not_sent", "too many mints wait for this server"));
+      return Promise.reject(new PgNotTried("too many mints wait for this server"));
     }
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
@@ -65,7 +65,7 @@ export class MintBatcher {
         reject: (failure) => settle(() => reject(failure)),
       };
       const onAbort = (): void => {
-        waiting.reject(new PgFailure(waiting.sent ? "lost" : "not_sent", "aborted"));
+        waiting.reject(waiting.sent ? new PgFailure("lost", "aborted") : new PgNotTried("aborted"));
       };
       const settle = (tell: () => void): void => {
         if (waiting.settled) return;

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { isConcurrentChange, PgFailure } from "./pg-failure.ts";
+import {
+  isConcurrentChange,
+  PgFailure,
+  PgNotTried,
+  toBackendError,
+  unfinished,
+} from "./pg-failure.ts";
 
 describe("a concurrent change of the catalog", () => {
   it.each([
@@ -15,5 +21,23 @@ describe("a concurrent change of the catalog", () => {
     ["a connection that was lost", "lost", "XX000"],
   ] as const)("is not seen in %s", (_what, kind, sqlstate) => {
     expect(isConcurrentChange(new PgFailure(kind, "x", sqlstate))).toBe(false);
+  });
+});
+
+describe("what a failure says of the server", () => {
+  it.each([
+    ["no answer", new PgFailure("lost", "x"), true],
+    ["no connection", new PgFailure("not_sent", "x"), true],
+    ["too many connections", new PgFailure("refused", "x", "53300"), true],
+    ["a shutdown", new PgFailure("refused", "x", "57P01"), true],
+    ["a queue of our own that was full", new PgNotTried("too many wait"), false],
+    ["a deadline that was over", new PgFailure("refused", "x", "MF001"), false],
+    ["a lock of one role", new PgFailure("refused", "x", "55P03"), false],
+  ])("is told of %s", (_what, failure, fails) => {
+    const error = toBackendError(failure, "issue");
+    expect([error.retry.kind, error.upstreamFails]).toEqual(["after", fails]);
+  });
+  it("is nothing where one lease cannot be finished", () => {
+    expect(unfinished("revoke: sessions do not end").upstreamFails).toBe(false);
   });
 });

@@ -28,6 +28,13 @@ export class PgFailure extends Error {
   }
 }
 
+/** Our own queue was full, or the call was over: it says nothing of the server. */
+export class PgNotTried extends PgFailure {
+  constructor(message: string) {
+    super("not_sent", message);
+  }
+}
+
 export const SQLSTATE = {
   dependentObjects: "2BP01",
   undefinedObject: "42704",
@@ -77,6 +84,12 @@ const passing = (failure: PgFailure): boolean =>
   failure.sqlstate === SQLSTATE.pastDeadline ||
   CONNECTION_TROUBLE.test(failure.sqlstate ?? "");
 
+/** No answer, or no resources, or it goes away: more than one statement that did not pass. */
+const serverFails = (failure: PgFailure): boolean =>
+  failure.kind === "refused"
+    ? CONNECTION_TROUBLE.test(failure.sqlstate ?? "")
+    : !(failure instanceof PgNotTried);
+
 /** A name or host in a message of the server stays in the log; the SQLSTATE may be shown. */
 function publicReason(failure: PgFailure): string {
   switch (failure.kind) {
@@ -102,6 +115,7 @@ export function toBackendError(thrown: unknown, what: string): BackendError {
     cause: failure,
     effect: failure.kind === "lost" ? "unknown" : "none",
     retry,
+    upstreamFails: serverFails(failure),
   });
 }
 

@@ -124,7 +124,8 @@ async function permit({ mints }: Lane, plan: IssuePlan, context: IssueContext): 
     // The user is there by now, whatever became of the rest.
     const error = toBackendError(thrown, "issue", "unknown");
     if (error.effect === "unknown") throw error;
-    throw new BackendError(error.message, { cause: error, effect: "unknown", retry: error.retry });
+    const { message, retry, upstreamFails } = error;
+    throw new BackendError(message, { cause: error, effect: "unknown", retry, upstreamFails });
   }
 }
 

@@ -56,6 +56,7 @@ export function toBackendError(
     cause: failure,
     effect: effect ?? (failure.kind === "lost" ? "unknown" : "none"),
     retry: failure.kind === "refused" ? { kind: "never" } : { kind: "after", seconds },
+    upstreamFails: failure.kind !== "refused",
   });
 }
 

@@ -126,7 +126,8 @@ const hadNoEffect = (reason: unknown): boolean =>
 function withEffect(reason: unknown, effect: "none" | "unknown"): BackendError {
   const error = toBackendError(reason, "issue", effect);
   if (error.effect === effect) return error;
-  return new BackendError(error.message, { cause: error, effect, retry: error.retry });
+  const { message, retry, upstreamFails } = error;
+  return new BackendError(message, { cause: error, effect, retry, upstreamFails });
 }
 
 function materialOf({ settings }: Lane, username: string, password: string): Issued["material"] {

@@ -43,6 +43,9 @@ export function failureOf(place: string, thrown: unknown): RedisFailure {
 /** The server, or what runs on it, is in a state that passes. */
 const PASSING = new Set(["BUSY", "LOADING", "OOM", "MISCONF", "CLUSTERDOWN", "TRYAGAIN"]);
 
+/** Of one slot that is moving, where the rest is of the server. */
+const OF_ONE_COMMAND = "TRYAGAIN";
+
 function publicReason({ kind, code }: RedisFailure): string {
   switch (kind) {
     case "not_sent":
@@ -69,6 +72,7 @@ export function toBackendError(
     cause: failure,
     effect: effect ?? (failure.kind === "lost" ? "unknown" : "none"),
     retry: lasting ? { kind: "never" } : { kind: "after", seconds: durationSeconds(2) },
+    upstreamFails: !lasting && failure.code !== OF_ONE_COMMAND,
   });
 }
 

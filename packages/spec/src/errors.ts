@@ -292,11 +292,18 @@ export class BackendError extends BrokerError {
    */
   readonly effect: "none" | "unknown";
   readonly retry: BackendRetry;
+  /**
+   * Whether it says that the upstream gave no answer or refused for load: what a breaker counts.
+   * Not of what never came to the upstream, nor of one lease that cannot be finished now.
+   */
+  readonly upstreamFails: boolean;
   constructor(
     message: string,
     options: BrokerErrorOptions & {
       readonly effect: "none" | "unknown";
       readonly retry: BackendRetry;
+      /** Default: false. */
+      readonly upstreamFails?: boolean;
     },
   ) {
     super(options.retry.kind === "never" ? "backend_rejected" : "backend_unavailable", message, {
@@ -305,6 +312,7 @@ export class BackendError extends BrokerError {
     });
     this.effect = options.effect;
     this.retry = options.retry;
+    this.upstreamFails = options.upstreamFails ?? false;
   }
   static isBackendError(error: unknown): error is BackendError {
     return BrokerError.is(error) && "effect" in error && "retry" in error;

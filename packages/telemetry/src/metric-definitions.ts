@@ -177,7 +177,7 @@ export const METRICS = [
     unit: "0, 1 or 2",
     meaning:
       "The breaker of a backend whose configuration has one, as this process sees it: 0 closed, " +
-      "1 a trial is under way, 2 open: calls fail at once until the next trial.",
+      "1 a trial is under way, 2 open: issuing fails at once until the next trial.",
   },
   {
     kind: "counter",

@@ -69,9 +69,11 @@ nothing is bounded beyond what the type itself does.
 ${table(rowsOf(LIMITS_SCHEMA, "limits."))}
 Ends (\`revoke\`, \`probe\`, \`recover\`, listing) go before issuing, and where there is more than
 one place, issuing never has the last: no crowd of mints holds up an end by more than the calls
-that are under way. A breaker that is open makes calls fail at once, with nothing sent, and lets
-one through at a time, so that ends go on as soon as the upstream does. \`mayfly_backend_breaker\`
-and \`mayfly_backend_calls_held_back_total\` are [its metrics](../metrics.md).
+that are under way. A breaker that is open makes mints and renewals fail at once, with nothing
+sent, and lets one through at a time. It counts what got no answer and what was refused for load,
+and neither refusals nor a single lease that cannot be finished; ends it neither counts nor holds
+back. \`mayfly_backend_breaker\` and \`mayfly_backend_calls_held_back_total\` are
+[its metrics](../metrics.md).
 `;
 
 const capabilityRow = ({ type, capabilities }: CredentialBackend): string => {

@@ -1,4 +1,4 @@
-import { notSent, serverTls } from "@mayfly/backend-kit";
+import { serverTls } from "@mayfly/backend-kit";
 import {
   BackendError,
   durationSeconds,
@@ -61,27 +61,31 @@ async function callOnce(
   const outcome = await api.send({ method, path, headers, body: text, beforeSend }, context);
   switch (outcome.kind) {
     case "not_sent":
-      throw notSent(`${what}: the upstream could not be reached; nothing was sent`);
+      throw failing("none", `${what}: the upstream could not be reached; nothing was sent`);
     case "lost":
-      throw unknownEffect(`${what}: no answer came, so it may have happened`, 1);
+      throw failing("unknown", `${what}: no answer came, so it may have happened`);
     case "answer":
       break;
   }
   const { status } = outcome;
   if (expect.includes(status)) return { status, body: readJson(outcome.text, what) };
   const seconds = retryAfter(outcome.headers["retry-after"]);
-  if (status === 429) throw notSent(`${what}: 429, too many requests`, seconds);
-  if (status < 400 || status >= 500) throw unknownEffect(`${what}: it answered ${status}`, seconds);
+  if (status === 429) throw failing("none", `${what}: 429, too many requests`, seconds);
+  if (status < 400 || status >= 500) {
+    throw failing("unknown", `${what}: it answered ${status}`, seconds);
+  }
   throw new BackendError(`${what}: it answered ${status}`, {
     effect: "none",
     retry: { kind: "never" },
   });
 }
 
-const unknownEffect = (message: string, seconds: number): BackendError =>
+/** Of the upstream, and not of one lease: a breaker counts it. */
+const failing = (effect: BackendError["effect"], message: string, seconds = 1): BackendError =>
   new BackendError(message, {
-    effect: "unknown",
+    effect,
     retry: { kind: "after", seconds: durationSeconds(seconds) },
+    upstreamFails: true,
   });
 
 /** RFC 9110 section 10.2.3, of its two forms the one in seconds. */
@@ -96,6 +100,6 @@ function readJson(text: string, what: string): unknown {
     return JSON.parse(text);
   } catch {
     // The parser's own message quotes the answer.
-    throw unknownEffect(`${what}: the answer is no JSON`, 1);
+    throw failing("unknown", `${what}: the answer is no JSON`);
   }
 }

@@ -17,6 +17,13 @@ export const unknownEffect = (message: string): BackendError =>
     effect: "unknown",
     retry: { kind: "after", seconds: durationSeconds(1) },
   });
+const failing = (effect: BackendError["effect"], message: string, seconds = 1): BackendError =>
+  new BackendError(message, {
+    effect,
+    retry: { kind: "after", seconds: durationSeconds(seconds) },
+    upstreamFails: true,
+  });
+
 /**
  * Runs `act` under the operation's next fault. `act` is the whole of what the upstream does, so
  * that it happens or does not.
@@ -42,25 +49,22 @@ export async function underFault<T>(
         retry: { kind: "never" },
       });
     case "unavailable":
-      throw noEffect(`${operation}: the upstream is unavailable`);
+      throw failing("none", `${operation}: the upstream is unavailable`);
     case "timeout_without_effect":
-      throw unknownEffect(`${operation}: timed out`);
+      throw failing("unknown", `${operation}: timed out`);
     case "timeout_with_effect":
       act.effect();
-      throw unknownEffect(`${operation}: timed out`);
+      throw failing("unknown", `${operation}: timed out`);
     case "late_effect":
       upstream.postpone(act.effect);
-      throw unknownEffect(`${operation}: timed out`);
+      throw failing("unknown", `${operation}: timed out`);
     case "reset_after_effect":
       act.effect();
-      throw unknownEffect(`${operation}: the connection was reset`);
+      throw failing("unknown", `${operation}: the connection was reset`);
     case "rate_limited":
-      throw new BackendError(`${operation}: 429, too many requests`, {
-        effect: "none",
-        retry: { kind: "after", seconds: durationSeconds(3) },
-      });
+      throw failing("none", `${operation}: 429, too many requests`, 3);
     case "internal_error":
-      throw unknownEffect(`${operation}: 500, internal error`);
+      throw failing("unknown", `${operation}: 500, internal error`);
     case "twice":
       return twice(act.effect);
     case "hang":
