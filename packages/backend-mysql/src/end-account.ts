@@ -1,6 +1,6 @@
 import type { CallContext, Probe, Revoked, Secret } from "@mayfly/spec";
 import { quoted, readHandle, type Account } from "./account-mark.ts";
-import type { Deadline, Endpoint } from "./endpoint.ts";
+import type { Deadline, Endpoint, Row, Session } from "./endpoint.ts";
 import { ERRNO, MysqlFailure, toBackendError, unfinished } from "./mysql-failure.ts";
 import { deadlineIn, numberIn, type Servers } from "./servers.ts";
 
@@ -20,8 +20,9 @@ export async function revoke(
 }
 
 /**
- * No new logins, no sessions, no account, and again no sessions: one that was let in at the moment
- * of the lock shows itself by then. Each step is safe to repeat.
+ * No new logins, no sessions, no account on any server, and again no sessions: one that was let in
+ * before a replica heard of it shows itself by then. The mark goes last, since what is left without
+ * one is nobody's. Each step is safe to repeat.
  */
 export async function endAccount(
   servers: Servers,
@@ -34,6 +35,7 @@ export async function endAccount(
     await servers.work.run(`ALTER USER IF EXISTS ${quoted(account)} ACCOUNT LOCK`, deadline);
     await cutSessions(servers, account, deadline);
     await servers.work.run(`DROP USER IF EXISTS ${quoted(account)}`, deadline);
+    await awaitGone(servers, account, deadline);
     await cutSessions(servers, account, deadline);
     if ((await accountsAt(servers.work, account, deadline)) > 0) {
       throw unfinished("revoke: the account is there again");
@@ -44,32 +46,71 @@ export async function endAccount(
   }
 }
 
-const endpointsOf = ({ work, replicas }: Servers): readonly Endpoint[] => [work, ...replicas];
+const onEach = <T>(
+  { work, replicas }: Servers,
+  look: (endpoint: Endpoint) => Promise<T>,
+): Promise<readonly T[]> => Promise.all([work, ...replicas].map((endpoint) => look(endpoint)));
 
-async function cutSessions(servers: Servers, account: Account, deadline: Deadline): Promise<void> {
-  const { clock } = servers.host;
+/** Until every server answers 0; `what` is told where that does not come about. */
+async function until0(
+  servers: Servers,
+  deadline: Deadline,
+  what: string,
+  look: (endpoint: Endpoint) => Promise<number>,
+): Promise<void> {
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const left = await Promise.all(
-      endpointsOf(servers).map((endpoint) => killAll(endpoint, account, deadline)),
-    );
+    const left = await onEach(servers, look);
     if (left.every((count) => count === 0)) return;
-    await clock.sleep(PAUSE_MS, deadline.signal);
+    await servers.host.clock.sleep(PAUSE_MS, deadline.signal);
   }
-  throw unfinished("revoke: sessions of the lease do not end");
+  throw unfinished(what);
 }
 
+/** A replica hears of it later, and lets the lease in until then. */
+const awaitGone = (servers: Servers, account: Account, deadline: Deadline): Promise<void> =>
+  until0(servers, deadline, "revoke: the account does not go away on every server", (endpoint) =>
+    accountsAt(endpoint, account, deadline),
+  );
+
+const cutSessions = (servers: Servers, account: Account, deadline: Deadline): Promise<void> =>
+  until0(servers, deadline, "revoke: sessions of the lease do not end", (endpoint) =>
+    endpoint.session(deadline, (session) => killAll(session, account)),
+  );
+
 /** How many there were. `KILL` only asks; whoever asks looks again. */
-async function killAll(endpoint: Endpoint, account: Account, deadline: Deadline): Promise<number> {
-  const { rows } = await endpoint.run(SESSIONS, deadline, [account.name]);
+async function killAll(session: Session, account: Account): Promise<number> {
+  const rows = await sessionsOf(session, account);
   for (const row of rows) {
     try {
-      await endpoint.run(`KILL CONNECTION ${numberIn(row, "id")}`, deadline);
+      await session.run(`KILL CONNECTION ${numberIn(row, "id")}`);
     } catch (thrown) {
       const isGone = thrown instanceof MysqlFailure && thrown.errno === ERRNO.unknownThread;
       if (!isGone) throw thrown;
     }
   }
   return rows.length;
+}
+
+/**
+ * Whoever lacks PROCESS is shown its own sessions alone and no error, so the right is asked for
+ * in the same session: what it was granted at log-in counts, whichever role gave it.
+ */
+async function sessionsOf(session: Session, account: Account): Promise<readonly Row[]> {
+  if (!(await seesAllSessions(session))) {
+    throw unfinished("the broker's account lacks PROCESS on a server, so no end can be proved");
+  }
+  return (await session.run(SESSIONS, [account.name])).rows;
+}
+
+/** By a small table that the server shows to nobody else. */
+export async function seesAllSessions(session: Session): Promise<boolean> {
+  try {
+    await session.run("SELECT COUNT(*) AS count FROM information_schema.INNODB_CMP");
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof MysqlFailure && thrown.errno === ERRNO.accessDenied) return false;
+    throw thrown;
+  }
 }
 
 /** Names differ by case, which the server's own list of sessions does not tell apart. */
@@ -99,12 +140,13 @@ export async function probe(
   const account = readHandle(handle);
   const deadline = deadlineIn(context, servers.settings.call_seconds_max * 1_000);
   try {
-    const looks = await Promise.all(
-      endpointsOf(servers).map(async (endpoint) => ({
-        accounts: await accountsAt(endpoint, account, deadline),
-        sessions: (await endpoint.run(SESSIONS, deadline, [account.name])).rows.length,
-      })),
-    );
+    const looks = await onEach(servers, async (endpoint) => ({
+      accounts: await accountsAt(endpoint, account, deadline),
+      sessions: await endpoint.session(
+        deadline,
+        async (session) => (await sessionsOf(session, account)).length,
+      ),
+    }));
     const sum = (of: "accounts" | "sessions"): number =>
       looks.reduce((total, look) => total + look[of], 0);
     const looked = { servers: looks.length, accounts: sum("accounts"), sessions: sum("sessions") };

@@ -28,6 +28,8 @@ export const ERRNO = {
   cannotUser: 1396,
   tooManyConnections: 1040,
   shuttingDown: 1053,
+  /** Of a privilege on the whole server. */
+  accessDenied: 1227,
   readOnly: 1290,
   interrupted: 1317,
   statementTimeout: 1969,

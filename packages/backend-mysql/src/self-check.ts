@@ -1,4 +1,5 @@
 import type { CallContext, CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
+import { seesAllSessions } from "./end-account.ts";
 import type { Row, Session } from "./endpoint.ts";
 import { MysqlFailure, toBackendError } from "./mysql-failure.ts";
 import { roleSettingsOf } from "./role-settings.ts";
@@ -12,7 +13,15 @@ export async function selfCheck(
 ): Promise<SelfCheck> {
   const deadline = deadlineIn(context, servers.settings.call_seconds_max * 1_000);
   try {
-    return await servers.work.session(deadline, (session) => check(servers, session, roles));
+    const found = await servers.work.session(deadline, (session) => check(servers, session, roles));
+    const onReplicas = await Promise.all(
+      servers.replicas.map(async (replica) =>
+        (await replica.session(deadline, (session) => rightsToEnd(servers, session))).map(
+          (problem) => ({ ...problem, what: `Replica ${replica.at}: ${problem.what}` }),
+        ),
+      ),
+    );
+    return { ...found, problems: [...found.problems, ...onReplicas.flat()] };
   } catch (thrown) {
     throw toBackendError(thrown, "self-check");
   }
@@ -33,8 +42,10 @@ async function check(
   const me = accountText(textIn(facts, "me") ?? "");
   const members = [...new Set(roles.flatMap((role) => roleSettingsOf(role).member_of))];
   const problems = [
-    ...(await missingPrivileges(session, isMariaDb, me)),
-    ...(await unreadable(session, me)),
+    ...(await missingPrivileges(session, me, [
+      ["CREATE USER", "make, lock and drop the accounts of leases"],
+    ])),
+    ...(await rightsToEnd(servers, session)),
     ...(await marksTable(servers, session, me)),
     ...(await ungrantable(session, members, me)),
     ...(await tooPowerful(session, members, isMariaDb)),
@@ -47,6 +58,21 @@ async function check(
   };
 }
 
+/** What an end needs on every server: to see accounts and sessions, and to end sessions. */
+async function rightsToEnd(servers: Servers, session: Session): Promise<readonly CheckProblem[]> {
+  const { rows } = await session.run("SELECT CURRENT_USER() AS me");
+  const me = accountText(textIn(rows[0], "me") ?? "");
+  const kill = (await servers.isMariaDb(session)) ? "CONNECTION ADMIN" : "CONNECTION_ADMIN";
+  const process = (await seesAllSessions(session))
+    ? []
+    : [lacks(me, "PROCESS", "see their sessions")];
+  return [
+    ...process,
+    ...(await missingPrivileges(session, me, [[kill, "end their sessions"]])),
+    ...(await unreadable(session, me)),
+  ];
+}
+
 /** `name@host` as a statement takes it. */
 const accountText = (me: string): string => {
   const at = me.lastIndexOf("@");
@@ -55,29 +81,30 @@ const accountText = (me: string): string => {
 
 const upper = (row: Row, column: string): string => (textIn(row, column) ?? "").toUpperCase();
 
+/** Whoever may read the server's tables is shown what others have, too. */
+const PRIVILEGES = `SELECT PRIVILEGE_TYPE AS privilege FROM information_schema.USER_PRIVILEGES
+  WHERE REPLACE(GRANTEE, '''', '') = CURRENT_USER()`;
+
 async function missingPrivileges(
   session: Session,
-  isMariaDb: boolean,
   me: string,
+  needed: readonly (readonly [privilege: string, whatFor: string])[],
 ): Promise<readonly CheckProblem[]> {
-  const { rows } = await session.run(
-    "SELECT PRIVILEGE_TYPE AS privilege FROM information_schema.USER_PRIVILEGES",
-  );
+  const { rows } = await session.run(PRIVILEGES);
   const has = new Set(rows.map((row) => upper(row, "privilege")));
-  const kill = isMariaDb ? "CONNECTION ADMIN" : "CONNECTION_ADMIN";
-  const needed: readonly (readonly [privilege: string, whatFor: string])[] = [
-    ["CREATE USER", "make, lock and drop the accounts of leases"],
-    ["PROCESS", "see their sessions"],
-    [kill, "end their sessions"],
-  ];
   return needed
-    .filter(([privilege]) => !has.has(privilege) && !(privilege === kill && has.has("SUPER")))
-    .map(([privilege, whatFor]) => ({
-      code: `no_${privilege.toLowerCase().replaceAll(/[ _]/g, "_")}`,
-      what: `The broker's account lacks ${privilege}, so it cannot ${whatFor}.`,
-      fix: `GRANT ${privilege} ON *.* TO ${me};`,
-    }));
+    .filter(
+      ([privilege]) =>
+        !has.has(privilege) && !(privilege.startsWith("CONNECTION") && has.has("SUPER")),
+    )
+    .map(([privilege, whatFor]) => lacks(me, privilege, whatFor));
 }
+
+const lacks = (me: string, privilege: string, whatFor: string): CheckProblem => ({
+  code: `no_${privilege.toLowerCase().replaceAll(/[ _]/g, "_")}`,
+  what: `The broker's account lacks ${privilege}, so it cannot ${whatFor}.`,
+  fix: `GRANT ${privilege} ON *.* TO ${me};`,
+});
 
 /** The problem, where the statement is refused. */
 async function refused(

@@ -1,6 +1,7 @@
 import type { BackendHost, CallContext } from "@mayfly/spec";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { Endpoint, type Deadline, type Row, type Session } from "./endpoint.ts";
+import { MysqlFailure } from "./mysql-failure.ts";
 
 /** What the operations of one open backend share. */
 export interface Servers {
@@ -51,10 +52,18 @@ export const textIn = (row: Row | undefined, column: string): string | null => {
   const value = row?.[column];
   return typeof value === "string" ? value : null;
 };
-/** A whole number, whichever way the driver gives it; zero where there is none. */
+/**
+ * A whole number, whichever way the driver gives it. Counts prove ends, so whatever else an answer
+ * holds is no zero: it rejects with {@link MysqlFailure}.
+ */
 export const numberIn = (row: Row | undefined, column: string): number => {
   const value = row?.[column];
-  return typeof value === "number" || typeof value === "string" ? Math.floor(Number(value)) : 0;
+  const isWhole = typeof value === "string" && /^-?\d{1,15}$/.test(value);
+  const number = isWhole ? Number(value) : value;
+  if (typeof number !== "number" || !Number.isSafeInteger(number)) {
+    throw new MysqlFailure("lost", `the answer has no whole number "${column}"`);
+  }
+  return number;
 };
 
 /** The server's clock, in ms since the epoch; for a session in UTC. */
