@@ -46,6 +46,19 @@ test("of those that wait the ends go first, each lane in its order", async () =>
   expect(begun).toEqual(["mint 1", "end 1", "end 2", "mint 2"]);
 });
 
+test("a probe goes before the revokes that wait, so that ends are done one after another", async () => {
+  const { clock, begun, begin, enqueue, settle } = setUp({ per_second: 1, burst: 1 });
+  const end = async (name: string): Promise<void> => {
+    await begin("end", `revoke ${name}`);
+    await begin("probe", `probe ${name}`);
+  };
+  enqueue("issue", "mint");
+  await settle();
+  for (const name of ["1", "2", "3"]) end(name).catch(() => undefined);
+  for (let seconds = 0; seconds < 4; seconds++) await clock.advance(1_000);
+  expect(begun).toEqual(["mint", "revoke 1", "probe 1", "revoke 2", "probe 2"]);
+});
+
 test("calls begin at their rate after the burst, and the ends' come first", async () => {
   const { clock, begun, enqueue, settle } = setUp({ per_second: 2, burst: 1 });
   for (const name of ["mint 1", "mint 2", "mint 3"]) enqueue("issue", name);

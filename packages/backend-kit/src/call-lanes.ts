@@ -1,7 +1,9 @@
 import type { Clock } from "@mayfly/spec";
 import type { LimitSettings } from "./limit-settings.ts";
 
-export type Lane = "issue" | "end";
+/** In the order in which whoever waits may begin. */
+const LANES = ["probe", "end", "issue"] as const;
+export type Lane = (typeof LANES)[number];
 
 interface Waiter {
   readonly start: () => void;
@@ -25,14 +27,18 @@ export class HeldBack extends Error {
  * Who may begin a call, by number at once and by a token bucket. Ends take whatever is free before
  * issuing does, and where there is more than one place, issuing never has the last: so a crowd of
  * mints, even one that hangs, delays no end by more than what is under way.
+ *
+ * Before both goes the probe, which is the second half of an end: behind a backlog of first halves,
+ * each claim would be over before its second, and no end would ever be one.
  */
 export class CallLanes {
   readonly #clock: Clock;
   readonly #placesMax: number;
   readonly #perMs: number;
   readonly #burst: number;
-  readonly #waiting: Record<Lane, Waiter[]> = { issue: [], end: [] };
-  readonly #under: Record<Lane, number> = { issue: 0, end: 0 };
+  readonly #waiting: Record<Lane, Waiter[]> = { probe: [], end: [], issue: [] };
+  #under = 0;
+  #issuing = 0;
   readonly #closing = new AbortController();
   #tokens: number;
   #filledAtMs: number;
@@ -43,7 +49,7 @@ export class CallLanes {
     this.#placesMax = limits.concurrency ?? Number.POSITIVE_INFINITY;
     const perSecond = limits.per_second ?? Number.POSITIVE_INFINITY;
     this.#perMs = perSecond / 1000;
-    this.#burst = limits.burst ?? Math.max(1, Math.ceil(perSecond));
+    this.#burst = limits.burst ?? Math.max(2, Math.ceil(perSecond));
     this.#tokens = this.#burst;
     this.#filledAtMs = clock.monotonicMs();
   }
@@ -74,7 +80,7 @@ export class CallLanes {
       else this.#startNext();
     });
     return () => {
-      this.#under[lane]--;
+      this.#count(lane, -1);
       this.#startNext();
     };
   }
@@ -92,17 +98,21 @@ export class CallLanes {
       const waiter = this.#waiting[lane].shift();
       if (waiter === undefined) return;
       this.#tokens -= 1;
-      this.#under[lane]++;
+      this.#count(lane, 1);
       waiter.start();
     }
   }
 
   #nextLane(): Lane | null {
-    const under = this.#under.issue + this.#under.end;
-    if (under >= this.#placesMax) return null;
-    if (this.#waiting.end.length > 0) return "end";
-    if (this.#waiting.issue.length === 0) return null;
-    return this.#under.issue < Math.max(1, this.#placesMax - 1) ? "issue" : null;
+    if (this.#under >= this.#placesMax) return null;
+    const lane = LANES.find((each) => this.#waiting[each].length > 0) ?? null;
+    if (lane !== "issue") return lane;
+    return this.#issuing < Math.max(1, this.#placesMax - 1) ? lane : null;
+  }
+
+  #count(lane: Lane, by: 1 | -1): void {
+    this.#under += by;
+    if (lane === "issue") this.#issuing += by;
   }
 
   #fill(): void {

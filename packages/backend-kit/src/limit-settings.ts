@@ -1,4 +1,9 @@
-import { InvalidInput, type BackendCapabilities, type JsonSchema } from "@mayfly/spec";
+import {
+  InvalidInput,
+  type BackendCapabilities,
+  type CheckProblem,
+  type JsonSchema,
+} from "@mayfly/spec";
 import { z } from "zod";
 import { toJsonSchema } from "./json-schema.ts";
 import { parseStrict } from "./parse-strict.ts";
@@ -16,19 +21,23 @@ const schema = z
       .positive()
       .max(10_000)
       .optional()
-      .describe("Calls begun in a second, on average; ends go first."),
+      .describe("Calls begun in a second, on average; ends go first. At least 0.5."),
     burst: z
       .int()
       .min(1)
       .max(10_000)
       .optional()
-      .describe("Calls that may begin together after a pause. Default: those of one second."),
+      .describe(
+        "Calls that may begin together after a pause. Default: those of one second, at least 2.",
+      ),
     call_seconds_max: z
       .int()
       .min(1)
       .max(300)
       .optional()
-      .describe("After it a call is given up; what it did is then not known."),
+      .describe(
+        "After it a mint or a renewal is given up; what it did is then not known. Of nothing else.",
+      ),
     breaker: z
       .strictObject({
         failures: z
@@ -45,6 +54,9 @@ const schema = z
       .describe("Issuing fails at once while the upstream does, but for one trial at a time."),
   })
   .describe("Bounds of what this process asks of the upstream; each process has its own.");
+
+/** Two calls are one end, and the claim of an end is over after 30 s. */
+const PER_SECOND_MIN = 0.5;
 
 /** `limits` of a backend's configuration; nothing is bounded that is not there. */
 export type LimitSettings = z.infer<typeof schema>;
@@ -69,4 +81,21 @@ export function parseLimits(
     );
   }
   return limits;
+}
+
+/**
+ * Where an end, a revoke and its probe, might not fit in its claim. By the self-check, as a parse
+ * that refused it would keep a backend that is registered so from being opened to end its leases.
+ */
+export function limitProblems({ per_second: rate, burst }: LimitSettings): readonly CheckProblem[] {
+  const code = "limits_below_ends";
+  if (rate !== undefined && rate < PER_SECOND_MIN) {
+    const what = `limits.per_second is ${rate}: an end is two calls, and is not done in its time`;
+    return [{ code, what, fix: `Write limits.per_second: ${PER_SECOND_MIN}, or more.` }];
+  }
+  if (rate !== undefined && rate < 1 && burst === 1) {
+    const what = "limits.burst is 1 with limits.per_second below 1, and an end is two calls";
+    return [{ code, what, fix: "Write limits.burst: 2, or more, or leave it out." }];
+  }
+  return [];
 }

@@ -77,6 +77,26 @@ describe("the configuration", () => {
   });
 });
 
+describe("the self-check", () => {
+  test.each([
+    [{ per_second: 0.4 }, /per_second: 0.5/],
+    [{ per_second: 0.4, burst: 9 }, /per_second: 0.5/],
+    [{ per_second: 0.9, burst: 1 }, /burst: 2/],
+  ])("finds %j too little for ends, and says what to write", async (limits, fix) => {
+    const { bench, open } = await setUp(limits);
+    const { problems } = await open.selfCheck([], bench.call());
+    expect(problems.map(({ code }) => code)).toEqual(["limits_below_ends"]);
+    expect(problems[0]?.fix).toMatch(fix);
+  });
+  test.each([{ per_second: 0.5 }, { per_second: 0.5, burst: 2 }, { per_second: 1, burst: 1 }])(
+    "finds %j enough",
+    async (limits) => {
+      const { bench, open } = await setUp(limits);
+      expect((await open.selfCheck([], bench.call())).problems).toEqual([]);
+    },
+  );
+});
+
 describe("the breaker", () => {
   test("opens after failures in a row, and then nothing is sent", async () => {
     const { bench, upstream, told, open } = await setUp({
@@ -198,6 +218,33 @@ describe("a call that gets no answer", () => {
     expect(BackendError.isBackendError(error) && error.effect).toBe("unknown");
     expect(told).toContain("tested-backend open");
   });
+  test.each(["revoke", "probe", "recover", "list", "selfCheck"] as const)(
+    "is no mint: %s takes the time that its caller gives it",
+    async (operation) => {
+      const { bench, clock, upstream, open } = await setUp({ call_seconds_max: 1 });
+      const { listing: listed } = open;
+      if (listed.kind === "none") throw new Error("the fake lists");
+      const issued = await open.issue(bench.plan(), bench.issueCall());
+      upstream.fail(operation, "hang");
+      const caller = new AbortController();
+      const context = bench.call(caller.signal);
+      const call = {
+        revoke: () => open.revoke(issued.handle, context),
+        probe: () => open.probe(issued.handle, context),
+        recover: () => open.recover(bench.plan(), null, { ...bench.recoverCall(), ...context }),
+        list: () => listed.list(null, context),
+        selfCheck: () => open.selfCheck([], context),
+      }[operation];
+      let over = false;
+      const failing = backendErrorOf(call()).finally(() => {
+        over = true;
+      });
+      await clock.advance(20_000);
+      expect(over).toBe(false);
+      caller.abort();
+      await failing;
+    },
+  );
   test("holds its place, and whoever waits past its issueBy sends nothing", async () => {
     const { bench, clock, upstream, told, open } = await setUp({ concurrency: 1 });
     upstream.fail("issue", "hang");

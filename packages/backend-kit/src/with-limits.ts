@@ -15,7 +15,7 @@ import {
 import { aroundCalls, type BackendOperation } from "./around-calls.ts";
 import { Breaker, type BreakerState, type CallResult } from "./breaker.ts";
 import { CallLanes, HeldBack, type Lane } from "./call-lanes.ts";
-import { LIMITS_SCHEMA, parseLimits, type LimitSettings } from "./limit-settings.ts";
+import { LIMITS_SCHEMA, limitProblems, parseLimits, type LimitSettings } from "./limit-settings.ts";
 import { notSent } from "./refuse-late.ts";
 
 /** Who is told of it, for metrics. */
@@ -88,7 +88,7 @@ const LANES: Readonly<Record<BackendOperation, Lane>> = {
   extend: "issue",
   recover: "end",
   revoke: "end",
-  probe: "end",
+  probe: "probe",
   list: "end",
   selfCheck: "end",
 };
@@ -130,6 +130,10 @@ function limited(
   });
   return {
     ...wrapped,
+    selfCheck: async (roles, context) => {
+      const check = await wrapped.selfCheck(roles, context);
+      return { ...check, problems: [...limitProblems(limits), ...check.problems] };
+    },
     close: async () => {
       lanes.close();
       await open.close();
@@ -197,14 +201,18 @@ const WHY: Readonly<Record<HeldBack["reason"], string>> = {
   closed: "the backend is closed",
 };
 
-/** Whether or not the type heeds the signal, nobody waits longer. */
+/**
+ * Whether or not the type heeds the signal, nobody waits longer for a mint or a renewal. An end, a
+ * listing or a self-check is many steps, and broken off each time it would never be done: whoever
+ * asks for these sets their time.
+ */
 async function bounded<C extends CallContext, T>(
   { call_seconds_max: seconds }: LimitSettings,
   operation: BackendOperation,
   context: C,
   call: (context: C) => Promise<T>,
 ): Promise<T> {
-  if (seconds === undefined) return call(context);
+  if (seconds === undefined || LANES[operation] !== "issue") return call(context);
   const over = new AbortController();
   const settled = new AbortController();
   using signal = linkSignals(context.signal, over.signal);
