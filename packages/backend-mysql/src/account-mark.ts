@@ -41,6 +41,16 @@ const textOf = (facts: {
 
 /** Null unless it is ours, unaltered, and was made for this account. */
 export function readMark(text: string | null, account: Account, host: BackendHost): Mark | null {
+  const found = readMarkOf(account.name, text, host);
+  return found !== null && found.account.host === account.host ? found.mark : null;
+}
+
+/** The same for whichever host the account of this name was made for. */
+export function readMarkOf(
+  name: string,
+  text: string | null,
+  host: BackendHost,
+): { readonly account: Account; readonly mark: Mark } | null {
   if (text === null || text.length > 1_000) return null;
   let json: unknown;
   try {
@@ -49,9 +59,9 @@ export function readMark(text: string | null, account: Account, host: BackendHos
     return null;
   }
   const parsed = mark.safeParse(json);
-  if (!parsed.success) return null;
-  if (parsed.data.name !== account.name || parsed.data.host !== account.host) return null;
-  return host.verifyTag(textOf(parsed.data), parsed.data.tag) ? parsed.data : null;
+  if (!parsed.success || parsed.data.name !== name) return null;
+  if (!host.verifyTag(textOf(parsed.data), parsed.data.tag)) return null;
+  return { account: { name, host: parsed.data.host.toLowerCase() }, mark: parsed.data };
 }
 
 const handle = z.strictObject({ v: z.literal(1), name: z.string(), host: z.string() });
@@ -62,7 +72,8 @@ export function readHandle(text: Secret): Account {
   if (!parsed.success || readShortLeaseName(parsed.data.name) === null) {
     throw new TypeError("not a handle of this type of backend");
   }
-  return { name: parsed.data.name, host: parsed.data.host };
+  // The server keeps hosts in lower case, whichever way they were told.
+  return { name: parsed.data.name, host: parsed.data.host.toLowerCase() };
 }
 
 /** Names of ours and of our settings hold nothing that would have to be escaped. */

@@ -29,6 +29,8 @@ const schema = z.strictObject({
   account_host: z
     .string()
     .regex(/^[A-Za-z0-9._:%/-]{1,255}$/, "expected the host part of an account")
+    // As the server keeps it: what is compared with its tables has to be the same.
+    .toLowerCase()
     .default("%")
     .describe("From where leases may log in: the host part of their accounts."),
   marks_schema: plainName()

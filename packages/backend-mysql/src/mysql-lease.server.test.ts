@@ -107,6 +107,52 @@ describe.runIf(await isInstalled("mariadb"))("a lease on a real MariaDB", () => 
     await expect(customer.sql(`GRANT orders_writer TO ${account}`)).rejects.toThrow(/matching row/);
   });
 
+  test("is recovered for the host it was minted for, whatever account_host says since", async () => {
+    const [minted, begun] = [bench.plan(), bench.plan()];
+    const { material } = await issue(minted);
+    const session = await customer.logIn(material);
+    // What is left of a mint that was frozen before its account was made.
+    await issue(begun);
+    await customer.sql(`DROP USER \`${begun.externalName}\`@\`%\``);
+    const moved = new BackendBench(
+      { backend: mysqlBackend },
+      { ...customer, config: { ...customer.config, account_host: "127.0.0.1" } },
+    );
+    expect((await moved.recoverUntilSettled(minted)).outcome).toBe("destroyed");
+    await expect(session.query("SELECT 1")).rejects.toThrow(/.+/);
+    expect((await moved.open.recover(begun, null, moved.recoverCall())).outcome).toBe("wait");
+    const hosts = () =>
+      customer.sql(`SELECT Host AS host FROM mysql.user WHERE User = '${begun.externalName}'`);
+    expect(await hosts()).toEqual([{ host: "%" }]);
+    expect((await moved.recoverUntilSettled(begun)).outcome).toBe("absent");
+    expect(await hosts()).toEqual([]);
+    await moved.open.close();
+  });
+
+  test("is not called absent while an account of its name is there for another host", async () => {
+    const plan = bench.plan();
+    const other = `\`${plan.externalName}\`@\`10.0.0.1\``;
+    await customer.sql(`CREATE USER ${other}`);
+    const refused = await backendErrorOf(bench.recoverUntilSettled(plan));
+    expect([refused.effect, refused.retry.kind]).toEqual(["unknown", "after"]);
+    await customer.sql(`DROP USER ${other}`);
+    expect((await bench.recoverUntilSettled(plan)).outcome).toBe("absent");
+  });
+
+  test("for a host that was told in capitals is listed as ours, and ends", async () => {
+    const open = bench.openAgain({ ...customer.config, account_host: "LocalHost" });
+    const plan = bench.plan();
+    // The host may log in or not, by how the server resolves names: the account is there by then.
+    await open.issue(plan, bench.issueCall()).catch(() => undefined);
+    const { listing } = open;
+    if (listing.kind === "none") throw new Error("it lists");
+    const { marked } = await listing.list(null, bench.call());
+    expect(marked.find((one) => one.externalName === plan.externalName)?.mark.kind).toBe("ours");
+    expect((await open.recover(plan, null, bench.recoverCall())).outcome).toBe("destroyed");
+    expect(await names()).not.toContain(plan.externalName);
+    await open.close();
+  });
+
   test("whose mark is gone is no more than unverified, and one for another host too", async () => {
     const [lost, doubled] = [bench.plan(), bench.plan()];
     await issue(lost);

@@ -134,7 +134,8 @@ async function initialise(installer: string, dir: string): Promise<void> {
         "--skip-name-resolve",
         ...asWhom(),
       ],
-      { timeout: startDeadlineMs, maxBuffer: 1_048_576 },
+      // Each start of a server takes away what looks like its temporary tables, others' too.
+      { timeout: startDeadlineMs, maxBuffer: 1_048_576, env: { ...process.env, TMPDIR: dir } },
     );
   } catch (thrown) {
     throw new EmbeddedError({
@@ -204,6 +205,7 @@ function argumentsOf({ dir, settings = {} }: Launch, port: number): readonly str
     "--no-defaults",
     ...asWhom(),
     `--datadir=${data}`,
+    `--tmpdir=${dir}`,
     `--port=${port}`,
     "--bind-address=127.0.0.1",
     `--socket=${join(dir, "socket")}`,
