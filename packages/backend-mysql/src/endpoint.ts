@@ -5,7 +5,7 @@ import { z } from "zod";
 import { serverTls } from "@mayfly/backend-kit";
 import { linkSignals, type Clock } from "@mayfly/spec";
 import type { ConnectionSettings } from "./connection-settings.ts";
-import { MysqlFailure, MysqlNotTried } from "./mysql-failure.ts";
+import { MysqlFailure } from "./mysql-failure.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 /** What a statement gave: rows of a query, or how many rows it changed. */
@@ -41,7 +41,17 @@ export interface Session {
 interface Line {
   readonly connection: Connection;
   readonly socket: Socket;
+  /** Since when it has nothing to do, on the monotonic clock. */
+  idleSinceMs: number;
 }
+
+/**
+ * How long the server keeps a session of ours that says nothing. Well under the quarantine (300 s
+ * by default): a mint that was frozen longer finds its session gone, and sends nothing more.
+ */
+const SILENT_SECONDS_MAX = 60;
+/** We leave earlier, so as not to send in the moment in which the server leaves. */
+const IDLE_MS_MAX = 30_000;
 
 const GIVEN_UP = new Error("given up");
 const cut = ({ socket }: Line): void => {
@@ -126,7 +136,7 @@ export class Endpoint {
       this.#busy++;
       return;
     }
-    if (this.#waiters.length >= WAITERS_MAX) throw new MysqlNotTried("too many wait");
+    if (this.#waiters.length >= WAITERS_MAX) throw new MysqlFailure("not_sent", "too many wait");
     let waiter = (): void => undefined;
     const turn = new Promise<void>((resolve) => {
       waiter = () => {
@@ -148,8 +158,9 @@ export class Endpoint {
 
   async #line(deadline: Deadline): Promise<Line> {
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
-      if (idle.connection.isValid()) return idle;
-      cut(idle);
+      const idleMs = this.#options.clock.monotonicMs() - idle.idleSinceMs;
+      if (idle.connection.isValid() && idleMs < IDLE_MS_MAX) return idle;
+      leave(idle, idle.connection.isValid());
     }
     const { username, password } = this.#options.settings;
     const made = await this.#connect({ username, password }, deadline);
@@ -159,7 +170,7 @@ export class Endpoint {
       await this.#send(
         made,
         `SET SESSION time_zone = '+00:00', lock_wait_timeout = ${seconds},
-         innodb_lock_wait_timeout = ${seconds}, wait_timeout = 600,
+         innodb_lock_wait_timeout = ${seconds}, wait_timeout = ${SILENT_SECONDS_MAX},
          sql_mode = CONCAT(@@sql_mode, IF(VERSION() LIKE '%MariaDB%', ',NO_AUTO_CREATE_USER', ''))`,
         [],
         deadline,
@@ -179,6 +190,8 @@ export class Endpoint {
   ): Promise<Line> {
     const { settings, host, port } = this.#options;
     const socket = connect({ host, port, noDelay: true });
+    // The driver's own listener goes with its connection, and a late error would end the process.
+    socket.on("error", () => undefined);
     const tls = serverTls(settings, host);
     const connecting = createConnection({
       host,
@@ -206,7 +219,7 @@ export class Endpoint {
     });
     // Told by the next statement; without a listener it would end the process.
     connection.on("error", () => undefined);
-    return { connection, socket };
+    return { connection, socket, idleSinceMs: this.#options.clock.monotonicMs() };
   }
 
   async #send(
@@ -215,7 +228,7 @@ export class Endpoint {
     values: readonly (string | number)[],
     deadline: Deadline,
   ): Promise<Result> {
-    if (deadline.signal.aborted) throw new MysqlNotTried("aborted");
+    if (deadline.signal.aborted) throw new MysqlFailure("not_sent", "aborted");
     const asked: Promise<unknown> = line.connection.query(text, [...values]);
     try {
       return resultOf(await this.#within(asked, deadline, "lost", () => cut(line)));
@@ -225,6 +238,7 @@ export class Endpoint {
   }
 
   #giveBack(line: Line, isSound: boolean): void {
+    line.idleSinceMs = this.#options.clock.monotonicMs();
     if (isSound && !this.#closed && line.connection.isValid()) this.#idle.push(line);
     else leave(line, isSound);
   }

@@ -75,9 +75,10 @@ async function make(
       await takeName(servers, session, mint);
       isTaken = true;
       await createLocked(servers, session, mint);
-      await unlock(servers, session, mint);
+      await unlock(servers, session, mint, context);
     });
     // MariaDB lets nobody else set it who may not write to the server's own tables.
+    refusePast(context, "MySQL, issue");
     const login = { username: mint.account.name, password: mint.password };
     await servers.mints.logInAs(login, deadline, async (session) => {
       await setDefaultRole(servers, session, mint);
@@ -111,7 +112,7 @@ const nameTaken = (cause: MysqlFailure): BackendError =>
   });
 
 const tooLate = (): BackendError =>
-  notSent("MySQL, issue: it reached the server past its deadline, which made nothing");
+  notSent("MySQL, issue: it reached the server past its deadline, or after its recovery");
 
 /** The server's clock judges, at the moment at which it has its locks. */
 async function takeName(servers: Servers, session: Session, mint: Mint): Promise<void> {
@@ -122,25 +123,13 @@ async function takeName(servers: Servers, session: Session, mint: Mint): Promise
   if (changed === 0) throw tooLate();
 }
 
-/**
- * Once more by the server's clock, and only while the name is still ours: whoever recovers the
- * lease puts a tombstone in the place of the mark.
- */
 async function createLocked(servers: Servers, session: Session, mint: Mint): Promise<void> {
-  const { account, grant, mark, issueBy } = mint;
+  const { account, grant, mark } = mint;
   const tls = servers.settings.tls === "unsafe_disable" ? "" : "REQUIRE SSL ";
   const create =
     `CREATE USER ${quoted(account)} ${tls}` +
     `WITH MAX_USER_CONNECTIONS ${grant.max_user_connections} ACCOUNT LOCK`;
-  await session.run(
-    `SET @mayfly_mint = IF(${NOW_MS} <= ? AND EXISTS (
-       SELECT 1 FROM ${servers.marks} WHERE name = ? AND mark = ?), ?, 'DO 0')`,
-    [issueBy, account.name, mark, create],
-  );
-  await session.run("PREPARE mayfly_mint FROM @mayfly_mint");
-  await session.run("EXECUTE mayfly_mint");
-  const { rows } = await session.run("SELECT @mayfly_mint = 'DO 0' AS is_late");
-  if (numberIn(rows[0], "is_late") === 0) return;
+  if (await ranInTime(servers, session, mint, create)) return;
   await session.run(`DELETE FROM ${servers.marks} WHERE name = ? AND mark = ?`, [
     account.name,
     mark,
@@ -148,14 +137,51 @@ async function createLocked(servers: Servers, session: Session, mint: Mint): Pro
   throw new NothingMade(tooLate());
 }
 
-async function unlock(servers: Servers, session: Session, mint: Mint): Promise<void> {
+/**
+ * One statement by the server's clock, and only while the name is still ours: whoever recovers the
+ * lease puts a tombstone in the place of the mark. It may hold no secret, since the server logs it.
+ */
+async function ranInTime(
+  { marks }: Servers,
+  session: Session,
+  { account, mark, issueBy }: Mint,
+  statement: string,
+): Promise<boolean> {
+  await session.run(
+    `SET @mayfly_mint = IF(${NOW_MS} <= ? AND EXISTS (
+       SELECT 1 FROM ${marks} WHERE name = ? AND mark = ?), ?, 'DO 0')`,
+    [issueBy, account.name, mark, statement],
+  );
+  await session.run("PREPARE mayfly_mint FROM @mayfly_mint");
+  await session.run("EXECUTE mayfly_mint");
+  const { rows } = await session.run("SELECT @mayfly_mint = 'DO 0' AS is_late");
+  return numberIn(rows[0], "is_late") === 0;
+}
+
+/** I4: past the deadline nothing is sent any more; and what is unlocked, is so by the server. */
+async function unlock(
+  servers: Servers,
+  session: Session,
+  mint: Mint,
+  context: IssueContext,
+): Promise<void> {
   const account = quoted(mint.account);
-  for (const role of mint.grant.member_of) await session.run(`GRANT \`${role}\` TO ${account}`);
-  const secret = (await servers.isMariaDb(session))
+  const isMariaDb = await servers.isMariaDb(session);
+  const secret = isMariaDb
     ? `VIA mysql_native_password USING '${nativeHash(mint.password)}'`
     : // MySQL hides it in its logs, where the statement stands by itself.
       `WITH caching_sha2_password BY '${mint.password}'`;
-  await session.run(`ALTER USER ${account} IDENTIFIED ${secret} ACCOUNT UNLOCK`);
+  for (const statement of [
+    ...mint.grant.member_of.map((role) => `GRANT \`${role}\` TO ${account}`),
+    `ALTER USER ${account} IDENTIFIED ${secret}`,
+  ]) {
+    refusePast(context, "MySQL, issue");
+    await session.run(statement);
+  }
+  refusePast(context, "MySQL, issue");
+  if (!(await ranInTime(servers, session, mint, `ALTER USER ${account} ACCOUNT UNLOCK`))) {
+    throw tooLate();
+  }
 }
 
 async function setDefaultRole(servers: Servers, session: Session, mint: Mint): Promise<void> {

@@ -1,4 +1,4 @@
-import { readShortLeaseName, SHORT_LEASE_NAME_PATTERN } from "@mayfly/backend-kit";
+import { readShortLeaseName } from "@mayfly/backend-kit";
 import type { CallContext, Marked, MarkedPage } from "@mayfly/spec";
 import { readMark, writeHandle, type Account } from "./account-mark.ts";
 import { toBackendError } from "./mysql-failure.ts";
@@ -21,9 +21,9 @@ export async function listMarked(
       const { rows } = await session.run(
         `SELECT User AS name, MIN(Host) AS host, COUNT(*) AS hosts, ${NOW_MS} AS now_ms
          FROM mysql.user
-         WHERE CAST(User AS BINARY) REGEXP ? AND CAST(User AS BINARY) > CAST(? AS BINARY)
+         WHERE User LIKE 'mf|_%' ESCAPE '|' AND CAST(User AS BINARY) > CAST(? AS BINARY)
          GROUP BY User ORDER BY CAST(User AS BINARY) LIMIT ${PAGE}`,
-        [SHORT_LEASE_NAME_PATTERN, after ?? ""],
+        [after ?? ""],
       );
       const names = rows.map((row) => textIn(row, "name") ?? "");
       const marks = new Map<string, string>();
@@ -35,6 +35,7 @@ export async function listMarked(
         }
       }
       return {
+        // MySQL refuses REGEXP of what is compared by its bytes, so the form is looked at here.
         marked: rows.flatMap((row) => {
           const name = textIn(row, "name") ?? "";
           // Somebody else's account of the same name, for another host, is not ours.
@@ -59,7 +60,7 @@ function markedOf(
 ): readonly Marked[] {
   const externalName = account.name;
   const named = readShortLeaseName(externalName);
-  if (named === null) return [{ externalName, mark: { kind: "unverified" } }];
+  if (named === null) return [];
   if (named.installation !== host.installation) {
     return [{ externalName, mark: { kind: "foreign", installation: named.installation } }];
   }
