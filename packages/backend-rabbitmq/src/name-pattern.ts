@@ -14,9 +14,14 @@ const STRANGE_CLASS = /\[\^?\]|\[[^\]]*\[/;
 /** Topic permissions replace `{username}` and the like; a repetition is all that is meant here. */
 const STRANGE_BRACE = /\{(?!\d{1,3}(?:,\d{0,3})?\})/;
 
+/** It is replaced as text, without regard to what a backslash before it means. */
+const VARIABLE = /\{(?!\d{1,3}(?:,\d{0,3})?\})[^{}\\]*\}/;
+
 /** Whether the pattern is one that we know how to anchor. */
 export function isNamePattern(pattern: string): boolean {
-  if (!CHARACTERS.test(pattern) || STRANGE_ESCAPE.test(pattern)) return false;
+  if (!CHARACTERS.test(pattern) || STRANGE_ESCAPE.test(pattern) || VARIABLE.test(pattern)) {
+    return false;
+  }
   const bare = pattern.replaceAll(ESCAPED, "x");
   if (STRANGE_GROUP.test(bare) || STRANGE_CLASS.test(bare) || STRANGE_BRACE.test(bare)) {
     return false;
