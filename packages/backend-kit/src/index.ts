@@ -15,6 +15,8 @@ export { parseStrict } from "./parse-strict.ts";
 export { plainObject } from "./plain-json.ts";
 export { notSent, refuseAborted, refusePast } from "./refuse-late.ts";
 export {
+  apiHost,
+  apiOrigin,
   certificates,
   ownSecret,
   serverHost,

@@ -4,6 +4,8 @@ import { z } from "zod";
 import { parseStrict } from "./parse-strict.ts";
 import { plainObject } from "./plain-json.ts";
 import {
+  apiHost,
+  apiOrigin,
   certificates,
   ownSecret,
   serverHost,
@@ -46,6 +48,21 @@ test.each([
   expect(String(thrown)).toContain(place);
   expect(String(thrown)).not.toContain("canary");
 });
+
+test.each(["db.test", "127.0.0.1", "::1", "fe80::1"])("%s is a host of an API", (host) => {
+  const origin = apiOrigin({ host: apiHost().parse(host), port: 15671 }, false);
+  expect(new URL(origin).port).toBe("15671");
+});
+
+test.each(["fe80::1%eth0", "db.test:443", "db%2etest", ":", "1.2.3.4.5", "::1::2"])(
+  "%s is none: no URL could be made of it when it is opened",
+  (host) => {
+    const parse = (): unknown =>
+      parseStrict(z.strictObject({ host: apiHost() }), { host }, "config");
+    expect(parse).toThrow(InvalidInput);
+    expect(parse).toThrow("config.host");
+  },
+);
 
 test("only verify-full looks at who answers, and then at the host that was configured", () => {
   expect(serverTls({ tls: "unsafe_disable" }, "db.test")).toBe(false);

@@ -7,6 +7,21 @@ import { z } from "zod";
 const HOST = /^[A-Za-z0-9._:%-]{1,253}$/;
 export const serverHost = (): z.ZodString =>
   z.string().regex(HOST, "expected a host name or an IP address");
+
+/** {@link serverHost} of an API over HTTP, of which a URL can be made: without a zone (`%eth0`). */
+export const apiHost = (): z.ZodString =>
+  serverHost().refine(isUrlHost, { message: "expected a host name or an IP address of a URL" });
+const isUrlHost = (host: string): boolean =>
+  !host.includes("%") && URL.canParse(`http://${inUrl(host)}`);
+/** RFC 3986 section 3.2.2. */
+const inUrl = (host: string): string => (host.includes(":") ? `[${host}]` : host);
+
+/** Of an {@link apiHost}. */
+export const apiOrigin = (
+  { host, port }: { readonly host: string; readonly port: number },
+  tls: ServerTls | false,
+): string => `${tls === false ? "http" : "https"}://${inUrl(host)}:${port}`;
+
 export const serverPort = (): z.ZodInt => z.int().min(1).max(65_535);
 
 /** A password or token of the broker's own: at most 1,024 characters, no NUL. */

@@ -1,4 +1,4 @@
-import { serverTls } from "@mayfly/backend-kit";
+import { apiOrigin, serverTls } from "@mayfly/backend-kit";
 import type { BackendHost, CallContext, OutboundApi } from "@mayfly/spec";
 import { z } from "zod";
 import { RabbitFailure } from "./rabbit-failure.ts";
@@ -26,12 +26,11 @@ export class ManagementApi {
   readonly #authorization: string;
 
   constructor(settings: ServerSettings, host: BackendHost, slots: number) {
-    const { username, password, port, call_seconds_max: seconds } = settings;
+    const { username, password, call_seconds_max: seconds } = settings;
     const tls = serverTls(settings, settings.host);
-    const name = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
     this.#authorization = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
     this.#api = host.apis.open({
-      origin: `${tls === false ? "http" : "https"}://${name}:${port}`,
+      origin: apiOrigin(settings, tls),
       tls,
       connections: slots,
       timeoutMs: seconds * 1_000,

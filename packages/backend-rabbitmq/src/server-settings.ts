@@ -1,4 +1,5 @@
 import {
+  apiHost,
   certificates,
   ownSecret,
   parseStrict,
@@ -18,7 +19,7 @@ const amqp = z.strictObject({
 });
 
 const schema = z.strictObject({
-  host: serverHost().describe("Where the management plugin's HTTP API listens."),
+  host: apiHost().describe("Where the management plugin's HTTP API listens."),
   port: serverPort().default(15671),
   username: z
     .string()

@@ -1,4 +1,4 @@
-import { serverTls } from "@mayfly/backend-kit";
+import { apiOrigin, serverTls } from "@mayfly/backend-kit";
 import {
   BackendError,
   durationSeconds,
@@ -35,9 +35,8 @@ export interface ExampleApi {
 
 export function openApi(config: ExampleConfig, { apis }: BackendHost): ExampleApi {
   const tls = serverTls(config, config.host);
-  const name = config.host.includes(":") ? `[${config.host}]` : config.host;
   const api = apis.open({
-    origin: `${tls === false ? "http" : "https"}://${name}:${config.port}`,
+    origin: apiOrigin(config, tls),
     tls,
     connections: CONNECTIONS,
     timeoutMs: config.call_seconds_max * 1_000,

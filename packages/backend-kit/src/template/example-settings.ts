@@ -1,11 +1,11 @@
 import { z } from "zod";
 import {
+  apiHost,
   certificates,
   leaseName,
   ownSecret,
   parseStrict,
   plainObject,
-  serverHost,
   serverPort,
   tlsMode,
   toJsonSchema,
@@ -14,7 +14,7 @@ import { InvalidInput, type IssuePlan, type JsonObject, type PlanRequest } from 
 
 /** Where the upstream is, and as whom the broker asks it. */
 const config = z.strictObject({
-  host: serverHost().describe("Where the API listens."),
+  host: apiHost().describe("Where the API listens."),
   port: serverPort().default(443),
   token: ownSecret().describe("The broker's own token."),
   tls: tlsMode(),
