@@ -3,6 +3,7 @@ import { seesAllSessions } from "./end-account.ts";
 import type { Row, Session } from "./endpoint.ts";
 import { MysqlFailure, toBackendError } from "./mysql-failure.ts";
 import { roleSettingsOf } from "./role-settings.ts";
+import { tooPowerful } from "./role-power.ts";
 import { deadlineIn, NOW_MS, numberIn, textIn, type Servers } from "./servers.ts";
 
 /** Proves each right that a lease's life needs, by looking, and by a row that is rolled back. */
@@ -48,7 +49,12 @@ async function check(
     ...(await rightsToEnd(servers, session)),
     ...(await marksTable(servers, session, me)),
     ...(await ungrantable(session, members, me)),
-    ...(await tooPowerful(session, members, isMariaDb)),
+    ...(await tooPowerful(session, members, {
+      isMariaDb,
+      me,
+      marksSchema: servers.settings.marks_schema,
+    })),
+    ...(await unseenServers(session, 1 + servers.replicas.length)),
   ];
   return {
     upstreamIdentity: `mysql:${textIn(facts, "identity") ?? ""}`,
@@ -180,60 +186,21 @@ async function ungrantable(
     }));
 }
 
-/** What lets a lease hand on what it may do, or act on others' accounts and sessions. */
-const HANDS_ON = /WITH (?:GRANT|ADMIN) OPTION/i;
-const GLOBAL = /^GRANT (.+) ON \*\.\* TO /i;
-const ADMINISTERS =
-  /ALL PRIVILEGES|SUPER|CREATE (?:USER|ROLE)|FILE|SHUTDOWN|RELOAD|ADMIN|SET.USER|EVENT|TRIGGER/i;
-
-async function tooPowerful(
+/** Sessions are looked for on the configured servers alone, and a node of Galera lets leases in. */
+export async function unseenServers(
   session: Session,
-  members: readonly string[],
-  isMariaDb: boolean,
+  configured: number,
 ): Promise<readonly CheckProblem[]> {
-  const problems: CheckProblem[] = [];
-  for (const role of members) {
-    for (const grant of await grantsOf(session, role, isMariaDb)) {
-      if (HANDS_ON.test(grant)) {
-        problems.push({
-          code: "role_hands_on",
-          what: `Role ${role} may give to others what it may do; that would outlive the lease.`,
-          fix: `REVOKE GRANT OPTION (or the ADMIN OPTION) from \`${role}\`: ${grant}`,
-        });
-      } else if (ADMINISTERS.test(GLOBAL.exec(grant)?.[1] ?? "")) {
-        problems.push({
-          code: "role_administers",
-          what:
-            `Role ${role} has privileges over the whole server, with which a lease resists ` +
-            "its end.",
-          fix: `REVOKE them, and grant what is needed on single databases: ${grant}`,
-        });
-      }
-    }
-  }
-  return problems;
-}
-
-/**
- * Of the role and of those that it has. MariaDB shows them to whoever has taken the role on, MySQL
- * to whoever may read its system tables. Empty where they are not shown: a role that we were not
- * given is a problem of its own.
- */
-async function grantsOf(
-  session: Session,
-  role: string,
-  isMariaDb: boolean,
-): Promise<readonly string[]> {
-  try {
-    if (isMariaDb) await session.run(`SET ROLE \`${role}\``);
-    const { rows } = await session.run(
-      isMariaDb ? "SHOW GRANTS FOR CURRENT_ROLE" : `SHOW GRANTS FOR \`${role}\``,
-    );
-    return rows.flatMap((row) => Object.values(row).filter((value) => typeof value === "string"));
-  } catch (thrown) {
-    if (thrown instanceof MysqlFailure && thrown.kind === "refused") return [];
-    throw thrown;
-  } finally {
-    if (isMariaDb) await session.run("SET ROLE NONE");
-  }
+  const { rows } = await session.run("SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'");
+  const size = Number(rows[0] === undefined ? 0 : textIn(rows[0], "Value"));
+  if (size <= configured) return [];
+  return [
+    {
+      code: "cluster_not_supported",
+      what:
+        `The server is one of a cluster of ${size}, and ${configured} are configured: sessions ` +
+        "on the others would outlive their leases.",
+      fix: "Use a server that is in no cluster of several primaries.",
+    },
+  ];
 }
