@@ -67,17 +67,17 @@ the upstream; broker and workers have their own, so divide what the upstream all
 nothing is bounded beyond what the type itself does.
 
 ${table(rowsOf(LIMITS_SCHEMA, "limits."))}
-Ends (\`revoke\`, \`probe\`, \`recover\`, listing) go before issuing, and where there is more than
-one place, issuing never has the last: no crowd of mints holds up an end by more than the calls
-that are under way. Of ends, \`probe\` goes first: what is half done is done before more is begun.
-An end is two calls and has 30 s, so a \`per_second\` below 0.5, or a \`burst\` of 1 with one below
-1, is a problem that the self-check finds (\`limits_below_ends\`): such a backend is not registered.
-\`call_seconds_max\` bounds mints and renewals; ends, listings and self-checks have many steps, and
-the time that the pass gives them. A breaker that is open makes mints and renewals fail at once, with nothing
-sent, and lets one through at a time. It counts what got no answer and what was refused for load,
-and neither refusals nor a single lease that cannot be finished; ends it neither counts nor holds
-back. \`mayfly_backend_breaker\` and \`mayfly_backend_calls_held_back_total\` are
-[its metrics](../metrics.md).
+Ends (\`revoke\`, \`probe\`, \`recover\`, listing) go before issuing, and where there is more
+than one place, issuing never has the last: no crowd of mints holds up an end by more than the
+calls that are under way. Of ends, \`probe\` goes first: what is half done is done before more
+is begun. An end is two calls and has 30 s, so a \`per_second\` below 0.5, or a \`burst\` of 1
+with one below 1, is a problem that the self-check finds (\`limits_below_ends\`): such a backend
+is not registered. \`call_seconds_max\` bounds mints and renewals; ends, listings and
+self-checks have many steps, and the time that the pass gives them. A breaker that is open makes
+mints and renewals fail at once, with nothing sent, and lets one through at a time. It counts
+what got no answer and what was refused for load, and neither refusals nor a single lease that
+cannot be finished; ends it neither counts nor holds back. \`mayfly_backend_breaker\` and
+\`mayfly_backend_calls_held_back_total\` are [its metrics](../metrics.md).
 `;
 
 const capabilityRow = ({ type, capabilities }: CredentialBackend): string => {
