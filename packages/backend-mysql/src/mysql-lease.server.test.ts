@@ -1,4 +1,4 @@
-import { Secret } from "@mayfly/spec";
+import { instantMs, Secret } from "@mayfly/spec";
 import { BackendBench, backendErrorOf, revoking } from "@mayfly/testkit/contract";
 import { isInstalled } from "@mayfly/testkit/vitest";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -87,6 +87,30 @@ describe.runIf(await isInstalled("mariadb"))("a lease on a real MariaDB", () => 
     const left = await names();
     expect([left.includes(name), left.includes(other)]).toEqual([false, true]);
     await customer.sql(`DROP USER \`${other}\``);
+  });
+
+  test("whose deadline passes while it is made is given no role and stays locked", async () => {
+    const plan = bench.plan();
+    const call = bench.issueCall();
+    const { clock } = call;
+    const isMade = async () => (await names()).includes(plan.externalName);
+    // The deadline is looked at twice before anything is sent; the third look comes too late.
+    let looks = 0;
+    const late = {
+      now: () => (++looks > 2 ? instantMs(call.issueBy + 1) : clock.now()),
+      monotonicMs: () => clock.monotonicMs(),
+      turn: () => clock.turn(),
+      sleep: (ms: number, signal?: AbortSignal) => clock.sleep(ms, signal),
+    };
+    const refused = await backendErrorOf(bench.open.issue(plan, { ...call, clock: late }));
+    expect([refused.effect, await isMade()]).toEqual(["unknown", true]);
+    expect(
+      await customer.sql(
+        `SELECT Role FROM mysql.roles_mapping WHERE User = '${plan.externalName}'`,
+      ),
+    ).toEqual([]);
+    expect(await customer.liveNames()).not.toContain(plan.externalName);
+    expect((await bench.recoverUntilSettled(plan)).outcome).toBe("destroyed");
   });
 
   test("whose mint comes back to life after recovery unlocks nothing that stays", async () => {

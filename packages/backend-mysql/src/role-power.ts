@@ -39,8 +39,11 @@ const unreadable = (role: string, { isMariaDb, me }: Surroundings): CheckProblem
 });
 
 const HANDS_ON = /WITH (?:GRANT|ADMIN) OPTION/i;
-const ADMINISTERS =
-  /ALL PRIVILEGES|SUPER|CREATE (?:USER|ROLE)|FILE|SHUTDOWN|RELOAD|ADMIN|SET.USER|SYSTEM.USER|EVENT|TRIGGER/i;
+const ADMINISTERS = new RegExp(
+  "ALL PRIVILEGES|SUPER|CREATE (?:USER|ROLE)|FILE|SHUTDOWN|RELOAD|ADMIN|" +
+    "(?:SET|SYSTEM).USER|EVENT|TRIGGER",
+  "i",
+);
 const WRITES =
   /\b(?:ALL PRIVILEGES|INSERT|UPDATE|DELETE|DROP|ALTER|TRIGGER|EVENT|CREATE(?! TEMPORARY))\b/i;
 /** Privileges, database and table of a grant on objects, the names with their quotes. */

@@ -99,14 +99,14 @@ export async function startCustomerMysql(
     pass: (ms) => systemClock.sleep(ms),
     tryCredential: (material) => tryCredential(server, material),
     openSession: (material) => openSession(server, material),
+    // The driver gives JSON as an object, so the server is asked for what it holds.
     liveNames: async () =>
       (
         await sql(
-          "SELECT User AS name, Priv AS priv FROM mysql.global_priv WHERE User LIKE 'mf\\_%'",
+          `SELECT User AS name FROM mysql.global_priv WHERE User LIKE 'mf\\_%'
+           AND NOT REGEXP_REPLACE(Priv, ' ', '') LIKE '%"account_locked":true%'`,
         )
-      )
-        .filter(({ priv }) => !/"account_locked": ?true/.test(String(priv)))
-        .map(({ name }) => String(name)),
+      ).map(({ name }) => String(name)),
     block: () => blockMarks(server),
     forgeMark: async (name) => {
       await sql(
