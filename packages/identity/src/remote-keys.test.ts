@@ -1,75 +1,19 @@
 import { describe, expect, test } from "vitest";
-import { BrokerError, parseTrustRootName, Secret, type TrustRoots } from "@mayfly/spec";
-import {
-  createFakeClock,
-  createFakeOutboundHttp,
-  createRecordingLog,
-  createTestSigningKey,
-  signCompact,
-  type FakeAnswer,
-  type TestSigningKey,
-} from "@mayfly/testkit";
-import { Refusal } from "./refusal.ts";
-import { createTrustRoots, defaultTrustRootsSettings } from "./trust-roots.ts";
+import { parseTrustRootName } from "@mayfly/spec";
+import { createTestSigningKey, type FakeAnswer } from "@mayfly/testkit";
+import { DISCOVERY, ISSUER, JWKS, NAME, issuerOfKeys, outcome } from "./testing/issuer-of-keys.ts";
 
-const BROKER = "https://broker.test";
-const ISSUER = "https://idp.test/realm";
-const DISCOVERY = `${ISSUER}/.well-known/openid-configuration`;
-const JWKS = "https://keys.idp.test/jwks";
-const NAME = parseTrustRootName("idp.test", "name");
 const MINUTE = 60_000;
-
-/** An issuer over a fake network and a fake clock; every key fetch is counted. */
-function setUp(config: Readonly<Record<string, unknown>> = {}) {
-  const clock = createFakeClock();
-  const http = createFakeOutboundHttp();
-  const log = createRecordingLog();
-  const settings = defaultTrustRootsSettings;
-  const roots = createTrustRoots({ http, issuer: BROKER, settings, log });
-  const root = roots.parse(NAME, "oidc", { issuer: ISSUER, ...config });
-  roots.replace([root]);
-  const key = createTestSigningKey("one");
-  http.serve(DISCOVERY, { body: { issuer: ISSUER, jwks_uri: JWKS } });
-  const publish = (keys: readonly TestSigningKey[], maxAgeSeconds: number | null = null): void =>
-    http.serve(JWKS, { body: { keys: keys.map(({ publicJwk }) => publicJwk) }, maxAgeSeconds });
-  publish([key]);
-
-  const token = (signer: TestSigningKey = key): string => {
-    const iat = Math.floor(clock.now() / 1000);
-    return signCompact(
-      signer,
-      { alg: signer.algorithm, kid: signer.kid },
-      { iss: ISSUER, sub: "s", aud: BROKER, iat, exp: iat + 300 },
-    );
-  };
-  const fetches = (): number => http.requests.filter((url) => url === JWKS).length;
-  return { clock, http, log, roots, root, key, publish, token, fetches };
-}
-type SetUp = ReturnType<typeof setUp>;
-
-async function outcome(
-  { clock, roots }: { clock: SetUp["clock"]; roots: TrustRoots },
-  text: string,
-  signal: AbortSignal = new AbortController().signal,
-): Promise<string> {
-  try {
-    await roots.verify({ kind: "jwt", token: Secret.of(text) }, { clock, signal, traceId: "t" });
-    return "vouched";
-  } catch (error) {
-    if (!BrokerError.is(error) || !(error.cause instanceof Refusal)) throw error;
-    return error.cause.reason;
-  }
-}
 
 describe("discovery", () => {
   test("leads from the issuer to its keys", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     expect(await outcome(it, it.token())).toBe("vouched");
     expect(it.http.requests).toEqual([DISCOVERY, JWKS]);
   });
 
   test("is left out where the configuration names the keys' place", async () => {
-    const it = setUp({ jwks_uri: JWKS });
+    const it = issuerOfKeys({ jwks_uri: JWKS });
     expect(await outcome(it, it.token())).toBe("vouched");
     expect(it.http.requests).toEqual([JWKS]);
   });
@@ -82,7 +26,7 @@ describe("discovery", () => {
     null,
     undefined,
   ])("of issuer %j is not ours, and its keys are not fetched", async (issuer) => {
-    const it = setUp();
+    const it = issuerOfKeys();
     it.http.serve(DISCOVERY, { body: { issuer, jwks_uri: JWKS } });
     expect(await outcome(it, it.token())).toBe("keys_unavailable");
     expect(it.fetches()).toBe(0);
@@ -91,7 +35,7 @@ describe("discovery", () => {
   test.each(["http://keys.idp.test/jwks", "file:///jwks", "/jwks", 7, undefined])(
     "that names the keys' place as %j is refused",
     async (jwks_uri) => {
-      const it = setUp();
+      const it = issuerOfKeys();
       it.http.serve(DISCOVERY, { body: { issuer: ISSUER, jwks_uri } });
       expect(await outcome(it, it.token())).toBe("keys_unavailable");
       expect(it.http.requests).toEqual([DISCOVERY]);
@@ -99,7 +43,7 @@ describe("discovery", () => {
   );
 
   test("asks within 5 s, 512 KiB and without private addresses", async () => {
-    const it = setUp({ jwks_uri: JWKS });
+    const it = issuerOfKeys({ jwks_uri: JWKS });
     let asked: unknown;
     it.http.serve(JWKS, async (options) => {
       asked = options;
@@ -117,7 +61,7 @@ describe("key cache", () => {
     ["1 minute at least", 0, 1],
     ["24 hours at most", 10_000_000, 24 * 60],
   ])("holds keys for %s", async (_name, maxAgeSeconds, minutes) => {
-    const it = setUp();
+    const it = issuerOfKeys();
     it.publish([it.key], maxAgeSeconds);
     await outcome(it, it.token());
     await it.clock.advance(minutes * MINUTE - 1);
@@ -129,7 +73,7 @@ describe("key cache", () => {
   });
 
   test("a jump of the wall clock does not make keys fresh or stale", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     await outcome(it, it.token());
     it.clock.jumpWallClock(-30 * 24 * 60 * MINUTE);
     await it.clock.advance(10 * MINUTE);
@@ -138,7 +82,7 @@ describe("key cache", () => {
   });
 
   test("many at once share one fetch", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     const served = Promise.withResolvers<void>();
     const { publicJwk } = it.key;
     it.http.serve(JWKS, async () => {
@@ -153,7 +97,7 @@ describe("key cache", () => {
   });
 
   test("one caller's cancellation does not end the fetch that others wait for", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     const served = Promise.withResolvers<void>();
     const { publicJwk } = it.key;
     it.http.serve(JWKS, async (_options, { signal }) => {
@@ -173,7 +117,7 @@ describe("key cache", () => {
   });
 
   test("a rotated key is accepted at once, by one more fetch", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     await outcome(it, it.token());
     const two = createTestSigningKey("two");
     it.publish([it.key, two]);
@@ -183,7 +127,7 @@ describe("key cache", () => {
   });
 
   test("a removed key is refused once the keys were read again, cached token or not", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     const text = it.token();
     expect(await outcome(it, text)).toBe("vouched");
     const two = createTestSigningKey("two");
@@ -194,7 +138,7 @@ describe("key cache", () => {
   });
 
   test("an emptied key set trusts nothing", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     await outcome(it, it.token());
     it.publish([]);
     await it.clock.advance(10 * MINUTE);
@@ -202,7 +146,7 @@ describe("key cache", () => {
   });
 
   test("a flood of unknown key ids makes one fetch in 30 s", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     await outcome(it, it.token());
     const flood = async (): Promise<void> => {
       for (let n = 0; n < 40; n++) {
@@ -222,13 +166,13 @@ describe("key cache", () => {
   });
 
   test("an unknown key id on first sight makes one fetch, not two", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     expect(await outcome(it, it.token({ ...it.key, kid: "stranger" }))).toBe("unknown_key");
     expect(it.fetches()).toBe(1);
   });
 
   test("a bad signature under a known key id makes no fetch", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     await outcome(it, it.token());
     const stranger = createTestSigningKey("one");
     expect(await outcome(it, it.token(stranger))).toBe("signature");
@@ -248,7 +192,7 @@ describe("an issuer that fails", () => {
   test.each(failures)(
     "and %s gets a back-off: five verifications, one fetch",
     async (_n, answer) => {
-      const it = setUp();
+      const it = issuerOfKeys();
       it.http.serve(JWKS, answer);
       for (let n = 0; n < 5; n++) expect(await outcome(it, it.token())).toBe("keys_unavailable");
       expect(it.fetches()).toBe(1);
@@ -256,7 +200,7 @@ describe("an issuer that fails", () => {
   );
 
   test("is asked again after 1, 2, 4 … and never more than 60 seconds", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     it.http.serve(JWKS, { status: 500 });
     await outcome(it, it.token());
     for (const seconds of [1, 2, 4, 8, 16, 32, 60, 60]) {
@@ -274,7 +218,7 @@ describe("an issuer that fails", () => {
   });
 
   test("that recovered and fails again is asked again after 1 second", async () => {
-    const it = setUp({ stale_keys_seconds_max: 0 });
+    const it = issuerOfKeys({ stale_keys_seconds_max: 0 });
     it.http.serve(JWKS, { status: 500 });
     await outcome(it, it.token());
     await it.clock.advance(1000);
@@ -292,7 +236,7 @@ describe("an issuer that fails", () => {
   });
 
   test("leaves its old keys in use for the stale time and no longer", async () => {
-    const it = setUp({ stale_keys_seconds_max: 600 });
+    const it = issuerOfKeys({ stale_keys_seconds_max: 600 });
     await outcome(it, it.token());
     it.http.serve(JWKS, { status: 500 });
     await it.clock.advance(20 * MINUTE - 1);
@@ -302,7 +246,7 @@ describe("an issuer that fails", () => {
   });
 
   test("leaves nothing in use where the stale time is 0", async () => {
-    const it = setUp({ stale_keys_seconds_max: 0 });
+    const it = issuerOfKeys({ stale_keys_seconds_max: 0 });
     await outcome(it, it.token());
     it.http.serve(JWKS, { status: 500 });
     await it.clock.advance(10 * MINUTE);
@@ -310,7 +254,7 @@ describe("an issuer that fails", () => {
   });
 
   test("is not asked more often for unknown key ids than its back-off allows", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     await outcome(it, it.token());
     it.http.serve(JWKS, { status: 500 });
     for (let n = 0; n < 10; n++) await outcome(it, it.token({ ...it.key, kid: `k${n}` }));
@@ -319,7 +263,7 @@ describe("an issuer that fails", () => {
   });
 
   test("that hangs holds up 32 at once: the others are judged by the keys that are there", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     await outcome(it, it.token());
     const hung = Promise.withResolvers<{ readonly status: number }>();
     it.http.serve(JWKS, () => hung.promise);
@@ -340,7 +284,7 @@ describe("an issuer that fails", () => {
   });
 
   test("that hangs before it gave any keys holds up nobody who comes a second later: they are refused", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     const hung = Promise.withResolvers<{ readonly status: number }>();
     it.http.serve(JWKS, () => hung.promise);
     const text = it.token();
@@ -354,7 +298,7 @@ describe("an issuer that fails", () => {
   });
 
   test("is in the log with its cause", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     it.http.serve(JWKS, { status: 500 });
     await outcome(it, it.token());
     expect(it.log.messages("warn")).toEqual(["keys of a trust root could not be fetched"]);
@@ -364,7 +308,7 @@ describe("an issuer that fails", () => {
 
 describe("a removed trust root", () => {
   test("vouches for nothing, not even for what was waiting for its keys", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     const served = Promise.withResolvers<void>();
     const { publicJwk } = it.key;
     it.http.serve(JWKS, async () => {
@@ -379,7 +323,7 @@ describe("a removed trust root", () => {
   });
 
   test("vouches for nothing that it was verifying with keys of its configuration", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     const jwks = { keys: [it.key.publicJwk] };
     it.roots.replace([it.roots.parse(NAME, "oidc", { issuer: ISSUER, jwks })]);
     const verifying = outcome(it, it.token());
@@ -388,7 +332,7 @@ describe("a removed trust root", () => {
   });
 
   test("keeps no keys: registered again, it fetches anew", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     await outcome(it, it.token());
     it.roots.replace([]);
     it.roots.replace([it.root]);
@@ -397,7 +341,7 @@ describe("a removed trust root", () => {
   });
 
   test("and one that stayed as it was keeps its keys", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     await outcome(it, it.token());
     it.roots.replace([{ ...it.root }]);
     expect(await outcome(it, it.token())).toBe("vouched");
@@ -405,7 +349,7 @@ describe("a removed trust root", () => {
   });
 
   test("one whose stored configuration cannot be read stops no other", async () => {
-    const it = setUp();
+    const it = issuerOfKeys();
     const broken = { ...it.root, name: parseTrustRootName("broken", "name"), config: { new: 1 } };
     it.roots.replace([broken, it.root]);
     expect(await outcome(it, it.token())).toBe("vouched");
