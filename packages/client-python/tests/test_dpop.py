@@ -207,8 +207,8 @@ def test_a_proof_has_the_brokers_time_where_this_machines_clock_is_wrong() -> No
 def test_a_proof_that_this_machines_clock_spoilt_is_made_anew_once() -> None:
     with peer() as it:
         it.date = formatdate(time.time() + 3600, usegmt=True)
-        refused = (400, {}, {"code": "invalid_dpop_proof", "detail": "Its iat is too old."})
-        it.answer = lambda n: refused if n == 1 else (200, {}, {})
+        too_old = {"code": "invalid_dpop_proof", "detail": "Its iat is too old."}
+        it.answer = lambda n: (400, {}, too_old) if n == 1 else (200, {}, {})
         first, second = sent_to(it)
     assert first["iat"] - time.time() < 60
     assert second["iat"] - time.time() > 3500
