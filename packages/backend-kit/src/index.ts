@@ -2,7 +2,10 @@
 export { LIMITS_SCHEMA } from "./limit-settings.ts";
 export { aroundCalls, type AroundCall, type BackendOperation } from "./around-calls.ts";
 export type { BreakerState } from "./breaker.ts";
+export { defineBackend, type BackendDefinition, type LeaseOperations } from "./define-backend.ts";
 export { toJsonSchema } from "./json-schema.ts";
+export { LISTED_MAX, listedMarks, waitMs, type LeaseMark } from "./lease-listing.ts";
+export { beyondRole, leaseRules, type LeaseRules } from "./lease-rules.ts";
 export {
   LEASE_NAME_PATTERN,
   SHORT_LEASE_NAME_PATTERN,
@@ -14,11 +17,13 @@ export {
 export { parseStrict } from "./parse-strict.ts";
 export { plainObject } from "./plain-json.ts";
 export { notSent, refuseAborted, refusePast } from "./refuse-late.ts";
+export { retryAfterSeconds } from "./retry-after.ts";
 export {
   apiHost,
   apiOrigin,
   certificates,
   ownSecret,
+  serverAccess,
   serverHost,
   serverPort,
   serverTls,
@@ -27,4 +32,9 @@ export {
   type TlsMode,
 } from "./server-settings.ts";
 export { createClosing, type Closing } from "./unless-closed.ts";
+export {
+  upstreamFailures,
+  type FailureMeaning,
+  type UpstreamFailures,
+} from "./upstream-failures.ts";
 export { withLimits, type LimitWatch } from "./with-limits.ts";

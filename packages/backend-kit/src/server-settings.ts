@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity } from "node:tls";
 import { z } from "zod";
+import { PEM_MEDIA_TYPE } from "./describe-settings.ts";
 
 /** Members that most configurations of a server have, with one meaning in all of them. */
 
@@ -48,7 +49,8 @@ export const certificates = (): z.ZodString =>
   z
     .string()
     .max(65_536)
-    .refine(isCertificate, { message: "expected one or more certificates in PEM form" });
+    .refine(isCertificate, { message: "expected one or more certificates in PEM form" })
+    .meta({ contentMediaType: PEM_MEDIA_TYPE });
 function isCertificate(text: string): boolean {
   try {
     return new X509Certificate(text).subject.length >= 0;
@@ -56,6 +58,14 @@ function isCertificate(text: string): boolean {
     return false;
   }
 }
+
+/** How the broker makes itself known to a server, and knows it: members of a configuration. */
+export const serverAccess = () =>
+  ({
+    password: ownSecret(),
+    tls: tlsMode(),
+    ca: certificates().optional().describe("Certificates to trust instead of the system's, PEM."),
+  }) as const;
 
 /** For Node's `tls.connect` and the drivers that hand their options to it; false: no TLS. */
 export interface ServerTls {

@@ -1,15 +1,5 @@
 import { z } from "zod";
-import {
-  certificates,
-  ownSecret,
-  parseStrict,
-  plainObject,
-  serverHost,
-  serverPort,
-  tlsMode,
-  toJsonSchema,
-} from "@mayfly/backend-kit";
-import type { JsonObject, JsonSchema } from "@mayfly/spec";
+import { serverAccess, serverHost, serverPort } from "@mayfly/backend-kit";
 
 /** What needs no escaping, whichever way it is quoted; MySQL itself allows more. */
 const PLAIN_NAME = /^[A-Za-z0-9_.$-]{1,64}$/;
@@ -18,14 +8,12 @@ export const plainName = (): z.ZodString =>
 
 const port = serverPort().default(3306);
 
-const schema = z.strictObject({
+export const connectionSettings = z.strictObject({
   host: serverHost().describe("Where the primary listens."),
   port,
   database: plainName().describe("The database that agents are told."),
   username: z.string().min(1).max(80).describe("The broker's own account."),
-  password: ownSecret(),
-  tls: tlsMode(),
-  ca: certificates().optional().describe("Certificates to trust instead of the system's, PEM."),
+  ...serverAccess(),
   account_host: z
     .string()
     .regex(/^[A-Za-z0-9._:%/-]{1,255}$/, "expected the host part of an account")
@@ -45,19 +33,4 @@ const schema = z.strictObject({
   work_slots: z.int().min(1).max(32).default(4).describe("Connections that end and look."),
   call_seconds_max: z.int().min(1).max(15).default(10).describe("Bound of one statement."),
 });
-export type ConnectionSettings = z.infer<typeof schema>;
-
-export const CONNECTION_SCHEMA: JsonSchema = toJsonSchema(schema);
-
-export const parseConnectionSettings = (input: unknown): ConnectionSettings =>
-  parseStrict(schema, input, "config");
-
-/** The password is hidden; whether there is a CA says enough of it. */
-export function describeConnection(config: JsonObject): JsonObject {
-  const { password: _, ca, ...shown } = parseConnectionSettings(config);
-  return plainObject({
-    ...shown,
-    password: "[secret]",
-    ca: ca === undefined ? undefined : "[certificates]",
-  });
-}
+export type ConnectionSettings = z.infer<typeof connectionSettings>;

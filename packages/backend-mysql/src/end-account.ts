@@ -1,7 +1,7 @@
 import type { CallContext, Probe, Revoked, Secret } from "@mayfly/spec";
 import { quoted, readHandle, type Account } from "./account-mark.ts";
 import type { Deadline, Endpoint, Row, Session } from "./endpoint.ts";
-import { ERRNO, MysqlFailure, toBackendError, unfinished } from "./mysql-failure.ts";
+import { ERRNO, MysqlFailure, unfinished } from "./mysql-failure.ts";
 import { deadlineIn, numberIn, type Servers } from "./servers.ts";
 
 /** Looks for sessions before the end is called unfinished; it is tried again later. */
@@ -31,19 +31,15 @@ export async function endAccount(
 ): Promise<void> {
   const ms = servers.settings.call_seconds_max * 1_000 * STATEMENTS_IN_TURN;
   const deadline = deadlineIn(context, ms);
-  try {
-    await servers.work.run(`ALTER USER IF EXISTS ${quoted(account)} ACCOUNT LOCK`, deadline);
-    await cutSessions(servers, account, deadline);
-    await servers.work.run(`DROP USER IF EXISTS ${quoted(account)}`, deadline);
-    await awaitGone(servers, account, deadline);
-    await cutSessions(servers, account, deadline);
-    if ((await accountsAt(servers.work, account, deadline)) > 0) {
-      throw unfinished("revoke: the account is there again");
-    }
-    await servers.work.run(`DELETE FROM ${servers.marks} WHERE name = ?`, deadline, [account.name]);
-  } catch (thrown) {
-    throw toBackendError(thrown, "revoke");
+  await servers.work.run(`ALTER USER IF EXISTS ${quoted(account)} ACCOUNT LOCK`, deadline);
+  await cutSessions(servers, account, deadline);
+  await servers.work.run(`DROP USER IF EXISTS ${quoted(account)}`, deadline);
+  await awaitGone(servers, account, deadline);
+  await cutSessions(servers, account, deadline);
+  if ((await accountsAt(servers.work, account, deadline)) > 0) {
+    throw unfinished("revoke: the account is there again");
   }
+  await servers.work.run(`DELETE FROM ${servers.marks} WHERE name = ?`, deadline, [account.name]);
 }
 
 const onEach = <T>(
@@ -139,19 +135,15 @@ export async function probe(
 ): Promise<Probe> {
   const account = readHandle(handle);
   const deadline = deadlineIn(context, servers.settings.call_seconds_max * 1_000);
-  try {
-    const looks = await onEach(servers, async (endpoint) => ({
-      accounts: await accountsAt(endpoint, account, deadline),
-      sessions: await endpoint.session(
-        deadline,
-        async (session) => (await sessionsOf(session, account)).length,
-      ),
-    }));
-    const sum = (of: "accounts" | "sessions"): number =>
-      looks.reduce((total, look) => total + look[of], 0);
-    const looked = { servers: looks.length, accounts: sum("accounts"), sessions: sum("sessions") };
-    return { verdict: looked.accounts + looked.sessions > 0 ? "accepted" : "refused", looked };
-  } catch (thrown) {
-    throw toBackendError(thrown, "probe");
-  }
+  const looks = await onEach(servers, async (endpoint) => ({
+    accounts: await accountsAt(endpoint, account, deadline),
+    sessions: await endpoint.session(
+      deadline,
+      async (session) => (await sessionsOf(session, account)).length,
+    ),
+  }));
+  const sum = (of: "accounts" | "sessions"): number =>
+    looks.reduce((total, look) => total + look[of], 0);
+  const looked = { servers: looks.length, accounts: sum("accounts"), sessions: sum("sessions") };
+  return { verdict: looked.accounts + looked.sessions > 0 ? "accepted" : "refused", looked };
 }

@@ -1,10 +1,16 @@
 import { createHash } from "node:crypto";
-import { notSent, refuseAborted, refusePast } from "@mayfly/backend-kit";
-import { BackendError, Secret, type IssueContext, type IssuePlan, type Issued } from "@mayfly/spec";
+import { notSent, refusePast } from "@mayfly/backend-kit";
+import {
+  Secret,
+  type BackendError,
+  type IssueContext,
+  type IssuePlan,
+  type Issued,
+} from "@mayfly/spec";
 import { quoted, writeHandle, writeMark, type Account } from "./account-mark.ts";
 import type { Deadline, Session } from "./endpoint.ts";
-import { ERRNO, MysqlFailure, toBackendError, withEffect } from "./mysql-failure.ts";
-import { grantOf, type MysqlGrant } from "./role-settings.ts";
+import { ERRNO, failures, MysqlFailure } from "./mysql-failure.ts";
+import { leases, type MysqlGrant } from "./role-settings.ts";
 import { NOW_MS, numberIn, type Servers } from "./servers.ts";
 
 /** 256 bits: nothing to guess, whichever way the server hashes it. */
@@ -30,12 +36,10 @@ export async function issue(
   context: IssueContext,
 ): Promise<Issued> {
   const { settings, host } = servers;
-  refusePast(context, "MySQL, issue");
-  refuseAborted(context, "MySQL, issue");
   const account = { name: plan.externalName, host: settings.account_host };
   const mint: Mint = {
     account,
-    grant: grantOf(plan),
+    grant: leases.grantOf(plan),
     mark: writeMark(account, { kind: "lease" }, host),
     password: Buffer.from(host.random.bytes(PASSWORD_BYTES)).toString("base64url"),
     issueBy: context.issueBy,
@@ -84,10 +88,11 @@ async function make(
       await setDefaultRole(servers, session, mint);
     });
   } catch (thrown) {
-    if (thrown instanceof MysqlFailure && isOfSameName(thrown)) throw nameTaken(thrown);
-    throw isTaken && !(thrown instanceof NothingMade)
-      ? withEffect(thrown, "issue")
-      : toBackendError(thrown instanceof NothingMade ? thrown.error : thrown, "issue");
+    if (thrown instanceof MysqlFailure && isOfSameName(thrown)) {
+      throw failures.nameTaken("an account", thrown);
+    }
+    if (thrown instanceof NothingMade) throw thrown.error;
+    throw isTaken ? failures.withEffect(thrown, "issue", "unknown") : thrown;
   }
 }
 
@@ -102,14 +107,6 @@ class NothingMade extends Error {
 
 const isOfSameName = ({ kind, errno }: MysqlFailure): boolean =>
   kind === "refused" && (errno === ERRNO.duplicateEntry || errno === ERRNO.cannotUser);
-
-/** It is this lease's own tombstone or account, and somebody has to look at it. */
-const nameTaken = (cause: MysqlFailure): BackendError =>
-  new BackendError("MySQL, issue: an account of this lease's name exists already", {
-    cause,
-    effect: "unknown",
-    retry: { kind: "never" },
-  });
 
 const tooLate = (): BackendError =>
   notSent("MySQL, issue: it reached the server past its deadline, or after its recovery");

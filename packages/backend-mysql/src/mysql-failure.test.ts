@@ -1,12 +1,5 @@
 import { expect, test } from "vitest";
-import {
-  ERRNO,
-  MysqlFailure,
-  MysqlNotTried,
-  toBackendError,
-  unfinished,
-  withEffect,
-} from "./mysql-failure.ts";
+import { ERRNO, failures, MysqlFailure, MysqlNotTried, unfinished } from "./mysql-failure.ts";
 
 test.each([
   ["no answer", new MysqlFailure("lost", "x"), true],
@@ -15,7 +8,10 @@ test.each([
   ["a queue of our own that was full", new MysqlNotTried("too many wait"), false],
   ["a lock of one account", new MysqlFailure("refused", "x", ERRNO.lockWaitTimeout), false],
 ])("%s passes, and says whether the server fails", (_what, failure, fails) => {
-  for (const error of [toBackendError(failure, "issue"), withEffect(failure, "issue")]) {
+  for (const error of [
+    failures.toBackendError(failure, "issue"),
+    failures.withEffect(failure, "issue", "unknown"),
+  ]) {
     expect([error.retry.kind, error.upstreamFails]).toEqual(["after", fails]);
   }
 });

@@ -1,4 +1,4 @@
-import { BackendError, durationSeconds } from "@mayfly/spec";
+import { upstreamFailures } from "@mayfly/backend-kit";
 
 /**
  * How a call to the server failed.
@@ -61,12 +61,12 @@ const serverFails = (failure: MysqlFailure): boolean =>
     ? OF_THE_SERVER.has(failure.errno ?? 0)
     : !(failure instanceof MysqlNotTried);
 
-export const mysqlFailureOf = (thrown: unknown): MysqlFailure =>
+const mysqlFailureOf = (thrown: unknown): MysqlFailure =>
   thrown instanceof MysqlFailure
     ? thrown
     : new MysqlFailure("lost", thrown instanceof Error ? thrown.name : "unknown failure");
 
-function publicReason(failure: MysqlFailure): string {
+function reasonOf(failure: MysqlFailure): string {
   switch (failure.kind) {
     case "not_sent":
       return "the server could not be reached, or was too busy; nothing was sent";
@@ -77,34 +77,13 @@ function publicReason(failure: MysqlFailure): string {
   }
 }
 
-/** What was tried and why it failed; the server's own words only as `cause`. */
-export function toBackendError(thrown: unknown, what: string): BackendError {
-  if (BackendError.isBackendError(thrown)) return thrown;
-  const failure = mysqlFailureOf(thrown);
-  const passes = failure.kind !== "refused" || PASSING.has(failure.errno ?? 0);
-  return new BackendError(`MySQL, ${what}: ${publicReason(failure)}`, {
-    cause: failure,
-    effect: failure.kind === "lost" ? "unknown" : "none",
-    retry: passes ? { kind: "after", seconds: durationSeconds(2) } : { kind: "never" },
-    upstreamFails: serverFails(failure),
-  });
-}
+const passes = ({ kind, errno }: MysqlFailure): boolean =>
+  kind !== "refused" || PASSING.has(errno ?? 0);
 
-/** For an issue whose first step had its effect already: whatever failed, something is there. */
-export function withEffect(thrown: unknown, what: string): BackendError {
-  const error = toBackendError(thrown, what);
-  if (error.effect === "unknown") return error;
-  return new BackendError(error.message, {
-    cause: error.cause,
-    effect: "unknown",
-    retry: error.retry,
-    upstreamFails: error.upstreamFails,
-  });
-}
-
-/** For what cannot be finished now, in words of our own. */
-export const unfinished = (what: string, seconds = 5): BackendError =>
-  new BackendError(`MySQL, ${what}`, {
-    effect: "unknown",
-    retry: { kind: "after", seconds: durationSeconds(seconds) },
-  });
+export const failures = upstreamFailures("MySQL", mysqlFailureOf, (failure) => ({
+  reason: reasonOf(failure),
+  effect: failure.kind === "lost" ? "unknown" : "none",
+  retrySeconds: passes(failure) ? 2 : null,
+  upstreamFails: serverFails(failure),
+}));
+export const { unfinished } = failures;

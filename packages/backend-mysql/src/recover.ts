@@ -1,8 +1,9 @@
-import { durationSeconds, type IssuePlan, type RecoverContext, type Recovered } from "@mayfly/spec";
+import { waitMs } from "@mayfly/backend-kit";
+import type { IssuePlan, RecoverContext, Recovered } from "@mayfly/spec";
 import { quoted, readMarkOf, writeMark, type Account, type Mark } from "./account-mark.ts";
 import { endAccount } from "./end-account.ts";
 import type { Deadline } from "./endpoint.ts";
-import { ERRNO, MysqlFailure, toBackendError, unfinished } from "./mysql-failure.ts";
+import { ERRNO, MysqlFailure, unfinished } from "./mysql-failure.ts";
 import { deadlineIn, NOW_MS, numberIn, textIn, type Servers } from "./servers.ts";
 
 /** Looks at a name whose mark others change meanwhile, before it is called unfinished. */
@@ -22,36 +23,26 @@ export async function recover(
 ): Promise<Recovered> {
   const name = plan.externalName;
   const deadline = deadlineIn(context, servers.settings.call_seconds_max * 1_000);
-  try {
-    for (let looks = 0; looks < LOOKS_MAX; looks++) {
-      const { nowMs, text, account, mark, hosts } = await lookAt(servers, name, deadline);
-      if (mark?.kind === "tombstone") {
-        const leftMs = mark.at + servers.host.quarantineSeconds * 1_000 - nowMs;
-        if (leftMs > 0) return waiting(leftMs);
-        await endAccount(servers, account, context);
-        await refuseOthers(servers, name, deadline);
-        return { outcome: "absent", looked: { accounts: 0 } };
-      }
-      if (hosts.includes(account.host)) {
-        await endAccount(servers, account, context);
-        await refuseOthers(servers, name, deadline);
-        return { outcome: "destroyed", looked: { accounts: 1 } };
-      }
-      if (await takeName(servers, account, text, deadline)) {
-        return waiting(servers.host.quarantineSeconds * 1_000);
-      }
+  for (let looks = 0; looks < LOOKS_MAX; looks++) {
+    const { nowMs, text, account, mark, hosts } = await lookAt(servers, name, deadline);
+    if (mark?.kind === "tombstone") {
+      const leftMs = mark.at + servers.host.quarantineSeconds * 1_000 - nowMs;
+      if (leftMs > 0) return waitMs(leftMs);
+      await endAccount(servers, account, context);
+      await refuseOthers(servers, name, deadline);
+      return { outcome: "absent", looked: { accounts: 0 } };
     }
-    throw unfinished("recover: others change the mark of the name meanwhile");
-  } catch (thrown) {
-    throw toBackendError(thrown, "recover");
+    if (hosts.includes(account.host)) {
+      await endAccount(servers, account, context);
+      await refuseOthers(servers, name, deadline);
+      return { outcome: "destroyed", looked: { accounts: 1 } };
+    }
+    if (await takeName(servers, account, text, deadline)) {
+      return waitMs(servers.host.quarantineSeconds * 1_000);
+    }
   }
+  throw unfinished("recover: others change the mark of the name meanwhile");
 }
-
-const waiting = (ms: number): Recovered => ({
-  outcome: "wait",
-  seconds: durationSeconds(Math.max(1, Math.ceil(ms / 1_000))),
-  reason: "the name is kept by a tombstone",
-});
 
 interface Look {
   readonly nowMs: number;

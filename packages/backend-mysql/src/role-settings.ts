@@ -1,12 +1,5 @@
 import { z } from "zod";
-import { parseStrict, plainObject, shortLeaseName, toJsonSchema } from "@mayfly/backend-kit";
-import {
-  InvalidInput,
-  type IssuePlan,
-  type JsonObject,
-  type JsonSchema,
-  type PlanRequest,
-} from "@mayfly/spec";
+import { beyondRole, leaseRules, shortLeaseName } from "@mayfly/backend-kit";
 import { plainName } from "./connection-settings.ts";
 
 /** One name or several, without repetitions; the first is the role that a session begins with. */
@@ -34,48 +27,26 @@ const grant = z.strictObject({
 });
 export type MysqlGrant = z.infer<typeof grant>;
 
-export const ROLE_SCHEMA: JsonSchema = toJsonSchema(role);
-export const PARAMS_SCHEMA: JsonSchema = toJsonSchema(params);
-
-export const roleSettingsOf = (input: unknown): z.infer<typeof role> =>
-  parseStrict(role, input, "role");
-export const parseRole = (input: unknown): JsonObject => plainObject(roleSettingsOf(input));
-export const parseParams = (input: unknown): JsonObject =>
-  plainObject(parseStrict(params, input, "params"));
-export const grantOf = (plan: IssuePlan): MysqlGrant =>
-  parseStrict(grant, plan.grant, "plan.grant");
-
-export function planLease(request: PlanRequest): IssuePlan {
-  const fixed = roleSettingsOf(request.role);
-  const asked = parseStrict(params, request.params, "params");
-  const beyond = asked.member_of?.find((name) => !fixed.member_of.includes(name));
-  if (beyond !== undefined) {
-    throw new InvalidInput(`params.member_of: the role is not a member of "${beyond}"`, {
-      where: "params.member_of",
-    });
-  }
-  if ((asked.max_user_connections ?? 0) > fixed.max_user_connections) {
-    throw new InvalidInput(
-      `params.max_user_connections: the role allows at most ${fixed.max_user_connections}`,
-      { where: "params.max_user_connections" },
-    );
-  }
-  return {
-    leaseId: request.leaseId,
-    externalName: shortLeaseName(request.installation, request.leaseId),
-    expiresAt: request.expiresAt,
-    grant: {
+export const leases = leaseRules({
+  role,
+  params,
+  grant,
+  nameOf: shortLeaseName,
+  grantFor: (fixed, asked): MysqlGrant => {
+    const beyond = asked.member_of?.find((name) => !fixed.member_of.includes(name));
+    if (beyond !== undefined) {
+      throw beyondRole("member_of", `the role is not a member of "${beyond}"`);
+    }
+    if ((asked.max_user_connections ?? 0) > fixed.max_user_connections) {
+      const most = `the role allows at most ${fixed.max_user_connections}`;
+      throw beyondRole("max_user_connections", most);
+    }
+    return {
       member_of: asked.member_of ?? fixed.member_of,
       max_user_connections: asked.max_user_connections ?? fixed.max_user_connections,
-    },
-  };
-}
-
-export function isWithinLease(inner: IssuePlan, outer: IssuePlan): boolean {
-  const [narrow, wide] = [grant.safeParse(inner.grant), grant.safeParse(outer.grant)];
-  if (!narrow.success || !wide.success || inner.expiresAt > outer.expiresAt) return false;
-  return (
-    narrow.data.member_of.every((name) => wide.data.member_of.includes(name)) &&
-    narrow.data.max_user_connections <= wide.data.max_user_connections
-  );
-}
+    };
+  },
+  isGrantWithin: (inner, outer) =>
+    inner.member_of.every((name) => outer.member_of.includes(name)) &&
+    inner.max_user_connections <= outer.max_user_connections,
+});

@@ -1,8 +1,8 @@
 import type { CallContext, CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
 import { seesAllSessions } from "./end-account.ts";
 import type { Row, Session } from "./endpoint.ts";
-import { MysqlFailure, toBackendError } from "./mysql-failure.ts";
-import { roleSettingsOf } from "./role-settings.ts";
+import { MysqlFailure } from "./mysql-failure.ts";
+import { leases } from "./role-settings.ts";
 import { tooPowerful } from "./role-power.ts";
 import { deadlineIn, NOW_MS, numberIn, textIn, type Servers } from "./servers.ts";
 
@@ -13,19 +13,15 @@ export async function selfCheck(
   context: CallContext,
 ): Promise<SelfCheck> {
   const deadline = deadlineIn(context, servers.settings.call_seconds_max * 1_000);
-  try {
-    const found = await servers.work.session(deadline, (session) => check(servers, session, roles));
-    const onReplicas = await Promise.all(
-      servers.replicas.map(async (replica) =>
-        (await replica.session(deadline, (session) => rightsToEnd(servers, session))).map(
-          (problem) => ({ ...problem, what: `Replica ${replica.at}: ${problem.what}` }),
-        ),
+  const found = await servers.work.session(deadline, (session) => check(servers, session, roles));
+  const onReplicas = await Promise.all(
+    servers.replicas.map(async (replica) =>
+      (await replica.session(deadline, (session) => rightsToEnd(servers, session))).map(
+        (problem) => ({ ...problem, what: `Replica ${replica.at}: ${problem.what}` }),
       ),
-    );
-    return { ...found, problems: [...found.problems, ...onReplicas.flat()] };
-  } catch (thrown) {
-    throw toBackendError(thrown, "self-check");
-  }
+    ),
+  );
+  return { ...found, problems: [...found.problems, ...onReplicas.flat()] };
 }
 
 async function check(
@@ -41,7 +37,7 @@ async function check(
   );
   const [facts] = rows;
   const me = accountText(textIn(facts, "me") ?? "");
-  const members = [...new Set(roles.flatMap((role) => roleSettingsOf(role).member_of))];
+  const members = [...new Set(roles.flatMap((role) => leases.roleOf(role).member_of))];
   const problems = [
     ...(await missingPrivileges(session, me, [
       ["CREATE USER", "make, lock and drop the accounts of leases"],

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
 import { startCustomerPostgres, type CustomerPostgres } from "@mayfly/testkit/vitest";
-import { parseConnectionSettings } from "./connection-settings.ts";
+import { parseStrict } from "@mayfly/backend-kit";
+import { connectionSettings } from "./connection-settings.ts";
 import { Endpoint } from "./endpoint.ts";
 
 let customer: CustomerPostgres;
@@ -11,7 +12,7 @@ beforeAll(async () => {
   const { host, port } = customer.server;
   const { database, broker } = customer;
   const at = { host, port, database, ...broker, tls: "unsafe_disable" };
-  const settings = parseConnectionSettings({ ...at, call_seconds_max: 3 });
+  const settings = parseStrict(connectionSettings, { ...at, call_seconds_max: 3 }, "config");
   endpoint = new Endpoint({
     settings,
     host,

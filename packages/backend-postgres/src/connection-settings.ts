@@ -1,15 +1,5 @@
 import { z } from "zod";
-import {
-  certificates,
-  ownSecret,
-  parseStrict,
-  plainObject,
-  serverHost,
-  serverPort,
-  tlsMode,
-  toJsonSchema,
-} from "@mayfly/backend-kit";
-import type { JsonObject, JsonSchema } from "@mayfly/spec";
+import { serverAccess, serverHost, serverPort } from "@mayfly/backend-kit";
 
 const NUL = /\0/;
 /** A role's or database's name: whatever PostgreSQL takes, since it is always quoted. */
@@ -23,7 +13,7 @@ export const pgName = (): z.ZodString =>
 
 const port = serverPort().default(5432);
 
-const schema = z.strictObject({
+export const connectionSettings = z.strictObject({
   host: serverHost().describe("Where the primary listens; connect directly, not through a pooler."),
   port,
   database: pgName().describe(
@@ -31,9 +21,7 @@ const schema = z.strictObject({
       "registration.",
   ),
   username: pgName().describe("The broker's own role; needs no superuser."),
-  password: ownSecret(),
-  tls: tlsMode(),
-  ca: certificates().optional().describe("Certificates to trust instead of the system's, PEM."),
+  ...serverAccess(),
   standbys: z
     .array(z.strictObject({ host: serverHost(), port }))
     .max(16)
@@ -75,28 +63,13 @@ const schema = z.strictObject({
     .default(10)
     .describe("Bound of one statement; waiting for a lock gets half of it."),
 });
-export type ConnectionSettings = z.infer<typeof schema>;
+export type ConnectionSettings = z.infer<typeof connectionSettings>;
 
 /** From there on it is the server's hashing that a mint costs, and not its transaction. */
 const COSTLY_ITERATIONS = 1_000;
 
 export const mintSlotsOf = ({ mint_slots, scram_iterations }: ConnectionSettings): number =>
   mint_slots ?? (scram_iterations >= COSTLY_ITERATIONS ? 4 : 1);
-
-export const CONNECTION_SCHEMA: JsonSchema = toJsonSchema(schema);
-
-export const parseConnectionSettings = (input: unknown): ConnectionSettings =>
-  parseStrict(schema, input, "config");
-
-/** The password is hidden; whether there is a CA says enough of it. */
-export function describeConnection(config: JsonObject): JsonObject {
-  const { password: _, ca, ...shown } = parseConnectionSettings(config);
-  return plainObject({
-    ...shown,
-    password: "[secret]",
-    ca: ca === undefined ? undefined : "[certificates]",
-  });
-}
 
 /** An endpoint as messages name it. */
 export const endpointOf = (at: { readonly host: string; readonly port: number }): string =>

@@ -1,11 +1,10 @@
 import { z } from "zod";
-import { refuseAborted, refusePast } from "@mayfly/backend-kit";
 import { instantMs, type InstantMs, type IssueContext, type Secret } from "@mayfly/spec";
 import { deadlineIn } from "./call-deadline.ts";
 import type { Lane } from "./lane.ts";
 import { readHandle, type LeaseHandle } from "./lease-mark.ts";
 import { doBlock, localTimeouts, raiseIfPast } from "./mint-message.ts";
-import { SQLSTATE, toBackendError } from "./pg-failure.ts";
+import { failures, SQLSTATE } from "./pg-failure.ts";
 import { oidLiteral, quoteIdentifier, quoteLiteral, wholeNumber } from "./quote.ts";
 
 const LOCK_MS = 1_000;
@@ -24,28 +23,19 @@ export async function extend(
   expiresAt: InstantMs,
   context: IssueContext,
 ): Promise<InstantMs> {
-  refusePast(context, "PostgreSQL, renew");
-  refuseAborted(context, "PostgreSQL, renew");
   const handle = readHandle(secret);
   const leftMs = context.issueBy - context.clock.now();
   const deadline = deadlineIn(context, leftMs + 2_000);
-  try {
-    return await lane.work.session(
-      deadline,
-      async (session) => {
-        const left = context.issueBy - context.clock.now();
-        const rows = await session.run(extendMessage(handle, expiresAt, context.issueBy, left));
-        const [{ until_ms: untilMs }] = extended.parse(rows.at(-1));
-        return instantMs(Number(untilMs));
-      },
-      () => {
-        refusePast(context, "PostgreSQL, renew");
-        refuseAborted(context, "PostgreSQL, renew");
-      },
-    );
-  } catch (thrown) {
-    throw toBackendError(thrown, "renew");
-  }
+  return await lane.work.session(
+    deadline,
+    async (session) => {
+      const left = context.issueBy - context.clock.now();
+      const rows = await session.run(extendMessage(handle, expiresAt, context.issueBy, left));
+      const [{ until_ms: untilMs }] = extended.parse(rows.at(-1));
+      return instantMs(Number(untilMs));
+    },
+    () => failures.refuseLate(context, "renew"),
+  );
 }
 
 function extendMessage(

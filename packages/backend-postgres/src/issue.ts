@@ -1,13 +1,18 @@
 import { z } from "zod";
-import { refuseAborted, refusePast } from "@mayfly/backend-kit";
-import { BackendError, Secret, type IssueContext, type IssuePlan, type Issued } from "@mayfly/spec";
+import {
+  Secret,
+  type BackendError,
+  type IssueContext,
+  type IssuePlan,
+  type Issued,
+} from "@mayfly/spec";
 import { mintSlotsOf } from "./connection-settings.ts";
 import type { Lane } from "./lane.ts";
 import { writeHandle, writeMark } from "./lease-mark.ts";
 import { mintMessage, type Mint } from "./mint-message.ts";
 import { MintBatcher, mintedOf } from "./mint-batcher.ts";
-import { PgFailure, SQLSTATE, toBackendError } from "./pg-failure.ts";
-import { grantOf } from "./role-settings.ts";
+import { failures, PgFailure, SQLSTATE } from "./pg-failure.ts";
+import { leases } from "./role-settings.ts";
 import { scramVerifier } from "./scram-verifier.ts";
 
 /** 256 bits: nothing to guess, whatever the rounds of the verifier. */
@@ -56,9 +61,7 @@ export async function issue(
   context: IssueContext,
 ): Promise<Issued> {
   const { settings, host } = lane;
-  const grant = grantOf(plan);
-  refusePast(context, "PostgreSQL, issue");
-  refuseAborted(context, "PostgreSQL, issue");
+  const grant = leases.grantOf(plan);
   const password = Buffer.from(host.random.bytes(PASSWORD_BYTES)).toString("base64url");
   const owner = grant.owner ?? settings.reassign_to ?? null;
   const mint: Mint = {
@@ -108,18 +111,9 @@ function urlOf({ settings }: Lane, username: string, password: string): string {
   return `postgresql://${username}:${password}@${host}:${settings.port}/${database}?sslmode=${sslmode}`;
 }
 
-/**
- * A name that is taken already is no ordinary refusal: it is this lease's own tombstone or role,
- * and somebody has to look at it.
- */
 export function issueFailure(thrown: unknown): BackendError {
   const taken =
     thrown instanceof PgFailure &&
     (thrown.sqlstate === SQLSTATE.duplicateObject || thrown.sqlstate === SQLSTATE.uniqueViolation);
-  if (!taken) return toBackendError(thrown, "issue");
-  return new BackendError("PostgreSQL, issue: a role of this lease's name exists already", {
-    cause: thrown,
-    effect: "unknown",
-    retry: { kind: "never" },
-  });
+  return taken ? failures.nameTaken("a role", thrown) : failures.toBackendError(thrown, "issue");
 }

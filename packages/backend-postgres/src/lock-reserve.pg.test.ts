@@ -11,7 +11,8 @@ import {
 } from "@mayfly/testkit/vitest";
 import { Endpoint } from "./endpoint.ts";
 import { LockReserve } from "./lock-reserve.ts";
-import { parseConnectionSettings } from "./connection-settings.ts";
+import { parseStrict } from "@mayfly/backend-kit";
+import { connectionSettings } from "./connection-settings.ts";
 import { startPostgresBench, type PostgresBench } from "./testing/start-postgres-bench.ts";
 
 type Sql = ReturnType<CustomerPostgres["connect"]>;
@@ -63,7 +64,7 @@ for (const version of testedPostgresVersions()) {
 
     test("of the reserve one session always holds, without a snapshot or a number", async () => {
       const [closing, holdMs] = [new AbortController(), 200];
-      const settings = parseConnectionSettings(bench.upstream.config);
+      const settings = parseStrict(connectionSettings, bench.upstream.config, "config");
       const { host, port, database } = settings;
       const place = { settings, host, port, database, clock: systemClock, slots: 2 };
       const reserve = new LockReserve(new Endpoint(place), bench.host, closing.signal, holdMs);

@@ -3,10 +3,11 @@ import { systemClock } from "@mayfly/host";
 import { plusSeconds } from "@mayfly/spec";
 import { CONTRACT_HOLDER, freshLeaseId } from "@mayfly/testkit/contract";
 import { testedPostgresVersions } from "@mayfly/testkit/vitest";
-import { parseConnectionSettings } from "./connection-settings.ts";
+import { parseStrict } from "@mayfly/backend-kit";
+import { connectionSettings } from "./connection-settings.ts";
 import { mintMessage } from "./mint-message.ts";
 import { postgresBackend } from "./postgres-backend.ts";
-import { grantOf } from "./role-settings.ts";
+import { leases } from "./role-settings.ts";
 import { startPostgresBench, type PostgresBench } from "./testing/start-postgres-bench.ts";
 
 /** Before 16 a GRANT locks nothing of its group. */
@@ -38,7 +39,7 @@ for (const version of versions) {
           holder: CONTRACT_HOLDER,
         });
         const { externalName: name, expiresAt } = plan;
-        return { name, verifier: "", comment: "", grant: grantOf(plan), expiresAt, issueBy };
+        return { name, verifier: "", comment: "", grant: leases.grantOf(plan), expiresAt, issueBy };
       });
       return mintMessage(mints, issueBy, 30_000);
     };
@@ -61,7 +62,11 @@ for (const version of versions) {
     }
 
     test("two batches of two processes both mint", async () => {
-      const { username, password } = parseConnectionSettings(bench.upstream.config);
+      const { username, password } = parseStrict(
+        connectionSettings,
+        bench.upstream.config,
+        "config",
+      );
       const [one, other] = [1, 2].map(() => customer.connect(username, password));
       const minted = await atOnce(() => [
         one!.unsafe(batch(FIRST, SECOND)).simple(),

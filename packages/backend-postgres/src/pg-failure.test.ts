@@ -1,11 +1,5 @@
 import { describe, expect, it } from "vitest";
-import {
-  isConcurrentChange,
-  PgFailure,
-  PgNotTried,
-  toBackendError,
-  unfinished,
-} from "./pg-failure.ts";
+import { failures, isConcurrentChange, PgFailure, PgNotTried, unfinished } from "./pg-failure.ts";
 
 describe("a concurrent change of the catalog", () => {
   it.each([
@@ -34,7 +28,7 @@ describe("what a failure says of the server", () => {
     ["a deadline that was over", new PgFailure("refused", "x", "MF001"), false],
     ["a lock of one role", new PgFailure("refused", "x", "55P03"), false],
   ])("is told of %s", (_what, failure, fails) => {
-    const error = toBackendError(failure, "issue");
+    const error = failures.toBackendError(failure, "issue");
     expect([error.retry.kind, error.upstreamFails]).toEqual(["after", fails]);
   });
   it("is nothing where one lease cannot be finished", () => {

@@ -1,3 +1,4 @@
+import { upstreamFailures, type UpstreamFailures } from "@mayfly/backend-kit";
 import { BackendError, durationSeconds } from "@mayfly/spec";
 import { WITHOUT_TLS, type Obstacle } from "./obstacle.ts";
 
@@ -91,7 +92,7 @@ const serverFails = (failure: PgFailure): boolean =>
     : !(failure instanceof PgNotTried);
 
 /** A name or host in a message of the server stays in the log; the SQLSTATE may be shown. */
-function publicReason(failure: PgFailure): string {
+function reasonOf(failure: PgFailure): string {
   switch (failure.kind) {
     case "not_sent":
       return failure.obstacle === WITHOUT_TLS
@@ -104,26 +105,21 @@ function publicReason(failure: PgFailure): string {
   }
 }
 
-/** The public form: what was tried and why it failed; the server's own words only as `cause`. */
-export function toBackendError(thrown: unknown, what: string): BackendError {
-  if (BackendError.isBackendError(thrown)) return thrown;
-  const failure = pgFailureOf(thrown);
-  const retry = passing(failure)
-    ? ({ kind: "after", seconds: durationSeconds(2) } as const)
-    : ({ kind: "never" } as const);
-  return new BackendError(`PostgreSQL, ${what}: ${publicReason(failure)}`, {
-    cause: failure,
-    effect: failure.kind === "lost" ? "unknown" : "none",
-    retry,
-    upstreamFails: serverFails(failure),
-  });
-}
+/** The server's own words are in the cause alone. */
+const common = upstreamFailures("PostgreSQL", pgFailureOf, (failure) => ({
+  reason: reasonOf(failure),
+  effect: failure.kind === "lost" ? "unknown" : "none",
+  retrySeconds: passing(failure) ? 2 : null,
+  upstreamFails: serverFails(failure),
+}));
+export const failures: UpstreamFailures = { ...common, toSelfCheckError };
+export const { unfinished } = failures;
 
 /** For those who register a backend: which setting is wrong. To them it is no secret. */
-export function toSelfCheckError(thrown: unknown): BackendError {
+function toSelfCheckError(thrown: unknown): BackendError {
   const failure = BackendError.isBackendError(thrown) ? thrown : pgFailureOf(thrown);
   const obstacle = failure instanceof PgFailure ? failure.obstacle : null;
-  if (obstacle === null) return toBackendError(thrown, "self-check");
+  if (obstacle === null) return common.toBackendError(thrown, "self-check");
   return new BackendError(`PostgreSQL, self-check: ${obstacle.what}`, {
     cause: failure,
     effect: "none",
@@ -131,10 +127,3 @@ export function toSelfCheckError(thrown: unknown): BackendError {
     public: { hint: obstacle.fix },
   });
 }
-
-/** For what cannot be finished now, in words of our own. */
-export const unfinished = (what: string, seconds = 5): BackendError =>
-  new BackendError(`PostgreSQL, ${what}`, {
-    effect: "unknown",
-    retry: { kind: "after", seconds: durationSeconds(seconds) },
-  });

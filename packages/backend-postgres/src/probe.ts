@@ -7,7 +7,6 @@ import { findLeaseRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
 import type { LeaseBatches } from "./lease-batches.ts";
 import { readHandle, type LeaseHandle } from "./lease-mark.ts";
-import { toBackendError } from "./pg-failure.ts";
 import { oidLiteral, quoteLiteral } from "./quote.ts";
 
 const accessRow = z.tuple([
@@ -29,25 +28,21 @@ export async function probe(
 ): Promise<Probe> {
   const handle = readHandle(secret);
   const deadline = deadlineIn(context, lane.settings.call_seconds_max * 1_000);
-  try {
-    const { access, rest } = await onPrimary(lane, batches, handle, deadline);
-    const standbys = [];
-    for (const [place, endpoint] of lane.standbys.entries()) {
-      const at = lane.settings.standbys[place];
-      const seen = await batches.standbys[place]?.probes.run(handle, deadline.signal);
-      standbys.push({
-        endpoint: at === undefined ? endpoint.label : endpointOf(at),
-        ...(seen ?? (await accessOn(endpoint, handle, deadline))),
-      });
-    }
-    const live = [access, ...standbys].some((at) => at.roles_that_log_in > 0 || at.sessions > 0);
-    return {
-      verdict: live ? "accepted" : "refused",
-      looked: { ...access, ...rest, endpoints: 1 + standbys.length, standbys },
-    };
-  } catch (thrown) {
-    throw toBackendError(thrown, "probe");
+  const { access, rest } = await onPrimary(lane, batches, handle, deadline);
+  const standbys = [];
+  for (const [place, endpoint] of lane.standbys.entries()) {
+    const at = lane.settings.standbys[place];
+    const seen = await batches.standbys[place]?.probes.run(handle, deadline.signal);
+    standbys.push({
+      endpoint: at === undefined ? endpoint.label : endpointOf(at),
+      ...(seen ?? (await accessOn(endpoint, handle, deadline))),
+    });
   }
+  const live = [access, ...standbys].some((at) => at.roles_that_log_in > 0 || at.sessions > 0);
+  return {
+    verdict: live ? "accepted" : "refused",
+    looked: { ...access, ...rest, endpoints: 1 + standbys.length, standbys },
+  };
 }
 
 async function onPrimary(

@@ -1,11 +1,12 @@
-import { durationSeconds, type CallContext, type IssuePlan, type Recovered } from "@mayfly/spec";
+import { waitMs } from "@mayfly/backend-kit";
+import type { CallContext, IssuePlan, Recovered } from "@mayfly/spec";
 import { deadlineIn } from "./call-deadline.ts";
 import type { Deadline } from "./endpoint.ts";
 import { lookUpName, type FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
 import type { LeaseBatches } from "./lease-batches.ts";
 import { readMark, writeMark } from "./lease-mark.ts";
-import { PgFailure, SQLSTATE, toBackendError, unfinished } from "./pg-failure.ts";
+import { PgFailure, SQLSTATE, unfinished } from "./pg-failure.ts";
 import { quoteIdentifier, quoteLiteral } from "./quote.ts";
 import { destroyRole } from "./revoke.ts";
 
@@ -23,11 +24,7 @@ export async function recover(
   context: CallContext,
 ): Promise<Recovered> {
   const deadline = deadlineIn(context, lane.settings.call_seconds_max * 4_000);
-  try {
-    return await takeOrSettle(lane, batches, plan.externalName, deadline);
-  } catch (thrown) {
-    throw toBackendError(thrown, "recover");
-  }
+  return await takeOrSettle(lane, batches, plan.externalName, deadline);
 }
 
 async function takeOrSettle(
@@ -49,23 +46,17 @@ async function takeOrSettle(
     if (!(thrown instanceof PgFailure)) throw thrown;
     switch (thrown.sqlstate) {
       case SQLSTATE.lockTimeout:
-        return wait(1_000, "a mint of this name is still under way on the server");
+        return waitMs(1_000, "a mint of this name is still under way on the server");
       case SQLSTATE.duplicateObject:
       case SQLSTATE.uniqueViolation:
         // It was committed while we waited: that is what the waiting was for.
-        return wait(0, "a role of this name has just appeared");
+        return waitMs(0, "a role of this name has just appeared");
       default:
         throw thrown;
     }
   }
-  return wait(lane.host.quarantineSeconds * 1_000, "the name is held by a tombstone");
+  return waitMs(lane.host.quarantineSeconds * 1_000);
 }
-
-const wait = (ms: number, reason: string): Recovered => ({
-  outcome: "wait",
-  seconds: durationSeconds(Math.max(1, Math.ceil(ms / 1_000))),
-  reason,
-});
 
 interface Taken {
   readonly name: string;
@@ -93,10 +84,10 @@ async function settle(
       return { outcome: "destroyed", looked: { roles: 1, tombstone: false } };
     case "tombstone": {
       const leftMs = mark.at + lane.host.quarantineSeconds * 1_000 - serverMs;
-      if (leftMs > 0) return wait(leftMs, "the name is held by a tombstone");
+      if (leftMs > 0) return waitMs(leftMs);
       await destroyRole(lane, batches, { name, oid: role.oid, owner: null }, deadline);
       const after = await lookUpName(lane, name, deadline);
-      if (after.role !== null) return wait(0, "a role of this name has just appeared");
+      if (after.role !== null) return waitMs(0, "a role of this name has just appeared");
       return {
         outcome: "absent",
         looked: {

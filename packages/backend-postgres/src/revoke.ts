@@ -9,13 +9,7 @@ import type { Lane } from "./lane.ts";
 import type { LeaseBatcher } from "./lease-batcher.ts";
 import type { LeaseBatches } from "./lease-batches.ts";
 import { readHandle, type LeaseHandle } from "./lease-mark.ts";
-import {
-  isConcurrentChange,
-  PgFailure,
-  SQLSTATE,
-  toBackendError,
-  unfinished,
-} from "./pg-failure.ts";
+import { isConcurrentChange, PgFailure, SQLSTATE, unfinished } from "./pg-failure.ts";
 import { oidLiteral, quoteIdentifier } from "./quote.ts";
 import { holdingsOf, releaseHoldings } from "./release-holdings.ts";
 import { runUnhindered } from "./run-unhindered.ts";
@@ -38,12 +32,8 @@ export async function revoke(
 ): Promise<Revoked> {
   const handle = readHandle(secret);
   const deadline = deadlineIn(context, lane.settings.call_seconds_max * 4_000);
-  try {
-    await destroyRole(lane, batches, handle, deadline);
-    return { outcome: "refused" };
-  } catch (thrown) {
-    throw toBackendError(thrown, "revoke");
-  }
+  await destroyRole(lane, batches, handle, deadline);
+  return { outcome: "refused" };
 }
 
 export async function destroyRole(

@@ -1,12 +1,5 @@
 import { z } from "zod";
-import { leaseName, parseStrict, plainObject, toJsonSchema } from "@mayfly/backend-kit";
-import {
-  InvalidInput,
-  type IssuePlan,
-  type JsonObject,
-  type JsonSchema,
-  type PlanRequest,
-} from "@mayfly/spec";
+import { beyondRole, leaseRules } from "@mayfly/backend-kit";
 import { pgName } from "./connection-settings.ts";
 
 /** One name or several; the normal form is a sorted list without repetitions. */
@@ -48,72 +41,43 @@ const grant = z.strictObject({
   statement_timeout_seconds: timeoutSeconds.nullable(),
   read_only: z.boolean(),
 });
-export type RoleSettings = z.infer<typeof role>;
 export type PgGrant = z.infer<typeof grant>;
 
-export const ROLE_SCHEMA: JsonSchema = toJsonSchema(role);
-export const PARAMS_SCHEMA: JsonSchema = toJsonSchema(params);
-
-export const roleSettingsOf = (input: unknown): RoleSettings => parseStrict(role, input, "role");
-export const parseRole = (input: unknown): JsonObject => plainObject(roleSettingsOf(input));
-export const parseParams = (input: unknown): JsonObject =>
-  plainObject(parseStrict(params, input, "params"));
-export const grantOf = (plan: IssuePlan): PgGrant => parseStrict(grant, plan.grant, "plan.grant");
-
-function atMost(asked: number | undefined, most: number | undefined, where: string): void {
+function atMost(asked: number | undefined, most: number | undefined, member: string): void {
   if (asked !== undefined && most !== undefined && asked > most) {
-    throw new InvalidInput(`params.${where}: the role allows at most ${most}`, {
-      where: `params.${where}`,
-    });
+    throw beyondRole(member, `the role allows at most ${most}`);
   }
 }
 
-export function planLease(request: PlanRequest): IssuePlan {
-  const fixed = roleSettingsOf(request.role);
-  const asked = parseStrict(params, request.params, "params");
-  const beyond = asked.member_of?.find((group) => !fixed.member_of.includes(group));
-  if (beyond !== undefined) {
-    throw new InvalidInput(`params.member_of: the role is not a member of "${beyond}"`, {
-      where: "params.member_of",
-    });
-  }
-  atMost(asked.connection_limit, fixed.connection_limit, "connection_limit");
-  atMost(
-    asked.statement_timeout_seconds,
-    fixed.statement_timeout_seconds,
-    "statement_timeout_seconds",
-  );
-  return {
-    leaseId: request.leaseId,
-    externalName: leaseName(request.installation, request.leaseId),
-    expiresAt: request.expiresAt,
-    grant: {
+export const leases = leaseRules({
+  role,
+  params,
+  grant,
+  grantFor: (fixed, asked): PgGrant => {
+    const beyond = asked.member_of?.find((group) => !fixed.member_of.includes(group));
+    if (beyond !== undefined) {
+      throw beyondRole("member_of", `the role is not a member of "${beyond}"`);
+    }
+    const { connection_limit: limit, statement_timeout_seconds: timeout } = asked;
+    atMost(limit, fixed.connection_limit, "connection_limit");
+    atMost(timeout, fixed.statement_timeout_seconds, "statement_timeout_seconds");
+    return {
       member_of: asked.member_of ?? fixed.member_of,
       owner: fixed.owner ?? null,
-      connection_limit: asked.connection_limit ?? fixed.connection_limit,
+      connection_limit: limit ?? fixed.connection_limit,
       search_path: fixed.search_path ?? null,
-      statement_timeout_seconds:
-        asked.statement_timeout_seconds ?? fixed.statement_timeout_seconds ?? null,
+      statement_timeout_seconds: timeout ?? fixed.statement_timeout_seconds ?? null,
       read_only: asked.read_only ?? fixed.read_only,
-    },
-  };
-}
-
-/**
- * Authority is membership, connections and time. Conveniences count too, so that a parent that
- * was told "read-only by default" sees no child that is not.
- */
-export function isWithinLease(inner: IssuePlan, outer: IssuePlan): boolean {
-  const [narrow, wide] = [grant.safeParse(inner.grant), grant.safeParse(outer.grant)];
-  if (!narrow.success || !wide.success || inner.expiresAt > outer.expiresAt) return false;
-  const [a, b] = [narrow.data, wide.data];
-  return (
+    };
+  },
+  // Authority is membership, connections and time. Conveniences count too, so that a parent that
+  // was told "read-only by default" sees no child that is not.
+  isGrantWithin: (a, b) =>
     a.member_of.every((group) => b.member_of.includes(group)) &&
     a.connection_limit <= b.connection_limit &&
     (b.statement_timeout_seconds === null ||
       (a.statement_timeout_seconds !== null &&
         a.statement_timeout_seconds <= b.statement_timeout_seconds)) &&
     (a.read_only || !b.read_only) &&
-    a.owner === b.owner
-  );
-}
+    a.owner === b.owner,
+});

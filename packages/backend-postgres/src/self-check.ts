@@ -13,8 +13,8 @@ import { checkHandingOn } from "./check-handing-on.ts";
 import { endpointOf } from "./connection-settings.ts";
 import type { Deadline, Endpoint } from "./endpoint.ts";
 import type { Lane } from "./lane.ts";
-import { PgFailure, toSelfCheckError } from "./pg-failure.ts";
-import { roleSettingsOf } from "./role-settings.ts";
+import { PgFailure } from "./pg-failure.ts";
+import { leases } from "./role-settings.ts";
 
 /** Proves every right that a lease's life needs, by looking and by a trial that is rolled back. */
 export async function selfCheck(
@@ -23,11 +23,7 @@ export async function selfCheck(
   context: CallContext,
 ): Promise<SelfCheck> {
   const deadline = deadlineIn(context, lane.settings.call_seconds_max * 4_000);
-  try {
-    return await check(lane, roles, deadline);
-  } catch (thrown) {
-    throw toSelfCheckError(thrown);
-  }
+  return await check(lane, roles, deadline);
 }
 
 async function check(
@@ -37,7 +33,7 @@ async function check(
 ): Promise<SelfCheck> {
   const { clock } = lane.host;
   const { settings } = lane;
-  const shapes = roles.map(roleSettingsOf);
+  const shapes = roles.map(leases.roleOf);
   const groups = [...new Set(shapes.flatMap((shape) => shape.member_of))].toSorted();
   const named = [...shapes.map((shape) => shape.owner), settings.reassign_to];
   const owners = [...new Set(named.filter((owner) => owner !== undefined))].toSorted();

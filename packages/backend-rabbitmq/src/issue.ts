@@ -1,21 +1,15 @@
 import { createHash } from "node:crypto";
-import { refuseAborted, refusePast } from "@mayfly/backend-kit";
-import { BackendError, Secret, type IssueContext, type IssuePlan, type Issued } from "@mayfly/spec";
+import { Secret, type IssueContext, type IssuePlan, type Issued } from "@mayfly/spec";
 import { userOf, userPath, type Lane } from "./lane.ts";
 import { writeHandle, writeMark } from "./lease-mark.ts";
 import { anchored } from "./name-pattern.ts";
-import { toBackendError } from "./rabbit-failure.ts";
-import { grantOf } from "./role-settings.ts";
+import { failures } from "./rabbit-failure.ts";
+import { leases } from "./role-settings.ts";
 
 /** 256 bits: nothing to guess, so that one round of SHA-256 is enough. */
 const PASSWORD_BYTES = 32;
 /** As RabbitMQ's own: https://www.rabbitmq.com/docs/passwords#computing-password-hash. */
 const SALT_BYTES = 4;
-
-export function refuseLate(context: IssueContext, what: string): void {
-  refusePast(context, `RabbitMQ, ${what}`);
-  refuseAborted(context, `RabbitMQ, ${what}`);
-}
 
 /** A context whose calls are given up at the deadline of the mint. */
 function untilIssueBy(context: IssueContext): {
@@ -43,7 +37,6 @@ function untilIssueBy(context: IssueContext): {
 export async function issue(lane: Lane, plan: IssuePlan, given: IssueContext): Promise<Issued> {
   const { host } = lane;
   const name = plan.externalName;
-  refuseLate(given, "issue");
   const password = Buffer.from(host.random.bytes(PASSWORD_BYTES)).toString("base64url");
   const { context, stop } = untilIssueBy(given);
   try {
@@ -71,39 +64,30 @@ async function makeUser(
   passwordHash: string,
   context: IssueContext,
 ): Promise<void> {
-  const beforeSend = (): void => refuseLate(context, "issue");
+  const beforeSend = (): void => failures.refuseLate(context, "issue");
   try {
-    if ((await userOf(mints, name, context, beforeSend)) !== null) throw nameTaken();
+    if ((await userOf(mints, name, context, beforeSend)) !== null)
+      throw failures.nameTaken("a user");
   } catch (thrown) {
     // Nothing was made yet, whatever became of the looking.
-    throw toBackendError(thrown, "issue", "none");
+    throw failures.toBackendError(thrown, "issue", "none");
   }
-  try {
-    const { status } = await mints.call("PUT", userPath(name), context, {
-      body: {
-        password_hash: passwordHash,
-        hashing_algorithm: "rabbit_password_hashing_sha256",
-        tags: writeMark({ kind: "lease", name }, host),
-      },
-      beforeSend,
-    });
-    // 204: it has altered one that came to be after we had looked.
-    if (status !== 201) throw nameTaken();
-  } catch (thrown) {
-    throw toBackendError(thrown, "issue");
-  }
+  const { status } = await mints.call("PUT", userPath(name), context, {
+    body: {
+      password_hash: passwordHash,
+      hashing_algorithm: "rabbit_password_hashing_sha256",
+      tags: writeMark({ kind: "lease", name }, host),
+    },
+    beforeSend,
+  });
+  // 204: it has altered one that came to be after we had looked.
+  if (status !== 201) throw failures.nameTaken("a user");
 }
 
-const nameTaken = (): BackendError =>
-  new BackendError("RabbitMQ, issue: a user of this lease's name exists already", {
-    effect: "unknown",
-    retry: { kind: "never" },
-  });
-
 async function permit({ mints }: Lane, plan: IssuePlan, context: IssueContext): Promise<void> {
-  const { vhost, topics, ...may } = grantOf(plan);
+  const { vhost, topics, ...may } = leases.grantOf(plan);
   const at = `${encodeURIComponent(vhost)}/${encodeURIComponent(plan.externalName)}`;
-  const beforeSend = (): void => refuseLate(context, "issue");
+  const beforeSend = (): void => failures.refuseLate(context, "issue");
   try {
     for (const { exchange, write, read } of topics) {
       await mints.call("PUT", `/api/topic-permissions/${at}`, context, {
@@ -122,15 +106,12 @@ async function permit({ mints }: Lane, plan: IssuePlan, context: IssueContext): 
     });
   } catch (thrown) {
     // The user is there by now, whatever became of the rest.
-    const error = toBackendError(thrown, "issue", "unknown");
-    if (error.effect === "unknown") throw error;
-    const { message, retry, upstreamFails } = error;
-    throw new BackendError(message, { cause: error, effect: "unknown", retry, upstreamFails });
+    throw failures.withEffect(thrown, "issue", "unknown");
   }
 }
 
 function materialOf({ settings }: Lane, plan: IssuePlan, password: string): Issued["material"] {
-  const { vhost } = grantOf(plan);
+  const { vhost } = leases.grantOf(plan);
   const { tls, port, host = settings.host } = settings.amqp;
   const name = host.includes(":") ? `[${host}]` : host;
   const at = `${name}:${port}/${encodeURIComponent(vhost)}`;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { RabbitFailure, toBackendError, unfinished } from "./rabbit-failure.ts";
+import { failures, RabbitFailure, unfinished } from "./rabbit-failure.ts";
 
 test.each([
   ["no answer", new RabbitFailure("lost", "x"), true],
@@ -7,7 +7,7 @@ test.each([
   ["429", new RabbitFailure("busy", "x", { status: 429 }), true],
   ["a refusal", new RabbitFailure("refused", "x", { status: 403 }), false],
 ])("%s: whether it says that the API fails", (_what, failure, fails) => {
-  expect(toBackendError(failure, "issue").upstreamFails).toBe(fails);
+  expect(failures.toBackendError(failure, "issue").upstreamFails).toBe(fails);
 });
 
 test("one lease that cannot be finished says nothing of the API", () => {

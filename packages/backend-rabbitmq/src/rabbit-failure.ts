@@ -1,4 +1,4 @@
-import { BackendError, durationSeconds } from "@mayfly/spec";
+import { upstreamFailures } from "@mayfly/backend-kit";
 
 /**
  * How a call of the management API failed.
@@ -23,12 +23,12 @@ export class RabbitFailure extends Error {
   }
 }
 
-export const failureOf = (thrown: unknown): RabbitFailure =>
+const failureOf = (thrown: unknown): RabbitFailure =>
   thrown instanceof RabbitFailure
     ? thrown
     : new RabbitFailure("lost", thrown instanceof Error ? thrown.message : "unknown failure");
 
-function publicReason({ kind, status }: RabbitFailure): string {
+function reasonOf({ kind, status }: RabbitFailure): string {
   switch (kind) {
     case "not_sent":
       return "the management API could not be reached; nothing was sent";
@@ -43,38 +43,12 @@ function publicReason({ kind, status }: RabbitFailure): string {
   }
 }
 
-/** The public form: what was tried and why it failed; the server's own words only as `cause`. */
-export function toBackendError(
-  thrown: unknown,
-  what: string,
-  effect?: "none" | "unknown",
-): BackendError {
-  if (BackendError.isBackendError(thrown)) return thrown;
-  const failure = failureOf(thrown);
-  const seconds = durationSeconds(failure.retryAfterSeconds ?? 2);
-  return new BackendError(`RabbitMQ, ${what}: ${publicReason(failure)}`, {
-    cause: failure,
-    effect: effect ?? (failure.kind === "lost" ? "unknown" : "none"),
-    retry: failure.kind === "refused" ? { kind: "never" } : { kind: "after", seconds },
-    upstreamFails: failure.kind !== "refused",
-  });
-}
-
-/** For those who register a backend: the cause in its own words. To them it is no secret. */
-export function toSelfCheckError(thrown: unknown): BackendError {
-  if (BackendError.isBackendError(thrown)) return thrown;
-  const failure = failureOf(thrown);
-  return new BackendError(`RabbitMQ, self-check: ${publicReason(failure)}`, {
-    cause: failure,
-    effect: "none",
-    retry: { kind: "after", seconds: durationSeconds(2) },
-    public: { hint: failure.message },
-  });
-}
-
-/** For what cannot be finished now, in words of our own. */
-export const unfinished = (what: string, seconds = 5): BackendError =>
-  new BackendError(`RabbitMQ, ${what}`, {
-    effect: "unknown",
-    retry: { kind: "after", seconds: durationSeconds(seconds) },
-  });
+/** The hint is the cause in the API's own words. */
+export const failures = upstreamFailures("RabbitMQ", failureOf, (failure) => ({
+  reason: reasonOf(failure),
+  effect: failure.kind === "lost" ? "unknown" : "none",
+  retrySeconds: failure.kind === "refused" ? null : (failure.retryAfterSeconds ?? 2),
+  upstreamFails: failure.kind !== "refused",
+  hint: failure.message,
+}));
+export const { unfinished } = failures;

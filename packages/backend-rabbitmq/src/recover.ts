@@ -1,7 +1,8 @@
-import { durationSeconds, type CallContext, type IssuePlan, type Recovered } from "@mayfly/spec";
+import { waitMs } from "@mayfly/backend-kit";
+import type { CallContext, IssuePlan, Recovered } from "@mayfly/spec";
 import { userOf, userPath, type Lane } from "./lane.ts";
 import { readMark, writeMark } from "./lease-mark.ts";
-import { toBackendError, unfinished } from "./rabbit-failure.ts";
+import { unfinished } from "./rabbit-failure.ts";
 import { destroyUser } from "./revoke.ts";
 
 /**
@@ -12,17 +13,9 @@ import { destroyUser } from "./revoke.ts";
  */
 export async function recover(
   lane: Lane,
-  plan: IssuePlan,
+  { externalName: name }: IssuePlan,
   context: CallContext,
 ): Promise<Recovered> {
-  try {
-    return await takeOrSettle(lane, plan.externalName, context);
-  } catch (thrown) {
-    throw toBackendError(thrown, "recover");
-  }
-}
-
-async function takeOrSettle(lane: Lane, name: string, context: CallContext): Promise<Recovered> {
   const { host, work } = lane;
   const user = await userOf(work, name, context);
   if (user === null) {
@@ -32,7 +25,7 @@ async function takeOrSettle(lane: Lane, name: string, context: CallContext): Pro
         tags: writeMark({ kind: "tombstone", name, at: host.clock.now() }, host),
       },
     });
-    return wait(host.quarantineSeconds * 1_000);
+    return waitMs(host.quarantineSeconds * 1_000);
   }
   const mark = readMark(user, host);
   switch (mark?.kind) {
@@ -47,9 +40,9 @@ async function takeOrSettle(lane: Lane, name: string, context: CallContext): Pro
       return { outcome: "destroyed", looked: { users: 1, tombstone: false } };
     case "tombstone": {
       const leftMs = mark.at + host.quarantineSeconds * 1_000 - host.clock.now();
-      if (leftMs > 0) return wait(leftMs);
+      if (leftMs > 0) return waitMs(leftMs);
       await destroyUser(lane, name, context);
-      if ((await userOf(work, name, context)) !== null) return wait(0);
+      if ((await userOf(work, name, context)) !== null) return waitMs(0);
       const heldSeconds = Math.round((host.clock.now() - mark.at) / 1_000);
       return {
         outcome: "absent",
@@ -58,9 +51,3 @@ async function takeOrSettle(lane: Lane, name: string, context: CallContext): Pro
     }
   }
 }
-
-const wait = (ms: number): Recovered => ({
-  outcome: "wait",
-  seconds: durationSeconds(Math.max(1, Math.ceil(ms / 1_000))),
-  reason: "the name is held by a tombstone",
-});

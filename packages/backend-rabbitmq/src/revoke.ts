@@ -8,7 +8,7 @@ import {
   type Lane,
 } from "./lane.ts";
 import { readHandle } from "./lease-mark.ts";
-import { RabbitFailure, toBackendError, unfinished } from "./rabbit-failure.ts";
+import { RabbitFailure, unfinished } from "./rabbit-failure.ts";
 
 /**
  * Deletes the user, then closes its connections until there are none. A connection goes on with
@@ -16,12 +16,8 @@ import { RabbitFailure, toBackendError, unfinished } from "./rabbit-failure.ts";
  */
 export async function revoke(lane: Lane, secret: Secret, context: CallContext): Promise<Revoked> {
   const name = readHandle(secret);
-  try {
-    await destroyUser(lane, name, context);
-    return { outcome: "refused" };
-  } catch (thrown) {
-    throw toBackendError(thrown, "revoke");
-  }
+  await destroyUser(lane, name, context);
+  return { outcome: "refused" };
 }
 
 /** How long we wait, all in all, for connections to be gone: three calls of the longest kind. */
@@ -62,17 +58,13 @@ export async function destroyUser(lane: Lane, name: string, context: CallContext
 /** Looks at all that revocation is to have removed: the user, and its connections on every node. */
 export async function probe(lane: Lane, secret: Secret, context: CallContext): Promise<Probe> {
   const name = readHandle(secret);
-  try {
-    const user = await userOf(lane.work, name, context);
-    const looked = {
-      users: user === null ? 0 : 1,
-      users_that_log_in: user !== null && user.password_hash !== "" ? 1 : 0,
-      connections: await connectionsOf(lane, name, context),
-      nodes: await wholeCluster(lane),
-    };
-    const lives = looked.users_that_log_in + looked.connections > 0;
-    return { verdict: lives ? "accepted" : "refused", looked };
-  } catch (thrown) {
-    throw toBackendError(thrown, "probe");
-  }
+  const user = await userOf(lane.work, name, context);
+  const looked = {
+    users: user === null ? 0 : 1,
+    users_that_log_in: user !== null && user.password_hash !== "" ? 1 : 0,
+    connections: await connectionsOf(lane, name, context),
+    nodes: await wholeCluster(lane),
+  };
+  const lives = looked.users_that_log_in + looked.connections > 0;
+  return { verdict: lives ? "accepted" : "refused", looked };
 }

@@ -1,11 +1,4 @@
-import { leaseName, parseStrict, plainObject, toJsonSchema } from "@mayfly/backend-kit";
-import {
-  InvalidInput,
-  type IssuePlan,
-  type JsonObject,
-  type JsonSchema,
-  type PlanRequest,
-} from "@mayfly/spec";
+import { beyondRole, leaseRules } from "@mayfly/backend-kit";
 import { z } from "zod";
 import { isNamePattern, isPatternWithin } from "./name-pattern.ts";
 
@@ -55,48 +48,24 @@ const grant = z.strictObject({
 });
 export type RabbitGrant = z.infer<typeof grant>;
 
-export const ROLE_SCHEMA: JsonSchema = toJsonSchema(role);
-export const PARAMS_SCHEMA: JsonSchema = toJsonSchema(params);
-
-export const parseRole = (input: unknown): JsonObject =>
-  plainObject(parseStrict(role, input, "role"));
-export const parseParams = (input: unknown): JsonObject =>
-  plainObject(parseStrict(params, input, "params"));
-export const grantOf = (plan: IssuePlan): RabbitGrant =>
-  parseStrict(grant, plan.grant, "plan.grant");
-/** All that a role allows. */
-export const grantOfRole = (input: unknown): RabbitGrant => parseStrict(role, input, "role");
-
-export function planLease(request: PlanRequest): IssuePlan {
-  const fixed = parseStrict(role, request.role, "role");
-  const asked = parseStrict(params, request.params, "params");
-  const wanted: RabbitGrant = {
-    vhost: fixed.vhost,
-    configure: asked.configure ?? fixed.configure,
-    write: asked.write ?? fixed.write,
-    read: asked.read ?? fixed.read,
-    topics: asked.topics ?? fixed.topics,
-  };
-  const beyond = firstBeyond(wanted, fixed);
-  if (beyond !== null) {
-    throw new InvalidInput(
-      `params.${beyond}: it is not, or not evidently, within what the role allows`,
-      { where: `params.${beyond}` },
-    );
-  }
-  return {
-    leaseId: request.leaseId,
-    externalName: leaseName(request.installation, request.leaseId),
-    expiresAt: request.expiresAt,
-    grant: plainObject(wanted),
-  };
-}
-
-export function isWithinLease(inner: IssuePlan, outer: IssuePlan): boolean {
-  const [narrow, wide] = [grant.safeParse(inner.grant), grant.safeParse(outer.grant)];
-  if (!narrow.success || !wide.success || inner.expiresAt > outer.expiresAt) return false;
-  return firstBeyond(narrow.data, wide.data) === null;
-}
+export const leases = leaseRules({
+  role,
+  params,
+  grant,
+  grantFor: (fixed, asked): RabbitGrant => {
+    const wanted: RabbitGrant = {
+      vhost: fixed.vhost,
+      configure: asked.configure ?? fixed.configure,
+      write: asked.write ?? fixed.write,
+      read: asked.read ?? fixed.read,
+      topics: asked.topics ?? fixed.topics,
+    };
+    const beyond = firstBeyond(wanted, fixed);
+    if (beyond === null) return wanted;
+    throw beyondRole(beyond, "it is not, or not evidently, within what the role allows");
+  },
+  isGrantWithin: (inner, outer) => firstBeyond(inner, outer) === null,
+});
 
 /** The member of `inner` that is not evidently within `outer`; null where all are. */
 function firstBeyond(inner: RabbitGrant, outer: RabbitGrant): string | null {

@@ -1,8 +1,7 @@
 import type { CallContext, CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
 import { z } from "zod";
 import { wholeCluster, type Lane } from "./lane.ts";
-import { toSelfCheckError } from "./rabbit-failure.ts";
-import { grantOfRole } from "./role-settings.ts";
+import { leases } from "./role-settings.ts";
 
 const whoami = z.object({ tags: z.union([z.array(z.string()), z.string()]) });
 const overview = z.object({ rabbitmq_version: z.string(), cluster_name: z.string() });
@@ -14,26 +13,22 @@ export async function selfCheck(
   roles: readonly JsonObject[],
   context: CallContext,
 ): Promise<SelfCheck> {
-  try {
-    const problems = [...(await checkTags(lane, context))];
-    if (problems.length > 0) return checked(lane, { rabbitmq_version: null }, problems, null);
-    const get = async (path: string): Promise<unknown> =>
-      (await lane.work.call("GET", path, context)).body;
-    const { rabbitmq_version: version, cluster_name: cluster } = overview.parse(
-      await get("/api/overview?columns=rabbitmq_version,cluster_name"),
-    );
-    const parameters = globalParameters.parse(await get("/api/global-parameters"));
-    const identity = parameters.find(({ name }) => name === "internal_cluster_id")?.value;
-    problems.push(...(await missingHosts(lane, roles, context)));
-    const facts = {
-      rabbitmq_version: version,
-      cluster_name: cluster,
-      nodes: await wholeCluster(lane),
-    };
-    return checked(lane, facts, problems, typeof identity === "string" ? identity : null);
-  } catch (thrown) {
-    throw toSelfCheckError(thrown);
-  }
+  const problems = [...(await checkTags(lane, context))];
+  if (problems.length > 0) return checked(lane, { rabbitmq_version: null }, problems, null);
+  const get = async (path: string): Promise<unknown> =>
+    (await lane.work.call("GET", path, context)).body;
+  const { rabbitmq_version: version, cluster_name: cluster } = overview.parse(
+    await get("/api/overview?columns=rabbitmq_version,cluster_name"),
+  );
+  const parameters = globalParameters.parse(await get("/api/global-parameters"));
+  const identity = parameters.find(({ name }) => name === "internal_cluster_id")?.value;
+  problems.push(...(await missingHosts(lane, roles, context)));
+  const facts = {
+    rabbitmq_version: version,
+    cluster_name: cluster,
+    nodes: await wholeCluster(lane),
+  };
+  return checked(lane, facts, problems, typeof identity === "string" ? identity : null);
 }
 
 const checked = (
@@ -85,7 +80,7 @@ async function missingHosts(
   context: CallContext,
 ): Promise<readonly CheckProblem[]> {
   const problems: CheckProblem[] = [];
-  for (const vhost of new Set(roles.map((role) => grantOfRole(role).vhost))) {
+  for (const vhost of new Set(roles.map((role) => leases.roleOf(role).vhost))) {
     const path = `/api/vhosts/${encodeURIComponent(vhost)}?columns=name`;
     const { status } = await work.call("GET", path, context, { also: [404] });
     if (status !== 404) continue;

@@ -1,8 +1,8 @@
-import { BackendError, type InstantMs, type IssueContext, type Secret } from "@mayfly/spec";
-import { mintDeadline, refuseLate } from "./issue.ts";
+import type { InstantMs, IssueContext, Secret } from "@mayfly/spec";
+import { mintDeadline } from "./issue.ts";
 import { readHandle, readMark } from "./lease-mark.ts";
 import { onEveryNode, unlessMissed, type Lane } from "./members.ts";
-import { toBackendError } from "./redis-failure.ts";
+import { failures } from "./redis-failure.ts";
 
 /** Redis knows no expiry, so there is nothing to move: a user that is there goes on living. */
 export async function extend(
@@ -12,7 +12,6 @@ export async function extend(
   context: IssueContext,
 ): Promise<InstantMs> {
   const name = readHandle(secret);
-  refuseLate(context, "renew");
   const deadline = mintDeadline(context);
   try {
     const everywhere = await onEveryNode(lane, deadline, (node) => node.userOf(name, deadline));
@@ -22,10 +21,8 @@ export async function extend(
     );
     if (lives) return expiresAt;
   } catch (thrown) {
-    throw toBackendError(thrown, "renew", "none");
+    // It only looked.
+    throw failures.toBackendError(thrown, "renew", "none");
   }
-  throw new BackendError("Redis, renew: the user is gone", {
-    effect: "none",
-    retry: { kind: "never" },
-  });
+  throw failures.gone("the user");
 }

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { refuseAborted, refusePast } from "@mayfly/backend-kit";
 import { BackendError, Secret, type IssueContext, type IssuePlan, type Issued } from "@mayfly/spec";
 import { aclRules } from "./acl-rules.ts";
 import type { Deadline } from "./call-deadline.ts";
@@ -7,16 +6,12 @@ import { tagOf, writeHandle } from "./lease-mark.ts";
 import { onEveryNode, unlessMissed, type Lane } from "./members.ts";
 import { readUser, type Node } from "./node.ts";
 import type { Command } from "./node-link.ts";
-import { RedisFailure, toBackendError } from "./redis-failure.ts";
-import { grantOf } from "./role-settings.ts";
+import { failures, RedisFailure } from "./redis-failure.ts";
+import { leases } from "./role-settings.ts";
 import { placeName, type Place } from "./server-settings.ts";
 
 /** 256 bits: nothing to guess, so that one round of SHA-256 is enough. */
 const PASSWORD_BYTES = 32;
-export function refuseLate(context: IssueContext, what: string): void {
-  refusePast(context, `Redis, ${what}`);
-  refuseAborted(context, `Redis, ${what}`);
-}
 
 /** What is answered later than `issueBy` is not known to have been done in time. */
 export const mintDeadline = (context: IssueContext): Deadline => ({
@@ -35,8 +30,7 @@ export const mintDeadline = (context: IssueContext): Deadline => ({
 export async function issue(lane: Lane, plan: IssuePlan, context: IssueContext): Promise<Issued> {
   const { host } = lane;
   const name = plan.externalName;
-  const rules = aclRules(grantOf(plan));
-  refuseLate(context, "issue");
+  const rules = aclRules(leases.grantOf(plan));
   const deadline = mintDeadline(context);
   const nodes = await nodesWithout(lane, name, deadline, context);
   const password = Buffer.from(host.random.bytes(PASSWORD_BYTES)).toString("base64url");
@@ -71,26 +65,20 @@ async function nodesWithout(
     const everywhere = await onEveryNode(lane, deadline, async (node) => {
       // Over the connection that will mint, so that it is there, and known by its name.
       const [reply] = await node.mints.exchange([["ACL", "GETUSER", name]], deadline, () =>
-        refuseLate(context, "issue"),
+        failures.refuseLate(context, "issue"),
       );
       if (reply instanceof RedisFailure) throw reply;
       return readUser(name, reply);
     });
     // A member of a cluster that is down has no users to serve; the others go on without it.
     const found = unlessMissed(everywhere, ({ agreedDown }) => agreedDown);
-    if (found.some(({ result }) => result !== null)) throw nameTaken();
+    if (found.some(({ result }) => result !== null)) throw failures.nameTaken("a user");
     return found.map(({ node }) => node);
   } catch (thrown) {
     // Nothing was made yet, whatever became of the looking.
-    throw toBackendError(thrown, "issue", "none");
+    throw failures.toBackendError(thrown, "issue", "none");
   }
 }
-
-const nameTaken = (): BackendError =>
-  new BackendError("Redis, issue: a user of this lease's name exists already", {
-    effect: "unknown",
-    retry: { kind: "never" },
-  });
 
 async function setEverywhere(
   nodes: readonly Node[],
@@ -101,12 +89,12 @@ async function setEverywhere(
   const attempts = await Promise.allSettled(
     nodes.map(async (node) => {
       const [reply] = await node.mints.exchange([command], deadline, () =>
-        refuseLate(context, "issue"),
+        failures.refuseLate(context, "issue"),
       );
       if (reply instanceof RedisFailure) throw reply;
       await node.saves.run("").catch((thrown: unknown) => {
         // The user is there by now.
-        throw toBackendError(thrown, "issue", "unknown");
+        throw failures.toBackendError(thrown, "issue", "unknown");
       });
     }),
   );
@@ -115,20 +103,13 @@ async function setEverywhere(
   );
   if (reasons.length === 0) return;
   const without = reasons.length === attempts.length && reasons.every(hadNoEffect);
-  throw withEffect(reasons[0], without ? "none" : "unknown");
+  throw failures.withEffect(reasons[0], "issue", without ? "none" : "unknown");
 }
 
 const hadNoEffect = (reason: unknown): boolean =>
   BackendError.isBackendError(reason)
     ? reason.effect === "none"
     : reason instanceof RedisFailure && reason.kind !== "lost";
-
-function withEffect(reason: unknown, effect: "none" | "unknown"): BackendError {
-  const error = toBackendError(reason, "issue", effect);
-  if (error.effect === effect) return error;
-  const { message, retry, upstreamFails } = error;
-  return new BackendError(message, { cause: error, effect, retry, upstreamFails });
-}
 
 function materialOf({ settings }: Lane, username: string, password: string): Issued["material"] {
   const [{ host, port }] = settings.nodes as [Place, ...Place[]];

@@ -1,15 +1,10 @@
-import {
-  durationSeconds,
-  type CallContext,
-  type DurationSeconds,
-  type IssuePlan,
-  type Recovered,
-} from "@mayfly/spec";
+import { waitMs } from "@mayfly/backend-kit";
+import type { CallContext, DurationSeconds, IssuePlan, Recovered } from "@mayfly/spec";
 import type { Deadline } from "./call-deadline.ts";
 import { readMark, tombstoneRules, type Mark } from "./lease-mark.ts";
 import { onEveryNode, unlessMissed, type Lane } from "./members.ts";
 import { mintLinkName, type Node } from "./node.ts";
-import { toBackendError, unfinished } from "./redis-failure.ts";
+import { unfinished } from "./redis-failure.ts";
 import { destroyUser, wholeDeadline } from "./revoke.ts";
 
 /**
@@ -25,11 +20,7 @@ export async function recover(
   context: CallContext,
 ): Promise<Recovered> {
   const deadline = wholeDeadline(lane, context);
-  try {
-    return await takeOrSettle(lane, plan.externalName, issueCallSecondsMax, deadline);
-  } catch (thrown) {
-    throw toBackendError(thrown, "recover");
-  }
+  return await takeOrSettle(lane, plan.externalName, issueCallSecondsMax, deadline);
 }
 
 async function takeOrSettle(
@@ -57,11 +48,11 @@ async function takeOrSettle(
     await Promise.all(
       without.map(({ node }) => node.work.ask(["ACL", "SETUSER", name, ...rules], deadline)),
     );
-    return wait(host.quarantineSeconds * 1_000, "the name is held by a tombstone");
+    return waitMs(host.quarantineSeconds * 1_000);
   }
   const newest = Math.max(...made.map((at) => at ?? 0));
   const leftMs = newest + host.quarantineSeconds * 1_000 - host.clock.now();
-  if (leftMs > 0) return wait(leftMs, "the name is held by a tombstone");
+  if (leftMs > 0) return waitMs(leftMs);
   await destroyUser(lane, name, deadline);
   const heldSeconds = Math.round((host.clock.now() - oldest) / 1_000);
   return {
@@ -69,12 +60,6 @@ async function takeOrSettle(
     looked: { users: 0, nodes: found.length, tombstone: true, held_seconds: heldSeconds },
   };
 }
-
-const wait = (ms: number, reason: string): Recovered => ({
-  outcome: "wait",
-  seconds: durationSeconds(Math.max(1, Math.ceil(ms / 1_000))),
-  reason,
-});
 
 /**
  * A mint leaves before its deadline over a connection that the server knows by name already, and

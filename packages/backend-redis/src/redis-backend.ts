@@ -1,28 +1,15 @@
-import { createClosing, plainObject } from "@mayfly/backend-kit";
-import {
-  durationSeconds,
-  type BackendCapabilities,
-  type BackendHost,
-  type CredentialBackend,
-  type JsonObject,
-  type OpenBackend,
-} from "@mayfly/spec";
+import { defineBackend } from "@mayfly/backend-kit";
+import { durationSeconds, type BackendCapabilities } from "@mayfly/spec";
 import { extend } from "./extend.ts";
 import { issue } from "./issue.ts";
 import { listMarked } from "./listing.ts";
 import type { Lane } from "./members.ts";
 import { recover } from "./recover.ts";
+import { failures } from "./redis-failure.ts";
 import { probe, revoke } from "./revoke.ts";
-import {
-  isWithinLease,
-  PARAMS_SCHEMA,
-  parseParams,
-  parseRole,
-  planLease,
-  ROLE_SCHEMA,
-} from "./role-settings.ts";
+import { leases } from "./role-settings.ts";
 import { selfCheck } from "./self-check.ts";
-import { describeServer, parseServerSettings, SERVER_SCHEMA } from "./server-settings.ts";
+import { serverSettings } from "./server-settings.ts";
 
 const capabilities: BackendCapabilities = {
   // A user of Redis lives until it is deleted.
@@ -42,53 +29,24 @@ const capabilities: BackendCapabilities = {
  * Redis 7.0 and newer, Valkey: a lease is a user of the servers' access control lists, on every
  * server; `docs/backends/redis.md` lists what the broker's own user needs.
  */
-export const redisBackend: CredentialBackend = {
-  specVersion: 1,
+export const redisBackend = defineBackend({
   type: "redis",
   capabilities,
-  configSchema: SERVER_SCHEMA,
-  roleSchema: ROLE_SCHEMA,
-  paramsSchema: PARAMS_SCHEMA,
-  parseConfig: (input) => plainObject(parseServerSettings(input)),
-  parseRole,
-  parseParams,
-  describeConfig: describeServer,
-  plan: planLease,
-  isWithin: isWithinLease,
-  open,
-};
-
-function open(config: JsonObject, host: BackendHost): OpenBackend {
-  const closing = createClosing("Redis");
-  const { unlessClosed } = closing;
-  const lane: Lane = {
-    settings: parseServerSettings(config),
-    host,
-    closing: closing.signal,
-    nodes: new Map(),
-  };
-  return {
-    revocation: "immediate",
-    issue: unlessClosed((plan, context) => issue(lane, plan, context)),
-    recover: unlessClosed((plan, _checkpoint, context) =>
+  config: serverSettings,
+  leases,
+  failures,
+  open: (settings, host, closing): Lane => ({ settings, host, closing, nodes: new Map() }),
+  close: async ({ nodes }) => {
+    for (const node of nodes.values()) node.close();
+  },
+  operations: {
+    issue,
+    recover: (lane, plan, context) =>
       recover(lane, plan, capabilities.issueCallSecondsMax, context),
-    ),
-    revoke: unlessClosed((handle, context) => revoke(lane, handle, context)),
-    probe: unlessClosed((handle, context) => probe(lane, handle, context)),
-    renewal: {
-      kind: "extend",
-      extend: unlessClosed((_plan, handle, expiresAt, context) =>
-        extend(lane, handle, expiresAt, context),
-      ),
-    },
-    listing: {
-      kind: "marked",
-      list: unlessClosed((after, context) => listMarked(lane, after, context)),
-    },
-    selfCheck: unlessClosed((roles, context) => selfCheck(lane, roles, context)),
-    close: async () => {
-      closing.close();
-      for (const node of lane.nodes.values()) node.close();
-    },
-  };
-}
+    revoke,
+    probe,
+    extend,
+    list: listMarked,
+    selfCheck,
+  },
+});

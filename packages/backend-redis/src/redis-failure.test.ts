@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { RedisFailure, refusalOf, toBackendError, unfinished } from "./redis-failure.ts";
+import { failures, RedisFailure, refusalOf, unfinished } from "./redis-failure.ts";
 
 test.each([
   ["no answer", new RedisFailure("lost", "node", "x"), true],
@@ -8,7 +8,7 @@ test.each([
   ["a slot that moves", refusalOf("node", "TRYAGAIN Multiple keys"), false],
   ["a lack of rights", refusalOf("node", "NOPERM x"), false],
 ])("%s: whether it says that the server fails", (_what, failure, fails) => {
-  expect(toBackendError(failure, "issue").upstreamFails).toBe(fails);
+  expect(failures.toBackendError(failure, "issue").upstreamFails).toBe(fails);
 });
 
 test("one lease that cannot be finished says nothing of the server", () => {

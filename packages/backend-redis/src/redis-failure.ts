@@ -1,4 +1,4 @@
-import { BackendError, durationSeconds } from "@mayfly/spec";
+import { upstreamFailures } from "@mayfly/backend-kit";
 
 /**
  * How an exchange with one server failed.
@@ -46,7 +46,7 @@ const PASSING = new Set(["BUSY", "LOADING", "OOM", "MISCONF", "CLUSTERDOWN", "TR
 /** Of one slot that is moving, where the rest is of the server. */
 const OF_ONE_COMMAND = "TRYAGAIN";
 
-function publicReason({ kind, code }: RedisFailure): string {
+function reasonOf({ kind, code }: RedisFailure): string {
   switch (kind) {
     case "not_sent":
       return "a server could not be reached; nothing was sent to it";
@@ -59,38 +59,19 @@ function publicReason({ kind, code }: RedisFailure): string {
   }
 }
 
-/** The public form: what was tried and why it failed; the server's own words only as `cause`. */
-export function toBackendError(
-  thrown: unknown,
-  what: string,
-  effect?: "none" | "unknown",
-): BackendError {
-  if (BackendError.isBackendError(thrown)) return thrown;
-  const failure = failureOf("Redis", thrown);
-  const lasting = failure.kind === "refused" && !PASSING.has(failure.code ?? "");
-  return new BackendError(`Redis, ${what}: ${publicReason(failure)}`, {
-    cause: failure,
-    effect: effect ?? (failure.kind === "lost" ? "unknown" : "none"),
-    retry: lasting ? { kind: "never" } : { kind: "after", seconds: durationSeconds(2) },
-    upstreamFails: !lasting && failure.code !== OF_ONE_COMMAND,
-  });
-}
+const lasts = ({ kind, code }: RedisFailure): boolean =>
+  kind === "refused" && !PASSING.has(code ?? "");
 
-/** For those who register a backend: which server, and in its words. To them it is no secret. */
-export function toSelfCheckError(thrown: unknown): BackendError {
-  if (BackendError.isBackendError(thrown)) return thrown;
-  const failure = failureOf("Redis", thrown);
-  return new BackendError(`Redis, self-check: ${publicReason(failure)}`, {
-    cause: failure,
-    effect: "none",
-    retry: { kind: "after", seconds: durationSeconds(2) },
-    public: { hint: failure.message },
-  });
-}
-
-/** For what cannot be finished now, in words of our own. */
-export const unfinished = (what: string, seconds = 5): BackendError =>
-  new BackendError(`Redis, ${what}`, {
-    effect: "unknown",
-    retry: { kind: "after", seconds: durationSeconds(seconds) },
-  });
+/** The hint says which server, and in its words. */
+export const failures = upstreamFailures(
+  "Redis",
+  (thrown) => failureOf("Redis", thrown),
+  (failure) => ({
+    reason: reasonOf(failure),
+    effect: failure.kind === "lost" ? "unknown" : "none",
+    retrySeconds: lasts(failure) ? null : 2,
+    upstreamFails: !lasts(failure) && failure.code !== OF_ONE_COMMAND,
+    hint: failure.message,
+  }),
+);
+export const { unfinished } = failures;

@@ -3,17 +3,13 @@ import { deadlineIn, leftMs, type Deadline } from "./call-deadline.ts";
 import { readHandle } from "./lease-mark.ts";
 import { onEveryNode, unlessMissed, type Lane } from "./members.ts";
 import type { Left, Node } from "./node.ts";
-import { toBackendError, unfinished } from "./redis-failure.ts";
+import { unfinished } from "./redis-failure.ts";
 
 /** Deletes the user on every server, which closes its connections there. Safe to repeat. */
 export async function revoke(lane: Lane, secret: Secret, context: CallContext): Promise<Revoked> {
   const name = readHandle(secret);
-  try {
-    await destroyUser(lane, name, wholeDeadline(lane, context));
-    return { outcome: "refused" };
-  } catch (thrown) {
-    throw toBackendError(thrown, "revoke");
-  }
+  await destroyUser(lane, name, wholeDeadline(lane, context));
+  return { outcome: "refused" };
 }
 
 /** For what asks every server several times. */
@@ -44,21 +40,17 @@ async function endOn(lane: Lane, node: Node, name: string, deadline: Deadline): 
 /** Looks at all that revocation is to have removed, on every server: the user, its connections. */
 export async function probe(lane: Lane, secret: Secret, context: CallContext): Promise<Probe> {
   const name = readHandle(secret);
-  try {
-    const seen = unlessMissed(
-      await onEveryNode(lane, wholeDeadline(lane, context), (node) => node.looks.run(name)),
-    );
-    const sum = (member: keyof Left): number =>
-      seen.reduce((total, { result }) => total + result[member], 0);
-    const looked = {
-      users: sum("users"),
-      users_that_log_in: sum("users_that_log_in"),
-      sessions: sum("sessions"),
-      nodes: seen.map(({ node }) => node.place).toSorted(),
-    };
-    const lives = looked.users_that_log_in + looked.sessions > 0;
-    return { verdict: lives ? "accepted" : "refused", looked };
-  } catch (thrown) {
-    throw toBackendError(thrown, "probe");
-  }
+  const seen = unlessMissed(
+    await onEveryNode(lane, wholeDeadline(lane, context), (node) => node.looks.run(name)),
+  );
+  const sum = (member: keyof Left): number =>
+    seen.reduce((total, { result }) => total + result[member], 0);
+  const looked = {
+    users: sum("users"),
+    users_that_log_in: sum("users_that_log_in"),
+    sessions: sum("sessions"),
+    nodes: seen.map(({ node }) => node.place).toSorted(),
+  };
+  const lives = looked.users_that_log_in + looked.sessions > 0;
+  return { verdict: lives ? "accepted" : "refused", looked };
 }

@@ -1,12 +1,5 @@
-import { leaseName, parseStrict, plainObject, toJsonSchema } from "@mayfly/backend-kit";
+import { beyondRole, leaseRules } from "@mayfly/backend-kit";
 import { z } from "zod";
-import {
-  InvalidInput,
-  type IssuePlan,
-  type JsonObject,
-  type JsonSchema,
-  type PlanRequest,
-} from "@mayfly/spec";
 import { isPatternWithin } from "./pattern-within.ts";
 
 const sorted = (list: readonly string[]): string[] => [...new Set(list)].toSorted();
@@ -73,50 +66,25 @@ const grant = z.strictObject({
 });
 export type RedisGrant = z.infer<typeof grant>;
 
-export const ROLE_SCHEMA: JsonSchema = toJsonSchema(role);
-export const PARAMS_SCHEMA: JsonSchema = toJsonSchema(params);
-
-export const parseRole = (input: unknown): JsonObject =>
-  plainObject(parseStrict(role, input, "role"));
-export const parseParams = (input: unknown): JsonObject =>
-  plainObject(parseStrict(params, input, "params"));
-export const grantOf = (plan: IssuePlan): RedisGrant =>
-  parseStrict(grant, plan.grant, "plan.grant");
-
-/** All that a role allows. */
-export const grantOfRole = (input: unknown): RedisGrant => parseStrict(role, input, "role");
-
-export function planLease(request: PlanRequest): IssuePlan {
-  const fixed = parseStrict(role, request.role, "role");
-  const asked = parseStrict(params, request.params, "params");
-  const wanted: RedisGrant = {
-    keys: asked.keys ?? fixed.keys,
-    channels: asked.channels ?? fixed.channels,
-    commands: asked.commands ?? fixed.commands,
-    dangerous: asked.dangerous ?? fixed.dangerous,
-    deny: sorted([...fixed.deny, ...(asked.deny ?? [])]),
-  };
-  const beyond = firstBeyond(wanted, fixed);
-  if (beyond !== null) {
-    const where = `params.${beyond.where}`;
-    throw new InvalidInput(
-      `${where}: "${beyond.text}" is not, or not evidently, within what the role allows`,
-      { where },
-    );
-  }
-  return {
-    leaseId: request.leaseId,
-    externalName: leaseName(request.installation, request.leaseId),
-    expiresAt: request.expiresAt,
-    grant: plainObject(wanted),
-  };
-}
-
-export function isWithinLease(inner: IssuePlan, outer: IssuePlan): boolean {
-  const [narrow, wide] = [grant.safeParse(inner.grant), grant.safeParse(outer.grant)];
-  if (!narrow.success || !wide.success || inner.expiresAt > outer.expiresAt) return false;
-  return firstBeyond(narrow.data, wide.data) === null;
-}
+export const leases = leaseRules({
+  role,
+  params,
+  grant,
+  grantFor: (fixed, asked): RedisGrant => {
+    const wanted: RedisGrant = {
+      keys: asked.keys ?? fixed.keys,
+      channels: asked.channels ?? fixed.channels,
+      commands: asked.commands ?? fixed.commands,
+      dangerous: asked.dangerous ?? fixed.dangerous,
+      deny: sorted([...fixed.deny, ...(asked.deny ?? [])]),
+    };
+    const beyond = firstBeyond(wanted, fixed);
+    if (beyond === null) return wanted;
+    const why = `"${beyond.text}" is not, or not evidently, within what the role allows`;
+    throw beyondRole(beyond.where, why);
+  },
+  isGrantWithin: (inner, outer) => firstBeyond(inner, outer) === null,
+});
 
 interface Beyond {
   readonly where: string;

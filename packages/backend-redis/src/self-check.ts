@@ -5,8 +5,8 @@ import type { Deadline } from "./call-deadline.ts";
 import { onEveryNode, type Lane, type Missed } from "./members.ts";
 import type { Node } from "./node.ts";
 import type { Command } from "./node-link.ts";
-import { RedisFailure, toSelfCheckError, unfinished } from "./redis-failure.ts";
-import { grantOfRole } from "./role-settings.ts";
+import { RedisFailure, unfinished } from "./redis-failure.ts";
+import { leases } from "./role-settings.ts";
 import { wholeDeadline } from "./revoke.ts";
 import { placeName } from "./server-settings.ts";
 
@@ -40,34 +40,30 @@ export async function selfCheck(
   context: CallContext,
 ): Promise<SelfCheck> {
   const deadline = wholeDeadline(lane, context);
-  try {
-    const { done, missed } = await onEveryNode(lane, deadline, (node) =>
-      checkNode(lane, node, roles, deadline),
-    );
-    if (done.length === 0) throw missed[0]?.failure ?? unfinished("self-check: no server answers");
-    const [first] = lane.settings.nodes;
-    return {
-      // Redis has no identity that outlives a failover; the first server's address stands for it.
-      upstreamIdentity: `${lane.settings.topology}:${first === undefined ? "" : placeName(first)}`,
-      clockSkewMs: null,
-      facts: {
-        nodes: done
-          .map(({ node, result: { version, serverRole, aclFile } }) => ({
-            endpoint: node.place,
-            version,
-            role: serverRole,
-            acl_file: aclFile,
-          }))
-          .toSorted((a, b) => a.endpoint.localeCompare(b.endpoint)),
-      },
-      problems: onceEach([
-        ...done.flatMap(({ result }) => result.problems),
-        ...missed.map(unreachable),
-      ]),
-    };
-  } catch (thrown) {
-    throw toSelfCheckError(thrown);
-  }
+  const { done, missed } = await onEveryNode(lane, deadline, (node) =>
+    checkNode(lane, node, roles, deadline),
+  );
+  if (done.length === 0) throw missed[0]?.failure ?? unfinished("self-check: no server answers");
+  const [first] = lane.settings.nodes;
+  return {
+    // Redis has no identity that outlives a failover; the first server's address stands for it.
+    upstreamIdentity: `${lane.settings.topology}:${first === undefined ? "" : placeName(first)}`,
+    clockSkewMs: null,
+    facts: {
+      nodes: done
+        .map(({ node, result: { version, serverRole, aclFile } }) => ({
+          endpoint: node.place,
+          version,
+          role: serverRole,
+          acl_file: aclFile,
+        }))
+        .toSorted((a, b) => a.endpoint.localeCompare(b.endpoint)),
+    },
+    problems: onceEach([
+      ...done.flatMap(({ result }) => result.problems),
+      ...missed.map(unreachable),
+    ]),
+  };
 }
 
 const unreachable = ({ place, failure }: Missed): CheckProblem => ({
@@ -200,7 +196,7 @@ async function refusedRoles(
   const problems: CheckProblem[] = [];
   const trial = `mayfly_trial_${host.installation}_${host.backendId}`;
   for (const role of roles) {
-    const rules = aclRules(grantOfRole(role));
+    const rules = aclRules(leases.roleOf(role));
     const [reply] = await node.work.exchange(
       [
         ["ACL", "SETUSER", trial, "reset", "off", ...rules],

@@ -1,21 +1,11 @@
 import { z } from "zod";
-import {
-  certificates,
-  ownSecret,
-  parseStrict,
-  plainObject,
-  serverHost,
-  serverPort,
-  tlsMode,
-  toJsonSchema,
-} from "@mayfly/backend-kit";
-import type { JsonObject, JsonSchema } from "@mayfly/spec";
+import { serverAccess, serverHost, serverPort } from "@mayfly/backend-kit";
 
 const place = z.strictObject({ host: serverHost(), port: serverPort().default(6379) });
 /** Where a server listens. */
 export type Place = z.infer<typeof place>;
 
-const schema = z.strictObject({
+export const serverSettings = z.strictObject({
   nodes: z
     .array(place)
     .min(1)
@@ -35,9 +25,7 @@ const schema = z.strictObject({
     .string()
     .regex(/^[!-~]{1,256}$/, "expected a user name without spaces")
     .describe("The broker's own user; it manages users, and so is an administrator."),
-  password: ownSecret(),
-  tls: tlsMode(),
-  ca: certificates().optional().describe("Certificates to trust instead of the system's, PEM."),
+  ...serverAccess(),
   call_seconds_max: z
     .int()
     .min(1)
@@ -45,22 +33,7 @@ const schema = z.strictObject({
     .default(5)
     .describe("Bound of one exchange with one server, connecting included."),
 });
-export type ServerSettings = z.infer<typeof schema>;
-
-export const SERVER_SCHEMA: JsonSchema = toJsonSchema(schema);
-
-export const parseServerSettings = (input: unknown): ServerSettings =>
-  parseStrict(schema, input, "config");
-
-/** The password is hidden; whether there is a CA says enough of it. */
-export function describeServer(config: JsonObject): JsonObject {
-  const { password: _, ca, ...shown } = parseServerSettings(config);
-  return plainObject({
-    ...shown,
-    password: "[secret]",
-    ca: ca === undefined ? undefined : "[certificates]",
-  });
-}
+export type ServerSettings = z.infer<typeof serverSettings>;
 
 /** A server as messages name it. */
 export const placeName = ({ host: name, port: at }: Place): string =>

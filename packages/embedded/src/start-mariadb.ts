@@ -1,17 +1,16 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
-import { hostname, tmpdir } from "node:os";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { EmbeddedError } from "./embedded-error.ts";
-import { freePort } from "./free-port.ts";
-import { startGuarded, type GuardedProcess, type ProcessExit } from "./guarded-process.ts";
+import { launchServer, serverDirectory, type ServerProcess } from "./launch-server.ts";
 import { programOnPath } from "./program-on-path.ts";
 import { refuseUnknownKeys } from "./refuse-unknown-keys.ts";
 import { claim, endEarlierServer } from "./server-owner.ts";
-import { settlesWithin, waitUntil } from "./wait-until.ts";
+import { settlesWithin } from "./wait-until.ts";
 
 const run = promisify(execFile);
 
@@ -26,20 +25,10 @@ export interface MariadbOptions {
   readonly log?: (line: string) => void;
 }
 
-export interface EmbeddedMariadb extends AsyncDisposable {
+export interface EmbeddedMariadb extends ServerProcess {
   readonly missing?: never;
-  readonly host: "127.0.0.1";
-  readonly port: number;
-  readonly pid: number;
-  readonly dir: string;
   /** Of `root`, who may do everything. */
   readonly password: string;
-  /** Settles when the server has ended, for whatever reason; never rejects. */
-  readonly exited: Promise<ProcessExit>;
-  /** Ends the server (SIGTERM) and waits for its end. */
-  stop(): Promise<void>;
-  /** Kills the server (SIGKILL) without waiting, as a crash would. */
-  kill(): void;
 }
 
 /** The machine has no `mariadbd`, which is no error: look at `missing` first. */
@@ -55,7 +44,6 @@ const optionNames = [
 ] as const satisfies readonly (keyof MariadbOptions)[];
 
 const startDeadlineMs = 60_000;
-const startsMax = 6;
 const graceMs = 20_000;
 const lookMs = 1_000;
 
@@ -74,7 +62,7 @@ export async function startMariadb(
   );
   if (program === undefined || installer === undefined) return { missing: "mariadbd" };
   const log = options.log ?? (() => undefined);
-  const dir = await placeOf(options.dir);
+  const dir = await serverDirectory(options.dir, "mariadb");
   await endEarlierServer({
     directory: join(dir, "data"),
     program: "mariadbd",
@@ -89,32 +77,21 @@ export async function startMariadb(
   await claim(join(dir, "data"));
   const password = randomBytes(24).toString("base64url");
   await writeFile(join(dir, "init.sql"), initialisation(password), { mode: 0o600 });
-  const { server, port } = await launch({ ...options, dir, program, log });
-  const stop = async (): Promise<void> => {
-    server.signal("SIGTERM");
-    if (!(await settlesWithin(server.exited, graceMs))) server.signal("SIGKILL");
-    await server.exited;
-    if (options.dir === undefined) await rm(dir, { recursive: true, force: true });
-  };
-  return {
-    host: "127.0.0.1",
-    port,
-    pid: server.pid,
+  const server = await launchServer({
+    name: "MariaDB",
+    program,
     dir,
-    password,
-    exited: server.exited,
-    stop,
-    kill: () => {
-      server.signal("SIGKILL");
-    },
-    [Symbol.asyncDispose]: stop,
-  };
-}
-
-async function placeOf(dir: string | undefined): Promise<string> {
-  if (dir === undefined) return realpath(await mkdtemp(join(tmpdir(), "mayfly-mariadb-")));
-  await mkdir(dir, { recursive: true });
-  return realpath(dir);
+    isDirOurs: options.dir === undefined,
+    port: options.port,
+    argumentsAt: (port) => argumentsOf(dir, options.settings ?? {}, port),
+    answersAt: greets,
+    portTaken: /Address already in use|already running on port/,
+    startMs: startDeadlineMs,
+    graceMs,
+    everyMs: 50,
+    log,
+  });
+  return { ...server, password };
 }
 
 /** MariaDB runs as root only where it is told so, and there is no need of another user here. */
@@ -159,47 +136,11 @@ const initialisation = (password: string): string =>
     .map((statement) => `${statement};\n`)
     .join("");
 
-interface Launch extends MariadbOptions {
-  readonly dir: string;
-  readonly program: string;
-  readonly log: (line: string) => void;
-}
-
-async function launch(wanted: Launch): Promise<{ server: GuardedProcess; port: number }> {
-  for (let start = 1; ; start++) {
-    const port = wanted.port ?? (await freePort());
-    const server = await startGuarded({
-      command: wanted.program,
-      args: argumentsOf(wanted, port),
-      parentDeathSignal: "TERM",
-      user: undefined,
-      env: undefined,
-      input: undefined,
-      log: wanted.log,
-    });
-    const outcome = await waitUntil(
-      async () => {
-        if (server.hasEnded()) return "ended" as const;
-        return (await greets(port)) ? ("ready" as const) : undefined;
-      },
-      { deadlineMs: startDeadlineMs, everyMs: 50 },
-    );
-    if (outcome === "ready") return { server, port };
-    if (outcome === undefined) server.signal("SIGKILL");
-    await server.exited;
-    const words = (await server.lastWords()).join(" | ");
-    const isPortTaken = /Address already in use|already running on port/.test(words);
-    if (isPortTaken && wanted.port === undefined && start < startsMax) continue;
-    throw new EmbeddedError({
-      what: "MariaDB did not start",
-      where: `${wanted.dir}, port ${port}`,
-      why: `${outcome === undefined ? "it took too long" : "it ended"}; its last lines: ${words}`,
-      remedy: "Look at the last lines; a port in use is the usual cause.",
-    });
-  }
-}
-
-function argumentsOf({ dir, settings = {} }: Launch, port: number): readonly string[] {
+function argumentsOf(
+  dir: string,
+  settings: Readonly<Record<string, string>>,
+  port: number,
+): readonly string[] {
   const data = join(dir, "data");
   return [
     "--no-defaults",

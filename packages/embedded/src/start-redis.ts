@@ -1,17 +1,13 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, realpath, rm } from "node:fs/promises";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { EmbeddedError } from "./embedded-error.ts";
-import { freePort } from "./free-port.ts";
-import { startGuarded, type GuardedProcess, type ProcessExit } from "./guarded-process.ts";
+import { launchServer, serverDirectory, type ServerProcess } from "./launch-server.ts";
 import { programOnPath } from "./program-on-path.ts";
 import { refuseUnknownKeys } from "./refuse-unknown-keys.ts";
 import { claim, endEarlierServer } from "./server-owner.ts";
-import { settlesWithin, waitUntil } from "./wait-until.ts";
+import { settlesWithin } from "./wait-until.ts";
 
 const run = promisify(execFile);
 
@@ -30,23 +26,13 @@ export interface RedisOptions {
   readonly log?: (line: string) => void;
 }
 
-export interface EmbeddedRedis extends AsyncDisposable {
+export interface EmbeddedRedis extends ServerProcess {
   readonly missing?: never;
   /** As the server says it, e.g. `7.0.15`. */
   readonly version: string;
-  readonly host: "127.0.0.1";
-  readonly port: number;
-  readonly pid: number;
-  readonly dir: string;
   readonly password: string;
   /** A connection URL. It holds the password: never log it. */
   readonly url: string;
-  /** Settles when the server has ended, for whatever reason; never rejects. */
-  readonly exited: Promise<ProcessExit>;
-  /** Ends the server (SIGTERM) and waits for its end. */
-  stop(): Promise<void>;
-  /** Kills the server (SIGKILL) without waiting, as a crash would. */
-  kill(): void;
 }
 
 /** The machine has no `redis-server`, which is no error: look at `missing` first. */
@@ -64,7 +50,6 @@ const optionNames = [
 ] as const satisfies readonly (keyof RedisOptions)[];
 
 const startDeadlineMs = 20_000;
-const startsMax = 6;
 const graceMs = 10_000;
 const replyDeadlineMs = 1_000;
 
@@ -81,7 +66,7 @@ export async function startRedis(
   const program = await programOnPath("redis-server");
   if (program === undefined) return { missing: "redis-server" };
   const log = options.log ?? (() => undefined);
-  const dir = await placeOf(options.dir);
+  const dir = await serverDirectory(options.dir, "redis");
   await endEarlierServer({
     directory: dir,
     // Debian's redis-server is a link to redis-check-rdb: the beginning is all that is sure.
@@ -96,34 +81,23 @@ export async function startRedis(
   await claim(dir);
   const version = await versionOf(program);
   const password = options.password ?? randomBytes(24).toString("base64url");
-  const { server, port } = await launch({ ...options, dir, program, password, log });
-  const stop = async (): Promise<void> => {
-    server.signal("SIGTERM");
-    if (!(await settlesWithin(server.exited, graceMs))) server.signal("SIGKILL");
-    await server.exited;
-    if (options.dir === undefined) await rm(dir, { recursive: true, force: true });
-  };
-  return {
-    version,
-    host: "127.0.0.1",
-    port,
-    pid: server.pid,
+  const server = await launchServer({
+    name: "Redis",
+    program,
     dir,
-    password,
-    url: `redis://:${password}@127.0.0.1:${port}`,
-    exited: server.exited,
-    stop,
-    kill: () => {
-      server.signal("SIGKILL");
-    },
-    [Symbol.asyncDispose]: stop,
-  };
-}
-
-async function placeOf(dir: string | undefined): Promise<string> {
-  if (dir === undefined) return realpath(await mkdtemp(join(tmpdir(), "mayfly-redis-")));
-  await mkdir(dir, { recursive: true });
-  return realpath(dir);
+    isDirOurs: options.dir === undefined,
+    port: options.port,
+    argumentsAt: () => ["-"],
+    inputAt: (port) => configuration({ ...options, dir, password }, port),
+    answersAt: (port) => answers(port, password),
+    portTaken: /Address already in use|Failed listening on port/,
+    startMs: startDeadlineMs,
+    graceMs,
+    everyMs: 10,
+    log,
+  });
+  const url = `redis://:${password}@127.0.0.1:${server.port}`;
+  return { ...server, version, password, url };
 }
 
 async function versionOf(program: string): Promise<string> {
@@ -133,48 +107,7 @@ async function versionOf(program: string): Promise<string> {
 
 interface Launch extends RedisOptions {
   readonly dir: string;
-  readonly program: string;
   readonly password: string;
-  readonly log: (line: string) => void;
-}
-
-interface Launched {
-  readonly server: GuardedProcess;
-  readonly port: number;
-}
-
-async function launch(wanted: Launch): Promise<Launched> {
-  for (let start = 1; ; start++) {
-    const port = wanted.port ?? (await freePort());
-    const server = await startGuarded({
-      command: wanted.program,
-      args: ["-"],
-      parentDeathSignal: "TERM",
-      user: undefined,
-      env: undefined,
-      input: configuration(wanted, port),
-      log: wanted.log,
-    });
-    const outcome = await waitUntil(
-      async () => {
-        if (server.hasEnded()) return "ended" as const;
-        return (await answers(port, wanted.password)) ? ("ready" as const) : undefined;
-      },
-      { deadlineMs: startDeadlineMs, everyMs: 10 },
-    );
-    if (outcome === "ready") return { server, port };
-    if (outcome === undefined) server.signal("SIGKILL");
-    await server.exited;
-    const words = (await server.lastWords()).join(" | ");
-    const portTaken = /Address already in use|Failed listening on port/.test(words);
-    if (portTaken && wanted.port === undefined && start < startsMax) continue;
-    throw new EmbeddedError({
-      what: "Redis did not start",
-      where: `${wanted.dir}, port ${port}`,
-      why: `${outcome === undefined ? "it took too long" : "it ended"}; its last lines: ${words}`,
-      remedy: "Look at the last lines; a port in use is the usual cause.",
-    });
-  }
 }
 
 /** Goes to standard input (`redis-server -`), so that no list of processes shows the password. */

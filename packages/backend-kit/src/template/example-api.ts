@@ -1,12 +1,5 @@
-import { apiOrigin, serverTls } from "@mayfly/backend-kit";
-import {
-  BackendError,
-  durationSeconds,
-  type ApiRequest,
-  type BackendHost,
-  type CallContext,
-  type OutboundApi,
-} from "@mayfly/spec";
+import { apiOrigin, retryAfterSeconds, serverTls, upstreamFailures } from "@mayfly/backend-kit";
+import type { ApiRequest, BackendHost, CallContext, OutboundApi } from "@mayfly/spec";
 import type { ExampleConfig } from "./example-settings.ts";
 
 export interface ApiCall {
@@ -28,7 +21,7 @@ const ANSWER_BYTES_MAX = 4_194_304;
 
 /** The upstream's API. Each call is made once, and its failure is honest about the effect. */
 export interface ExampleApi {
-  /** Rejects with a {@link BackendError}, which never holds the token. */
+  /** Rejects with an {@link ExampleFailure}, which never holds the token. */
   call(call: ApiCall, context: CallContext): Promise<ApiAnswer>;
   close(): Promise<void>;
 }
@@ -48,57 +41,59 @@ export function openApi(config: ExampleConfig, { apis }: BackendHost): ExampleAp
   };
 }
 
+/** How a call failed; `lost`: sent, and no answer that says what became of it. */
+class ExampleFailure extends Error {
+  readonly kind: "not_sent" | "lost" | "busy" | "refused";
+  readonly retrySeconds: number;
+  constructor(kind: ExampleFailure["kind"], message: string, retrySeconds = 1) {
+    super(message);
+    this.kind = kind;
+    this.retrySeconds = retrySeconds;
+  }
+}
+
+/** What else is thrown, such as by a parser of answers, came after something was sent. */
+const failureOf = (thrown: unknown): ExampleFailure =>
+  thrown instanceof ExampleFailure ? thrown : new ExampleFailure("lost", "not understood");
+
+export const failures = upstreamFailures("Example", failureOf, (failure) => ({
+  reason: failure.message,
+  effect: failure.kind === "lost" ? "unknown" : "none",
+  retrySeconds: failure.kind === "refused" ? null : failure.retrySeconds,
+  upstreamFails: failure.kind !== "refused",
+}));
+
 async function callOnce(
   api: OutboundApi,
   { token }: ExampleConfig,
   { method, path, body, expect, beforeSend = () => undefined }: ApiCall,
   context: CallContext,
 ): Promise<ApiAnswer> {
-  const what = `Example, ${method} ${path.split("?")[0] ?? ""}`;
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
   const text = body === undefined ? null : JSON.stringify(body);
   const outcome = await api.send({ method, path, headers, body: text, beforeSend }, context);
   switch (outcome.kind) {
     case "not_sent":
-      throw failing("none", `${what}: the upstream could not be reached; nothing was sent`);
+      throw new ExampleFailure("not_sent", "the upstream could not be reached; nothing was sent");
     case "lost":
-      throw failing("unknown", `${what}: no answer came, so it may have happened`);
+      throw new ExampleFailure("lost", "no answer came, so it may have happened");
     case "answer":
       break;
   }
   const { status } = outcome;
-  if (expect.includes(status)) return { status, body: readJson(outcome.text, what) };
-  const seconds = retryAfter(outcome.headers["retry-after"]);
-  if (status === 429) throw failing("none", `${what}: 429, too many requests`, seconds);
-  if (status < 400 || status >= 500) {
-    throw failing("unknown", `${what}: it answered ${status}`, seconds);
-  }
-  throw new BackendError(`${what}: it answered ${status}`, {
-    effect: "none",
-    retry: { kind: "never" },
-  });
+  if (expect.includes(status)) return { status, body: readJson(outcome.text) };
+  const seconds = retryAfterSeconds(outcome.headers["retry-after"]);
+  if (status === 429) throw new ExampleFailure("busy", "429, too many requests", seconds);
+  const kind = status < 400 || status >= 500 ? "lost" : "refused";
+  throw new ExampleFailure(kind, `it answered ${status}`, seconds);
 }
 
-/** Of the upstream, and not of one lease: a breaker counts it. */
-const failing = (effect: BackendError["effect"], message: string, seconds = 1): BackendError =>
-  new BackendError(message, {
-    effect,
-    retry: { kind: "after", seconds: durationSeconds(seconds) },
-    upstreamFails: true,
-  });
-
-/** RFC 9110 section 10.2.3, of its two forms the one in seconds. */
-function retryAfter(text: string | undefined): number {
-  const seconds = Number(text);
-  return Number.isInteger(seconds) && seconds > 0 ? Math.min(seconds, 3_600) : 1;
-}
-
-function readJson(text: string, what: string): unknown {
+function readJson(text: string): unknown {
   if (text === "") return null;
   try {
     return JSON.parse(text);
   } catch {
     // The parser's own message quotes the answer.
-    throw failing("unknown", `${what}: the answer is no JSON`);
+    throw new ExampleFailure("lost", "the answer is no JSON");
   }
 }

@@ -1,24 +1,21 @@
 import { z } from "zod";
-import { refuseAborted, refusePast, readLeaseName } from "@mayfly/backend-kit";
+import { listedMarks, waitMs } from "@mayfly/backend-kit";
 import {
-  BackendError,
   Secret,
-  durationSeconds,
   type BackendHost,
   type CallContext,
   type InstantMs,
   type IssueContext,
   type IssuePlan,
   type Issued,
-  type Marked,
   type MarkedPage,
   type Probe,
   type RecoverContext,
   type Recovered,
   type Revoked,
 } from "@mayfly/spec";
-import type { ExampleApi } from "./example-api.ts";
-import { grantOf } from "./example-settings.ts";
+import { failures, type ExampleApi } from "./example-api.ts";
+import { leases } from "./example-settings.ts";
 
 /** What the operations of one open backend share. */
 export interface Place {
@@ -47,8 +44,6 @@ export async function issue(
   plan: IssuePlan,
   context: IssueContext,
 ): Promise<Issued> {
-  refusePast(context, "Example, issue");
-  refuseAborted(context, "Example, issue");
   const name = plan.externalName;
   const password = Buffer.from(host.random.bytes(PASSWORD_BYTES)).toString("base64url");
   const { status, body } = await api.call(
@@ -56,11 +51,11 @@ export async function issue(
       method: "POST",
       path: "/accounts",
       expect: [201, 409],
-      beforeSend: () => refusePast(context, "Example, issue"),
+      beforeSend: () => failures.refuseLate(context, "issue"),
       body: {
         name,
         password,
-        scopes: grantOf(plan).scopes,
+        scopes: leases.grantOf(plan).scopes,
         mark: host.tag(tagged(name)),
         expires_at: plan.expiresAt,
         // The upstream tests it, so that a call which arrives late makes nothing.
@@ -69,13 +64,7 @@ export async function issue(
     },
     context,
   );
-  if (status === 409) {
-    // Our own account or tombstone: somebody has to look at it.
-    throw new BackendError("Example, issue: an account of this lease's name exists already", {
-      effect: "unknown",
-      retry: { kind: "never" },
-    });
-  }
+  if (status === 409) throw failures.nameTaken("an account");
   return {
     material: { username: name, password: Secret.of(password) },
     fingerprintOf: "password",
@@ -90,10 +79,7 @@ export async function revoke(place: Place, of: Secret, context: CallContext): Pr
   await destroy(place, `${pathOf(name)}?id=${encodeURIComponent(id)}`, context);
   const { verdict } = await probe(place, of, context);
   if (verdict === "refused") return { outcome: "refused" };
-  throw new BackendError("Example, revoke: the account or a session of it is still there", {
-    effect: "unknown",
-    retry: { kind: "after", seconds: durationSeconds(1) },
-  });
+  throw failures.unfinished("revoke: the account or a session of it is still there", 1);
 }
 
 async function destroy(place: Place, path: string, context: CallContext): Promise<boolean> {
@@ -126,13 +112,7 @@ export async function recover(
   const { taken_at: takenAt, now } = tombstone.parse(body);
   const wasThere = await destroy(place, pathOf(plan.externalName), context);
   const leftMs = takenAt + place.host.quarantineSeconds * 1_000 - now;
-  if (!wasThere && leftMs > 0) {
-    return {
-      outcome: "wait",
-      seconds: durationSeconds(Math.max(1, Math.ceil(leftMs / 1_000))),
-      reason: "the name is kept by a tombstone",
-    };
-  }
+  if (!wasThere && leftMs > 0) return waitMs(leftMs);
   await destroy(place, path, context);
   return wasThere
     ? { outcome: "destroyed", looked: { accounts: 1 } }
@@ -145,12 +125,10 @@ export async function extend(
   expiresAt: InstantMs,
   context: IssueContext,
 ): Promise<InstantMs> {
-  refusePast(context, "Example, renew");
-  refuseAborted(context, "Example, renew");
   const { name, id } = readHandle(of);
   const path = `${pathOf(name)}?id=${encodeURIComponent(id)}`;
   const body = { expires_at: expiresAt };
-  const beforeSend = (): void => refusePast(context, "Example, renew");
+  const beforeSend = (): void => failures.refuseLate(context, "renew");
   await api.call({ method: "PATCH", path, body, expect: [200], beforeSend }, context);
   return expiresAt;
 }
@@ -163,20 +141,15 @@ export async function list(
   const path = `/accounts?after=${encodeURIComponent(after ?? "")}`;
   const { body } = await api.call({ method: "GET", path, expect: [200] }, context);
   const { items, next } = page.parse(body);
-  const marked = items.map(({ name, id, mark }): Marked => {
-    const named = readLeaseName(name);
-    if (named === null) return { externalName: name, mark: { kind: "unverified" } };
-    const { installation, leaseId } = named;
-    if (installation !== host.installation) {
-      return { externalName: name, mark: { kind: "foreign", installation } };
-    }
-    if (!host.verifyTag(tagged(name), mark)) {
-      return { externalName: name, mark: { kind: "unverified" } };
-    }
-    return {
-      externalName: name,
-      mark: { kind: "ours", leaseId, handle: writeHandle({ name, id }) },
-    };
-  });
+  const marked = items.flatMap(({ name, id, mark }) =>
+    listedMarks(
+      {
+        externalName: name,
+        mark: () => (host.verifyTag(tagged(name), mark) ? { kind: "lease" } : null),
+        handle: () => writeHandle({ name, id }),
+      },
+      host,
+    ),
+  );
   return { marked, next };
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { CallContext, SelfCheck } from "@mayfly/spec";
+import type { CallContext, JsonObject, SelfCheck } from "@mayfly/spec";
 import type { Place } from "./example-lease.ts";
 
 const self = z.object({ identity: z.string(), now: z.number(), rights: z.array(z.string()) });
@@ -10,7 +10,11 @@ const RIGHTS: Readonly<Record<string, string>> = {
   "accounts.read": "see which accounts there are",
 };
 
-export async function selfCheck({ api }: Place, context: CallContext): Promise<SelfCheck> {
+export async function selfCheck(
+  { api }: Place,
+  _roles: readonly JsonObject[],
+  context: CallContext,
+): Promise<SelfCheck> {
   const sentAt = context.clock.now();
   const { body } = await api.call({ method: "GET", path: "/self", expect: [200] }, context);
   const { identity, now, rights } = self.parse(body);

@@ -1,10 +1,11 @@
+import { parseStrict } from "@mayfly/backend-kit";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { parseInstallationId, type BackendHost } from "@mayfly/spec";
 import { createRecordingLog, createTestBackendHost } from "@mayfly/testkit";
 import { BackendBench, type ContractUpstream } from "@mayfly/testkit/contract";
 import { redisBackend } from "../redis-backend.ts";
 import type { Lane } from "../members.ts";
-import { parseServerSettings } from "../server-settings.ts";
+import { serverSettings } from "../server-settings.ts";
 import { liveUsers, openSession, tryLogin } from "./redis-upstream.ts";
 import { BROKER, type RedisServer } from "./redis-server.ts";
 
@@ -28,7 +29,7 @@ export const configOf = (
 });
 
 export const laneOf = (config: unknown): Lane => ({
-  settings: parseServerSettings(config),
+  settings: parseStrict(serverSettings, config, "config"),
   host: host(),
   closing: new AbortController().signal,
   nodes: new Map(),

@@ -1,0 +1,185 @@
+import type {
+  BackendCapabilities,
+  BackendHost,
+  BackendOperations,
+  CallContext,
+  CredentialBackend,
+  InstantMs,
+  IssueContext,
+  IssuePlan,
+  Issued,
+  JsonObject,
+  MarkedPage,
+  OpenBackend,
+  Probe,
+  RecoverContext,
+  Recovered,
+  Revoked,
+  Secret,
+  SelfCheck,
+} from "@mayfly/spec";
+import type { z } from "zod";
+import { describeSettings } from "./describe-settings.ts";
+import { toJsonSchema } from "./json-schema.ts";
+import type { LeaseRules } from "./lease-rules.ts";
+import { parseStrict } from "./parse-strict.ts";
+import { plainObject } from "./plain-json.ts";
+import { createClosing } from "./unless-closed.ts";
+import type { UpstreamFailures } from "./upstream-failures.ts";
+
+/**
+ * What a type does upstream, with the obligations of {@link BackendOperations}. `Place` is what the
+ * operations of one opened backend share. What a type cannot do, it leaves out, as its capabilities
+ * say. Of all that these throw, what is no `BackendError` becomes one by the type's own failures.
+ */
+export interface LeaseOperations<Place> {
+  /** Not begun when it is past its deadline or aborted; test it again before the first byte. */
+  readonly issue: (place: Place, plan: IssuePlan, context: IssueContext) => Promise<Issued>;
+  readonly recover: (
+    place: Place,
+    plan: IssuePlan,
+    context: RecoverContext,
+    checkpoint: Secret | null,
+  ) => Promise<Recovered>;
+  /** With `probe`: both, or neither. */
+  readonly revoke?: (place: Place, handle: Secret, context: CallContext) => Promise<Revoked>;
+  readonly probe?: (place: Place, handle: Secret, context: CallContext) => Promise<Probe>;
+  /** As `issue`. */
+  readonly extend?: (
+    place: Place,
+    handle: Secret,
+    expiresAt: InstantMs,
+    context: IssueContext,
+    plan: IssuePlan,
+  ) => Promise<InstantMs>;
+  readonly list?: (place: Place, after: string | null, context: CallContext) => Promise<MarkedPage>;
+  readonly selfCheck: (
+    place: Place,
+    roles: readonly JsonObject[],
+    context: CallContext,
+  ) => Promise<SelfCheck>;
+}
+
+export interface BackendDefinition<Config, Place> {
+  readonly type: string;
+  readonly capabilities: BackendCapabilities;
+  /** Members that are secret say so: `ownSecret()`, or `writeOnly` of theirs. */
+  readonly config: z.ZodType<Config>;
+  readonly leases: LeaseRules;
+  readonly failures: UpstreamFailures;
+  /** Calls nobody. `closing` is aborted by `close`. */
+  readonly open: (config: Config, host: BackendHost, closing: AbortSignal) => Place;
+  readonly close: (place: Place) => Promise<void>;
+  readonly operations: LeaseOperations<Place>;
+}
+
+/**
+ * A complete backend type of what only the type can know. What is closed begins nothing any more;
+ * what is late or aborted is not begun; whatever fails, fails as a `BackendError`.
+ */
+export function defineBackend<Config, Place>(
+  definition: BackendDefinition<Config, Place>,
+): CredentialBackend {
+  const { type, capabilities, leases } = definition;
+  refuseContradictions(definition);
+  const configSchema = toJsonSchema(definition.config);
+  const configOf = (input: unknown): Config => parseStrict(definition.config, input, "config");
+  const parseConfig = (input: unknown): JsonObject => plainObject(configOf(input) as object);
+  return {
+    specVersion: 1,
+    type,
+    capabilities,
+    configSchema,
+    roleSchema: leases.roleSchema,
+    paramsSchema: leases.paramsSchema,
+    parseConfig,
+    parseRole: leases.parseRole,
+    parseParams: leases.parseParams,
+    describeConfig: (config) => describeSettings(configSchema, parseConfig(config)),
+    plan: leases.plan,
+    isWithin: leases.isWithin,
+    open: (config, host) => open(definition, configOf(config), host),
+  };
+}
+
+function open<Config, Place>(
+  { capabilities, failures, operations, ...definition }: BackendDefinition<Config, Place>,
+  config: Config,
+  host: BackendHost,
+): OpenBackend {
+  const closing = createClosing(failures.name);
+  const place = definition.open(config, host, closing.signal);
+  const whole = <A extends readonly unknown[], T>(
+    what: string,
+    work: (...args: A) => Promise<T>,
+  ): ((...args: A) => Promise<T>) =>
+    closing.unlessClosed(async (...args: A) => {
+      try {
+        return await work(...args);
+      } catch (thrown) {
+        throw failures.toBackendError(thrown, what);
+      }
+    });
+  const { extend, list, revoke, probe } = operations;
+  const common: BackendOperations = {
+    issue: whole("issue", async (plan, context) => {
+      failures.refuseLate(context, "issue");
+      return operations.issue(place, plan, context);
+    }),
+    recover: whole("recover", (plan, checkpoint, context) =>
+      operations.recover(place, plan, context, checkpoint),
+    ),
+    renewal:
+      extend === undefined
+        ? { kind: "none" }
+        : {
+            kind: "extend",
+            extend: whole("renew", async (plan, handle, expiresAt, context) => {
+              failures.refuseLate(context, "renew");
+              return extend(place, handle, expiresAt, context, plan);
+            }),
+          },
+    listing:
+      list === undefined
+        ? { kind: "none" }
+        : { kind: "marked", list: whole("list", (after, context) => list(place, after, context)) },
+    selfCheck: closing.unlessClosed(async (roles, context) => {
+      try {
+        return await operations.selfCheck(place, roles, context);
+      } catch (thrown) {
+        throw failures.toSelfCheckError(thrown);
+      }
+    }),
+    close: async () => {
+      closing.close();
+      await definition.close(place);
+    },
+  };
+  const { revocation } = capabilities;
+  if (revocation === "none" || revoke === undefined || probe === undefined) {
+    return { ...common, revocation: "none" };
+  }
+  return {
+    ...common,
+    revocation,
+    revoke: whole("revoke", (handle, context) => revoke(place, handle, context)),
+    probe: whole("probe", (handle, context) => probe(place, handle, context)),
+  };
+}
+
+/** Where a type is defined, so that none is offered that says other than it does. */
+function refuseContradictions<Config, Place>({
+  type,
+  capabilities: { canRenew, canList, revocation, lateMint },
+  operations: { extend, list, revoke, probe },
+}: BackendDefinition<Config, Place>): void {
+  const told: readonly (readonly [string, boolean, boolean])[] = [
+    ["canRenew and extend", canRenew, extend !== undefined],
+    ["canList and list", canList, list !== undefined],
+    ["revocation and revoke", revocation !== "none", revoke !== undefined],
+    ["revocation and probe", revocation !== "none", probe !== undefined],
+    ["lateMint and list", canList || lateMint === "refused", true],
+  ];
+  const wrong = told.find(([, said, done]) => said !== done);
+  if (wrong !== undefined) throw new TypeError(`type ${type}: ${wrong[0]} contradict each other`);
+}
