@@ -185,3 +185,20 @@ test("closing ends what is under way as lost", async () => {
   await api.close();
   expect((await sending).kind).toBe("lost");
 });
+
+test.each(["http://169.254.169.254", "http://[fd00:ec2::254]", "http://[::ffff:169.254.169.254]"])(
+  "nothing is sent to %s, where a cloud would answer with keys of its own",
+  async (origin) => {
+    const target = {
+      origin,
+      tls: false,
+      connections: 1,
+      timeoutMs: 2_000,
+      maxBytes: 1_000,
+    } as const;
+    const api = createOutboundApis().open(target);
+    open.push(api);
+    const outcome = await api.send(put, contextOf());
+    expect(outcome.kind === "not_sent" && outcome.why).toContain("its address is not one that");
+  },
+);

@@ -1,5 +1,7 @@
 import { Pool, type Dispatcher } from "undici";
 import type { ApiOutcome, ApiRequest, ApiTarget, OutboundApi, OutboundApis } from "@mayfly/spec";
+import { OutboundError } from "./outbound-error.ts";
+import { policedConnector } from "./policed-agent.ts";
 import { readBounded } from "./read-bounded.ts";
 
 /** A connection that was kept is found dead only when it is used: then there is one more try. */
@@ -51,7 +53,7 @@ function openApi(target: ApiTarget): OutboundApi {
   const pool = new Pool(origin, {
     connections,
     pipelining: 1,
-    connect: { timeout: timeoutMs, ...(tls === false ? {} : tls) },
+    connect: policedConnector({ timeout: timeoutMs, ...(tls === false ? {} : tls) }),
   });
   const closing = new AbortController();
   const turns = new Turns(connections);
@@ -125,6 +127,7 @@ const firstOf = (value: string | string[] | undefined): string => [value ?? []].
 /** A code where there is one (ECONNREFUSED): messages may quote what was sent or answered. */
 function reasonOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return "unknown failure";
+  if (thrown instanceof OutboundError) return thrown.message;
   const code: unknown = "code" in thrown ? thrown.code : undefined;
   return typeof code === "string" ? code : thrown.message;
 }

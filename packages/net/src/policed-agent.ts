@@ -47,17 +47,27 @@ export function createPolicedAgent(options: PolicedAgentOptions): Agent {
     headersTimeout: IDLE_TIMEOUT_MS,
     bodyTimeout: IDLE_TIMEOUT_MS,
     maxHeaderSize: HEADER_BYTES_MAX,
-    connect: (target, callback) => {
-      // A literal address is never looked up, so the lookup would not see it.
-      const literal = target.hostname.replace(/^\[(.*)\]$/, "$1");
-      if (isIP(literal) !== 0 && !mayConnectTo(literal, options.policy)) {
-        callback(blocked(literal), null);
-        return;
-      }
+    connect: policedLiterals(options.policy, (target, callback) => {
       connect(target, judgeServer === undefined ? callback : judged(callback, judgeServer));
-    },
+    }),
   });
 }
+
+/** For an upstream that an administrator names: on any network, and never where clouds serve keys. */
+export function policedConnector(options: buildConnector.BuildOptions): buildConnector.connector {
+  const policy = "unsafe_private";
+  const lookup = policedLookup({ policy, resolveName: resolveBySystem });
+  return policedLiterals(policy, buildConnector({ ...options, allowH2: false, lookup }));
+}
+
+/** A literal address is never looked up, so the lookup would not see it. */
+const policedLiterals =
+  (policy: AddressPolicy, connect: buildConnector.connector): buildConnector.connector =>
+  (target, callback) => {
+    const literal = target.hostname.replace(/^\[(.*)\]$/, "$1");
+    if (isIP(literal) === 0 || mayConnectTo(literal, policy)) connect(target, callback);
+    else callback(blocked(literal), null);
+  };
 
 const clientPair = ({ chain, privateKey }: NonNullable<OutboundOptions["clientSvid"]>) => ({
   cert: chain.map((der) => new X509Certificate(der).toString()).join(""),
@@ -98,7 +108,10 @@ function chainOf(socket: TLSSocket): readonly Uint8Array[] {
   return found;
 }
 
-function policedLookup({ policy, resolveName }: PolicedAgentOptions): LookupFunction {
+function policedLookup({
+  policy,
+  resolveName,
+}: Pick<PolicedAgentOptions, "policy" | "resolveName">): LookupFunction {
   return (hostname, { all }, callback) => {
     resolveName(hostname).then(
       (addresses) => {

@@ -4,6 +4,7 @@ import { mysqlBackend } from "@mayfly/backend-mysql";
 import { postgresBackend } from "@mayfly/backend-postgres";
 import { rabbitmqBackend } from "@mayfly/backend-rabbitmq";
 import { redisBackend } from "@mayfly/backend-redis";
+import { webhookBackend } from "@mayfly/backend-webhook";
 import type { CredentialBackend } from "@mayfly/spec";
 
 /**
@@ -16,6 +17,7 @@ const TYPES: readonly CredentialBackend[] = [
   redisBackend,
   rabbitmqBackend,
   jwtBackend,
+  webhookBackend,
 ];
 
 /** Each with what every type has: the limits of its configuration. */
