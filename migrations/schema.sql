@@ -7,6 +7,36 @@
 --   PRIMARY KEY (singleton)
 --   GRANT SELECT TO mayfly_worker
 --   GRANT SELECT, UPDATE TO mayfly_broker
+-- TABLE mayfly.backend_names owner mayfly_migrator
+--   backend_id text NOT NULL
+--   name text NOT NULL
+--   place text NOT NULL
+--   taken_at timestamp with time zone
+--   refused_at timestamp with time zone
+--   seen_at timestamp with time zone
+--   until timestamp with time zone NOT NULL
+--   CHECK (((length(name) >= 1) AND (length(name) <= 200)))
+--   CHECK (((length(place) >= 1) AND (length(place) <= 512)))
+--   PRIMARY KEY (backend_id, name)
+--   INDEX btree (backend_id, place, until)
+--   INDEX btree (until)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT UPDATE (refused_at, seen_at, until) TO mayfly_broker
+--   GRANT UPDATE (refused_at, seen_at, until) TO mayfly_worker
+--   GRANT USAGE TO mayfly_broker
+--   GRANT USAGE TO mayfly_worker
+-- TABLE mayfly.backend_places owner mayfly_migrator
+--   backend_id text NOT NULL
+--   place text NOT NULL
+--   turn bigint NOT NULL
+--   held_until timestamp with time zone NOT NULL
+--   CHECK (((length(place) >= 1) AND (length(place) <= 512)))
+--   PRIMARY KEY (backend_id, place)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT UPDATE (held_until, turn) TO mayfly_broker
+--   GRANT UPDATE (held_until, turn) TO mayfly_worker
 -- TABLE mayfly.backend_revisions owner mayfly_migrator
 --   backend_id text NOT NULL
 --   revision integer NOT NULL
@@ -556,6 +586,9 @@ END) > '00:00:01'::interval))
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.queue_events() owner mayfly_migrator SECURITY DEFINER
 -- FUNCTION mayfly.rows_in_default() owner mayfly_migrator SECURITY DEFINER
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.take_backend_name(text,text,text,timestamp with time zone,integer) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_broker
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.use_proof(bytea,timestamp with time zone) owner mayfly_migrator SECURITY DEFINER

@@ -223,6 +223,7 @@ export function createInstallation(
       taskTokens: mortalPort(process, "taskTokens", taskTokens, MORTAL_CALLS.taskTokens),
       apis: noOutboundApis,
       backendKeys: () => noBackendKeys,
+      backendNames: (id) => ledger.backendNames.of(id),
       policyCompiler: createFakePolicyCompiler(),
       backendTypes: new Map(
         types.map(({ id, type, upstream }): [string, CredentialBackend] => [

@@ -7,6 +7,7 @@ export type BackendOperation =
   | "probe"
   | "extend"
   | "list"
+  | "upkeep"
   | "selfCheck";
 
 /** Makes the call, or does not; the context may be replaced by one of the same kind. */
@@ -15,6 +16,12 @@ export type AroundCall = <C extends CallContext, T>(
   context: C,
   call: (context: C) => Promise<T>,
 ) => Promise<T>;
+
+function upkeepOf(open: OpenBackend, around: AroundCall): Pick<BackendOperations, "upkeep"> {
+  if (open.upkeep === undefined) return {};
+  const { upkeep } = open;
+  return { upkeep: (context) => around("upkeep", context, (given) => upkeep(given)) };
+}
 
 /** The same opened backend with something around each of its calls. */
 export function aroundCalls(open: OpenBackend, around: AroundCall): OpenBackend {
@@ -41,6 +48,7 @@ export function aroundCalls(open: OpenBackend, around: AroundCall): OpenBackend 
             list: (after, context) =>
               around("list", context, (given) => listing.list(after, given)),
           },
+    ...upkeepOf(open, around),
     // Asks no upstream: it reads and keeps our own keys.
     ...(open.verification === undefined ? {} : { verification: open.verification }),
     close: () => open.close(),

@@ -90,6 +90,7 @@ const LANES: Readonly<Record<BackendOperation, Lane>> = {
   revoke: "end",
   probe: "probe",
   list: "end",
+  upkeep: "end",
   selfCheck: "end",
 };
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseBackendId } from "@mayfly/spec";
+import { parseBackendId, type CredentialBackend } from "@mayfly/spec";
 import {
   createFakeAgent,
   createFakeWorld,
@@ -186,5 +186,34 @@ describe("listing orphans", () => {
     expect(other.listed).toBe(true);
     await world.clock.advance(30_000);
     expect(await hanging).toBe("gave up");
+  });
+
+  test("first looks after what leases share, and counts as done only when that was", async () => {
+    const world = createFakeWorld();
+    let fails = false;
+    const looked: string[] = [];
+    const types = [...world.ports.backendTypes].map(([name, type]): [string, CredentialBackend] => [
+      name,
+      {
+        ...type,
+        open: (config, host) => ({
+          ...type.open(config, host),
+          upkeep: async () => {
+            looked.push(host.backendId);
+            if (fails) throw new Error("the shared document could not be read");
+          },
+        }),
+      },
+    ]);
+    const core = createCore({ ...world.ports, backendTypes: new Map(types) });
+    await furnish(world, core);
+    const agoSeconds = async (): Promise<number | null> =>
+      (await world.ports.health.read(ORDERS)).listingAgeSeconds;
+    await core.listOrphans(ORDERS, world.context());
+    expect(looked).toEqual([ORDERS]);
+    await world.clock.advance(1_000);
+    fails = true;
+    await expect(core.listOrphans(ORDERS, world.context())).rejects.toThrow("shared document");
+    expect(await agoSeconds()).toBe(1);
   });
 });

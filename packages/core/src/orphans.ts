@@ -49,6 +49,7 @@ export async function listOrphans(
   const found = { marked: 0, orphans: [] as LeaseId[], foreign: 0, unverified: 0 };
   let listed = false;
   await parts.openBackends.use(known.registered, async (open) => {
+    await upkeep(parts, known.registered, open, context);
     if (open.listing.kind === "none") return;
     listed = true;
     for await (const { page, listedAt } of pages(parts, known.registered, open.listing, context)) {
@@ -64,6 +65,18 @@ export async function listOrphans(
   await parts.ports.sweepLedger.recordSweep(backendId);
   report(parts, backendId, found);
   return { backendId, listed, ...found };
+}
+
+async function upkeep(
+  { ports: { clock } }: CoreParts,
+  { id }: RegisteredBackend,
+  open: OpenBackend,
+  { signal, ...context }: CallContext,
+): Promise<void> {
+  if (open.upkeep === undefined) return;
+  const keep = open.upkeep;
+  const bounds = { clock, seconds: PAGE_SECONDS_MAX, signal, what: `look after ${id}` };
+  await withDeadline(bounds, (given) => keep({ ...context, signal: given }));
 }
 
 async function* pages(

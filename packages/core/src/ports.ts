@@ -2,6 +2,7 @@ import type {
   AlarmClock,
   BackendId,
   BackendKeys,
+  BackendNames,
   Catalog,
   Clock,
   CredentialBackend,
@@ -45,6 +46,8 @@ export interface CorePorts {
   readonly apis: OutboundApis;
   /** Keys of one backend, for a type that signs what it issues. */
   backendKeys(id: BackendId): BackendKeys;
+  /** Names that one backend gave out, for a type whose upstream keeps none. */
+  backendNames(id: BackendId): BackendNames;
   readonly policyCompiler: PolicyCompiler;
   /** By `type`. */
   readonly backendTypes: ReadonlyMap<string, CredentialBackend>;

@@ -3,6 +3,7 @@ import {
   durationSeconds,
   type BackendId,
   type BackendKeyStores,
+  type BackendNameStores,
   type BundleSequences,
   type Catalog,
   type Clock,
@@ -25,6 +26,7 @@ import { adoptOrphans, readClock } from "./adopt-orphans.ts";
 import { appendLog } from "./append-log.ts";
 import { applyEnd } from "./apply-end.ts";
 import { readChecks, recordCheck } from "./backend-checks.ts";
+import { backendNames } from "./backend-names.ts";
 import { selectBootstrapTokenSha256 } from "./bootstrap-token.ts";
 import { countPolicyUse } from "./count-policy-use.ts";
 import { newestBundleSequence, noteBundleSequence } from "./bundle-sequences.ts";
@@ -122,6 +124,7 @@ export interface Ledger {
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
+  readonly backendNames: BackendNameStores;
   readonly proofUses: ProofUses;
   readonly bundleSequences: BundleSequences;
   readonly sealed: SealedValues;
@@ -206,6 +209,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     catalog: catalogOf(parts),
     signingKeys: signingKeyStore(parts),
     backendKeys: { of: (backendId) => backendKeyStore(parts, backendId) },
+    backendNames: { of: (backendId) => backendNames(ports, statements, backendId) },
     bundleSequences: bundleSequencesOf(parts),
     proofUses: { record: (use) => withRetries(ports, () => recordProofUse(statements, use)) },
     sealed: {

@@ -2,6 +2,7 @@ import type { Json, JsonObject, JsonSchema } from "./brand.ts";
 import type { CallContext, IssueContext, Log, RecoverContext } from "./context.ts";
 import type { BackendId, InstallationId, LeaseId } from "./ids.ts";
 import type { BackendKeys } from "./backend-keys.ts";
+import type { BackendNames } from "./backend-names.ts";
 import type { OutboundApis } from "./outbound-api.ts";
 import type { Secret } from "./secret.ts";
 import type { Clock, DurationSeconds, InstantMs, Random } from "./time.ts";
@@ -99,6 +100,8 @@ export interface BackendHost {
   readonly apis: OutboundApis;
   /** For a type whose credentials are tokens that the installation signs itself. */
   readonly tokens: TokenHost;
+  /** For a type whose upstream keeps no name apart, and cannot list what it made. */
+  readonly names: BackendNames;
 }
 
 /** What the installation vouches for with keys and records of its own, in one backend's name. */
@@ -194,6 +197,11 @@ export interface BackendOperations {
    * problem.
    */
   selfCheck(roles: readonly JsonObject[], context: CallContext): Promise<SelfCheck>;
+  /**
+   * U1. Compares what leases share at the upstream with the ledger, and puts it right: called as
+   * often as a listing. Throws where it cannot, and then nothing more is issued until it can.
+   */
+  readonly upkeep?: (context: CallContext) => Promise<void>;
   /** Of a type whose credentials others verify with this backend's keys; no other has it. */
   readonly verification?: TokenVerification;
   /** Closes pools. After it, every call rejects. */

@@ -5,12 +5,14 @@ import {
   parseInstallationId,
   type BackendHost,
   type BackendKeys,
+  type BackendNames,
   type Clock,
   type Log,
   type OutboundApis,
   type Random,
   type TokenHost,
 } from "@mayfly/spec";
+import { createMemoryNames } from "./memory-ledger/backend-names.ts";
 import { noBackendKeys } from "./no-backend-keys.ts";
 import { noOutboundApis } from "./no-outbound-apis.ts";
 
@@ -28,6 +30,8 @@ export interface TestHostOptions {
   readonly apis?: OutboundApis;
   /** Default: every lease is unknown. */
   readonly standingOf?: TokenHost["standingOf"];
+  /** Default: in memory, of this host alone. */
+  readonly names?: BackendNames;
 }
 
 /** What a backend is opened with in tests: a real keyed tag under a key of the installation. */
@@ -54,5 +58,6 @@ export function createTestBackendHost(options: TestHostOptions): BackendHost {
       keys: options.keys ?? noBackendKeys,
       standingOf: options.standingOf ?? (async () => "unknown"),
     },
+    names: options.names ?? createMemoryNames(options.clock),
   };
 }

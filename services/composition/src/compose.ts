@@ -177,6 +177,7 @@ function partsOver(
     taskTokens,
     apis: createOutboundApis(),
     backendKeys: (backendId) => createBackendKeys(keyOptions(backendId)),
+    backendNames: (backendId) => ledger.backendNames.of(backendId),
     policyCompiler: createPolicyCompiler(),
     backendTypes: typesBy(observe),
     settings: coreSettings(settings),

@@ -23,5 +23,6 @@ export function backendHost(ports: CorePorts, id: BackendId): BackendHost {
       keys: ports.backendKeys(id),
       standingOf: (leaseId) => leaseStanding(ports, id, leaseId),
     },
+    names: ports.backendNames(id),
   };
 }

@@ -77,6 +77,7 @@ export async function createTestLedger(
     catalog: broker.catalog,
     signingKeys: broker.signingKeys,
     backendKeys: broker.backendKeys,
+    backendNames: broker.backendNames,
     proofUses: broker.proofUses,
     bundleSequences: broker.bundleSequences,
     now: () => systemClock.now(),

@@ -6,6 +6,7 @@ import { describeEnding } from "./ledger/ending.ts";
 import { describeIssuing } from "./ledger/issuing.ts";
 import { describeKeyStoring } from "./ledger/key-storing.ts";
 import { describeLogging } from "./ledger/logging.ts";
+import { describeNaming } from "./ledger/naming.ts";
 import { describeNotingSequences } from "./ledger/noting-sequences.ts";
 import { describeProving } from "./ledger/proving.ts";
 import { describeQuerying } from "./ledger/querying.ts";
@@ -38,6 +39,7 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     describeSelecting(ledgerOf);
     describeCataloguing(ledgerOf);
     describeKeyStoring(ledgerOf);
+    describeNaming(ledgerOf);
     describeServing(ledgerOf);
     describeDeciding(ledgerOf);
     describeLogging(ledgerOf);

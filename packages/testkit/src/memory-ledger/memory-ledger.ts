@@ -1,5 +1,6 @@
 import type {
   BackendKeyStores,
+  BackendNameStores,
   BundleSequences,
   Catalog,
   Clock,
@@ -19,6 +20,7 @@ import type {
   TaskId,
   TaskLedger,
 } from "@mayfly/spec";
+import { createMemoryNameStores } from "./backend-names.ts";
 import { createMemoryCatalog } from "./catalog.ts";
 import type { MemoryLedgerFaults } from "./faults.ts";
 import { createIssueLedger } from "./issue-ledger.ts";
@@ -45,6 +47,7 @@ export interface MemoryLedger {
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
+  readonly backendNames: BackendNameStores;
   readonly proofUses: ProofUses;
   readonly bundleSequences: BundleSequences;
   readonly faults: MemoryLedgerFaults;
@@ -79,6 +82,7 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
     catalog: createMemoryCatalog(store),
     signingKeys: createSigningKeys(store),
     backendKeys: createBackendKeyStores(store),
+    backendNames: createMemoryNameStores(clock),
     proofUses: createProofUses(clock),
     bundleSequences: store.bundleSequences,
     faults: store.gate,

@@ -173,6 +173,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     taskTokens,
     apis: noOutboundApis,
     backendKeys: (id) => createBackendKeys(keyOptionsOf(tokenOptions, ledger, id)),
+    backendNames: (id) => ledger.backendNames.of(id),
     policyCompiler: createPolicyCompiler(),
     backendTypes: new Map([fake, ...(options.types ?? [])].map((type) => [type.type, type])),
     settings: { ...SETTINGS, issuer, ...options.settings },

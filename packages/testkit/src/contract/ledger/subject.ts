@@ -1,5 +1,6 @@
 import type {
   BackendKeyStores,
+  BackendNameStores,
   BundleSequences,
   Catalog,
   InstantMs,
@@ -26,6 +27,7 @@ export interface LedgerUnderTest {
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
+  readonly backendNames: BackendNameStores;
   readonly proofUses: ProofUses;
   readonly bundleSequences: BundleSequences;
   /** What the ledger's clock shows, to within some milliseconds. */
