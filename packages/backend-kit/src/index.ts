@@ -31,6 +31,7 @@ export {
   type ServerTls,
   type TlsMode,
 } from "./server-settings.ts";
+export { SharedLook } from "./shared-look.ts";
 export { createClosing, type Closing } from "./unless-closed.ts";
 export {
   upstreamFailures,

@@ -1,10 +1,10 @@
+import { SharedLook } from "@mayfly/backend-kit";
 import type { BackendHost, CallContext } from "@mayfly/spec";
 import { z } from "zod";
 import { apiUser, type ApiUser } from "./lease-mark.ts";
 import { ManagementApi } from "./management-api.ts";
 import { unfinished } from "./rabbit-failure.ts";
 import type { ServerSettings } from "./server-settings.ts";
-import { SharedLook } from "./shared-look.ts";
 
 /** Connections for mints, so that ending never waits behind issuing, and for all else. */
 const MINT_SLOTS = 4;
