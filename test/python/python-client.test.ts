@@ -14,14 +14,14 @@ import {
 } from "../harness/index.ts";
 import { startControlServer, type ControlServer } from "./control-server.ts";
 import { collectCases, runCases, type PytestRun } from "./pytest-run.ts";
-import { lockedPython } from "./python-environment.ts";
+import { testPython } from "./python-environment.ts";
 
 /*
  * The Python client, by its own tests (packages/client-python/tests) against a running broker. Each
  * case of pytest is a case here, so that the suite counts what really ran.
  */
 const found = await requireOrExplain("python");
-const python = found === undefined ? undefined : await lockedPython(found);
+const python = found === undefined ? undefined : await testPython(found);
 const cases = python === undefined ? [] : await collectCases(python);
 const RUN_MS_MAX = 400_000;
 /** Of the second trust domain: seconds after which a proof of identity is too old. */

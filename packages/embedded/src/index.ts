@@ -14,6 +14,7 @@ export {
   postgresVersions,
   type PostgresVersion,
 } from "./postgres-binaries.ts";
+export { lockedPython } from "./locked-python.ts";
 export { reachableDataDir } from "./reachable-directory.ts";
 export { startPostgres, type EmbeddedPostgres, type PostgresOptions } from "./start-postgres.ts";
 export {
@@ -22,6 +23,7 @@ export {
   testServers,
   type TestServer,
 } from "./require-or-explain.ts";
+export { startMoto, type EmbeddedMoto, type MotoMissing } from "./start-moto.ts";
 export { startRabbitmq, type EmbeddedRabbitmq, type RabbitmqMissing } from "./start-rabbitmq.ts";
 export {
   startRedis,

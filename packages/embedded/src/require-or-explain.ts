@@ -5,6 +5,7 @@ import {
   type ClientRuntime,
 } from "./client-runtime.ts";
 import { EmbeddedError } from "./embedded-error.ts";
+import { motoPython } from "./moto-python.ts";
 import {
   defaultPostgresVersion,
   postgresBinaries,
@@ -20,6 +21,7 @@ export const testServers = [
   "mariadb",
   "rabbitmq",
   "python",
+  "moto",
   "psql",
   "jq",
   "curl",
@@ -53,6 +55,7 @@ const programs: Readonly<Record<TestServer, string>> = {
   zsh: "zsh",
   spire: "SPIRE (spire-server and spire-agent)",
   python: "python3 (3.10 or newer, with venv)",
+  moto: "moto (by python3 and its package registry)",
   node20: "Node 20 of infra/client-runtimes",
   deno: "Deno of infra/client-runtimes",
   bun: "Bun of infra/client-runtimes",
@@ -121,6 +124,8 @@ async function find(server: TestServer, env: TestSurroundings["env"]): Promise<s
     }
     case "python":
       return pythonOnPath(env["PATH"]);
+    case "moto":
+      return motoPython(env["PATH"]);
     default:
       return server satisfies never;
   }
