@@ -53,6 +53,8 @@ export interface LeaseOperations<Place> {
     plan: IssuePlan,
   ) => Promise<InstantMs>;
   readonly list?: (place: Place, after: string | null, context: CallContext) => Promise<MarkedPage>;
+  /** Where leases share something upstream: see {@link BackendOperations.upkeep}. */
+  readonly upkeep?: (place: Place, context: CallContext) => Promise<void>;
   readonly selfCheck: (
     place: Place,
     roles: readonly JsonObject[],
@@ -120,7 +122,7 @@ function open<Config, Place>(
         throw failures.toBackendError(thrown, what);
       }
     });
-  const { extend, list, revoke, probe } = operations;
+  const { extend, list, revoke, probe, upkeep } = operations;
   const common: BackendOperations = {
     issue: whole("issue", async (plan, context) => {
       failures.refuseLate(context, "issue");
@@ -143,6 +145,9 @@ function open<Config, Place>(
       list === undefined
         ? { kind: "none" }
         : { kind: "marked", list: whole("list", (after, context) => list(place, after, context)) },
+    ...(upkeep === undefined
+      ? {}
+      : { upkeep: whole("look after it", (context) => upkeep(place, context)) }),
     selfCheck: closing.unlessClosed(async (roles, context) => {
       try {
         return await operations.selfCheck(place, roles, context);

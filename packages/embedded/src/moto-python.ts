@@ -14,7 +14,5 @@ const LOCK = resolve(
  */
 export async function motoPython(path: string | undefined): Promise<string | undefined> {
   const python = await pythonOnPath(path);
-  return python === undefined
-    ? undefined
-    : lockedPython(python, LOCK).catch(() => undefined);
+  return python === undefined ? undefined : lockedPython(python, LOCK).catch(() => undefined);
 }

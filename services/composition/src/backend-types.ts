@@ -1,3 +1,4 @@
+import { awsBackend } from "@mayfly/backend-aws";
 import { jwtBackend } from "@mayfly/backend-jwt";
 import { withLimits, type LimitWatch } from "@mayfly/backend-kit";
 import { mysqlBackend } from "@mayfly/backend-mysql";
@@ -16,6 +17,7 @@ const TYPES: readonly CredentialBackend[] = [
   mysqlBackend,
   redisBackend,
   rabbitmqBackend,
+  awsBackend,
   jwtBackend,
   webhookBackend,
 ];

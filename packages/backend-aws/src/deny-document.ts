@@ -1,0 +1,106 @@
+import { SHORT_LEASE_NAME_PATTERN } from "@mayfly/backend-kit";
+import type { BackendHost } from "@mayfly/spec";
+import { z } from "zod";
+import type { AccountSettings } from "./account-settings.ts";
+
+/**
+ * An inline policy of an IAM role that denies everything to some of its sessions, by their names.
+ * `aws:userid` of a session is the role's unique id, a colon, and the name of the session; the
+ * policy stands on that role alone, so its own id need not be told.
+ */
+export interface DenyDocument {
+  readonly policyName: string;
+  /** Who wrote it: a later turn's document stands for all that it took over. */
+  readonly turn: number;
+  /** Sorted. */
+  readonly names: readonly string[];
+  /** Without whitespace, as AWS counts. */
+  readonly characters: number;
+}
+
+/** Names of one document: some 2,000 characters. */
+export const NAMES_MAX = 50;
+/** Of a document without names. */
+const FRAME_CHARACTERS = 170;
+/** A name of 32 with `*:`, quotes and comma. */
+const NAME_CHARACTERS = 37;
+export const DOCUMENT_CHARACTERS_MAX = FRAME_CHARACTERS + NAMES_MAX * NAME_CHARACTERS;
+
+/**
+ * So many sessions of a role may be out at once that each can be denied: one document's room is
+ * kept free to write the next before the last is deleted, and frames are counted twice, as
+ * documents are not always full.
+ */
+export const sessionsMax = ({ deny_characters: characters }: AccountSettings): number =>
+  Math.floor(
+    (characters - DOCUMENT_CHARACTERS_MAX) / (NAME_CHARACTERS + (2 * FRAME_CHARACTERS) / NAMES_MAX),
+  );
+
+const textOf = (names: readonly string[]): string =>
+  JSON.stringify({
+    Version: "2012-10-17",
+    Statement: {
+      Sid: "MayflyEnded",
+      Effect: "Deny",
+      Action: "*",
+      Resource: "*",
+      Condition: { StringLike: { "aws:userid": names.map((name) => `*:${name}`) } },
+    },
+  });
+
+const prefixOf = (host: BackendHost): string =>
+  `mayfly-deny.${host.installation}.${host.tag("deny documents").slice(0, 12)}.`;
+
+export function writeDocument(
+  host: BackendHost,
+  turn: number,
+  nth: number,
+  names: readonly string[],
+): { readonly document: DenyDocument; readonly text: string } {
+  const sorted = names.toSorted();
+  const text = textOf(sorted);
+  const policyName = `${prefixOf(host)}${turn}-${nth}`;
+  return { text, document: { policyName, turn, names: sorted, characters: text.length } };
+}
+
+const PLACE_OF_TURN = /^(\d{1,15})-\d{1,3}$/;
+const stored = z.object({
+  Statement: z.object({
+    Condition: z.object({ StringLike: z.object({ "aws:userid": z.array(z.string()) }) }),
+  }),
+});
+const NAME = new RegExp(SHORT_LEASE_NAME_PATTERN);
+
+/** Whether the policy is one of this backend's, whatever stands in it. */
+export const isOurs = (host: BackendHost, policyName: string): boolean =>
+  policyName.startsWith(prefixOf(host));
+
+/**
+ * One of ours as it stands there. One that was changed denies, for us, nobody: only what is, but
+ * for whitespace, what we write is known to be understood by AWS as we mean it.
+ */
+export function readDocument(host: BackendHost, policyName: string, text: string): DenyDocument {
+  const [, turn] = PLACE_OF_TURN.exec(policyName.slice(prefixOf(host).length)) ?? [];
+  const names = namesIn(text);
+  return {
+    policyName,
+    turn: names === null || turn === undefined ? -1 : Number(turn),
+    names: names ?? [],
+    characters: charactersOf(text),
+  };
+}
+
+function namesIn(text: string): readonly string[] | null {
+  try {
+    const said: unknown = JSON.parse(text);
+    const parsed = stored.parse(said);
+    const names = parsed.Statement.Condition.StringLike["aws:userid"].map((each) => each.slice(2));
+    const isWhole =
+      names.every((name) => NAME.test(name)) && textOf(names) === JSON.stringify(said);
+    return isWhole ? names : null;
+  } catch {
+    return null;
+  }
+}
+
+export const charactersOf = (text: string): number => text.replaceAll(/\s/g, "").length;

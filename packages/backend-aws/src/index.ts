@@ -1,0 +1,2 @@
+/** The credential backend for AWS. */
+export { awsBackend } from "./aws-backend.ts";

@@ -1,0 +1,85 @@
+import { GetRolePolicyCommand, ListRolePoliciesCommand } from "@aws-sdk/client-iam";
+import type { CallContext } from "@mayfly/spec";
+import { INLINE_CHARACTERS_MAX } from "./account-settings.ts";
+import { AwsFailure } from "./aws-failure.ts";
+import { charactersOf, isOurs, readDocument, type DenyDocument } from "./deny-document.ts";
+import type { Lane } from "./lane.ts";
+import { callAws } from "./transport.ts";
+
+/** What an IAM role's inline policies deny to sessions of ours, read at one time. */
+export interface DenyLook {
+  readonly documents: readonly DenyDocument[];
+  /** Characters that the others leave us. */
+  readonly room: number;
+}
+
+/** Of 100 names each; a role cannot have more than fit into its characters. */
+const PAGES_MAX = 10;
+const READS_AT_ONCE = 4;
+
+/** Rejects with {@link AwsFailure}. */
+export async function lookAtDenies(
+  lane: Lane,
+  place: string,
+  context: CallContext,
+): Promise<DenyLook> {
+  const names = await policyNames(lane, place, context);
+  const documents: DenyDocument[] = [];
+  let others = 0;
+  for (let at = 0; at < names.length; at += READS_AT_ONCE) {
+    const some = names.slice(at, at + READS_AT_ONCE);
+    const read = await Promise.all(
+      some.map(async (name) => ({ name, text: await policyText(lane, place, name, context) })),
+    );
+    for (const { name, text } of read) {
+      if (text === null) continue;
+      if (isOurs(lane.host, name)) documents.push(readDocument(lane.host, name, text));
+      else others += charactersOf(text);
+    }
+  }
+  return { documents, room: INLINE_CHARACTERS_MAX - others };
+}
+
+export async function policyNames(
+  { iam }: Lane,
+  place: string,
+  context: CallContext,
+): Promise<readonly string[]> {
+  const names: string[] = [];
+  let marker: string | undefined;
+  for (let page = 0; page < PAGES_MAX; page++) {
+    const command = new ListRolePoliciesCommand({
+      RoleName: place,
+      ...(marker === undefined ? {} : { Marker: marker }),
+    });
+    const answer = await callAws(context, (options) => iam.send(command, options));
+    // An answer without a list would be taken for a role without denies.
+    if (answer.PolicyNames === undefined) throw new AwsFailure("lost", "the answer has no list");
+    names.push(...answer.PolicyNames);
+    if (answer.IsTruncated !== true) return names;
+    marker = answer.Marker;
+  }
+  throw new AwsFailure("lost", "the list of inline policies does not end");
+}
+
+/** Null: it was deleted meanwhile. */
+export async function policyText(
+  { iam }: Lane,
+  place: string,
+  policyName: string,
+  context: CallContext,
+): Promise<string | null> {
+  const command = new GetRolePolicyCommand({ RoleName: place, PolicyName: policyName });
+  try {
+    const answer = await callAws(context, (options) => iam.send(command, options));
+    if (answer.PolicyDocument === undefined) {
+      throw new AwsFailure("lost", "the answer has no document");
+    }
+    // As RFC 3986 encodes it: API_GetRolePolicy, `PolicyDocument`.
+    return decodeURIComponent(answer.PolicyDocument);
+  } catch (thrown) {
+    if (thrown instanceof AwsFailure && thrown.code === "NoSuchEntity") return null;
+    if (thrown instanceof URIError) throw new AwsFailure("lost", "the document is not encoded");
+    throw thrown;
+  }
+}

@@ -1,0 +1,55 @@
+import {
+  durationSeconds,
+  instantMs,
+  plusSeconds,
+  type CallContext,
+  type IssuePlan,
+  type Recovered,
+} from "@mayfly/spec";
+import { SESSION_SECONDS_MIN, SIGNATURE_SECONDS } from "./issue.ts";
+import type { Lane } from "./lane.ts";
+import { deny, untilAborted } from "./revoke.ts";
+import { leases, placeOf } from "./role-settings.ts";
+
+/**
+ * Cleans up after a mint whose outcome nobody recorded. AWS lists no sessions, so the ledger's word
+ * counts: a name that was never taken had no request sent for it, and is refused from now on to
+ * whoever would take it. For one that was taken there may be a session, and it is denied, whether
+ * there is one or not.
+ */
+export async function recover(
+  lane: Lane,
+  plan: IssuePlan,
+  context: CallContext,
+): Promise<Recovered> {
+  const { names, quarantineSeconds } = lane.host;
+  const { externalName: name } = plan;
+  const [first = ""] = leases.grantOf(plan).iam_roles;
+  const until = sessionEndMax(plan, context);
+  const known = await names.refuse(name, placeOf(first), until);
+  // Nothing is said of a role that cannot be looked at.
+  const { documents } = await untilAborted(lane.looks(known.place), context);
+  if (!known.isTaken) {
+    const leftSeconds = quarantineSeconds - (known.refusedForSeconds ?? 0);
+    if (leftSeconds > 0) return wait(leftSeconds, "the name is held in the ledger");
+    return { outcome: "absent", looked: { taken: false, deny_documents: documents.length } };
+  }
+  if (known.leftSeconds <= 0) {
+    return { outcome: "absent", looked: { taken: true, session_is_over: true } };
+  }
+  const leftSeconds = await deny(lane, { name, place: known.place, until }, context);
+  if (leftSeconds > 0) return wait(leftSeconds, "its deny may not be known everywhere yet");
+  return { outcome: "destroyed", looked: { taken: true, denied: true } };
+}
+
+/** A session that a lost request may have made, or still make, is over by then. */
+const sessionEndMax = ({ expiresAt }: IssuePlan, { clock }: CallContext) =>
+  instantMs(
+    Math.max(expiresAt, plusSeconds(clock.now(), SESSION_SECONDS_MIN)) + SIGNATURE_SECONDS * 1_000,
+  );
+
+const wait = (seconds: number, reason: string): Recovered => ({
+  outcome: "wait",
+  seconds: durationSeconds(Math.max(0.1, seconds)),
+  reason,
+});

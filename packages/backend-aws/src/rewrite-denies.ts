@@ -1,0 +1,190 @@
+import { DeleteRolePolicyCommand, PutRolePolicyCommand } from "@aws-sdk/client-iam";
+import { durationSeconds, plusSeconds, type CallContext, type PlaceTurn } from "@mayfly/spec";
+import { AwsFailure, failures } from "./aws-failure.ts";
+import { charactersOf, readDocument, writeDocument } from "./deny-document.ts";
+import type { Lane } from "./lane.ts";
+import { lookAtDenies, policyText, type DenyLook } from "./look-at-denies.ts";
+import { planRewrite, type RewriteStep } from "./rewrite-plan.ts";
+import { callAws } from "./transport.ts";
+
+/** How long we wait for another process's turn to end. */
+const PATIENCE_MS = 20_000;
+const PAUSE_MS = 100;
+/** The longest session that AWS gives: what somebody denied lives no longer. */
+const SESSION_SECONDS_MAX = 43_200;
+const READS_MAX = 6;
+const READ_PAUSE_MS = 250;
+
+/**
+ * Makes the inline policies of one IAM role deny the sessions that the ledger says have ended and
+ * have not expired, and nobody else's. `PutRolePolicy` replaces a whole document and compares
+ * nothing, so writers take turns by the ledger, and no document is ever written twice: each is
+ * named by the turn that wrote it. Rejects with {@link AwsFailure} or a BackendError.
+ */
+export async function rewriteDenies(
+  lane: Lane,
+  place: string,
+  context: CallContext,
+): Promise<void> {
+  const { names } = lane.host;
+  const turn = await beginTurn(lane, place, context);
+  try {
+    await rewriteInTurn(lane, place, turn, context);
+  } finally {
+    // A turn that nobody ends is over by itself.
+    await names.endTurn(place, turn.turn).catch(() => undefined);
+  }
+}
+
+/** Long enough for one call and the look at its effect; held anew before each next one. */
+const turnSeconds = ({ settings }: Lane) => durationSeconds(settings.call_seconds_max * 3);
+
+async function beginTurn(lane: Lane, place: string, context: CallContext): Promise<PlaceTurn> {
+  const { clock } = context;
+  const byMs = clock.monotonicMs() + PATIENCE_MS;
+  for (;;) {
+    const turn = await lane.host.names.beginTurn(place, turnSeconds(lane));
+    if (turn !== null) return turn;
+    if (clock.monotonicMs() > byMs) {
+      throw failures.unfinished(
+        `${place}: another process of this installation writes its denies`,
+        2,
+      );
+    }
+    await clock.sleep(PAUSE_MS, context.signal);
+  }
+}
+
+async function rewriteInTurn(
+  lane: Lane,
+  place: string,
+  turn: PlaceTurn,
+  context: CallContext,
+): Promise<void> {
+  const look = await lookAtDenies(lane, place, context);
+  const denied = new Set(await deniedNames(lane, place, turn, look));
+  const steps = planRewrite({
+    documents: look.documents,
+    denied,
+    room: look.room,
+    charactersOf: (count) => (count === 0 ? 0 : charactersOfMany(lane, turn, count)),
+  });
+  if (steps === "full") throw full(place, denied.size);
+  const standing = new Set(look.documents.flatMap((each) => each.names));
+  // One that somebody took away counts anew: between, it was no deny.
+  const gone = turn.refused.filter((each) => each.seenForSeconds !== null && each.leftSeconds > 0);
+  const missing = gone.map(({ name }) => name).filter((name) => !standing.has(name));
+  if (missing.length > 0) await lane.host.names.sawRefused([], missing);
+  let nth = 0;
+  for (const step of steps) await doStep(lane, place, turn, nth++, step, context);
+  const after = nth === 0 ? look : await lookAtDenies(lane, place, context);
+  const seen = new Set(after.documents.flatMap(({ names }) => names));
+  const unseen = [...denied].filter((name) => !seen.has(name));
+  await lane.host.names.sawRefused(
+    [...denied].filter((name) => seen.has(name)),
+    unseen,
+  );
+  if (unseen.length > 0)
+    throw failures.unfinished(`${place}: a deny that was written is not there yet`, 1);
+}
+
+const full = (place: string, denied: number) =>
+  failures.unfinished(
+    `${place}: its inline policies have no room for the denies of ${denied} ended sessions; take ` +
+      "other inline policies away, or make them managed ones",
+    30,
+  );
+
+const charactersOfMany = ({ host }: Lane, { turn }: PlaceTurn, count: number): number => {
+  const name = `mf_${host.installation}${"x".repeat(21)}`;
+  return writeDocument(
+    host,
+    turn,
+    0,
+    Array.from({ length: count }, () => name),
+  ).document.characters;
+};
+
+/**
+ * By the ledger, and by what stands there: a deny that the ledger does not know (it was restored
+ * from before, say) is one that it has lost, and is kept for as long as a session can live.
+ */
+async function deniedNames(
+  { host: { names, clock } }: Lane,
+  place: string,
+  { refused }: PlaceTurn,
+  { documents }: DenyLook,
+): Promise<readonly string[]> {
+  const known = new Set(refused.map(({ name }) => name));
+  const standing = new Set(documents.flatMap((each) => each.names));
+  const strange = [...standing].filter((name) => !known.has(name));
+  for (const name of strange) {
+    await names.refuse(name, place, plusSeconds(clock.now(), SESSION_SECONDS_MAX));
+  }
+  // One that was never taken has no session, unless it is such a strange one, met again.
+  const isDenied = (name: string, isTaken: boolean): boolean => isTaken || standing.has(name);
+  const denied = refused.filter(
+    ({ name, isTaken, leftSeconds }) => leftSeconds > 0 && isDenied(name, isTaken),
+  );
+  return [...denied.map(({ name }) => name), ...strange];
+}
+
+async function doStep(
+  lane: Lane,
+  place: string,
+  { turn }: PlaceTurn,
+  nth: number,
+  step: RewriteStep,
+  context: CallContext,
+): Promise<void> {
+  const { iam, host } = lane;
+  const held = async (): Promise<() => void> => {
+    const seconds = turnSeconds(lane);
+    const untilMs = context.clock.monotonicMs() + seconds * 1_000;
+    if (!(await host.names.holdTurn(place, turn, seconds))) throw lost(place);
+    // At the last moment before it is sent: this process may have been frozen since.
+    return () => {
+      if (context.clock.monotonicMs() > untilMs) throw lost(place);
+    };
+  };
+  if (step.write.length > 0) {
+    const { document, text } = writeDocument(host, turn, nth, step.write);
+    const put = new PutRolePolicyCommand({
+      RoleName: place,
+      PolicyName: document.policyName,
+      PolicyDocument: text,
+    });
+    await callAws(context, (options) => iam.send(put, options), await held());
+    await untilRead(lane, place, document.policyName, text, context);
+  }
+  for (const policyName of step.remove) {
+    const command = new DeleteRolePolicyCommand({ RoleName: place, PolicyName: policyName });
+    const beforeSend = await held();
+    await callAws(context, (options) => iam.send(command, options), beforeSend).catch(
+      (thrown: unknown) => {
+        if (!(thrown instanceof AwsFailure) || thrown.code !== "NoSuchEntity") throw thrown;
+      },
+    );
+  }
+}
+
+const lost = (place: string) =>
+  failures.unfinished(`${place}: this process lost its turn to write the role's denies`, 1);
+
+/** IAM answers reads from copies: what was written may take a moment to be there. */
+async function untilRead(
+  lane: Lane,
+  place: string,
+  policyName: string,
+  text: string,
+  context: CallContext,
+): Promise<void> {
+  for (let reads = 0; reads < READS_MAX; reads++) {
+    if (reads > 0) await context.clock.sleep(READ_PAUSE_MS, context.signal);
+    const read = await policyText(lane, place, policyName, context);
+    if (read !== null && readDocument(lane.host, policyName, read).names.length > 0) {
+      if (charactersOf(read) === charactersOf(text)) return;
+    }
+  }
+  throw failures.unfinished(`${place}: a deny that was written is not read back yet`, 2);
+}

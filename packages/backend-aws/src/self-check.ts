@@ -1,0 +1,171 @@
+import {
+  DeleteRolePolicyCommand,
+  GetRoleCommand,
+  PutRolePolicyCommand,
+  type GetRoleCommandOutput,
+} from "@aws-sdk/client-iam";
+import { AssumeRoleCommand, GetCallerIdentityCommand } from "@aws-sdk/client-sts";
+import type { CallContext, CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
+import { arnOfRole, partitionOf } from "./account-settings.ts";
+import { AwsFailure } from "./aws-failure.ts";
+import { sessionsMax, writeDocument } from "./deny-document.ts";
+import { SESSION_SECONDS_MIN } from "./issue.ts";
+import type { Lane } from "./lane.ts";
+import { lookAtDenies } from "./look-at-denies.ts";
+import { leases, placeOf } from "./role-settings.ts";
+import { callAws } from "./transport.ts";
+
+/**
+ * Tries each right: takes a session that may do nothing, and writes a deny that is for nobody,
+ * reads it and deletes it.
+ */
+export async function selfCheck(
+  lane: Lane,
+  roles: readonly JsonObject[],
+  context: CallContext,
+): Promise<SelfCheck> {
+  const { settings } = lane;
+  const problems: CheckProblem[] = [];
+  const caller = await callAws(context, (options) =>
+    lane.sts.send(new GetCallerIdentityCommand({}), options),
+  );
+  if (caller.Account !== settings.account_id) problems.push(otherAccount(lane, caller.Account));
+  else {
+    for (const iamRole of new Set(roles.flatMap((role) => leases.roleOf(role).iam_roles))) {
+      problems.push(...(await checkRole(lane, iamRole, context)));
+    }
+  }
+  return {
+    upstreamIdentity: `${partitionOf(settings.region)}:${settings.account_id}`,
+    clockSkewMs: null,
+    facts: { caller: caller.Arn ?? null, sessions_max_of_a_role: sessionsMax(settings) },
+    problems,
+  };
+}
+
+const otherAccount = ({ settings }: Lane, account: string | undefined): CheckProblem => ({
+  code: "other_account",
+  what: `The broker is logged in to the account ${account ?? "of an unknown number"}.`,
+  fix:
+    `Give it credentials of ${settings.account_id}, or a \`chain\` whose last role is there: a ` +
+    "role's policies can be written from its own account alone.",
+});
+
+async function checkRole(
+  lane: Lane,
+  iamRole: string,
+  context: CallContext,
+): Promise<readonly CheckProblem[]> {
+  const place = placeOf(iamRole);
+  const problems: CheckProblem[] = [];
+  const attempt = async <T>(action: string, run: () => Promise<T>): Promise<T | null> => {
+    try {
+      return await run();
+    } catch (thrown) {
+      if (!(thrown instanceof AwsFailure) || thrown.kind !== "refused") throw thrown;
+      problems.push(refused(lane, iamRole, action, thrown));
+      return null;
+    }
+  };
+  const found = await attempt("iam:GetRole", () =>
+    callAws(context, (options) => lane.iam.send(new GetRoleCommand({ RoleName: place }), options)),
+  );
+  if (problems.some(({ code }) => code === "role_missing")) return problems;
+  problems.push(...checkFound(lane, iamRole, found?.Role));
+  await attempt("sts:AssumeRole", () => takeNothing(lane, iamRole, context));
+  const look = await attempt("iam:ListRolePolicies and iam:GetRolePolicy", () =>
+    lookAtDenies(lane, place, context),
+  );
+  if (look !== null && look.room < lane.settings.deny_characters) {
+    problems.push(tooLittleRoom(lane, iamRole, look.room));
+  } else await writeAndDelete(lane, place, attempt, context);
+  return problems;
+}
+
+function checkFound(
+  { settings }: Lane,
+  iamRole: string,
+  found: GetRoleCommandOutput["Role"],
+): readonly CheckProblem[] {
+  const problems: CheckProblem[] = [];
+  const arn = arnOfRole(settings, iamRole);
+  if (found?.Arn !== undefined && found.Arn !== arn) {
+    const what = `The IAM role is ${found.Arn}, and not ${arn}.`;
+    problems.push({ code: "role_path", what, fix: "Write its path into `iam_roles`." });
+  }
+  const seconds = found?.MaxSessionDuration ?? settings.session_seconds_max;
+  if (seconds < settings.session_seconds_max) {
+    problems.push({
+      code: "session_too_long",
+      what: `${iamRole} allows sessions of ${seconds} s, and session_seconds_max is longer.`,
+      fix: `Set session_seconds_max to ${seconds}, or raise the role's maximum session duration.`,
+    });
+  }
+  return problems;
+}
+
+const refused = (
+  lane: Lane,
+  iamRole: string,
+  action: string,
+  { code, message }: AwsFailure,
+): CheckProblem => {
+  if (code === "NoSuchEntity") {
+    const what = `There is no IAM role ${iamRole} in ${lane.settings.account_id}.`;
+    return { code: "role_missing", what, fix: "Create it, or correct `iam_roles`." };
+  }
+  return {
+    code: "right_missing",
+    what: `${action} on ${arnOfRole(lane.settings, iamRole)} was refused: ${message}`,
+    fix:
+      action === "sts:AssumeRole"
+        ? "Allow the broker sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity, in its own " +
+          "policy and in the role's trust policy."
+        : `Allow the broker ${action} on the role.`,
+  };
+};
+
+const tooLittleRoom = ({ settings }: Lane, iamRole: string, room: number): CheckProblem => ({
+  code: "inline_policies_too_long",
+  what:
+    `The other inline policies of ${iamRole} leave ${room} characters, and deny_characters is ` +
+    `${settings.deny_characters}.`,
+  fix: "Make them managed policies, or set deny_characters to less.",
+});
+
+const NOTHING = JSON.stringify({
+  Version: "2012-10-17",
+  Statement: { Effect: "Deny", Action: "*", Resource: "*" },
+});
+
+const takeNothing = ({ sts, settings }: Lane, iamRole: string, context: CallContext) => {
+  const command = new AssumeRoleCommand({
+    RoleArn: arnOfRole(settings, iamRole),
+    RoleSessionName: "mayfly-self-check",
+    SourceIdentity: "mayfly-self-check",
+    Tags: [{ Key: "mayfly:lease", Value: "none" }],
+    Policy: NOTHING,
+    DurationSeconds: SESSION_SECONDS_MIN,
+  });
+  return callAws(context, (options) => sts.send(command, options));
+};
+
+/** The deny names a lease that never is; a name of its own, as others may check at once. */
+async function writeAndDelete(
+  { iam, host }: Lane,
+  place: string,
+  attempt: <T>(action: string, run: () => Promise<T>) => Promise<T | null>,
+  context: CallContext,
+): Promise<void> {
+  const { text } = writeDocument(host, 0, 0, [`mf_${host.installation}${"A".repeat(21)}`]);
+  const random = Buffer.from(host.random.bytes(8)).toString("hex");
+  const at = { RoleName: place, PolicyName: `mayfly-self-check.${random}` };
+  const put = new PutRolePolicyCommand({ ...at, PolicyDocument: text });
+  const written = await attempt("iam:PutRolePolicy", () =>
+    callAws(context, (options) => iam.send(put, options)),
+  );
+  if (written === null) return;
+  await attempt("iam:DeleteRolePolicy", () =>
+    callAws(context, (options) => iam.send(new DeleteRolePolicyCommand(at), options)),
+  );
+}

@@ -1,0 +1,157 @@
+import {
+  AttachRolePolicyCommand,
+  CreateAccessKeyCommand,
+  CreatePolicyCommand,
+  CreateRoleCommand,
+  CreateUserCommand,
+  IAMClient,
+  PutUserPolicyCommand,
+} from "@aws-sdk/client-iam";
+import { startMoto, type EmbeddedMoto } from "@mayfly/embedded";
+import { z } from "zod";
+
+export const ACCOUNT = "123456789012";
+export const REGION = "eu-central-1";
+export const IAM_ROLES = ["agents/reader-1", "agents/reader-2"] as const;
+export const BUCKET = "arn:aws:s3:::orders";
+
+/** What docs/backends/aws.md has the broker's user be given. */
+export const brokerPolicy = (without: readonly string[] = []): object => ({
+  Version: "2012-10-17",
+  Statement: [
+    {
+      Effect: "Allow",
+      Action: ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+      Resource: `arn:aws:iam::${ACCOUNT}:role/agents/*`,
+    },
+    {
+      Effect: "Allow",
+      Action: [
+        "iam:GetRole",
+        "iam:ListRolePolicies",
+        "iam:GetRolePolicy",
+        "iam:PutRolePolicy",
+        "iam:DeleteRolePolicy",
+      ].filter((action) => !without.includes(action)),
+      Resource: `arn:aws:iam::${ACCOUNT}:role/agents/*`,
+    },
+  ],
+});
+
+/** A session that moto gave, as moto itself remembers it. */
+const assumed = z.object({
+  access_key_id: z.string(),
+  session_name: z.string(),
+  role_arn: z.string(),
+  user_id: z.string(),
+  arn: z.string(),
+  policy: z.string().nullable(),
+});
+export type MotoSession = z.infer<typeof assumed>;
+const data = z.object({ sts: z.object({ AssumedRole: z.array(assumed) }).optional() });
+
+/** A customer's account of AWS, played by moto, which asks for rights as IAM would. */
+export interface MotoAccount {
+  readonly moto: EmbeddedMoto;
+  readonly origin: string;
+  /** As an administrator. */
+  readonly iam: IAMClient;
+  /** Of the user that the broker is. */
+  readonly keys: { readonly access_key_id: string; readonly secret_access_key: string };
+  sessions(): Promise<readonly MotoSession[]>;
+  /** Gives the broker's user the page's policy, without some actions. */
+  permit(without?: readonly string[]): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export const iamAt = (
+  origin: string,
+  keys: { readonly accessKeyId: string; readonly secretAccessKey: string },
+): IAMClient => new IAMClient({ region: "us-east-1", endpoint: origin, credentials: keys });
+
+export async function startMotoAccount(
+  iamRoles: readonly string[] = IAM_ROLES,
+): Promise<MotoAccount> {
+  const moto = await startMoto();
+  if (moto.missing !== undefined) throw new TypeError("moto is missing");
+  const origin = `http://${moto.host}:${moto.port}`;
+  // Before it asks for rights, whoever comes is an administrator.
+  const first = iamAt(origin, { accessKeyId: "first", secretAccessKey: "first" });
+  const admin = await makeUser(first, "admin", {
+    Version: "2012-10-17",
+    Statement: { Effect: "Allow", Action: "*", Resource: "*" },
+  });
+  const broker = await makeUser(first, "mayfly", brokerPolicy());
+  await makeRoles(first, iamRoles);
+  first.destroy();
+  await fetch(`${origin}/moto-api/reset-auth`, { method: "POST", body: "0" });
+  const iam = iamAt(origin, admin);
+  return {
+    moto,
+    origin,
+    iam,
+    keys: { access_key_id: broker.accessKeyId, secret_access_key: broker.secretAccessKey },
+    sessions: async () => {
+      const answer = await fetch(`${origin}/moto-api/data.json`);
+      return data.parse(await answer.json()).sts?.AssumedRole ?? [];
+    },
+    permit: async (without = []) => {
+      await iam.send(
+        new PutUserPolicyCommand({
+          UserName: "mayfly",
+          PolicyName: "own",
+          PolicyDocument: JSON.stringify(brokerPolicy(without)),
+        }),
+      );
+    },
+    stop: async () => {
+      iam.destroy();
+      await moto.stop();
+    },
+  };
+}
+
+async function makeUser(
+  iam: IAMClient,
+  name: string,
+  policy: object,
+): Promise<{ readonly accessKeyId: string; readonly secretAccessKey: string }> {
+  await iam.send(new CreateUserCommand({ UserName: name }));
+  const document = JSON.stringify(policy);
+  await iam.send(
+    new PutUserPolicyCommand({ UserName: name, PolicyName: "own", PolicyDocument: document }),
+  );
+  const { AccessKey: key } = await iam.send(new CreateAccessKeyCommand({ UserName: name }));
+  return { accessKeyId: key?.AccessKeyId ?? "", secretAccessKey: key?.SecretAccessKey ?? "" };
+}
+
+async function makeRoles(iam: IAMClient, names: readonly string[]): Promise<void> {
+  const { Policy: policy } = await iam.send(
+    new CreatePolicyCommand({
+      PolicyName: "orders",
+      PolicyDocument: JSON.stringify({
+        Version: "2012-10-17",
+        Statement: { Effect: "Allow", Action: "s3:*", Resource: [BUCKET, `${BUCKET}/*`] },
+      }),
+    }),
+  );
+  const trust = {
+    Version: "2012-10-17",
+    Statement: {
+      Effect: "Allow",
+      Principal: { AWS: `arn:aws:iam::${ACCOUNT}:user/mayfly` },
+      Action: ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+    },
+  };
+  for (const iamRole of names) {
+    const [path, name] = [iamRole.replace(/[^/]*$/, ""), iamRole.replace(/^.*\//, "")];
+    await iam.send(
+      new CreateRoleCommand({
+        RoleName: name,
+        Path: `/${path}`,
+        AssumeRolePolicyDocument: JSON.stringify(trust),
+      }),
+    );
+    await iam.send(new AttachRolePolicyCommand({ RoleName: name, PolicyArn: policy?.Arn }));
+  }
+}
