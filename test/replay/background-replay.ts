@@ -25,6 +25,8 @@ export const HISTORIES = 10_000;
 const SEED = "2026-11-29T16:05:43.166Z";
 /** Less than any test: it takes the time in which those wait, and is asked for after them. */
 const NICENESS = 10;
+/** A history leaves nothing behind that lives: with room to die in, little of it is copied. */
+const NODE_OPTIONS = ["--max-semi-space-size=64"];
 const OUTPUT_BYTES_MAX = 1_048_576;
 
 /** Starts the replay when the run starts; its test, which waits for it, is the run's last. */
@@ -33,7 +35,15 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const endFile = join(folder, "end.json");
   project.provide("mayflyReplay", endFile);
   const program = join(import.meta.dirname, "replay.ts");
-  const args = [program, "--histories", String(HISTORIES), "--seed", SEED, "--json"];
+  const args = [
+    ...NODE_OPTIONS,
+    program,
+    "--histories",
+    String(HISTORIES),
+    "--seed",
+    SEED,
+    "--json",
+  ];
   const written = Promise.withResolvers<void>();
   const child = execFile(
     process.execPath,
