@@ -45,7 +45,7 @@ export function benchmarksPage(input: PageInput): string {
     `- ${input.date}; ${cpus().length} × ${cpu?.model.trim() ?? "unknown"}, ` +
       `${Math.round(totalmem() / 2 ** 30)} GiB; Linux ${release()}; Node ${process.version}`,
     `- PostgreSQL ${input.postgres}, fsync on; queue: ${input.queue}`,
-    `- ${rounds} rounds of ${seconds} s for each side, after 2 s to warm up; the load generator is on the same`,
+    `- ${rounds} rounds of ${seconds} s for each side, a broker warmed up; the load generator is on the same`,
     "  cores",
     "",
     "## Targets",

@@ -7,6 +7,7 @@ import {
 import type { BenchWorld } from "./bench-world.ts";
 import { openCpuProfile } from "./cpu-profile.ts";
 import { beginStatements, COUNTS_STATEMENTS, topStatements } from "./statements-profile.ts";
+import { warmUp } from "./warm-up.ts";
 
 const FUNCTIONS = 12;
 const OF_THE_WORKER = 4;
@@ -32,6 +33,7 @@ export async function brokersProfile(
     broker: broker.environment(SERVICE_NODE_OPTIONS),
     worker: worker.environment(SERVICE_NODE_OPTIONS),
   });
+  await warmUp(mayfly);
   await beginStatements(mayfly.ledger);
   for (const profile of [broker, worker]) profile.begin();
   await load(mayfly);

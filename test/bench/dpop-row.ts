@@ -5,6 +5,7 @@ import type { BenchWorld } from "./bench-world.ts";
 import { countUp } from "./count-up.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
+import { warmUp } from "./warm-up.ts";
 
 const CLIENTS = 64;
 const RATE_MAX = 3000;
@@ -24,7 +25,7 @@ async function exchangeDpop(world: BenchWorld): Promise<RowResult> {
   });
   const { api, trust } = mayfly;
   const broken: string[] = [];
-  let exchanged = 0;
+  let exchanged = await warmUp(mayfly);
   const drive = async (flow: "mayfly" | "dpop"): Promise<LoadResult> => {
     const result = await driveLoad({
       url: api.url,

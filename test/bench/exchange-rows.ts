@@ -13,6 +13,7 @@ import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { mintScript } from "./mint-script.ts";
 import { findPgbench, pgbench, type PgbenchResult } from "./pgbench.ts";
+import { warmUp } from "./warm-up.ts";
 
 const SCRAM_ITERATIONS = 4096;
 
@@ -56,7 +57,7 @@ async function againstPgbench(world: BenchWorld, shape: Shape): Promise<RowResul
   };
   await using mayfly = await startBenchInstallation(world, options);
   const broken: string[] = [];
-  let exchanged = 0;
+  let exchanged = await warmUp(mayfly);
   const drive = ({ api, trust }: BenchInstallation): Promise<LoadResult> =>
     driveLoad({
       url: api.url,

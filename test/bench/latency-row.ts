@@ -12,6 +12,7 @@ import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { findPgbench } from "./pgbench.ts";
 import { measureRawParts, sumOf, type RawParts } from "./raw-parts.ts";
+import { warmUp } from "./warm-up.ts";
 
 const WANTED = 1.5;
 const QUIET = 0.7;
@@ -40,6 +41,7 @@ async function latency(world: BenchWorld): Promise<RowResult | null> {
     return result;
   };
   // The raw parts take the rows of an exchange as their sample.
+  await warmUp(mayfly);
   await drive({ clients: 1, seconds: 1 });
   const { ratio, spread, ours, theirs } = await interleave(
     world.rounds,

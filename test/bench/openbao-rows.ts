@@ -17,6 +17,7 @@ import { cpuMs } from "./cpu-time.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { findOpenBao, startOpenBao, type OpenBao } from "./openbao.ts";
+import { warmUp } from "./warm-up.ts";
 
 const SCRAM_ITERATIONS = 4096;
 const FAST: Target = { ratio: 8, is: "at_least" };
@@ -43,6 +44,7 @@ async function rivals(
       backend: { scram_iterations: iterations },
     }),
   );
+  await warmUp(mayfly);
   const { server, trust } = mayfly;
   const bao = started.use(await startOpenBao(version, { server, trust, password }));
   const all = started.move();

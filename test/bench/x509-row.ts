@@ -17,6 +17,7 @@ import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { MutualTls } from "./http-client.ts";
 import { interleave, median } from "./interleave.ts";
 import type { LoadResult } from "./load-job.ts";
+import { warmUp } from "./warm-up.ts";
 
 const CLIENTS = 64;
 const RATE_MAX = 3000;
@@ -41,7 +42,7 @@ async function exchangeX509(world: BenchWorld): Promise<RowResult> {
   });
   await using encrypted = await startEncrypted(mayfly);
   const broken: string[] = [];
-  let exchanged = 0;
+  let exchanged = await warmUp(mayfly);
   const drive = async (flow: "mayfly" | "x509"): Promise<LoadResult> => {
     const result = await driveLoad({
       ...(flow === "x509" ? encrypted : { url: mayfly.api.url }),
