@@ -12,7 +12,7 @@ export const LISTED_MAX = 1_000;
 /** A tombstone this much older than its quarantine was forgotten by whoever made it. */
 const FORGOTTEN_SECONDS = 60;
 
-/** What stands on a thing upstream and proves that it is ours. `at`: ms, see {@link listedMarks}. */
+/** What stands on a thing upstream and proves that it is ours; `at` in ms ({@link listedMarks}). */
 export type LeaseMark =
   | { readonly kind: "lease" }
   | { readonly kind: "tombstone"; readonly at: number };

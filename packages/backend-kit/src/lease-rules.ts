@@ -22,7 +22,7 @@ export interface LeaseShape<Role, Params, Grant> {
   readonly grant: z.ZodType<Grant>;
   /** Default: `leaseName`, of 44 characters. */
   readonly nameOf?: (installation: InstallationId, leaseId: LeaseId) => string;
-  /** P1, P2. @throws InvalidInput where the role does not have what is asked ({@link beyondRole}) */
+  /** P1, P2. @throws InvalidInput where the role lacks what is asked ({@link beyondRole}) */
   readonly grantFor: (role: Role, params: Params, holder: CredentialHolder) => Grant;
   /** P5. Not asked where one of both is not understood, or ends later than the other. */
   readonly isGrantWithin: (inner: Grant, outer: Grant) => boolean;

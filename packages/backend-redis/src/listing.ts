@@ -26,7 +26,7 @@ export async function listMarked(
   };
 }
 
-/** Copies of a user, one on each server: one without our mark is enough for it not to be touched. */
+/** Copies of a user, one on each server: one without our mark, and it is not touched. */
 function markedOf(
   externalName: string,
   copies: readonly ListedUser[],

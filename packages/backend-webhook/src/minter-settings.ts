@@ -8,7 +8,7 @@ const isUrl = (text: string): boolean => {
   return /^https?:$/.test(protocol) && username + password + hash + search === "";
 };
 
-/** The JWS algorithm (RFC 7518, RFC 8037) of a private key; null for one that we do not sign with. */
+/** The JWS algorithm (RFC 7518, RFC 8037) of a private key; null where we sign with no such. */
 export function algorithmOf(key: KeyObject): "EdDSA" | "ES256" | null {
   if (key.asymmetricKeyType === "ed25519") return "EdDSA";
   const { namedCurve } = key.asymmetricKeyDetails ?? {};

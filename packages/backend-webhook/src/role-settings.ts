@@ -27,7 +27,7 @@ const params = z.strictObject({
   allowed: lists.default({}).describe("Fewer values of lists that the role has."),
 });
 
-/** Which of the role's values the minter is asked for; what a value means is the minter's affair. */
+/** Which of the role's values the minter is asked for; what one means is the minter's affair. */
 export const leases = leaseRules({
   role,
   params,

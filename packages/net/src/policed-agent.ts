@@ -53,7 +53,7 @@ export function createPolicedAgent(options: PolicedAgentOptions): Agent {
   });
 }
 
-/** For an upstream that an administrator names: on any network, and never where clouds serve keys. */
+/** For an upstream that an administrator names: on any network, never where clouds serve keys. */
 export function policedConnector(options: buildConnector.BuildOptions): buildConnector.connector {
   const policy = "unsafe_private";
   const lookup = policedLookup({ policy, resolveName: resolveBySystem });

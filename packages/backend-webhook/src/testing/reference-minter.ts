@@ -39,7 +39,7 @@ export function createMinter({ publicKey, issuer, audience, file }: MinterOption
       result: "described",
       protocol: 1,
       identity: "reference-minter",
-      now: new Date().toISOString(),
+      now: new Date(Date.now()).toISOString(),
       problems: [],
     }),
     issue: ({ name, mark, grant, expires_at: expiresAt, deadline }) => {
