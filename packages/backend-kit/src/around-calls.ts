@@ -53,7 +53,15 @@ export function aroundCalls(open: OpenBackend, around: AroundCall): OpenBackend 
     ...(open.verification === undefined ? {} : { verification: open.verification }),
     close: () => open.close(),
   };
-  if (open.revocation === "none") return { ...operations, revocation: "none" };
+  if (open.revocation === "none") {
+    const { replaced } = open;
+    if (replaced === undefined) return { ...operations, revocation: "none" };
+    return {
+      ...operations,
+      revocation: "none",
+      replaced: (handle, context) => around("probe", context, (given) => replaced(handle, given)),
+    };
+  }
   return {
     ...operations,
     revocation: open.revocation,

@@ -1,22 +1,23 @@
-import type {
-  BackendCapabilities,
-  BackendHost,
-  BackendOperations,
-  CallContext,
-  CredentialBackend,
-  InstantMs,
-  IssueContext,
-  IssuePlan,
-  Issued,
-  JsonObject,
-  MarkedPage,
-  OpenBackend,
-  Probe,
-  RecoverContext,
-  Recovered,
-  Revoked,
-  Secret,
-  SelfCheck,
+import {
+  RISK_MEMBER,
+  type BackendCapabilities,
+  type BackendHost,
+  type BackendOperations,
+  type CallContext,
+  type CredentialBackend,
+  type InstantMs,
+  type IssueContext,
+  type IssuePlan,
+  type Issued,
+  type JsonObject,
+  type MarkedPage,
+  type OpenBackend,
+  type Probe,
+  type RecoverContext,
+  type Recovered,
+  type Revoked,
+  type Secret,
+  type SelfCheck,
 } from "@mayfly/spec";
 import type { z } from "zod";
 import { describeSettings } from "./describe-settings.ts";
@@ -55,6 +56,8 @@ export interface LeaseOperations<Place> {
   readonly list?: (place: Place, after: string | null, context: CallContext) => Promise<MarkedPage>;
   /** Where leases share something upstream: see {@link BackendOperations.upkeep}. */
   readonly upkeep?: (place: Place, context: CallContext) => Promise<void>;
+  /** Of a type of standing secrets; see {@link OpenBackend}. */
+  readonly replaced?: (place: Place, handle: Secret, context: CallContext) => Promise<Probe>;
   readonly selfCheck: (
     place: Place,
     roles: readonly JsonObject[],
@@ -98,7 +101,11 @@ export function defineBackend<Config, Place>(
     parseRole: leases.parseRole,
     parseParams: leases.parseParams,
     describeConfig: (config) => describeSettings(configSchema, parseConfig(config)),
-    plan: leases.plan,
+    plan: (request) => {
+      const plan = leases.plan(request);
+      if (capabilities.standingSecret !== true || RISK_MEMBER in plan.grant) return plan;
+      throw new TypeError(`type ${type}: a grant of a standing secret names its risk`);
+    },
     isWithin: leases.isWithin,
     open: (config, host) => open(definition, configOf(config), host),
   };
@@ -111,18 +118,15 @@ function open<Config, Place>(
 ): OpenBackend {
   const closing = createClosing(failures.name);
   const place = definition.open(config, host, closing.signal);
-  const whole = <A extends readonly unknown[], T>(
-    what: string,
-    work: (...args: A) => Promise<T>,
-  ): ((...args: A) => Promise<T>) =>
-    closing.unlessClosed(async (...args: A) => {
+  const whole: Whole = (what, work) =>
+    closing.unlessClosed(async (...args) => {
       try {
         return await work(...args);
       } catch (thrown) {
         throw failures.toBackendError(thrown, what);
       }
     });
-  const { extend, list, revoke, probe, upkeep } = operations;
+  const { extend, list, upkeep } = operations;
   const common: BackendOperations = {
     issue: whole("issue", async (plan, context) => {
       failures.refuseLate(context, "issue");
@@ -160,9 +164,28 @@ function open<Config, Place>(
       await definition.close(place);
     },
   };
-  const { revocation } = capabilities;
+  return withEnding(common, capabilities.revocation, place, operations, whole);
+}
+
+type Whole = <A extends readonly unknown[], T>(
+  what: string,
+  work: (...args: A) => Promise<T>,
+) => (...args: A) => Promise<T>;
+
+function withEnding<Place>(
+  common: BackendOperations,
+  revocation: BackendCapabilities["revocation"],
+  place: Place,
+  { revoke, probe, replaced }: LeaseOperations<Place>,
+  whole: Whole,
+): OpenBackend {
   if (revocation === "none" || revoke === undefined || probe === undefined) {
-    return { ...common, revocation: "none" };
+    const none = { ...common, revocation: "none" } as const;
+    if (replaced === undefined) return none;
+    return {
+      ...none,
+      replaced: whole("end", (handle, context) => replaced(place, handle, context)),
+    };
   }
   return {
     ...common,
@@ -175,14 +198,16 @@ function open<Config, Place>(
 /** Where a type is defined, so that none is offered that says other than it does. */
 function refuseContradictions<Config, Place>({
   type,
-  capabilities: { canRenew, canList, revocation, lateMint },
-  operations: { extend, list, revoke, probe },
+  capabilities: { canRenew, canList, revocation, lateMint, standingSecret },
+  operations: { extend, list, revoke, probe, replaced },
 }: BackendDefinition<Config, Place>): void {
   const told: readonly (readonly [string, boolean, boolean])[] = [
     ["canRenew and extend", canRenew, extend !== undefined],
     ["canList and list", canList, list !== undefined],
     ["revocation and revoke", revocation !== "none", revoke !== undefined],
     ["revocation and probe", revocation !== "none", probe !== undefined],
+    ["standingSecret and replaced", standingSecret === true, replaced !== undefined],
+    ["standingSecret and revocation", standingSecret !== true || revocation === "none", true],
     ["lateMint and list", canList || lateMint === "refused", true],
   ];
   const wrong = told.find(([, said, done]) => said !== done);

@@ -2,6 +2,7 @@ import { statefulIsAuthorized } from "@cedar-policy/cedar-wasm/nodejs";
 import {
   administrationText,
   InvalidInput,
+  RISK_MEMBER,
   workloadName,
   type AccessRequest,
   type AdministrationRequest,
@@ -61,12 +62,14 @@ export function createCedarPolicyEngine(
         const read = `${slice.key}${readFacts(slice.reads, facts)}`;
         return remembered.of(read, () => evaluate(slice.prepared(), PREPARED_SCHEMA, facts));
       },
+      risk: riskOf(request),
     });
   const administer = (request: AdministrationRequest): Verdict =>
     judge(byId, {
       facts: () => administrationRequest(request),
       about: () => `${administrationText(request)} for ${workloadName(request.workload)}`,
       answer: (facts) => evaluate(administration, PREPARED_ADMINISTRATION, facts),
+      risk: null,
     });
   // Parsed now, so that what Cedar cannot read fails here and not in a decision.
   preparedName(credentials);
@@ -96,6 +99,15 @@ interface Question<F extends CedarRequest> {
   about(): string;
   /** Null: the facts do not fit the schema. Throws where Cedar does. */
   answer(facts: F): CedarAnswer | null;
+  /** Of what is asked: a permit counts only if it accepts it. Null: every permit counts. */
+  readonly risk: string | null;
+}
+
+/** Whatever stands there instead of a word is accepted by no policy. */
+function riskOf({ plan }: AccessRequest): string | null {
+  const risk = plan.grant[RISK_MEMBER];
+  if (risk === undefined) return null;
+  return typeof risk === "string" ? risk : JSON.stringify(risk);
 }
 
 function judge<F extends CedarRequest>(
@@ -117,7 +129,14 @@ function judge<F extends CedarRequest>(
     const named = (ids: readonly string[]): readonly ParsedPolicy[] =>
       [...new Set(ids)].toSorted().flatMap((id) => byId.get(id) ?? []);
     if (answer.failed.length > 0) return verdict.failed(about, named(answer.failed));
-    const [first, ...rest] = named(answer.reason);
+    const { risk } = question;
+    const reasons = named(answer.reason);
+    if (answer.decision === "allow" && reasons.length > 0 && risk !== null) {
+      const [first, ...rest] = reasons.filter(({ accepts }) => accepts === risk);
+      if (first === undefined) return verdict.notAccepted(about, risk);
+      return verdict.permitted(about, [first, ...rest]);
+    }
+    const [first, ...rest] = reasons;
     if (answer.decision === "allow" && first !== undefined) {
       return verdict.permitted(about, [first, ...rest]);
     }

@@ -199,7 +199,8 @@ function parsePolicy(place: PolicyText): ParseResult {
     const description = json.annotations?.["description"] ?? null;
     const side = policySide(json, clauses);
     if (typeof side === "object") return fail(side.problem, null, id);
-    return { policy: { ...place, id, description, json, clauses, side }, problems };
+    const accepts = json.annotations?.["accepts"] ?? null;
+    return { policy: { ...place, id, description, accepts, json, clauses, side }, problems };
   } catch (error) {
     if (error instanceof ShapeProblem) return fail(error.message, null, id);
     throw error;
@@ -234,10 +235,11 @@ function idOf(json: PolicyJson): { readonly id: PolicyId } | { readonly problem:
 function annotationProblems(json: PolicyJson): readonly string[] {
   const problems: string[] = [];
   for (const [name, value] of Object.entries(json.annotations ?? {})) {
-    if (name !== "id" && name !== "description") {
-      problems.push(`@${name} is not known: the annotations are @id and @description.`);
+    if (name !== "id" && name !== "description" && name !== "accepts") {
+      problems.push(`@${name} is not known: the annotations are @id, @description and @accepts.`);
     }
     const shown: unknown = value;
+    if (name === "accepts") problems.push(...acceptsProblems(json.effect, shown));
     if (name !== "description") continue;
     if (typeof shown !== "string" || !/^[^\p{Cc}]+$/u.test(shown)) {
       problems.push('@description is one line of text: write @description("Why it is so.").');
@@ -246,6 +248,17 @@ function annotationProblems(json: PolicyJson): readonly string[] {
     }
   }
   return problems;
+}
+
+const RISK = /^[a-z][a-z_]{0,99}$/;
+
+/** Only a permit accepts a risk. */
+function acceptsProblems(effect: PolicyJson["effect"], risk: unknown): readonly string[] {
+  if (effect !== "permit") return ["@accepts stands before a permit: a forbid accepts nothing."];
+  if (typeof risk === "string" && RISK.test(risk)) return [];
+  return [
+    "@accepts names a risk as the backend type's page does, such as secret_outlives_the_lease.",
+  ];
 }
 
 function repeatedIds(policies: readonly ParsedPolicy[]): readonly PolicyProblem[] {

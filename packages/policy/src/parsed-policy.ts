@@ -12,6 +12,8 @@ export interface ParsedClause {
 export interface ParsedPolicy extends PolicyText {
   readonly id: PolicyId;
   readonly description: string | null;
+  /** The risk that a permit accepts by its word; see `RISK_MEMBER` of spec. */
+  readonly accepts: string | null;
   readonly json: PolicyJson;
   readonly clauses: readonly ParsedClause[];
   /** What it is about. Only a forbid on who asks alone is about both. */

@@ -43,6 +43,13 @@ export const verdict = {
     const explanation = `No policy permits ${about}.`;
     return { effect: "deny", why: "no_permit", determining: [], explanation };
   },
+  /** What a caller is told leaves out the second sentence, which is for who writes policies. */
+  notAccepted(about: string, risk: string): Verdict {
+    const explanation =
+      `No policy permits ${about}. One that does has to accept its risk by name: ` +
+      `@accepts(${JSON.stringify(risk)}).`;
+    return { effect: "deny", why: "no_permit", determining: [], explanation };
+  },
   forbidden(about: string, by: readonly PolicyWords[]): Verdict {
     const explanation =
       `${quoted(by)} ${verb(by, "forbids", "forbid")} ${about}.` + descriptions(by);

@@ -77,6 +77,11 @@ export interface BackendCapabilities {
   readonly lateMint: "refused" | "looked_for";
   /** The kind of what is handed out, such as `postgres-password`. */
   readonly credentialKind: string;
+  /**
+   * What is handed out is not made for the lease and outlives it. Each grant of such a type has a
+   * member {@link RISK_MEMBER}, and no policy permits it that does not accept it by its word.
+   */
+  readonly standingSecret?: true;
 }
 
 /** All that a backend may touch besides its own driver. */
@@ -148,8 +153,21 @@ export interface IssuePlan {
   readonly grant: JsonObject;
 }
 
+/**
+ * A member of a grant: one word for what is risked by it. A permit counts for such a grant only if
+ * its policy says `@accepts("<that word>")`.
+ */
+export const RISK_MEMBER = "risk";
+
 export type OpenBackend =
-  | (BackendOperations & { readonly revocation: "none" })
+  | (BackendOperations & {
+      readonly revocation: "none";
+      /**
+       * Of a standing secret (`standingSecret`), and no other type has it. B3. `refused` once the
+       * configuration no longer holds what was handed out; until then it throws, and says so.
+       */
+      readonly replaced?: (handle: Secret, context: CallContext) => Promise<Probe>;
+    })
   | (BackendOperations & RevocationOperations & { readonly revocation: "immediate" })
   | (BackendOperations & RevocationOperations & { readonly revocation: "propagating" });
 

@@ -5,6 +5,7 @@ import { mysqlBackend } from "@mayfly/backend-mysql";
 import { postgresBackend } from "@mayfly/backend-postgres";
 import { rabbitmqBackend } from "@mayfly/backend-rabbitmq";
 import { redisBackend } from "@mayfly/backend-redis";
+import { staticBackend } from "@mayfly/backend-static";
 import { webhookBackend } from "@mayfly/backend-webhook";
 import type { CredentialBackend } from "@mayfly/spec";
 
@@ -20,6 +21,7 @@ const TYPES: readonly CredentialBackend[] = [
   awsBackend,
   jwtBackend,
   webhookBackend,
+  staticBackend,
 ];
 
 /** Each with what every type has: the limits of its configuration. */

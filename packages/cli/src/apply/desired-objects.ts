@@ -125,6 +125,8 @@ async function configSchema(api: Pick<BrokerApi, "get">, type: string): Promise<
 const schemaShape = z.looseObject({
   writeOnly: z.boolean().optional(),
   properties: z.record(z.string(), z.unknown()).optional(),
+  anyOf: z.array(z.unknown()).optional(),
+  oneOf: z.array(z.unknown()).optional(),
 });
 
 /** Secrets in lists are not told from others: no type has them. */
@@ -132,9 +134,11 @@ function secretPaths(schema: unknown, path: readonly string[]): readonly (readon
   const parsed = schemaShape.safeParse(schema);
   if (!parsed.success) return [];
   if (parsed.data.writeOnly === true) return [path];
-  return Object.entries(parsed.data.properties ?? {}).flatMap(([name, member]) =>
-    secretPaths(member, [...path, name]),
-  );
+  const { properties = {}, anyOf = [], oneOf = [] } = parsed.data;
+  return [
+    ...Object.entries(properties).flatMap(([name, member]) => secretPaths(member, [...path, name])),
+    ...[...anyOf, ...oneOf].flatMap((branch) => secretPaths(branch, path)),
+  ];
 }
 
 function at(value: unknown, path: readonly string[]): JsonObject[string] | undefined {

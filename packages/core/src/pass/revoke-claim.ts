@@ -36,9 +36,13 @@ export async function revokeClaim(
   context: CallContext,
 ): Promise<Worked> {
   if (open.revocation === "none") {
-    return capabilities.expiryEnforcedBy === "upstream"
-      ? untilExpired(world, claim.expiresAt, context.clock.now())
-      : { kind: "still_accepted" };
+    if (capabilities.expiryEnforcedBy === "upstream") {
+      return untilExpired(world, claim.expiresAt, context.clock.now());
+    }
+    // Nobody saw it refused: what was handed out is no longer what the backend has.
+    const looked = await open.replaced?.(handle, context);
+    if (looked?.verdict !== "refused") return { kind: "still_accepted" };
+    return { kind: "ended", outcome: "absent", looked: looked.looked };
   }
   await world.failPoints.reached("revoke.before");
   const revoked = await open.revoke(handle, context);

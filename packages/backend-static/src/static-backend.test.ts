@@ -1,0 +1,96 @@
+import { inspect } from "node:util";
+import {
+  BackendError,
+  Secret,
+  parseId,
+  plusSeconds,
+  type BackendHost,
+  type IssueContext,
+  type IssuePlan,
+  type OpenBackend,
+} from "@mayfly/spec";
+import {
+  createFakeClock,
+  createRecordingLog,
+  createTestBackendHost,
+  seededRandom,
+} from "@mayfly/testkit";
+import { CONTRACT_HOLDER, freshLeaseId } from "@mayfly/testkit/contract";
+import { expect, test } from "vitest";
+import { staticBackend } from "./index.ts";
+
+const SECRET = "canary-of-a-standing-secret";
+const clock = createFakeClock();
+const host = (installation = "testaaaa"): BackendHost =>
+  createTestBackendHost({
+    clock,
+    random: seededRandom(1),
+    log: createRecordingLog(),
+    installation,
+  });
+const opened = (secret = SECRET, of = host()): OpenBackend =>
+  staticBackend.open(staticBackend.parseConfig({ secret, public: { user: "reports" } }), of);
+const role = staticBackend.parseRole({ hands_out_a_secret_that_cannot_be_revoked: true });
+const planned = (): IssuePlan =>
+  staticBackend.plan({
+    installation: host().installation,
+    leaseId: freshLeaseId(),
+    expiresAt: plusSeconds(clock.now(), 60),
+    role,
+    params: {},
+    holder: CONTRACT_HOLDER,
+  });
+const context = (): IssueContext => ({
+  clock,
+  signal: new AbortController().signal,
+  traceId: "",
+  taskId: parseId("task", "task_0190a0a000007000800000000000a002", "task"),
+  issueBy: plusSeconds(clock.now(), 5),
+  checkpoint: async () => undefined,
+});
+async function looked(open: OpenBackend, handle: Secret) {
+  if (open.revocation !== "none" || open.replaced === undefined) throw new Error("not so");
+  return open.replaced(handle, context());
+}
+
+test("a role that does not say in words what it hands out is refused", () => {
+  const member = "hands_out_a_secret_that_cannot_be_revoked";
+  for (const input of [{}, { [member]: false }, { [member]: true, more: 1 }]) {
+    expect(() => staticBackend.parseRole(input)).toThrow(/^role/);
+  }
+});
+
+test("every grant of it names the risk, which policies see and have to accept", () => {
+  expect(planned().grant).toEqual({ risk: "secret_outlives_the_lease" });
+});
+
+test("a configuration is described without the secret, and no member is public and secret", () => {
+  const config = staticBackend.parseConfig({ secret: SECRET });
+  expect(staticBackend.describeConfig(config)).toMatchObject({ secret: "[secret]" });
+  const both = { secret: SECRET, secret_name: "user", public: { user: "reports" } };
+  expect(() => staticBackend.parseConfig(both)).toThrow("config.public");
+});
+
+test("what is handed out is the secret and what is public, and its handle does not hold it", async () => {
+  const issued = await opened().issue(planned(), context());
+  const { secret, ...told } = issued.material;
+  expect(secret instanceof Secret && secret.expose("reply")).toBe(SECRET);
+  expect(told).toEqual({ user: "reports" });
+  expect(issued.handle.expose("upstream")).not.toContain(SECRET);
+});
+
+test("its lease does not end while the secret is the same, and ends when it was replaced", async () => {
+  const { handle } = await opened().issue(planned(), context());
+  const thrown: unknown = await looked(opened(), handle).catch((error: unknown) => error);
+  if (!BackendError.isBackendError(thrown)) throw new Error("it ended");
+  expect(thrown.message).toContain("outlives the lease");
+  expect(thrown.retry).toEqual({ kind: "after", seconds: 300 });
+  expect(inspect(thrown, { depth: 9, showHidden: true })).not.toContain(SECRET);
+  const after = await looked(opened("another-secret"), handle);
+  expect(after).toEqual({ verdict: "refused", looked: { secret: "replaced" } });
+});
+
+test("what was never handed out leaves nothing to recover", async () => {
+  const recovered = await opened().recover(planned(), null, { ...context(), settledForSeconds: 0 });
+  expect(recovered.outcome).toBe("absent");
+});
