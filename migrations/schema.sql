@@ -119,6 +119,14 @@
 --   GRANT INSERT, SELECT TO mayfly_broker
 --   GRANT SELECT TO mayfly_worker
 -- TABLE mayfly.decisions_default owner mayfly_migrator
+-- TABLE mayfly.ended_lease_readings owner mayfly_migrator
+--   backend_id text NOT NULL
+--   number double precision NOT NULL
+--   PRIMARY KEY (backend_id)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT UPDATE (number) TO mayfly_broker
+--   GRANT UPDATE (number) TO mayfly_worker
 -- TABLE mayfly.events owner mayfly_migrator PARTITION BY RANGE (id)
 --   id uuid NOT NULL DEFAULT mayfly.uuid7()
 --   kind text NOT NULL

@@ -51,6 +51,7 @@ export function aroundCalls(open: OpenBackend, around: AroundCall): OpenBackend 
     ...upkeepOf(open, around),
     // Asks no upstream: it reads and keeps our own keys.
     ...(open.verification === undefined ? {} : { verification: open.verification }),
+    ...(open.authority === undefined ? {} : { authority: open.authority }),
     close: () => open.close(),
   };
   if (open.revocation === "none") {

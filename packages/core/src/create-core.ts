@@ -36,12 +36,16 @@ import type { PassResult } from "./pass/run-pass.ts";
 import type { CorePorts } from "./ports.ts";
 import { renewLease, type RenewRequest } from "./renew.ts";
 import { sweep, type SweepResult } from "./sweep.ts";
+import {
+  createCertificateAuthorities,
+  type CertificateAuthorities,
+} from "./certificate-authorities.ts";
 import { createTokenIssuers, type TokenIssuers } from "./token-issuers.ts";
 import { trace, type TraceReply } from "./trace/trace.ts";
 import { useUp, verifyClient, verifyIdentity } from "./verify-identity.ts";
 
 /** The use cases. Every failure is a `BrokerError`, or a defect. */
-export interface Core extends Administration, TokenIssuers {
+export interface Core extends Administration, TokenIssuers, CertificateAuthorities {
   // Agents.
   exchange(request: ExchangeRequest, context: CallContext): Promise<ExchangeReply>;
   explain(
@@ -129,6 +133,7 @@ export function createCore(ports: CorePorts): Core {
     listOrphans: (backendId, context) => listOrphans(parts, backendId, context),
     ...createAdministration(parts),
     ...createTokenIssuers(parts),
+    ...createCertificateAuthorities(parts),
     close: async () => {
       passes.stop();
       await background.drain(DRAIN_SECONDS_MAX);

@@ -10,9 +10,9 @@ import type {
   TokenVerification,
 } from "@mayfly/spec";
 import { backendIssuer, backendOfIssuer } from "./catalog/backend-issuer.ts";
-import type { CatalogView } from "./catalog/catalog-view.ts";
 import type { CoreParts } from "./core-parts.ts";
 import { isLive } from "./lease-standing.ts";
+import { createBackendFinder, hasOwnKeys } from "./own-key-backends.ts";
 
 /** A backend that signs what it issues, as verifiers know it. */
 export interface TokenIssuer {
@@ -33,25 +33,14 @@ export interface TokenIssuers {
   tokenIssuer(id: BackendId): Promise<TokenIssuer | null>;
   /** Of a token that somebody else sent; null for what no backend here signed, or has expired. */
   introspectCredential(token: Secret): Promise<IntrospectedCredential | null>;
-  /** Makes and renews the keys of all backends that sign; the failure of one is no other's. */
+  /** Makes and renews the keys of all backends that sign or certify; the failure of one is no other's. */
   rotateBackendKeys(): Promise<void>;
 }
-
-/** How often a stranger's question for an unknown backend may have the catalog looked at. */
-const LOOK_SECONDS = 5;
 
 export function createTokenIssuers(parts: CoreParts): TokenIssuers {
   const { ports, catalog, openBackends } = parts;
   const { clock, settings, log, taskLedger } = ports;
-  let lookedAtMs = Number.NEGATIVE_INFINITY;
-
-  /** One that was registered by another process just now is found, and no flood of looks. */
-  const find = async (id: BackendId): Promise<RegisteredBackend | null> => {
-    const known = signingBackend(await catalog.current(), id);
-    if (known !== null || clock.monotonicMs() - lookedAtMs < LOOK_SECONDS * 1000) return known;
-    lookedAtMs = clock.monotonicMs();
-    return signingBackend(await catalog.fresh(), id);
-  };
+  const find = createBackendFinder(parts, ({ signsTokens }) => signsTokens === true);
   const use = <T>(
     registered: RegisteredBackend,
     run: (verification: TokenVerification) => Promise<T>,
@@ -76,23 +65,20 @@ export function createTokenIssuers(parts: CoreParts): TokenIssuers {
     },
     rotateBackendKeys: async () => {
       const view = await catalog.fresh();
-      for (const id of view.backends.keys()) {
-        const registered = signingBackend(view, id);
-        if (registered === null) continue;
+      for (const [id, { type, registered }] of view.backends) {
+        if (type === null || !hasOwnKeys(type)) continue;
         try {
-          await use(registered, (verification) => verification.rotate(clock.now()));
+          await openBackends.use(
+            registered,
+            ({ verification, authority }) =>
+              (verification ?? authority)?.rotate(clock.now()) ?? Promise.resolve(),
+          );
         } catch (error) {
           log.warn("the signing keys of a backend were not looked after", { backend: id }, error);
         }
       }
     },
   };
-}
-
-/** Disabled ones too: what they issued is verified on, and ended. */
-function signingBackend(view: CatalogView, id: BackendId): RegisteredBackend | null {
-  const known = view.backends.get(id);
-  return known?.type?.signsTokens === true ? known.registered : null;
 }
 
 function verificationOf({ verification }: OpenBackend): TokenVerification {

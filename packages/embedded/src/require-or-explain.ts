@@ -20,6 +20,8 @@ export const testServers = [
   "redis",
   "mariadb",
   "rabbitmq",
+  "openssl",
+  "sshd",
   "python",
   "moto",
   "psql",
@@ -49,6 +51,8 @@ const programs: Readonly<Record<TestServer, string>> = {
   redis: "redis-server",
   mariadb: "mariadbd",
   rabbitmq: "rabbitmq-server",
+  openssl: "openssl",
+  sshd: "sshd (OpenSSH's server)",
   psql: "psql",
   jq: "jq",
   curl: "curl",
@@ -111,11 +115,15 @@ async function find(server: TestServer, env: TestSurroundings["env"]): Promise<s
     case "redis":
     case "mariadb":
     case "rabbitmq":
+    case "openssl":
     case "psql":
     case "jq":
     case "curl":
     case "zsh":
       return programOnPath(programs[server], env["PATH"]);
+    case "sshd":
+      // Outside the PATH of those who are not root.
+      return programOnPath("sshd", `${env["PATH"] ?? ""}:/usr/local/sbin:/usr/sbin`);
     case "spire": {
       const [server, agent] = await Promise.all(
         ["spire-server", "spire-agent"].map((name) => programOnPath(name, env["PATH"])),

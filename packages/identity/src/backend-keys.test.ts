@@ -1,4 +1,4 @@
-import { createPublicKey } from "node:crypto";
+import { createPublicKey, verify } from "node:crypto";
 import { createLocalJWKSet, jwtVerify, SignJWT, type JSONWebKeySet } from "jose";
 import { beforeEach, describe, expect, test } from "vitest";
 import {
@@ -90,6 +90,29 @@ describe("keys of a backend", () => {
     expect(await keys.verify(TYPE, old)).toBeNull();
     expect((await jwksOf(keys)).keys.map(({ alg }) => alg)).toEqual(["EdDSA"]);
   });
+
+  test.each(BACKEND_KEY_ALGORITHMS.map((algorithm) => ({ algorithm })))(
+    "are authorities that sign any bytes with $algorithm, the next one before its time too",
+    async ({ algorithm }) => {
+      const keys = keysOf("orders-ca");
+      await keys.rotate(algorithm, clock.now());
+      await clock.advance((SETTINGS.keySignsSeconds - SETTINGS.publishAheadSeconds) * 1000);
+      await keys.rotate(algorithm, clock.now());
+      const authorities = await keys.authorities();
+      expect(authorities.map(({ signsFromAt }) => signsFromAt <= clock.now())).toEqual([
+        true,
+        false,
+      ]);
+      const bytes = Buffer.from("to be signed");
+      for (const authority of authorities) {
+        const signature = await authority.sign(bytes);
+        const publicKey = createPublicKey({ key: { ...authority.publicJwk }, format: "jwk" });
+        const digest = algorithm === "EdDSA" ? null : "sha256";
+        expect(verify(digest, bytes, publicKey, signature)).toBe(true);
+        expect(verify(digest, Buffer.from("another"), publicKey, signature)).toBe(false);
+      }
+    },
+  );
 
   test("of one backend verify nothing of another's, nor a task token", async () => {
     const [mine, theirs] = [keysOf("orders-api"), keysOf("billing", createFakeSigningKeyStore())];

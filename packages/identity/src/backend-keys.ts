@@ -61,6 +61,7 @@ export function createBackendKeys(options: BackendKeysOptions): BackendKeys {
       }
     },
     published: () => keys.published(),
+    authorities: () => keys.authorities(clock.now()),
     rotate: (algorithm, now) => keys.rotate(now, algorithm),
   };
 }

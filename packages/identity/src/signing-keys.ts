@@ -1,9 +1,10 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, sign, type KeyObject } from "node:crypto";
 import {
   BACKEND_KEY_ALGORITHMS,
   BrokerError,
   durationSeconds,
   plusSeconds,
+  type AuthorityKey,
   type BackendKeyAlgorithm,
   type Secret,
   type Clock,
@@ -30,6 +31,8 @@ export interface SigningKeys {
   /** Null: no such key, or it verifies no more. */
   verifier(kid: string, now: InstantMs): Promise<KeyOf | null>;
   published(): Promise<readonly JsonObject[]>;
+  /** All that verify, oldest first. */
+  authorities(now: InstantMs): Promise<readonly AuthorityKey[]>;
   rotate(now: InstantMs, algorithm?: BackendKeyAlgorithm): Promise<void>;
 }
 export interface KeyOf {
@@ -117,6 +120,12 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       publicKeys.set(kid, known);
       return { kid, algorithm: algorithmOf(key), key: known };
     },
+    authorities: async (now) => {
+      await cache.reloadIfOld();
+      if (cache.isOld()) throw tooSlow();
+      const trusted = cache.keys().filter((key) => verifies(key, now));
+      return trusted.map((key) => authorityOf(key, open));
+    },
     published: async () => {
       // A ledger that is away takes no key from those who verify elsewhere.
       await cache.reloadIfOld().catch(() => undefined);
@@ -146,6 +155,23 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     },
   };
 }
+
+const authorityOf = (
+  stored: StoredSigningKey,
+  open: (stored: StoredSigningKey) => Promise<KeyObject>,
+): AuthorityKey => {
+  const { kid, publicJwk, createdAt, signsFromAt } = stored;
+  const algorithm = algorithmOf(stored);
+  const digest = algorithm === "EdDSA" ? null : "sha256";
+  return {
+    kid,
+    algorithm,
+    publicJwk,
+    createdAt,
+    signsFromAt,
+    sign: async (bytes) => sign(digest, bytes, await open(stored)),
+  };
+};
 
 const tooSlow = (): BrokerError =>
   new BrokerError("ledger_unavailable", "The ledger answers too slowly to know which keys hold.", {

@@ -45,6 +45,7 @@ import { createWriteCheck } from "./check-writes.ts";
 import { claim, dueBackends } from "./claim.ts";
 import { DUE_TASKS_MAX, dueTasks } from "./due-tasks.ts";
 import { endLease } from "./end-lease.ts";
+import { endedLeases } from "./ended-leases.ts";
 import { endStrays } from "./end-strays.ts";
 import { findLease, leasesBelow } from "./find-lease.ts";
 import { findTask } from "./find-task.ts";
@@ -292,6 +293,7 @@ function taskLedger({ ports, statements: sql, ledgerClock }: Parts): TaskLedger 
     endLease: (...end) => withRetries(ports, () => endLease(sql, ...end)),
     leasesBelow: (id, limit) => withRetries(ports, () => leasesBelow(sql, id, limit)),
     lease: (id) => withRetries(ports, () => findLease(sql, id)),
+    endedLeases: (id, wanted) => withRetries(ports, () => endedLeases(sql, id, wanted)),
   };
 }
 

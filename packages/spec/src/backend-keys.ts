@@ -19,8 +19,28 @@ export interface BackendKeys {
   verify(type: string, token: Secret): Promise<JsonObject | null>;
   /** RFC 7517, oldest first; as last known while the ledger is away. */
   published(): Promise<readonly JsonObject[]>;
+  /**
+   * Every key that is trusted now or will be, oldest first, for a type that signs in a format of its
+   * own. The last one whose `signsFromAt` is past signs what is new.
+   */
+  authorities(): Promise<readonly AuthorityKey[]>;
   /** Creates the first key, and each next one when it is due or the algorithm changed. */
   rotate(algorithm: BackendKeyAlgorithm, now: InstantMs): Promise<void>;
+}
+
+/** A key of one backend, as what vouches for what the backend issues. */
+export interface AuthorityKey {
+  readonly kid: string;
+  readonly algorithm: BackendKeyAlgorithm;
+  readonly publicJwk: JsonObject;
+  readonly createdAt: InstantMs;
+  /** Published from the beginning; signs from then on. */
+  readonly signsFromAt: InstantMs;
+  /**
+   * A signature over bytes that are no JWT: RFC 8032 (EdDSA), RFC 8017 section 8.2 with SHA-256
+   * (RS256), or a DER-encoded ECDSA-Sig-Value with SHA-256 (ES256).
+   */
+  sign(bytes: Uint8Array): Promise<Uint8Array>;
 }
 
 /** Where each backend's keys are stored. */

@@ -3,6 +3,7 @@ import type { CallContext, IssueContext, Log, RecoverContext } from "./context.t
 import type { BackendId, InstallationId, LeaseId } from "./ids.ts";
 import type { BackendKeys } from "./backend-keys.ts";
 import type { BackendNames } from "./backend-names.ts";
+import type { EndedLeases, EndedLeasesWanted } from "./ended-leases.ts";
 import type { OutboundApis } from "./outbound-api.ts";
 import type { Secret } from "./secret.ts";
 import type { Clock, DurationSeconds, InstantMs, Random } from "./time.ts";
@@ -48,6 +49,8 @@ export interface CredentialBackend {
   isWithin(inner: IssuePlan, outer: IssuePlan): boolean;
   /** Its credentials are tokens that it signs itself: opened, it has a `verification`. */
   readonly signsTokens?: true;
+  /** Its credentials are certificates of an authority of its own: opened, it has an `authority`. */
+  readonly certifies?: true;
   /** O1. Makes no network call. O2. Keeps no state that a second process would need. */
   open(config: JsonObject, host: BackendHost): OpenBackend;
 }
@@ -118,6 +121,8 @@ export interface TokenHost {
   readonly keys: BackendKeys;
   /** What the ledger says of a lease of this backend at this moment, of its task included. */
   standingOf(leaseId: LeaseId): Promise<LeaseStanding>;
+  /** What has to be refused, as `TaskLedger.endedLeases` says of this backend. */
+  endedLeases(wanted: EndedLeasesWanted): Promise<EndedLeases>;
 }
 
 /** `live`: handed out, and no end of it or of a task above it was requested. */
@@ -222,6 +227,8 @@ export interface BackendOperations {
   readonly upkeep?: (context: CallContext) => Promise<void>;
   /** Of a type whose credentials others verify with this backend's keys; no other has it. */
   readonly verification?: TokenVerification;
+  /** Of a type that certifies; no other has it. */
+  readonly authority?: PublishedAuthority;
   /** Closes pools. After it, every call rejects. */
   close(): Promise<void>;
 }
@@ -236,6 +243,19 @@ export interface TokenVerification {
   rotate(now: InstantMs): Promise<void>;
   /** K3. Reads a token that a key of this backend signed; null for all else, and once expired. */
   read(token: Secret): Promise<ReadToken | null>;
+}
+
+/** What those who verify a backend's certificates fetch: public, and never a secret. */
+export interface PublishedAuthority {
+  /** A1. Of that name, as the ledger has it now; null: there is no such document. */
+  document(name: string): Promise<AuthorityDocument | null>;
+  /** A2. Adds the next key when it is due; called by a timer, safe in many processes. */
+  rotate(now: InstantMs): Promise<void>;
+}
+
+export interface AuthorityDocument {
+  readonly mediaType: string;
+  readonly bytes: Uint8Array;
 }
 
 export interface ReadToken {

@@ -6,6 +6,7 @@ export * from "./brand.ts";
 export * from "./bundle-sequences.ts";
 export * from "./catalog.ts";
 export * from "./context.ts";
+export * from "./ended-leases.ts";
 export * from "./errors.ts";
 export * from "./identity.ts";
 export * from "./ids.ts";

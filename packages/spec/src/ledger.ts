@@ -1,5 +1,6 @@
 import type { JsonObject } from "./brand.ts";
 import type { IssuePlan, Marked } from "./backend.ts";
+import type { EndedLeases, EndedLeasesWanted } from "./ended-leases.ts";
 import type { BackendId, DecisionId, LeaseId, RoleName, TaskId, TrustRootName } from "./ids.ts";
 import type { VerifiedIdentity } from "./identity.ts";
 import type { Exposure, Lease, LeaseOutcome, LeaseState } from "./lease.ts";
@@ -216,6 +217,12 @@ export interface TaskLedger {
   /** Leases of the task and all its descendants, newest id first, at most `limit`. */
   leasesBelow(id: TaskId, limit: number): Promise<readonly Lease[]>;
   lease(id: LeaseId): Promise<Lease | null>;
+  /**
+   * The backend's leases that are ended, ending or stuck, but for what was certainly never minted.
+   * Readings of one backend come one after the other, so that what is listed once stays listed
+   * until it expires. Throws `busy` where there are more than `ENDED_LEASES_MAX`.
+   */
+  endedLeases(backendId: BackendId, wanted: EndedLeasesWanted): Promise<EndedLeases>;
 }
 export interface EndRequest {
   readonly taskId: TaskId;

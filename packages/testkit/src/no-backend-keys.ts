@@ -8,5 +8,6 @@ export const noBackendKeys: BackendKeys = {
   sign: refuse,
   verify: refuse,
   published: async () => [],
+  authorities: refuse,
   rotate: refuse,
 };

@@ -32,6 +32,8 @@ export interface TestHostOptions {
   readonly standingOf?: TokenHost["standingOf"];
   /** Default: in memory, of this host alone. */
   readonly names?: BackendNames;
+  /** Default: none, under rising numbers. */
+  readonly endedLeases?: TokenHost["endedLeases"];
 }
 
 /** What a backend is opened with in tests: a real keyed tag under a key of the installation. */
@@ -39,6 +41,7 @@ export function createTestBackendHost(options: TestHostOptions): BackendHost {
   const installation = parseInstallationId(options.installation ?? "testaaaa", "installation");
   const tag = (text: string): string =>
     createHmac("sha256", `key of ${installation}`).update(text).digest("hex");
+  let readings = 0;
   return {
     installation,
     backendId: parseBackendId("tested-backend", "backend"),
@@ -57,6 +60,9 @@ export function createTestBackendHost(options: TestHostOptions): BackendHost {
       brokerIssuer: "https://broker.test",
       keys: options.keys ?? noBackendKeys,
       standingOf: options.standingOf ?? (async () => "unknown"),
+      endedLeases:
+        options.endedLeases ??
+        (async () => ({ number: ++readings, readAt: options.clock.now(), leases: [] })),
     },
     names: options.names ?? createMemoryNames(options.clock),
   };

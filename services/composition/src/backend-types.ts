@@ -7,6 +7,7 @@ import { rabbitmqBackend } from "@mayfly/backend-rabbitmq";
 import { redisBackend } from "@mayfly/backend-redis";
 import { staticBackend } from "@mayfly/backend-static";
 import { webhookBackend } from "@mayfly/backend-webhook";
+import { x509Backend } from "@mayfly/backend-x509";
 import type { CredentialBackend } from "@mayfly/spec";
 
 /**
@@ -22,6 +23,7 @@ const TYPES: readonly CredentialBackend[] = [
   jwtBackend,
   webhookBackend,
   staticBackend,
+  x509Backend,
 ];
 
 /** Each with what every type has: the limits of its configuration. */

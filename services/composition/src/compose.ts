@@ -234,7 +234,7 @@ const administrationOf = (
   backendSigningKeys: (id) => createBackendKeyAdministration(keyOptions(id)),
 });
 
-/** The longest life of a backend's own token, and of a verifier's leeway after it. */
+/** The longest life of what a backend signs itself, and of a verifier's leeway after it. */
 const BACKEND_TOKEN_SECONDS_MAX = 900 + 300;
 
 const backendKeyOptions = (

@@ -22,6 +22,7 @@ export function backendHost(ports: CorePorts, id: BackendId): BackendHost {
       brokerIssuer: ports.settings.issuer,
       keys: ports.backendKeys(id),
       standingOf: (leaseId) => leaseStanding(ports, id, leaseId),
+      endedLeases: (wanted) => ports.taskLedger.endedLeases(id, wanted),
     },
     names: ports.backendNames(id),
   };

@@ -97,12 +97,12 @@ export async function registerBackend(
 async function makeFirstKeys(
   { ports, openBackends }: CoreParts,
   registered: RegisteredBackend,
-  { signsTokens }: CredentialBackend,
+  { signsTokens, certifies }: CredentialBackend,
 ): Promise<void> {
-  if (signsTokens !== true) return;
+  if (signsTokens !== true && certifies !== true) return;
   try {
-    await openBackends.use(registered, async ({ verification }) =>
-      verification?.rotate(ports.clock.now()),
+    await openBackends.use(registered, async ({ verification, authority }) =>
+      (verification ?? authority)?.rotate(ports.clock.now()),
     );
   } catch (error) {
     const fields = { backend: registered.id };

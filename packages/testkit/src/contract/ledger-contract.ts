@@ -10,6 +10,7 @@ import { describeNaming } from "./ledger/naming.ts";
 import { describeNotingSequences } from "./ledger/noting-sequences.ts";
 import { describeProving } from "./ledger/proving.ts";
 import { describeQuerying } from "./ledger/querying.ts";
+import { describeReadingEnded } from "./ledger/reading-ended.ts";
 import { describeRepeating } from "./ledger/repeating.ts";
 import { describeSelecting } from "./ledger/selecting.ts";
 import { describeServing } from "./ledger/serving.ts";
@@ -33,6 +34,7 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     describeProving(ledgerOf);
     describeNotingSequences(ledgerOf);
     describeEnding(ledgerOf);
+    describeReadingEnded(ledgerOf);
     describeSweeping(ledgerOf);
     describeQuerying(ledgerOf);
     describeAsking(ledgerOf);

@@ -88,6 +88,8 @@ export interface MemoryStore {
   readonly keys: Map<string, KeyRow>;
   readonly oneTime: Map<string, string>;
   readonly bundleSequences: MemoryBundleSequences;
+  /** Number of the last reading of a backend's ended leases. */
+  readonly readings: Map<BackendId, number>;
   readonly sweeps: Map<BackendId | null, InstantMs>;
   readonly selectorEnds: Map<SelectorEndId, SelectorEndRow>;
   /** Set by the catalog. */
@@ -111,6 +113,7 @@ export function createStore(clock: Clock): MemoryStore {
     keys: new Map(),
     oneTime: new Map(),
     bundleSequences: createBundleSequences(),
+    readings: new Map(),
     sweeps: new Map(),
     selectorEnds: new Map(),
     catalogVersion: () => 0,

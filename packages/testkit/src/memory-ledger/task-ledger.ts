@@ -1,7 +1,12 @@
 import {
   BrokerError,
+  ENDED_LEASES_MAX,
+  plusSeconds,
   workloadName,
   type Actor,
+  type BackendId,
+  type EndedLeases,
+  type EndedLeasesWanted,
   type EndedTaskState,
   type TaskId,
   type TaskLedger,
@@ -71,7 +76,30 @@ export function createTaskLedger(store: MemoryStore): TaskLedger {
         const row = store.leases.get(id);
         return row === undefined ? null : leaseOf(store, row);
       }),
+    endedLeases: (id, wanted) => gate.run("endedLeases", () => endedLeases(store, id, wanted)),
   };
+}
+
+function endedLeases(
+  store: MemoryStore,
+  backendId: BackendId,
+  { graceSeconds }: EndedLeasesWanted,
+): EndedLeases {
+  const now = store.clock.now();
+  const number = Math.max((store.readings.get(backendId) ?? 0) + 1, now * 1000);
+  store.readings.set(backendId, number);
+  const leases = [...store.leases.values()]
+    .filter((row) => row.backendId === backendId && plusSeconds(row.expiresAt, graceSeconds) > now)
+    .filter(
+      ({ state, outcome }) => state !== "reserved" && state !== "active" && outcome !== "abandoned",
+    )
+    .map(({ id, endRequestedAt, endedAt, expiresAt }) => ({
+      leaseId: id,
+      endedAt: endRequestedAt ?? endedAt ?? expiresAt,
+      expiresAt,
+    }));
+  if (leases.length > ENDED_LEASES_MAX) throw new BrokerError("busy", "too many ended leases");
+  return { number, readAt: now, leases };
 }
 
 function applyEnd(store: MemoryStore, id: TaskId) {

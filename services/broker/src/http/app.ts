@@ -16,6 +16,7 @@ import type { Administrators } from "../administrators.ts";
 import type { Afterwork } from "./afterwork.ts";
 import type { Env } from "./request-scope.ts";
 import { administrationRoutes } from "./routes/administration.ts";
+import { backendAuthorityRoutes } from "./routes/backend-authorities.ts";
 import { backendIssuerRoutes } from "./routes/backend-issuers.ts";
 import { diagnosisRoutes, type SetUp } from "./routes/diagnosis.ts";
 import { explainRoutes } from "./routes/explain.ts";
@@ -76,6 +77,7 @@ export function createApp(ports: AppPorts): Hono<Env> {
   diagnosisRoutes(app, ports);
   metadataRoutes(app, ports);
   backendIssuerRoutes(app, ports);
+  backendAuthorityRoutes(app, ports);
   schemaRoutes(app, ports);
   referenceRoutes(app, ports);
   healthRoutes(app, ports);

@@ -57,6 +57,17 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
   },
   {
     ...by,
+    path: "/backends/:backend/authority/:document",
+    id: "backendAuthority",
+    summary: "What verifies a backend's certificates: its authority, and what was revoked",
+    description:
+      "Which documents there are, and of which media type, is in the page of the backend's type.",
+    params: { backend: nameShape("backend"), document: z.string() },
+    answers: { 200: text("The document.", "application/octet-stream") },
+    errors: ["not_found", "busy", "ledger_unavailable", "backend_unavailable"],
+  },
+  {
+    ...by,
     path: "/schemas",
     id: "listFileSchemas",
     summary: "The JSON Schemas of a platform team's files",

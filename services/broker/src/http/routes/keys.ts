@@ -52,7 +52,7 @@ function backendKeyRoutes(app: Hono<Env>, ports: AppPorts): void {
   const LIST = "/v1/backends/:backend/signing-keys";
   const keysOf = async (c: HttpContext): Promise<SigningKeyAdministration> => {
     const id = parseBackendId(c.req.param("backend"), "backend");
-    if ((await ports.core.tokenIssuer(id)) !== null) return ports.backendSigningKeys(id);
+    if (await ports.core.hasBackendKeys(id)) return ports.backendSigningKeys(id);
     throw new BrokerError("not_found", `There is no backend ${id} that signs what it issues.`, {
       where: "backend",
     });

@@ -1,0 +1,34 @@
+import type { BackendId, CredentialBackend, RegisteredBackend } from "@mayfly/spec";
+import type { CatalogView } from "./catalog/catalog-view.ts";
+import type { CoreParts } from "./core-parts.ts";
+
+/** How often a stranger's question for an unknown backend may have the catalog looked at. */
+const LOOK_SECONDS = 5;
+
+export type BackendFinder = (id: BackendId) => Promise<RegisteredBackend | null>;
+
+/**
+ * Finds backends of the types that `isWanted`, disabled ones too: what they issued is verified on,
+ * and ended. One that was registered by another process just now is found, and no flood of looks.
+ */
+export function createBackendFinder(
+  { catalog, ports: { clock } }: CoreParts,
+  isWanted: (type: CredentialBackend) => boolean,
+): BackendFinder {
+  let lookedAtMs = Number.NEGATIVE_INFINITY;
+  const within = (view: CatalogView, id: BackendId): RegisteredBackend | null => {
+    const known = view.backends.get(id);
+    if (known === undefined || known.type === null) return null;
+    return isWanted(known.type) ? known.registered : null;
+  };
+  return async (id) => {
+    const known = within(await catalog.current(), id);
+    if (known !== null || clock.monotonicMs() - lookedAtMs < LOOK_SECONDS * 1000) return known;
+    lookedAtMs = clock.monotonicMs();
+    return within(await catalog.fresh(), id);
+  };
+}
+
+/** It has signing keys of its own, whose look after them is the same whatever they sign. */
+export const hasOwnKeys = ({ signsTokens, certifies }: CredentialBackend): boolean =>
+  signsTokens === true || certifies === true;
