@@ -24,6 +24,7 @@ export {
   type TestServer,
 } from "./require-or-explain.ts";
 export { startMoto, type EmbeddedMoto, type MotoMissing } from "./start-moto.ts";
+export { startOpenbao, type EmbeddedOpenbao, type OpenbaoMissing } from "./start-openbao.ts";
 export { startRabbitmq, type EmbeddedRabbitmq, type RabbitmqMissing } from "./start-rabbitmq.ts";
 export {
   startRedis,

@@ -22,6 +22,7 @@ export const testServers = [
   "rabbitmq",
   "openssl",
   "sshd",
+  "openbao",
   "python",
   "moto",
   "psql",
@@ -53,6 +54,7 @@ const programs: Readonly<Record<TestServer, string>> = {
   rabbitmq: "rabbitmq-server",
   openssl: "openssl",
   sshd: "sshd (OpenSSH's server)",
+  openbao: "bao",
   psql: "psql",
   jq: "jq",
   curl: "curl",
@@ -116,6 +118,7 @@ async function find(server: TestServer, env: TestSurroundings["env"]): Promise<s
     case "mariadb":
     case "rabbitmq":
     case "openssl":
+    case "openbao":
     case "psql":
     case "jq":
     case "curl":

@@ -6,6 +6,7 @@ import { postgresBackend } from "@mayfly/backend-postgres";
 import { rabbitmqBackend } from "@mayfly/backend-rabbitmq";
 import { redisBackend } from "@mayfly/backend-redis";
 import { staticBackend } from "@mayfly/backend-static";
+import { vaultBackend } from "@mayfly/backend-vault";
 import { webhookBackend } from "@mayfly/backend-webhook";
 import { x509Backend } from "@mayfly/backend-x509";
 import type { CredentialBackend } from "@mayfly/spec";
@@ -24,6 +25,7 @@ const TYPES: readonly CredentialBackend[] = [
   webhookBackend,
   staticBackend,
   x509Backend,
+  vaultBackend,
 ];
 
 /** Each with what every type has: the limits of its configuration. */

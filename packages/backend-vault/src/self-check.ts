@@ -1,0 +1,171 @@
+import type { CallContext, CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
+import { z } from "zod";
+import { ask, type Lane } from "./lane.ts";
+import { asPolicy, checkName, neededRights } from "./needed-rights.ts";
+import { needsOfRole, type RoleNeeds } from "./role-settings.ts";
+import { VaultFailure } from "./vault-failure.ts";
+
+const health = z.object({
+  initialized: z.boolean(),
+  sealed: z.boolean(),
+  server_time_utc: z.number(),
+  version: z.string(),
+  cluster_name: z.string().optional(),
+  cluster_id: z.string().optional(),
+});
+
+/** Standbys and sealed nodes say so by these; what they are is in the body. */
+const STATES = [429, 472, 473, 501, 503];
+
+/** Looks, and makes a token of each set of policies that lives for seconds and is revoked. */
+export async function selfCheck(
+  lane: Lane,
+  given: readonly JsonObject[],
+  context: CallContext,
+): Promise<SelfCheck> {
+  const roles = given.map(needsOfRole);
+  const before = lane.host.clock.now();
+  const { body } = await lane.work.call("GET", "sys/health", null, context, {
+    also: STATES,
+    atRoot: true,
+  });
+  const state = health.parse(body);
+  const skew = skewMs(state.server_time_utc, before, lane.host.clock.now());
+  const problems = state.sealed ? [SEALED] : await problemsOf(lane, roles, context);
+  return {
+    upstreamIdentity: `${state.cluster_id ?? "unnamed"}/${lane.settings.namespace ?? ""}`,
+    clockSkewMs: skew,
+    facts: { version: state.version, cluster_name: state.cluster_name ?? null },
+    problems,
+  };
+}
+
+const SEALED: CheckProblem = {
+  code: "sealed",
+  what: "The server is sealed: it answers nothing before it is unsealed.",
+  fix: "Unseal it (bao operator unseal), or let it unseal itself.",
+};
+
+/** The server says whole seconds; null difference where ours fits into the one it said. */
+function skewMs(serverSeconds: number, beforeMs: number, afterMs: number): number {
+  const [begins, ends] = [serverSeconds * 1_000, serverSeconds * 1_000 + 999];
+  if (begins > afterMs) return begins - afterMs;
+  return ends < beforeMs ? ends - beforeMs : 0;
+}
+
+async function problemsOf(
+  lane: Lane,
+  roles: readonly RoleNeeds[],
+  context: CallContext,
+): Promise<readonly CheckProblem[]> {
+  try {
+    const missing = await missingRights(lane, roles, context);
+    return missing.length > 0 ? missing : await problemsOfTokens(lane, roles, context);
+  } catch (thrown) {
+    if (!(thrown instanceof VaultFailure) || thrown.kind !== "refused") throw thrown;
+    return [
+      {
+        code: "login_refused",
+        what: `The server refuses the broker's login, or its token (status ${thrown.status}).`,
+        fix: "Correct `login`: the token, or the role that it logs in by, and its namespace.",
+      },
+    ];
+  }
+}
+
+const capabilities = z.object({ data: z.record(z.string(), z.unknown()) });
+
+async function missingRights(
+  lane: Lane,
+  roles: readonly RoleNeeds[],
+  context: CallContext,
+): Promise<readonly CheckProblem[]> {
+  const needed = neededRights(lane.host, roles);
+  const { body } = await ask(lane, lane.work, "POST", "sys/capabilities-self", context, {
+    body: { paths: needed.map(({ example }) => example) },
+  });
+  const had = capabilities.parse(body).data;
+  return needed.flatMap((right): readonly CheckProblem[] => {
+    const given = z.array(z.string()).catch([]).parse(had[right.example]);
+    const lacks = right.capabilities.filter((one) => !given.includes(one));
+    if (given.includes("root") || lacks.length === 0) return [];
+    return [
+      {
+        code: "right_missing",
+        what: `The broker lacks ${lacks.join(", ")} on ${right.path}.`,
+        fix: asPolicy([right]),
+      },
+    ];
+  });
+}
+
+/** Which parameters a policy allows cannot be asked: it is tried. */
+async function problemsOfTokens(
+  lane: Lane,
+  roles: readonly RoleNeeds[],
+  context: CallContext,
+): Promise<readonly CheckProblem[]> {
+  const sets = new Map(roles.map((role) => [role.policies.join(","), role.policies]));
+  const problems: CheckProblem[] = [];
+  for (const policies of sets.values()) {
+    problems.push(...(await tryToken(lane, policies, roles, context)));
+  }
+  return problems;
+}
+
+const CHECK_SECONDS = 10;
+const created = z.object({ warnings: z.array(z.string()).nullable().default(null) });
+
+async function tryToken(
+  lane: Lane,
+  policies: readonly string[],
+  roles: readonly RoleNeeds[],
+  context: CallContext,
+): Promise<readonly CheckProblem[]> {
+  const name = checkName(lane.host);
+  const post = (path: string, body: object) =>
+    ask(lane, lane.work, "POST", path, context, { body });
+  try {
+    await post(`auth/token/roles/${name}`, {
+      allowed_policies: policies.join(","),
+      orphan: true,
+      renewable: false,
+      path_suffix: "check",
+      token_explicit_max_ttl: CHECK_SECONDS,
+      token_no_default_policy: true,
+      token_type: "service",
+    });
+  } catch (thrown) {
+    if (!(thrown instanceof VaultFailure) || thrown.status !== 403) throw thrown;
+    const [right] = neededRights(lane.host, roles);
+    return [
+      {
+        code: "policies_not_allowed",
+        what: `The broker may make no token role for the policies ${policies.join(", ")}.`,
+        fix: right === undefined ? "" : asPolicy([right]),
+      },
+    ];
+  }
+  const made = await post(`auth/token/create/${name}`, {
+    policies,
+    no_default_policy: true,
+    ttl: `${CHECK_SECONDS}s`,
+    explicit_max_ttl: `${CHECK_SECONDS}s`,
+  });
+  await post(`sys/leases/revoke-prefix/auth/token/create/${name}`, { sync: true });
+  await ask(lane, lane.work, "DELETE", `auth/token/roles/${name}`, context);
+  return missingPolicies(policies, created.parse(made.body).warnings ?? []);
+}
+
+/** The server makes a token with a policy that is not there, and says so. */
+const missingPolicies = (
+  policies: readonly string[],
+  warnings: readonly string[],
+): readonly CheckProblem[] =>
+  policies
+    .filter((policy) => warnings.some((text) => text.includes(`"${policy}" does not exist`)))
+    .map((policy) => ({
+      code: "policy_missing",
+      what: `There is no policy "${policy}": a token with it may do nothing by it.`,
+      fix: `bao policy write ${policy} FILE, or correct the role.`,
+    }));

@@ -1,0 +1,63 @@
+import { apiHost, certificates, ownSecret, serverPort, tlsMode } from "@mayfly/backend-kit";
+import { z } from "zod";
+
+/** Of mounts and namespaces: names with slashes between, none at an end, no step upwards. */
+export const PATH_PATTERN = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[\w.@-]+(?:\/[\w.@-]+)*$/;
+
+const place = (): z.ZodString =>
+  z.string().max(200).regex(PATH_PATTERN, "expected names with single slashes between them");
+
+const name = (): z.ZodString => z.string().regex(/^[\w.@-]{1,128}$/, "expected a name");
+
+/** Where a platform puts tokens for a process to read; nothing else is ever read from. */
+const TOKEN_FILE = /^(?!.*\/\.{1,2}(?:\/|$))\/var\/run\/secrets(?:\/[\w.-]+)+$/;
+const tokenFile = (): z.ZodString =>
+  z.string().max(200).regex(TOKEN_FILE, "expected a file below /var/run/secrets");
+
+const login = z
+  .strictObject({
+    token: ownSecret().optional().describe("A token, renewed while it can be; better periodic."),
+    approle: z
+      .strictObject({
+        mount: place().default("approle"),
+        role_id: z.string().min(1).max(256),
+        secret_id: ownSecret(),
+      })
+      .optional()
+      .describe("Log in by AppRole."),
+    jwt: z
+      .strictObject({
+        mount: place().default("jwt"),
+        role: name(),
+        file: tokenFile().describe("Below /var/run/secrets; read anew at each login."),
+      })
+      .optional()
+      .describe("Log in by a JWT that a platform puts into a file."),
+    kubernetes: z
+      .strictObject({
+        mount: place().default("kubernetes"),
+        role: name(),
+        file: tokenFile().default("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+      })
+      .optional()
+      .describe("Log in by the token of a Kubernetes service account."),
+  })
+  .refine((ways) => Object.values(ways).filter((way) => way !== undefined).length === 1, {
+    message: "expected one of token, approle, jwt and kubernetes",
+  });
+export type LoginSettings = z.infer<typeof login>;
+
+export const serverSettings = z.strictObject({
+  host: apiHost().describe(
+    "Of a node, or of what stands before the nodes and finds the active one.",
+  ),
+  port: serverPort().default(8200),
+  tls: tlsMode(),
+  ca: certificates().optional().describe("Certificates to trust instead of the system's, PEM."),
+  namespace: place()
+    .optional()
+    .describe("Where everything is: login, roles, engines. Default: root."),
+  login: login.describe("How the broker gets its own token: exactly one way."),
+  call_seconds_max: z.int().min(1).max(30).default(10).describe("Bound of one call of the API."),
+});
+export type ServerSettings = z.infer<typeof serverSettings>;
