@@ -51,19 +51,24 @@ const textOf = (names: readonly string[]): string =>
 const prefixOf = (host: BackendHost): string =>
   `mayfly-deny.${host.installation}.${host.tag("deny documents").slice(0, 12)}.`;
 
+/** The random part keeps names apart where a ledger that was restored counts its turns again. */
 export function writeDocument(
   host: BackendHost,
   turn: number,
-  nth: number,
   names: readonly string[],
 ): { readonly document: DenyDocument; readonly text: string } {
   const sorted = names.toSorted();
   const text = textOf(sorted);
-  const policyName = `${prefixOf(host)}${turn}-${nth}`;
+  const random = Buffer.from(host.random.bytes(8)).toString("hex");
+  const policyName = `${prefixOf(host)}${turn}-${random}`;
   return { text, document: { policyName, turn, names: sorted, characters: text.length } };
 }
 
-const PLACE_OF_TURN = /^(\d{1,15})-\d{1,3}$/;
+/** Later than all that stand there, whatever the ledger counts: each takes over from these. */
+export const turnAfter = (turn: number, documents: readonly DenyDocument[]): number =>
+  Math.max(turn, ...documents.map((each) => each.turn + 1));
+
+const TURN = /^(\d{1,15})-[0-9a-f]{16}$/;
 const stored = z.object({
   Statement: z.object({
     Condition: z.object({ StringLike: z.object({ "aws:userid": z.array(z.string()) }) }),
@@ -80,7 +85,7 @@ export const isOurs = (host: BackendHost, policyName: string): boolean =>
  * for whitespace, what we write is known to be understood by AWS as we mean it.
  */
 export function readDocument(host: BackendHost, policyName: string, text: string): DenyDocument {
-  const [, turn] = PLACE_OF_TURN.exec(policyName.slice(prefixOf(host).length)) ?? [];
+  const [, turn] = TURN.exec(policyName.slice(prefixOf(host).length)) ?? [];
   const names = namesIn(text);
   return {
     policyName,

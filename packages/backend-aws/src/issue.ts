@@ -1,4 +1,4 @@
-import { AssumeRoleCommand, type AssumeRoleCommandOutput } from "@aws-sdk/client-sts";
+import type { AssumeRoleCommandOutput } from "@aws-sdk/client-sts";
 import { leaseName } from "@mayfly/backend-kit";
 import {
   BackendError,
@@ -20,7 +20,6 @@ import type { Lane } from "./lane.ts";
 import { writeHandle } from "./lease-handle.ts";
 import { leases, placeOf, type AwsGrant } from "./role-settings.ts";
 import { sessionPolicy } from "./session-policy.ts";
-import { callAws } from "./transport.ts";
 
 /** AWS gives no shorter session: API_AssumeRole, `DurationSeconds`. */
 export const SESSION_SECONDS_MIN = 900;
@@ -99,13 +98,14 @@ const shorten = ({ host }: Lane, name: string, until: InstantMs): Promise<void> 
   host.names.shorten(name, until).catch(() => undefined);
 
 async function assumeRole(
-  { sts, settings, host }: Lane,
+  { api, settings, host }: Lane,
   plan: IssuePlan,
   wanted: { readonly grant: AwsGrant; readonly iamRole: string; readonly seconds: number },
   context: IssueContext,
 ): Promise<AssumeRoleCommandOutput> {
   const { grant, iamRole, seconds } = wanted;
-  const command = new AssumeRoleCommand({
+  const aws = await api();
+  const wantedSession = {
     RoleArn: arnOfRole(settings, iamRole),
     RoleSessionName: plan.externalName,
     // Kept by all that the session does, in CloudTrail too, where it tells the lease's id.
@@ -119,7 +119,7 @@ async function assumeRole(
       ...Object.entries(grant.tags).map(([Key, Value]) => ({ Key, Value })),
     ],
     ...(grant.external_id === undefined ? {} : { ExternalId: grant.external_id }),
-  });
+  };
   const late = new AbortController();
   const answered = new AbortController();
   using signal = linkSignals(context.signal, late.signal);
@@ -128,11 +128,8 @@ async function assumeRole(
     () => undefined,
   );
   try {
-    return await callAws(
-      { ...context, signal: signal.signal },
-      (options) => sts.send(command, options),
-      () => failures.refuseLate(context, "issue"),
-    );
+    const within = { ...context, signal: signal.signal };
+    return await aws.assumeRole(wantedSession, within, () => failures.refuseLate(context, "issue"));
   } finally {
     answered.abort(new Error("answered"));
   }

@@ -1,9 +1,7 @@
-import { IAMClient } from "@aws-sdk/client-iam";
-import { STSClient } from "@aws-sdk/client-sts";
 import { SharedLook } from "@mayfly/backend-kit";
 import type { BackendHost, CallContext } from "@mayfly/spec";
 import { addressOf, type AccountSettings } from "./account-settings.ts";
-import { brokerCredentials, type BrokerCredentials } from "./broker-credentials.ts";
+import type { AwsApi, Transports } from "./aws-api.ts";
 import { lookAtDenies, type DenyLook } from "./look-at-denies.ts";
 import { rewriteDenies } from "./rewrite-denies.ts";
 import { createTransport, type Transport } from "./transport.ts";
@@ -16,12 +14,11 @@ const DENY_SLOTS = 8;
 export interface Lane {
   readonly settings: AccountSettings;
   readonly host: BackendHost;
-  readonly sts: STSClient;
-  readonly iam: IAMClient;
+  readonly api: () => Promise<AwsApi>;
   /** By place, of all that ask at once in this process. */
   readonly looks: Shared<DenyLook>;
   readonly rewrites: Shared<void>;
-  readonly transports: readonly Transport[];
+  readonly transports: Transports;
 }
 
 type Shared<T> = (place: string) => Promise<T>;
@@ -31,14 +28,13 @@ export function createLane(
   host: BackendHost,
   closing: AbortSignal,
 ): Lane {
-  const { sts, iam, transports } = createClients(settings, host);
+  const transports = createTransports(settings, host);
   // Nobody's call in particular: each of its requests has a bound of its own.
   const context: CallContext = { clock: host.clock, signal: closing, traceId: "" };
   const lane: Lane = {
     settings,
     host,
-    sts,
-    iam,
+    api: apiOf(settings, host, transports),
     transports,
     looks: byPlace((place) => lookAtDenies(lane, place, context)),
     rewrites: byPlace((place) => rewriteDenies(lane, place, context)),
@@ -56,40 +52,28 @@ function byPlace<T>(run: (place: string) => Promise<T>): Shared<T> {
   };
 }
 
-function createClients(
+/** The SDK takes a tenth of a second to load: nobody waits for it who has no account of AWS. */
+function apiOf(
   settings: AccountSettings,
   host: BackendHost,
-): Pick<Lane, "sts" | "iam" | "transports"> {
-  const addresses = { sts: addressOf(settings, "sts"), iam: addressOf(settings, "iam") };
+  transports: Transports,
+): () => Promise<AwsApi> {
+  let loading: Promise<AwsApi> | null = null;
+  return () =>
+    (loading ??= import("./aws-api.ts").then(({ createAwsApi }) =>
+      createAwsApi(settings, host, transports),
+    ));
+}
+
+function createTransports(settings: AccountSettings, host: BackendHost): Transports {
   const transport = (service: "sts" | "iam", slots: number): Transport =>
-    createTransport(host, addresses[service], {
+    createTransport(host, addressOf(settings, service), {
       slots,
       seconds: settings.call_seconds_max,
     });
-  const transports = { sts: transport("sts", MINT_SLOTS), iam: transport("iam", DENY_SLOTS) };
-  /** All that the SDK would else read of the environment and its files. */
-  const options = (service: "sts" | "iam", credentials: BrokerCredentials | undefined) => ({
-    region: addresses[service].region,
-    endpoint: addresses[service].origin,
-    requestHandler: transports[service].handler,
-    maxAttempts: 1,
-    retryMode: "standard",
-    defaultsMode: "standard" as const,
-    useFipsEndpoint: false,
-    useDualstackEndpoint: false,
-    ...(credentials === undefined ? {} : { credentials }),
-  });
-  const stsWith = (own: BrokerCredentials | undefined) => new STSClient(options("sts", own));
-  const credentials = brokerCredentials(settings, host, stsWith);
-  return {
-    sts: stsWith(credentials),
-    iam: new IAMClient(options("iam", credentials)),
-    transports: Object.values(transports),
-  };
+  return { sts: transport("sts", MINT_SLOTS), iam: transport("iam", DENY_SLOTS) };
 }
 
-export async function closeLane({ sts, iam, transports }: Lane): Promise<void> {
-  sts.destroy();
-  iam.destroy();
-  await Promise.all(transports.map((each) => each.close()));
+export async function closeLane({ transports }: Lane): Promise<void> {
+  await Promise.all(Object.values(transports).map((each) => each.close()));
 }

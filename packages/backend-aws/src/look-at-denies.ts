@@ -1,10 +1,8 @@
-import { GetRolePolicyCommand, ListRolePoliciesCommand } from "@aws-sdk/client-iam";
 import type { CallContext } from "@mayfly/spec";
 import { INLINE_CHARACTERS_MAX } from "./account-settings.ts";
 import { AwsFailure } from "./aws-failure.ts";
 import { charactersOf, isOurs, readDocument, type DenyDocument } from "./deny-document.ts";
 import type { Lane } from "./lane.ts";
-import { callAws } from "./transport.ts";
 
 /** What an IAM role's inline policies deny to sessions of ours, read at one time. */
 export interface DenyLook {
@@ -41,18 +39,16 @@ export async function lookAtDenies(
 }
 
 export async function policyNames(
-  { iam }: Lane,
+  { api }: Lane,
   place: string,
   context: CallContext,
 ): Promise<readonly string[]> {
+  const aws = await api();
   const names: string[] = [];
   let marker: string | undefined;
   for (let page = 0; page < PAGES_MAX; page++) {
-    const command = new ListRolePoliciesCommand({
-      RoleName: place,
-      ...(marker === undefined ? {} : { Marker: marker }),
-    });
-    const answer = await callAws(context, (options) => iam.send(command, options));
+    const from = marker === undefined ? {} : { Marker: marker };
+    const answer = await aws.listRolePolicies({ RoleName: place, ...from }, context);
     // An answer without a list would be taken for a role without denies.
     if (answer.PolicyNames === undefined) throw new AwsFailure("lost", "the answer has no list");
     names.push(...answer.PolicyNames);
@@ -64,14 +60,14 @@ export async function policyNames(
 
 /** Null: it was deleted meanwhile. */
 export async function policyText(
-  { iam }: Lane,
+  { api }: Lane,
   place: string,
   policyName: string,
   context: CallContext,
 ): Promise<string | null> {
-  const command = new GetRolePolicyCommand({ RoleName: place, PolicyName: policyName });
+  const aws = await api();
   try {
-    const answer = await callAws(context, (options) => iam.send(command, options));
+    const answer = await aws.getRolePolicy({ RoleName: place, PolicyName: policyName }, context);
     if (answer.PolicyDocument === undefined) {
       throw new AwsFailure("lost", "the answer has no document");
     }

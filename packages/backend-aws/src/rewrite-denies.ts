@@ -1,11 +1,9 @@
-import { DeleteRolePolicyCommand, PutRolePolicyCommand } from "@aws-sdk/client-iam";
 import { durationSeconds, plusSeconds, type CallContext, type PlaceTurn } from "@mayfly/spec";
 import { AwsFailure, failures } from "./aws-failure.ts";
-import { charactersOf, readDocument, writeDocument } from "./deny-document.ts";
+import { charactersOf, readDocument, turnAfter, writeDocument } from "./deny-document.ts";
 import type { Lane } from "./lane.ts";
 import { lookAtDenies, policyText, type DenyLook } from "./look-at-denies.ts";
 import { planRewrite, type RewriteStep } from "./rewrite-plan.ts";
-import { callAws } from "./transport.ts";
 
 /** How long we wait for another process's turn to end. */
 const PATIENCE_MS = 20_000;
@@ -67,7 +65,7 @@ async function rewriteInTurn(
     documents: look.documents,
     denied,
     room: look.room,
-    charactersOf: (count) => (count === 0 ? 0 : charactersOfMany(lane, turn, count)),
+    charactersOf: (count) => (count === 0 ? 0 : charactersOfMany(lane, count)),
   });
   if (steps === "full") throw full(place, denied.size);
   const standing = new Set(look.documents.flatMap((each) => each.names));
@@ -75,9 +73,9 @@ async function rewriteInTurn(
   const gone = turn.refused.filter((each) => each.seenForSeconds !== null && each.leftSeconds > 0);
   const missing = gone.map(({ name }) => name).filter((name) => !standing.has(name));
   if (missing.length > 0) await lane.host.names.sawRefused([], missing);
-  let nth = 0;
-  for (const step of steps) await doStep(lane, place, turn, nth++, step, context);
-  const after = nth === 0 ? look : await lookAtDenies(lane, place, context);
+  const writer = { turn: turn.turn, documents: turnAfter(turn.turn, look.documents) };
+  for (const step of steps) await doStep(lane, place, writer, step, context);
+  const after = steps.length === 0 ? look : await lookAtDenies(lane, place, context);
   const seen = new Set(after.documents.flatMap(({ names }) => names));
   const unseen = [...denied].filter((name) => !seen.has(name));
   await lane.host.names.sawRefused(
@@ -95,11 +93,10 @@ const full = (place: string, denied: number) =>
     30,
   );
 
-const charactersOfMany = ({ host }: Lane, { turn }: PlaceTurn, count: number): number => {
+const charactersOfMany = ({ host }: Lane, count: number): number => {
   const name = `mf_${host.installation}${"x".repeat(21)}`;
   return writeDocument(
     host,
-    turn,
     0,
     Array.from({ length: count }, () => name),
   ).document.characters;
@@ -129,42 +126,43 @@ async function deniedNames(
   return [...denied.map(({ name }) => name), ...strange];
 }
 
+interface Writer {
+  /** As the ledger counts. */
+  readonly turn: number;
+  /** Of what is written. */
+  readonly documents: number;
+}
+
 async function doStep(
   lane: Lane,
   place: string,
-  { turn }: PlaceTurn,
-  nth: number,
+  writer: Writer,
   step: RewriteStep,
   context: CallContext,
 ): Promise<void> {
-  const { iam, host } = lane;
+  const { host } = lane;
+  const aws = await lane.api();
   const held = async (): Promise<() => void> => {
     const seconds = turnSeconds(lane);
     const untilMs = context.clock.monotonicMs() + seconds * 1_000;
-    if (!(await host.names.holdTurn(place, turn, seconds))) throw lost(place);
+    if (!(await host.names.holdTurn(place, writer.turn, seconds))) throw lost(place);
     // At the last moment before it is sent: this process may have been frozen since.
     return () => {
       if (context.clock.monotonicMs() > untilMs) throw lost(place);
     };
   };
   if (step.write.length > 0) {
-    const { document, text } = writeDocument(host, turn, nth, step.write);
-    const put = new PutRolePolicyCommand({
-      RoleName: place,
-      PolicyName: document.policyName,
-      PolicyDocument: text,
-    });
-    await callAws(context, (options) => iam.send(put, options), await held());
+    const { document, text } = writeDocument(host, writer.documents, step.write);
+    const { policyName: PolicyName } = document;
+    const put = { RoleName: place, PolicyName, PolicyDocument: text };
+    await aws.putRolePolicy(put, context, await held());
     await untilRead(lane, place, document.policyName, text, context);
   }
   for (const policyName of step.remove) {
-    const command = new DeleteRolePolicyCommand({ RoleName: place, PolicyName: policyName });
-    const beforeSend = await held();
-    await callAws(context, (options) => iam.send(command, options), beforeSend).catch(
-      (thrown: unknown) => {
-        if (!(thrown instanceof AwsFailure) || thrown.code !== "NoSuchEntity") throw thrown;
-      },
-    );
+    const at = { RoleName: place, PolicyName: policyName };
+    await aws.deleteRolePolicy(at, context, await held()).catch((thrown: unknown) => {
+      if (!(thrown instanceof AwsFailure) || thrown.code !== "NoSuchEntity") throw thrown;
+    });
   }
 }
 

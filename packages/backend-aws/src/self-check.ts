@@ -1,10 +1,4 @@
-import {
-  DeleteRolePolicyCommand,
-  GetRoleCommand,
-  PutRolePolicyCommand,
-  type GetRoleCommandOutput,
-} from "@aws-sdk/client-iam";
-import { AssumeRoleCommand, GetCallerIdentityCommand } from "@aws-sdk/client-sts";
+import type { GetRoleCommandOutput } from "@aws-sdk/client-iam";
 import type { CallContext, CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
 import { arnOfRole, partitionOf } from "./account-settings.ts";
 import { AwsFailure } from "./aws-failure.ts";
@@ -13,7 +7,7 @@ import { SESSION_SECONDS_MIN } from "./issue.ts";
 import type { Lane } from "./lane.ts";
 import { lookAtDenies } from "./look-at-denies.ts";
 import { leases, placeOf } from "./role-settings.ts";
-import { callAws } from "./transport.ts";
+import type { AwsApi } from "./aws-api.ts";
 
 /**
  * Tries each right: takes a session that may do nothing, and writes a deny that is for nobody,
@@ -26,13 +20,12 @@ export async function selfCheck(
 ): Promise<SelfCheck> {
   const { settings } = lane;
   const problems: CheckProblem[] = [];
-  const caller = await callAws(context, (options) =>
-    lane.sts.send(new GetCallerIdentityCommand({}), options),
-  );
+  const aws = await lane.api();
+  const caller = await aws.getCallerIdentity(context);
   if (caller.Account !== settings.account_id) problems.push(otherAccount(lane, caller.Account));
   else {
     for (const iamRole of new Set(roles.flatMap((role) => leases.roleOf(role).iam_roles))) {
-      problems.push(...(await checkRole(lane, iamRole, context)));
+      problems.push(...(await checkRole(lane, aws, iamRole, context)));
     }
   }
   return {
@@ -53,6 +46,7 @@ const otherAccount = ({ settings }: Lane, account: string | undefined): CheckPro
 
 async function checkRole(
   lane: Lane,
+  aws: AwsApi,
   iamRole: string,
   context: CallContext,
 ): Promise<readonly CheckProblem[]> {
@@ -67,18 +61,16 @@ async function checkRole(
       return null;
     }
   };
-  const found = await attempt("iam:GetRole", () =>
-    callAws(context, (options) => lane.iam.send(new GetRoleCommand({ RoleName: place }), options)),
-  );
+  const found = await attempt("iam:GetRole", () => aws.getRole({ RoleName: place }, context));
   if (problems.some(({ code }) => code === "role_missing")) return problems;
   problems.push(...checkFound(lane, iamRole, found?.Role));
-  await attempt("sts:AssumeRole", () => takeNothing(lane, iamRole, context));
+  await attempt("sts:AssumeRole", () => takeNothing(lane, aws, iamRole, context));
   const look = await attempt("iam:ListRolePolicies and iam:GetRolePolicy", () =>
     lookAtDenies(lane, place, context),
   );
   if (look !== null && look.room < lane.settings.deny_characters) {
     problems.push(tooLittleRoom(lane, iamRole, look.room));
-  } else await writeAndDelete(lane, place, attempt, context);
+  } else await writeAndDelete(lane, aws, place, attempt, context);
   return problems;
 }
 
@@ -138,34 +130,32 @@ const NOTHING = JSON.stringify({
   Statement: { Effect: "Deny", Action: "*", Resource: "*" },
 });
 
-const takeNothing = ({ sts, settings }: Lane, iamRole: string, context: CallContext) => {
-  const command = new AssumeRoleCommand({
+const takeNothing = ({ settings }: Lane, aws: AwsApi, iamRole: string, context: CallContext) => {
+  const session = {
     RoleArn: arnOfRole(settings, iamRole),
     RoleSessionName: "mayfly-self-check",
     SourceIdentity: "mayfly-self-check",
     Tags: [{ Key: "mayfly:lease", Value: "none" }],
     Policy: NOTHING,
     DurationSeconds: SESSION_SECONDS_MIN,
-  });
-  return callAws(context, (options) => sts.send(command, options));
+  };
+  return aws.assumeRole(session, context);
 };
 
 /** The deny names a lease that never is; a name of its own, as others may check at once. */
 async function writeAndDelete(
-  { iam, host }: Lane,
+  { host }: Lane,
+  aws: AwsApi,
   place: string,
   attempt: <T>(action: string, run: () => Promise<T>) => Promise<T | null>,
   context: CallContext,
 ): Promise<void> {
-  const { text } = writeDocument(host, 0, 0, [`mf_${host.installation}${"A".repeat(21)}`]);
+  const { text } = writeDocument(host, 0, [`mf_${host.installation}${"A".repeat(21)}`]);
   const random = Buffer.from(host.random.bytes(8)).toString("hex");
   const at = { RoleName: place, PolicyName: `mayfly-self-check.${random}` };
-  const put = new PutRolePolicyCommand({ ...at, PolicyDocument: text });
   const written = await attempt("iam:PutRolePolicy", () =>
-    callAws(context, (options) => iam.send(put, options)),
+    aws.putRolePolicy({ ...at, PolicyDocument: text }, context),
   );
   if (written === null) return;
-  await attempt("iam:DeleteRolePolicy", () =>
-    callAws(context, (options) => iam.send(new DeleteRolePolicyCommand(at), options)),
-  );
+  await attempt("iam:DeleteRolePolicy", () => aws.deleteRolePolicy(at, context));
 }

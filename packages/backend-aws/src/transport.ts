@@ -113,6 +113,11 @@ export async function callAws<T>(
     return await send(call);
   } catch (thrown) {
     const refused = refusal as { readonly thrown: unknown } | null;
-    throw refused === null ? failureOf(thrown, call.sent) : refused.thrown;
+    if (refused !== null) throw refused.thrown;
+    // Before this request there was one for the broker's own keys, and that failed.
+    if (call.sent === null && thrown instanceof AwsFailure) {
+      throw new AwsFailure("not_sent", `the broker's own credentials: ${thrown.message}`);
+    }
+    throw failureOf(thrown, call.sent);
   }
 }

@@ -7,6 +7,7 @@ import {
   createTestBackendHost,
   startTcpFaultProxy,
   type RecordingLog,
+  type TcpFaultProxy,
 } from "@mayfly/testkit";
 import type { ContractUpstream, HeldSession } from "@mayfly/testkit/contract";
 import { isAllowed, placeOfSession, policiesOf } from "./evaluate.ts";
@@ -23,6 +24,7 @@ import {
 export interface AwsUpstream extends ContractUpstream {
   readonly account: MotoAccount;
   readonly log: RecordingLog;
+  readonly proxy: TcpFaultProxy;
 }
 
 export const ROLE = {
@@ -49,8 +51,11 @@ export const configAt = (
 };
 
 /** AWS as the contract suite drives it; the broker comes by way of a proxy. */
-export async function startAwsUpstream(): Promise<AwsUpstream> {
-  const account = await startMotoAccount();
+export async function startAwsUpstream(
+  options: { readonly iamRoles?: readonly string[]; readonly names?: BackendNames } = {},
+): Promise<AwsUpstream> {
+  const { iamRoles = IAM_ROLES } = options;
+  const account = await startMotoAccount(iamRoles);
   const { host, port } = account.moto;
   const proxy = await startTcpFaultProxy({ host, port });
   const log = createRecordingLog();
@@ -64,13 +69,14 @@ export async function startAwsUpstream(): Promise<AwsUpstream> {
   return {
     account,
     log,
+    proxy,
     clock: systemClock,
     config: configAt(account, { host: "127.0.0.1", port: proxy.port }),
-    role: ROLE,
+    role: { ...ROLE, iam_roles: iamRoles },
     params: {},
     host: (installation = "contract") => {
       // As the ledger's: all processes of an installation know the same names.
-      const names = namesOf.get(installation) ?? createMemoryNames(systemClock);
+      const names = options.names ?? namesOf.get(installation) ?? createMemoryNames(systemClock);
       namesOf.set(installation, names);
       return createTestBackendHost({
         clock: systemClock,

@@ -59,6 +59,8 @@ export interface MotoAccount {
   /** Of the user that the broker is. */
   readonly keys: { readonly access_key_id: string; readonly secret_access_key: string };
   sessions(): Promise<readonly MotoSession[]>;
+  /** Whether moto asks for rights: of a role that is not there it refuses all, as AWS does not. */
+  checkRights(isOn: boolean): Promise<void>;
   /** Gives the broker's user the page's policy, without some actions. */
   permit(without?: readonly string[]): Promise<void>;
   stop(): Promise<void>;
@@ -84,7 +86,11 @@ export async function startMotoAccount(
   const broker = await makeUser(first, "mayfly", brokerPolicy());
   await makeRoles(first, iamRoles);
   first.destroy();
-  await fetch(`${origin}/moto-api/reset-auth`, { method: "POST", body: "0" });
+  const checkRights = async (isOn: boolean): Promise<void> => {
+    const body = isOn ? "0" : "inf";
+    await fetch(`${origin}/moto-api/reset-auth`, { method: "POST", body });
+  };
+  await checkRights(true);
   const iam = iamAt(origin, admin);
   return {
     moto,
@@ -95,6 +101,7 @@ export async function startMotoAccount(
       const answer = await fetch(`${origin}/moto-api/data.json`);
       return data.parse(await answer.json()).sts?.AssumedRole ?? [];
     },
+    checkRights,
     permit: async (without = []) => {
       await iam.send(
         new PutUserPolicyCommand({
@@ -139,7 +146,12 @@ async function makeRoles(iam: IAMClient, names: readonly string[]): Promise<void
     Version: "2012-10-17",
     Statement: {
       Effect: "Allow",
-      Principal: { AWS: `arn:aws:iam::${ACCOUNT}:user/mayfly` },
+      Principal: {
+        AWS: [
+          `arn:aws:iam::${ACCOUNT}:user/mayfly`,
+          `arn:aws:sts::${ACCOUNT}:assumed-role/mayfly/mayfly-contract`,
+        ],
+      },
       Action: ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
     },
   };
