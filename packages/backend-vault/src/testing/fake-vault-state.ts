@@ -48,7 +48,10 @@ export class FakeState {
   readonly tokens = new Map<string, FakeToken>();
   readonly roles = new Map<string, FakeTokenRole>();
   readonly leases = new Map<string, FakeLease>();
+  /** Leases that the server has given up. */
   readonly irrevocable = new Set<string>();
+  /** How often a token was renewed. */
+  renewals = 0;
   readonly #policies = new Map<string, readonly Rule[]>();
   readonly rootToken = `root-${randomBytes(8).toString("hex")}`;
 

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { randomBytes } from "node:crypto";
+import { makeAccount, type FakeEngine } from "./fake-engine.ts";
 import { FakeState, leaseIdOf, type FakeToken } from "./fake-vault-state.ts";
 import { driving, type VaultServer } from "./vault-server.ts";
 
@@ -11,13 +11,14 @@ import { driving, type VaultServer } from "./vault-server.ts";
 export interface FakeVault extends VaultServer {
   readonly state: FakeState;
   readonly engine: FakeEngine;
+  readonly logins: FakeLogins;
 }
 
-/** A dynamic engine at `database/creds/reader`, whose accounts are names with passwords. */
-export interface FakeEngine {
-  readonly accounts: Map<string, string>;
-  /** Whether it fails to revoke. */
-  fails: boolean;
+/** Who may log in at `auth/<mount>/login`, by the body's text; policies and life of the token. */
+export interface FakeLogins {
+  accept: { readonly mount: string; readonly body: object; readonly seconds: number } | null;
+  /** How often somebody did. */
+  count: number;
 }
 
 interface Request {
@@ -50,9 +51,11 @@ const listed = (keys: readonly string[]): Reply =>
 export async function startFakeVault(): Promise<FakeVault> {
   const state = new FakeState();
   const engine: FakeEngine = { accounts: new Map(), fails: false };
+  const logins: FakeLogins = { accept: null, count: 0 };
+  const world = { state, engine, logins };
   const server = createServer((incoming, answer) => {
     readBody(incoming).then(
-      (body) => write(answer, handle(state, engine, incoming, body)),
+      (body) => write(answer, handle(world, incoming, body)),
       // Its caller is gone.
       () => answer.destroy(),
     );
@@ -70,6 +73,7 @@ export async function startFakeVault(): Promise<FakeVault> {
     port,
     state,
     engine,
+    logins,
     ...driving({ port, rootToken: state.rootToken }),
     stop: () =>
       new Promise((resolve) => {
@@ -91,9 +95,14 @@ function write(answer: ServerResponse, { status, body }: Reply): void {
   answer.end(body === undefined ? "" : JSON.stringify(body));
 }
 
+interface World {
+  readonly state: FakeState;
+  readonly engine: FakeEngine;
+  readonly logins: FakeLogins;
+}
+
 function handle(
-  state: FakeState,
-  engine: FakeEngine,
+  { state, engine, logins }: World,
   incoming: IncomingMessage,
   body: Record<string, unknown>,
 ): Reply {
@@ -102,6 +111,7 @@ function handle(
   if (path === "sys/health") return health();
   const value = String(incoming.headers["x-vault-token"] ?? "");
   if (path === "sys/wrapping/unwrap") return unwrap(state, value);
+  if (/^auth\/.+\/login$/.test(path)) return logIn(state, logins, path, body);
   const token = state.use(value);
   if (token === null) return DENIED;
   const isList = url.searchParams.get("list") === "true";
@@ -161,6 +171,23 @@ function unwrap(state: FakeState, value: string): Reply {
   return { status: 200, body: token.wrapped };
 }
 
+function logIn(state: FakeState, logins: FakeLogins, path: string, body: object): Reply {
+  const { accept } = logins;
+  logins.count += 1;
+  const isRight =
+    accept !== null &&
+    path === `auth/${accept.mount}/login` &&
+    JSON.stringify(body) === JSON.stringify(accept.body);
+  if (!isRight) return refused(400, "invalid role or secret ID");
+  const ttlMs = accept.seconds * 1_000;
+  const policies = ["default", "mayfly"];
+  const { value } = state.makeToken({ policies, path, parent: null, ttlMs, uses: 0 });
+  return ok({
+    data: null,
+    auth: { client_token: value, lease_duration: accept.seconds, renewable: false },
+  });
+}
+
 const health = (): Reply => ({
   status: 200,
   body: {
@@ -181,7 +208,10 @@ function route(state: FakeState, engine: FakeEngine, request: Request): Reply {
   const { method, path, body, token } = request;
   switch (path) {
     case "auth/token/lookup-self":
-      return ok({ data: { ttl: secondsLeft(token.expiresAt), renewable: false } });
+      return ok({ data: { ttl: secondsLeft(token.expiresAt), renewable: true } });
+    case "auth/token/renew-self":
+      state.renewals += 1;
+      return ok({ auth: { lease_duration: secondsLeft(token.expiresAt), renewable: true } });
     case "auth/token/revoke-accessor":
       return revokeAccessor(state, String(body["accessor"]));
     case "sys/capabilities-self":
@@ -201,7 +231,7 @@ function route(state: FakeState, engine: FakeEngine, request: Request): Reply {
     case "secret/data/orders":
       return method === "GET" ? ok({ data: { data: { total: 3 } } }) : ok({ data: {} });
     case "database/creds/reader":
-      return makeAccount(state, engine, token);
+      return ok(makeAccount(state, engine, token));
     case "auth/token/roles":
       return listed([...state.roles.keys()]);
     default:
@@ -338,28 +368,4 @@ function namesBelow(ids: readonly string[], path: string): readonly string[] {
       return more.length > 0 ? `${first}/` : first;
     });
   return [...new Set(names)];
-}
-
-function makeAccount(state: FakeState, engine: FakeEngine, { value }: FakeToken): Reply {
-  const username = `v-${randomBytes(9).toString("base64url")}`;
-  const password = randomBytes(15).toString("base64url");
-  engine.accounts.set(username, password);
-  const id = `database/creds/reader/${randomBytes(12).toString("hex")}`;
-  const now = Date.now();
-  state.leases.set(id, {
-    id,
-    token: value,
-    issuedAt: now,
-    expiresAt: now + 3_600_000,
-    end: () => {
-      if (engine.fails) throw new Error("the engine fails");
-      engine.accounts.delete(username);
-    },
-  });
-  return ok({
-    lease_id: id,
-    renewable: true,
-    lease_duration: 3_600,
-    data: { username, password },
-  });
 }
