@@ -8,6 +8,7 @@ export type BackendOperation =
   | "extend"
   | "list"
   | "upkeep"
+  | "adoptSecret"
   | "selfCheck";
 
 /** Makes the call, or does not; the context may be replaced by one of the same kind. */
@@ -21,6 +22,16 @@ function upkeepOf(open: OpenBackend, around: AroundCall): Pick<BackendOperations
   if (open.upkeep === undefined) return {};
   const { upkeep } = open;
   return { upkeep: (context) => around("upkeep", context, (given) => upkeep(given)) };
+}
+
+function adoptSecretOf(
+  { adoptSecret }: OpenBackend,
+  around: AroundCall,
+): Pick<BackendOperations, "adoptSecret"> {
+  if (adoptSecret === undefined) return {};
+  return {
+    adoptSecret: (context) => around("adoptSecret", context, (given) => adoptSecret(given)),
+  };
 }
 
 /** The same opened backend with something around each of its calls. */
@@ -49,6 +60,7 @@ export function aroundCalls(open: OpenBackend, around: AroundCall): OpenBackend 
               around("list", context, (given) => listing.list(after, given)),
           },
     ...upkeepOf(open, around),
+    ...adoptSecretOf(open, around),
     // Asks no upstream: it reads and keeps our own keys.
     ...(open.verification === undefined ? {} : { verification: open.verification }),
     ...(open.authority === undefined ? {} : { authority: open.authority }),

@@ -25,6 +25,7 @@ import { toJsonSchema } from "./json-schema.ts";
 import type { LeaseRules } from "./lease-rules.ts";
 import { parseStrict } from "./parse-strict.ts";
 import { plainObject } from "./plain-json.ts";
+import { PASSWORD_ROTATION } from "./secret-rotation.ts";
 import { createClosing } from "./unless-closed.ts";
 import type { UpstreamFailures } from "./upstream-failures.ts";
 
@@ -58,6 +59,8 @@ export interface LeaseOperations<Place> {
   readonly upkeep?: (place: Place, context: CallContext) => Promise<void>;
   /** Of a type of standing secrets; see {@link OpenBackend}. */
   readonly replaced?: (place: Place, handle: Secret, context: CallContext) => Promise<Probe>;
+  /** Of a type whose configuration has a `previousPassword`. */
+  readonly adoptSecret?: (place: Place, context: CallContext) => Promise<void>;
   readonly selfCheck: (
     place: Place,
     roles: readonly JsonObject[],
@@ -107,6 +110,7 @@ export function defineBackend<Config, Place>(
       throw new TypeError(`type ${type}: a grant of a standing secret names its risk`);
     },
     isWithin: leases.isWithin,
+    ...(definition.operations.adoptSecret === undefined ? {} : { rotation: PASSWORD_ROTATION }),
     open: (config, host) => open(definition, configOf(config), host),
   };
 }
@@ -126,7 +130,7 @@ function open<Config, Place>(
         throw failures.toBackendError(thrown, what);
       }
     });
-  const { extend, list, upkeep } = operations;
+  const { adoptSecret, extend, list, upkeep } = operations;
   const common: BackendOperations = {
     issue: whole("issue", async (plan, context) => {
       failures.refuseLate(context, "issue");
@@ -149,6 +153,9 @@ function open<Config, Place>(
       list === undefined
         ? { kind: "none" }
         : { kind: "marked", list: whole("list", (after, context) => list(place, after, context)) },
+    ...(adoptSecret === undefined
+      ? {}
+      : { adoptSecret: whole("adopt a secret", (context) => adoptSecret(place, context)) }),
     ...(upkeep === undefined
       ? {}
       : { upkeep: whole("look after it", (context) => upkeep(place, context)) }),

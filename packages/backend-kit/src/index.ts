@@ -16,6 +16,7 @@ export {
 } from "@mayfly/spec";
 export { parseStrict } from "./parse-strict.ts";
 export { plainObject } from "./plain-json.ts";
+export { PASSWORD_ROTATION, previousPassword } from "./secret-rotation.ts";
 export { notSent, refuseAborted, refusePast } from "./refuse-late.ts";
 export { retryAfterSeconds } from "./retry-after.ts";
 export {

@@ -91,6 +91,7 @@ const LANES: Readonly<Record<BackendOperation, Lane>> = {
   probe: "probe",
   list: "end",
   upkeep: "end",
+  adoptSecret: "end",
   selfCheck: "end",
 };
 

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { serverAccess, serverHost, serverPort } from "@mayfly/backend-kit";
+import { previousPassword, serverAccess, serverHost, serverPort } from "@mayfly/backend-kit";
 
 /** What needs no escaping, whichever way it is quoted; MySQL itself allows more. */
 const PLAIN_NAME = /^[A-Za-z0-9_.$-]{1,64}$/;
@@ -14,6 +14,7 @@ export const connectionSettings = z.strictObject({
   database: plainName().describe("The database that agents are told."),
   username: z.string().min(1).max(80).describe("The broker's own account."),
   ...serverAccess(),
+  previous_password: previousPassword(),
   account_host: z
     .string()
     .regex(/^[A-Za-z0-9._:%/-]{1,255}$/, "expected the host part of an account")

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { serverTls } from "@mayfly/backend-kit";
 import { linkSignals, type Clock } from "@mayfly/spec";
 import type { ConnectionSettings } from "./connection-settings.ts";
-import { MysqlFailure } from "./mysql-failure.ts";
+import { ERRNO, MysqlFailure } from "./mysql-failure.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 /** What a statement gave: rows of a query, or how many rows it changed. */
@@ -68,6 +68,8 @@ export class Endpoint {
   readonly #idle: Line[] = [];
   readonly #waiters: (() => void)[] = [];
   #busy = 0;
+  /** Which password was accepted last. */
+  #byPrevious = false;
   #closed = false;
 
   constructor(options: EndpointOptions) {
@@ -162,8 +164,7 @@ export class Endpoint {
       if (idle.connection.isValid() && idleMs < IDLE_MS_MAX) return idle;
       leave(idle, idle.connection.isValid());
     }
-    const { username, password } = this.#options.settings;
-    const made = await this.#connect({ username, password }, deadline);
+    const made = await this.#ownLine(deadline);
     const seconds = Math.max(1, Math.floor(this.#options.settings.call_seconds_max / 2));
     try {
       // Instants are compared in UTC, and a GRANT must make no account of a name that is gone.
@@ -182,6 +183,22 @@ export class Endpoint {
         : thrown;
     }
     return made;
+  }
+
+  /** While the broker's own password changes, by whichever of both the server accepts. */
+  async #ownLine(deadline: Deadline): Promise<Line> {
+    const { username, password, previous_password: previous } = this.#options.settings;
+    const passwords = [password, ...(previous === undefined ? [] : [previous])];
+    const [first = "", second] = this.#byPrevious ? passwords.toReversed() : passwords;
+    try {
+      return await this.#connect({ username, password: first }, deadline);
+    } catch (thrown) {
+      const isRefused = thrown instanceof MysqlFailure && thrown.errno === ERRNO.loginRefused;
+      if (second === undefined || !isRefused) throw thrown;
+      const line = await this.#connect({ username, password: second }, deadline);
+      this.#byPrevious = !this.#byPrevious;
+      return line;
+    }
   }
 
   async #connect(

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { notSent, refusePast } from "@mayfly/backend-kit";
 import {
   Secret,
@@ -10,6 +9,7 @@ import {
 import { quoted, writeHandle, writeMark, type Account } from "./account-mark.ts";
 import type { Deadline, Session } from "./endpoint.ts";
 import { ERRNO, failures, MysqlFailure } from "./mysql-failure.ts";
+import { nativeHash } from "./native-hash.ts";
 import { leases, type MysqlGrant } from "./role-settings.ts";
 import { NOW_MS, numberIn, type Servers } from "./servers.ts";
 
@@ -190,12 +190,6 @@ async function setDefaultRole(servers: Servers, session: Session, mint: Mint): P
       : `SET DEFAULT ROLE ${all} TO ${quoted(mint.account)}`,
   );
 }
-
-/** So that the password itself never reaches the server, its log or its history of statements. */
-const nativeHash = (password: string): string => {
-  const once = createHash("sha1").update(password).digest();
-  return `*${createHash("sha1").update(once).digest("hex").toUpperCase()}`;
-};
 
 function urlOf({ settings }: Servers, { account, password }: Mint): string {
   const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;

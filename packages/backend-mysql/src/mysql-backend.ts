@@ -1,5 +1,6 @@
 import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds } from "@mayfly/spec";
+import { adoptPassword } from "./adopt-password.ts";
 import { connectionSettings } from "./connection-settings.ts";
 import { probe, revoke } from "./end-account.ts";
 import { extend } from "./extend.ts";
@@ -35,5 +36,14 @@ export const mysqlBackend = defineBackend({
   failures,
   open: createServers,
   close: closeServers,
-  operations: { issue, recover, revoke, probe, extend, list: listMarked, selfCheck },
+  operations: {
+    issue,
+    recover,
+    revoke,
+    probe,
+    extend,
+    list: listMarked,
+    adoptSecret: adoptPassword,
+    selfCheck,
+  },
 });

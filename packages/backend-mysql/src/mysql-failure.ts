@@ -19,6 +19,8 @@ export class MysqlFailure extends Error {
 
 /** https://mariadb.com/kb/en/mariadb-error-code-reference/ */
 export const ERRNO = {
+  /** Of a user name and a password. */
+  loginRefused: 1045,
   duplicateEntry: 1062,
   unknownThread: 1094,
   unknownTable: 1146,

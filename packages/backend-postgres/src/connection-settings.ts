@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { serverAccess, serverHost, serverPort } from "@mayfly/backend-kit";
+import { previousPassword, serverAccess, serverHost, serverPort } from "@mayfly/backend-kit";
 
 const NUL = /\0/;
 /** A role's or database's name: whatever PostgreSQL takes, since it is always quoted. */
@@ -22,6 +22,7 @@ export const connectionSettings = z.strictObject({
   ),
   username: pgName().describe("The broker's own role; needs no superuser."),
   ...serverAccess(),
+  previous_password: previousPassword(),
   standbys: z
     .array(z.strictObject({ host: serverHost(), port }))
     .max(16)

@@ -51,6 +51,8 @@ export class Endpoint {
   readonly #waiters: ((client: postgres.Sql) => void)[] = [];
   #made = 0;
   #closed = false;
+  /** While the broker's own password changes: which of both was accepted last. */
+  #byPrevious = false;
 
   constructor(options: EndpointOptions) {
     this.#options = options;
@@ -137,6 +139,17 @@ export class Endpoint {
   }
 
   async #connect(client: postgres.Sql, deadline: Deadline): Promise<postgres.ReservedSql> {
+    try {
+      return await this.#reserve(client, deadline);
+    } catch (thrown) {
+      const isOther = this.#options.settings.previous_password !== undefined;
+      if (!isOther || !(thrown instanceof PgFailure) || !isPasswordRefused(thrown)) throw thrown;
+      this.#byPrevious = !this.#byPrevious;
+      return this.#reserve(client, deadline);
+    }
+  }
+
+  async #reserve(client: postgres.Sql, deadline: Deadline): Promise<postgres.ReservedSql> {
     const reserving = client.reserve();
     try {
       return await this.#within(reserving, deadline, "not_sent", () => {
@@ -145,7 +158,7 @@ export class Endpoint {
     } catch (thrown) {
       if (thrown instanceof PgFailure) throw thrown;
       const obstacle = obstacleOf(thrown);
-      throw new PgFailure("not_sent", describe(thrown), sqlstateOf(thrown), obstacle);
+      throw new PgFailure("not_sent", describe(thrown), connectCodeOf(thrown), obstacle);
     }
   }
 
@@ -203,7 +216,7 @@ export class Endpoint {
       port,
       database,
       username: settings.username,
-      password: settings.password,
+      password: () => (this.#byPrevious ? settings.previous_password : null) ?? settings.password,
       ssl: serverTls(settings, host),
       max: 1,
       // Without it, `reserve` as the first call on a new connection never answers (postgres.js
@@ -231,6 +244,15 @@ function sqlstateOf(thrown: unknown): string | null {
   const parsed = pgError.safeParse(thrown);
   return parsed.success && parsed.data.severity === "ERROR" ? parsed.data.code : null;
 }
+
+/** Of a login that was refused: it is FATAL, and nothing had been sent. */
+function connectCodeOf(thrown: unknown): string | null {
+  const parsed = pgError.safeParse(thrown);
+  return parsed.success ? parsed.data.code : null;
+}
+
+const isPasswordRefused = ({ sqlstate }: PgFailure): boolean =>
+  sqlstate === "28P01" || sqlstate === "28000";
 
 const describe = (thrown: unknown): string =>
   scrub(thrown instanceof Error ? thrown.message : "unknown failure");

@@ -1,5 +1,6 @@
 import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds } from "@mayfly/spec";
+import { adoptPassword } from "./adopt-password.ts";
 import { connectionSettings } from "./connection-settings.ts";
 import { extend } from "./extend.ts";
 import { createMintBatcher, issue } from "./issue.ts";
@@ -47,6 +48,7 @@ export const postgresBackend = defineBackend({
     probe: ({ lane, batches }, handle, context) => probe(lane, batches, handle, context),
     extend: ({ lane }, handle, expiresAt, context) => extend(lane, handle, expiresAt, context),
     list: ({ lane }, after, context) => listMarked(lane, after, context),
+    adoptSecret: ({ lane }, context) => adoptPassword(lane, context),
     selfCheck: ({ lane }, roles, context) => selfCheck(lane, roles, context),
   },
 });

@@ -101,6 +101,22 @@ describe("looking at what is registered", () => {
     expect(found.out).toContain("Grant it.");
   });
 
+  test("backend rotate says that it is done, and what the check found", async () => {
+    const call = "POST /v1/backends/orders-db/rotate";
+    const backend = {
+      id: "orders-db",
+      type: "postgres",
+      revision: 3,
+      enabled: true,
+      config: { password: "[secret]" },
+      upstream_identity: "1",
+      updated_at: "2026-01-01T00:00:00.000Z",
+    };
+    broker.answers.set(call, { body: { result: "updated", backend, check: CHECK } });
+    const { code, out, err } = await run("backend rotate orders-db");
+    expect([code, `${out}${err}`]).toEqual([0, expect.stringContaining("rotated")]);
+  });
+
   test("trust test says where the keys came from, and what is wrong", async () => {
     const look = { source: "https://idp.test", fetched: true, max_age_seconds: 300, problem: null };
     const call = "POST /v1/trust/login/test";

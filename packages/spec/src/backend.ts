@@ -51,8 +51,22 @@ export interface CredentialBackend {
   readonly signsTokens?: true;
   /** Its credentials are certificates of an authority of its own: opened, it has an `authority`. */
   readonly certifies?: true;
+  /** Mayfly can replace the broker's own secret: opened, it has `adoptSecret`. */
+  readonly rotation?: SecretRotation;
   /** O1. Makes no network call. O2. Keeps no state that a second process would need. */
   open(config: JsonObject, host: BackendHost): OpenBackend;
+}
+
+/**
+ * Pure, over parsed configurations. Between both, a configuration has the broker's secret and the
+ * one before it, and what is opened with it logs in by whichever the upstream accepts: so there is
+ * no moment at which a crash locks the broker out.
+ */
+export interface SecretRotation {
+  /** A new secret, and the old one beside it; what has both already stays as it is. */
+  begin(config: JsonObject, random: Random): JsonObject;
+  /** The same without the old one. */
+  finish(config: JsonObject): JsonObject;
 }
 
 /** Data, so that policy, replies, docs and console read it without opening anything. */
@@ -225,6 +239,11 @@ export interface BackendOperations {
    * often as a listing. Throws where it cannot, and then nothing more is issued until it can.
    */
   readonly upkeep?: (context: CallContext) => Promise<void>;
+  /**
+   * Of a type with a `rotation`. W1. Idempotent. W2. Has the upstream accept the configuration's
+   * secret and no other, and returns once a login by that secret alone was let in.
+   */
+  readonly adoptSecret?: (context: CallContext) => Promise<void>;
   /** Of a type whose credentials others verify with this backend's keys; no other has it. */
   readonly verification?: TokenVerification;
   /** Of a type that certifies; no other has it. */

@@ -36,6 +36,7 @@ export const backendCommands: CommandSet = (program, open) => {
   const backend = program.command("backend").description("places that credentials come from");
   readCommands(backend, open);
   changeCommands(backend, open);
+  rotateCommand(backend, open);
   newCommand(backend, open);
 };
 
@@ -76,6 +77,30 @@ function readCommands(backend: Command, open: Open): void {
       if (check.problems.length > 0) session.found();
       if (session.json) session.record(answer);
       else showCheck(session, check);
+    });
+}
+
+function rotateCommand(backend: Command, open: Open): void {
+  backend
+    .command("rotate")
+    .description("replace the secret by which the broker itself logs in at a backend")
+    .argument("<backend>", "name of the backend")
+    .addHelpText(
+      "after",
+      `
+The new secret is made by the broker and shown to nobody. A file that still has the old one no longer
+fits. Run it again where it broke off: it goes on where it was.
+${examples("mayfly backend rotate orders-db")}`,
+    )
+    .action(async (id: string, _options: object, command: Command) => {
+      const session = open(command);
+      const answer = await session.api().send("POST", `${pathOf(id)}/rotate`);
+      if (session.json) {
+        session.record(answer);
+        return;
+      }
+      session.note(`rotated  backend ${id}`);
+      showCheck(session, readAnswer(putBackendAnswer, answer).check);
     });
 }
 

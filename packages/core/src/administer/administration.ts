@@ -41,6 +41,7 @@ import {
   type PoliciesPlanned,
 } from "../register/policies.ts";
 import { putRole, type RolePut } from "../register/roles.ts";
+import { rotateBackend } from "../register/rotate-backend.ts";
 import {
   planResourceServers,
   putResourceServer,
@@ -96,6 +97,7 @@ export interface Administration {
     precondition?: Precondition,
   ): Promise<BackendRegistered>;
   testBackend(id: BackendId, by: Author, context: CallContext): Promise<SelfCheck>;
+  rotateBackend(id: BackendId, by: Author, context: CallContext): Promise<BackendRegistered>;
   setBackendEnabled(
     id: BackendId,
     enabled: boolean,
@@ -180,6 +182,7 @@ export function createAdministration(parts: CoreParts): Administration {
     authorise: (by, action, resource) => authorise(parts, by, { action, resources: [resource] }),
     registerBackend: (...args) => registerBackend(parts, ...args),
     testBackend: (...args) => testBackend(parts, ...args),
+    rotateBackend: (...args) => rotateBackend(parts, ...args),
     setBackendEnabled: (...args) => setBackendEnabled(parts, ...args),
     deleteBackend: (...args) => deleteBackend(parts, ...args),
     putRole: (...args) => putRole(parts, ...args),

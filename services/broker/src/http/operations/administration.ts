@@ -97,6 +97,27 @@ const BACKENDS: readonly Operation[] = [
     answers: { 200: json("What was found.", checkAnswer) },
     errors: ["not_found", "backend_rejected"],
   },
+  {
+    method: "post",
+    path: `${backendPath.path}/rotate`,
+    params: backendPath.params,
+    id: "rotateBackend",
+    ...by,
+    summary: "Replace the secret by which the broker logs in at a backend",
+    description:
+      "Of types that can (their pages say so). A call that fails halfway locks nobody out, and " +
+      "the next one goes on where it was.",
+    body: jsonBody(nothingSchema),
+    answers: { 200: json("The backend with its new secret, not shown.", backendPutAnswer) },
+    errors: [
+      "not_found",
+      "conflict",
+      "precondition_failed",
+      "config_invalid",
+      "check_failed",
+      "backend_rejected",
+    ],
+  },
   ...(["enable", "disable"] as const).map((verb): Operation => ({
     method: "post",
     path: `${backendPath.path}/${verb}`,

@@ -1,4 +1,5 @@
 import type { Hono } from "hono";
+import type { Core } from "@mayfly/core";
 import { parseBackendId, tagOf, type BackendId } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
 import { authorOf } from "../author.ts";
@@ -10,6 +11,17 @@ import { backendView, checkView } from "../views/administration-views.ts";
 
 const backendParam = (c: HttpContext): BackendId =>
   parseBackendId(c.req.param("backend"), "backend");
+
+/** As it is now, with its ETag. */
+async function registered(
+  c: HttpContext,
+  { core }: AppPorts,
+  { put, backend, selfCheck }: Awaited<ReturnType<Core["registerBackend"]>>,
+) {
+  c.header("ETag", etagOf(tagOf(backend)));
+  const last = (await core.backendChecks()).get(backend.id);
+  return { result: put, backend: backendView(backend, last), check: checkView(selfCheck) };
+}
 
 export function backendRoutes(app: Hono<Env>, ports: AppPorts): void {
   const { core } = ports;
@@ -36,22 +48,18 @@ export function backendRoutes(app: Hono<Env>, ports: AppPorts): void {
       ...(enabled === undefined ? {} : { enabled }),
     };
     const done = await core.registerBackend(registration, by, c.get("call"), precondition);
-    const { backend } = done;
-    c.header("ETag", etagOf(tagOf(backend)));
-    const last = (await core.backendChecks()).get(backend.id);
-    return c.json(
-      {
-        result: done.put,
-        backend: backendView(backend, last),
-        check: checkView(done.selfCheck),
-      },
-      done.put === "created" ? 201 : 200,
-    );
+    return c.json(await registered(c, ports, done), done.put === "created" ? 201 : 200);
   });
   app.post("/v1/backends/:backend/test", async (c) => {
     const by = await authorOf(c, ports);
     await readJson(c, nothingSchema);
     return c.json(checkView(await core.testBackend(backendParam(c), by, c.get("call"))));
+  });
+  app.post("/v1/backends/:backend/rotate", async (c) => {
+    const by = await authorOf(c, ports);
+    await readJson(c, nothingSchema);
+    const done = await core.rotateBackend(backendParam(c), by, c.get("call"));
+    return c.json(await registered(c, ports, done));
   });
   for (const [verb, enabled] of [
     ["enable", true],

@@ -1,0 +1,105 @@
+import { expect, test } from "vitest";
+import {
+  parseBackendId,
+  type BackendHost,
+  type CredentialBackend,
+  type JsonObject,
+} from "@mayfly/spec";
+import { createFakeWorld, furnish, refusalOf, WORLD_PASSWORDS } from "@mayfly/testkit";
+import { createCore } from "../create-core.ts";
+
+const ADMIN = { kind: "administrator", name: "alice" } as const;
+const ORDERS = parseBackendId("orders-db", "id");
+
+/** The fake, whose upstream accepts one password of the broker, and which can be given another. */
+function rotating(type: CredentialBackend, upstream: { password: string; isDown: boolean }) {
+  const split = (config: object): { own: JsonObject; previous: JsonObject } => {
+    const { previous_password: previous, ...own } = { previous_password: undefined, ...config };
+    return { own, previous: previous === undefined ? {} : { previous_password: previous } };
+  };
+  const joined = (config: unknown, parse: (own: JsonObject) => JsonObject): JsonObject => {
+    const { own, previous } = split(Object(config) as object);
+    return { ...parse(own), ...previous };
+  };
+  let made = 0;
+  return {
+    ...type,
+    parseConfig: (input: unknown) => joined(input, (own) => type.parseConfig(own)),
+    describeConfig: (config: JsonObject) => type.describeConfig(split(config).own),
+    rotation: {
+      begin: (config: JsonObject) =>
+        "previous_password" in config
+          ? config
+          : {
+              ...config,
+              password: `made-password-${(made += 1)}`,
+              previous_password: config["password"] ?? null,
+            },
+      finish: (config: JsonObject) => split(config).own,
+    },
+    open: (config: JsonObject, host: BackendHost) => {
+      const open = type.open(split(config).own, host);
+      const known = [config["password"], config["previous_password"]];
+      return {
+        ...open,
+        selfCheck: async (...args: Parameters<typeof open.selfCheck>) => {
+          const isKnown = known.includes(upstream.password) || host.backendId !== ORDERS;
+          if (!isKnown) throw new Error("nobody is let in");
+          return open.selfCheck(...args);
+        },
+        adoptSecret: async () => {
+          if (!known.includes(upstream.password)) throw new Error("nobody is let in");
+          if (upstream.isDown) throw new Error("the upstream is down");
+          upstream.password = textOf(config["password"]);
+        },
+      };
+    },
+  };
+}
+
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
+
+async function setUp() {
+  const world = createFakeWorld();
+  const upstream = { password: WORLD_PASSWORDS[0], isDown: false };
+  const backendTypes = new Map(
+    [...world.ports.backendTypes].map(([name, type]) => [name, rotating(type, upstream)]),
+  );
+  const core = createCore({ ...world.ports, backendTypes });
+  await furnish(world, core);
+  return {
+    world,
+    upstream,
+    core,
+    rotate: () => core.rotateBackend(ORDERS, ADMIN, world.context()),
+  };
+}
+
+test("the new secret is registered beside the old one before the upstream has it, then alone", async () => {
+  const { world, upstream, rotate } = await setUp();
+  expect(await rotate()).toMatchObject({ put: "updated", backend: { revision: 3 } });
+  expect(upstream.password).toBe("made-password-1");
+  world.log.assertNoSecret("made-password-1", ...WORLD_PASSWORDS);
+  expect(JSON.stringify(world.ledger.inspect.events())).not.toContain("made-password-1");
+});
+
+test("what broke off before or after the upstream had it is taken up by the next call", async () => {
+  const { upstream, core, world, rotate } = await setUp();
+  upstream.isDown = true;
+  await expect(rotate()).rejects.toThrow("down");
+  // Nobody is locked out: the backend is as usable as before.
+  expect((await core.testBackend(ORDERS, ADMIN, world.context())).problems).toEqual([]);
+  upstream.isDown = false;
+  expect(await rotate()).toMatchObject({ backend: { revision: 3 } });
+  expect(upstream.password).toBe("made-password-1");
+});
+
+test("a type whose secret Mayfly cannot replace says so, and changes nothing", async () => {
+  const world = createFakeWorld();
+  const core = createCore(world.ports);
+  await furnish(world, core);
+  const refused = await refusalOf(core.rotateBackend(ORDERS, ADMIN, world.context()));
+  expect(refused).toMatchObject({ code: "invalid_input", where: "backend" });
+  const [known] = (await core.catalogView()).backends;
+  expect(known?.revision).toBe(1);
+});
