@@ -42,8 +42,9 @@ export async function revokeEngineLease(
   context: CallContext,
 ): Promise<void> {
   try {
-    await ask(lane, lane.work, "POST", "sys/leases/revoke", context, {
-      body: { lease_id: leaseId, sync: true },
+    // By its path, so that a policy can say of which engines' leases it may be.
+    await ask(lane, lane.work, "POST", `sys/leases/revoke/${inPath(leaseId)}`, context, {
+      body: { sync: true },
     });
   } catch (thrown) {
     if (!(thrown instanceof VaultFailure) || thrown.status === null) throw thrown;
@@ -53,6 +54,8 @@ export async function revokeEngineLease(
     throw await notRevoked(lane, leaseId, thrown.status, context);
   }
 }
+
+const inPath = (leaseId: string): string => leaseId.split("/").map(encodeURIComponent).join("/");
 
 const irrevocable = z.object({
   data: z.object({ leases: z.array(z.object({ lease_id: z.string() })).nullable() }),

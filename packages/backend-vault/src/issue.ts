@@ -2,14 +2,16 @@ import {
   BackendError,
   Secret,
   instantMs,
+  type InstantMs,
   type IssueContext,
   type IssuePlan,
   type Issued,
   type Json,
 } from "@mayfly/spec";
 import { z } from "zod";
+import { ISSUE_CALL_SECONDS_MAX } from "./issue-call-bound.ts";
 import { ask, createPath, markOf, rolePath, type Lane } from "./lane.ts";
-import { writeHandle, writeSuffix, type LeaseHandle } from "./lease-mark.ts";
+import { writeHandle, writeSuffix, type LeaseHandle, type Mark } from "./lease-mark.ts";
 import { leases, type EngineGrant, type TokenGrant, type VaultGrant } from "./role-settings.ts";
 import { failures } from "./vault-failure.ts";
 
@@ -89,15 +91,29 @@ async function takeName({ lane, plan, context, beforeSend }: Mint, grant: VaultG
       allowed_policies: policies.join(","),
       orphan: grant.kind !== "token" || grant.orphan,
       renewable: false,
-      path_suffix: writeSuffix(
-        grant.kind === "token" ? { kind: "token" } : { kind: grant.kind, path: grant.path },
-      ),
+      path_suffix: writeSuffix(markFor(plan, grant)),
       token_explicit_max_ttl: Math.ceil(millisecondsLeft(plan, context) / 1_000),
       token_no_default_policy: true,
       token_type: "service",
     },
     beforeSend,
   });
+}
+
+function markFor(plan: IssuePlan, grant: VaultGrant): Mark {
+  switch (grant.kind) {
+    case "token":
+      return { kind: "token" };
+    case "dynamic":
+      return { kind: "dynamic", path: grant.path };
+    case "unleased":
+      // It is asked for no longer life than is left, but the engine may come to it late.
+      return {
+        kind: "unleased",
+        path: grant.path,
+        until: plan.expiresAt + ISSUE_CALL_SECONDS_MAX * 1_000,
+      };
+  }
 }
 
 /** Once the role is there, whatever fails leaves something to look for. */
@@ -134,6 +150,7 @@ const auth = z.object({
     client_token: z.string().min(1),
     accessor: z.string().min(1),
     token_policies: z.array(z.string()),
+    lease_duration: z.number().min(0),
   }),
 });
 
@@ -156,10 +173,16 @@ async function mintToken(mint: Mint, grant: TokenGrant): Promise<Issued> {
     return {
       material: { token: Secret.of(made.client_token), ...addressOf(lane) },
       fingerprintOf: "token",
-      expiresAt: plan.expiresAt,
+      expiresAt: tokenEnd(mint, made.lease_duration),
       handle: writeHandle({ name, accessor }),
     };
   });
+}
+
+/** The server may give less than is asked for; it says so in whole seconds, rounded down. */
+function tokenEnd({ plan, context }: Mint, seconds: number): InstantMs {
+  const isLess = (seconds + 1) * 1_000 < millisecondsLeft(plan, context);
+  return isLess ? instantMs(context.clock.now() + seconds * 1_000) : plan.expiresAt;
 }
 
 function addressOf({ settings }: Lane): Record<string, Json> {
@@ -206,7 +229,8 @@ async function askEngine(mint: Mint, grant: EngineGrant): Promise<Issued> {
       body: tokenBody(mint, grant),
       beforeSend,
     });
-    const { client_token: token, accessor } = auth.parse(made.body).auth;
+    const { client_token: token, accessor, lease_duration } = auth.parse(made.body).auth;
+    const tokenEndsAt = tokenEnd(mint, lease_duration);
     const known: LeaseHandle = { name, accessor };
     await context.checkpoint(writeHandle(known));
     const answer = await lane.mints.call(
@@ -224,7 +248,7 @@ async function askEngine(mint: Mint, grant: EngineGrant): Promise<Issued> {
     await context.checkpoint(writeHandle({ ...known, wrapping }));
     const given = engineAnswer.parse(await unwrap(mint, wrapping));
     return grant.kind === "dynamic"
-      ? leased(mint, grant, given, known)
+      ? leased(mint, grant, given, known, tokenEndsAt)
       : await unleased(mint, grant, given, known);
   });
 }
@@ -238,10 +262,11 @@ function engineBody({ plan, context }: Mint, grant: EngineGrant): object {
 }
 
 function leased(
-  { plan, context }: Mint,
+  { context }: Mint,
   grant: EngineGrant,
   given: EngineAnswer,
   known: LeaseHandle,
+  tokenEndsAt: InstantMs,
 ): Issued {
   if (given.lease_id === "") {
     throw surprising("the engine gave no lease for it: make the role `unleased`");
@@ -251,7 +276,7 @@ function leased(
     material: materialOf(grant, given),
     fingerprintOf: grant.secret,
     // The engine's lease ends with its token at the latest.
-    expiresAt: instantMs(Math.floor(Math.min(plan.expiresAt, diesAt))),
+    expiresAt: instantMs(Math.floor(Math.min(tokenEndsAt, diesAt))),
     handle: writeHandle({ ...known, lease_id: given.lease_id }),
   };
 }

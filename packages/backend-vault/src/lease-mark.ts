@@ -36,7 +36,9 @@ export function readRoleName(
  */
 export type Mark =
   | { readonly kind: "token" }
-  | { readonly kind: "dynamic" | "unleased"; readonly path: string }
+  | { readonly kind: "dynamic"; readonly path: string }
+  /** `until`: when what may have been made is certainly dead, in ms. */
+  | { readonly kind: "unleased"; readonly path: string; readonly until: number }
   | { readonly kind: "tombstone"; readonly at: number };
 
 export function writeSuffix(mark: Mark): string {
@@ -45,28 +47,30 @@ export function writeSuffix(mark: Mark): string {
       return "token";
     case "tombstone":
       return `tombstone-${mark.at}`;
-    default:
-      // In hexadecimal: a suffix is letters, digits, - and _ alone.
-      return `${mark.kind}-${Buffer.from(mark.path, "utf8").toString("hex")}`;
+    case "dynamic":
+      return `dynamic-${hexOf(mark.path)}`;
+    case "unleased":
+      return `unleased-${mark.until}-${hexOf(mark.path)}`;
   }
 }
 
-const SUFFIX = /^(token|dynamic|unleased|tombstone)(?:-([0-9a-f]{1,400}))?$/;
+/** A suffix is letters, digits, - and _ alone. */
+const hexOf = (path: string): string => Buffer.from(path, "utf8").toString("hex");
+
+const SUFFIX =
+  /^(?:(token)|tombstone-(?<at>\d{1,15})|(?:dynamic|unleased-(?<until>\d{1,15}))-(?<path>[0-9a-f]{2,400}))$/;
 
 /** Null for a suffix that is none of ours. */
 export function readSuffix(suffix: string): Mark | null {
-  const [, kind, rest = ""] = SUFFIX.exec(suffix) ?? [];
-  switch (kind) {
-    case "token":
-      return { kind };
-    case "tombstone":
-      return /^\d{1,15}$/.test(rest) ? { kind, at: Number(rest) } : null;
-    case "dynamic":
-    case "unleased":
-      return { kind, path: Buffer.from(rest, "hex").toString("utf8") };
-    default:
-      return null;
-  }
+  const found = SUFFIX.exec(suffix);
+  if (found === null) return null;
+  const { at, until, path: hex } = found.groups ?? {};
+  if (at !== undefined) return { kind: "tombstone", at: Number(at) };
+  if (hex === undefined) return { kind: "token" };
+  const path = Buffer.from(hex, "hex").toString("utf8");
+  return until === undefined
+    ? { kind: "dynamic", path }
+    : { kind: "unleased", path, until: Number(until) };
 }
 
 const handle = z.strictObject({

@@ -8,7 +8,7 @@ import { killMint } from "@mayfly/testkit";
 import { CONTRACT_HOLDER, backendErrorOf, freshLeaseId, revoking } from "@mayfly/testkit/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startFakeEngine, startRealEngine, type EngineBench } from "./testing/vault-benches.ts";
-import { TOKEN_ROLE } from "./testing/vault-upstream.ts";
+import { CERTIFICATE_ROLE, TOKEN_ROLE } from "./testing/vault-upstream.ts";
 
 const program = await requireOrExplain("openbao");
 
@@ -26,25 +26,21 @@ function describeLeases(start: () => Promise<EngineBench>): void {
   });
   afterAll(() => engine.stop());
 
-  function planOf(role: unknown): IssuePlan {
+  function planOf(role: unknown, params: object = {}): IssuePlan {
     const { backend, host } = engine.bench;
     return backend.plan({
       installation: host.installation,
       leaseId: freshLeaseId(),
       expiresAt: plusSeconds(systemClock.now(), 60),
       role: backend.parseRole(role),
-      params: {},
+      params: backend.parseParams(params),
       holder: CONTRACT_HOLDER,
     });
   }
 
   const STEPS = [
-    ["a token", "GET /v1/auth/token/roles", TOKEN_ROLE],
-    ["a token", "POST /v1/auth/token/roles", TOKEN_ROLE],
     ["a token", "POST /v1/auth/token/create", TOKEN_ROLE],
     ["a token", "POST /v1/sys/wrapping/unwrap", TOKEN_ROLE],
-    ["a token", null, TOKEN_ROLE],
-    ["an account", "POST /v1/auth/token/create", null],
     ["an account", "GET /v1/database/creds", null],
     ["an account", "POST /v1/sys/wrapping/unwrap", null],
     ["an account", null, null],
@@ -169,5 +165,62 @@ function describeLeases(start: () => Promise<EngineBench>): void {
     await open.revoke(issued.handle, bench.call());
     expect((await open.probe(issued.handle, bench.call())).verdict).toBe("refused");
     expect(await engine.accounts()).toEqual([]);
+  });
+
+  const certificate = { parameters: { common_name: "bee.agents.test" } };
+
+  test("a certificate is on its CA's list at its end, and said to live on until it expires", async () => {
+    const { bench } = engine;
+    const plan = planOf(CERTIFICATE_ROLE, certificate);
+    const issued = await bench.open.issue(plan, bench.issueCall());
+    const open = revoking(bench.open);
+    const before = await open.probe(issued.handle, bench.call());
+    expect(before).toMatchObject({ verdict: "accepted", looked: { called_revoked: false } });
+    const revoked = await open.revoke(issued.handle, bench.call());
+    expect(revoked).toEqual({ outcome: "expires", notLaterThan: issued.expiresAt });
+    expect(issued.expiresAt).toBeLessThanOrEqual(plan.expiresAt);
+    const after = await open.probe(issued.handle, bench.call());
+    expect(after.looked).toMatchObject({ tokens: 0, called_revoked: true });
+  });
+
+  test("a certificate whose mint was cut off is on the list too, by what was kept of it", async () => {
+    const { bench } = engine;
+    const plan = planOf(CERTIFICATE_ROLE, certificate);
+    const call = bench.issueCall();
+    const issued = await bench.open.issue(plan, call);
+    const kept = call.checkpoints.at(-1) ?? null;
+    const recovered = await bench.open.recover(plan, kept, bench.recoverCall());
+    expect(recovered).toEqual({ outcome: "expires", notLaterThan: issued.expiresAt });
+    const after = await revoking(bench.open).probe(issued.handle, bench.call());
+    expect(after.looked).toMatchObject({ called_revoked: true });
+  });
+
+  test("a certificate of which nothing was kept is never called gone while it may live", async () => {
+    const { bench } = engine;
+    const plan = planOf(CERTIFICATE_ROLE, certificate);
+    await bench.open.issue(plan, bench.issueCall());
+    for (let turn = 0; turn < 2; turn++) {
+      const recovered = await bench.open.recover(plan, null, bench.recoverCall());
+      const until = recovered.outcome === "expires" ? recovered.notLaterThan : 0;
+      expect(until).toBeGreaterThanOrEqual(plan.expiresAt);
+    }
+    if (bench.open.listing.kind === "none") throw new Error("no listing");
+    const { marked } = await bench.open.listing.list(null, bench.call());
+    const found = marked.find(({ externalName }) => externalName === plan.externalName);
+    if (found?.mark.kind !== "ours") throw new Error("it is not listed as ours");
+    const open = revoking(bench.open);
+    expect((await open.revoke(found.mark.handle, bench.call())).outcome).toBe("expires");
+    expect((await open.probe(found.mark.handle, bench.call())).verdict).toBe("accepted");
+  });
+
+  test("a lease whose token's life the server shortens says when it really ends", async () => {
+    const { bench, upstream } = engine;
+    await upstream.server.api("POST", "sys/auth/token/tune", { max_lease_ttl: "30s" });
+    const issued = await bench.open.issue(planOf(TOKEN_ROLE), bench.issueCall());
+    await upstream.server.api("POST", "sys/auth/token/tune", { max_lease_ttl: "768h" });
+    const leftMs = issued.expiresAt - systemClock.now();
+    expect(leftMs).toBeLessThanOrEqual(30_000);
+    expect(leftMs).toBeGreaterThan(0);
+    await revoking(bench.open).revoke(issued.handle, bench.call());
   });
 }

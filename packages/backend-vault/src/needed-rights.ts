@@ -51,14 +51,17 @@ export function neededRights(
       ? []
       : [
           { ...plain("sys/leases/lookup"), capabilities: ["update"] },
-          { ...plain("sys/leases/revoke"), capabilities: ["update"] },
           // Which leases the server has given up.
           { ...plain("sys/leases"), capabilities: ["read", "sudo"] },
         ]),
-    ...leased.map((path) => ({
-      ...plain(`sys/leases/lookup/${path}/`),
-      capabilities: ["list", "sudo"],
-    })),
+    ...leased.flatMap((path) => [
+      { ...plain(`sys/leases/lookup/${path}/`), capabilities: ["list", "sudo"] },
+      {
+        path: `sys/leases/revoke/${path}/*`,
+        example: `sys/leases/revoke/${path}/any`,
+        capabilities: ["update"],
+      },
+    ]),
     ...revoked.map((path) => ({ ...plain(path), capabilities: ["update"] })),
   ];
 }

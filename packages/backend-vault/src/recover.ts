@@ -57,13 +57,10 @@ async function destroyed(
   context: CallContext,
 ): Promise<Recovered> {
   const known = await withLearned(lane, plan, kept, context);
-  const { tokens } = await destroyLease(lane, known, context);
-  if (leases.grantOf(plan).kind !== "unleased") {
-    return { outcome: "destroyed", looked: { tokens, tombstone: false } };
-  }
-  // The engine may have made it, and nothing but its time ends it: see `engineBody` of the mint.
-  const notLaterThan = known.unleased?.not_later_than ?? latestEnd(plan);
-  return { outcome: "expires", notLaterThan: instantMs(Math.ceil(notLaterThan)) };
+  const { tokens, until } = await destroyLease(lane, known, context);
+  return until === null
+    ? { outcome: "destroyed", looked: { tokens, tombstone: false } }
+    : { outcome: "expires", notLaterThan: instantMs(Math.ceil(until)) };
 }
 
 const latestEnd = ({ expiresAt }: IssuePlan): number => expiresAt + ISSUE_CALL_SECONDS_MAX * 1_000;

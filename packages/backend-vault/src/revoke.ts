@@ -9,7 +9,7 @@ import {
 import { z } from "zod";
 import { isThere, revokeEngineLease, revokeOverdue } from "./engine-lease.ts";
 import { ask, createPath, markOf, rolePath, tokensOf, type Lane } from "./lane.ts";
-import { readHandle, type LeaseHandle } from "./lease-mark.ts";
+import { readHandle, type LeaseHandle, type Mark } from "./lease-mark.ts";
 import { VaultFailure, unfinished } from "./vault-failure.ts";
 
 /**
@@ -17,16 +17,17 @@ import { VaultFailure, unfinished } from "./vault-failure.ts";
  * then the token, with all that it made, and its role.
  */
 export async function revoke(lane: Lane, secret: Secret, context: CallContext): Promise<Revoked> {
-  const known = readHandle(secret);
-  await destroyLease(lane, known, context);
-  return known.unleased === undefined
+  const { until } = await destroyLease(lane, readHandle(secret), context);
+  return until === null
     ? { outcome: "refused" }
-    : { outcome: "expires", notLaterThan: instantMs(Math.ceil(known.unleased.not_later_than)) };
+    : { outcome: "expires", notLaterThan: instantMs(Math.ceil(until)) };
 }
 
 export interface Destroyed {
   /** Tokens, and answers not unwrapped, that were there before. */
   readonly tokens: number;
+  /** Of a credential without lease: when it is certainly dead, in ms. */
+  readonly until: number | null;
 }
 
 /** Returns once nothing of it is left but what only its expiry ends. */
@@ -40,16 +41,26 @@ export async function destroyLease(
   if (unleased !== undefined) await revokeSerial(lane, unleased, context);
   const tokens = await tokensOf(lane, name, context);
   if (tokens > 0) await revokeTokens(lane, name, accessor, context);
+  const mark = leaseId === undefined ? await markOf(lane, lane.work, name, context) : null;
   // The role says where an engine was asked: it goes only when nothing is left there.
-  if (leaseId === undefined) await endOverdue(lane, name, context);
-  await ask(lane, lane.work, "DELETE", rolePath(name, lane.host), context, { also: [404] });
+  if (isMark(mark, "dynamic")) await revokeOverdue(lane, mark.path, name, context);
+  const until = unleased?.not_later_than ?? (isMark(mark, "unleased") ? mark.until : null);
+  if (until === null || until < lane.host.clock.now()) {
+    await ask(lane, lane.work, "DELETE", rolePath(name, lane.host), context);
+  }
   if ((await tokensOf(lane, name, context)) > 0) {
     await revokeTokens(lane, name, undefined, context);
     const left = await tokensOf(lane, name, context);
     if (left > 0) throw unfinished(`revoke: ${left} tokens of the lease are not gone yet`);
   }
-  return { tokens };
+  return { tokens, until };
 }
+
+const isMark = <Kind extends Mark["kind"]>(
+  mark: Mark | "strange" | null,
+  kind: Kind,
+): mark is Extract<Mark, { readonly kind: Kind }> =>
+  mark !== null && mark !== "strange" && mark.kind === kind;
 
 async function revokeTokens(
   lane: Lane,
@@ -77,12 +88,6 @@ async function revokeAccessor(
     { body: { accessor }, also: [400, 404] },
   );
   return status === 204 || (status < 300 && body === null);
-}
-
-async function endOverdue(lane: Lane, name: string, context: CallContext): Promise<void> {
-  const mark = await markOf(lane, lane.work, name, context);
-  if (mark === null || mark === "strange" || mark.kind !== "dynamic") return;
-  await revokeOverdue(lane, mark.path, name, context);
 }
 
 type Unleased = NonNullable<LeaseHandle["unleased"]>;
@@ -127,22 +132,27 @@ export async function probe(lane: Lane, secret: Secret, context: CallContext): P
   const tokens = await tokensOf(lane, known.name, context);
   const leases =
     known.lease_id !== undefined && (await isThere(lane, known.lease_id, context)) ? 1 : 0;
-  const outlives = await outliving(lane, known.unleased, context);
-  const looked = { tokens, engine_leases: leases, ...outlives };
-  const lives = tokens + leases > 0 || outlives["valid"] === true;
+  const unleased = await unleasedOf(lane, known, context);
+  const looked = { tokens, engine_leases: leases, ...unleased };
+  const lives = tokens + leases > 0 || unleased["valid"] === true;
   return { verdict: lives ? "accepted" : "refused", looked };
 }
 
 /** Of a credential without lease: whether it is valid by its time, and not called revoked. */
-async function outliving(
+async function unleasedOf(
   lane: Lane,
-  unleased: Unleased | undefined,
+  { name, accessor, unleased }: LeaseHandle,
   context: CallContext,
 ): Promise<JsonObject> {
-  if (unleased === undefined) return {};
+  const now = lane.host.clock.now();
+  if (unleased === undefined) {
+    // Nobody recorded more than its name: its role says until when it may live.
+    if (accessor !== undefined) return {};
+    const mark = await markOf(lane, lane.work, name, context);
+    return isMark(mark, "unleased") ? { valid: now <= mark.until } : {};
+  }
   const { serial, revoke_path: path, not_later_than: diesAt } = unleased;
-  const isOver = diesAt < lane.host.clock.now();
-  if (serial === undefined || path === undefined) return { valid: !isOver };
+  if (serial === undefined || path === undefined) return { valid: now <= diesAt };
   const revoked = (await revokedAt({ lane, serial, path, context })) !== null;
-  return { valid: !isOver && !revoked, called_revoked: revoked };
+  return { valid: now <= diesAt && !revoked, called_revoked: revoked };
 }

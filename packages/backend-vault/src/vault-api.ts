@@ -76,7 +76,10 @@ export class VaultApi {
     if (outcome.kind !== "answer") throw new VaultFailure(outcome.kind, outcome.why);
     const { status, text, headers } = outcome;
     if ((status >= 200 && status < 300) || also.includes(status)) {
-      return { status, body: text === "" ? null : readJson(text) };
+      const body = text === "" ? null : readJson(text);
+      // Of what is not there the server says no word: any other 404 may be somebody else's.
+      if (status === 404 && !isPlainlyAbsent(body)) throw failureOfAnswer(404, null, false);
+      return { status, body };
     }
     const seconds = z.coerce.number().int().min(1).max(3_600).safeParse(headers["retry-after"]);
     throw failureOfAnswer(status, seconds.success ? seconds.data : null, isSealed(status, text));
@@ -102,6 +105,11 @@ const errors = z.object({ errors: z.array(z.string()) });
 export function saidIn(body: unknown): string {
   const parsed = errors.safeParse(body);
   return parsed.success ? parsed.data.errors.join(" ") : "";
+}
+
+function isPlainlyAbsent(body: unknown): boolean {
+  const parsed = errors.safeParse(body);
+  return parsed.success && parsed.data.errors.length === 0;
 }
 
 const isSealed = (status: number, text: string): boolean =>

@@ -6,6 +6,30 @@ export interface FakeEngine {
   readonly accounts: Map<string, string>;
   /** Whether it fails to revoke. */
   fails: boolean;
+  /** Of `pki/issue/agents`, by serial number. */
+  readonly certificates: Map<string, FakeCertificate>;
+}
+
+interface FakeCertificate {
+  readonly expiresAt: number;
+  /** In seconds; 0: it is not revoked. */
+  revokedAt: number;
+}
+
+/** The members of an answer that hands out a new certificate, which has no lease. */
+export function makeCertificate({ certificates }: FakeEngine, ttl: unknown): object {
+  const hex = randomBytes(8).toString("hex");
+  const serial = (hex.match(/../g) ?? []).join(":");
+  const expiresAt = Math.floor(Date.now() / 1_000) + Number.parseInt(String(ttl), 10);
+  certificates.set(serial, { expiresAt, revokedAt: 0 });
+  return {
+    data: {
+      serial_number: serial,
+      expiration: expiresAt,
+      certificate: `certificate ${serial}`,
+      private_key: randomBytes(24).toString("base64url"),
+    },
+  };
 }
 
 /** The members of an answer that hands out a new account. */

@@ -50,6 +50,8 @@ export class FakeState {
   readonly leases = new Map<string, FakeLease>();
   /** Leases that the server has given up. */
   readonly irrevocable = new Set<string>();
+  /** The greatest life of a token, in ms. */
+  tokenMsMax = 768 * 3_600_000;
   /** How often a token was renewed. */
   renewals = 0;
   readonly #policies = new Map<string, readonly Rule[]>();

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { makeAccount, type FakeEngine } from "./fake-engine.ts";
+import { makeAccount, makeCertificate, type FakeEngine } from "./fake-engine.ts";
 import { FakeState, leaseIdOf, type FakeToken } from "./fake-vault-state.ts";
 import { driving, type VaultServer } from "./vault-server.ts";
 
@@ -50,7 +50,7 @@ const listed = (keys: readonly string[]): Reply =>
 
 export async function startFakeVault(): Promise<FakeVault> {
   const state = new FakeState();
-  const engine: FakeEngine = { accounts: new Map(), fails: false };
+  const engine: FakeEngine = { accounts: new Map(), fails: false, certificates: new Map() };
   const logins: FakeLogins = { accept: null, count: 0 };
   const world = { state, engine, logins };
   const server = createServer((incoming, answer) => {
@@ -133,6 +133,7 @@ const NEEDS_SUDO = /^sys\/leases(?:$|\/(?:lookup|revoke-prefix)\/)/;
 
 function isAllowed(state: FakeState, { method, path, isList, body, token }: Request): boolean {
   if (token.policies.includes("default") && BY_DEFAULT.includes(path)) return true;
+  if (path.startsWith("pki/cert/")) return true;
   const capability = isList ? "list" : method === "GET" ? "read" : writes(state, method, path);
   const may = (what: string, sent: object): boolean => state.may(token, path, what, sent);
   return may(capability, body) && (!NEEDS_SUDO.test(path) || may("sudo", {}));
@@ -220,26 +221,31 @@ function route(state: FakeState, engine: FakeEngine, request: Request): Reply {
           (body["paths"] as string[]).map((one) => [one, state.capabilities(token, one)]),
         ),
       });
+    case "sys/auth/token/tune":
+      state.tokenMsMax = durationMs(body["max_lease_ttl"]);
+      return done;
     case "sys/leases":
       return ok({
         data: { leases: [...state.irrevocable].map((id) => ({ lease_id: id, error: "…" })) },
       });
     case "sys/leases/lookup":
       return lookUp(state, String(body["lease_id"]));
-    case "sys/leases/revoke":
-      return revokeLease(state, String(body["lease_id"]));
     case "secret/data/orders":
       return method === "GET" ? ok({ data: { data: { total: 3 } } }) : ok({ data: {} });
     case "database/creds/reader":
       return ok(makeAccount(state, engine, token));
+    case "pki/issue/agents":
+      return ok(makeCertificate(engine, body["ttl"]));
+    case "pki/revoke":
+      return revokeCertificate(engine, String(body["serial_number"]));
     case "auth/token/roles":
       return listed([...state.roles.keys()]);
     default:
-      return routeByPrefix(state, request);
+      return routeByPrefix(state, engine, request);
   }
 }
 
-function routeByPrefix(state: FakeState, request: Request): Reply {
+function routeByPrefix(state: FakeState, engine: FakeEngine, request: Request): Reply {
   const { path, body } = request;
   const policy = after(path, "sys/policies/acl/");
   if (policy !== null) {
@@ -250,8 +256,12 @@ function routeByPrefix(state: FakeState, request: Request): Reply {
   if (role !== null) return routeRole(state, role, request);
   const create = after(path, "auth/token/create");
   if (create !== null) return createToken(state, create.slice(1), request);
+  const serial = after(path, "pki/cert/");
+  if (serial !== null) return readCertificate(engine, serial);
   const below = after(path, "sys/leases/lookup/");
   if (below !== null) return listed(namesBelow(state.leaseIds(), below));
+  const revoked = after(path, "sys/leases/revoke/");
+  if (revoked !== null) return revokeLease(state, revoked);
   const prefix = after(path, "sys/leases/revoke-prefix/");
   if (prefix !== null) return revokePrefix(state, `${prefix}/`);
   return refused(404, `no handler for route "${path}"`);
@@ -295,6 +305,7 @@ function createToken(state: FakeState, name: string, { path, body, token }: Requ
   }
   const ttlMs = Math.min(
     durationMs(body["ttl"]),
+    state.tokenMsMax,
     (role?.token_explicit_max_ttl ?? 0) * 1_000 || Number.POSITIVE_INFINITY,
   );
   const given = body["no_default_policy"] === true ? policies : ["default", ...policies];
@@ -350,6 +361,18 @@ function revokeLease(state: FakeState, id: string): Reply {
   const lease = state.leases.get(id);
   if (lease === undefined || state.revokeLease(lease)) return done;
   return refused(400, "1 error occurred:\n\t* failed to revoke entry\n\n");
+}
+
+function revokeCertificate({ certificates }: FakeEngine, serial: string): Reply {
+  const found = certificates.get(serial);
+  if (found === undefined) return refused(400, `certificate with serial ${serial} not found.`);
+  found.revokedAt ||= Math.floor(Date.now() / 1_000);
+  return ok({ data: { revocation_time: found.revokedAt } });
+}
+
+function readCertificate({ certificates }: FakeEngine, serial: string): Reply {
+  const found = certificates.get(serial);
+  return found === undefined ? refused(404) : ok({ data: { revocation_time: found.revokedAt } });
 }
 
 function revokePrefix(state: FakeState, prefix: string): Reply {

@@ -74,8 +74,8 @@ export const EXCHANGES: readonly Exchange[] = [
   {
     what: "revoke no lease",
     method: "POST",
-    path: "sys/leases/revoke",
-    body: { lease_id: "database/creds/reader/none", sync: true },
+    path: "sys/leases/revoke/database/creds/reader/none",
+    body: { sync: true },
   },
   { what: "unwrap with what wraps nothing", method: "POST", path: "sys/wrapping/unwrap", body: {} },
   { what: "what was given up", method: "GET", path: "sys/leases?type=irrevocable&limit=none" },

@@ -2,7 +2,7 @@ import { Secret, type Issued } from "@mayfly/spec";
 import type { BackendBench } from "@mayfly/testkit/contract";
 import { DATABASE_ROLE, accountsOf, mountDatabase, writeDatabaseRole } from "./database-engine.ts";
 import { startFakeVault, type FakeVault } from "./fake-vault.ts";
-import { startRealVault } from "./vault-server.ts";
+import { startRealVault, type VaultServer } from "./vault-server.ts";
 import {
   prepareVault,
   startVaultBench,
@@ -64,6 +64,7 @@ export async function startRealEngine(): Promise<EngineBench> {
   const server = await startRealVault();
   await prepareVault(server);
   const { customer, use } = await mountDatabase(server);
+  await mountCertificates(server);
   const stop = (): Promise<void> => customer.stop();
   const upstream = await startVaultUpstream(server, { role: DATABASE_ROLE, use, stop });
   const started = await startVaultBench(upstream);
@@ -77,4 +78,14 @@ export async function startRealEngine(): Promise<EngineBench> {
       return { mend: () => writeDatabaseRole(server) };
     },
   };
+}
+
+async function mountCertificates(server: VaultServer): Promise<void> {
+  await server.api("POST", "sys/mounts/pki", { type: "pki" });
+  await server.api("POST", "pki/root/generate/internal", { common_name: "Agents", ttl: "24h" });
+  await server.api("POST", "pki/roles/agents", {
+    allowed_domains: "agents.test",
+    allow_subdomains: true,
+    max_ttl: "1h",
+  });
 }

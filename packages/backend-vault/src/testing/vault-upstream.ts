@@ -52,6 +52,18 @@ export const useToken = (server: VaultServer): UseOfMaterial => {
   };
 };
 
+export const CERTIFICATE_ROLE = {
+  unleased: {
+    path: "pki/issue/agents",
+    method: "write",
+    policies: ["pki-agents"],
+    parameters: { common_name: { like: "*.agents.test" } },
+    ttl_parameter: "ttl",
+    revoke_path: "pki/revoke",
+    secret: "private_key",
+    shown: ["certificate", "serial_number"],
+  },
+} as const;
 export const TOKEN_ROLE = { token: { policies: ["orders", "stock"] } } as const;
 
 /** What every test's server has: a secret, and the policies that tokens of its roles have. */
@@ -62,6 +74,8 @@ export async function prepareVault({ api }: Pick<VaultServer, "api">): Promise<v
     const policy = `path "${path}" { capabilities = ["read"] }`;
     await api("POST", `sys/policies/acl/${name}`, { policy });
   }
+  const policy = 'path "pki/issue/agents" { capabilities = ["update"] }';
+  await api("POST", "sys/policies/acl/pki-agents", { policy });
 }
 const DB = "database/creds/reader";
 
@@ -101,7 +115,7 @@ export async function startVaultUpstream(
       quarantineSeconds: 1,
     });
   const hosts = ["contract", "stranger"].map(hostOf);
-  const roles = [given.role, TOKEN_ROLE];
+  const roles = [given.role, TOKEN_ROLE, CERTIFICATE_ROLE];
   const token = await brokerToken(server, hosts, roles);
   return {
     server,
