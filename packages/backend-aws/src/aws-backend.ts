@@ -38,9 +38,20 @@ export const awsBackend = defineBackend({
   operations: { issue, recover, revoke, probe, upkeep, selfCheck },
 });
 
-/** U1. Compares the denies of each role with the ledger: writes what is missing, prunes. */
+/**
+ * U1. Compares the denies of each role with the ledger: writes what is missing, prunes. Where
+ * others have taken of the room that was promised, nothing more is to be issued.
+ */
 async function upkeep(lane: Lane, context: CallContext): Promise<void> {
+  const { deny_characters: promised } = lane.settings;
   for (const place of await lane.host.names.places()) {
     await untilAborted(lane.rewrites(place), context);
+    const { room } = await untilAborted(lane.looks(place), context);
+    if (room < promised) {
+      throw failures.unfinished(
+        `${place}: its other inline policies leave ${room} characters for denies, and ` +
+          `deny_characters is ${promised}; make them managed ones`,
+      );
+    }
   }
 }

@@ -93,7 +93,7 @@ describe.runIf(program !== undefined)("a lease of AWS", () => {
           Action: ["s3:Get*", "s3:ListBucket"],
           Resource: [BUCKET, `${BUCKET}/*`],
         },
-        { Effect: "Deny", Action: "sts:AssumeRole*", Resource: "*" },
+        { Effect: "Deny", Action: "sts:*", Resource: "*" },
       ],
     });
     await revoke(issued);

@@ -24,7 +24,7 @@ import { sessionPolicy } from "./session-policy.ts";
 /** AWS gives no shorter session: API_AssumeRole, `DurationSeconds`. */
 export const SESSION_SECONDS_MIN = 900;
 /** A request whose signature is older is refused: so long may a lost one still come. */
-export const SIGNATURE_SECONDS = 300;
+const SIGNATURE_SECONDS = 300;
 /** Between the ledger's clock and AWS's. */
 export const SKEW_SECONDS = 60;
 

@@ -1,12 +1,11 @@
 import {
   durationSeconds,
   instantMs,
-  plusSeconds,
   type CallContext,
   type IssuePlan,
   type Recovered,
 } from "@mayfly/spec";
-import { SESSION_SECONDS_MIN, SIGNATURE_SECONDS } from "./issue.ts";
+import { SKEW_SECONDS } from "./issue.ts";
 import type { Lane } from "./lane.ts";
 import { deny, untilAborted } from "./revoke.ts";
 import { leases, placeOf } from "./role-settings.ts";
@@ -25,8 +24,10 @@ export async function recover(
   const { names, quarantineSeconds } = lane.host;
   const { externalName: name } = plan;
   const [first = ""] = leases.grantOf(plan).iam_roles;
-  const until = sessionEndMax(plan, context);
-  const known = await names.refuse(name, placeOf(first), until);
+  const before = await names.find(name);
+  const now = context.clock.now();
+  // The time until which one that was taken is refused was told when it was taken, and stays.
+  const known = await names.refuse(name, before?.place ?? placeOf(first), now);
   // Nothing is said of a role that cannot be looked at.
   const { documents } = await untilAborted(lane.looks(known.place), context);
   if (!known.isTaken) {
@@ -37,16 +38,11 @@ export async function recover(
   if (known.leftSeconds <= 0) {
     return { outcome: "absent", looked: { taken: true, session_is_over: true } };
   }
+  const until = instantMs(now + known.leftSeconds * 1_000 - SKEW_SECONDS * 1_000);
   const leftSeconds = await deny(lane, { name, place: known.place, until }, context);
   if (leftSeconds > 0) return wait(leftSeconds, "its deny may not be known everywhere yet");
   return { outcome: "destroyed", looked: { taken: true, denied: true } };
 }
-
-/** A session that a lost request may have made, or still make, is over by then. */
-const sessionEndMax = ({ expiresAt }: IssuePlan, { clock }: CallContext) =>
-  instantMs(
-    Math.max(expiresAt, plusSeconds(clock.now(), SESSION_SECONDS_MIN)) + SIGNATURE_SECONDS * 1_000,
-  );
 
 const wait = (seconds: number, reason: string): Recovered => ({
   outcome: "wait",

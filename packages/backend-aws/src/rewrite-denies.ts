@@ -114,8 +114,11 @@ async function deniedNames(
 ): Promise<readonly string[]> {
   const known = new Set(refused.map(({ name }) => name));
   const standing = new Set(documents.flatMap((each) => each.names));
-  const strange = [...standing].filter((name) => !known.has(name));
-  for (const name of strange) {
+  const strange: string[] = [];
+  for (const name of standing) {
+    // One that was over long ago is known to the ledger, and only not told by it.
+    if (known.has(name) || (await names.find(name)) !== null) continue;
+    strange.push(name);
     await names.refuse(name, place, plusSeconds(clock.now(), SESSION_SECONDS_MAX));
   }
   // One that was never taken has no session, unless it is such a strange one, met again.

@@ -12,9 +12,9 @@ interface PolicyStatement {
 
 /**
  * No lease hands itself on: a role that it took would be another session, of another name, that no
- * deny of ours names.
+ * deny of ours names, and a token of its identity (GetWebIdentityToken) would outlive it elsewhere.
  */
-const NOT_HANDED_ON: PolicyStatement = { Effect: "Deny", Action: "sts:AssumeRole*", Resource: "*" };
+const NOT_HANDED_ON: PolicyStatement = { Effect: "Deny", Action: "sts:*", Resource: "*" };
 
 /** What a session may do at most: the role's own policies narrow it further. */
 export const sessionPolicy = (allowed: readonly Statement[]): string =>

@@ -34,6 +34,8 @@ export async function lockedPython(python: string, lock: string): Promise<string
   try {
     await run(python, ["-m", "venv", fresh], { timeout: INSTALL_MS_MAX });
     const install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    // Where there is no network it is known soon.
+    install.push("--retries", "2", "--timeout", "15");
     const exactly = ["--require-hashes", "--only-binary=:all:", "-r", lock];
     await run(join(fresh, "bin/python"), [...install, ...exactly], { timeout: INSTALL_MS_MAX });
     await rename(fresh, folder).catch(async (error: unknown) => {

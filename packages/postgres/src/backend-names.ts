@@ -119,8 +119,9 @@ function turnsOf(
         const refused = await sql<NameRow[]>`
           SELECT ${columns(sql)} FROM mayfly.backend_names
           WHERE backend_id = ${id} AND place = ${place} AND refused_at IS NOT NULL
-            AND until > now() - interval '1 day'
-          ORDER BY name LIMIT ${NAMES_MAX}::integer`;
+            AND until > now() - interval '1 hour'
+          -- Those that are not over come first, whatever the limit.
+          ORDER BY until DESC, name LIMIT ${NAMES_MAX}::integer`;
         return { turn: begun.turn, refused: refused.map(nameOf) };
       }),
     holdTurn: (place, turn, seconds) =>

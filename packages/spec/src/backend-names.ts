@@ -61,7 +61,7 @@ export interface BackendName {
 
 export interface PlaceTurn {
   readonly turn: number;
-  /** What is to be refused at the place, and what was until a day ago: at most 10,000. */
+  /** What is to be refused at the place, and what was until an hour ago: at most 10,000. */
   readonly refused: readonly BackendName[];
 }
 

@@ -22,7 +22,7 @@ interface Turn {
   readonly heldUntil: InstantMs;
 }
 
-const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
 
 export function createMemoryNameStores(clock: Clock): BackendNameStores {
   const stores = new Map<BackendId, BackendNames>();
@@ -41,9 +41,9 @@ export function createMemoryNames(clock: Clock): BackendNames {
   const turns = new Map<string, Turn>();
   let lastTurn = 0;
   const shown = (row: NameRow): BackendName => shownAt(row, clock.now());
-  const recent = (): readonly NameRow[] =>
+  const recent = (hours: number): readonly NameRow[] =>
     [...rows.values()].filter(
-      ({ refusedAt, until }) => refusedAt !== null && until > clock.now() - DAY_MS,
+      ({ refusedAt, until }) => refusedAt !== null && until > clock.now() - hours * HOUR_MS,
     );
   const isHeld = (place: string, turn: number): boolean => {
     const last = turns.get(place);
@@ -81,12 +81,12 @@ export function createMemoryNames(clock: Clock): BackendNames {
       rows.set(name, { ...row, refusedAt: row.refusedAt ?? clock.now() });
       return shown(rows.get(name) ?? row);
     },
-    places: async () => [...new Set(recent().map(({ place }) => place))].toSorted(),
+    places: async () => [...new Set(recent(24).map(({ place }) => place))].toSorted(),
     beginTurn: async (place, seconds) => {
       const last = turns.get(place);
       if (last !== undefined && last.heldUntil > clock.now()) return null;
       hold(place, ++lastTurn, seconds);
-      const refused = recent().filter((row) => row.place === place);
+      const refused = recent(1).filter((row) => row.place === place);
       return { turn: lastTurn, refused: refused.map(shown) };
     },
     holdTurn: async (place, turn, seconds) => {
