@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { createSealer, readKeyRing } from "@mayfly/seal";
-import { bindingOf } from "@mayfly/spec";
+import { bindingOf, parseBackendId } from "@mayfly/spec";
 import { startTestOidcIssuer } from "@mayfly/testkit";
 import {
   accepted,
@@ -45,7 +45,17 @@ export async function goEverywhere(mayfly: Installation, broker: RunningBroker):
     async (...call) => note(await broker.api.admin(...call)),
     async (...call) => note(await broker.api.call(...call)),
   );
+  await standingSecret(
+    mayfly,
+    canaries,
+    async (...call) => note(await broker.api.admin(...call)),
+    exchange,
+  );
+  const rotated = note(await broker.api.admin("POST", `/v1/backends/${BACKEND}/rotate`, {}));
+  accepted(rotated, "a rotation");
+  grantedOf(await exchange({ subject: mayfly.svid("bee"), details: details() }));
   canaries.push(
+    ...(await configuredPasswords(mayfly)),
     canary("administrator's token", mayfly.adminToken),
     canary("the backend's configured password", mayfly.orders.password),
     canary("the broker's password", new URL(mayfly.ledgerDatabase.brokerUrl).password),
@@ -177,6 +187,64 @@ async function administrators(
   } finally {
     await login.close();
   }
+}
+
+/** A secret that exists already: refused, handed out once policy accepts it, and replaced. */
+async function standingSecret(
+  mayfly: Installation,
+  canaries: Canary[],
+  admin: Admin,
+  exchange: (one: Exchange) => Promise<Reply>,
+): Promise<void> {
+  const role = "vendor-key/reports";
+  const put = async (path: string, body: object): Promise<void> =>
+    accepted(await admin("PUT", path, body), path);
+  const register = (what: string): Promise<void> => {
+    const secret = `canary/+ ${what} ${Buffer.from(systemRandom.bytes(12)).toString("hex")}`;
+    canaries.push(canary(`the ${what} standing secret`, secret));
+    // Under the name by which the reply's secret is taken out.
+    const config = { secret, secret_name: "password" };
+    return put("/v1/backends/vendor-key", { type: "static", config });
+  };
+  await register("first");
+  await put(`/v1/roles/${role}`, {
+    hands_out_a_secret_that_cannot_be_revoked: true,
+    data_class: "confidential",
+    reversibility: "irreversible",
+    environment: "test",
+  });
+  const asked = { ...details(), credentials: [{ role }] };
+  const subject = mayfly.svid("bee");
+  // Every other role is permitted to it.
+  const refused = await exchange({ subject, details: asked });
+  if (refused.status === 200) throw new Error("a risk that nobody accepted was permitted");
+  const text = `@id("bee-gets-the-vendor-key") @accepts("secret_outlives_the_lease")
+    permit (principal, action == Action::"issue", resource == Role::"${role}");`;
+  const sources = listAt(await admin("GET", "/v1/policies"), "sources");
+  await put("/v1/policies", { sources: [...sources, { name: "vendor.cedar", text }] });
+  accepted(await exchange({ subject, details: asked }), "an accepted risk");
+  await register("second");
+}
+
+/** What backends are registered with now, whoever made it: unsealed here, as the broker does it. */
+async function configuredPasswords(mayfly: Installation): Promise<readonly Canary[]> {
+  const keys = await readKeyRing({ file: mayfly.sealingKeyFile });
+  const sealer = createSealer({ keys, random: systemRandom });
+  const rows = await mayfly.ledger<{ id: string; revision: number; sealed: Buffer }[]>`
+    SELECT backend_id AS id, revision, sealed_config AS sealed FROM mayfly.backend_revisions
+    WHERE backend_id = ${BACKEND}`;
+  if (rows.length < 3) throw new Error("a rotation makes two revisions");
+  const opened = await Promise.all(
+    rows.map(async ({ id, revision, sealed }) => {
+      const binding = bindingOf.backendConfig(parseBackendId(id, "id"), revision);
+      return (await sealer.open(new Uint8Array(sealed), binding)).expose("crypto");
+    }),
+  );
+  return opened.flatMap((text, index) =>
+    [...text.matchAll(/"(?:previous_)?password":"([^"]+)"/g)].map(([, password = ""]) =>
+      canary(`a password of revision ${index}`, password),
+    ),
+  );
 }
 
 /** A token as a whole, and its signature: that alone makes its public half into it. */

@@ -88,8 +88,8 @@ function rotateCommand(backend: Command, open: Open): void {
     .addHelpText(
       "after",
       `
-The new secret is made by the broker and shown to nobody. A file that still has the old one no longer
-fits. Run it again where it broke off: it goes on where it was.
+The new secret is made by the broker and shown to nobody; a file with the old one is refused then.
+Where it broke off, run it again: it goes on where it was.
 ${examples("mayfly backend rotate orders-db")}`,
     )
     .action(async (id: string, _options: object, command: Command) => {
