@@ -1,4 +1,6 @@
-/** What `work` makes of each, in their order; at most `width` at once. The first failure is thrown. */
+/**
+ * What `work` makes of each, in their order; at most `width` at once. The first failure is thrown.
+ */
 export async function inParallel<T, R>(
   items: readonly T[],
   width: number,

@@ -1,2 +1,2 @@
-/** The backend type `vault`: child tokens and engines' credentials of HashiCorp Vault or OpenBao. */
+/** The backend type `vault`: child tokens and engines' credentials of Vault or OpenBao. */
 export { vaultBackend } from "./vault-backend.ts";

@@ -59,8 +59,10 @@ export async function issue(lane: Lane, plan: IssuePlan, given: IssueContext): P
     beforeSend: () => failures.refuseLate(context, "issue"),
   };
   try {
-    await takeName(mint, grant);
-    return grant.kind === "token" ? await mintToken(mint, grant) : await askEngine(mint, grant);
+    return await lane.turns.run(context.signal, async () => {
+      await takeName(mint, grant);
+      return grant.kind === "token" ? mintToken(mint, grant) : askEngine(mint, grant);
+    });
   } finally {
     stop();
   }

@@ -1,6 +1,7 @@
 import type { BackendHost, CallContext } from "@mayfly/spec";
 import { z } from "zod";
 import { BrokerSession, type ReadTokenFile } from "./broker-session.ts";
+import { MintTurns } from "./mint-turns.ts";
 import { readSuffix, roleNameOf, writeSuffix, type Mark } from "./lease-mark.ts";
 import type { ServerSettings } from "./server-settings.ts";
 import { VaultApi, type ApiAnswer, type ApiCall, type ApiMethod } from "./vault-api.ts";
@@ -14,6 +15,7 @@ export interface Lane {
   readonly settings: ServerSettings;
   readonly host: BackendHost;
   readonly mints: VaultApi;
+  readonly turns: MintTurns;
   readonly work: VaultApi;
   readonly session: BrokerSession;
 }
@@ -29,7 +31,7 @@ export function createLane(
   );
   if (mints === undefined || work === undefined) throw new TypeError("two lanes");
   const session = new BrokerSession(work, settings.login, host, closing, readFile);
-  return { settings, host, mints, work, session };
+  return { settings, host, mints, turns: new MintTurns(MINT_SLOTS), work, session };
 }
 
 export async function closeLane({ mints, work }: Lane): Promise<void> {

@@ -58,20 +58,17 @@ async function problemsOf(
   roles: readonly RoleNeeds[],
   context: CallContext,
 ): Promise<readonly CheckProblem[]> {
-  try {
-    const missing = await missingRights(lane, roles, context);
-    return missing.length > 0 ? missing : await problemsOfTokens(lane, roles, context);
-  } catch (thrown) {
-    if (!(thrown instanceof VaultFailure) || thrown.kind !== "refused") throw thrown;
-    return [
-      {
-        code: "login_refused",
-        what: `The server refuses the broker's login, or its token (status ${thrown.status}).`,
-        fix: "Correct `login`: the token, or the role that it logs in by, and its namespace.",
-      },
-    ];
-  }
+  const missing = await missingRights(lane, roles, context);
+  return missing.length > 0 ? missing : problemsOfTokens(lane, roles, context);
 }
+
+const refusedLogin = (status: number | null): CheckProblem => ({
+  code: "login_refused",
+  what: `The server refuses the broker's login, or its token (status ${status}).`,
+  fix:
+    "Correct `login`: the token, or the role that it logs in by, and its namespace; and give it " +
+    "the policy default.",
+});
 
 const capabilities = z.object({ data: z.record(z.string(), z.unknown()) });
 
@@ -81,10 +78,16 @@ async function missingRights(
   context: CallContext,
 ): Promise<readonly CheckProblem[]> {
   const needed = neededRights(lane.host, roles);
-  const { body } = await ask(lane, lane.work, "POST", "sys/capabilities-self", context, {
-    body: { paths: needed.map(({ example }) => example) },
-  });
-  const had = capabilities.parse(body).data;
+  let had: Readonly<Record<string, unknown>>;
+  try {
+    const { body } = await ask(lane, lane.work, "POST", "sys/capabilities-self", context, {
+      body: { paths: needed.map(({ example }) => example) },
+    });
+    had = capabilities.parse(body).data;
+  } catch (thrown) {
+    if (!(thrown instanceof VaultFailure) || thrown.kind !== "refused") throw thrown;
+    return [refusedLogin(thrown.status)];
+  }
   return needed.flatMap((right): readonly CheckProblem[] => {
     const given = z.array(z.string()).catch([]).parse(had[right.example]);
     const lacks = right.capabilities.filter((one) => !given.includes(one));
@@ -122,7 +125,8 @@ async function tryToken(
   roles: readonly RoleNeeds[],
   context: CallContext,
 ): Promise<readonly CheckProblem[]> {
-  const name = checkName(lane.host);
+  // Of its own: two that check at once would write over each other's.
+  const name = `${checkName(lane.host)}-${Buffer.from(lane.host.random.bytes(8)).toString("hex")}`;
   const post = (path: string, body: object) =>
     ask(lane, lane.work, "POST", path, context, { body });
   try {

@@ -5,8 +5,8 @@ import { driving, type VaultServer } from "./vault-server.ts";
 
 /**
  * The part of the API that Mayfly uses, over a state in memory. What it answers, and with which
- * status, was recorded from OpenBao 2.6.2: `recorded-exchanges.server.test.ts` makes the same requests of
- * both.
+ * status, was recorded from OpenBao 2.6.2: `recorded-exchanges.server.test.ts` makes the same
+ * requests of both.
  */
 export interface FakeVault extends VaultServer {
   readonly state: FakeState;
