@@ -1,15 +1,13 @@
-import { createHash } from "node:crypto";
 import { Secret, type IssueContext, type IssuePlan, type Issued } from "@mayfly/spec";
 import { userOf, userPath, type Lane } from "./lane.ts";
 import { writeHandle, writeMark } from "./lease-mark.ts";
 import { anchored } from "./name-pattern.ts";
+import { passwordHash } from "./password-hash.ts";
 import { failures } from "./rabbit-failure.ts";
 import { leases } from "./role-settings.ts";
 
 /** 256 bits: nothing to guess, so that one round of SHA-256 is enough. */
 const PASSWORD_BYTES = 32;
-/** As RabbitMQ's own: https://www.rabbitmq.com/docs/passwords#computing-password-hash. */
-const SALT_BYTES = 4;
 
 /** A context whose calls are given up at the deadline of the mint. */
 function untilIssueBy(context: IssueContext): {
@@ -40,7 +38,7 @@ export async function issue(lane: Lane, plan: IssuePlan, given: IssueContext): P
   const password = Buffer.from(host.random.bytes(PASSWORD_BYTES)).toString("base64url");
   const { context, stop } = untilIssueBy(given);
   try {
-    await makeUser(lane, name, hashOf(password, host.random.bytes(SALT_BYTES)), context);
+    await makeUser(lane, name, passwordHash(password, host.random), context);
     await permit(lane, plan, context);
   } finally {
     stop();
@@ -53,15 +51,10 @@ export async function issue(lane: Lane, plan: IssuePlan, given: IssueContext): P
   };
 }
 
-function hashOf(password: string, salt: Uint8Array): string {
-  const digest = createHash("sha256").update(salt).update(password, "utf8").digest();
-  return Buffer.concat([salt, digest]).toString("base64");
-}
-
 async function makeUser(
   { mints, host }: Lane,
   name: string,
-  passwordHash: string,
+  hash: string,
   context: IssueContext,
 ): Promise<void> {
   const beforeSend = (): void => failures.refuseLate(context, "issue");
@@ -74,7 +67,7 @@ async function makeUser(
   }
   const { status } = await mints.call("PUT", userPath(name), context, {
     body: {
-      password_hash: passwordHash,
+      password_hash: hash,
       hashing_algorithm: "rabbit_password_hashing_sha256",
       tags: writeMark({ kind: "lease", name }, host),
     },

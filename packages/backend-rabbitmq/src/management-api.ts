@@ -1,5 +1,5 @@
 import { apiOrigin, serverTls } from "@mayfly/backend-kit";
-import type { BackendHost, CallContext, OutboundApi } from "@mayfly/spec";
+import type { ApiOutcome, BackendHost, CallContext, OutboundApi } from "@mayfly/spec";
 import { z } from "zod";
 import { RabbitFailure } from "./rabbit-failure.ts";
 import type { ServerSettings } from "./server-settings.ts";
@@ -23,12 +23,17 @@ const ANSWER_BYTES_MAX = 32 * 1024 * 1024;
 /** The HTTP API of the management plugin (https://www.rabbitmq.com/docs/http-api-reference). */
 export class ManagementApi {
   readonly #api: OutboundApi;
-  readonly #authorization: string;
+  readonly #authorizations: readonly string[];
+  /** While the broker's own password changes: which of both was accepted last. */
+  #turn = 0;
 
   constructor(settings: ServerSettings, host: BackendHost, slots: number) {
-    const { username, password, call_seconds_max: seconds } = settings;
+    const { username, password, previous_password: previous } = settings;
+    const { call_seconds_max: seconds } = settings;
     const tls = serverTls(settings, settings.host);
-    this.#authorization = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+    this.#authorizations = [password, ...(previous === undefined ? [] : [previous])].map(
+      (each) => `Basic ${Buffer.from(`${username}:${each}`).toString("base64")}`,
+    );
     this.#api = host.apis.open({
       origin: apiOrigin(settings, tls),
       tls,
@@ -43,14 +48,31 @@ export class ManagementApi {
     method: "GET" | "PUT" | "DELETE",
     path: string,
     context: CallContext,
-    { body, also = [], beforeSend = () => undefined }: ApiCall = {},
+    call: ApiCall = {},
   ): Promise<ApiAnswer> {
-    const outcome = await this.#api.send(
+    let outcome = await this.#send(method, path, context, call);
+    if (outcome.kind === "answer" && outcome.status === 401 && this.#authorizations.length > 1) {
+      // Refused before anything was done.
+      this.#turn = 1 - this.#turn;
+      outcome = await this.#send(method, path, context, call);
+    }
+    if (outcome.kind !== "answer") throw new RabbitFailure(outcome.kind, outcome.why);
+    const { status, text, headers } = outcome;
+    return answered(status, text, headers["retry-after"], call.also ?? []);
+  }
+
+  #send(
+    method: "GET" | "PUT" | "DELETE",
+    path: string,
+    context: CallContext,
+    { body, beforeSend = () => undefined }: ApiCall,
+  ): Promise<ApiOutcome> {
+    return this.#api.send(
       {
         method,
         path,
         headers: {
-          authorization: this.#authorization,
+          authorization: this.#authorizations[this.#turn] ?? "",
           accept: "application/json",
           ...(body === undefined ? {} : { "content-type": "application/json" }),
         },
@@ -59,8 +81,6 @@ export class ManagementApi {
       },
       context,
     );
-    if (outcome.kind !== "answer") throw new RabbitFailure(outcome.kind, outcome.why);
-    return answered(outcome.status, outcome.text, outcome.headers["retry-after"], also);
   }
 
   close(): Promise<void> {

@@ -1,5 +1,6 @@
 import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds } from "@mayfly/spec";
+import { adoptPassword } from "./adopt-password.ts";
 import { extend } from "./extend.ts";
 import { issue } from "./issue.ts";
 import { closeLane, createLane } from "./lane.ts";
@@ -35,5 +36,14 @@ export const rabbitmqBackend = defineBackend({
   failures,
   open: createLane,
   close: closeLane,
-  operations: { issue, recover, revoke, probe, extend, list: listMarked, selfCheck },
+  operations: {
+    issue,
+    recover,
+    revoke,
+    probe,
+    extend,
+    list: listMarked,
+    adoptSecret: adoptPassword,
+    selfCheck,
+  },
 });

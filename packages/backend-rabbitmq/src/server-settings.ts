@@ -1,4 +1,10 @@
-import { apiHost, serverAccess, serverHost, serverPort } from "@mayfly/backend-kit";
+import {
+  apiHost,
+  previousPassword,
+  serverAccess,
+  serverHost,
+  serverPort,
+} from "@mayfly/backend-kit";
 import { z } from "zod";
 
 const amqp = z.strictObject({
@@ -15,6 +21,7 @@ export const serverSettings = z.strictObject({
     .regex(/^[^:\p{Cc}]{1,255}$/u, "expected a user name without colon")
     .describe("The broker's own user, with the tag administrator and no permission."),
   ...serverAccess(),
+  previous_password: previousPassword(),
   amqp: amqp
     .default({ port: 5671, tls: true })
     .describe("Where leases log in, as they are told; the broker itself does not connect there."),
