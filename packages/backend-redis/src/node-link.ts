@@ -39,6 +39,8 @@ export class NodeLink {
   #connection: Connection | null = null;
   readonly #all = new Set<Redis>();
   readonly #closing = new AbortController();
+  /** While the broker's own password changes: which of both was accepted last. */
+  #byPrevious = false;
 
   constructor(options: NodeLinkOptions) {
     this.#options = options;
@@ -131,11 +133,26 @@ export class NodeLink {
     }
   }
 
+  /** By whichever of both passwords this server accepts, where there are two. */
   async #open(deadline: Deadline): Promise<Connection> {
+    const { password, previous_password: previous } = this.#options.settings;
+    if (previous === undefined) return this.#openBy(password, deadline);
+    const [first, second] = this.#byPrevious ? [previous, password] : [password, previous];
+    try {
+      return await this.#openBy(first, deadline);
+    } catch {
+      const connection = await this.#openBy(second, deadline);
+      this.#byPrevious = !this.#byPrevious;
+      return connection;
+    }
+  }
+
+  async #openBy(password: string, deadline: Deadline): Promise<Connection> {
     const { clock, settings, place, name } = this.#options;
     const openedMs = clock.monotonicMs();
     const bound = Math.min(settings.call_seconds_max * 1_000, leftMs(deadline, clock));
-    const redis = new Redis(connectionOptions(settings, place, Math.max(1, bound)));
+    const by = { ...settings, password };
+    const redis = new Redis(connectionOptions(by, place, Math.max(1, bound)));
     // Each failure is told by the command that it fails.
     redis.on("error", () => undefined);
     this.#all.add(redis);

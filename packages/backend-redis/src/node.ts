@@ -24,6 +24,7 @@ const MINT_LINK_MS = 5_000;
 /** One server, with the connections to it. What many leases need of it is done for all at once. */
 export class Node {
   readonly place: string;
+  readonly at: Place;
   /** For mints alone: a server kills these connections to be sure that no late mint arrives. */
   readonly mints: NodeLink;
   readonly work: NodeLink;
@@ -45,6 +46,7 @@ export class Node {
     this.mints = new NodeLink({ ...link, name: mintLinkName(host), ageMsMax: MINT_LINK_MS });
     this.work = new NodeLink({ ...link, name: workLinkName(host), ageMsMax: null });
     this.place = this.work.place;
+    this.at = place;
     this.ends = new NameBatcher((names) => this.#end(names), clock);
     this.looks = new NameBatcher((names) => this.#look(names), clock);
     this.saves = new NameBatcher((names) => this.#saveFor(names), clock);

@@ -1,5 +1,6 @@
 import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds, type BackendCapabilities } from "@mayfly/spec";
+import { adoptPassword } from "./adopt-password.ts";
 import { extend } from "./extend.ts";
 import { issue } from "./issue.ts";
 import { listMarked } from "./listing.ts";
@@ -47,6 +48,7 @@ export const redisBackend = defineBackend({
     probe,
     extend,
     list: listMarked,
+    adoptSecret: adoptPassword,
     selfCheck,
   },
 });

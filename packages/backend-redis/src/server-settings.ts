@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { serverAccess, serverHost, serverPort } from "@mayfly/backend-kit";
+import { previousPassword, serverAccess, serverHost, serverPort } from "@mayfly/backend-kit";
 
 const place = z.strictObject({ host: serverHost(), port: serverPort().default(6379) });
 /** Where a server listens. */
@@ -26,6 +26,7 @@ export const serverSettings = z.strictObject({
     .regex(/^[!-~]{1,256}$/, "expected a user name without spaces")
     .describe("The broker's own user; it manages users, and so is an administrator."),
   ...serverAccess(),
+  previous_password: previousPassword(),
   call_seconds_max: z
     .int()
     .min(1)
