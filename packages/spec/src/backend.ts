@@ -182,7 +182,7 @@ export type OpenBackend =
   | (BackendOperations & {
       readonly revocation: "none";
       /**
-       * Of a standing secret (`standingSecret`), and no other type has it. B3. `refused` once the
+       * Of a standing secret (`standingSecret`), and no other type has it. W3. `refused` once the
        * configuration no longer holds what was handed out; until then it throws, and says so.
        */
       readonly replaced?: (handle: Secret, context: CallContext) => Promise<Probe>;
