@@ -25,7 +25,7 @@ import { callAws, type Transport } from "./transport.ts";
 export type AwsApi = ReturnType<typeof createAwsApi>;
 export type Transports = Readonly<Record<"sts" | "iam", Transport>>;
 
-/** What is asked of AWS. Each call rejects with an `AwsFailure`, or with what `beforeSend` throws. */
+/** What is asked of AWS. Each call rejects with an `AwsFailure`, or what `beforeSend` throws. */
 export function createAwsApi(settings: AccountSettings, host: BackendHost, transports: Transports) {
   /** All that the SDK would else read of the environment and its files. */
   const options = (service: "sts" | "iam", credentials: BrokerCredentials | undefined) => {

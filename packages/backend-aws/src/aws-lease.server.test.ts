@@ -237,6 +237,29 @@ describe.runIf(program !== undefined)("a lease of AWS", () => {
     await open.close();
   });
 
+  test("the SDK's own chain finds credentials in the environment, and addresses nowhere but in settings", async () => {
+    const { moto, keys } = upstream.account;
+    const environment = {
+      AWS_ACCESS_KEY_ID: keys.access_key_id,
+      AWS_SECRET_ACCESS_KEY: keys.secret_access_key,
+      AWS_ENDPOINT_URL: "http://127.0.0.1:1",
+      AWS_REGION: "sa-east-1",
+    };
+    Object.assign(process.env, environment);
+    const open = bench.openAgain(
+      configAt(upstream.account, moto, { credentials: { kind: "default" } }),
+    );
+    try {
+      const issued = await issue(open);
+      expect(issued.material["region"]).toBe("eu-central-1");
+      await revoke(issued, open);
+      expect(await verdict(issued)).toBe("refused");
+    } finally {
+      await open.close();
+      for (const name of Object.keys(environment)) delete process.env[name];
+    }
+  });
+
   test("what is wrong with an account or a role is found by the check, with what to do", async () => {
     const { iam, moto } = upstream.account;
     const codes = async (more: object, role: object): Promise<readonly string[]> => {
