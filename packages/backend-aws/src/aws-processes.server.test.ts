@@ -15,6 +15,7 @@ import { LEDGER_URL, openLedgerHost, type LedgerHost } from "./testing/ledger-ho
 
 const program = await requireOrExplain("moto");
 const MINTS = fileURLToPath(new URL("testing/mint-process.ts", import.meta.url));
+const COMPILED = fileURLToPath(new URL("../../../.mayfly/compiled", import.meta.url));
 const REVOKES = fileURLToPath(new URL("testing/revoke-process.ts", import.meta.url));
 
 /** So that a turn of a frozen process runs out soon: it is three calls long. */
@@ -29,6 +30,8 @@ describe.runIf(program !== undefined)("processes over one ledger and one account
     const { url } = await freshDatabase({ prefix: "aws" });
     await migrate({ url, random: systemRandom });
     process.env[LEDGER_URL] = url;
+    // Most of the time of the programs that are started here would go into reading their sources.
+    process.env["NODE_COMPILE_CACHE"] = COMPILED;
     opened = await openLedgerHost(url);
     upstream = await startAwsUpstream({
       iamRoles: ["agents/reader"],

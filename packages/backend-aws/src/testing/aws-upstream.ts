@@ -10,7 +10,7 @@ import {
   type TcpFaultProxy,
 } from "@mayfly/testkit";
 import type { ContractUpstream, HeldSession } from "@mayfly/testkit/contract";
-import { isAllowed, placeOfSession, policiesOf } from "./evaluate.ts";
+import { isAllowed, placeOfSession, policiesOf, type Policies } from "./evaluate.ts";
 import {
   ACCOUNT,
   BUCKET,
@@ -95,7 +95,7 @@ export async function startAwsUpstream(
       alive: async () => (await tryCredential(material)) === "accepted",
       close: async () => undefined,
     }),
-    liveNames: () => liveNames(account),
+    liveNames: createLiveNames(account),
     block: async () => {
       proxy.hold((piece) => piece.includes("Action=AssumeRole"));
       return { release: async () => proxy.release() };
@@ -117,17 +117,38 @@ export async function startAwsUpstream(
 
 const isLease = ({ session_name: name }: MotoSession): boolean => name.startsWith("mf_");
 
-async function liveNames(account: MotoAccount): Promise<readonly string[]> {
-  const sessions = (await account.sessions()).filter(isLease);
-  const policies = new Map<string, Awaited<ReturnType<typeof policiesOf>>>();
-  for (const place of new Set(sessions.map(placeOfSession))) {
-    policies.set(place, await policiesOf(account.iam, place));
-  }
-  const live: string[] = [];
-  for (const session of sessions) {
-    if (await isAllowed(session, policies.get(placeOfSession(session)) ?? [])) {
-      live.push(session.session_name);
+/**
+ * Who is live now, of all that moto remembers. A judgement is kept for as long as the policies that
+ * name the session, and those that are no deny of ours, are the same: a session is asked about
+ * dozens of times.
+ */
+function createLiveNames(account: MotoAccount): () => Promise<readonly string[]> {
+  const judged = new Map<string, { readonly by: string; readonly isLive: boolean }>();
+  const isLive = async (session: MotoSession, policies: Policies): Promise<boolean> => {
+    const by = JSON.stringify(
+      policies.filter(
+        ({ name, policy }) =>
+          !name.startsWith("mayfly-deny.") || JSON.stringify(policy).includes(session.session_name),
+      ),
+    );
+    const known = judged.get(session.access_key_id);
+    if (known?.by === by) return known.isLive;
+    const answer = await isAllowed(session, policies);
+    judged.set(session.access_key_id, { by, isLive: answer });
+    return answer;
+  };
+  return async () => {
+    const sessions = (await account.sessions()).filter(isLease);
+    const policies = new Map<string, Policies>();
+    for (const place of new Set(sessions.map(placeOfSession))) {
+      policies.set(place, await policiesOf(account.iam, place));
     }
-  }
-  return live.toSorted();
+    const live: string[] = [];
+    for (const session of sessions) {
+      if (await isLive(session, policies.get(placeOfSession(session)) ?? [])) {
+        live.push(session.session_name);
+      }
+    }
+    return live.toSorted();
+  };
 }
