@@ -5,6 +5,7 @@ import { mysqlBackend } from "@mayfly/backend-mysql";
 import { postgresBackend } from "@mayfly/backend-postgres";
 import { rabbitmqBackend } from "@mayfly/backend-rabbitmq";
 import { redisBackend } from "@mayfly/backend-redis";
+import { sshBackend } from "@mayfly/backend-ssh";
 import { staticBackend } from "@mayfly/backend-static";
 import { vaultBackend } from "@mayfly/backend-vault";
 import { webhookBackend } from "@mayfly/backend-webhook";
@@ -26,6 +27,7 @@ const TYPES: readonly CredentialBackend[] = [
   staticBackend,
   x509Backend,
   vaultBackend,
+  sshBackend,
 ];
 
 /** Each with what every type has: the limits of its configuration. */

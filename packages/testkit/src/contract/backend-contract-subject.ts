@@ -43,9 +43,8 @@ export interface BackendContractSubject {
    */
   readonly protocol: "tcp" | "http" | null;
   /**
-   * Why, for a type whose credentials are verified without an upstream of its own: its
-   * configuration holds no secret, nothing is kept under a lease's name, and so `recover` can only
-   * say when what may be out dies by itself.
+   * Why, for a type whose credentials are verified without an upstream of its own: nothing is kept
+   * under a lease's name, and so `recover` can only say when what may be out dies by itself.
    */
   readonly selfContained?: string;
   /** Starts an upstream for the whole suite. */

@@ -1,0 +1,121 @@
+import ssh2 from "ssh2";
+import { refuseAborted, refusePast } from "@mayfly/backend-kit";
+import {
+  BackendError,
+  durationSeconds,
+  instantMs,
+  Secret,
+  type AuthorityKey,
+  type IssueContext,
+  type IssuePlan,
+  type Issued,
+} from "@mayfly/spec";
+import { writeHandle } from "./certificate-handle.ts";
+import { publicKeyOf } from "./host-settings.ts";
+import type { Lane } from "./lane.ts";
+import { grantOf, type SshGrant } from "./role-settings.ts";
+import { userCertificate } from "./user-certificate.ts";
+
+const WHAT = "SSH, issue";
+
+/**
+ * The lease's row is the durable record: it was there before, and the certificate leaves after it
+ * is active. No host is asked.
+ */
+export async function issueCertificate(
+  lane: Lane,
+  plan: IssuePlan,
+  context: IssueContext,
+): Promise<Issued> {
+  refusePast(context, WHAT);
+  refuseAborted(context, WHAT);
+  const made = await orAborted(context.signal, () => make(lane, plan, context));
+  // Whatever waited (for the ledger's keys, say) is thrown away here, and nobody saw it.
+  refusePast(context, WHAT);
+  return made;
+}
+
+async function make(lane: Lane, plan: IssuePlan, context: IssueContext): Promise<Issued> {
+  const grant = grantOf(plan);
+  const until = Math.floor(plan.expiresAt / 1000);
+  const own = keyFor(grant);
+  const parsed = publicKeyOf(own.publicKey);
+  if (parsed === null) throw new Error("a planned key cannot be read");
+  const certificate = await orNothingSigned(async () =>
+    userCertificate(await signingKey(lane), {
+      leaseId: plan.leaseId,
+      keyId: plan.externalName,
+      grant,
+      publicKey: { type: parsed.type, blob: parsed.getPublicSSH() },
+      nonce: lane.host.random.bytes(32),
+      from: Math.floor(context.clock.now() / 1000) - lane.settings.leeway_seconds,
+      until,
+    }),
+  );
+  return {
+    material: {
+      certificate: Secret.of(certificate),
+      ...(own.privateKey === null ? {} : { private_key: own.privateKey }),
+      principals: grant.principals,
+      key_id: plan.externalName,
+    },
+    // Public, and yet what a leak would show first.
+    fingerprintOf: "certificate",
+    expiresAt: instantMs(until * 1000),
+    handle: writeHandle({ name: plan.externalName, exp: until, certificate }),
+  };
+}
+
+/** The workload's own key, or one made for it. */
+function keyFor({ public_key: own }: SshGrant): {
+  readonly publicKey: string;
+  readonly privateKey: Secret | null;
+} {
+  if (own !== null) return { publicKey: own, privateKey: null };
+  const made = ssh2.utils.generateKeyPairSync("ed25519");
+  return { publicKey: made.public, privateKey: Secret.of(made.private) };
+}
+
+/** The newest key that signs. The timer makes the first one; whoever is faster makes it here. */
+async function signingKey({ host }: Lane): Promise<AuthorityKey> {
+  const { keys } = host.tokens;
+  const newest = async (): Promise<AuthorityKey | undefined> =>
+    (await keys.authorities()).findLast(({ signsFromAt }) => signsFromAt <= host.clock.now());
+  const known = await newest();
+  if (known !== undefined) return known;
+  await keys.rotate("EdDSA", host.clock.now());
+  const made = await newest();
+  if (made !== undefined) return made;
+  throw new Error("there is no key that signs");
+}
+
+async function orNothingSigned<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw new BackendError(`${WHAT}: no key of the authority can be used now; nothing was signed`, {
+      cause,
+      effect: "none",
+      retry: { kind: "after", seconds: durationSeconds(1) },
+    });
+  }
+}
+
+/** I2. Aborted under way: a certificate may have been signed, which this call will not hand out. */
+async function orAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void =>
+    aborted.reject(
+      new BackendError(`${WHAT}: aborted under way`, {
+        cause: signal.reason,
+        effect: "unknown",
+        retry: { kind: "never" },
+      }),
+    );
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([work(), aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}

@@ -1,0 +1,44 @@
+import { wireString, wireUint32, wireUint64 } from "./ssh-wire.ts";
+
+const MAGIC = "SSHKRL\n\0";
+const FORMAT = 1;
+const CERTIFICATES = Buffer.from([1]);
+const BY_KEY_ID = Buffer.from([0x23]);
+
+/**
+ * A list of revoked certificates as sshd's RevokedKeys has it (OpenSSH's PROTOCOL.krl): by key id,
+ * whichever authority signed them, since a key id names a lease of one installation.
+ */
+export function revocationList(
+  number: number,
+  madeAtSeconds: number,
+  keyIds: readonly string[],
+): Buffer {
+  const byKeyId = Buffer.concat([
+    BY_KEY_ID,
+    wireString(Buffer.concat(keyIds.map((keyId) => wireString(keyId)))),
+  ]);
+  // No authority, and what is reserved.
+  const section = Buffer.concat([wireString(""), wireString(""), byKeyId]);
+  return Buffer.concat([
+    Buffer.from(MAGIC, "latin1"),
+    wireUint32(FORMAT),
+    wireUint64(BigInt(number)),
+    wireUint64(BigInt(madeAtSeconds)),
+    wireUint64(0n),
+    wireString(""),
+    wireString("mayfly"),
+    ...(keyIds.length === 0 ? [] : [CERTIFICATES, wireString(section)]),
+  ]);
+}
+
+/** What a host is sent to keep and to act upon: see `host/mayfly-ssh-host`. */
+export function revokeRequest(
+  number: number,
+  madeAtSeconds: number,
+  keyIds: readonly string[],
+): string {
+  const list = revocationList(number, madeAtSeconds, keyIds).toString("base64");
+  const head = `mayfly-ssh-1 revoke ${number} ${keyIds.length}`;
+  return `${[head, ...keyIds, list].join("\n")}\n`;
+}

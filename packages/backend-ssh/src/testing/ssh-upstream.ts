@@ -1,0 +1,314 @@
+import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { connect, createServer, type AddressInfo } from "node:net";
+import { once } from "node:events";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { systemClock } from "@mayfly/host";
+import { createBackendKeys, defaultTaskTokensSettings } from "@mayfly/identity";
+import {
+  parseBackendId,
+  Secret,
+  type BackendHost,
+  type BackendKeys,
+  type CredentialBackend,
+  type EndedLease,
+  type Issued,
+  type LeaseId,
+  type OpenBackend,
+} from "@mayfly/spec";
+import {
+  createFakeSealer,
+  createFakeSigningKeyStore,
+  createRecordingLog,
+  createTestBackendHost,
+  seededRandom,
+} from "@mayfly/testkit";
+import type { ContractUpstream, HeldSession } from "@mayfly/testkit/contract";
+import ssh2 from "ssh2";
+import { readHandle } from "../certificate-handle.ts";
+import { authorityLine } from "../user-certificate.ts";
+
+const SCRIPT = fileURLToPath(new URL("../../host/mayfly-ssh-host", import.meta.url));
+const USER = userInfo().username;
+
+/** What stands around an opened backend: what the ledger would say, and what is out. */
+interface Surroundings {
+  readonly ended: Map<LeaseId, EndedLease>;
+  readonly issued: Map<string, Issued>;
+  open: OpenBackend | null;
+}
+const surroundings = new WeakMap<BackendHost, Surroundings>();
+
+/** The type as the core uses it: the end of a lease is in the ledger before it is acted upon. */
+export function playingTheCore(type: CredentialBackend): CredentialBackend {
+  return {
+    ...type,
+    open: (config, host) => {
+      const open = type.open(config, host);
+      const around = surroundings.get(host);
+      if (open.revocation !== "immediate" || around === undefined) {
+        throw new Error("expected a type that revokes at once, on a host of this upstream");
+      }
+      around.open ??= open;
+      const { ended, issued } = around;
+      const end = (leaseId: LeaseId, expiresAt = systemClock.now()): void => {
+        const endedAt = systemClock.now();
+        if (!ended.has(leaseId)) ended.set(leaseId, { leaseId, endedAt, expiresAt });
+      };
+      return {
+        ...open,
+        issue: async (plan, context) => {
+          const made = await open.issue(plan, context);
+          issued.set(plan.externalName, made);
+          return made;
+        },
+        revoke: async (handle, context) => {
+          const { leaseId, expiresAt } = readHandle(handle);
+          end(leaseId, expiresAt);
+          return open.revoke(handle, context);
+        },
+        recover: async (plan, checkpoint, context) => {
+          end(plan.leaseId, plan.expiresAt);
+          return open.recover(plan, checkpoint, context);
+        },
+      };
+    },
+  };
+}
+
+export interface SshUpstream extends ContractUpstream {
+  readonly port: number;
+  /** Runs a command as the holder would; its status. */
+  run(material: Issued["material"], command: string): Promise<number>;
+}
+
+/** A real sshd that trusts the authority, set up as `docs/backends/ssh.md` says. */
+export async function startSshUpstream(sshd: string): Promise<SshUpstream> {
+  const around: Surroundings = { ended: new Map(), issued: new Map(), open: null };
+  const gate = { blocked: Promise.resolve() };
+  const keys = await gatedKeys(gate);
+  const server = await startSshd(sshd, keys);
+  const { directory, port, hostKey, ownKey, state } = server;
+  let numbers = 0;
+  let files = 0;
+  const holder = async ({ certificate, private_key: key }: Issued["material"]) => {
+    if (!(certificate instanceof Secret) || !(key instanceof Secret)) {
+      throw new Error("a generated certificate has two secrets");
+    }
+    const path = join(directory, `holder-${++files}`);
+    await writeFile(path, key.expose("reply"), { mode: 0o600 });
+    await writeFile(`${path}-cert.pub`, `${certificate.expose("reply")}\n`);
+    return path;
+  };
+  const ssh = async (material: Issued["material"], command: string): Promise<ChildProcess> => {
+    const known = join(directory, "known_hosts");
+    const options = ["BatchMode=yes", "IdentitiesOnly=yes", "ConnectTimeout=5"]
+      .concat(`UserKnownHostsFile=${known}`, "IdentityAgent=none", "GlobalKnownHostsFile=none")
+      .flatMap((option) => ["-o", option]);
+    const path = await holder(material);
+    return spawn(
+      "ssh",
+      ["-F", "none", ...options, "-i", path, "-p", String(port), `${USER}@127.0.0.1`, command],
+      { stdio: ["pipe", "pipe", "ignore"] },
+    );
+  };
+  const run = async (material: Issued["material"], command: string): Promise<number> => {
+    const child = await ssh(material, command);
+    child.stdout?.resume();
+    const [code] = (await once(child, "exit")) as [number | null];
+    return code ?? -1;
+  };
+  const tryCredential = async (material: Issued["material"]) =>
+    (await run(material, "true")) === 0 ? "accepted" : "refused";
+  return {
+    clock: systemClock,
+    port,
+    run,
+    config: {
+      hosts: [{ host: "127.0.0.1", port, host_key: hostKey }],
+      user: USER,
+      private_key: ownKey,
+      leeway_seconds: 0,
+    },
+    role: { principals: [USER], extensions: ["permit-pty"] },
+    params: {},
+    route: null,
+    host: (installation) => {
+      const host = createTestBackendHost({
+        clock: systemClock,
+        random: seededRandom("host"),
+        log: createRecordingLog(),
+        keys,
+        standingOf: async (id) => (around.ended.has(id) ? "over" : "live"),
+        endedLeases: async () => ({
+          number: ++numbers,
+          readAt: systemClock.now(),
+          leases: [...around.ended.values()],
+        }),
+        ...(installation === undefined ? {} : { installation }),
+      });
+      surroundings.set(host, around);
+      return host;
+    },
+    pass: (ms) => systemClock.sleep(ms),
+    tryCredential,
+    openSession: async (material) => heldSession(await ssh(material, "cat")),
+    liveNames: async () => {
+      const inTime = [...around.issued].filter(([, made]) => made.expiresAt > systemClock.now());
+      const paths = await Promise.all(inTime.map(([, { material }]) => holder(material)));
+      if (paths.length === 0) return [];
+      const said = await output("ssh-keygen", [
+        "-Q",
+        "-f",
+        join(state, "krl"),
+        ...paths.map((path) => `${path}-cert.pub`),
+      ]);
+      const accepted = said.split("\n").filter((line) => line.endsWith(": ok"));
+      return inTime
+        .filter((_, index) => accepted.some((line) => line.startsWith(`${paths[index]}-cert.pub `)))
+        .map(([name]) => name);
+    },
+    block: async () => {
+      const held = Promise.withResolvers<undefined>();
+      gate.blocked = held.promise.then(() => undefined);
+      return { release: async () => held.resolve(undefined) };
+    },
+    forgeMark: async () => Promise.reject(new Error("a certificate bears no mark")),
+    weaken: async () => {
+      await rename(join(state, "krl"), join(state, "away"));
+      return { restore: () => rename(join(state, "away"), join(state, "krl")) };
+    },
+    stop: server.stop,
+  };
+}
+
+/** A session that says back what it is told, for as long as it lives. */
+async function heldSession(child: ChildProcess): Promise<HeldSession> {
+  const { stdin, stdout } = child;
+  if (stdin === null || stdout === null) throw new Error("a session has two ends");
+  const gone = once(child, "exit").then(() => false);
+  stdin.on("error", () => undefined);
+  return {
+    alive: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return false;
+      const heard = once(stdout, "data").then(() => true);
+      stdin.write("still here\n");
+      return Promise.race([heard, gone]);
+    },
+    close: async () => {
+      stdin.end();
+      await gone;
+    },
+  };
+}
+
+async function gatedKeys(gate: { readonly blocked: Promise<void> }): Promise<BackendKeys> {
+  const keys = createBackendKeys({
+    backendId: parseBackendId("tested-backend", "backend"),
+    store: createFakeSigningKeyStore(),
+    sealer: createFakeSealer(),
+    clock: systemClock,
+    random: seededRandom("keys"),
+    settings: { ...defaultTaskTokensSettings, tokenSecondsMax: 1200 },
+  });
+  await keys.rotate("EdDSA", systemClock.now());
+  return {
+    ...keys,
+    authorities: async () => {
+      await gate.blocked;
+      return keys.authorities();
+    },
+  };
+}
+
+async function startSshd(sshd: string, keys: BackendKeys) {
+  const directory = await mkdtemp(join(tmpdir(), "mayfly-ssh-"));
+  const state = join(directory, "state");
+  await mkdir(join(state, "sessions"), { recursive: true });
+  // Where sshd runs as root it wants the place that Debian's service makes.
+  if (process.getuid?.() === 0) await mkdir("/run/sshd", { recursive: true });
+  await output("ssh-keygen", ["-k", "-f", join(state, "krl")]);
+  const [hostPair, ownPair] = [1, 2].map(() => ssh2.utils.generateKeyPairSync("ed25519"));
+  if (hostPair === undefined || ownPair === undefined) throw new Error("no keys");
+  const port = await freePort();
+  const serve = `MAYFLY_SSH_STATE=${state} /bin/sh ${SCRIPT} serve`;
+  const files: Readonly<Record<string, string>> = {
+    host_key: hostPair.private,
+    known_hosts: `[127.0.0.1]:${port} ${hostPair.public}\n`,
+    authorized_keys: `restrict,command="${serve}" ${ownPair.public}\n`,
+    "ca.pub": await authorityLines(keys),
+    sshd_config: [
+      `ListenAddress 127.0.0.1:${port}`,
+      `HostKey ${directory}/host_key`,
+      "PidFile none",
+      "UsePAM no",
+      "StrictModes no",
+      "PermitRootLogin yes",
+      "PasswordAuthentication no",
+      "KbdInteractiveAuthentication no",
+      "MaxStartups 200",
+      `AuthorizedKeysFile ${directory}/authorized_keys`,
+      `TrustedUserCAKeys ${directory}/ca.pub`,
+      `RevokedKeys ${state}/krl`,
+      "AuthorizedPrincipalsCommand /usr/bin/env " +
+        `MAYFLY_SSH_STATE=${state} /bin/sh ${SCRIPT} principals %i %u`,
+      `AuthorizedPrincipalsCommandUser ${USER}`,
+    ].join("\n"),
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text);
+  await chmod(join(directory, "host_key"), 0o600);
+  const server = spawn(sshd, ["-D", "-e", "-f", join(directory, "sshd_config")], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  server.stderr.on("data", (part) => {
+    said = (said + String(part)).slice(-4_096);
+  });
+  await untilListening(port, () => said);
+  return {
+    directory,
+    state,
+    port,
+    hostKey: hostPair.public,
+    ownKey: ownPair.private,
+    stop: async () => {
+      server.kill();
+      if (server.exitCode === null) await once(server, "exit");
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function authorityLines(keys: BackendKeys): Promise<string> {
+  return (await keys.authorities()).map((key) => `${authorityLine(key, "ca")}\n`).join("");
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+async function untilListening(port: number, said: () => string): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    const socket = connect(port, "127.0.0.1");
+    const isThere = await once(socket, "connect").then(
+      () => true,
+      () => false,
+    );
+    socket.destroy();
+    if (isThere) return;
+    await systemClock.sleep(100);
+  }
+  throw new Error(`sshd does not listen: ${said()}`);
+}
+
+const output = (program: string, args: readonly string[]): Promise<string> =>
+  new Promise((resolve) => {
+    execFile(program, [...args], (_error, stdout) => resolve(stdout));
+  });
