@@ -41,6 +41,7 @@ export default defineConfig({
     // A CI machine under load is ten times slower than a quiet one; a hang is caught all the same.
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    experimental: { viteModuleRunner: false, nodeLoader: false },
     passWithNoTests: false,
     allowOnly: false,
     projects: [
