@@ -26,6 +26,9 @@ export const readTokenFile: ReadTokenFile = async (path) => {
 /** A 403 may mean that the token was revoked, but not of one that is as young as this. */
 const RELOGIN_AFTER_MS = 10_000;
 
+/** A refused login is not tried again for so long: a server locks out who fails too often. */
+const REFUSED_LOGIN_MS = 5_000;
+
 interface Held {
   readonly token: Secret;
   readonly sinceMs: number;
@@ -55,6 +58,7 @@ export class BrokerSession {
   readonly #readFile: ReadTokenFile;
   #held: Held | null = null;
   #getting: Promise<Held> | null = null;
+  #refused: { readonly atMs: number; readonly failure: VaultFailure } | null = null;
 
   constructor(
     api: VaultApi,
@@ -91,6 +95,10 @@ export class BrokerSession {
   async #current(): Promise<Held> {
     const held = this.#held;
     if (held !== null && !this.#isDue(held)) return held;
+    const now = this.#host.clock.monotonicMs();
+    if (this.#refused !== null && now - this.#refused.atMs < REFUSED_LOGIN_MS) {
+      throw this.#refused.failure;
+    }
     this.#getting ??= this.#next(held).finally(() => {
       this.#getting = null;
     });
@@ -102,9 +110,14 @@ export class BrokerSession {
   }
 
   async #next(held: Held | null): Promise<Held> {
-    const next = held?.renewable === true ? await this.#renew(held) : await this.#begin();
-    this.#held = next;
-    return next;
+    try {
+      this.#held = held?.renewable === true ? await this.#renew(held) : await this.#begin();
+      return this.#held;
+    } catch (thrown) {
+      const atMs = this.#host.clock.monotonicMs();
+      if (isRefused(thrown)) this.#refused = { atMs, failure: thrown };
+      throw thrown;
+    }
   }
 
   async #renew(held: Held): Promise<Held> {
@@ -162,5 +175,5 @@ export class BrokerSession {
 const REFRESH_AT_PART = 0.5;
 const RENEWAL_WORTH_SECONDS = 60;
 
-const isRefused = (thrown: unknown): boolean =>
+const isRefused = (thrown: unknown): thrown is VaultFailure =>
   thrown instanceof VaultFailure && thrown.kind === "refused";

@@ -144,6 +144,18 @@ describe("the broker's own token", () => {
     await open.close();
   });
 
+  test("that a login refuses is not asked for again at once, so that nobody is locked out", async () => {
+    const wrong = { approle: { ...body, secret_id: "canary-that-is-wrong" } };
+    const open = openAt(fake, { login: wrong });
+    const tries = async (): Promise<void> => {
+      for (let turn = 0; turn < 5; turn++) await backendErrorOf(issue(open));
+    };
+    expect(await logins(tries)).toBe(1);
+    time.laterMs += 5_001;
+    expect(await logins(tries)).toBe(1);
+    await open.close();
+  });
+
   test("that was configured is renewed at half of its life, once", async () => {
     const token = await brokerToken(fake, [hostOf()], [TOKEN_ROLE]);
     const open = openAt(fake, { login: { token } });
