@@ -91,6 +91,20 @@ const inputs: BackendContractSubject["inputs"] = {
         input: { ...role, statements: [{ ...allow, conditions: { Equals: { "a:b": ["c"] } } }] },
         names: "role.statements[0].conditions",
       },
+      {
+        input: {
+          ...role,
+          statements: [
+            {
+              ...allow,
+              resources: Array.from({ length: 9 }, (_, nth) =>
+                `arn:aws:s3:::${nth}`.padEnd(950, "x"),
+              ),
+            },
+          ],
+        },
+        names: "role.statements",
+      },
       { input: { ...role, tags: { "mayfly:task": "x" } }, names: "role.tags" },
     ],
   },
@@ -116,6 +130,13 @@ const inputs: BackendContractSubject["inputs"] = {
       asking(allow, { ...queues, actions: ["sns:Publish"] }),
       asking({ ...queues, conditions: { StringEquals: { "aws:SourceVpc": ["vpc-3"] } } }),
       asking({ ...allow, actions: ["s3:GetObject", "sqs:SendMessage"] }),
+      // Within the role, and more than AWS takes as a session policy.
+      asking({
+        ...allow,
+        resources: Array.from({ length: 3 }, (_, nth) =>
+          `arn:aws:s3:::orders${nth}`.padEnd(900, "x"),
+        ),
+      }),
     ],
   },
 };

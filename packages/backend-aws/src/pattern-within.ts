@@ -15,6 +15,7 @@ export function isPatternWithin(inner: string, outer: string): boolean {
       if (sign === "*") next[at] = (next[at - 1] ?? false) || (reached[at] ?? false);
       else next[at] = (reached[at - 1] ?? false) && coversOne(sign, covered);
     }
+    if (!next.includes(true)) return false;
     reached = next;
   }
   return reached.at(-1) ?? false;

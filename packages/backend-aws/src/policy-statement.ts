@@ -8,6 +8,10 @@ import { isPatternWithin } from "./pattern-within.ts";
 
 const LIST_MAX = 32;
 const STATEMENTS_MAX = 16;
+/** Of all statements as JSON: what a request asks is compared with all that its role allows. */
+const CHARACTERS_MAX = 8_192;
+const OPERATORS_MAX = 8;
+const KEYS_MAX = 16;
 
 /** Sorted and without repetition, so that equal meanings have equal forms. */
 const normal = (list: readonly string[]): string[] => [...new Set(list)].toSorted();
@@ -44,11 +48,13 @@ const keyName = z.string().regex(/^[A-Za-z0-9-]{1,64}:[^\s"$\\\p{Cc}]{1,200}$/u,
 const conditions = z
   .record(
     z.string().regex(OPERATOR, "expected an operator of conditions"),
-    z.record(keyName, values).refine((keys) => Object.keys(keys).length > 0, {
-      message: "expected a key",
+    z.record(keyName, values).refine(hasOneTo(KEYS_MAX), {
+      message: `expected 1 to ${KEYS_MAX} keys`,
     }),
   )
-  .refine((all) => Object.keys(all).length <= 8, { message: "expected at most 8 operators" })
+  .refine((all) => Object.keys(all).length <= OPERATORS_MAX, {
+    message: `expected at most ${OPERATORS_MAX} operators`,
+  })
   .transform(sorted);
 
 export const statement = z.strictObject({
@@ -68,7 +74,13 @@ export const statement = z.strictObject({
     .default({})
     .describe("By operator and key, each a list: `{StringEquals: {aws:RequestedRegion: [x]}}`."),
 });
-export const statements = z.array(statement).min(1).max(STATEMENTS_MAX);
+export const statements = z
+  .array(statement)
+  .min(1)
+  .max(STATEMENTS_MAX)
+  .refine((all) => JSON.stringify(all).length <= CHARACTERS_MAX, {
+    message: `expected at most ${CHARACTERS_MAX} characters in all`,
+  });
 
 export type Statement = z.infer<typeof statement>;
 type Conditions = Statement["conditions"];
@@ -81,6 +93,10 @@ function sorted(
   return Object.fromEntries(
     byName(all).map(([operator, keys]) => [operator, Object.fromEntries(byName(keys))]),
   );
+}
+
+function hasOneTo(most: number): (record: Readonly<Record<string, unknown>>) => boolean {
+  return (record) => Object.keys(record).length > 0 && Object.keys(record).length <= most;
 }
 
 /** Both hold: IAM joins operators, and keys, by "and". Null where one key has two meanings. */

@@ -73,6 +73,8 @@ export const leases = leaseRules({
   grant,
   nameOf: shortLeaseName,
   grantFor: (fixed, asked, { subject }): AwsGrant => {
+    // First of all: what is too long is not worth comparing.
+    refuseLong(sessionPolicy(asked.statements ?? []));
     const granted = asked.statements?.map((each, at) => withinRole(each, fixed.statements, at));
     const wanted = {
       iam_roles: fixed.iam_roles,
