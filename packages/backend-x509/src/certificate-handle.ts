@@ -7,7 +7,7 @@ export interface CertificateHandle {
   readonly leaseId: LeaseId;
   /** Its `notAfter`. */
   readonly expiresAt: InstantMs;
-  /** What was said of servers when it was made: they may be slower to follow than a configuration. */
+  /** What was said of servers when it was made: they may follow later than a configuration. */
   readonly crlSeconds: number;
   readonly leewaySeconds: number;
   readonly connectionSeconds: number;

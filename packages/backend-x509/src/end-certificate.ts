@@ -18,8 +18,8 @@ import { serialText } from "./revocation-list.ts";
 const COMMIT_SECONDS_MAX = 12;
 
 /**
- * The end of the lease, which the ledger has by now, is the revocation: every list that is made from
- * now on says so. Lists that were made before it, and connections, have their bounds.
+ * The end of the lease, which the ledger has by now, is the revocation: every list that is made
+ * from now on says so. Lists that were made before it, and connections, have their bounds.
  */
 export async function revokeCertificate(lane: Lane, handle: Secret): Promise<Revoked> {
   const read = readHandle(handle);

@@ -14,8 +14,8 @@ import { serialNumberOf } from "./client-certificate.ts";
 import { encodedExtension, exactly, signerIdExtension } from "./extensions.ts";
 
 /**
- * A list of revoked certificates (RFC 5280 section 5), in DER. It says of every lease that it ended,
- * whichever key signed its certificate: serial numbers are the installation's, not a key's.
+ * A list of revoked certificates (RFC 5280 section 5), in DER. It says of every lease that it
+ * ended, whichever key signed its certificate: serial numbers are the installation's, not a key's.
  */
 export async function revocationList(
   authority: CertificateAuthority,

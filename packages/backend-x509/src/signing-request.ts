@@ -4,8 +4,10 @@ import { CertificationRequest } from "@peculiar/asn1-csr";
 import { InvalidInput } from "@mayfly/spec";
 
 const CHARACTERS_MAX = 8_192;
-const PEM =
-  /^\s*-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----\s+([A-Za-z0-9+/=\s]+)-----END (?:NEW )?CERTIFICATE REQUEST-----\s*$/;
+const LABEL = "(?:NEW )?CERTIFICATE REQUEST";
+const PEM = new RegExp(
+  String.raw`^\s*-----BEGIN ${LABEL}-----\s+([A-Za-z0-9+/=\s]+)-----END ${LABEL}-----\s*$`,
+);
 
 /** RFC 5758, RFC 4055 section 5, RFC 8410: what signed the request, as Node calls it. */
 const DIGESTS: ReadonlyMap<string, string | null> = new Map([

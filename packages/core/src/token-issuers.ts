@@ -33,7 +33,7 @@ export interface TokenIssuers {
   tokenIssuer(id: BackendId): Promise<TokenIssuer | null>;
   /** Of a token that somebody else sent; null for what no backend here signed, or has expired. */
   introspectCredential(token: Secret): Promise<IntrospectedCredential | null>;
-  /** Makes and renews the keys of all backends that sign or certify; the failure of one is no other's. */
+  /** Makes and renews the keys of backends that sign or certify; one's failure is no other's. */
   rotateBackendKeys(): Promise<void>;
 }
 

@@ -20,8 +20,8 @@ export interface BackendKeys {
   /** RFC 7517, oldest first; as last known while the ledger is away. */
   published(): Promise<readonly JsonObject[]>;
   /**
-   * Every key that is trusted now or will be, oldest first, for a type that signs in a format of its
-   * own. The last one whose `signsFromAt` is past signs what is new.
+   * Every key that is trusted now or will be, oldest first, for a type that signs in a format of
+   * its own. The last one whose `signsFromAt` is past signs what is new.
    */
   authorities(): Promise<readonly AuthorityKey[]>;
   /** Creates the first key, and each next one when it is due or the algorithm changed. */

@@ -24,7 +24,7 @@ export interface EndedLease {
 }
 
 export interface EndedLeasesWanted {
-  /** The longest that a lease of the backend lives: none that was reserved before that is sought. */
+  /** The longest that a lease of the backend lives: none reserved before that is sought. */
   readonly lifetimeSecondsMax: number;
   /** How long after its expiry a lease is still listed. */
   readonly graceSeconds: number;
