@@ -15,15 +15,22 @@ const REQUIRE = [
   "const require = requireOfBundle(import.meta.url);",
 ].join("\n");
 
-/** WebAssembly, which lies in a file beside its script: left where it is. */
-const cedarInItsPlace: Plugin = {
-  name: "cedar-in-its-place",
+/** Modules that look for files beside their scripts, and whose module they are: left in place. */
+const IN_PLACE = [
+  { imported: /^@cedar-policy\//, by: "packages/policy/package.json" },
+  { imported: /^ssh2$/, by: "packages/backend-ssh/package.json" },
+];
+
+const inTheirPlace: Plugin = {
+  name: "in-their-place",
   setup: (building) => {
-    const policy = createRequire(join(REPOSITORY, "packages/policy/package.json"));
-    building.onResolve({ filter: /^@cedar-policy\// }, ({ path }) => ({
-      path: pathToFileURL(policy.resolve(path)).href,
-      external: true,
-    }));
+    for (const { imported, by } of IN_PLACE) {
+      const importer = createRequire(join(REPOSITORY, by));
+      building.onResolve({ filter: imported }, ({ path }) => ({
+        path: pathToFileURL(importer.resolve(path)).href,
+        external: true,
+      }));
+    }
   },
 };
 
@@ -46,7 +53,7 @@ export async function bundlePrograms(started: AsyncDisposableStack): Promise<Pro
     format: "esm",
     mainFields: ["module", "main"],
     external: ["pg-native"],
-    plugins: [cedarInItsPlace],
+    plugins: [inTheirPlace],
     logLevel: "error",
     banner: { js: REQUIRE },
   });
