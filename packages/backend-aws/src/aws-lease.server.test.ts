@@ -170,7 +170,10 @@ describe.runIf(program !== undefined)("a lease of AWS", () => {
     const names = createMemoryNames(upstream.clock);
     await names.refuse("mf_contractAAAAAAAAAAAAAAAAAAAAA", placeOf(issued), upstream.clock.now());
     const forgetful = openWith({}, { names });
-    const all = [issued];
+    // Its end knows by the handle that there is a session, whatever the ledger has forgotten.
+    const forgotten = await issue();
+    await revoke(forgotten, forgetful);
+    const all = [issued, forgotten];
     for (let turn = 0; turn < 3; turn++) {
       const next = await issue(forgetful);
       await revoke(next, forgetful);

@@ -121,11 +121,8 @@ async function deniedNames(
     strange.push(name);
     await names.refuse(name, place, plusSeconds(clock.now(), SESSION_SECONDS_MAX));
   }
-  // One that was never taken has no session, unless it is such a strange one, met again.
-  const isDenied = (name: string, isTaken: boolean): boolean => isTaken || standing.has(name);
-  const denied = refused.filter(
-    ({ name, isTaken, leftSeconds }) => leftSeconds > 0 && isDenied(name, isTaken),
-  );
+  // One that recovery alone holds was over when it was refused, and has no session.
+  const denied = refused.filter(({ leftSeconds }) => leftSeconds > 0);
   return [...denied.map(({ name }) => name), ...strange];
 }
 
