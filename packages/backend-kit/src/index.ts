@@ -14,6 +14,7 @@ export {
   readShortLeaseName,
   shortLeaseName,
 } from "@mayfly/spec";
+export { keptDocuments } from "./kept-documents.ts";
 export { parseStrict } from "./parse-strict.ts";
 export { plainObject } from "./plain-json.ts";
 export { PASSWORD_ROTATION, previousPassword } from "./secret-rotation.ts";

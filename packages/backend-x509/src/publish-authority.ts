@@ -1,4 +1,5 @@
-import type { AuthorityDocument, EndedLeases, PublishedAuthority } from "@mayfly/spec";
+import { keptDocuments } from "@mayfly/backend-kit";
+import type { AuthorityDocument, PublishedAuthority } from "@mayfly/spec";
 import {
   authorityCertificate,
   authorityId,
@@ -13,24 +14,10 @@ import { revocationList } from "./revocation-list.ts";
 export const listName = (id: string): string => `${id}.crl`;
 const LIST_NAME = /^[0-9a-f]{40}\.crl$/;
 
-/** So many questions of strangers are answered from one list. */
-const FRESH_MS = 1_000;
-
 /** All that servers fetch: whom to trust, and whom no more. */
 export function publishAuthority(lane: Lane): PublishedAuthority {
   const { host, settings } = lane;
   const { keys } = host.tokens;
-  let latest: { readonly atMs: number; readonly ended: Promise<EndedLeases> } | null = null;
-  const recent = (): Promise<EndedLeases> => {
-    const atMs = host.clock.monotonicMs();
-    if (latest !== null && atMs - latest.atMs < FRESH_MS) return latest.ended;
-    const kept = { atMs, ended: lane.ended.run() };
-    latest = kept;
-    kept.ended.catch(() => {
-      if (latest === kept) latest = null;
-    });
-    return kept.ended;
-  };
   const authorities = async (): Promise<readonly CertificateAuthority[]> =>
     (await keys.authorities()).map((key) => authorityOf(host, key));
   const each = async (
@@ -42,21 +29,21 @@ export function publishAuthority(lane: Lane): PublishedAuthority {
     return { mediaType: "application/x-pem-file", bytes: Buffer.from(text) };
   };
   return {
-    document: async (name) => {
+    document: keptDocuments(host.clock, async (name) => {
       if (name === "ca.pem") {
         return each("CERTIFICATE", (one) => authorityCertificate(one, settings.domains));
       }
       if (name === "crl.pem") {
-        const ended = await recent();
+        const ended = await lane.ended.run();
         return each("X509 CRL", (authority) => revocationList(authority, ended, settings));
       }
       if (!LIST_NAME.test(name)) return null;
       const named = (await authorities()).find((one) => listName(authorityId(one)) === name);
       if (named === undefined) return null;
-      const bytes = await revocationList(named, await recent(), settings);
+      const bytes = await revocationList(named, await lane.ended.run(), settings);
       // RFC 2585 section 4.2.
       return { mediaType: "application/pkix-crl", bytes };
-    },
+    }),
     rotate: (now) => keys.rotate(settings.algorithm, now),
   };
 }
