@@ -91,8 +91,8 @@ const LOOKS_MAX = 10_000;
 const LOOKS_AT_ONCE = 8;
 /** Clocks of ours and of the server differ. */
 const MARGIN_MS = 300_000;
-/** Tokens have leases too, those of wrapped answers below the path that was asked for. */
-const OF_A_TOKEN = /^h[0-9a-f]{64}$/;
+/** Tokens have leases too, those of wrapped answers below the path; in a namespace with its id. */
+const OF_A_TOKEN = /^h[0-9a-f]{64}(?:\.\w+)?$/;
 
 /**
  * Revokes an engine's leases whose time is over. Those of a token that was revoked are made so at
