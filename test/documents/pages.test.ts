@@ -62,6 +62,7 @@ describe("every page", () => {
       "nginx",
       "toml",
       "diff",
+      "hcl",
     ]),
   );
 
