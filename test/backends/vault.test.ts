@@ -4,6 +4,7 @@ import { isInstalled } from "@mayfly/testkit/vitest";
 import {
   accepted,
   at,
+  BRIEF_ISSUE,
   startInstallation,
   textAt,
   until,
@@ -13,6 +14,9 @@ import {
 } from "../harness/index.ts";
 
 const hasOpenbao = await isInstalled("openbao");
+/** `yes` for what waits two minutes, as long as the server may go on with a request. */
+const hasTime = process.env["VAULT_TEST_KILLS"] === "yes";
+const RECOVER_MS_MAX = 240_000;
 const END_MS_MAX = 60_000;
 const ROLE = {
   description: "Orders, to look at",
@@ -94,8 +98,12 @@ describe.skipIf(!hasOpenbao)("one task with leases of OpenBao", () => {
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
     return answer.status === 204 ? null : answer.json();
   }
-  const open = (ref: string, credentials: readonly object[]): Promise<Reply> =>
-    broker.api.exchange({
+  const open = (
+    ref: string,
+    credentials: readonly object[],
+    by: RunningBroker = broker,
+  ): Promise<Reply> =>
+    by.api.exchange({
       subject: mayfly.svid("worker-bee"),
       details: { type: "mayfly-task", goal: "look at an order", ref, deadline: "10m", credentials },
     });
@@ -143,4 +151,35 @@ describe.skipIf(!hasOpenbao)("one task with leases of OpenBao", () => {
       return (await leaseOf(reply)).text.includes('"propagating"');
     });
   });
+
+  test.skipIf(!hasTime)(
+    "a broker that is killed while it issues leaves no token and no token role",
+    async () => {
+      await Promise.all(
+        ["issue.before", "issue.after"].map(async (point) => {
+          const settings = { ...BRIEF_ISSUE, MAYFLY_UNSAFE_FAIL_POINT: `${point}=kill` };
+          const doomed = await mayfly.startBroker(settings);
+          await open(point, [{ role: "vault/orders", ttl: "10m" }], doomed).catch(() => undefined);
+          await doomed.exited;
+        }),
+      );
+      const left = await mayfly.ledger<{ hex: string }[]>`
+        SELECT replace(id::text, '-', '') AS hex FROM mayfly.leases
+        WHERE backend_id = 'vault' AND state = 'reserved'`;
+      expect(left).toHaveLength(2);
+      const named = async (path: string): Promise<number> => {
+        const there = await (await asked(bao.rootToken, "GET", `${path}?list=true`)).text();
+        return left.filter(({ hex }) => there.includes(hex)).length;
+      };
+      const places = ["sys/leases/lookup/auth/token/create/", "auth/token/roles"] as const;
+      // Of the one that was killed afterwards.
+      expect(await Promise.all(places.map(named))).toEqual([1, 1]);
+      await until("both leases to be ended", RECOVER_MS_MAX, async () => {
+        const replies = left.map(({ hex }) => broker.api.admin("GET", `/v1/leases/lease_${hex}`));
+        return (await Promise.all(replies)).every((reply) => at(reply, "state") === "ended");
+      });
+      expect(await Promise.all(places.map(named))).toEqual([0, 0]);
+    },
+    RECOVER_MS_MAX,
+  );
 });
