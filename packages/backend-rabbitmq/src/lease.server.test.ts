@@ -27,6 +27,8 @@ import { BROKER, VHOST } from "./testing/rabbitmq-server.ts";
 
 const program = await requireOrExplain("rabbitmq");
 const run = promisify(execFile);
+/** Connections are what makes it long: a thousand are for who asks. */
+const CROWD = Number(process.env["RABBITMQ_TEST_LEASES"] ?? 200);
 const AT = encodeURIComponent(VHOST);
 
 describe.runIf(program !== undefined)("a lease of RabbitMQ", () => {
@@ -230,10 +232,10 @@ describe.runIf(program !== undefined)("a lease of RabbitMQ", () => {
     await upstream.server.api("PUT", `/api/users/${BROKER.username}`, ours);
   });
 
-  test("a thousand that are due at once are all revoked, their connections cut", async () => {
+  test("all that are due at once are revoked, and their connections cut", async () => {
     const role = { vhost: VHOST, read: "orders\\.new" };
     const issued = await Promise.all(
-      Array.from({ length: 1_000 }, () =>
+      Array.from({ length: CROWD }, () =>
         bench.open.issue(planOf(role), bench.issueCall({ seconds: 150 })),
       ),
     );
@@ -251,7 +253,7 @@ describe.runIf(program !== undefined)("a lease of RabbitMQ", () => {
     expect(new Set(verdicts)).toEqual(new Set(["refused"]));
     await Promise.all(cut);
     expect(await upstream.liveNames()).toEqual([]);
-    process.stderr.write(`1000 leases with connections ended in ${seconds.toFixed(1)} s\n`);
+    process.stderr.write(`${CROWD} leases with connections ended in ${seconds.toFixed(1)} s\n`);
   }, 240_000);
 
   test("a rotation of the broker's password locks nobody out at any step", async () => {
