@@ -32,6 +32,7 @@ export {
   type RedisMissing,
   type RedisOptions,
 } from "./start-redis.ts";
+export { startSshd, type EmbeddedSshd, type SshdOptions } from "./start-sshd.ts";
 export {
   startMariadb,
   type EmbeddedMariadb,

@@ -1,10 +1,9 @@
-import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { connect, createServer, type AddressInfo } from "node:net";
+import { execFile, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { tmpdir, userInfo } from "node:os";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { startSshd } from "@mayfly/embedded";
 import { systemClock } from "@mayfly/host";
 import { createBackendKeys, defaultTaskTokensSettings } from "@mayfly/identity";
 import {
@@ -26,12 +25,10 @@ import {
   seededRandom,
 } from "@mayfly/testkit";
 import type { ContractUpstream, HeldSession } from "@mayfly/testkit/contract";
-import ssh2 from "ssh2";
 import { readHandle } from "../certificate-handle.ts";
 import { authorityLine } from "../user-certificate.ts";
 
-const SCRIPT = fileURLToPath(new URL("../../host/mayfly-ssh-host", import.meta.url));
-const USER = userInfo().username;
+const HOST_COMMAND = fileURLToPath(new URL("../../host/mayfly-ssh-host", import.meta.url));
 
 /** What stands around an opened backend: what the ledger would say, and what is out. */
 interface Surroundings {
@@ -89,8 +86,11 @@ export async function startSshUpstream(sshd: string): Promise<SshUpstream> {
   const around: Surroundings = { ended: new Map(), issued: new Map(), open: null };
   const gate = { blocked: Promise.resolve() };
   const keys = await gatedKeys(gate);
-  const server = await startSshd(sshd, keys);
-  const { directory, port, hostKey, ownKey, state } = server;
+  const server = await startSshd(sshd, {
+    hostCommand: HOST_COMMAND,
+    authority: await authorityLines(keys),
+  });
+  const { directory, port, user, hostKey, ownKey, state } = server;
   let numbers = 0;
   let files = 0;
   const holder = async ({ certificate, private_key: key }: Issued["material"]) => {
@@ -102,18 +102,8 @@ export async function startSshUpstream(sshd: string): Promise<SshUpstream> {
     await writeFile(`${path}-cert.pub`, `${certificate.expose("reply")}\n`);
     return path;
   };
-  const ssh = async (material: Issued["material"], command: string): Promise<ChildProcess> => {
-    const known = join(directory, "known_hosts");
-    const options = ["BatchMode=yes", "IdentitiesOnly=yes", "ConnectTimeout=5"]
-      .concat(`UserKnownHostsFile=${known}`, "IdentityAgent=none", "GlobalKnownHostsFile=none")
-      .flatMap((option) => ["-o", option]);
-    const path = await holder(material);
-    return spawn(
-      "ssh",
-      ["-F", "none", ...options, "-i", path, "-p", String(port), `${USER}@127.0.0.1`, command],
-      { stdio: ["pipe", "pipe", "ignore"] },
-    );
-  };
+  const ssh = async (material: Issued["material"], command: string): Promise<ChildProcess> =>
+    server.client(await holder(material), command);
   const run = async (material: Issued["material"], command: string): Promise<number> => {
     const child = await ssh(material, command);
     child.stdout?.resume();
@@ -128,11 +118,11 @@ export async function startSshUpstream(sshd: string): Promise<SshUpstream> {
     run,
     config: {
       hosts: [{ host: "127.0.0.1", port, host_key: hostKey }],
-      user: USER,
+      user,
       private_key: ownKey,
       leeway_seconds: 0,
     },
-    role: { principals: [USER], extensions: ["permit-pty"] },
+    role: { principals: [user], extensions: ["permit-pty"] },
     params: {},
     route: null,
     host: (installation) => {
@@ -180,7 +170,7 @@ export async function startSshUpstream(sshd: string): Promise<SshUpstream> {
       await rename(join(state, "krl"), join(state, "away"));
       return { restore: () => rename(join(state, "away"), join(state, "krl")) };
     },
-    stop: server.stop,
+    stop: () => server.stop(),
   };
 }
 
@@ -223,89 +213,8 @@ async function gatedKeys(gate: { readonly blocked: Promise<void> }): Promise<Bac
   };
 }
 
-async function startSshd(sshd: string, keys: BackendKeys) {
-  const directory = await mkdtemp(join(tmpdir(), "mayfly-ssh-"));
-  const state = join(directory, "state");
-  await mkdir(join(state, "sessions"), { recursive: true });
-  // Where sshd runs as root it wants the place that Debian's service makes.
-  if (process.getuid?.() === 0) await mkdir("/run/sshd", { recursive: true });
-  await output("ssh-keygen", ["-k", "-f", join(state, "krl")]);
-  const [hostPair, ownPair] = [1, 2].map(() => ssh2.utils.generateKeyPairSync("ed25519"));
-  if (hostPair === undefined || ownPair === undefined) throw new Error("no keys");
-  const port = await freePort();
-  const serve = `MAYFLY_SSH_STATE=${state} /bin/sh ${SCRIPT} serve`;
-  const files: Readonly<Record<string, string>> = {
-    host_key: hostPair.private,
-    known_hosts: `[127.0.0.1]:${port} ${hostPair.public}\n`,
-    authorized_keys: `restrict,command="${serve}" ${ownPair.public}\n`,
-    "ca.pub": await authorityLines(keys),
-    sshd_config: [
-      `ListenAddress 127.0.0.1:${port}`,
-      `HostKey ${directory}/host_key`,
-      "PidFile none",
-      "UsePAM no",
-      "StrictModes no",
-      "PermitRootLogin yes",
-      "PasswordAuthentication no",
-      "KbdInteractiveAuthentication no",
-      "MaxStartups 200",
-      `AuthorizedKeysFile ${directory}/authorized_keys`,
-      `TrustedUserCAKeys ${directory}/ca.pub`,
-      `RevokedKeys ${state}/krl`,
-      "AuthorizedPrincipalsCommand /usr/bin/env " +
-        `MAYFLY_SSH_STATE=${state} /bin/sh ${SCRIPT} principals %i %u`,
-      `AuthorizedPrincipalsCommandUser ${USER}`,
-    ].join("\n"),
-  };
-  for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text);
-  await chmod(join(directory, "host_key"), 0o600);
-  const server = spawn(sshd, ["-D", "-e", "-f", join(directory, "sshd_config")], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let said = "";
-  server.stderr.on("data", (part) => {
-    said = (said + String(part)).slice(-4_096);
-  });
-  await untilListening(port, () => said);
-  return {
-    directory,
-    state,
-    port,
-    hostKey: hostPair.public,
-    ownKey: ownPair.private,
-    stop: async () => {
-      server.kill();
-      if (server.exitCode === null) await once(server, "exit");
-      await rm(directory, { recursive: true, force: true });
-    },
-  };
-}
-
 async function authorityLines(keys: BackendKeys): Promise<string> {
   return (await keys.authorities()).map((key) => `${authorityLine(key, "ca")}\n`).join("");
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-async function untilListening(port: number, said: () => string): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    const socket = connect(port, "127.0.0.1");
-    const isThere = await once(socket, "connect").then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (isThere) return;
-    await systemClock.sleep(100);
-  }
-  throw new Error(`sshd does not listen: ${said()}`);
 }
 
 const output = (program: string, args: readonly string[]): Promise<string> =>
