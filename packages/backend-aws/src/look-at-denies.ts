@@ -9,6 +9,8 @@ export interface DenyLook {
   readonly documents: readonly DenyDocument[];
   /** Characters that the others leave us. */
   readonly room: number;
+  /** There is no such role, so it has no documents. */
+  readonly isMissing: boolean;
 }
 
 /** Of 100 names each; a role cannot have more than fit into its characters. */
@@ -22,6 +24,7 @@ export async function lookAtDenies(
   context: CallContext,
 ): Promise<DenyLook> {
   const names = await policyNames(lane, place, context);
+  if (names === null) return { documents: [], room: 0, isMissing: true };
   const documents: DenyDocument[] = [];
   let others = 0;
   for (let at = 0; at < names.length; at += READS_AT_ONCE) {
@@ -35,20 +38,27 @@ export async function lookAtDenies(
       else others += charactersOf(text);
     }
   }
-  return { documents, room: INLINE_CHARACTERS_MAX - others };
+  return { documents, room: INLINE_CHARACTERS_MAX - others, isMissing: false };
 }
 
-export async function policyNames(
+/** Null: there is no such role. */
+async function policyNames(
   { api }: Lane,
   place: string,
   context: CallContext,
-): Promise<readonly string[]> {
+): Promise<readonly string[] | null> {
   const aws = await api();
   const names: string[] = [];
   let marker: string | undefined;
   for (let page = 0; page < PAGES_MAX; page++) {
     const from = marker === undefined ? {} : { Marker: marker };
-    const answer = await aws.listRolePolicies({ RoleName: place, ...from }, context);
+    const answer = await aws
+      .listRolePolicies({ RoleName: place, ...from }, context)
+      .catch((thrown: unknown) => {
+        if (thrown instanceof AwsFailure && thrown.code === "NoSuchEntity") return null;
+        throw thrown;
+      });
+    if (answer === null) return null;
     // An answer without a list would be taken for a role without denies.
     if (answer.PolicyNames === undefined) throw new AwsFailure("lost", "the answer has no list");
     names.push(...answer.PolicyNames);

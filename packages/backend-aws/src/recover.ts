@@ -28,15 +28,15 @@ export async function recover(
   const now = context.clock.now();
   // The time until which one that was taken is refused was told when it was taken, and stays.
   const known = await names.refuse(name, before?.place ?? placeOf(first), now);
+  if (known.isTaken && known.leftSeconds <= 0) {
+    return { outcome: "absent", looked: { taken: true, session_is_over: true } };
+  }
   // Nothing is said of a role that cannot be looked at.
   const { documents } = await untilAborted(lane.looks(known.place), context);
   if (!known.isTaken) {
     const leftSeconds = quarantineSeconds - (known.refusedForSeconds ?? 0);
     if (leftSeconds > 0) return wait(leftSeconds, "the name is held in the ledger");
     return { outcome: "absent", looked: { taken: false, deny_documents: documents.length } };
-  }
-  if (known.leftSeconds <= 0) {
-    return { outcome: "absent", looked: { taken: true, session_is_over: true } };
   }
   const until = instantMs(now + known.leftSeconds * 1_000 - SKEW_SECONDS * 1_000);
   const leftSeconds = await deny(lane, { name, place: known.place, until }, context);

@@ -60,6 +60,7 @@ async function rewriteInTurn(
   context: CallContext,
 ): Promise<void> {
   const look = await lookAtDenies(lane, place, context);
+  if (look.isMissing) throw failures.unfinished(`${place}: there is no such IAM role`, 30);
   const denied = new Set(await deniedNames(lane, place, turn, look));
   const steps = planRewrite({
     documents: look.documents,

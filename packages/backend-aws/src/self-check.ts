@@ -68,7 +68,8 @@ async function checkRole(
   const look = await attempt("iam:ListRolePolicies and iam:GetRolePolicy", () =>
     lookAtDenies(lane, place, context),
   );
-  if (look !== null && look.room < lane.settings.deny_characters) {
+  if (look?.isMissing === true) problems.push(roleMissing(lane, iamRole));
+  else if (look !== null && look.room < lane.settings.deny_characters) {
     problems.push(tooLittleRoom(lane, iamRole, look.room));
   } else await writeAndDelete(lane, aws, place, attempt, context);
   return problems;
@@ -96,16 +97,19 @@ function checkFound(
   return problems;
 }
 
+const roleMissing = ({ settings }: Lane, iamRole: string): CheckProblem => ({
+  code: "role_missing",
+  what: `There is no IAM role ${iamRole} in ${settings.account_id}.`,
+  fix: "Create it, or correct `iam_roles`.",
+});
+
 const refused = (
   lane: Lane,
   iamRole: string,
   action: string,
   { code, message }: AwsFailure,
 ): CheckProblem => {
-  if (code === "NoSuchEntity") {
-    const what = `There is no IAM role ${iamRole} in ${lane.settings.account_id}.`;
-    return { code: "role_missing", what, fix: "Create it, or correct `iam_roles`." };
-  }
+  if (code === "NoSuchEntity") return roleMissing(lane, iamRole);
   return {
     code: "right_missing",
     what: `${action} on ${arnOfRole(lane.settings, iamRole)} was refused: ${message}`,

@@ -111,6 +111,7 @@ export function defineBackend<Config, Place>(
     },
     isWithin: leases.isWithin,
     ...(definition.operations.adoptSecret === undefined ? {} : { rotation: PASSWORD_ROTATION }),
+    ...(definition.operations.upkeep === undefined ? {} : { looksAfter: true }),
     open: (config, host) => open(definition, configOf(config), host),
   };
 }

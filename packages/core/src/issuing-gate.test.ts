@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createFakeAgent, createFakeWorld, furnish, refusalOf } from "@mayfly/testkit";
+import type { CredentialBackend } from "@mayfly/spec";
 import { createCore } from "./create-core.ts";
 
 const ADMIN = { kind: "administrator", name: "alice" } as const;
@@ -54,6 +55,42 @@ describe("issuing is paused", () => {
     await core.sweep(world.context());
     const refused = await refusalOf(agent.open());
     expect(refused.message).toContain("never been listed");
+  });
+
+  test("for a backend that lists nothing, while what its leases share cannot be looked after", async () => {
+    const world = createFakeWorld();
+    let fails = false;
+    const types = [...world.ports.backendTypes].map(([name, type]): [string, CredentialBackend] => [
+      name,
+      {
+        ...type,
+        capabilities: { ...type.capabilities, canList: false },
+        looksAfter: true,
+        open: (config, host) => ({
+          ...type.open(config, host),
+          listing: { kind: "none" },
+          upkeep: async () => {
+            if (fails) throw new Error("the shared document could not be read");
+          },
+        }),
+      },
+    ]);
+    const core = createCore({ ...world.ports, backendTypes: new Map(types) });
+    await furnish(world, core);
+    const agent = createFakeAgent(world, core);
+    await agent.open();
+    const { backendId } = world.ledger.inspect.leases()[0]!;
+    await core.listOrphans(backendId, world.context());
+    fails = true;
+    await world.clock.advance(121_000);
+    await core.sweep(world.context());
+    await expect(core.listOrphans(backendId, world.context())).rejects.toThrow("shared document");
+    const refused = await refusalOf(agent.open());
+    expect(refused).toMatchObject({ code: "issuing_paused" });
+    expect(refused.message).toContain("last looked after 121 s ago");
+    fails = false;
+    await core.listOrphans(backendId, world.context());
+    await agent.open();
   });
 
   test("for a backend with too many stuck leases, and for that one alone", async () => {

@@ -85,15 +85,19 @@ function problemOf(
     return `the last sweep finished ${seconds} s ago: ${sweeps(settings)}`;
   }
   if (reading.stuck > settings.stuckMax) return `${reading.stuck} of its leases are stuck`;
-  if (!type.capabilities.canList) return null;
+  const { canList } = type.capabilities;
+  if (!canList && type.looksAfter !== true) return null;
   const listingSecondsMax = INTERVALS * settings.listingIntervalSeconds;
   // One that was registered a moment ago cannot have been listed yet.
   const age = reading.listingAgeSeconds ?? (clock.now() - backend.updatedAt) / 1000;
   if (age <= listingSecondsMax) return null;
+  const [what, done] = canList
+    ? ["what it holds of ours", "listed"]
+    : ["what its leases share there", "looked after"];
   const seen =
     reading.listingAgeSeconds === null
-      ? "what it holds of ours has never been listed"
-      : `what it holds of ours was last listed ${Math.round(age)} s ago`;
+      ? `${what} has never been ${done}`
+      : `${what} was last ${done} ${Math.round(age)} s ago`;
   return `${seen}: ${lists(settings)}`;
 }
 

@@ -51,6 +51,8 @@ export interface CredentialBackend {
   readonly signsTokens?: true;
   /** Its credentials are certificates of an authority of its own: opened, it has an `authority`. */
   readonly certifies?: true;
+  /** Its leases share something upstream: opened, it has an `upkeep`. */
+  readonly looksAfter?: true;
   /** Mayfly can replace the broker's own secret: opened, it has `adoptSecret`. */
   readonly rotation?: SecretRotation;
   /** O1. Makes no network call. O2. Keeps no state that a second process would need. */
@@ -236,7 +238,8 @@ export interface BackendOperations {
   selfCheck(roles: readonly JsonObject[], context: CallContext): Promise<SelfCheck>;
   /**
    * U1. Compares what leases share at the upstream with the ledger, and puts it right: called as
-   * often as a listing. Throws where it cannot, and then nothing more is issued until it can.
+   * often as a listing. Throws where it cannot, and counts as late once that lasts for two
+   * intervals: then nothing more is issued until it can. Its type says so by `looksAfter`.
    */
   readonly upkeep?: (context: CallContext) => Promise<void>;
   /**
