@@ -18,6 +18,7 @@ export { keptDocuments } from "./kept-documents.ts";
 export { parseStrict } from "./parse-strict.ts";
 export { plainObject } from "./plain-json.ts";
 export { PASSWORD_ROTATION, previousPassword } from "./secret-rotation.ts";
+export { refuseCrowded } from "./refuse-crowded.ts";
 export { notSent, refuseAborted, refusePast } from "./refuse-late.ts";
 export { retryAfterSeconds } from "./retry-after.ts";
 export {

@@ -41,6 +41,7 @@ async function make(lane: Lane, plan: IssuePlan, context: IssueContext): Promise
   const own = keyFor(grant);
   const parsed = publicKeyOf(own.publicKey);
   if (parsed === null) throw new Error("a planned key cannot be read");
+  await lane.refuseCrowded();
   const certificate = await orNothingSigned(async () =>
     userCertificate(await signingKey(lane), {
       leaseId: plan.leaseId,

@@ -1,4 +1,4 @@
-import { leaseName, SharedLook } from "@mayfly/backend-kit";
+import { leaseName, refuseCrowded, SharedLook } from "@mayfly/backend-kit";
 import type { BackendHost, EndedLeases } from "@mayfly/spec";
 import { askHost, hostFailed } from "./ask-host.ts";
 import type { HostSettings, SshHost } from "./host-settings.ts";
@@ -26,6 +26,8 @@ export interface Lane {
   list(): Promise<{ readonly number: number; readonly keyIds: readonly string[] }>;
   /** What is being ended: listed too, however long ago it expired, so that its sessions are cut. */
   readonly ending: Set<string>;
+  /** Throws while the list is so long that nothing is to be issued. */
+  readonly refuseCrowded: () => Promise<void>;
 }
 
 export function createLane(settings: HostSettings, host: BackendHost, closing: AbortSignal): Lane {
@@ -47,7 +49,8 @@ export function createLane(settings: HostSettings, host: BackendHost, closing: A
     });
     return { at, ask, tell: () => telling.run() };
   });
-  return { settings, host, hosts, list, ending };
+  const crowded = refuseCrowded(host.clock, "SSH, issue", () => ended.run());
+  return { settings, host, hosts, list, ending, refuseCrowded: crowded };
 }
 
 function readTold(at: SshHost, answer: string, number: number): void {

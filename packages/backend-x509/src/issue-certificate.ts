@@ -61,14 +61,16 @@ function requireDomains({ settings }: Lane, grant: CertificateGrant): void {
 }
 
 async function make(
-  { settings, host }: Lane,
+  lane: Lane,
   plan: IssuePlan,
   grant: CertificateGrant,
   context: IssueContext,
 ): Promise<Issued> {
+  const { settings, host } = lane;
   const { crl_seconds: crl, leeway_seconds: leeway, connection_seconds_max: connection } = settings;
   const expiresAt = instantMs(wholeSeconds(plan.expiresAt));
   const subject = await keyFor(grant);
+  await lane.refuseCrowded();
   const { certificate, chain } = await orNothingSigned(async () => {
     const authority = await signingAuthority({ settings, host });
     if (authorityExpiresAt(authority) < expiresAt)

@@ -8,6 +8,8 @@ export interface Lane {
   readonly host: BackendHost;
   /** What every list made from now on says; one reading for all who ask at once. */
   readonly ended: SharedLook<EndedLeases>;
+  /** Throws while the list is so long that nothing is to be issued. */
+  readonly refuseCrowded: () => Promise<void>;
 }
 
 /** The longest that a certificate lives. */

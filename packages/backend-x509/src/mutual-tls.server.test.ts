@@ -9,7 +9,7 @@ import tls from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { requireOrExplain } from "@mayfly/embedded";
 import { systemClock } from "@mayfly/host";
-import { InvalidInput, Secret, type Issued, type JsonObject } from "@mayfly/spec";
+import { ENDED_LEASES_MAX, InvalidInput, Secret, type Issued, type JsonObject } from "@mayfly/spec";
 import { createFakeClock } from "@mayfly/testkit";
 import { BackendBench, backendErrorOf, freshLeaseId, revoking } from "@mayfly/testkit/contract";
 import {
@@ -17,6 +17,7 @@ import {
   startCertificateUpstream,
   type CertificateUpstream,
 } from "./testing/certificate-upstream.ts";
+import { readHandle } from "./certificate-handle.ts";
 import { x509Backend } from "./x509-backend.ts";
 
 const openssl = await requireOrExplain("openssl");
@@ -128,6 +129,24 @@ describe.runIf(openssl !== undefined)("a server that asks for certificates", () 
     expect(said).toContain(plan.externalName);
     expect(said).not.toContain("root");
     expect(JSON.stringify(plan)).not.toContain("root");
+  });
+
+  test("signs nothing while too many ended leases are listed, and goes on ending", async () => {
+    const issued = await bench.open.issue(planOf({}), bench.issueCall());
+    const times = { endedAt: upstream.clock.now(), expiresAt: bench.plan(300).expiresAt };
+    const one = { leaseId: freshLeaseId(), ...times };
+    const leases = [
+      { leaseId: readHandle(issued.handle).leaseId, ...times },
+      ...Array.from({ length: ENDED_LEASES_MAX }, () => one),
+    ];
+    const endedLeases = async () => ({ number: 1, readAt: upstream.clock.now(), leases });
+    const host = { ...bench.host, tokens: { ...bench.host.tokens, endedLeases } };
+    const crowded = x509Backend.open(x509Backend.parseConfig(upstream.config), host);
+    const refused = await backendErrorOf(crowded.issue(planOf({}), bench.issueCall()));
+    expect(refused).toMatchObject({ effect: "none", retry: { kind: "after", seconds: 10 } });
+    expect(await revoking(crowded).revoke(issued.handle, bench.call())).toMatchObject({
+      outcome: "propagating",
+    });
   });
 
   test("accepts what another key of the authority signs, beside what the last one did", async () => {

@@ -1,4 +1,4 @@
-import { createClosing, SharedLook } from "@mayfly/backend-kit";
+import { createClosing, refuseCrowded, SharedLook } from "@mayfly/backend-kit";
 import {
   durationSeconds,
   type BackendCapabilities,
@@ -68,10 +68,12 @@ function open(config: JsonObject, host: BackendHost): OpenBackend {
     lifetimeSecondsMax: LIFETIME_SECONDS_MAX,
     graceSeconds: graceSeconds(settings),
   };
+  const ended = new SharedLook(() => host.tokens.endedLeases(wanted));
   const lane: Lane = {
     settings,
     host,
-    ended: new SharedLook(() => host.tokens.endedLeases(wanted)),
+    ended,
+    refuseCrowded: refuseCrowded(host.clock, "X.509, issue", () => ended.run()),
   };
   const closing = createClosing("X.509");
   const { unlessClosed } = closing;

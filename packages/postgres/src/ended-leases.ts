@@ -1,8 +1,8 @@
 import {
   BrokerError,
-  ENDED_LEASES_MAX,
   idFromUuid,
   type BackendId,
+  type EndedLease,
   type EndedLeases,
   type EndedLeasesWanted,
   type InstantMs,
@@ -17,6 +17,9 @@ interface EndedRow {
 
 /** Ids are minted by brokers' clocks, and a reservation waits a little for its mint. */
 const MARGIN_SECONDS = 300;
+/** There may be any number, and each statement has its time. */
+const PAGE_ROWS = 10_000;
+const NO_UUID = "00000000-0000-0000-0000-000000000000";
 
 /**
  * The number first: its row is the lock, and the statement after it sees all that was committed
@@ -26,6 +29,7 @@ export function endedLeases(
   sql: Sql,
   backendId: BackendId,
   { lifetimeSecondsMax, graceSeconds }: EndedLeasesWanted,
+  pageRows = PAGE_ROWS,
 ): Promise<EndedLeases> {
   return sql.begin(async (tx) => {
     const [reading] = await tx<{ number: number; read_at: InstantMs }[]>`
@@ -35,31 +39,27 @@ export function endedLeases(
       RETURNING number, clock_timestamp() AS read_at`;
     if (reading === undefined) throw new BrokerError("internal", "A reading has no number.");
     const since = lifetimeSecondsMax + graceSeconds + MARGIN_SECONDS;
-    const rows = await tx<EndedRow[]>`
-      SELECT l.id, coalesce(l.end_requested_at, l.ended_at, l.expires_at) AS ended_at, l.expires_at
-      FROM mayfly.leases AS l
-      WHERE l.id >= mayfly.uuid7_floor(now() - make_interval(secs => ${since}::float8))
-        AND l.backend_id = ${backendId}
-        AND l.state IN ('ending', 'ended', 'stuck') AND l.outcome IS DISTINCT FROM 'abandoned'
-        AND l.expires_at > now() - make_interval(secs => ${graceSeconds}::float8)
-      ORDER BY l.id LIMIT ${ENDED_LEASES_MAX + 1}`;
-    if (rows.length > ENDED_LEASES_MAX) throw tooMany(backendId);
-    return {
-      number: reading.number,
-      readAt: reading.read_at,
-      leases: rows.map((row) => ({
-        leaseId: idFromUuid("lease", row.id),
-        endedAt: row.ended_at,
-        expiresAt: row.expires_at,
-      })),
-    };
+    const leases: EndedLease[] = [];
+    for (let after = NO_UUID; ;) {
+      const rows = await tx<EndedRow[]>`
+        SELECT l.id, coalesce(l.end_requested_at, l.ended_at, l.expires_at) AS ended_at, l.expires_at
+        FROM mayfly.leases AS l
+        WHERE l.id >= mayfly.uuid7_floor(now() - make_interval(secs => ${since}::float8))
+          AND l.id > ${after}::uuid AND l.backend_id = ${backendId}
+          AND l.state IN ('ending', 'ended', 'stuck') AND l.outcome IS DISTINCT FROM 'abandoned'
+          AND l.expires_at > now() - make_interval(secs => ${graceSeconds}::float8)
+        ORDER BY l.id LIMIT ${pageRows}`;
+      for (const row of rows) leases.push(endedLeaseOf(row));
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < pageRows) break;
+      after = last.id;
+    }
+    return { number: reading.number, readAt: reading.read_at, leases };
   });
 }
 
-const tooMany = (backendId: BackendId): BrokerError =>
-  new BrokerError(
-    "busy",
-    `Backend ${backendId} has more than ${ENDED_LEASES_MAX} ended leases that have not expired: ` +
-      "no list of them is made until some have.",
-    { retryAfterSeconds: 10 },
-  );
+const endedLeaseOf = (row: EndedRow): EndedLease => ({
+  leaseId: idFromUuid("lease", row.id),
+  endedAt: row.ended_at,
+  expiresAt: row.expires_at,
+});

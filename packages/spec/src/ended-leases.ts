@@ -30,5 +30,8 @@ export interface EndedLeasesWanted {
   readonly graceSeconds: number;
 }
 
-/** More in one reading are refused, not cut short. */
+/**
+ * With so many in one reading a backend issues nothing. A reading itself has all that there are: a
+ * list that is refused or cut short would leave what ended accepted.
+ */
 export const ENDED_LEASES_MAX = 50_000;

@@ -1,6 +1,5 @@
 import {
   BrokerError,
-  ENDED_LEASES_MAX,
   plusSeconds,
   workloadName,
   type Actor,
@@ -98,7 +97,6 @@ function endedLeases(
       endedAt: endRequestedAt ?? endedAt ?? expiresAt,
       expiresAt,
     }));
-  if (leases.length > ENDED_LEASES_MAX) throw new BrokerError("busy", "too many ended leases");
   return { number, readAt: now, leases };
 }
 
