@@ -1,4 +1,11 @@
-import { certificates, ownSecret, serverTls, tlsMode, type ServerTls } from "@mayfly/backend-kit";
+import {
+  certificates,
+  ownSecret,
+  serverTls,
+  tlsMode,
+  tokenFile,
+  type ServerTls,
+} from "@mayfly/backend-kit";
 import { z } from "zod";
 
 /** https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html. */
@@ -35,7 +42,7 @@ const credentials = z
       .strictObject({
         kind: z.literal("web_identity"),
         role_arn: roleArn,
-        token_file: z.string().regex(/^\/[^\p{Cc}]{1,1000}$/u, "expected an absolute path"),
+        token_file: tokenFile(),
       })
       .describe("A token of OIDC, read anew each time, for AssumeRoleWithWebIdentity."),
   ])

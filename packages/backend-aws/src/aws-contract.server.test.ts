@@ -41,7 +41,7 @@ const inputs: BackendContractSubject["inputs"] = {
         credentials: {
           kind: "web_identity",
           role_arn: "arn:aws:iam::123456789012:role/mayfly",
-          token_file: "/var/run/secrets/token",
+          token_file: "/var/run/secrets/eks.amazonaws.com/serviceaccount/token",
         },
       },
     ],
@@ -50,6 +50,13 @@ const inputs: BackendContractSubject["inputs"] = {
       { input: { ...config, region: "moon-1" }, names: "config.region" },
       { input: { ...config, credentials: { kind: "keys" } }, names: "config.credentials" },
       { input: { ...config, credentials: { kind: "sso" } }, names: "config.credentials" },
+      ...["/proc/self/environ", "/run/secrets/sealing-keys", "/var/run/secrets/sealing-keys"].map(
+        (token_file) => {
+          const role_arn = "arn:aws:iam::123456789012:role/mayfly";
+          const credentials = { kind: "web_identity", role_arn, token_file };
+          return { input: { ...config, credentials }, names: "config.credentials.token_file" };
+        },
+      ),
       {
         input: { ...config, chain: [{ role_arn: "arn:aws-cn:iam::123456789012:role/x" }] },
         names: "config.chain[0].role_arn",

@@ -35,6 +35,7 @@ export {
   type TlsMode,
 } from "./server-settings.ts";
 export { SharedLook } from "./shared-look.ts";
+export { tokenFile } from "./token-file.ts";
 export { createClosing, type Closing } from "./unless-closed.ts";
 export {
   upstreamFailures,

@@ -152,6 +152,9 @@ const auth = z.object({
     client_token: z.string().min(1),
     accessor: z.string().min(1),
     token_policies: z.array(z.string()),
+    // A token that is no orphan inherits its parent's identity, and with that all policies that
+    // hang on the broker's entity or on a group of it: they are in no list of the token's.
+    entity_id: z.string().default(""),
     lease_duration: z.number().min(0),
   }),
 });
@@ -172,6 +175,9 @@ async function mintToken(mint: Mint, grant: TokenGrant): Promise<Issued> {
     const made = auth.parse(await unwrap(mint, wrapping)).auth;
     const isAsked = made.token_policies.every((policy) => grant.policies.includes(policy));
     if (made.accessor !== accessor || !isAsked) throw surprising("it is not what was asked for");
+    if (made.entity_id !== "") {
+      throw surprising("the token has the identity of the broker's login; say `orphan: true`");
+    }
     return {
       material: { token: Secret.of(made.client_token), ...addressOf(lane) },
       fingerprintOf: "token",

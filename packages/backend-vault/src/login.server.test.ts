@@ -55,18 +55,18 @@ const openAt = (server: VaultServer, more: object): OpenBackend => {
   return backend.open(backend.parseConfig({ ...at, ...more }), hostOf());
 };
 
-function plan(): IssuePlan {
+function plan(asked = role): IssuePlan {
   return backend.plan({
     installation: hostOf().installation,
     leaseId: freshLeaseId(),
     expiresAt: plusSeconds(clock.now(), 60),
-    role,
+    role: asked,
     params: {},
     holder: CONTRACT_HOLDER,
   });
 }
-const issue = (open: OpenBackend): Promise<Issued> =>
-  open.issue(plan(), {
+const issue = (open: OpenBackend, asked = role): Promise<Issued> =>
+  open.issue(plan(asked), {
     ...call(),
     taskId: parseId("task", "task_0190a0b0c0d070008000000000000001", "task"),
     issueBy: instantMs(clock.now() + 10_000),
@@ -216,7 +216,13 @@ describe.runIf(program !== undefined)("on OpenBao", () => {
     await server.api("POST", "sys/auth/approle", { type: "approle" });
     await server.api("POST", "auth/approle/role/mayfly", { token_policies: "mayfly" });
     const approle = await appRole(server);
-    expect(await lifeAt(openAt(server, { login: { approle } }))).toEqual(WHOLE);
+    const open = openAt(server, { login: { approle } });
+    expect(await lifeAt(open)).toEqual(WHOLE);
+    // A child of its token would have its identity, and with that what hangs on the identity.
+    const child = backend.parseRole({ token: { ...TOKEN_ROLE.token, orphan: false } });
+    const refused = await backendErrorOf(issue(openAt(server, { login: { approle } }), child));
+    expect(refused.message).toContain("the identity of the broker's login");
+    await open.close();
   });
 
   test("a signed token in a file logs in, mints and ends", async () => {
@@ -235,7 +241,7 @@ describe.runIf(program !== undefined)("on OpenBao", () => {
     });
     const now = Math.floor(Date.now() / 1_000);
     const claims = { sub: "mayfly", aud: "vault", iat: now, exp: now + 300 };
-    const file = "/var/run/secrets/mayfly/token";
+    const file = "/var/run/secrets/mayfly-backends/token";
     files.set(file, signCompact(key, { alg: "ES256", kid: "key-1" }, claims));
     expect(await lifeAt(openAt(server, { login: { jwt: { role: "mayfly", file } } }))).toEqual(
       WHOLE,

@@ -1,4 +1,11 @@
-import { apiHost, certificates, ownSecret, serverPort, tlsMode } from "@mayfly/backend-kit";
+import {
+  apiHost,
+  certificates,
+  ownSecret,
+  serverPort,
+  tlsMode,
+  tokenFile,
+} from "@mayfly/backend-kit";
 import { z } from "zod";
 
 /** Of mounts and namespaces: names with slashes between, none at an end, no step upwards. */
@@ -8,11 +15,6 @@ const place = (): z.ZodString =>
   z.string().max(200).regex(PATH_PATTERN, "expected names with single slashes between them");
 
 const name = (): z.ZodString => z.string().regex(/^[\w.@-]{1,128}$/, "expected a name");
-
-/** Where a platform puts tokens for a process to read; nothing else is ever read from. */
-const TOKEN_FILE = /^(?!.*\/\.{1,2}(?:\/|$))\/var\/run\/secrets(?:\/[\w.-]+)+$/;
-const tokenFile = (): z.ZodString =>
-  z.string().max(200).regex(TOKEN_FILE, "expected a file below /var/run/secrets");
 
 const login = z
   .strictObject({
@@ -29,7 +31,9 @@ const login = z
       .strictObject({
         mount: place().default("jwt"),
         role: name(),
-        file: tokenFile().describe("Below /var/run/secrets; read anew at each login."),
+        file: tokenFile().describe(
+          "In one of the folders that are named below; read anew at each login.",
+        ),
       })
       .optional()
       .describe("Log in by a JWT that a platform puts into a file."),

@@ -26,7 +26,10 @@ export const inputs: BackendContractSubject["inputs"] = {
       },
       config,
       { ...config, login: { approle } },
-      { ...config, login: { jwt: { role: "mayfly", file: "/var/run/secrets/mayfly/token" } } },
+      {
+        ...config,
+        login: { jwt: { role: "mayfly", file: "/var/run/secrets/mayfly-backends/token" } },
+      },
       { ...config, login: { kubernetes: { role: "mayfly" } } },
     ],
     bad: [
@@ -41,10 +44,12 @@ export const inputs: BackendContractSubject["inputs"] = {
         input: { ...config, login: { jwt: { role: "mayfly", file: "/etc/shadow" } } },
         names: "config.login.jwt.file",
       },
-      {
-        input: { ...config, login: { kubernetes: { role: "m", file: "/var/run/secrets/../x" } } },
-        names: "config.login.kubernetes.file",
-      },
+      ...["/var/run/secrets/../x", "/var/run/secrets/sealing-keys", "/run/secrets/x"].map(
+        (file) => ({
+          input: { ...config, login: { kubernetes: { role: "m", file } } },
+          names: "config.login.kubernetes.file",
+        }),
+      ),
       { input: { ...config, tls: "prefer" }, names: "config.tls" },
       { input: { ...config, ca: "no certificate" }, names: "config.ca" },
       { input: { ...config, call_seconds_max: 31 }, names: "config.call_seconds_max" },
