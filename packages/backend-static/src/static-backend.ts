@@ -39,19 +39,13 @@ async function issue({ settings, host }: Place, plan: IssuePlan): Promise<Issued
   };
 }
 
-const UNTIL_REPLACED_SECONDS = 300;
-
 /** Compares what was handed out with what the configuration has today. */
 async function replaced({ settings, host }: Place, text: Secret): Promise<Probe> {
   const { tag } = handle.parse(JSON.parse(text.expose("upstream")));
   if (!host.verifyTag(tagged(settings.secret), tag)) {
     return { verdict: "refused", looked: { secret: "replaced" } };
   }
-  throw failures.unfinished(
-    "end: the secret outlives the lease and cannot be revoked; replace it where it is used and " +
-      "in the backend's configuration, and the lease ends",
-    UNTIL_REPLACED_SECONDS,
-  );
+  return { verdict: "accepted", looked: { secret: "the same" } };
 }
 
 const selfCheck = async ({ settings }: Place): Promise<SelfCheck> => ({

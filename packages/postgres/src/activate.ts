@@ -1,4 +1,10 @@
-import { idFromUuid, uuidOfId, type ActivateResult, type LeaseState } from "@mayfly/spec";
+import {
+  idFromUuid,
+  uuidOfId,
+  type ActivateResult,
+  type Exposure,
+  type LeaseState,
+} from "@mayfly/spec";
 import { BROKER, insertEvents, type NewEvent } from "./append-events.ts";
 import { createCommitter, type BatchResult } from "./committer.ts";
 import { knownActivation, type ActivateRequest } from "./known-activation.ts";
@@ -137,6 +143,9 @@ const readLeaseFacts = (sql: Transaction, ids: string) =>
     FROM mayfly.leases AS l LEFT JOIN mayfly.tasks AS t ON t.id = l.task_id
     WHERE l.id = ANY (${ids}::text::uuid[])`.execute();
 
+/** It stays until a settle ends the lease: no failed attempt makes it known. */
+const OUTLIVES_LEASE: Exposure = { kind: "unknown", reason: "live" };
+
 const updateLeases = (
   sql: Transaction,
   written: readonly (Judgement & { readonly request: ActivateRequest })[],
@@ -144,7 +153,7 @@ const updateLeases = (
   sql`
     UPDATE mayfly.leases AS l
     SET state = w.state, version = l.version + 1, work = 'revoke',
-      sealed_handle = decode(w.handle, 'hex'), fingerprint = w.fingerprint,
+      sealed_handle = decode(w.handle, 'hex'), fingerprint = w.fingerprint, exposure = w.exposure,
       activated_at = CASE w.state WHEN 'active' THEN now() END,
       expires_at = mayfly.instant(w.expires_ms),
       end_requested_at = CASE w.state
@@ -159,10 +168,11 @@ const updateLeases = (
         state: kind === "active" ? "active" : "ending",
         handle: hex(activation.sealedHandle),
         fingerprint: activation.fingerprint,
+        exposure: activation.outlivesLease === true ? OUTLIVES_LEASE : null,
         expires_ms: activation.expiresAt,
       })),
     )}::text::jsonb) AS w (
-      id uuid, version integer, state text, handle text, fingerprint text,
+      id uuid, version integer, state text, handle text, fingerprint text, exposure jsonb,
       expires_ms double precision)
     WHERE l.id = ANY (${uuids(written.map(({ request }) => uuidOfId(request.lease.id)))}
         ::text::uuid[])

@@ -85,7 +85,8 @@ export function leaseOfRow(row: LeaseRow): Lease {
 /**
  * What could still be done with the credential. A reservation may have been minted by a process
  * that nobody hears from, until somebody looked: `unknown`, also past `settleBy`. A live one works
- * until its expiry; one that should be gone by its expiry and is not is `unknown`.
+ * until its expiry; one that should be gone by its expiry and is not is `unknown`, and so is, from
+ * its activation, one that outlives its lease.
  */
 export function exposureOf(
   row: Pick<LeaseRow, "state" | "exposure" | "work" | "expires_at" | "past_expiry">,
@@ -99,7 +100,7 @@ export function exposureOf(
     case "reserved":
       return { kind: "unknown", reason: "unsettled" };
     case "active":
-      return live;
+      return row.exposure ?? live;
     case "ending":
       if (row.exposure !== null) return row.exposure;
       return row.work === "recover" ? { kind: "unknown", reason: "unsettled" } : live;

@@ -96,5 +96,7 @@ function lateReasonOf(
 ): LateReason {
   if (lease.end_reason === "resurfaced") return "resurfaced";
   if (lease.attempts > 0 || lease.last_error !== null) return "failed_attempts";
-  return lease.exposure === null ? "not_reached" : "propagating";
+  const { exposure } = lease;
+  const waits = exposure !== null && exposure.kind !== "none" && exposure.reason !== "live";
+  return waits ? "propagating" : "not_reached";
 }

@@ -185,7 +185,7 @@ export type OpenBackend =
       readonly revocation: "none";
       /**
        * Of a standing secret (`standingSecret`), and no other type has it. W3. `refused` once the
-       * configuration no longer holds what was handed out; until then it throws, and says so.
+       * configuration no longer holds what was handed out; `accepted` until then.
        */
       readonly replaced?: (handle: Secret, context: CallContext) => Promise<Probe>;
     })

@@ -155,6 +155,8 @@ export interface Activation {
   readonly expiresAt: InstantMs;
   readonly sealedHandle: Uint8Array;
   readonly fingerprint: string;
+  /** Of a standing secret: its exposure is `unknown` from now until its end was settled. */
+  readonly outlivesLease?: boolean;
 }
 export type ActivateResult =
   | { readonly kind: "active"; readonly lease: LeaseHandle<"active"> }

@@ -58,7 +58,11 @@ export async function activate(
   }
 }
 
-async function sealed(parts: CoreParts, { intent }: Reserved, issued: Issued): Promise<Activation> {
+async function sealed(
+  parts: CoreParts,
+  { intent, permitted }: Reserved,
+  issued: Issued,
+): Promise<Activation> {
   const { sealer } = parts.ports;
   const marked = issued.material[issued.fingerprintOf];
   if (!(marked instanceof Secret)) {
@@ -68,6 +72,7 @@ async function sealed(parts: CoreParts, { intent }: Reserved, issued: Issued): P
     expiresAt: issued.expiresAt,
     sealedHandle: await sealer.seal(issued.handle, bindingOf.leaseHandle(intent.id)),
     fingerprint: sealer.fingerprint(marked),
+    outlivesLease: permitted.target.type.capabilities.standingSecret === true,
   };
 }
 

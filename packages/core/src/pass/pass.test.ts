@@ -70,6 +70,47 @@ describe("a pass", () => {
     expect(lease()).toMatchObject({ state: "ended", outcome: "revoked" });
   });
 
+  test("what outlives its lease is exposed for nobody knows how long, and stuck at once", async () => {
+    const world = createFakeWorld();
+    const lease = () => world.ledger.inspect.leases()[0]!;
+    const fake = world.ports.backendTypes.get("fake")!;
+    const replaced = { now: false };
+    const standing: CredentialBackend = {
+      ...fake,
+      capabilities: {
+        ...fake.capabilities,
+        expiryEnforcedBy: "broker",
+        revocation: "none",
+        standingSecret: true,
+      },
+      open: (config, host) => ({
+        ...fake.open(config, host),
+        revocation: "none",
+        replaced: async () => ({ verdict: replaced.now ? "refused" : "accepted", looked: {} }),
+      }),
+    };
+    const backendTypes = new Map([...world.ports.backendTypes, ["fake", standing]]);
+    const core = createCore({ ...world.ports, backendTypes });
+    await furnish(world, core);
+    const { task } = await createFakeAgent(world, core).open();
+    const exposure = { kind: "unknown", reason: "live" };
+    expect(lease()).toMatchObject({ state: "active", exposure });
+    const end = { by: ADMIN, state: "killed", reason: "leaked", waitSeconds: 0 } as const;
+    await core.endTask({ taskId: task.id, ...end }, world.context());
+    expect(lease()).toMatchObject({ state: "ending", exposure });
+    await core.runPass(lease().backendId, world.context());
+    const lastError = expect.stringContaining("outlives the lease") as unknown;
+    expect(lease()).toMatchObject({ state: "stuck", attempts: 1, exposure, lastError });
+    replaced.now = true;
+    await world.clock.advance(300_000);
+    await core.runPass(lease().backendId, world.context());
+    expect(lease()).toMatchObject({
+      state: "ended",
+      outcome: "absent",
+      exposure: { kind: "none" },
+    });
+  });
+
   test("a probe that cannot tell ends nothing", async () => {
     const { world, core, agent, end, lease } = await setUp();
     const { task } = await agent.open();

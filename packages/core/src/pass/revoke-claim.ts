@@ -24,7 +24,9 @@ export interface ClaimWorld {
 /** What a claim came to, before the ledger is told. A failure throws. */
 export type Worked =
   | Exclude<ClaimOutcome, { kind: "failed" }>
-  | { readonly kind: "still_accepted" };
+  | { readonly kind: "still_accepted" }
+  /** A standing secret that nobody replaced: no attempt of ours changes that. */
+  | { readonly kind: "not_replaced" };
 
 /** Revokes and looks. Only a probe that saw the refusal ends a lease as `revoked`. */
 export async function revokeClaim(
@@ -39,9 +41,9 @@ export async function revokeClaim(
     if (capabilities.expiryEnforcedBy === "upstream") {
       return untilExpired(world, claim.expiresAt, context.clock.now());
     }
-    // Nobody saw it refused: what was handed out is no longer what the backend has.
     const looked = await open.replaced?.(handle, context);
-    if (looked?.verdict !== "refused") return { kind: "still_accepted" };
+    if (looked?.verdict !== "refused") return { kind: "not_replaced" };
+    // Nobody saw it refused: what was handed out is no longer what the backend has.
     return { kind: "ended", outcome: "absent", looked: looked.looked };
   }
   await world.failPoints.reached("revoke.before");

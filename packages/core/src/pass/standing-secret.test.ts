@@ -48,5 +48,5 @@ test("the lease of a standing secret ends as absent, and never as revoked, once 
     looked,
   });
   const accepted = await worked(async () => ({ verdict: "accepted", looked: { secret: "same" } }));
-  expect(accepted).toEqual({ kind: "still_accepted" });
+  expect(accepted).toEqual({ kind: "not_replaced" });
 });

@@ -16,6 +16,11 @@ import { backOff } from "./back-off.ts";
 import { recoverClaim } from "./recover-claim.ts";
 import { revokeClaim, type ClaimWorld, type Worked } from "./revoke-claim.ts";
 
+const NOT_REPLACED =
+  "The secret outlives the lease and cannot be revoked; replace it where it is used and in the " +
+  "backend's configuration, and the lease ends.";
+const UNTIL_REPLACED_SECONDS = 300;
+
 /** Does what a claim asks for within `seconds`, and says what to record of it. Never throws. */
 export async function workClaim(
   parts: CoreParts,
@@ -31,8 +36,14 @@ export async function workClaim(
       { clock, seconds, signal: context.signal, what },
       async (signal) => attempt(parts, view, claim, { ...context, signal }),
     );
-    if (worked.kind !== "still_accepted") return worked;
-    return failed(parts, claim, "The backend still accepts the credential.", 0);
+    switch (worked.kind) {
+      case "still_accepted":
+        return failed(parts, claim, "The backend still accepts the credential.", 0);
+      case "not_replaced":
+        return { ...failed(parts, claim, NOT_REPLACED, UNTIL_REPLACED_SECONDS), stuck: true };
+      default:
+        return worked;
+    }
   } catch (error) {
     const fields = { lease: claim.leaseId, backend: claim.backendId, attempts: claim.attempts };
     parts.ports.log.warn("an end failed and will be tried again", fields, error);
@@ -111,7 +122,7 @@ function failed(
   claim: Claim,
   error: string,
   atLeastSeconds: number,
-): ClaimOutcome {
+): Extract<ClaimOutcome, { kind: "failed" }> {
   const { settings, random } = parts.ports;
   return {
     kind: "failed",

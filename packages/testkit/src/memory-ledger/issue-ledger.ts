@@ -63,6 +63,8 @@ export function createIssueLedger(store: MemoryStore): IssueLedger {
         row.version++;
         row.sealedHandle = activation.sealedHandle;
         row.fingerprint = activation.fingerprint;
+        row.waiting =
+          activation.outlivesLease === true ? { kind: "unknown", reason: "live" } : null;
         row.expiresAt = activation.expiresAt;
         row.isUnsettled = false;
         if (reason !== null) {

@@ -191,7 +191,7 @@ function lateEndOf(store: MemoryStore, row: LeaseRow): LateEnd {
   const why = (): LateEnd["why"] => {
     if (lease.endReason === "resurfaced") return "resurfaced";
     if (lease.attempts > 0 || lease.lastError !== null) return "failed_attempts";
-    return row.waiting === null ? "not_reached" : "propagating";
+    return (row.waiting?.reason ?? "live") === "live" ? "not_reached" : "propagating";
   };
   const lateSeconds = ((lease.endedAt ?? store.clock.now()) - dueAt) / 1000;
   return { lease, dueAt, lateSeconds, why: why() };

@@ -35,7 +35,7 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 export interface LeaseRow extends Mutable<Omit<Lease, "exposure">> {
   version: number;
   sealedHandle: Uint8Array | null;
-  /** What a settle said while it waits. */
+  /** What a settle said while it waits; of what outlives its lease, what its activation said. */
   waiting: Exclude<Exposure, { kind: "none" }> | null;
   /** Whether its mint was never settled: the next claim recovers, it does not revoke. */
   isUnsettled: boolean;
@@ -221,7 +221,7 @@ function exposureOf(row: LeaseRow, now: InstantMs): Exposure {
     case "reserved":
       return { kind: "unknown", reason: "unsettled" };
     case "active":
-      return live;
+      return row.waiting ?? live;
     case "ending":
       if (row.waiting !== null) return row.waiting;
       return row.isUnsettled ? { kind: "unknown", reason: "unsettled" } : live;

@@ -8,6 +8,7 @@ import {
   type PageRequest,
 } from "@mayfly/spec";
 import {
+  activation,
   activeLease,
   ADMIN,
   claimOne,
@@ -143,6 +144,28 @@ export function describeAsking(ledgerOf: () => LedgerUnderTest): void {
       const ending = await ledger.queries.exposure(workload);
       expect(ending).toMatchObject({ leases: { leases: 2 }, tasksActive: 0, tasksUntil: null });
       expect((await ledger.queries.exposure(unique("nobody"))).leases.leases).toBe(0);
+    });
+
+    test("what outlives its lease is exposed until nobody knows when, from its activation on", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const who = identity(ledger);
+      const under = await openTask(ledger, { identity: who });
+      const { lease, intent } = await reserveLease(ledger, backend, { under });
+      const exposure = { kind: "unknown", reason: "live" };
+      const { expiresAt } = intent.plan;
+      await ledger.issue.activate(lease, activation(ledger, { expiresAt, outlivesLease: true }));
+      expect(await ledger.tasks.lease(lease.id)).toMatchObject({ state: "active", exposure });
+      const asked = async () => ledger.queries.exposure(workloadName(who.workload));
+      const unknown = { leases: 1, unknown: 1, until: null };
+      expect((await asked()).leases).toEqual(unknown);
+      await ledger.tasks.endLease(lease.id, ADMIN, "done");
+      expect(await ledger.tasks.lease(lease.id)).toMatchObject({ state: "ending", exposure });
+      const retryInSeconds = durationSeconds(60);
+      const failed = { kind: "failed", error: "It was not replaced.", retryInSeconds } as const;
+      await ledger.sweep.settle(await claimOne(ledger, backend), { ...failed, stuck: true });
+      expect(await ledger.tasks.lease(lease.id)).toMatchObject({ state: "stuck", exposure });
+      expect((await asked()).leases).toEqual(unknown);
     });
 
     test("which leases ended late, how late and why", async () => {
