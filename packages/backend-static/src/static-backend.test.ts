@@ -85,6 +85,14 @@ test("its lease does not end while the secret is the same, and ends when it was 
   expect(after).toEqual({ verdict: "refused", looked: { secret: "replaced" } });
 });
 
+test("other keys of the installation are no replacement: nothing ends by them", async () => {
+  const { handle } = await opened().issue(planned(), context());
+  const restored = opened(SECRET, host("testbbbb"));
+  expect(await looked(restored, handle)).toMatchObject({ verdict: "accepted" });
+  const firstForm = Secret.of(JSON.stringify({ v: 1, tag: host().tag("of other keys") }));
+  expect(await looked(restored, firstForm)).toMatchObject({ verdict: "accepted" });
+});
+
 test("what was never handed out leaves nothing to recover", async () => {
   const recovered = await opened().recover(planned(), null, { ...context(), settledForSeconds: 0 });
   expect(recovered.outcome).toBe("absent");

@@ -1,3 +1,4 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
 import { defineBackend, upstreamFailures } from "@mayfly/backend-kit";
 import {
   Secret,
@@ -18,9 +19,17 @@ interface Place {
   readonly host: BackendHost;
 }
 
-/** A keyed tag tells whether the secret is still the same, and not what it is. */
-const handle = z.strictObject({ v: z.literal(1), tag: z.string() });
-const tagged = (secret: string): string => JSON.stringify(["static", 1, secret]);
+/**
+ * Tells whether the secret is still the same, and not what it is. All that comparing takes is in
+ * the handle, which is sealed: where its sealing key is missing nothing is compared, and nothing
+ * ends. The first form had a tag of the installation's, which with other keys is no other secret's.
+ */
+const handle = z.discriminatedUnion("v", [
+  z.strictObject({ v: z.literal(1), tag: z.string() }),
+  z.strictObject({ v: z.literal(2), salt: z.hex().length(32), digest: z.hex().length(64) }),
+]);
+const digestOf = (salt: string, secret: string): Buffer =>
+  createHmac("sha256", Buffer.from(salt, "hex")).update(secret).digest();
 
 const failures = upstreamFailures(
   "Static",
@@ -31,21 +40,24 @@ const failures = upstreamFailures(
 async function issue({ settings, host }: Place, plan: IssuePlan): Promise<Issued> {
   leases.grantOf(plan);
   const { secret, secret_name: name } = settings;
+  const salt = Buffer.from(host.random.bytes(16)).toString("hex");
+  const digest = digestOf(salt, secret).toString("hex");
   return {
     material: { ...settings.public, [name]: Secret.of(secret) },
     fingerprintOf: name,
     expiresAt: plan.expiresAt,
-    handle: Secret.of(JSON.stringify({ v: 1, tag: host.tag(tagged(secret)) })),
+    handle: Secret.of(JSON.stringify({ v: 2, salt, digest })),
   };
 }
 
 /** Compares what was handed out with what the configuration has today. */
-async function replaced({ settings, host }: Place, text: Secret): Promise<Probe> {
-  const { tag } = handle.parse(JSON.parse(text.expose("upstream")));
-  if (!host.verifyTag(tagged(settings.secret), tag)) {
-    return { verdict: "refused", looked: { secret: "replaced" } };
-  }
-  return { verdict: "accepted", looked: { secret: "the same" } };
+async function replaced({ settings }: Place, text: Secret): Promise<Probe> {
+  const kept = handle.parse(JSON.parse(text.expose("upstream")));
+  if (kept.v === 1) return { verdict: "accepted", looked: { secret: "cannot be compared" } };
+  const today = digestOf(kept.salt, settings.secret);
+  return timingSafeEqual(today, Buffer.from(kept.digest, "hex"))
+    ? { verdict: "accepted", looked: { secret: "the same" } }
+    : { verdict: "refused", looked: { secret: "replaced" } };
 }
 
 const selfCheck = async ({ settings }: Place): Promise<SelfCheck> => ({
