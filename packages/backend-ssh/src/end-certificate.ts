@@ -12,6 +12,7 @@ import {
 import { hostFailed } from "./ask-host.ts";
 import { readHandle } from "./certificate-handle.ts";
 import type { Lane, ToldHost } from "./lane.ts";
+import { requestHead } from "./revocation-list.ts";
 
 /** Returns once every host keeps a list that has the certificate, and has cut its sessions. */
 export async function revokeCertificate(
@@ -65,7 +66,7 @@ export async function probeCertificate(
   { signal }: CallContext,
 ): Promise<Probe> {
   const { keyId, certificate, expiresAt } = readHandle(handle);
-  const request = `mayfly-ssh-1 look ${keyId}\n${certificate}\n`;
+  const request = `${requestHead("look", lane.authority)} ${keyId}\n${certificate}\n`;
   const looks = await Promise.all(lane.hosts.map((host) => look(host, request, signal)));
   const isExpired = lane.host.clock.now() >= plusSeconds(expiresAt, lane.settings.leeway_seconds);
   const refusing = looks.filter(({ refuses }) => refuses).length;

@@ -22,6 +22,8 @@ export interface Lane {
   readonly settings: HostSettings;
   readonly host: BackendHost;
   readonly hosts: readonly ToldHost[];
+  /** By which hosts tell it from others: two may share a host. */
+  readonly authority: string;
   /** The newest list, as hosts are sent it. */
   list(): Promise<{ readonly number: number; readonly keyIds: readonly string[] }>;
   /** What is being ended: listed too, however long ago it expired, so that its sessions are cut. */
@@ -33,6 +35,7 @@ export interface Lane {
 export function createLane(settings: HostSettings, host: BackendHost, closing: AbortSignal): Lane {
   const wanted = { lifetimeSecondsMax: LIFETIME_SECONDS_MAX, graceSeconds: GRACE_SECONDS };
   const ended = new SharedLook<EndedLeases>(() => host.tokens.endedLeases(wanted));
+  const authority = `${host.installation}_${host.backendId}`;
   const ending = new Set<string>();
   const list = async () => {
     const { number, leases } = await ended.run();
@@ -44,13 +47,13 @@ export function createLane(settings: HostSettings, host: BackendHost, closing: A
       askHost(at, settings, request, signal);
     const telling = new SharedLook(async () => {
       const { number, keyIds } = await list();
-      const request = revokeRequest(number, Math.floor(host.clock.now() / 1000), keyIds);
+      const request = revokeRequest(authority, number, keyIds);
       readTold(at, await ask(request, closing), number);
     });
     return { at, ask, tell: () => telling.run() };
   });
   const crowded = refuseCrowded(host.clock, "SSH, issue", () => ended.run());
-  return { settings, host, hosts, list, ending, refuseCrowded: crowded };
+  return { settings, host, hosts, authority, list, ending, refuseCrowded: crowded };
 }
 
 function readTold(at: SshHost, answer: string, number: number): void {

@@ -24,7 +24,7 @@ export function publishAuthority(lane: Lane): PublishedAuthority {
         }
         case "revoked": {
           const { number, keyIds } = await lane.list();
-          const text = revokeRequest(number, seconds(), keyIds);
+          const text = revokeRequest(lane.authority, number, keyIds);
           return { mediaType: "text/plain", bytes: Buffer.from(text) };
         }
         default:

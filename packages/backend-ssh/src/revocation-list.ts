@@ -33,12 +33,13 @@ export function revocationList(
 }
 
 /** What a host is sent to keep and to act upon: see `host/mayfly-ssh-host`. */
-export function revokeRequest(
+export const revokeRequest = (
+  authority: string,
   number: number,
-  madeAtSeconds: number,
   keyIds: readonly string[],
-): string {
-  const list = revocationList(number, madeAtSeconds, keyIds).toString("base64");
-  const head = `mayfly-ssh-1 revoke ${number} ${keyIds.length}`;
-  return `${[head, ...keyIds, list].join("\n")}\n`;
-}
+): string =>
+  `${[`${requestHead("revoke", authority)} ${number} ${keyIds.length}`, ...keyIds].join("\n")}\n`;
+
+/** How a request begins: a host keeps what each authority says apart. */
+export const requestHead = (what: "revoke" | "look" | "check", authority: string): string =>
+  `mayfly-ssh-2 ${what} ${authority}`;

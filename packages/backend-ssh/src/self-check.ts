@@ -1,10 +1,12 @@
 import { BackendError, type CallContext, type CheckProblem, type SelfCheck } from "@mayfly/spec";
 import { hostFailed } from "./ask-host.ts";
 import type { Lane, ToldHost } from "./lane.ts";
+import { requestHead } from "./revocation-list.ts";
 
 /** Every host is asked whether it could keep a list; none is changed. */
 export async function selfCheck(lane: Lane, { signal }: CallContext): Promise<SelfCheck> {
-  const found = await Promise.all(lane.hosts.map((host) => problemOf(host, signal)));
+  const request = `${requestHead("check", lane.authority)}\n`;
+  const found = await Promise.all(lane.hosts.map((host) => problemOf(host, request, signal)));
   const { issuer } = lane.host.tokens;
   return {
     // Hosts fetch from below the broker's public URL: another one is another authority.
@@ -15,9 +17,13 @@ export async function selfCheck(lane: Lane, { signal }: CallContext): Promise<Se
   };
 }
 
-async function problemOf(host: ToldHost, signal: AbortSignal): Promise<CheckProblem | null> {
+async function problemOf(
+  host: ToldHost,
+  request: string,
+  signal: AbortSignal,
+): Promise<CheckProblem | null> {
   try {
-    const answer = await host.ask("mayfly-ssh-1 check\n", signal);
+    const answer = await host.ask(request, signal);
     if (/^ready \d{1,20}$/.test(answer)) return null;
     throw hostFailed(host.at, "its answer is none");
   } catch (error) {

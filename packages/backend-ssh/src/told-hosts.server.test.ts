@@ -7,6 +7,7 @@ import { startTcpFaultProxy } from "@mayfly/testkit";
 import ssh2 from "ssh2";
 import { hostSettings } from "./host-settings.ts";
 import { askHost } from "./ask-host.ts";
+import { revokeRequest } from "./revocation-list.ts";
 import { sshBackend } from "./ssh-backend.ts";
 import { playingTheCore, startSshUpstream, type SshUpstream } from "./testing/ssh-upstream.ts";
 
@@ -95,16 +96,19 @@ describe.runIf(sshd !== undefined)("a host that is told", () => {
     const ask = (request: string) =>
       askHost(at!, config, request, new AbortController().signal).catch(() => "failed");
     const document = await bench.open.authority!.document("revoked");
-    const [, ...rest] = Buffer.from(document!.bytes).toString().split("\n");
-    expect(await ask(`mayfly-ssh-1 revoke 0 ${rest.length - 2}\n${rest.join("\n")}`)).toMatch(
-      /^revoked [1-9]\d* sessions 0$/,
-    );
+    const [head = "", ...ids] = Buffer.from(document!.bytes).toString().trim().split("\n");
+    const [, , authority = ""] = head.split(" ");
+    expect(await ask(revokeRequest(authority, 0, ids))).toMatch(/^revoked [1-9]\d* sessions 0$/);
+    expect(await ask(revokeRequest("another1_hosts", 99_999_999, []))).toBe("failed");
+    expect(await ask(revokeRequest("anotherr_hosts", 99_999_999, []))).toMatch(/^revoked 9+ /);
+    const revoke = `mayfly-ssh-2 revoke ${authority}`;
     for (const bad of [
-      "mayfly-ssh-1 revoke 99999999 1\nmf_x\nAAAA\n",
-      "mayfly-ssh-1 revoke 99999999 0\nAAAA\n",
-      "mayfly-ssh-1 revoke 9;id 0\n",
-      "mayfly-ssh-1 look ../../etc/passwd\n",
+      `${revoke} 99999999 1\nmf_x\n`,
+      `${revoke} 99999999 0\nAAAA\n`,
+      `${revoke} 9;id 0\n`,
+      `mayfly-ssh-2 look ${authority} ../../etc/passwd\n`,
       "mayfly-ssh-2 check\n",
+      `mayfly-ssh-1 check ${authority}\n`,
       "",
     ]) {
       expect(await ask(bad)).toBe("failed");
