@@ -1,7 +1,8 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { requireOrExplain } from "@mayfly/embedded";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -56,13 +57,46 @@ describe.runIf(sshd !== undefined)("the command of a host", () => {
     expect(await ask("mayfly-ssh-2 check ../krl\n")).toBe("");
   });
 
+  test("leaves nothing of a session that forks while it is cut", async () => {
+    const forks = "while :; do sleep 60 & sleep 0.01; done";
+    const session = spawn("/bin/sh", ["-c", forks], { detached: true, stdio: "ignore" });
+    const pid = session.pid ?? 0;
+    try {
+      await until(() => membersOf(pid).length > 20);
+      const began = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.split(" ")[19];
+      writeFileSync(join(state, "sessions", `${MINE}.${pid}.${began}`), "");
+      expect(await ask(revokeRequest(ONE, 1, [MINE]))).toBe("revoked 1 sessions 0");
+      expect(membersOf(pid)).toEqual([]);
+      expect(readdirSync(join(state, "sessions"))).toEqual([]);
+    } finally {
+      if (membersOf(pid).length > 0) process.kill(-pid, "SIGKILL");
+    }
+  });
+
   test("serves others while one that sends stops in the middle", async () => {
     const frozen = begin();
     frozen.stdin?.write(`mayfly-ssh-2 revoke ${ONE} 1 1\n`);
-    while (!readdirSync(state).some((name) => name.startsWith("work."))) {
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    await until(() => readdirSync(state).some((name) => name.startsWith("work.")));
     expect(await ask(revokeRequest(OTHER, 1, [THEIRS]))).toBe("revoked 1 sessions 0");
     expect(frozen.exitCode).toBeNull();
   });
 });
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await sleep(5);
+}
+
+/** Of a process group, those that run: the rest waits to be collected (proc(5), stat). */
+function membersOf(group: number): string[] {
+  return readdirSync("/proc").filter((id) => {
+    if (!/^\d+$/.test(id)) return false;
+    let line: string;
+    try {
+      line = readFileSync(`/proc/${id}/stat`, "latin1");
+    } catch {
+      return false;
+    }
+    const [state, , itsGroup] = line.slice(line.lastIndexOf(") ") + 2).split(" ");
+    return Number(itsGroup) === group && state !== "Z";
+  });
+}
