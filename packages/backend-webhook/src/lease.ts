@@ -10,6 +10,7 @@ import {
   type Issued,
   type MarkedPage,
   type Probe,
+  type RecoverContext,
   type Recovered,
   type Revoked,
 } from "@mayfly/spec";
@@ -115,17 +116,28 @@ export async function probe(minter: Minter, secret: Secret, context: CallContext
   return { verdict: result, looked };
 }
 
-/** The minter takes the name, so that a mint which comes later is refused. */
+/** What a minter may be late with the end of a quarantine. */
+const WAIT_MARGIN_SECONDS = 60;
+
+/**
+ * The minter takes the name, so that a mint which comes later is refused. A quarantine is no longer
+ * than ours: one that goes on is a failure, which is counted, so that somebody sees it.
+ */
 export async function recover(
   minter: Minter,
   { externalName: name }: IssuePlan,
-  context: CallContext,
+  context: RecoverContext,
 ): Promise<Recovered> {
   const { quarantineSeconds } = minter.host;
   const request = { name, quarantine_seconds: Math.ceil(quarantineSeconds) };
   const answer = await ask(minter, "recover", request, context);
   if (answer.result === "wait") {
-    return waitMs(answer.seconds * 1_000, "the minter keeps the name for a while");
+    const secondsMax = quarantineSeconds + WAIT_MARGIN_SECONDS;
+    const seconds = Math.min(answer.seconds, secondsMax);
+    if (context.settledForSeconds > secondsMax) {
+      throw failures.unfinished("recover: the minter keeps the name past its quarantine", seconds);
+    }
+    return waitMs(seconds * 1_000, "the minter keeps the name for a while");
   }
   return { outcome: answer.result, looked: answer.looked };
 }

@@ -14,7 +14,14 @@ const id = z.string().min(1).max(200);
 const leaseName = z.string().max(64);
 const list = z.array(z.string().max(256)).max(64);
 const scalar = z.union([z.string().max(4_096), z.number(), z.boolean(), list]);
-const looked = z.record(name, scalar);
+/** Kept in the ledger with the lease, for as long as that. */
+const LOOKED_MAX = 16;
+const looked = z
+  .record(name, z.union([z.string().max(256), z.number(), z.boolean()]))
+  .refine((members) => Object.keys(members).length <= LOOKED_MAX, {
+    message: `expected at most ${LOOKED_MAX} members`,
+  })
+  .meta({ maxProperties: LOOKED_MAX });
 const lease = z.strictObject({ name: leaseName, id });
 
 /** What a role fixes, and of what it allows the values that a request chose. */

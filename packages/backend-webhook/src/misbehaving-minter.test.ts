@@ -104,6 +104,32 @@ test("a refusal has no effect where the minter says so, and may have one where i
   expect((await issueError()).effect).toBe("unknown");
 });
 
+test("a minter cannot keep a name waiting for longer than its quarantine", async () => {
+  Object.assign(minter.operations, { recover: () => ({ result: "wait", seconds: 86_400 }) });
+  const secondsMax = host.quarantineSeconds + 60;
+  const recover = async (settledForSeconds: number) =>
+    open.recover(planned(), null, { ...context(), settledForSeconds });
+  expect(await recover(secondsMax)).toMatchObject({ outcome: "wait", seconds: secondsMax });
+  await expect(recover(secondsMax + 1)).rejects.toMatchObject({
+    message: "Webhook, recover: the minter keeps the name past its quarantine",
+    retry: { kind: "after", seconds: secondsMax },
+  });
+});
+
+test("what a minter looked at is bounded, for the ledger keeps it", async () => {
+  const members = (count: number, value: string): object =>
+    Object.fromEntries(Array.from({ length: count }, (_, nth) => [`m${nth}`, value]));
+  const recovered = async (looked: object) => {
+    Object.assign(minter.operations, { recover: () => ({ result: "absent", looked }) });
+    return open.recover(planned(), null, { ...context(), settledForSeconds: 0 });
+  };
+  const most = members(16, "x".repeat(256));
+  expect(await recovered(most)).toEqual({ outcome: "absent", looked: most });
+  for (const looked of [members(17, "x"), members(1, "x".repeat(257))]) {
+    await expect(recovered(looked)).rejects.toThrow("has another form");
+  }
+});
+
 test("a request under another key, or for another minter, is not looked at", async () => {
   const { privateKey } = generateKeyPairSync("ed25519");
   const signing_key = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
