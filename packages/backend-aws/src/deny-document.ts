@@ -1,5 +1,5 @@
 import { SHORT_LEASE_NAME_PATTERN } from "@mayfly/backend-kit";
-import type { BackendHost } from "@mayfly/spec";
+import { instantMs, type BackendHost, type InstantMs } from "@mayfly/spec";
 import { z } from "zod";
 import type { AccountSettings } from "./account-settings.ts";
 
@@ -12,6 +12,8 @@ export interface DenyDocument {
   readonly policyName: string;
   /** Who wrote it: a later turn's document stands for all that it took over. */
   readonly turn: number;
+  /** By the writer's clock, in whole seconds; null where somebody changed it. */
+  readonly writtenAt: InstantMs | null;
   /** Sorted. */
   readonly names: readonly string[];
   /** Without whitespace, as AWS counts. */
@@ -51,7 +53,7 @@ const textOf = (names: readonly string[]): string =>
 const prefixOf = (host: BackendHost): string =>
   `mayfly-deny.${host.installation}.${host.tag("deny documents").slice(0, 12)}.`;
 
-/** The random part keeps names apart where a ledger that was restored counts its turns again. */
+/** The time and the random part keep names apart where a restored ledger counts its turns again. */
 export function writeDocument(
   host: BackendHost,
   turn: number,
@@ -59,16 +61,24 @@ export function writeDocument(
 ): { readonly document: DenyDocument; readonly text: string } {
   const sorted = names.toSorted();
   const text = textOf(sorted);
-  const random = Buffer.from(host.random.bytes(8)).toString("hex");
-  const policyName = `${prefixOf(host)}${turn}-${random}`;
-  return { text, document: { policyName, turn, names: sorted, characters: text.length } };
+  const seconds = Math.floor(host.clock.now() / 1_000);
+  const time = seconds.toString(16).padStart(TIME_DIGITS, "0");
+  const random = Buffer.from(host.random.bytes(4)).toString("hex");
+  const policyName = `${prefixOf(host)}${turn}-${time}${random}`;
+  const writtenAt = instantMs(seconds * 1_000);
+  return {
+    text,
+    document: { policyName, turn, writtenAt, names: sorted, characters: text.length },
+  };
 }
 
 /** Later than all that stand there, whatever the ledger counts: each takes over from these. */
 export const turnAfter = (turn: number, documents: readonly DenyDocument[]): number =>
   Math.max(turn, ...documents.map((each) => each.turn + 1));
 
-const TURN = /^(\d{1,15})-[0-9a-f]{16}$/;
+/** Of the seconds since 1970, until the year 2106. */
+const TIME_DIGITS = 8;
+const TURN = /^(\d{1,15})-([0-9a-f]{8})[0-9a-f]{8}$/;
 const stored = z.object({
   Statement: z.object({
     Condition: z.object({ StringLike: z.object({ "aws:userid": z.array(z.string()) }) }),
@@ -85,11 +95,12 @@ export const isOurs = (host: BackendHost, policyName: string): boolean =>
  * for whitespace, what we write is known to be understood by AWS as we mean it.
  */
 export function readDocument(host: BackendHost, policyName: string, text: string): DenyDocument {
-  const [, turn] = TURN.exec(policyName.slice(prefixOf(host).length)) ?? [];
+  const [, turn, time] = TURN.exec(policyName.slice(prefixOf(host).length)) ?? [];
   const names = namesIn(text);
   return {
     policyName,
     turn: names === null || turn === undefined ? -1 : Number(turn),
+    writtenAt: names === null || time === undefined ? null : instantMs(parseInt(time, 16) * 1_000),
     names: names ?? [],
     characters: charactersOf(text),
   };

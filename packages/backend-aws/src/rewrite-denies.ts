@@ -1,6 +1,14 @@
 import { durationSeconds, plusSeconds, type CallContext, type PlaceTurn } from "@mayfly/spec";
 import { AwsFailure, failures } from "./aws-failure.ts";
-import { charactersOf, readDocument, turnAfter, writeDocument } from "./deny-document.ts";
+import { propagationSeconds } from "./account-settings.ts";
+import {
+  charactersOf,
+  readDocument,
+  turnAfter,
+  writeDocument,
+  type DenyDocument,
+} from "./deny-document.ts";
+import { SKEW_SECONDS } from "./issue.ts";
 import type { Lane } from "./lane.ts";
 import { lookAtDenies, policyText, type DenyLook } from "./look-at-denies.ts";
 import { planRewrite, type RewriteStep } from "./rewrite-plan.ts";
@@ -62,13 +70,13 @@ async function rewriteInTurn(
   const look = await lookAtDenies(lane, place, context);
   if (look.isMissing) throw failures.unfinished(`${place}: there is no such IAM role`, 30);
   const denied = new Set(await deniedNames(lane, place, turn, look));
-  const steps = planRewrite({
+  const { steps, isFull } = planRewrite({
     documents: look.documents,
     denied,
     room: look.room,
     charactersOf: (count) => (count === 0 ? 0 : charactersOfMany(lane, count)),
+    isSettled: (document) => isSettled(lane, document),
   });
-  if (steps === "full") throw full(place, denied.size);
   const standing = new Set(look.documents.flatMap((each) => each.names));
   // One that somebody took away counts anew: between, it was no deny.
   const gone = turn.refused.filter((each) => each.seenForSeconds !== null && each.leftSeconds > 0);
@@ -83,9 +91,15 @@ async function rewriteInTurn(
     [...denied].filter((name) => seen.has(name)),
     unseen,
   );
+  if (isFull) throw full(place, denied.size);
   if (unseen.length > 0)
     throw failures.unfinished(`${place}: a deny that was written is not there yet`, 1);
 }
+
+/** By our own clock, which others of this installation may read a little apart. */
+const isSettled = ({ settings, host }: Lane, { writtenAt }: DenyDocument): boolean =>
+  writtenAt !== null &&
+  host.clock.now() - writtenAt > (propagationSeconds(settings) + SKEW_SECONDS) * 1_000;
 
 const full = (place: string, denied: number) =>
   failures.unfinished(
@@ -143,6 +157,8 @@ async function doStep(
 ): Promise<void> {
   const { host } = lane;
   const aws = await lane.api();
+  // Before the first that is deleted: whoever looks meanwhile waits anew.
+  if (step.unsettled.length > 0) await host.names.sawRefused([], step.unsettled);
   const held = async (): Promise<() => void> => {
     const seconds = turnSeconds(lane);
     const untilMs = context.clock.monotonicMs() + seconds * 1_000;
