@@ -122,11 +122,13 @@
 -- TABLE mayfly.ended_lease_readings owner mayfly_migrator
 --   backend_id text NOT NULL
 --   number double precision NOT NULL
+--   list_seconds double precision NOT NULL DEFAULT 0
+--   longer_until timestamp with time zone
 --   PRIMARY KEY (backend_id)
 --   GRANT INSERT, SELECT TO mayfly_broker
 --   GRANT INSERT, SELECT TO mayfly_worker
---   GRANT UPDATE (number) TO mayfly_broker
---   GRANT UPDATE (number) TO mayfly_worker
+--   GRANT UPDATE (list_seconds, longer_until, number) TO mayfly_broker
+--   GRANT UPDATE (list_seconds, longer_until, number) TO mayfly_worker
 -- TABLE mayfly.events owner mayfly_migrator PARTITION BY RANGE (id)
 --   id uuid NOT NULL DEFAULT mayfly.uuid7()
 --   kind text NOT NULL
@@ -593,6 +595,9 @@ END) > '00:00:01'::interval))
 -- FUNCTION mayfly.purge_expired(integer) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.queue_events() owner mayfly_migrator SECURITY DEFINER
+-- FUNCTION mayfly.require_prompt_end(double precision) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.rows_in_default() owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_broker
 --   GRANT EXECUTE TO mayfly_worker

@@ -1,6 +1,7 @@
 import {
   BackendError,
   durationSeconds,
+  instantMs,
   plusSeconds,
   type EndedLeases,
   type InstantMs,
@@ -14,8 +15,11 @@ import { readHandle, type CertificateHandle } from "./certificate-handle.ts";
 import type { Lane } from "./lane.ts";
 import { serialText } from "./revocation-list.ts";
 
-/** From its time on an end is in the ledger once its transaction is over: within one call to it. */
-const COMMIT_SECONDS_MAX = 12;
+/**
+ * From its time on an end is in the ledger once its transaction is over: its last statement is
+ * within 10 s or undoes it, the server waits 10 s for COMMIT, and that takes its moment.
+ */
+const COMMIT_SECONDS_MAX = 22;
 
 /**
  * The end of the lease, which the ledger has by now, is the revocation: every list that is made
@@ -23,11 +27,16 @@ const COMMIT_SECONDS_MAX = 12;
  */
 export async function revokeCertificate(lane: Lane, handle: Secret): Promise<Revoked> {
   const read = readHandle(handle);
-  const end = endOf(lane, read, await lane.ended.run());
-  if (end.listedAt === null && lane.host.clock.now() < end.diesAt) throw stillLives();
-  if (end.refusedFrom === null) return { outcome: "expires", notLaterThan: end.diesAt };
-  if (lane.host.clock.now() >= end.refusedFrom) return { outcome: "refused" };
-  return { outcome: "propagating", until: end.refusedFrom };
+  const ended = await lane.ended.run();
+  const { listedAt, refusedFrom, diesAt } = endOf(lane, read, ended);
+  // Whoever waits does so by our clock, which may be ahead of the ledger's.
+  const aheadMs = Math.max(0, lane.host.clock.now() - ended.readAt);
+  if (listedAt === null && ended.readAt < diesAt) throw stillLives();
+  if (refusedFrom === null) {
+    return { outcome: "expires", notLaterThan: instantMs(diesAt + aheadMs) };
+  }
+  if (ended.readAt >= refusedFrom) return { outcome: "refused" };
+  return { outcome: "propagating", until: instantMs(refusedFrom + aheadMs) };
 }
 
 const stillLives = (): BackendError =>
@@ -41,7 +50,8 @@ export async function probeCertificate(lane: Lane, handle: Secret): Promise<Prob
   const read = readHandle(handle);
   const ended = await lane.ended.run();
   const { listedAt, refusedFrom, diesAt } = endOf(lane, read, ended);
-  const now = lane.host.clock.now();
+  // The end has the ledger's time, so it is compared with no other.
+  const now = ended.readAt;
   const isDead = now >= diesAt;
   const isRefused = refusedFrom !== null && now >= refusedFrom;
   return {
@@ -85,9 +95,15 @@ function endOf({ settings }: Lane, read: CertificateHandle, ended: EndedLeases):
   const diesAt = plusSeconds(read.expiresAt, leeway + connection);
   const listedAt = ended.leases.find(({ leaseId }) => leaseId === read.leaseId)?.endedAt ?? null;
   const outdatedAt =
-    listedAt === null
-      ? null
-      : plusSeconds(listedAt, COMMIT_SECONDS_MAX + crl + leeway + connection);
+    listedAt === null ? null : plusSeconds(lastWithout(listedAt, crl, ended), leeway + connection);
   const isSooner = settings.servers_check_crl && outdatedAt !== null && outdatedAt < diesAt;
   return { listedAt, refusedFrom: isSooner ? outdatedAt : null, diesAt };
 }
+
+/** Until when a list may count that lacks what is listed since then. */
+const lastWithout = (
+  listedAt: InstantMs,
+  crlSeconds: number,
+  { longerListsUntil = listedAt }: EndedLeases,
+): InstantMs =>
+  instantMs(Math.max(plusSeconds(listedAt, COMMIT_SECONDS_MAX + crlSeconds), longerListsUntil));

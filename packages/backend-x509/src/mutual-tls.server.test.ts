@@ -9,7 +9,15 @@ import tls from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { requireOrExplain } from "@mayfly/embedded";
 import { systemClock } from "@mayfly/host";
-import { ENDED_LEASES_MAX, InvalidInput, Secret, type Issued, type JsonObject } from "@mayfly/spec";
+import {
+  ENDED_LEASES_MAX,
+  InvalidInput,
+  plusSeconds,
+  Secret,
+  type InstantMs,
+  type Issued,
+  type JsonObject,
+} from "@mayfly/spec";
 import { createFakeClock } from "@mayfly/testkit";
 import { BackendBench, backendErrorOf, freshLeaseId, revoking } from "@mayfly/testkit/contract";
 import {
@@ -146,6 +154,35 @@ describe.runIf(openssl !== undefined)("a server that asks for certificates", () 
     expect(refused).toMatchObject({ effect: "none", retry: { kind: "after", seconds: 10 } });
     expect(await revoking(crowded).revoke(issued.handle, bench.call())).toMatchObject({
       outcome: "propagating",
+    });
+  });
+
+  test("an end counts by the ledger's clock, and no sooner than longer lists from before run out", async () => {
+    const issued = await bench.open.issue(planOf({}), bench.issueCall());
+    const { crlSeconds, leewaySeconds, connectionSeconds, leaseId } = readHandle(issued.handle);
+    const endedAt = plusSeconds(upstream.clock.now(), -100);
+    const expiresAt = bench.plan(900).expiresAt;
+    const opened = (readAt: InstantMs, longerListsUntil = endedAt) => {
+      const leases = [{ leaseId, endedAt, expiresAt }];
+      const endedLeases = async () => ({ number: 1, readAt, leases, longerListsUntil });
+      const host = { ...bench.host, tokens: { ...bench.host.tokens, endedLeases } };
+      return revoking(x509Backend.open(x509Backend.parseConfig(upstream.config), host));
+    };
+    const atOnce = opened(upstream.clock.now());
+    expect(await atOnce.revoke(issued.handle, bench.call())).toEqual({ outcome: "refused" });
+    // The ledger's clock is behind: by ours the bound is over.
+    const behind = opened(plusSeconds(endedAt, 40));
+    const wait = await behind.revoke(issued.handle, bench.call());
+    const bound = 22 + crlSeconds + leewaySeconds + connectionSeconds;
+    expect(wait).toEqual({
+      outcome: "propagating",
+      until: plusSeconds(upstream.clock.now(), bound - 40),
+    });
+    expect((await behind.probe(issued.handle, bench.call())).verdict).toBe("accepted");
+    const longer = plusSeconds(upstream.clock.now(), 60);
+    expect(await opened(upstream.clock.now(), longer).revoke(issued.handle, bench.call())).toEqual({
+      outcome: "propagating",
+      until: plusSeconds(longer, leewaySeconds + connectionSeconds),
     });
   });
 

@@ -67,6 +67,7 @@ function open(config: JsonObject, host: BackendHost): OpenBackend {
   const wanted = {
     lifetimeSecondsMax: LIFETIME_SECONDS_MAX,
     graceSeconds: graceSeconds(settings),
+    listSeconds: settings.crl_seconds,
   };
   const ended = new SharedLook(() => host.tokens.endedLeases(wanted));
   const lane: Lane = {

@@ -11,6 +11,7 @@ import {
   type TaskState,
 } from "@mayfly/spec";
 import { SWEEP } from "./append-events.ts";
+import { promptEnd } from "./prompt-end.ts";
 import { rows, uuids, type Sql, type Transaction } from "./sql.ts";
 
 interface LockedTask {
@@ -37,7 +38,7 @@ interface Ending {
 const LOCK_TURNS_MAX = 32;
 
 /** The second of the two commits of an end: see `TaskLedger.applyEnd`. */
-export function applyEnd(sql: Sql, id: TaskId): Promise<AppliedEnd> {
+export function applyEnd(sql: Sql, id: TaskId, secondsMax?: number): Promise<AppliedEnd> {
   return sql.begin(async (tx) => {
     const tree = await lockTree(tx, uuidOfId(id));
     if (tree.length === 0) {
@@ -53,10 +54,9 @@ export function applyEnd(sql: Sql, id: TaskId): Promise<AppliedEnd> {
     if (endings.length > 0) await writeEndings(tx, endings);
     await endLeasesOf(tx, tree);
     await markApplied(tx, tree);
-    return {
-      ended: endings.map((ending) => idFromUuid("task", ending.id)),
-      leases: await liveLeases(tx, tree),
-    };
+    const leases = await liveLeases(tx, tree);
+    await promptEnd(tx, secondsMax);
+    return { ended: endings.map((ending) => idFromUuid("task", ending.id)), leases };
   });
 }
 

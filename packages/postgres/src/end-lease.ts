@@ -1,5 +1,6 @@
 import { uuidOfId, type Actor, type DecisionId, type Lease, type LeaseId } from "@mayfly/spec";
 import { findLease } from "./find-lease.ts";
+import { promptEnd } from "./prompt-end.ts";
 import { json, type Sql } from "./sql.ts";
 
 /** One lease out of its task: due now if it is active, to be withheld if it is reserved. */
@@ -27,6 +28,8 @@ export function endLease(
       SELECT 'lease.ending', ${json(actor)}::text::jsonb, task_id, id, ${decision}::uuid,
         jsonb_build_object('reason', ${reason}::text)
       FROM ended WHERE state = 'ending'`;
-    return findLease(tx, id);
+    const lease = await findLease(tx, id);
+    await promptEnd(tx);
+    return lease;
   });
 }

@@ -1,3 +1,4 @@
+import { promptEnd } from "./prompt-end.ts";
 import type { Sql, Transaction } from "./sql.ts";
 
 /**
@@ -8,6 +9,7 @@ export function endStrays(sql: Sql, limit: number): Promise<number> {
   return sql.begin(async (tx) => {
     const children = await endChildren(tx, limit);
     const leases = await endLeases(tx, limit);
+    await promptEnd(tx);
     return children + leases;
   });
 }

@@ -9,6 +9,11 @@ import {
 } from "@mayfly/spec";
 import type { Sql } from "./sql.ts";
 
+interface ReadingRow {
+  readonly number: number;
+  readonly read_at: InstantMs;
+  readonly longer_until: InstantMs | null;
+}
 interface EndedRow {
   readonly id: string;
   readonly ended_at: InstantMs;
@@ -28,15 +33,21 @@ const NO_UUID = "00000000-0000-0000-0000-000000000000";
 export function endedLeases(
   sql: Sql,
   backendId: BackendId,
-  { lifetimeSecondsMax, graceSeconds }: EndedLeasesWanted,
+  { lifetimeSecondsMax, graceSeconds, listSeconds = 0 }: EndedLeasesWanted,
   pageRows = PAGE_ROWS,
 ): Promise<EndedLeases> {
   return sql.begin(async (tx) => {
-    const [reading] = await tx<{ number: number; read_at: InstantMs }[]>`
-      INSERT INTO mayfly.ended_lease_readings AS last (backend_id, number)
-      VALUES (${backendId}, floor(extract(epoch FROM clock_timestamp()) * 1000000)::float8)
-      ON CONFLICT (backend_id) DO UPDATE SET number = greatest(last.number + 1, excluded.number)
-      RETURNING number, clock_timestamp() AS read_at`;
+    const [reading] = await tx<ReadingRow[]>`
+      INSERT INTO mayfly.ended_lease_readings AS last (backend_id, number, list_seconds)
+      VALUES (${backendId}, floor(extract(epoch FROM clock_timestamp()) * 1000000)::float8,
+        ${listSeconds}::float8)
+      ON CONFLICT (backend_id) DO UPDATE SET number = greatest(last.number + 1, excluded.number),
+        list_seconds = excluded.list_seconds,
+        longer_until = CASE WHEN excluded.list_seconds < last.list_seconds
+          THEN greatest(last.longer_until,
+            clock_timestamp() + make_interval(secs => last.list_seconds))
+          ELSE last.longer_until END
+      RETURNING number, clock_timestamp() AS read_at, longer_until`;
     if (reading === undefined) throw new BrokerError("internal", "A reading has no number.");
     const since = lifetimeSecondsMax + graceSeconds + MARGIN_SECONDS;
     const leases: EndedLease[] = [];
@@ -54,7 +65,8 @@ export function endedLeases(
       if (last === undefined || rows.length < pageRows) break;
       after = last.id;
     }
-    return { number: reading.number, readAt: reading.read_at, leases };
+    const { number, read_at: readAt, longer_until: longer } = reading;
+    return { number, readAt, leases, ...(longer === null ? {} : { longerListsUntil: longer }) };
   });
 }
 

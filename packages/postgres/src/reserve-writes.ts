@@ -11,6 +11,7 @@ import { decisionData, insertDecisions, type RecordedDecision } from "./decision
 import type { Accepted } from "./judge-reservation.ts";
 import { idempotencyKey, oneTimeKey } from "./reserve-facts.ts";
 import { outageSoFar } from "./ledger-clock.ts";
+import { promptEnd } from "./prompt-end.ts";
 import { rows, uuids, type Fragment, type Transaction } from "./sql.ts";
 import { taskColumns, type TaskRow } from "./task-row.ts";
 import { taskSha256 } from "./task-sha256.ts";
@@ -141,6 +142,7 @@ export async function commitReservations(
     ...(repeated.length > 0 ? [endEarlierGenerations(sql, repeated)] : []),
     inserted,
     ...told,
+    ...(repeated.length > 0 ? [promptEnd(sql)] : []),
   ]);
   return (await Promise.all([inserted, ...told])).flat();
 }

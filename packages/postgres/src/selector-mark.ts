@@ -7,6 +7,7 @@ import {
   type MarkedMembers,
   type SelectorEndId,
 } from "@mayfly/spec";
+import { promptEnd } from "./prompt-end.ts";
 import { noSuchEnd } from "./selector-request.ts";
 import { json, type Sql, type Statement, type Transaction } from "./sql.ts";
 
@@ -36,7 +37,9 @@ export function markMembers(
     const batch = { id: uuidOfId(id), most: Math.min(limit, MARK_MAX), end };
     const done =
       end.target === "tasks" ? await markTasks(tx, batch) : await markLeases(tx, batch, locked);
-    return { ...done, pending: await countPending(tx, batch.id) };
+    const pending = await countPending(tx, batch.id);
+    await promptEnd(tx);
+    return { ...done, pending };
   });
 }
 

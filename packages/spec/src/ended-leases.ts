@@ -14,6 +14,11 @@ export interface EndedLeases {
   /** By the ledger's clock. */
   readonly readAt: InstantMs;
   readonly leases: readonly EndedLease[];
+  /**
+   * Until then lists may count that were made when those of the backend counted for longer, and
+   * lack what ended since. Left out if there never were such.
+   */
+  readonly longerListsUntil?: InstantMs;
 }
 
 export interface EndedLease {
@@ -28,6 +33,8 @@ export interface EndedLeasesWanted {
   readonly lifetimeSecondsMax: number;
   /** How long after its expiry a lease is still listed. */
   readonly graceSeconds: number;
+  /** How long a list that is made of the reading counts. Left out where lists do not run out. */
+  readonly listSeconds?: number;
 }
 
 /**

@@ -75,6 +75,13 @@ export interface SelectorMember {
 }
 
 /** Everything that the ledger in memory remembers, shared by its ports. */
+/** The last reading of a backend's ended leases. */
+interface StoredReading {
+  readonly number: number;
+  readonly listSeconds: number;
+  readonly longerListsUntil?: InstantMs;
+}
+
 export interface MemoryStore {
   readonly clock: Clock;
   readonly gate: FaultGate;
@@ -89,7 +96,7 @@ export interface MemoryStore {
   readonly oneTime: Map<string, string>;
   readonly bundleSequences: MemoryBundleSequences;
   /** Number of the last reading of a backend's ended leases. */
-  readonly readings: Map<BackendId, number>;
+  readonly readings: Map<BackendId, StoredReading>;
   readonly sweeps: Map<BackendId | null, InstantMs>;
   readonly selectorEnds: Map<SelectorEndId, SelectorEndRow>;
   /** Set by the catalog. */

@@ -82,11 +82,15 @@ export function createTaskLedger(store: MemoryStore): TaskLedger {
 function endedLeases(
   store: MemoryStore,
   backendId: BackendId,
-  { graceSeconds }: EndedLeasesWanted,
+  { graceSeconds, listSeconds = 0 }: EndedLeasesWanted,
 ): EndedLeases {
   const now = store.clock.now();
-  const number = Math.max((store.readings.get(backendId) ?? 0) + 1, now * 1000);
-  store.readings.set(backendId, number);
+  const last = store.readings.get(backendId) ?? { number: 0, listSeconds: 0 };
+  const number = Math.max(last.number + 1, now * 1000);
+  const longer = listSeconds < last.listSeconds ? plusSeconds(now, last.listSeconds) : undefined;
+  const until = longer ?? last.longerListsUntil;
+  const bound = until === undefined ? {} : { longerListsUntil: until };
+  store.readings.set(backendId, { number, listSeconds, ...bound });
   const leases = [...store.leases.values()]
     .filter((row) => row.backendId === backendId && plusSeconds(row.expiresAt, graceSeconds) > now)
     .filter(
@@ -97,7 +101,7 @@ function endedLeases(
       endedAt: endRequestedAt ?? endedAt ?? expiresAt,
       expiresAt,
     }));
-  return { number, readAt: now, leases };
+  return { number, readAt: now, leases, ...bound };
 }
 
 function applyEnd(store: MemoryStore, id: TaskId) {

@@ -40,6 +40,21 @@ export function describeReadingEnded(ledgerOf: () => LedgerUnderTest): void {
       expect(await within(-leftSeconds - 60)).toBe(0);
     });
 
+    test("say until when lists count that were to count for longer than those of today", async () => {
+      const ledger = ledgerOf();
+      const backend = await registerBackend(ledger);
+      const until = async (listSeconds: number): Promise<number | undefined> => {
+        const reading = await ledger.tasks.endedLeases(backend.id, { ...WANTED, listSeconds });
+        return reading.longerListsUntil;
+      };
+      expect([await until(60), await until(120)]).toEqual([undefined, undefined]);
+      const before = ledger.now();
+      const bound = await until(10);
+      expect(bound).toBeGreaterThanOrEqual(before + 119_900);
+      expect(bound).toBeLessThan(before + 180_000);
+      expect([await until(10), await until(20)]).toEqual([bound, bound]);
+    });
+
     test("are read under numbers that rise, whoever reads at once", async () => {
       const ledger = ledgerOf();
       const backend = await registerBackend(ledger);
