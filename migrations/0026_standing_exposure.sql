@@ -42,4 +42,5 @@ LEFT JOIN mayfly.tasks AS t ON t.id = l.task_id
 LEFT JOIN mayfly.decisions AS d ON d.id = l.decision_id;
 
 COMMENT ON COLUMN mayfly_audit.leases.exposure IS
-  'Set while a quarantine or a propagation runs, and while what outlives its lease is not replaced, as JSON; `holders.exposure` always tells.';
+  'Set while a quarantine or a propagation runs, and while what outlives its lease is not '
+  'replaced, as JSON; `holders.exposure` always tells.';
