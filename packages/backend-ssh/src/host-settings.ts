@@ -1,3 +1,4 @@
+import { createPublicKey, type KeyObject } from "node:crypto";
 import { z } from "zod";
 import ssh2 from "ssh2";
 import {
@@ -10,15 +11,45 @@ import {
 } from "@mayfly/backend-kit";
 import type { JsonObject, JsonSchema } from "@mayfly/spec";
 
-const publicKeyOf = (text: string) => {
-  const parsed = ssh2.utils.parseKey(text);
-  return parsed instanceof Error || parsed.isPrivateKey() ? null : parsed;
-};
-export { publicKeyOf };
+/** Plain keys: no certificate, and none of DSA or of a hardware token. */
+const KEY_TYPES: ReadonlySet<string> = new Set([
+  "ssh-ed25519",
+  "ecdsa-sha2-nistp256",
+  "ecdsa-sha2-nistp384",
+  "ecdsa-sha2-nistp521",
+  "ssh-rsa",
+]);
 
-const isPrivate = (text: string): boolean => {
-  const parsed = ssh2.utils.parseKey(text);
-  return !(parsed instanceof Error) && parsed.isPrivateKey();
+/** A key of OpenSSH's, public or private; null if it is none. */
+function keyOf(text: string): ssh2.ParsedKey | null {
+  try {
+    const parsed = ssh2.utils.parseKey(text);
+    return parsed instanceof Error ? null : parsed;
+  } catch {
+    // Of a number without a byte the parser says so by an assertion of its own.
+    return null;
+  }
+}
+
+/** A public key as a line of a file has it; null if it is none, or of no type that is known. */
+export function publicKeyOf(text: string): ssh2.ParsedKey | null {
+  const parsed = keyOf(text);
+  return parsed === null || parsed.isPrivateKey() || !KEY_TYPES.has(parsed.type) ? null : parsed;
+}
+
+/** The same, as OpenSSL understands it; null where it does not: a point off its curve, say. */
+export function keyObjectOf(parsed: ssh2.ParsedKey): KeyObject | null {
+  try {
+    return createPublicKey(parsed.getPublicPEM());
+  } catch {
+    return null;
+  }
+}
+
+const isPrivate = (text: string): boolean => keyOf(text)?.isPrivateKey() === true;
+const isHostKey = (text: string): boolean => {
+  const parsed = publicKeyOf(text);
+  return parsed !== null && keyObjectOf(parsed) !== null;
 };
 
 const host = z.strictObject({
@@ -27,7 +58,7 @@ const host = z.strictObject({
   host_key: z
     .string()
     .max(2_048)
-    .refine((text) => publicKeyOf(text) !== null, { message: "expected a public key of OpenSSH" })
+    .refine(isHostKey, { message: "expected a public key of OpenSSH" })
     .describe("Its own public key, as in /etc/ssh/ssh_host_ed25519_key.pub; no other is trusted."),
 });
 

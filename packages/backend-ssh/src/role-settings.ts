@@ -1,4 +1,3 @@
-import { createPublicKey } from "node:crypto";
 import { isIP } from "node:net";
 import { z } from "zod";
 import { leaseName, parseStrict, plainObject, toJsonSchema } from "@mayfly/backend-kit";
@@ -9,7 +8,7 @@ import {
   type JsonSchema,
   type PlanRequest,
 } from "@mayfly/spec";
-import { publicKeyOf } from "./host-settings.ts";
+import { keyObjectOf, publicKeyOf } from "./host-settings.ts";
 
 const asSet = <T extends string>(names: readonly T[]): T[] => [...new Set(names)].toSorted();
 
@@ -92,19 +91,23 @@ const params = z.strictObject({
     .string()
     .max(2_048)
     .refine(isAllowedKey, {
-      message: "expected a public key of OpenSSH: ed25519, ECDSA, or RSA of 2,048 to 4,096 bits",
+      message:
+        "expected a public key of OpenSSH: ed25519, ECDSA, or RSA of 2,048 to 4,096 bits with an " +
+        "odd exponent from 65,537 on",
     })
     .optional()
     .describe("The workload's own public key, as in `id_ed25519.pub`."),
 });
 
 function isAllowedKey(text: string): boolean {
-  const key = publicKeyOf(text);
-  if (key === null || text.includes("\n")) return false;
-  if (key.type === "ssh-ed25519" || key.type.startsWith("ecdsa-sha2-nistp")) return true;
-  if (key.type !== "ssh-rsa") return false;
-  const bits = createPublicKey(key.getPublicPEM()).asymmetricKeyDetails?.modulusLength ?? 0;
-  return bits >= 2_048 && bits <= 4_096;
+  const parsed = publicKeyOf(text);
+  if (parsed === null || text.includes("\n")) return false;
+  const key = keyObjectOf(parsed);
+  if (key === null || key.asymmetricKeyType !== "rsa") return key !== null;
+  const { modulusLength: bits = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+  // FIPS 186-5, section 5.4 (e): odd, and above 2^16.
+  const isExponent = publicExponent > 65_536n && publicExponent % 2n === 1n;
+  return bits >= 2_048 && bits <= 4_096 && isExponent;
 }
 
 const grant = z.strictObject({
