@@ -16,6 +16,7 @@ export const previousPassword = (): z.ZodOptional<z.ZodString> =>
 
 /** Of configurations with `password` and {@link previousPassword}. */
 export const PASSWORD_ROTATION: SecretRotation = {
+  isUnderWay: (config) => "previous_password" in config,
   begin: (config, random) => {
     const { password } = config;
     if ("previous_password" in config || password === undefined) return config;

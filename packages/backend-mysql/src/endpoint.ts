@@ -189,14 +189,15 @@ export class Endpoint {
   async #ownLine(deadline: Deadline): Promise<Line> {
     const { username, password, previous_password: previous } = this.#options.settings;
     const passwords = [password, ...(previous === undefined ? [] : [previous])];
-    const [first = "", second] = this.#byPrevious ? passwords.toReversed() : passwords;
+    const byPrevious = this.#byPrevious;
+    const [first = "", second] = byPrevious ? passwords.toReversed() : passwords;
     try {
       return await this.#connect({ username, password: first }, deadline);
     } catch (thrown) {
       const isRefused = thrown instanceof MysqlFailure && thrown.errno === ERRNO.loginRefused;
       if (second === undefined || !isRefused) throw thrown;
       const line = await this.#connect({ username, password: second }, deadline);
-      this.#byPrevious = !this.#byPrevious;
+      this.#byPrevious = !byPrevious;
       return line;
     }
   }

@@ -36,6 +36,14 @@ test("a rotation locks nobody out at any step, and leaves the new password alone
   const after = PASSWORD_ROTATION.finish(both);
   expect(await letsIn(both)).toBe(true);
   expect(await letsIn(after)).toBe(false);
+  // Logins that are refused at the same time each find the other password for themselves.
+  const at = Array.from({ length: 4 }, () => 0);
+  await using(both, async (open) => {
+    const checks = at.map(() => open.selfCheck([], started.bench.call()));
+    expect((await Promise.allSettled(checks)).map(({ status }) => status)).toEqual(
+      at.map(() => "fulfilled"),
+    );
+  });
   const adopt = (): Promise<void> =>
     using(both, async ({ adoptSecret }) => adoptSecret?.(started.bench.call()));
   await adopt();

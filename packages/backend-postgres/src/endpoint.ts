@@ -52,7 +52,9 @@ export class Endpoint {
   #made = 0;
   #closed = false;
   /** While the broker's own password changes: which of both was accepted last. */
+  /** What the last login of any client was let in by, for those that are made next. */
   #byPrevious = false;
+  readonly #logins = new WeakMap<postgres.Sql, { byPrevious: boolean }>();
 
   constructor(options: EndpointOptions) {
     this.#options = options;
@@ -144,8 +146,12 @@ export class Endpoint {
     } catch (thrown) {
       const isOther = this.#options.settings.previous_password !== undefined;
       if (!isOther || !(thrown instanceof PgFailure) || !isPasswordRefused(thrown)) throw thrown;
-      this.#byPrevious = !this.#byPrevious;
-      return this.#reserve(client, deadline);
+      // Its own only: of two that are refused at once, the second would undo what the first did.
+      const login = this.#logins.get(client) ?? { byPrevious: false };
+      login.byPrevious = !login.byPrevious;
+      const connection = await this.#reserve(client, deadline);
+      this.#byPrevious = login.byPrevious;
+      return connection;
     }
   }
 
@@ -211,12 +217,13 @@ export class Endpoint {
 
   #client(): postgres.Sql {
     const { settings, host, port, database } = this.#options;
-    return postgres({
+    const login = { byPrevious: this.#byPrevious };
+    const client = postgres({
       host,
       port,
       database,
       username: settings.username,
-      password: () => (this.#byPrevious ? settings.previous_password : null) ?? settings.password,
+      password: () => (login.byPrevious ? settings.previous_password : null) ?? settings.password,
       ssl: serverTls(settings, host),
       max: 1,
       // Without it, `reserve` as the first call on a new connection never answers (postgres.js
@@ -235,6 +242,8 @@ export class Endpoint {
         idle_in_transaction_session_timeout: 10_000,
       },
     });
+    this.#logins.set(client, login);
+    return client;
   }
 }
 

@@ -137,12 +137,13 @@ export class NodeLink {
   async #open(deadline: Deadline): Promise<Connection> {
     const { password, previous_password: previous } = this.#options.settings;
     if (previous === undefined) return this.#openBy(password, deadline);
-    const [first, second] = this.#byPrevious ? [previous, password] : [password, previous];
+    const byPrevious = this.#byPrevious;
+    const [first, second] = byPrevious ? [previous, password] : [password, previous];
     try {
       return await this.#openBy(first, deadline);
     } catch {
       const connection = await this.#openBy(second, deadline);
-      this.#byPrevious = !this.#byPrevious;
+      this.#byPrevious = !byPrevious;
       return connection;
     }
   }

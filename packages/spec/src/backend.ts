@@ -67,6 +67,8 @@ export interface CredentialBackend {
 export interface SecretRotation {
   /** A new secret, and the old one beside it; what has both already stays as it is. */
   begin(config: JsonObject, random: Random): JsonObject;
+  /** Whether the old one is there. */
+  isUnderWay(config: JsonObject): boolean;
   /** The same without the old one. */
   finish(config: JsonObject): JsonObject;
 }

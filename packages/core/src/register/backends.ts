@@ -62,11 +62,12 @@ export async function registerBackend(
   by: Author,
   context: CallContext,
   precondition: Precondition = NO_TERMS.precondition,
+  isRotation = false,
 ): Promise<BackendRegistered> {
   const id = parseBackendId(registration.id, "backend");
   const type = knownType(parts, registration.type);
   const config = type.parseConfig(registration.config);
-  const checkedFor = checksOf((view) => checkConfig(parts, id, type, config, view, context));
+  const checkedFor = checksOf(id, (view) => checkConfig(parts, id, type, config, view, context));
   const { put, check } = await decidedChange(parts, async (view) => {
     const existing = view.backends.get(id)?.registered ?? null;
     const enabled = registration.enabled ?? existing?.enabled ?? true;
@@ -75,6 +76,7 @@ export async function registerBackend(
     // Before anything is asked of the upstream; it is looked at again when the change is made.
     requirePrecondition(precondition, existing === null ? null : tagOf(existing), `backend ${id}`);
     refuseOtherType(id, existing, type);
+    if (!isRotation) await refuseDuringRotation(parts, existing, type, config);
     const check = await checkedFor(view, settingsOf(view, id));
     requireSound(id, check);
     const isSame =
@@ -91,6 +93,26 @@ export async function registerBackend(
     return { put, backend: describe(registered), selfCheck: check };
   }
   throw new BrokerError("conflict", `backend ${id} was deleted as soon as it was registered`);
+}
+
+/**
+ * While the broker's secret is replaced nobody knows which of both the upstream will have: a change
+ * that has only one of them may be the one that locks the broker out.
+ */
+async function refuseDuringRotation(
+  { openBackends }: CoreParts,
+  existing: RegisteredBackend | null,
+  { rotation }: CredentialBackend,
+  config: JsonObject,
+): Promise<void> {
+  if (existing === null || rotation === undefined || rotation.isUnderWay(config)) return;
+  if (!rotation.isUnderWay(await openBackends.readConfig(existing))) return;
+  throw new BrokerError(
+    "conflict",
+    `the secret of backend ${existing.id} is being replaced: let \`mayfly backend rotate\` finish ` +
+      "first; it goes on where it was broken off",
+    { where: "backend.config" },
+  );
 }
 
 /** So that verifiers find them before the first token; the timer would be a minute later. */
@@ -110,15 +132,23 @@ async function makeFirstKeys(
   }
 }
 
-/** Asks the upstream once for the same roles, however often it is decided. */
+/** Asks the upstream once for the same roles of the same backend, however often it is decided. */
 function checksOf(
+  id: BackendId,
   look: (view: CatalogView) => Promise<SelfCheck>,
 ): (view: CatalogView, roles: readonly JsonObject[]) => Promise<SelfCheck> {
-  let last: { readonly roles: readonly JsonObject[]; readonly check: SelfCheck } | null = null;
+  interface Last {
+    readonly revision: number | undefined;
+    readonly roles: readonly JsonObject[];
+    readonly check: SelfCheck;
+  }
+  let last: Last | null = null;
   return async (view, roles) => {
-    if (last !== null && isSameJson([...last.roles], [...roles])) return last.check;
+    const revision = view.backends.get(id)?.registered.revision;
+    const isSame = last?.revision === revision && isSameJson([...(last?.roles ?? [])], [...roles]);
+    if (last !== null && isSame) return last.check;
     const check = await look(view);
-    last = { roles, check };
+    last = { revision, roles, check };
     return check;
   };
 }

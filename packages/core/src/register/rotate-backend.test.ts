@@ -27,6 +27,7 @@ function rotating(type: CredentialBackend, upstream: { password: string; isDown:
     parseConfig: (input: unknown) => joined(input, (own) => type.parseConfig(own)),
     describeConfig: (config: JsonObject) => type.describeConfig(split(config).own),
     rotation: {
+      isUnderWay: (config: JsonObject) => "previous_password" in config,
       begin: (config: JsonObject) =>
         "previous_password" in config
           ? config
@@ -92,6 +93,25 @@ test("what broke off before or after the upstream had it is taken up by the next
   upstream.isDown = false;
   expect(await rotate()).toMatchObject({ backend: { revision: 3 } });
   expect(upstream.password).toBe("made-password-1");
+});
+
+test("while it is under way a change that knows only one of the secrets is refused, and both may be", async () => {
+  const { upstream, core, world, rotate } = await setUp();
+  upstream.isDown = true;
+  await expect(rotate()).rejects.toThrow("down");
+  const put = (config: object) =>
+    core.registerBackend({ id: ORDERS, type: "fake", config }, ADMIN, world.context());
+  const old = { address: "orders.test", password: WORLD_PASSWORDS[0] };
+  const refused = await refusalOf(put(old));
+  expect(refused).toMatchObject({ code: "conflict", where: "backend.config" });
+  expect(refused.message).toContain("mayfly backend rotate");
+  expect(await put({ ...old, previous_password: WORLD_PASSWORDS[0] })).toMatchObject({
+    put: "updated",
+  });
+  upstream.isDown = false;
+  await rotate();
+  expect(upstream.password).toBe(WORLD_PASSWORDS[0]);
+  expect(await put(old)).toMatchObject({ put: "unchanged" });
 });
 
 test("a type whose secret Mayfly cannot replace says so, and changes nothing", async () => {

@@ -59,7 +59,7 @@ async function putChanged(
   const { id, type } = registered;
   const config = change(await parts.openBackends.readConfig(registered));
   const precondition = { kind: "unchanged", tags: [tagOf(registered)] } as const;
-  return registerBackend(parts, { id, type, config }, by, context, precondition);
+  return registerBackend(parts, { id, type, config }, by, context, precondition, true);
 }
 
 function rotationOf(
