@@ -51,9 +51,7 @@ export async function goEverywhere(mayfly: Installation, broker: RunningBroker):
     async (...call) => note(await broker.api.admin(...call)),
     exchange,
   );
-  const rotated = note(await broker.api.admin("POST", `/v1/backends/${BACKEND}/rotate`, {}));
-  accepted(rotated, "a rotation");
-  grantedOf(await exchange({ subject: mayfly.svid("bee"), details: details() }));
+  await rotation(mayfly, canaries, async (...call) => note(await broker.api.admin(...call)));
   canaries.push(
     ...(await configuredPasswords(mayfly)),
     canary("administrator's token", mayfly.adminToken),
@@ -64,6 +62,20 @@ export async function goEverywhere(mayfly: Installation, broker: RunningBroker):
     ...(await signingKeys(mayfly)),
   );
   return { canaries, replies };
+}
+
+/** Of a login of its own: all installations of a run log in to the customer's server by the other. */
+async function rotation(mayfly: Installation, canaries: Canary[], admin: Admin): Promise<void> {
+  const hex = (bytes: number): string => Buffer.from(systemRandom.bytes(bytes)).toString("hex");
+  const [username, password] = [`rotated_${hex(6)}`, hex(24)];
+  canaries.push(canary("the password before its rotation", password));
+  await mayfly.customer.unsafe(`CREATE ROLE ${username} SUPERUSER LOGIN PASSWORD '${password}'`);
+  const config = { ...backendConfig(mayfly.orders), username, password };
+  const call = async (method: "PUT" | "POST", path: string, body: object): Promise<void> =>
+    accepted(await admin(method, path, body), path);
+  await call("PUT", "/v1/backends/rotated-db", { type: "postgres", config });
+  await call("POST", "/v1/backends/rotated-db/rotate", {});
+  await call("POST", "/v1/backends/rotated-db/test", {});
 }
 
 const details = (more: Record<string, unknown> = {}) => ({
@@ -232,8 +244,8 @@ async function configuredPasswords(mayfly: Installation): Promise<readonly Canar
   const sealer = createSealer({ keys, random: systemRandom });
   const rows = await mayfly.ledger<{ id: string; revision: number; sealed: Buffer }[]>`
     SELECT backend_id AS id, revision, sealed_config AS sealed FROM mayfly.backend_revisions
-    WHERE backend_id = ${BACKEND}`;
-  if (rows.length < 3) throw new Error("a rotation makes two revisions");
+    WHERE backend_id IN (${BACKEND}, 'rotated-db')`;
+  if (rows.length < 4) throw new Error("a rotation makes two revisions");
   const opened = await Promise.all(
     rows.map(async ({ id, revision, sealed }) => {
       const binding = bindingOf.backendConfig(parseBackendId(id, "id"), revision);
