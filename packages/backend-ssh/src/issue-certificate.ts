@@ -1,4 +1,3 @@
-import ssh2 from "ssh2";
 import { refuseAborted, refusePast } from "@mayfly/backend-kit";
 import {
   BackendError,
@@ -11,6 +10,7 @@ import {
   type Issued,
 } from "@mayfly/spec";
 import { writeHandle } from "./certificate-handle.ts";
+import { generatedKey } from "./generated-key.ts";
 import { publicKeyOf } from "./host-settings.ts";
 import type { Lane } from "./lane.ts";
 import { grantOf, type SshGrant } from "./role-settings.ts";
@@ -73,7 +73,7 @@ function keyFor({ public_key: own }: SshGrant): {
   readonly privateKey: Secret | null;
 } {
   if (own !== null) return { publicKey: own, privateKey: null };
-  const made = ssh2.utils.generateKeyPairSync("ed25519");
+  const made = generatedKey();
   return { publicKey: made.public, privateKey: Secret.of(made.private) };
 }
 

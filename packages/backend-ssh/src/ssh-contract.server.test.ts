@@ -1,12 +1,12 @@
 import { describe } from "vitest";
 import { requireOrExplain } from "@mayfly/embedded";
 import { describeBackendContract, type BackendContractSubject } from "@mayfly/testkit/contract";
-import ssh2 from "ssh2";
+import { generatedKey } from "./generated-key.ts";
 import { sshBackend } from "./ssh-backend.ts";
 import { playingTheCore, startSshUpstream } from "./testing/ssh-upstream.ts";
 
 const sshd = await requireOrExplain("sshd");
-const { private: ownKey, public: hostKey } = ssh2.utils.generateKeyPairSync("ed25519");
+const { private: ownKey, public: hostKey } = generatedKey();
 const host = { host: "web-1.acme.test", host_key: hostKey };
 const config = { hosts: [host], private_key: ownKey };
 const role = {

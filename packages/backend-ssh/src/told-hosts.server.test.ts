@@ -7,6 +7,7 @@ import { startTcpFaultProxy } from "@mayfly/testkit";
 import ssh2 from "ssh2";
 import { hostSettings } from "./host-settings.ts";
 import { askHost } from "./ask-host.ts";
+import { generatedKey } from "./generated-key.ts";
 import { revokeRequest } from "./revocation-list.ts";
 import { sshBackend } from "./ssh-backend.ts";
 import { playingTheCore, startSshUpstream, type SshUpstream } from "./testing/ssh-upstream.ts";
@@ -51,9 +52,7 @@ describe.runIf(sshd !== undefined)("a host that is told", () => {
   test("knows the workload's own key, of which nothing but the public half was sent", async () => {
     for (const kind of ["ed25519", "ecdsa"] as const) {
       const own =
-        kind === "ecdsa"
-          ? ssh2.utils.generateKeyPairSync("ecdsa", { bits: 256 })
-          : ssh2.utils.generateKeyPairSync("ed25519");
+        kind === "ecdsa" ? ssh2.utils.generateKeyPairSync("ecdsa", { bits: 256 }) : generatedKey();
       const { material } = await issue({ public_key: own.public });
       expect(material).not.toHaveProperty("private_key");
       const held = { ...material, private_key: Secret.of(own.private) };
@@ -79,7 +78,7 @@ describe.runIf(sshd !== undefined)("a host that is told", () => {
 
   test("with another key is told nothing", async () => {
     const config = hostSettings(upstream.config);
-    const { public: host_key } = ssh2.utils.generateKeyPairSync("ed25519");
+    const { public: host_key } = generatedKey();
     const stranger = bench.openAgain({ ...config, hosts: [{ ...config.hosts[0], host_key }] });
     const { handle } = await issue({});
     await backendErrorOf(revoking(stranger).revoke(handle, bench.call()));
