@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { requireOrExplain } from "@mayfly/embedded";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { generatedKey } from "./generated-key.ts";
 import { revokeRequest } from "./revocation-list.ts";
 
 /** What `host/mayfly-ssh-host` keeps, by itself: no sshd runs, but its tools are needed. */
@@ -55,6 +56,14 @@ describe.runIf(sshd !== undefined)("the command of a host", () => {
     expect(listed()).toEqual([THEIRS]);
     expect(await ask(`mayfly-ssh-2 check ${ONE}\n`)).toBe("ready 6");
     expect(await ask("mayfly-ssh-2 check ../krl\n")).toBe("");
+  });
+
+  test("looks at the sessions of one certificate, however many others are noted", async () => {
+    const notes = [`${MINE}.1.0`, `${THEIRS}.1.0`];
+    for (const name of notes) writeFileSync(join(state, "sessions", name), "");
+    const answer = await ask(`mayfly-ssh-2 look ${ONE} ${MINE}\n${generatedKey().public}\n`);
+    expect(answer).toBe("accepted sessions 0 number 0");
+    expect(readdirSync(join(state, "sessions"))).toEqual([`${THEIRS}.1.0`]);
   });
 
   test("leaves nothing of a session that forks while it is cut", async () => {
