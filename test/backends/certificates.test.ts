@@ -21,8 +21,8 @@ import {
 } from "../harness/index.ts";
 
 /**
- * Certificates of the installation's own authorities, through real processes: from the exchange to a
- * server that lets their holder in, and from the end of the task to one that does not.
+ * Certificates of the installation's own authorities, through real processes: from the exchange to
+ * a server that lets their holder in, and from the end of the task to one that does not.
  */
 const sshd = await requireOrExplain("sshd");
 const HOST_COMMAND = fileURLToPath(
@@ -124,7 +124,7 @@ describe("a client certificate", () => {
     return said === "" ? null : said;
   }
 
-  test("is refused by who follows the list once its task has ended, another's is not, and it is revoked when older lists have run out", async () => {
+  test("ended, is refused by who follows the list, and revoked when older ones have run out", async () => {
     const [mine, other] = [await open("mine", ["ca/agent"]), await open("other", ["ca/agent"])];
     expect(await greet(mine)).toBe("URI:spiffe://acme.test/orders-agent");
     await complete(mine);

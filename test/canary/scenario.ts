@@ -64,7 +64,7 @@ export async function goEverywhere(mayfly: Installation, broker: RunningBroker):
   return { canaries, replies };
 }
 
-/** Of a login of its own: all installations of a run log in to the customer's server by the other. */
+/** Of a login of its own: all installations of a run share the other one. */
 async function rotation(mayfly: Installation, canaries: Canary[], admin: Admin): Promise<void> {
   const hex = (bytes: number): string => Buffer.from(systemRandom.bytes(bytes)).toString("hex");
   const [username, password] = [`rotated_${hex(6)}`, hex(24)];
