@@ -4,7 +4,7 @@ import type { Transaction } from "./sql.ts";
  * From the time that an end bears to the last statement of its transaction. COMMIT follows within
  * `CONNECTION_LIMITS.idleInTransactionMs`, or the server undoes it.
  */
-export const END_SECONDS_MAX = 10;
+const END_SECONDS_MAX = 10;
 
 /** The last statement of each transaction that ends leases: fails, and so undoes it, if it is late. */
 export const promptEnd = (sql: Transaction, secondsMax = END_SECONDS_MAX) =>
