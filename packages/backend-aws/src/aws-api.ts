@@ -45,7 +45,8 @@ export function createAwsApi(settings: AccountSettings, host: BackendHost, trans
   const stsWith = (own: BrokerCredentials | undefined) => new STSClient(options("sts", own));
   const credentials = brokerCredentials(settings, host, stsWith);
   const sts = stsWith(credentials);
-  const iam = new IAMClient(options("iam", credentials));
+  // What the SDK's own chain asks of STS goes by the client that it was found for.
+  const iam = new IAMClient(options("iam", credentials ?? sts.config.credentials));
   type Before = () => void;
   return {
     assumeRole: (input: AssumeRoleCommandInput, context: CallContext, before?: Before) =>

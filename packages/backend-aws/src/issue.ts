@@ -27,6 +27,8 @@ export const SESSION_SECONDS_MIN = 900;
 const SIGNATURE_SECONDS = 300;
 /** Between the ledger's clock and AWS's. */
 export const SKEW_SECONDS = 60;
+/** `SessionDuration` of the federation endpoint, at most: it asks it of a user's sessions alone. */
+const CONSOLE_SECONDS_MAX = 43_200;
 
 /**
  * Takes the name in the ledger, then the session: AWS would give a second session of a name, and
@@ -39,7 +41,8 @@ export async function issue(lane: Lane, plan: IssuePlan, context: IssueContext):
   try {
     const answer = await assumeRole(lane, plan, { grant, iamRole, seconds }, context);
     const issued = issuedOf(lane, plan, iamRole, answer);
-    await shorten(lane, plan.externalName, plusSeconds(sessionEnd(answer), SKEW_SECONDS));
+    const deniedUntil = plusSeconds(sessionEnd(answer), afterlifeSeconds(lane));
+    await shorten(lane, plan.externalName, plusSeconds(deniedUntil, SKEW_SECONDS));
     return issued;
   } catch (thrown) {
     const error = failures.toBackendError(thrown, "issue");
@@ -47,6 +50,15 @@ export async function issue(lane: Lane, plan: IssuePlan, context: IssueContext):
     throw error;
   }
 }
+
+/**
+ * So long may what a session was made into outlive it: a login to the console that is begun with
+ * the session of a user's keys has a time of its own. Sessions that a role takes have none.
+ */
+export const afterlifeSeconds = ({
+  settings: { credentials, chain },
+}: Pick<Lane, "settings">): number =>
+  credentials.kind === "keys" && chain.length === 0 ? CONSOLE_SECONDS_MAX : 0;
 
 /** Never more than the lease's own time, where AWS allows that; an earlier end is by a deny. */
 function sessionSeconds({ settings }: Lane, { expiresAt }: IssuePlan, now: InstantMs): number {
@@ -56,13 +68,15 @@ function sessionSeconds({ settings }: Lane, { expiresAt }: IssuePlan, now: Insta
 
 /** The place of the first role that has room, from one on that the lease's id chooses. */
 async function takeName(
-  { host, settings }: Lane,
+  lane: Lane,
   { externalName }: IssuePlan,
   { iam_roles: roles }: AwsGrant,
   seconds: number,
   { issueBy }: IssueContext,
 ): Promise<string> {
-  const until = plusSeconds(issueBy, seconds + SIGNATURE_SECONDS + SKEW_SECONDS);
+  const { host, settings } = lane;
+  const lifeSeconds = seconds + afterlifeSeconds(lane);
+  const until = plusSeconds(issueBy, lifeSeconds + SIGNATURE_SECONDS + SKEW_SECONDS);
   const most = sessionsMax(settings);
   const first = firstPlace(externalName, roles.length);
   for (let nth = 0; nth < roles.length; nth++) {
@@ -116,6 +130,7 @@ async function assumeRole(
       { Key: "mayfly:task", Value: context.taskId },
       { Key: "mayfly:lease", Value: plan.leaseId },
       { Key: "mayfly:workload", Value: grant.workload },
+      ...(grant.subject === undefined ? [] : [{ Key: "mayfly:subject", Value: grant.subject }]),
       ...Object.entries(grant.tags).map(([Key, Value]) => ({ Key, Value })),
     ],
     ...(grant.external_id === undefined ? {} : { ExternalId: grant.external_id }),
@@ -142,12 +157,14 @@ function sessionEnd({ Credentials: given }: AssumeRoleCommandOutput): InstantMs 
 }
 
 function issuedOf(
-  { settings }: Lane,
+  lane: Lane,
   plan: IssuePlan,
   iamRole: string,
   answer: AssumeRoleCommandOutput,
 ): Issued {
+  const { settings } = lane;
   const until = sessionEnd(answer);
+  const deniedUntil = plusSeconds(until, afterlifeSeconds(lane));
   const { AccessKeyId: id, SecretAccessKey: key, SessionToken: token } = answer.Credentials ?? {};
   if (id === undefined || key === undefined || token === undefined) {
     throw new AwsFailure("lost", "the answer has no credentials");
@@ -165,6 +182,10 @@ function issuedOf(
     },
     fingerprintOf: "secret_access_key",
     expiresAt: earliest(plan.expiresAt, until),
-    handle: writeHandle({ name: plan.externalName, place: placeOf(iamRole), until }),
+    handle: writeHandle({
+      name: plan.externalName,
+      place: placeOf(iamRole),
+      until: deniedUntil,
+    }),
   };
 }

@@ -8,7 +8,7 @@ export interface LeaseHandle {
   readonly name: string;
   /** The IAM role that it is a session of. */
   readonly place: string;
-  /** When AWS ends it by itself. */
+  /** When AWS has ended by itself it, and whatever may have been made of it. */
   readonly until: InstantMs;
 }
 

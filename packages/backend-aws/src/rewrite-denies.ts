@@ -8,7 +8,7 @@ import {
   writeDocument,
   type DenyDocument,
 } from "./deny-document.ts";
-import { SKEW_SECONDS } from "./issue.ts";
+import { afterlifeSeconds, SKEW_SECONDS } from "./issue.ts";
 import type { Lane } from "./lane.ts";
 import { lookAtDenies, policyText, type DenyLook } from "./look-at-denies.ts";
 import { planRewrite, type RewriteStep } from "./rewrite-plan.ts";
@@ -122,11 +122,13 @@ const charactersOfMany = ({ host }: Lane, count: number): number => {
  * from before, say) is one that it has lost, and is kept for as long as a session can live.
  */
 async function deniedNames(
-  { host: { names, clock } }: Lane,
+  lane: Lane,
   place: string,
   { refused }: PlaceTurn,
   { documents }: DenyLook,
 ): Promise<readonly string[]> {
+  const { names, clock } = lane.host;
+  const keptSeconds = SESSION_SECONDS_MAX + afterlifeSeconds(lane);
   const known = new Set(refused.map(({ name }) => name));
   const standing = new Set(documents.flatMap((each) => each.names));
   const strange: string[] = [];
@@ -134,7 +136,7 @@ async function deniedNames(
     // One that was over long ago is known to the ledger, and only not told by it.
     if (known.has(name) || (await names.find(name)) !== null) continue;
     strange.push(name);
-    await names.refuse(name, place, plusSeconds(clock.now(), SESSION_SECONDS_MAX));
+    await names.refuse(name, place, plusSeconds(clock.now(), keptSeconds));
   }
   // One that recovery alone holds was over when it was refused, and has no session.
   const denied = refused.filter(({ leftSeconds }) => leftSeconds > 0);

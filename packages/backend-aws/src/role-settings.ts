@@ -58,6 +58,8 @@ const grant = z.strictObject({
   statements: z.array(grantedStatement).min(1).max(16),
   tags: z.record(z.string(), z.string()),
   workload: z.string(),
+  /** For whom the workload acts; absent: for itself. */
+  subject: z.string().optional(),
   external_id: z.string().optional(),
 });
 export type AwsGrant = z.infer<typeof grant>;
@@ -72,7 +74,7 @@ export const leases = leaseRules({
   params,
   grant,
   nameOf: shortLeaseName,
-  grantFor: (fixed, asked, { subject }): AwsGrant => {
+  grantFor: (fixed, asked, { subject, actors }): AwsGrant => {
     // First of all: what is too long is not worth comparing.
     refuseLong(sessionPolicy(asked.statements ?? []));
     const granted = asked.statements?.map((each, at) => withinRole(each, fixed.statements, at));
@@ -80,7 +82,8 @@ export const leases = leaseRules({
       iam_roles: fixed.iam_roles,
       statements: granted ?? fixed.statements,
       tags: fixed.tags,
-      workload: tagValue(subject),
+      workload: tagValue(actors[0] ?? subject),
+      ...(actors.length === 0 ? {} : { subject: tagValue(subject) }),
       ...(fixed.external_id === undefined ? {} : { external_id: fixed.external_id }),
     };
     refuseLong(sessionPolicy(wanted.statements));

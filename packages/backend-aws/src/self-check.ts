@@ -24,6 +24,7 @@ export async function selfCheck(
   const caller = await aws.getCallerIdentity(context);
   if (caller.Account !== settings.account_id) problems.push(otherAccount(lane, caller.Account));
   else {
+    if (isUnknownUser(lane, caller.Arn)) problems.push(USER_BY_DEFAULT);
     for (const iamRole of new Set(roles.flatMap((role) => leases.roleOf(role).iam_roles))) {
       problems.push(...(await checkRole(lane, aws, iamRole, context)));
     }
@@ -35,6 +36,19 @@ export async function selfCheck(
     problems,
   };
 }
+
+/** Only of a backend that has the user's keys itself is it known that they are a user's. */
+const isUnknownUser = ({ settings }: Lane, caller: string | undefined): boolean =>
+  settings.credentials.kind === "default" &&
+  settings.chain.length === 0 &&
+  caller?.includes(":assumed-role/") !== true;
+const USER_BY_DEFAULT: CheckProblem = {
+  code: "user_by_default",
+  what:
+    "What the SDK's chain found is no role's: a session could be made into a login to the console, " +
+    "which lives on when its deny is deleted.",
+  fix: "Name a role in `chain`, or give the user's keys as `credentials`.",
+};
 
 const otherAccount = ({ settings }: Lane, account: string | undefined): CheckProblem => ({
   code: "other_account",

@@ -8,6 +8,7 @@ const ANSWER_BYTES_MAX = 1024 * 1024;
 /** What the SDK hands a request handler of one request, as far as it is used. */
 interface SdkRequest {
   readonly method: string;
+  readonly hostname: string;
   readonly path: string;
   readonly query: Readonly<Record<string, unknown>>;
   readonly headers: Readonly<Record<string, string>>;
@@ -44,16 +45,20 @@ export function createTransport(
     timeoutMs: seconds * 1_000,
     maxBytes: ANSWER_BYTES_MAX,
   });
-  return { handler: requestHandler(api, clock), close: () => api.close() };
+  const { hostname } = new URL(origin);
+  return { handler: requestHandler(api, hostname, clock), close: () => api.close() };
 }
 
 /** As the SDK asks for it; nothing of it is the SDK's to set. */
-const requestHandler = (api: OutboundApi, clock: Clock) => ({
+const requestHandler = (api: OutboundApi, hostname: string, clock: Clock) => ({
   metadata: { handlerProtocol: "http/1.1" },
   handle: async (request: SdkRequest, options: Partial<SdkCall> = {}) => {
     const { abortSignal: signal = new AbortController().signal } = options;
     const context = options.context ?? { clock, signal, traceId: "" };
-    const outcome = await api.send(toApi(request, options.beforeSend), { ...context, signal });
+    const outcome = await api.send(toApi(request, hostname, options.beforeSend), {
+      ...context,
+      signal,
+    });
     if (outcome.kind !== "answer") {
       options.sent = outcome;
       throw new AwsFailure(outcome.kind, outcome.why);
@@ -66,8 +71,16 @@ const requestHandler = (api: OutboundApi, clock: Clock) => ({
   httpHandlerConfigs: () => ({}),
 });
 
-function toApi(request: SdkRequest, beforeSend: (() => void) | undefined): ApiRequest {
+function toApi(
+  request: SdkRequest,
+  hostname: string,
+  beforeSend: (() => void) | undefined,
+): ApiRequest {
   const { method, path, query, headers, body } = request;
+  // It would be sent to the one address that this transport has, with what is for another.
+  if (request.hostname !== hostname) {
+    throw new AwsFailure("not_sent", "the SDK asked for another address than the settings name");
+  }
   // STS and IAM are asked by POST alone, with a form: what is else is a defect.
   if (method !== "POST" || Object.keys(query).length > 0) {
     throw new AwsFailure("not_sent", "the SDK asked in a way that is not expected");
