@@ -1,7 +1,7 @@
 const SEQUENCE = 0x30;
 const LONG = 0x80;
 
-/** What is encoded already, as a SEQUENCE (X.690 sections 8.9 and 10.1): the encoder has no such. */
+/** What is encoded already, as a SEQUENCE (X.690 sections 8.9, 10.1): the encoder has no such. */
 export function sequence(parts: readonly Uint8Array[]): Uint8Array {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   if (length < LONG) return Buffer.concat([Buffer.from([SEQUENCE, length]), ...parts]);

@@ -53,7 +53,8 @@ export function endedLeases(
     const leases: EndedLease[] = [];
     for (let after = NO_UUID; ;) {
       const rows = await tx<EndedRow[]>`
-        SELECT l.id, coalesce(l.end_requested_at, l.ended_at, l.expires_at) AS ended_at, l.expires_at
+        SELECT l.id, l.expires_at,
+          coalesce(l.end_requested_at, l.ended_at, l.expires_at) AS ended_at
         FROM mayfly.leases AS l
         WHERE l.id >= mayfly.uuid7_floor(now() - make_interval(secs => ${since}::float8))
           AND l.id > ${after}::uuid AND l.backend_id = ${backendId}

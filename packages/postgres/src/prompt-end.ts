@@ -6,6 +6,6 @@ import type { Transaction } from "./sql.ts";
  */
 const END_SECONDS_MAX = 10;
 
-/** The last statement of each transaction that ends leases: fails, and so undoes it, if it is late. */
+/** The last statement of a transaction that ends leases: if it is late, it undoes it. */
 export const promptEnd = (sql: Transaction, secondsMax = END_SECONDS_MAX) =>
   sql`SELECT mayfly.require_prompt_end(${secondsMax}::float8)`;
