@@ -109,7 +109,7 @@ describe.runIf(program !== undefined)("upkeep of AWS", () => {
     await open.close();
   });
 
-  test("out of room as many are denied as fit, the others are not said to be, and what is copied counts anew", async () => {
+  test("out of room as many are denied as fit, and what is copied counts anew", async () => {
     const names = createMemoryNames(upstream.clock);
     const open = openWith({ unsafe_propagation_seconds: 1 }, { names });
     const issued = await issue(open);
