@@ -11,6 +11,8 @@ import { revokeRequest } from "./revocation-list.ts";
 
 /** What `host/mayfly-ssh-host` keeps, by itself: no sshd runs, but its tools are needed. */
 const sshd = await requireOrExplain("sshd");
+/** Comes with sshd. */
+const KEYGEN = "ssh-keygen";
 const COMMAND = fileURLToPath(new URL("../host/mayfly-ssh-host", import.meta.url));
 const [ONE, OTHER] = ["aaaaaaaa_web-hosts", "bbbbbbbb_web-hosts"];
 const [MINE, THEIRS] = [`mf_aaaaaaaa_${"0".repeat(32)}`, `mf_bbbbbbbb_${"1".repeat(32)}`];
@@ -21,7 +23,7 @@ describe.runIf(sshd !== undefined)("the command of a host", () => {
   beforeEach(() => {
     state = mkdtempSync(join(tmpdir(), "mayfly-ssh-host-"));
     mkdirSync(join(state, "sessions"));
-    execFileSync("ssh-keygen", ["-k", "-f", join(state, "krl")]);
+    execFileSync(KEYGEN, ["-k", "-f", join(state, "krl")]);
   });
   afterEach(() => {
     for (const child of started.splice(0)) child.kill("SIGKILL");
@@ -43,7 +45,7 @@ describe.runIf(sshd !== undefined)("the command of a host", () => {
     return answer.trim();
   }
   const listed = (): string[] => {
-    const shown = execFileSync("ssh-keygen", ["-Q", "-l", "-f", join(state, "krl")]).toString();
+    const shown = execFileSync(KEYGEN, ["-Q", "-l", "-f", join(state, "krl")]).toString();
     return [...shown.matchAll(/^id: (\S+)$/gm)].map(([, id]) => id ?? "").toSorted();
   };
 
