@@ -100,7 +100,8 @@ export async function startRedisUpstream(program: string): Promise<RedisUpstream
       const rules = lines.find((line) => line.startsWith(`user ${name} `))?.split(" ") ?? [];
       const hashes = rules.filter((rule) => rule.startsWith("#"));
       for (const hash of hashes) {
-        await server.admin.call("ACL", "SETUSER", name, `!${hash.slice(1)}`, `#0${hash.slice(2)}`);
+        const other = (hash.startsWith("#0") ? "1" : "0") + hash.slice(2);
+        await server.admin.call("ACL", "SETUSER", name, `!${hash.slice(1)}`, `#${other}`);
       }
     },
     route: {
