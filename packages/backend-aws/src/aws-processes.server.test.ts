@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { DeleteRolePolicyCommand, PutRolePolicyCommand } from "@aws-sdk/client-iam";
 import { requireOrExplain } from "@mayfly/embedded";
 import { systemRandom } from "@mayfly/host";
 import { migrate } from "@mayfly/postgres";
@@ -12,6 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { awsBackend } from "./aws-backend.ts";
 import { configAt, startAwsUpstream, type AwsUpstream } from "./testing/aws-upstream.ts";
 import { LEDGER_URL, openLedgerHost, type LedgerHost } from "./testing/ledger-host.ts";
+import { BUCKET } from "./testing/moto-account.ts";
 
 const program = await requireOrExplain("moto");
 const MINTS = fileURLToPath(new URL("testing/mint-process.ts", import.meta.url));
@@ -20,6 +22,16 @@ const REVOKES = fileURLToPath(new URL("testing/revoke-process.ts", import.meta.u
 
 /** So that a turn of a frozen process runs out soon: it is three calls long. */
 const QUICK = { call_seconds_max: 1, unsafe_propagation_seconds: 0 };
+
+/** Of 10,240 characters it leaves some 2,300. */
+const LARGE = JSON.stringify({
+  Version: "2012-10-17",
+  Statement: {
+    Effect: "Allow",
+    Action: "s3:GetObject",
+    Resource: `${BUCKET}/${"x".repeat(7_800)}`,
+  },
+});
 
 describe.runIf(program !== undefined)("processes over one ledger and one account", () => {
   let opened: LedgerHost;
@@ -89,12 +101,18 @@ describe.runIf(program !== undefined)("processes over one ledger and one account
   test.each(["Action=PutRolePolicy", "Action=DeleteRolePolicy"])(
     "two end leases while a third is frozen at its %s, which comes later and undoes nothing",
     async (at) => {
-      const all = await Promise.all(Array.from({ length: 7 }, lease));
-      const [first, ...rest] = all;
-      if (first === undefined) throw new Error("no lease");
+      const all = await Promise.all(Array.from({ length: 8 }, lease));
+      const [before, first, ...rest] = all;
+      if (before === undefined || first === undefined) throw new Error("no lease");
       const living = rest.slice(5);
-      // A document is there, so that the next writer takes it over, and deletes it.
+      // Two documents are there, and so little room that the next writer takes them over, and
+      // deletes them at once.
+      await revoke(before);
       await revoke(first);
+      const theirs = { RoleName: "reader", PolicyName: "theirs" };
+      await upstream.account.iam.send(
+        new PutRolePolicyCommand({ ...theirs, PolicyDocument: LARGE }),
+      );
       const isReached = reached(at);
       const third = revokeBy(slow(), rest.slice(0, 1));
       try {
@@ -108,14 +126,19 @@ describe.runIf(program !== undefined)("processes over one ledger and one account
         expect(mine).toBe("refused");
         upstream.proxy.release();
         await bench.open.selfCheck([], bench.call());
-        expect(await verdicts([first, ...rest.slice(0, 5)])).toEqual(Array(6).fill("refused"));
+        expect(await verdicts([before, first, ...rest.slice(0, 5)])).toEqual(
+          Array(7).fill("refused"),
+        );
         third.kill("SIGCONT");
         expect(await ended(third)).toBe(0);
       } finally {
         upstream.proxy.release();
         third.kill("SIGKILL");
+        await upstream.account.iam.send(new DeleteRolePolicyCommand(theirs));
       }
-      expect(await verdicts([first, ...rest.slice(0, 5)])).toEqual(Array(6).fill("refused"));
+      expect(await verdicts([before, first, ...rest.slice(0, 5)])).toEqual(
+        Array(7).fill("refused"),
+      );
       expect(await verdicts(living)).toEqual(Array(living.length).fill("accepted"));
       await Promise.all(living.map(revoke));
     },
