@@ -31,6 +31,13 @@ const CONCURRENCY = 12;
 const FRESH_MS = 120_000;
 const TASK = { type: "mayfly-task", goal: "work", deadline: "23h", idle_timeout: "1h" };
 
+/** All installations of a run share the login that it would replace; in process it is fuzzed. */
+function withoutRotation(document: JsonObject): JsonObject {
+  const paths = Object.entries(Object(document["paths"]) as JsonObject);
+  const others = paths.filter(([path]) => path !== "/v1/backends/{backend}/rotate");
+  return { ...document, paths: Object.fromEntries(others) };
+}
+
 /** A process of the broker, over sockets, its ledger in a real PostgreSQL. */
 export async function createRealBroker(
   mayfly: Installation,
@@ -54,7 +61,7 @@ export async function createRealBroker(
   };
   const isForStrangers = rights === "strangers";
   return {
-    api: readApiDocument(document.body as JsonObject),
+    api: readApiDocument(withoutRotation(document.body as JsonObject)),
     get places() {
       return fresh.places;
     },
