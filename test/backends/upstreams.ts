@@ -18,7 +18,7 @@ import { startCustomerMysql } from "../../packages/backend-mysql/src/testing/sta
 import { createMinter } from "../../packages/backend-webhook/src/testing/reference-minter.ts";
 import { accepted, type Installation, type RunningBroker } from "../harness/index.ts";
 
-/** One backend of a type on its real server (AWS: moto), with one role; ended by what it returns. */
+/** A backend of a type on its real server (AWS: moto), with one role; it answers its own end. */
 export interface Upstream {
   readonly type: string;
   /** Null: it needs none beside Mayfly. */

@@ -25,7 +25,7 @@ export interface EmptyDatabase {
  * A migrated ledger in which `now()` is what this test says: the function of the catalog itself is
  * replaced, in this one database, so that defaults, views and statements all tell the same time.
  * The executor knows the built-in one by heart; one that is an expression is put in its place while
- * a statement is planned.
+ * a statement is planned. How long a transaction really takes is compared with nothing simulated.
  */
 export async function createReplayDatabase(database: EmptyDatabase): Promise<ReplayDatabase> {
   const passwords = Object.fromEntries(ROLES.map((role) => [role, PASSWORD]));
@@ -68,4 +68,6 @@ const CLOCK = `
   SET allow_system_table_mods = on;
   CREATE OR REPLACE FUNCTION pg_catalog.now() RETURNS timestamptz
     LANGUAGE sql STABLE PARALLEL SAFE AS 'SELECT simulated.instant()';
-  RESET allow_system_table_mods`;
+  RESET allow_system_table_mods;
+  CREATE OR REPLACE FUNCTION mayfly.require_prompt_end(seconds double precision) RETURNS void
+    LANGUAGE sql AS 'SELECT'`;
