@@ -25,12 +25,14 @@ export type Authority = z.infer<typeof authorityRow>[0];
 const ADMIN_OPTIONS_FROM = 160_000;
 export const VERSION_MIN = 150_000;
 
+/** A session that is `starting` is nobody's yet: PostgreSQL 18 shows those too. */
 export async function authorityOf(lane: Lane, deadline: Deadline): Promise<Authority> {
   const [rows] = await lane.work.run(
     `SELECT current_user::text AS me, r.rolsuper AS superuser, r.rolcreaterole AS createrole,
        pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS signals,
        NOT EXISTS (SELECT FROM pg_stat_activity
-         WHERE backend_type = 'client backend' AND usesysid IS NULL) AS sees_sessions,
+         WHERE backend_type = 'client backend' AND usesysid IS NULL
+           AND state IS DISTINCT FROM 'starting') AS sees_sessions,
        current_setting('server_version_num')::int AS version,
        current_setting('server_version') AS version_text,
        pg_is_in_recovery() AS standby,

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock, systemRandom } from "@mayfly/host";
 import type { CheckProblem } from "@mayfly/spec";
@@ -187,6 +189,25 @@ for (const version of testedPostgresVersions()) {
       expect(Math.abs(checked.clockSkewMs ?? 1e9)).toBeLessThan(1_000);
       expect(checked.facts).toMatchObject({ superuser: false });
       expect(await customer.sql()`SELECT 1 FROM pg_roles WHERE rolname ~ '^mf_'`).toEqual([]);
+    });
+
+    test("to a superuser, a login under way hides nobody's session", async () => {
+      const { host, port } = customer.server;
+      const startup = Buffer.from("\0\0\0\0\0\x03\0\0user\0orders_owner\0database\0orders\0\0");
+      startup.writeInt32BE(startup.length);
+      const socket = connect(port, host).on("error", () => undefined);
+      socket.write(startup);
+      // It is asked for its password, which never comes.
+      await once(socket, "data");
+      const { username, password } = new URL(customer.server.url("orders"));
+      const open = bench.openAgain(Object.assign({}, upstream.config, { username, password }));
+      try {
+        const codes = (await open.selfCheck([], bench.call())).problems.map(({ code }) => code);
+        expect(codes).not.toContain("sessions_not_visible");
+      } finally {
+        socket.destroy();
+        await open.close();
+      }
     });
 
     test("the statements of the documentation are enough, and no superuser", async () => {

@@ -133,6 +133,7 @@ function serverProblems(facts: ServerFacts, skewMs: number): readonly CheckProbl
 const APPEND_ONLY = ["events", "decisions", "log_entries"] as const;
 const ROLES: readonly DatabaseRole[] = ["mayfly_broker", "mayfly_worker", "mayfly_auditor"];
 
+/** By OID: asked by its name for a role that was just dropped, the server fails the statement. */
 async function excessRights(sql: Statement): Promise<readonly CheckProblem[]> {
   const found = await sql<{ role: string; table_name: string; privilege: string }[]>`
     SELECT r.rolname AS role, c.relname AS table_name, p.privilege
@@ -140,7 +141,7 @@ async function excessRights(sql: Statement): Promise<readonly CheckProblem[]> {
       unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) AS p (privilege)
     WHERE r.rolname IN (SELECT jsonb_array_elements_text(${JSON.stringify(ROLES)}::text::jsonb))
       AND c.relnamespace = 'mayfly'::regnamespace AND c.relkind IN ('r', 'p')
-      AND has_table_privilege(r.rolname, c.oid, p.privilege)
+      AND has_table_privilege(r.oid, c.oid, p.privilege)
       AND (p.privilege <> 'UPDATE' OR c.relname IN (
         SELECT jsonb_array_elements_text(${JSON.stringify(APPEND_ONLY)}::text::jsonb)))
     ORDER BY 1, 2, 3`;

@@ -104,6 +104,7 @@ export function toBrokerError(error: unknown, databaseRole: string | null = null
   if (BrokerError.is(error)) return error;
   const fault = faultOf(error);
   if (fault === null) return new BrokerError("internal", "The ledger failed.", { cause: error });
+  const { code } = fault;
   switch (faultKind(fault)) {
     case "conflict":
     case "unavailable":
@@ -123,6 +124,8 @@ export function toBrokerError(error: unknown, databaseRole: string | null = null
     case "forbidden":
       return rightMissing(fault, databaseRole);
     case "defect":
-      return new BrokerError("internal", "The ledger refused a statement.", { cause: fault });
+      return new BrokerError("internal", `The ledger refused a statement (SQLSTATE ${code}).`, {
+        cause: fault,
+      });
   }
 }

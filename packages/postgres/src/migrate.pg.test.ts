@@ -258,6 +258,30 @@ describe("the server check", () => {
     expect(version).toMatch(/^\d+\.\d+/);
   });
 
+  test("bears that other roles of the server are dropped meanwhile", async () => {
+    const { url } = await freshDatabase();
+    await run(url);
+    const others = postgres(url, { max: 1, onnotice: () => undefined });
+    let isChecking = true;
+    const churn = async (): Promise<void> => {
+      while (isChecking) {
+        await others.unsafe("CREATE ROLE passing");
+        await others.unsafe("DROP ROLE passing");
+      }
+    };
+    const churning = churn();
+    try {
+      for (let check = 0; check < 100; check++) {
+        const { problems } = await checkServer({ url, clock: systemClock });
+        expect(problems.map(({ code }) => code)).not.toContain("excess_right");
+      }
+    } finally {
+      isChecking = false;
+      await churning;
+      await others.end();
+    }
+  });
+
   test("a server that is not there is an unavailable ledger", async () => {
     const url = "postgres://nobody@127.0.0.1:1/nowhere";
     expect((await failureOf(checkServer({ url, clock: systemClock }))).code).toBe(
