@@ -34,14 +34,16 @@ export function partiesOf(
   return parties.actors.length === 0 ? { subject: parties.subject } : parties;
 }
 
-/** What a token of the task tells beyond the ledger's rows: whom its initiator's told of. */
-export function pastActorsIn(
-  claims: TokenParties,
-  task: Pick<Task, "workload" | "verifiedInitiator">,
-  actorChain: readonly string[],
-): readonly string[] {
-  const known = partiesOf(task, actorChain);
-  return claims.subject === known.subject
-    ? (claims.actors ?? []).slice(known.actors?.length ?? 0)
-    : [];
+/** Whom the initiator's own token told of, as the ledger recorded it when the chain began. */
+export async function pastActorsOf(
+  parts: CoreParts,
+  { rootId, verifiedInitiator }: Pick<Task, "rootId" | "verifiedInitiator">,
+): Promise<readonly string[]> {
+  return verifiedInitiator === null ? [] : parts.ports.taskLedger.initiatorActors(rootId);
+}
+
+/** Who is meant and who acts in a task that is open, however its holder is proven. */
+export async function partiesNow(parts: CoreParts, task: Task): Promise<TokenParties> {
+  const [chain, past] = await Promise.all([actorChainOf(parts, task), pastActorsOf(parts, task)]);
+  return partiesOf(task, chain, past);
 }

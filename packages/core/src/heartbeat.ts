@@ -5,10 +5,9 @@ import {
   type Secret,
   type Task,
   type TaskId,
-  type TaskTokenClaims,
   type VerifiedIdentity,
 } from "@mayfly/spec";
-import { actorChainOf, partiesOf, pastActorsIn, type TokenParties } from "./actor-chain.ts";
+import { partiesNow } from "./actor-chain.ts";
 import {
   authenticateTask,
   requireActive,
@@ -37,24 +36,14 @@ export async function heartbeat(
   proof: HeartbeatProof,
   context: CallContext,
 ): Promise<HeartbeatReply> {
-  const { task, identity, claims } = await provenBy(parts, proof, context);
+  const { task, identity } = await provenBy(parts, proof, context);
   requireActive(parts, task);
   if (identity === null) requireRecentProof(parts, task);
   const recorded = await recordOneTime(parts, task, identity);
   const beat = await parts.ports.taskLedger.heartbeat(task.id, recorded ? null : identity);
   const now = await parts.ports.taskLedger.find(task.id);
   if (beat === "ended" || now === null) throw taskEnded(now ?? task, parts.ports.clock.now());
-  return { task: now, ...(await signTaskToken(parts, now, await partiesNow(parts, now, claims))) };
-}
-
-/** As its last token said; a fresh proof of identity tells no history but the ledger's. */
-async function partiesNow(
-  parts: CoreParts,
-  task: Task,
-  claims: TaskTokenClaims | null,
-): Promise<TokenParties> {
-  const chain = await actorChainOf(parts, task);
-  return partiesOf(task, chain, claims === null ? [] : pastActorsIn(claims, task, chain));
+  return { task: now, ...(await signTaskToken(parts, now, await partiesNow(parts, now))) };
 }
 
 async function provenBy(
@@ -64,16 +53,15 @@ async function provenBy(
 ): Promise<{
   readonly task: Task;
   readonly identity: VerifiedIdentity | null;
-  readonly claims: TaskTokenClaims | null;
 }> {
   if ("token" in proof) {
-    const { task, claims } = await authenticateTask(parts, proof.token, context);
-    return { task, identity: null, claims };
+    const { task } = await authenticateTask(parts, proof.token, context);
+    return { task, identity: null };
   }
   // A trust root that was removed vouches for nobody: no reservation will notice it here.
   await parts.catalog.fresh();
   const identity = await verifyIdentity(parts, proof.presented, context);
-  return { task: await findOwnTask(parts, proof.taskId, identity), identity, claims: null };
+  return { task: await findOwnTask(parts, proof.taskId, identity), identity };
 }
 
 /** A token that counts once is recorded as used, in the transaction that records the proof. */

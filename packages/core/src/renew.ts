@@ -18,6 +18,7 @@ import {
   earliest,
   plusSeconds,
 } from "@mayfly/spec";
+import { pastActorsOf } from "./actor-chain.ts";
 import { requireActive, requireRecentProof } from "./authenticate-task.ts";
 import type { CatalogView } from "./catalog/catalog-view.ts";
 import { installedType } from "./catalog/open-backends.ts";
@@ -100,7 +101,7 @@ function resolve(
 async function factsFor(parts: CoreParts, task: Task): Promise<TaskFacts> {
   const ancestors = await Promise.all(task.ancestors.map((id) => parts.ports.taskLedger.find(id)));
   const actorChain = ancestors.flatMap((one) => (one === null ? [] : [workloadName(one.workload)]));
-  return factsOfTask(task, actorChain);
+  return factsOfTask(task, actorChain, await pastActorsOf(parts, task));
 }
 
 async function decideAndRecord(

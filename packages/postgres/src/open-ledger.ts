@@ -50,6 +50,7 @@ import { endStrays } from "./end-strays.ts";
 import { findLease, leasesBelow } from "./find-lease.ts";
 import { findTask } from "./find-task.ts";
 import { heartbeat } from "./heartbeat.ts";
+import { initiatorActors } from "./initiator-actors.ts";
 import { selectInstallation, type Installation } from "./installation.ts";
 import { readIssuingHealth, recordSweep } from "./issuing-health.ts";
 import { createLedgerClock, type LedgerClock } from "./ledger-clock.ts";
@@ -282,6 +283,7 @@ function issueLedger({ ports, commits, statements, ledgerClock }: Parts) {
 function taskLedger({ ports, statements: sql, ledgerClock }: Parts): TaskLedger {
   return {
     find: (id) => withRetries(ports, () => findTask(sql, id)),
+    initiatorActors: (rootId) => withRetries(ports, () => initiatorActors(sql, rootId)),
     heartbeat: (id, proof) =>
       withRetries(ports, async () => {
         // First, so that an outage before this heartbeat is not counted as after it.

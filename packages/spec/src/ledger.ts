@@ -193,6 +193,11 @@ export type RecordedRenewal =
 /** Tasks: read on the primary for every use of a task token, and ended in two commits. */
 export interface TaskLedger {
   find(id: TaskId): Promise<Task | null>;
+  /**
+   * Whom the initiator's own token told of when the first task of a chain was opened, the latest
+   * first. Nobody for a task without an initiator, and for one that is not the first.
+   */
+  initiatorActors(rootId: TaskId): Promise<readonly string[]>;
   /** `ended`: nothing was written. Fresh proof moves `identityProvenAt`. Throws `not_found`. */
   heartbeat(id: TaskId, proof: VerifiedIdentity | null): Promise<"beaten" | "ended">;
   /**

@@ -7,7 +7,7 @@ import {
   type TrustRootName,
   type VerifiedIdentity,
 } from "@mayfly/spec";
-import { actorChainOf, pastActorsIn } from "../actor-chain.ts";
+import { actorChainOf, pastActorsOf } from "../actor-chain.ts";
 import { requireActive, requireRecentProof } from "../authenticate-task.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { checkNarrows } from "../descriptor/check-narrows.ts";
@@ -98,7 +98,7 @@ async function openChild(
     descriptor,
     parent,
     actorChain: [...chain, workloadName(parent.workload)],
-    pastActors: pastActorsIn(caller.claims, parent, chain),
+    pastActors: await pastActorsOf(parts, parent),
   };
 }
 
@@ -134,23 +134,26 @@ async function draw(
       throw notAcceptable("task", "the task token is another task's");
     }
     requireRecentProof(parts, caller.task);
-    const { task, claims } = caller;
-    const actorChain = await actorChainOf(parts, task);
-    const pastActors = pastActorsIn(claims, task, actorChain);
-    const { credentials } = details;
-    return { kind: "draw", task, identity: null, credentials, actorChain, pastActors };
+    return drawOn(parts, caller.task, null, details.credentials);
   }
   const task = await findOwnTask(parts, details.task, caller.identity);
   requireInitiator(task, caller);
   requireActive(parts, task);
-  return {
-    kind: "draw",
-    task,
-    identity: caller.identity,
-    credentials: details.credentials,
-    actorChain: await actorChainOf(parts, task),
-    pastActors: caller.initiator?.delegation?.actors ?? [],
-  };
+  return drawOn(parts, task, caller.identity, details.credentials);
+}
+
+/** A task keeps its history too, whatever the token of its initiator tells by now. */
+async function drawOn(
+  parts: CoreParts,
+  task: Task,
+  identity: VerifiedIdentity | null,
+  credentials: readonly CredentialRequest[],
+): Promise<Ask> {
+  const [actorChain, pastActors] = await Promise.all([
+    actorChainOf(parts, task),
+    pastActorsOf(parts, task),
+  ]);
+  return { kind: "draw", task, identity, credentials, actorChain, pastActors };
 }
 
 /** A task keeps its initiator: the one that a later exchange shows must be the same. */
@@ -163,18 +166,16 @@ function requireInitiator(task: Task, caller: Extract<Caller, { kind: "identity"
 }
 
 /** Repeating an opening finds the task that it opened: then it draws what that one declared. */
-export function repeatOpening(ask: Extract<Ask, { kind: "open" }>, task: Task | null): Ask {
+export async function repeatOpening(
+  parts: CoreParts,
+  ask: Extract<Ask, { kind: "open" }>,
+  task: Task | null,
+): Promise<Ask> {
   if (task === null || !isSameWorkload(task.workload, ask.identity.workload)) {
     throw new BrokerError("idempotency_mismatch", "This Idempotency-Key belongs to another task.");
   }
-  return {
-    kind: "draw",
-    task,
-    identity: ask.isInherited ? null : ask.identity,
-    credentials: task.descriptor.credentials.filter(({ issue }) => issue === "now"),
-    actorChain: ask.actorChain,
-    pastActors: ask.pastActors,
-  };
+  const credentials = task.descriptor.credentials.filter(({ issue }) => issue === "now");
+  return drawOn(parts, task, ask.isInherited ? null : ask.identity, credentials);
 }
 
 function notAcceptable(member: string, problem: string): BrokerError {

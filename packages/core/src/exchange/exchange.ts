@@ -93,7 +93,7 @@ async function seeKey(
   const key: SeenKey = { scope, bodySha256, seenGeneration: record.generation };
   if (asked.kind === "draw") return { ask: asked, key };
   const task = await parts.ports.taskLedger.find(record.taskId);
-  return { ask: repeatOpening(asked, task), key };
+  return { ask: await repeatOpening(parts, asked, task), key };
 }
 
 type Attempt =

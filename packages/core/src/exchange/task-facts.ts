@@ -77,7 +77,7 @@ function holderOf(
 export const factsOfTask = (
   task: Task,
   actorChain: readonly string[],
-  pastActors: readonly string[] = [],
+  pastActors: readonly string[],
 ): TaskFacts => ({
   taskId: task.id,
   workload: task.workload,

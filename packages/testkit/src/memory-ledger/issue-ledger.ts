@@ -252,6 +252,7 @@ function checkTask(store: MemoryStore, { task, confirmation }: Reservation): Tas
     workload: identity.workload,
     verifiedInitiator,
     initiatorTrustRoot,
+    initiatorActors: task.task.initiatorActors ?? [],
     descriptor,
     state: "active",
     confirmation,

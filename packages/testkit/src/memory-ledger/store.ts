@@ -48,6 +48,7 @@ export interface LeaseRow extends Mutable<Omit<Lease, "exposure">> {
 }
 
 export interface TaskRow extends Mutable<Omit<Task, "endRequested">> {
+  readonly initiatorActors: readonly string[];
   end: {
     readonly state: EndedTaskState;
     readonly actor: Actor;

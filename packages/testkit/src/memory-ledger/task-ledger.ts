@@ -32,6 +32,8 @@ export function createTaskLedger(store: MemoryStore): TaskLedger {
         const row = store.tasks.get(id);
         return row === undefined ? null : taskOf(store, row);
       }),
+    initiatorActors: (rootId) =>
+      gate.run("initiatorActors", () => store.tasks.get(rootId)?.initiatorActors ?? []),
     heartbeat: (id, proof) =>
       gate.run("heartbeat", () => {
         const row = requireTask(store, id);

@@ -86,6 +86,59 @@ describe("a subject token and an actor token", () => {
   });
 });
 
+describe("the history of a task that is reached by its workload's identity alone", () => {
+  const act = { sub: "spiffe://acme.test/portal", act: { iss: "https://b.test", sub: "web" } };
+  const history = { sub: "spiffe://acme.test/portal", act: { sub: "https://b.test#web" } };
+  const parties = { sub: ALICE, act: { sub: BOT, act: history }, client_id: BOT };
+  const later = readerTask({ credentials: [{ role: READER, issue: "later" }] });
+  const draws = (task: string): unknown => ({
+    type: "mayfly-task",
+    task,
+    credentials: [{ role: READER }],
+  });
+  const openedFor = async (own: BrokerBench) =>
+    opened(
+      await exchange(own, own.identities.oidc("alice", { claims: { act } }), {
+        actor: own.identities.svid("bot"),
+        details: later,
+      }),
+    );
+
+  it("is whole after a heartbeat, with which a child is opened by another workload", async () => {
+    const own = await createBrokerBench();
+    const task = await openedFor(own);
+    const path = `/v1/tasks/${task.id}/heartbeat`;
+    const beat = await own.call("POST", path, { token: own.identities.svid("bot") });
+    const token = textAt(beat, "access_token");
+    expect(partiesIn(token)).toEqual(parties);
+    const child = await exchangeTaskToken(own, token, {
+      actor: own.identities.svid("vat-bot"),
+      details: readerTask({ parent: task.id, deadline: "5m", credentials: [{ role: READER }] }),
+    });
+    const { id, token: childToken } = opened(child);
+    const childParties = {
+      ...parties,
+      act: { sub: SUB_BOT, act: parties.act },
+      client_id: SUB_BOT,
+    };
+    expect(partiesIn(childToken)).toEqual(childParties);
+    const svid = own.identities.svid("vat-bot");
+    const again = await own.call("POST", `/v1/tasks/${id}/heartbeat`, { token: svid });
+    expect(partiesIn(textAt(again, "access_token"))).toEqual(childParties);
+  });
+
+  it("is whole after an exchange under it, whatever the initiator's token tells by now", async () => {
+    const own = await createBrokerBench();
+    const task = await openedFor(own);
+    const actor = own.identities.svid("bot");
+    const alone = opened(await exchange(own, actor, { details: draws(task.id) }));
+    expect(partiesIn(alone.token)).toEqual(parties);
+    const other = own.identities.oidc("alice", { claims: { act: { sub: "another" } } });
+    const both = opened(await exchange(own, other, { actor, details: draws(task.id) }));
+    expect(partiesIn(both.token)).toEqual(parties);
+  });
+});
+
 describe("may_act in a subject token", () => {
   const asBot = { may_act: { sub: BOT } };
 

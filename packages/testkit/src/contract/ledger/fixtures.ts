@@ -80,6 +80,7 @@ export interface TaskOptions {
   readonly claimedInitiator?: string;
   readonly ref?: string;
   readonly identity?: VerifiedIdentity;
+  readonly initiatorActors?: readonly string[];
 }
 
 export function newTask(ledger: LedgerUnderTest, options: TaskOptions = {}): NewTask {
@@ -91,6 +92,7 @@ export function newTask(ledger: LedgerUnderTest, options: TaskOptions = {}): New
     verifiedInitiator: options.verifiedInitiator ?? null,
     initiatorTrustRoot:
       options.verifiedInitiator === undefined ? null : parseTrustRootName("login", "trust"),
+    ...(options.initiatorActors === undefined ? {} : { initiatorActors: options.initiatorActors }),
     descriptor: {
       version: 1,
       goal: "Reconcile the October invoices",

@@ -72,6 +72,20 @@ export function describeIssuing(ledgerOf: () => LedgerUnderTest): void {
       expect(decided).toEqual(reservation.decisions[0]);
     });
 
+    test("whom an initiator's token told of is on record with the first task of the chain", async () => {
+      const ledger = ledgerOf();
+      const initiatorActors = ["spiffe://acme.test/portal", "https://b.test#web"];
+      const open = newTask(ledger, { verifiedInitiator: "bob@acme.test", initiatorActors });
+      const backend = await registerBackend(ledger);
+      const { task } = await reserve(ledger, await reservationOf(ledger, backend, { open }));
+      expect(await ledger.tasks.initiatorActors(task.id)).toEqual(initiatorActors);
+      const child = await openTask(ledger, { parent: task });
+      expect(await ledger.tasks.initiatorActors(child.rootId)).toEqual(initiatorActors);
+      expect(await ledger.tasks.initiatorActors(child.id)).toEqual([]);
+      const alone = await openTask(ledger, { verifiedInitiator: "bob@acme.test" });
+      expect(await ledger.tasks.initiatorActors(alone.id)).toEqual([]);
+    });
+
     test("G1. several leases are reserved together, or none is", async () => {
       const ledger = ledgerOf();
       const backend = await registerBackend(ledger);
