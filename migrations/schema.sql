@@ -61,6 +61,23 @@
 --   PRIMARY KEY (backend_id, kid)
 --   GRANT INSERT, SELECT TO mayfly_broker
 --   GRANT UPDATE (sealed_private_jwk, verifies_until_at) TO mayfly_broker
+-- TABLE mayfly.backend_slots owner mayfly_migrator
+--   backend_id text NOT NULL
+--   slot text NOT NULL
+--   generation bigint NOT NULL
+--   lease_id uuid
+--   taken_at timestamp with time zone
+--   quarantine interval NOT NULL DEFAULT '00:00:00'::interval
+--   gone_by timestamp with time zone
+--   CHECK (((generation >= 0) AND (generation <= '9007199254740991'::bigint)))
+--   CHECK (((length(slot) >= 1) AND (length(slot) <= 200)))
+--   CHECK ((quarantine >= '00:00:00'::interval))
+--   PRIMARY KEY (backend_id, slot)
+--   INDEX btree (backend_id, lease_id)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT UPDATE (generation, gone_by, lease_id, quarantine, taken_at) TO mayfly_broker
+--   GRANT UPDATE (generation, gone_by, lease_id, quarantine, taken_at) TO mayfly_worker
 -- TABLE mayfly.backends owner mayfly_migrator
 --   id text NOT NULL
 --   type text NOT NULL
@@ -141,7 +158,7 @@
 --   salt bytea DEFAULT SUBSTRING(sha256((uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))) FROM 1 FOR 16)
 --   erased_by uuid
 --   CHECK ((at = date_trunc('milliseconds'::text, at)))
---   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.enabled'::text, 'role.disabled'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.enabled'::text, 'trust.disabled'::text, 'trust.deleted'::text, 'policies.activated'::text, 'resource_server.put'::text, 'resource_server.enabled'::text, 'resource_server.disabled'::text, 'resource_server.deleted'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text, 'sealing.resealed'::text, 'ledger.cut'::text, 'ledger.dropped'::text, 'ledger.salted'::text, 'ledger.erased'::text]))) NOT VALID
+--   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.slot_taken'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.enabled'::text, 'role.disabled'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.enabled'::text, 'trust.disabled'::text, 'trust.deleted'::text, 'policies.activated'::text, 'resource_server.put'::text, 'resource_server.enabled'::text, 'resource_server.disabled'::text, 'resource_server.deleted'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text, 'sealing.resealed'::text, 'ledger.cut'::text, 'ledger.dropped'::text, 'ledger.salted'::text, 'ledger.erased'::text]))) NOT VALID
 --   CHECK ((mayfly.is_uuid7(id) AND mayfly.is_uuid7(COALESCE(task_id, id)) AND mayfly.is_uuid7(COALESCE(lease_id, id)) AND mayfly.is_uuid7(COALESCE(decision_id, id)))) NOT VALID
 --   PRIMARY KEY (id)
 --   INDEX btree (id) WHERE (split_part(kind, '.'::text, 1) <> ALL (ARRAY['task'::text, 'lease'::text, 'decision'::text]))
@@ -509,6 +526,10 @@ END) > '00:00:01'::interval))
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.backend_signing_keys owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
+-- VIEW mayfly_audit.backend_slots owner mayfly_migrator
+--   GRANT SELECT TO mayfly_auditor
+--   GRANT SELECT TO mayfly_broker
+--   GRANT SELECT TO mayfly_worker
 -- VIEW mayfly_audit.backends owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.decisions owner mayfly_migrator
@@ -601,7 +622,13 @@ END) > '00:00:01'::interval))
 -- FUNCTION mayfly.rows_in_default() owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_broker
 --   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.slot_free_at(mayfly.backend_slots,text,text,timestamp with time zone,timestamp with time zone) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.take_backend_name(text,text,text,timestamp with time zone,integer) owner mayfly_migrator SECURITY DEFINER
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.take_backend_slot(text,uuid,jsonb,double precision) owner mayfly_migrator
 --   GRANT EXECUTE TO mayfly_broker
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.use_proof(bytea,timestamp with time zone) owner mayfly_migrator SECURITY DEFINER

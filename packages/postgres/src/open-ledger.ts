@@ -4,6 +4,7 @@ import {
   type BackendId,
   type BackendKeyStores,
   type BackendNameStores,
+  type BackendSlotStores,
   type BundleSequences,
   type Catalog,
   type Clock,
@@ -27,6 +28,7 @@ import { appendLog } from "./append-log.ts";
 import { applyEnd } from "./apply-end.ts";
 import { readChecks, recordCheck } from "./backend-checks.ts";
 import { backendNames } from "./backend-names.ts";
+import { backendSlots } from "./backend-slots.ts";
 import { selectBootstrapTokenSha256 } from "./bootstrap-token.ts";
 import { countPolicyUse } from "./count-policy-use.ts";
 import { newestBundleSequence, noteBundleSequence } from "./bundle-sequences.ts";
@@ -127,6 +129,7 @@ export interface Ledger {
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
   readonly backendNames: BackendNameStores;
+  readonly backendSlots: BackendSlotStores;
   readonly proofUses: ProofUses;
   readonly bundleSequences: BundleSequences;
   readonly sealed: SealedValues;
@@ -211,7 +214,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     catalog: catalogOf(parts),
     signingKeys: signingKeyStore(parts),
     backendKeys: { of: (backendId) => backendKeyStore(parts, backendId) },
-    backendNames: { of: (backendId) => backendNames(ports, statements, backendId) },
+    ...storesOfBackends(ports, statements),
     bundleSequences: bundleSequencesOf(parts),
     proofUses: { record: (use) => withRetries(ports, () => recordProofUse(statements, use)) },
     sealed: {
@@ -233,6 +236,14 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     },
   };
 }
+
+const storesOfBackends = (
+  ports: RetryPorts,
+  sql: Sql,
+): Pick<Ledger, "backendNames" | "backendSlots"> => ({
+  backendNames: { of: (backendId) => backendNames(ports, sql, backendId) },
+  backendSlots: { of: (backendId) => backendSlots(ports, sql, backendId) },
+});
 
 const bundleSequencesOf = ({ ports, statements: sql }: Parts): BundleSequences => ({
   note: (...seen) => withRetries(ports, () => noteBundleSequence(sql, ...seen)),

@@ -51,6 +51,7 @@ export const IMPERSONAL: Readonly<Record<EventKind, readonly string[] | null>> =
     "plan.externalName",
     "plan.expiresAt",
   ],
+  "lease.slot_taken": ["backendId", "slot", "generation", "quarantineSeconds"],
   "lease.activated": ["expiresAt", "fingerprint"],
   "lease.withheld": ["expiresAt", "fingerprint"],
   "lease.abandoned": [],

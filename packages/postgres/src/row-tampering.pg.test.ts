@@ -12,7 +12,7 @@ import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
 const { activeLease, claimOne, decision, endTask, mintId, registerBackend, reserveLease } =
   ledgerFixtures;
-const TABLES = ["tasks", "decisions", "leases"] as const;
+const TABLES = ["tasks", "decisions", "leases", "backend_slots"] as const;
 
 let ledger: TestLedger;
 let live: LeaseId;
@@ -79,7 +79,15 @@ async function liveThrough(): Promise<void> {
   for (const claim of await ports.sweep.claim(backend.id, 10, durationSeconds(30))) {
     expect(await ports.sweep.settle(claim, revoked)).toBe(true);
   }
-  await reserveLease(ports, backend);
+  const tenant = await reserveLease(ports, backend);
+  const pool = { slots: ["a", "b"], quarantineSeconds: durationSeconds(0) };
+  const slots = ports.backendSlots.of(backend.id);
+  const before = await reserveLease(ports, backend);
+  expect((await slots.take(before.lease.id, { ...pool, slots: ["a"] })).kind).toBe("taken");
+  await ports.issue.abandon(before.lease, "no effect");
+  expect((await slots.take(tenant.lease.id, { ...pool, slots: ["a"] })).kind).toBe("taken");
+  const other = await reserveLease(ports, backend);
+  expect((await slots.take(other.lease.id, pool)).kind).toBe("taken");
   const late = await reserveLease(ports, backend);
   await ports.tasks.endLease(late.lease.id, ledgerFixtures.ADMIN, "enough");
   const withheld = await ports.issue.activate(late.lease, ledgerFixtures.activation(ports));
@@ -189,6 +197,43 @@ describe("tampering with the row of a decision shows", () => {
     expect(await old.ledger.worker.sequencer.verify(0)).toMatchObject({ ok: true });
   });
 });
+
+describe("tampering with the row of a slot shows", () => {
+  test.for<string>([
+    "UPDATE mayfly.backend_slots SET lease_id = NULL WHERE slot = 'a'",
+    "UPDATE mayfly.backend_slots SET lease_id = mayfly.uuid7() WHERE slot = 'a'",
+    "UPDATE mayfly.backend_slots SET generation = generation + 1 WHERE slot = 'b'",
+    "UPDATE mayfly.backend_slots SET slot = 'c' WHERE slot = 'b'",
+    "DELETE FROM mayfly.backend_slots WHERE slot = 'a'",
+  ])("%s", async (statement) => {
+    await tamper(statement);
+    const found = await verdict();
+    expect(found.ok ? "" : found.problem).toMatch(/^slot [abc] of .* was altered$/);
+  });
+
+  test("also where it was put right after somebody else had the slot too", async () => {
+    await using own = await emptyLedger();
+    const { ports, superuser, worker } = own.ledger;
+    const backend = await registerBackend(ports);
+    const take = async () => {
+      const { lease } = await reserveLease(ports, backend);
+      const pool = { slots: ["a"], quarantineSeconds: durationSeconds(60) };
+      return (await ports.backendSlots.of(backend.id).take(lease.id, pool)).kind;
+    };
+    expect([await take(), await take()]).toEqual(["taken", "busy"]);
+    await superuser`UPDATE mayfly.backend_slots SET lease_id = NULL`;
+    expect(await take()).toBe("taken");
+    await worker.sequencer.append(1000);
+    const found = await worker.sequencer.verify(0);
+    expect(found.ok ? "" : found.problem).toContain("slot a of");
+    expect(found.ok ? "" : found.problem).toContain("was given to two leases at once");
+  });
+});
+
+async function emptyLedger() {
+  const own = await createTestLedger();
+  return { ledger: own, [Symbol.asyncDispose]: () => own.close() };
+}
 
 /** As an earlier version wrote it: its decision's event has no hash. */
 async function olderLedger() {

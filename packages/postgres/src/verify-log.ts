@@ -10,6 +10,7 @@ import { verifyErasures } from "./verify-erasures.ts";
 import { findUntoldTask, verifyTasks } from "./verify-tasks.ts";
 import { findMisstatedTimes } from "./verify-lease-times.ts";
 import { findMisstatedEnd, verifyLeases } from "./verify-leases.ts";
+import { findMisstatedSlots } from "./verify-slots.ts";
 
 const PAGE = 1000;
 
@@ -244,7 +245,8 @@ const findUntold = async (
   (await findUntoldTask(sql, entries, fromId)) ??
   (await findUntoldDecision(sql, entries, fromId)) ??
   (await findMisstatedEnd(sql, entries, fromId)) ??
-  (await findMisstatedTimes(sql, entries, fromId));
+  (await findMisstatedTimes(sql, entries, fromId)) ??
+  (await findMisstatedSlots(sql, entries, fromId));
 
 /** An event that is neither in the log nor queued for it: somebody took its entry away. */
 async function findUnlogged(sql: Transaction, entries: number): Promise<LogProblem | null> {

@@ -1,6 +1,7 @@
 export * from "./alarm-clock.ts";
 export * from "./backend-keys.ts";
 export * from "./backend-names.ts";
+export * from "./backend-slots.ts";
 export * from "./backend.ts";
 export * from "./brand.ts";
 export * from "./bundle-sequences.ts";

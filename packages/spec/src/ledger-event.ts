@@ -11,6 +11,7 @@ export const EVENT_KINDS = [
   "decision.permitted",
   "decision.denied",
   "lease.reserved",
+  "lease.slot_taken",
   "lease.activated",
   "lease.withheld",
   "lease.abandoned",

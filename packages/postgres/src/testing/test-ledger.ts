@@ -78,6 +78,7 @@ export async function createTestLedger(
     signingKeys: broker.signingKeys,
     backendKeys: broker.backendKeys,
     backendNames: broker.backendNames,
+    backendSlots: broker.backendSlots,
     proofUses: broker.proofUses,
     bundleSequences: broker.bundleSequences,
     now: () => systemClock.now(),

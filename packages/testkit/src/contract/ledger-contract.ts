@@ -15,11 +15,13 @@ import { describeRepeating } from "./ledger/repeating.ts";
 import { describeSelecting } from "./ledger/selecting.ts";
 import { describeServing } from "./ledger/serving.ts";
 import type { LedgerContractSubject, LedgerUnderTest } from "./ledger/subject.ts";
+import { describeSlots } from "./ledger/slots.ts";
 import { describeSweeping } from "./ledger/sweeping.ts";
 
 /**
- * The obligations of a ledger, G1 to G8, K1 to K4 and B1 to B5, for every implementation. One
- * ledger serves all tests, which therefore look only at what they made themselves.
+ * The obligations of a ledger, G1 to G8, K1 to K4, B1 to B5 and D1 to D4, for every
+ * implementation. One ledger serves all tests, which therefore look only at what they made
+ * themselves.
  */
 export function describeLedgerContract(subject: LedgerContractSubject): void {
   describe(`ledger contract: ${subject.name}`, () => {
@@ -45,5 +47,6 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     describeServing(ledgerOf);
     describeDeciding(ledgerOf);
     describeLogging(ledgerOf);
+    describeSlots(ledgerOf);
   });
 }

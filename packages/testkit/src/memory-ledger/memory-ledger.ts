@@ -1,6 +1,7 @@
 import type {
   BackendKeyStores,
   BackendNameStores,
+  BackendSlotStores,
   BundleSequences,
   Catalog,
   Clock,
@@ -21,6 +22,7 @@ import type {
   TaskLedger,
 } from "@mayfly/spec";
 import { createMemoryNameStores } from "./backend-names.ts";
+import { createMemorySlotStores } from "./backend-slots.ts";
 import { createMemoryCatalog } from "./catalog.ts";
 import type { MemoryLedgerFaults } from "./faults.ts";
 import { createIssueLedger } from "./issue-ledger.ts";
@@ -48,6 +50,7 @@ export interface MemoryLedger {
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
   readonly backendNames: BackendNameStores;
+  readonly backendSlots: BackendSlotStores;
   readonly proofUses: ProofUses;
   readonly bundleSequences: BundleSequences;
   readonly faults: MemoryLedgerFaults;
@@ -83,6 +86,7 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
     signingKeys: createSigningKeys(store),
     backendKeys: createBackendKeyStores(store),
     backendNames: createMemoryNameStores(clock),
+    backendSlots: createMemorySlotStores(store),
     proofUses: createProofUses(clock),
     bundleSequences: store.bundleSequences,
     faults: store.gate,

@@ -1,6 +1,7 @@
 import type {
   BackendKeyStores,
   BackendNameStores,
+  BackendSlotStores,
   BundleSequences,
   Catalog,
   InstantMs,
@@ -28,6 +29,7 @@ export interface LedgerUnderTest {
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
   readonly backendNames: BackendNameStores;
+  readonly backendSlots: BackendSlotStores;
   readonly proofUses: ProofUses;
   readonly bundleSequences: BundleSequences;
   /** What the ledger's clock shows, to within some milliseconds. */
