@@ -26,18 +26,28 @@ const link = z.strictObject({
     .optional(),
 });
 
-const credentials = z
+const accessKey = {
+  access_key_id: z.string().regex(/^[A-Z0-9]{16,128}$/, "expected an access key id"),
+  secret_access_key: ownSecret(),
+};
+const userKeys = z.strictObject({
+  kind: z.literal("keys"),
+  ...accessKey,
+  previous: z
+    .strictObject({ ...accessKey, rotation_began_at: z.iso.datetime() })
+    .optional()
+    .describe(
+      "Written by `mayfly backend rotate` while it runs: whichever of both keys AWS accepts is used.",
+    ),
+});
+export type UserKeys = z.infer<typeof userKeys>;
+
+export const brokerLogin = z
   .discriminatedUnion("kind", [
     z
       .strictObject({ kind: z.literal("default") })
       .describe("As the AWS SDK finds them: environment, files, container, instance."),
-    z
-      .strictObject({
-        kind: z.literal("keys"),
-        access_key_id: z.string().regex(/^[A-Z0-9]{16,128}$/, "expected an access key id"),
-        secret_access_key: ownSecret(),
-      })
-      .describe("Of an IAM user."),
+    userKeys.describe("Of an IAM user."),
     z
       .strictObject({
         kind: z.literal("web_identity"),
@@ -66,7 +76,7 @@ export const accountSettings = z
       .string()
       .regex(/^(?:us-gov|af|ap|ca|cn|eu|il|me|mx|sa|us)-[a-z]{4,9}-\d$/, "expected a region")
       .describe("Whose STS is asked; it says which partition it is: aws, aws-cn or aws-us-gov."),
-    credentials,
+    credentials: brokerLogin,
     chain: z
       .array(link)
       .max(CHAIN_MAX)

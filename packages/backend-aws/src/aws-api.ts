@@ -18,57 +18,90 @@ import {
   type AssumeRoleCommandInput,
 } from "@aws-sdk/client-sts";
 import type { BackendHost, CallContext } from "@mayfly/spec";
-import { addressOf, type AccountSettings } from "./account-settings.ts";
-import { brokerCredentials, type BrokerCredentials } from "./broker-credentials.ts";
-import { callAws, type Transport } from "./transport.ts";
+import type { AccountSettings } from "./account-settings.ts";
+import {
+  brokerCredentials,
+  type BrokerCredentials,
+  type LoginSettings,
+} from "./broker-credentials.ts";
+import { clientOptions, type Transports } from "./client-options.ts";
+import { LoginChoice, eachKey } from "./login-choice.ts";
+import { callAws, type SdkCall } from "./transport.ts";
 
 export type AwsApi = ReturnType<typeof createAwsApi>;
-export type Transports = Readonly<Record<"sts" | "iam", Transport>>;
+
+interface Login {
+  readonly sts: STSClient;
+  readonly iam: IAMClient;
+}
 
 /** What is asked of AWS. Each call rejects with an `AwsFailure`, or what `beforeSend` throws. */
 export function createAwsApi(settings: AccountSettings, host: BackendHost, transports: Transports) {
-  /** All that the SDK would else read of the environment and its files. */
-  const options = (service: "sts" | "iam", credentials: BrokerCredentials | undefined) => {
-    const { region, origin: endpoint } = addressOf(settings, service);
-    return {
-      region,
-      endpoint,
-      requestHandler: transports[service].handler,
-      maxAttempts: 1,
-      retryMode: "standard",
-      defaultsMode: "standard" as const,
-      useFipsEndpoint: false,
-      useDualstackEndpoint: false,
-      ...(credentials === undefined ? {} : { credentials }),
-    };
-  };
-  const stsWith = (own: BrokerCredentials | undefined) => new STSClient(options("sts", own));
-  const credentials = brokerCredentials(settings, host, stsWith);
-  const sts = stsWith(credentials);
-  // What the SDK's own chain asks of STS goes by the client that it was found for.
-  const iam = new IAMClient(options("iam", credentials ?? sts.config.credentials));
+  const logins = loginsOf(settings, host, transports);
+  const choice = new LoginChoice(logins);
   type Before = () => void;
+  const call = <T>(
+    context: CallContext,
+    send: (login: Login, options: SdkCall) => Promise<T>,
+    before?: Before,
+  ): Promise<T> =>
+    choice.use((login) => callAws(context, (options) => send(login, options), before));
   return {
     assumeRole: (input: AssumeRoleCommandInput, context: CallContext, before?: Before) =>
-      callAws(context, (call) => sts.send(new AssumeRoleCommand(input), call), before),
+      call(context, ({ sts }, options) => sts.send(new AssumeRoleCommand(input), options), before),
     getCallerIdentity: (context: CallContext) =>
-      callAws(context, (call) => sts.send(new GetCallerIdentityCommand({}), call)),
+      call(context, ({ sts }, options) => sts.send(new GetCallerIdentityCommand({}), options)),
     getRole: (input: GetRoleCommandInput, context: CallContext) =>
-      callAws(context, (call) => iam.send(new GetRoleCommand(input), call)),
+      call(context, ({ iam }, options) => iam.send(new GetRoleCommand(input), options)),
     listRolePolicies: (input: ListRolePoliciesCommandInput, context: CallContext) =>
-      callAws(context, (call) => iam.send(new ListRolePoliciesCommand(input), call)),
+      call(context, ({ iam }, options) => iam.send(new ListRolePoliciesCommand(input), options)),
     getRolePolicy: (input: GetRolePolicyCommandInput, context: CallContext) =>
-      callAws(context, (call) => iam.send(new GetRolePolicyCommand(input), call)),
+      call(context, ({ iam }, options) => iam.send(new GetRolePolicyCommand(input), options)),
     putRolePolicy: (input: PutRolePolicyCommandInput, context: CallContext, before?: Before) =>
-      callAws(context, (call) => iam.send(new PutRolePolicyCommand(input), call), before),
+      call(
+        context,
+        ({ iam }, options) => iam.send(new PutRolePolicyCommand(input), options),
+        before,
+      ),
     deleteRolePolicy: (
       input: DeleteRolePolicyCommandInput,
       context: CallContext,
       before?: Before,
-    ) => callAws(context, (call) => iam.send(new DeleteRolePolicyCommand(input), call), before),
+    ) =>
+      call(
+        context,
+        ({ iam }, options) => iam.send(new DeleteRolePolicyCommand(input), options),
+        before,
+      ),
     close: () => {
-      sts.destroy();
-      iam.destroy();
+      for (const { sts, iam } of logins) {
+        sts.destroy();
+        iam.destroy();
+      }
     },
   };
+}
+
+/** One; two while the key of a user is replaced. */
+function loginsOf(
+  settings: AccountSettings,
+  host: BackendHost,
+  transports: Transports,
+): readonly [Login, ...Login[]] {
+  const stsWith = (own: BrokerCredentials | undefined) =>
+    new STSClient(clientOptions(settings, transports, "sts", own));
+  const loginBy = (own: LoginSettings): Login => {
+    const credentials = brokerCredentials(own, host, stsWith);
+    const sts = stsWith(credentials);
+    // What the SDK's own chain asks of STS goes by the client that it was found for.
+    const forIam = credentials ?? sts.config.credentials;
+    return { sts, iam: new IAMClient(clientOptions(settings, transports, "iam", forIam)) };
+  };
+  const { chain, credentials } = settings;
+  if (credentials.kind !== "keys") return [loginBy(settings)];
+  const [first, ...others] = eachKey(credentials).map((key) =>
+    loginBy({ chain, credentials: key }),
+  );
+  if (first === undefined) throw new TypeError("a configuration with keys has one");
+  return [first, ...others];
 }

@@ -3,8 +3,10 @@ import { durationSeconds } from "@mayfly/spec";
 import { accountSettings } from "./account-settings.ts";
 import { failures } from "./aws-failure.ts";
 import { issue } from "./issue.ts";
+import { KEY_ROTATION } from "./key-rotation.ts";
 import { closeLane, createLane } from "./lane.ts";
 import { recover } from "./recover.ts";
+import { adoptKey, obtainKey } from "./replace-key.ts";
 import { probe, revoke } from "./revoke.ts";
 import { leases } from "./role-settings.ts";
 import { selfCheck } from "./self-check.ts";
@@ -36,5 +38,15 @@ export const awsBackend = defineBackend({
   failures,
   open: createLane,
   close: closeLane,
-  operations: { issue, recover, revoke, probe, upkeep, selfCheck },
+  rotation: KEY_ROTATION,
+  operations: {
+    issue,
+    recover,
+    revoke,
+    probe,
+    upkeep,
+    selfCheck,
+    obtainSecret: obtainKey,
+    adoptSecret: adoptKey,
+  },
 });

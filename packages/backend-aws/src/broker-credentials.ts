@@ -19,6 +19,8 @@ export interface BrokerKeys {
 }
 export type BrokerCredentials = () => Promise<BrokerKeys>;
 
+export type LoginSettings = Pick<AccountSettings, "chain" | "credentials">;
+
 /** AWS allows a role that another role takes one hour. */
 const OWN_SESSION_SECONDS = 3_600;
 /** So long before their end they are fetched anew. */
@@ -30,7 +32,7 @@ const TOKEN_BYTES_MAX = 16_384;
  * taken with what the one before it gave.
  */
 export function brokerCredentials(
-  settings: AccountSettings,
+  settings: LoginSettings,
   host: BackendHost,
   /** An STS client with these credentials. */
   sts: (credentials: BrokerCredentials | undefined) => STSClient,
@@ -56,7 +58,7 @@ export function brokerCredentials(
 }
 
 function firstOf(
-  { credentials }: AccountSettings,
+  { credentials }: LoginSettings,
   host: BackendHost,
   name: string,
   sts: (credentials: BrokerCredentials | undefined) => STSClient,

@@ -1,7 +1,8 @@
 import { SharedLook } from "@mayfly/backend-kit";
 import type { BackendHost, CallContext } from "@mayfly/spec";
 import { addressOf, type AccountSettings } from "./account-settings.ts";
-import type { AwsApi, Transports } from "./aws-api.ts";
+import type { AwsApi } from "./aws-api.ts";
+import type { Transports } from "./client-options.ts";
 import { lookAtDenies, type DenyLook } from "./look-at-denies.ts";
 import { rewriteDenies } from "./rewrite-denies.ts";
 import { createTransport, type Transport } from "./transport.ts";

@@ -129,7 +129,8 @@ export async function callAws<T>(
     if (refused !== null) throw refused.thrown;
     // Before this request there was one for the broker's own keys, and that failed.
     if (call.sent === null && thrown instanceof AwsFailure) {
-      throw new AwsFailure("not_sent", `the broker's own credentials: ${thrown.message}`);
+      const { code, message } = thrown;
+      throw new AwsFailure("not_sent", `the broker's own credentials: ${message}`, { code });
     }
     throw failureOf(thrown, call.sent);
   }

@@ -9,6 +9,7 @@ export type BackendOperation =
   | "list"
   | "upkeep"
   | "adoptSecret"
+  | "obtainSecret"
   | "selfCheck";
 
 /** Makes the call, or does not; the context may be replaced by one of the same kind. */
@@ -24,13 +25,22 @@ function upkeepOf(open: OpenBackend, around: AroundCall): Pick<BackendOperations
   return { upkeep: (context) => around("upkeep", context, (given) => upkeep(given)) };
 }
 
-function adoptSecretOf(
-  { adoptSecret }: OpenBackend,
+function rotationOf(
+  { adoptSecret, obtainSecret }: OpenBackend,
   around: AroundCall,
-): Pick<BackendOperations, "adoptSecret"> {
-  if (adoptSecret === undefined) return {};
+): Pick<BackendOperations, "adoptSecret" | "obtainSecret"> {
   return {
-    adoptSecret: (context) => around("adoptSecret", context, (given) => adoptSecret(given)),
+    ...(adoptSecret === undefined
+      ? {}
+      : {
+          adoptSecret: (context) => around("adoptSecret", context, (given) => adoptSecret(given)),
+        }),
+    ...(obtainSecret === undefined
+      ? {}
+      : {
+          obtainSecret: (context) =>
+            around("obtainSecret", context, (given) => obtainSecret(given)),
+        }),
   };
 }
 
@@ -60,7 +70,7 @@ export function aroundCalls(open: OpenBackend, around: AroundCall): OpenBackend 
               around("list", context, (given) => listing.list(after, given)),
           },
     ...upkeepOf(open, around),
-    ...adoptSecretOf(open, around),
+    ...rotationOf(open, around),
     // Asks no upstream: it reads and keeps our own keys.
     ...(open.verification === undefined ? {} : { verification: open.verification }),
     ...(open.authority === undefined ? {} : { authority: open.authority }),

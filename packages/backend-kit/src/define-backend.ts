@@ -17,6 +17,7 @@ import {
   type Recovered,
   type Revoked,
   type Secret,
+  type SecretRotation,
   type SelfCheck,
 } from "@mayfly/spec";
 import type { z } from "zod";
@@ -59,8 +60,10 @@ export interface LeaseOperations<Place> {
   readonly upkeep?: (place: Place, context: CallContext) => Promise<void>;
   /** Of a type of standing secrets; see {@link OpenBackend}. */
   readonly replaced?: (place: Place, handle: Secret, context: CallContext) => Promise<Probe>;
-  /** Of a type whose configuration has a `previousPassword`. */
+  /** Of a type whose configuration has a `previousPassword`, or with a `rotation` of its own. */
   readonly adoptSecret?: (place: Place, context: CallContext) => Promise<void>;
+  /** Of a type whose upstream makes the secret: see {@link BackendOperations.obtainSecret}. */
+  readonly obtainSecret?: (place: Place, context: CallContext) => Promise<Secret | null>;
   readonly selfCheck: (
     place: Place,
     roles: readonly JsonObject[],
@@ -75,6 +78,8 @@ export interface BackendDefinition<Config, Place> {
   readonly config: z.ZodType<Config>;
   readonly leases: LeaseRules;
   readonly failures: UpstreamFailures;
+  /** Of a type with `adoptSecret`; default: of a `password` and its {@link previousPassword}. */
+  readonly rotation?: SecretRotation;
   /** Calls nobody. `closing` is aborted by `close`. */
   readonly open: (config: Config, host: BackendHost, closing: AbortSignal) => Place;
   readonly close: (place: Place) => Promise<void>;
@@ -110,7 +115,9 @@ export function defineBackend<Config, Place>(
       throw new TypeError(`type ${type}: a grant of a standing secret names its risk`);
     },
     isWithin: leases.isWithin,
-    ...(definition.operations.adoptSecret === undefined ? {} : { rotation: PASSWORD_ROTATION }),
+    ...(definition.operations.adoptSecret === undefined
+      ? {}
+      : { rotation: definition.rotation ?? PASSWORD_ROTATION }),
     ...(definition.operations.upkeep === undefined ? {} : { looksAfter: true }),
     open: (config, host) => open(definition, configOf(config), host),
   };
@@ -131,7 +138,7 @@ function open<Config, Place>(
         throw failures.toBackendError(thrown, what);
       }
     });
-  const { adoptSecret, extend, list, upkeep } = operations;
+  const { extend, list, upkeep } = operations;
   const common: BackendOperations = {
     issue: whole("issue", async (plan, context) => {
       failures.refuseLate(context, "issue");
@@ -154,9 +161,7 @@ function open<Config, Place>(
       list === undefined
         ? { kind: "none" }
         : { kind: "marked", list: whole("list", (after, context) => list(place, after, context)) },
-    ...(adoptSecret === undefined
-      ? {}
-      : { adoptSecret: whole("adopt a secret", (context) => adoptSecret(place, context)) }),
+    ...rotationOf(place, operations, whole),
     ...(upkeep === undefined
       ? {}
       : { upkeep: whole("look after it", (context) => upkeep(place, context)) }),
@@ -179,6 +184,21 @@ type Whole = <A extends readonly unknown[], T>(
   what: string,
   work: (...args: A) => Promise<T>,
 ) => (...args: A) => Promise<T>;
+
+function rotationOf<Place>(
+  place: Place,
+  { adoptSecret, obtainSecret }: LeaseOperations<Place>,
+  whole: Whole,
+): Pick<BackendOperations, "adoptSecret" | "obtainSecret"> {
+  return {
+    ...(adoptSecret === undefined
+      ? {}
+      : { adoptSecret: whole("adopt a secret", (context) => adoptSecret(place, context)) }),
+    ...(obtainSecret === undefined
+      ? {}
+      : { obtainSecret: whole("obtain a secret", (context) => obtainSecret(place, context)) }),
+  };
+}
 
 function withEnding<Place>(
   common: BackendOperations,
@@ -207,7 +227,8 @@ function withEnding<Place>(
 function refuseContradictions<Config, Place>({
   type,
   capabilities: { canRenew, canList, revocation, lateMint, standingSecret },
-  operations: { extend, list, revoke, probe, replaced },
+  rotation,
+  operations: { extend, list, revoke, probe, replaced, adoptSecret, obtainSecret },
 }: BackendDefinition<Config, Place>): void {
   const told: readonly (readonly [string, boolean, boolean])[] = [
     ["canRenew and extend", canRenew, extend !== undefined],
@@ -216,6 +237,8 @@ function refuseContradictions<Config, Place>({
     ["revocation and probe", revocation !== "none", probe !== undefined],
     ["standingSecret and replaced", standingSecret === true, replaced !== undefined],
     ["standingSecret and revocation", standingSecret !== true || revocation === "none", true],
+    ["rotation and adoptSecret", rotation === undefined || adoptSecret !== undefined, true],
+    ["rotation and obtainSecret", rotation?.madeBy === "upstream", obtainSecret !== undefined],
     ["lateMint and list", canList || lateMint === "refused", true],
   ];
   const wrong = told.find(([, said, done]) => said !== done);

@@ -1,4 +1,4 @@
-import type { JsonObject, SecretRotation } from "@mayfly/spec";
+import type { JsonObject, Random, SecretRotation } from "@mayfly/spec";
 import type { z } from "zod";
 import { ownSecret } from "./server-settings.ts";
 
@@ -15,7 +15,11 @@ export const previousPassword = (): z.ZodOptional<z.ZodString> =>
     );
 
 /** Of configurations with `password` and {@link previousPassword}. */
-export const PASSWORD_ROTATION: SecretRotation = {
+export const PASSWORD_ROTATION: SecretRotation & {
+  begin(config: JsonObject, random: Random): JsonObject;
+} = {
+  madeBy: "mayfly",
+  obstacle: () => null,
   isUnderWay: (config) => "previous_password" in config,
   begin: (config, random) => {
     const { password } = config;

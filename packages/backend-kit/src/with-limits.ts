@@ -92,6 +92,7 @@ const LANES: Readonly<Record<BackendOperation, Lane>> = {
   list: "end",
   upkeep: "end",
   adoptSecret: "end",
+  obtainSecret: "end",
   selfCheck: "end",
 };
 

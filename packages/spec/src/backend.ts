@@ -64,9 +64,28 @@ export interface CredentialBackend {
  * one before it, and what is opened with it logs in by whichever the upstream accepts: so there is
  * no moment at which a crash locks the broker out.
  */
-export interface SecretRotation {
-  /** A new secret, and the old one beside it; what has both already stays as it is. */
-  begin(config: JsonObject, random: Random): JsonObject;
+export type SecretRotation = RotationSteps &
+  (
+    | { readonly madeBy: "mayfly" }
+    | {
+        /** Opened, it has an `obtainSecret`, which the core calls after `begin` is durable. */
+        readonly madeBy: "upstream";
+        /** The new secret in its place; the one before it stays beside it. */
+        take(config: JsonObject, obtained: Secret): JsonObject;
+      }
+  );
+
+interface RotationSteps {
+  /**
+   * Null: this configuration has a secret that Mayfly can replace. Else why it has none, and what
+   * to do instead.
+   */
+  obstacle(config: JsonObject): string | null;
+  /**
+   * A new secret, and the old one beside it; where the upstream makes it, the old one in both
+   * places, which says that it is to be replaced. What is under way already stays as it is.
+   */
+  begin(config: JsonObject, random: Random, now: InstantMs): JsonObject;
   /** Whether the old one is there. */
   isUnderWay(config: JsonObject): boolean;
   /** The same without the old one. */
@@ -249,6 +268,12 @@ export interface BackendOperations {
    * secret and no other, and returns once a login by that secret alone was let in.
    */
   readonly adoptSecret?: (context: CallContext) => Promise<void>;
+  /**
+   * Of a type whose upstream makes the secret. W3. Destroys what an earlier call had made and
+   * nobody kept, or says that somebody has to. W4. Answers a new secret, of which the upstream
+   * accepts the old one still; null where the configuration's own is such a one already.
+   */
+  readonly obtainSecret?: (context: CallContext) => Promise<Secret | null>;
   /** Of a type whose credentials others verify with this backend's keys; no other has it. */
   readonly verification?: TokenVerification;
   /** Of a type that certifies; no other has it. */

@@ -35,6 +35,18 @@ export const brokerPolicy = (without: readonly string[] = []): object => ({
       ].filter((action) => !without.includes(action)),
       Resource: `arn:aws:iam::${ACCOUNT}:role/agents/*`,
     },
+    {
+      Effect: "Allow",
+      Action: [
+        "iam:ListAccessKeys",
+        "iam:GetAccessKeyLastUsed",
+        "iam:CreateAccessKey",
+        "iam:UpdateAccessKey",
+        "iam:DeleteAccessKey",
+      ].filter((action) => !without.includes(action)),
+      // The page says the user itself; moto knows resources of roles alone.
+      Resource: "*",
+    },
   ],
 });
 

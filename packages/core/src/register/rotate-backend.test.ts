@@ -27,6 +27,8 @@ function rotating(type: CredentialBackend, upstream: { password: string; isDown:
     parseConfig: (input: unknown) => joined(input, (own) => type.parseConfig(own)),
     describeConfig: (config: JsonObject) => type.describeConfig(split(config).own),
     rotation: {
+      madeBy: "mayfly" as const,
+      obstacle: () => null,
       isUnderWay: (config: JsonObject) => "previous_password" in config,
       begin: (config: JsonObject) =>
         "previous_password" in config
@@ -114,12 +116,36 @@ test("while it is under way a change that knows only one of the secrets is refus
   expect(await put(old)).toMatchObject({ put: "unchanged" });
 });
 
-test("a type whose secret Mayfly cannot replace says so, and changes nothing", async () => {
+interface Variation {
+  readonly certifies?: true;
+  readonly signsTokens?: true;
+  readonly capabilities?: { readonly standingSecret: true };
+}
+const varied = (type: CredentialBackend, { capabilities, ...more }: Variation) => ({
+  ...type,
+  ...more,
+  capabilities: { ...type.capabilities, ...capabilities },
+});
+
+test.each<readonly [string, Variation, string]>([
+  ["of no rotation", {}, "register the backend with the new one"],
+  ["that certifies", { certifies: true }, "mayfly signing-key rotate --backend orders-db"],
+  [
+    "of standing secrets",
+    { capabilities: { standingSecret: true } },
+    "replace it where it is made",
+  ],
+  ["that signs tokens", { signsTokens: true }, "mayfly signing-key rotate --backend orders-db"],
+])("a type %s says what to do instead, and changes nothing", async (_, more, words) => {
   const world = createFakeWorld();
-  const core = createCore(world.ports);
+  const backendTypes = new Map(
+    [...world.ports.backendTypes].map(([name, type]) => [name, varied(type, more)]),
+  );
+  const core = createCore({ ...world.ports, backendTypes });
   await furnish(world, core);
   const refused = await refusalOf(core.rotateBackend(ORDERS, ADMIN, world.context()));
   expect(refused).toMatchObject({ code: "invalid_input", where: "backend" });
+  expect(refused.message).toContain(words);
   const [known] = (await core.catalogView()).backends;
   expect(known?.revision).toBe(1);
 });

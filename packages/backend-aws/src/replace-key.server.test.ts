@@ -1,0 +1,178 @@
+import {
+  CreateAccessKeyCommand,
+  DeleteAccessKeyCommand,
+  ListAccessKeysCommand,
+  UpdateAccessKeyCommand,
+} from "@aws-sdk/client-iam";
+import { requireOrExplain } from "@mayfly/embedded";
+import { systemClock, systemRandom } from "@mayfly/host";
+import { createOutboundApis } from "@mayfly/net";
+import {
+  BackendError,
+  instantMs,
+  type CallContext,
+  type Clock,
+  type JsonObject,
+  type OpenBackend,
+  type Secret,
+} from "@mayfly/spec";
+import { createRecordingLog, createTestBackendHost } from "@mayfly/testkit";
+import { backendErrorOf } from "@mayfly/testkit/contract";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { awsBackend } from "./aws-backend.ts";
+import { KEY_ROTATION } from "./key-rotation.ts";
+import { configAt, ROLE } from "./testing/aws-upstream.ts";
+import { startMotoAccount, type MotoAccount } from "./testing/moto-account.ts";
+
+const program = await requireOrExplain("moto");
+
+/** Goes on by itself, and further where a test says so; waits between looks are short. */
+const time = { laterMs: 0 };
+const clock: Clock = {
+  ...systemClock,
+  now: () => instantMs(systemClock.now() + time.laterMs),
+  sleep: (ms, signal) => systemClock.sleep(ms === 1_000 ? 20 : ms, signal),
+};
+const call = (): CallContext => ({ clock, signal: new AbortController().signal, traceId: "key" });
+
+let account: MotoAccount;
+let before: JsonObject;
+beforeEach(async () => {
+  time.laterMs = 0;
+  account = await startMotoAccount();
+  before = awsBackend.parseConfig(configAt(account, account.moto));
+});
+afterEach(() => account.stop());
+
+async function using<T>(config: JsonObject, run: (open: OpenBackend) => Promise<T>): Promise<T> {
+  const host = createTestBackendHost({
+    clock,
+    random: systemRandom,
+    log: createRecordingLog(),
+    apis: createOutboundApis(),
+  });
+  const open = awsBackend.open(awsBackend.parseConfig(config), host);
+  try {
+    return await run(open);
+  } finally {
+    await open.close();
+  }
+}
+/** One after the other: the deny that a check writes takes of the room that another one sees. */
+async function letIn(...configs: readonly JsonObject[]): Promise<readonly boolean[]> {
+  const seen: boolean[] = [];
+  for (const config of configs) seen.push(await letsIn(config));
+  return seen;
+}
+const letsIn = (config: JsonObject): Promise<boolean> =>
+  using(config, async (open) => {
+    try {
+      const { problems } = await open.selfCheck([awsBackend.parseRole(ROLE)], call());
+      return problems.length === 0;
+    } catch (error) {
+      if (BackendError.isBackendError(error)) return false;
+      throw error;
+    }
+  });
+const begin = (config = before): JsonObject =>
+  KEY_ROTATION.begin(config, systemRandom, clock.now());
+const obtain = (config: JsonObject): Promise<Secret | null> =>
+  using(config, async ({ obtainSecret }) => (await obtainSecret?.(call())) ?? null);
+const adopt = (config: JsonObject): Promise<void> =>
+  using(config, async ({ adoptSecret }) => adoptSecret?.(call()));
+function take(config: JsonObject, obtained: Secret | null): JsonObject {
+  if (KEY_ROTATION.madeBy !== "upstream" || obtained === null) throw new Error("nothing obtained");
+  return KEY_ROTATION.take(config, obtained);
+}
+const loginIn = (config: JsonObject): JsonObject => Object(config["credentials"]) as JsonObject;
+const idIn = (config: JsonObject): unknown => loginIn(config)["access_key_id"];
+/** Of the broker's user, as an administrator sees them. */
+async function keys(): Promise<readonly unknown[]> {
+  const { AccessKeyMetadata: found = [] } = await account.iam.send(
+    new ListAccessKeysCommand({ UserName: "mayfly" }),
+  );
+  return found.map(({ AccessKeyId: id }) => id);
+}
+const old = () => ({ UserName: "mayfly", AccessKeyId: account.keys.access_key_id });
+
+describe.runIf(program !== undefined)("the broker's own access key", () => {
+  test("is replaced by one that AWS makes, and nobody is locked out at any step", async () => {
+    const begun = begin();
+    expect([await letsIn(before), await letsIn(begun)]).toEqual([true, true]);
+    const both = take(begun, await obtain(begun));
+    // As after a crash before it was noted that it is there.
+    expect(await obtain(both)).toBeNull();
+    const after = KEY_ROTATION.finish(both);
+    expect(await letIn(before, both, after)).toEqual([true, true, true]);
+    await using(both, async (open) => {
+      await open.selfCheck([], call());
+      await adopt(both);
+      // One process has had it open all the while.
+      expect((await open.selfCheck([], call())).problems).toEqual([]);
+    });
+    await adopt(both);
+    expect(await letIn(before, both, after)).toEqual([false, true, true]);
+    expect(await keys()).toEqual([idIn(after)]);
+  });
+
+  test("whose secret was lost on the way is deleted, once nobody can still be about to keep it", async () => {
+    const begun = begin();
+    await obtain(begun);
+    const [, lost] = await keys();
+    const early = await backendErrorOf(obtain(begun));
+    expect(early).toMatchObject({ effect: "none", retry: { kind: "after" } });
+    expect(await keys()).toContain(lost);
+    time.laterMs = 120_000;
+    const both = take(begun, await obtain(begun));
+    await adopt(both);
+    expect(await keys()).toEqual([idIn(both)]);
+    expect(idIn(both)).not.toBe(lost);
+  });
+
+  test("a second one that is somebody else's is named and left alone", async () => {
+    const user = { UserName: "mayfly" };
+    const { AccessKey: other } = await account.iam.send(new CreateAccessKeyCommand(user));
+    time.laterMs = 120_000;
+    const refused = await backendErrorOf(obtain(begin()));
+    expect(refused.message).toContain(other?.AccessKeyId);
+    expect(refused).toMatchObject({ effect: "none", retry: { kind: "never" } });
+    expect(await keys()).toContain(other?.AccessKeyId);
+    expect(await letsIn(before)).toBe(true);
+  });
+
+  test.each([
+    [
+      "deactivated",
+      () => account.iam.send(new UpdateAccessKeyCommand({ ...old(), Status: "Inactive" })),
+    ],
+    ["deleted", () => account.iam.send(new DeleteAccessKeyCommand(old()))],
+  ] as const)("that is %s already is what was wanted", async (_, done) => {
+    const both = take(begin(), await obtain(begin()));
+    await done();
+    await adopt(both);
+    expect(await keys()).toEqual([idIn(both)]);
+    expect(await letsIn(both)).toBe(true);
+  });
+
+  test("that AWS does not know yet ends no other, and the other one is used", async () => {
+    const made = { access_key_id: "AKIAUNKNOWNUNKNOWN00", secret_access_key: "of-no-key" };
+    const begun = begin();
+    const both = { ...begun, credentials: { ...loginIn(begun), ...made } };
+    expect(await letsIn(both)).toBe(true);
+    const error = await backendErrorOf(adopt(both));
+    expect(error.message).toContain("rotate again");
+    expect(await keys()).toEqual([account.keys.access_key_id]);
+    // Gone at AWS: the next call obtains another one.
+    const mended = take(both, await obtain(both));
+    await adopt(mended);
+    expect(await keys()).toEqual([idIn(mended)]);
+  });
+
+  test("is kept where its user may not replace it, and the error says what to allow", async () => {
+    await account.permit(["iam:CreateAccessKey"]);
+    const error = await backendErrorOf(obtain(begin()));
+    expect(error.message).toContain("iam:CreateAccessKey");
+    expect(await keys()).toEqual([account.keys.access_key_id]);
+    expect(await letsIn(before)).toBe(true);
+  });
+});
