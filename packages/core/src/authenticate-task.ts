@@ -45,7 +45,7 @@ export const isTokenOf = (task: Task, claims: TaskTokenClaims): boolean =>
   holderOf(claims) === workloadName(task.workload) && claims.confirmation === task.confirmation;
 
 /** RFC 9449 section 7.1: whoever copied a bound token has not its key. */
-function requireKey(task: Task, proven: string | null): void {
+export function requireKey(task: Task, proven: string | null): void {
   if (task.confirmation === null || task.confirmation === proven) return;
   throw new BrokerError(
     "unauthenticated",

@@ -7,6 +7,7 @@ import type {
   Secret,
   SecurityQueries,
   SelectorEndReport,
+  Task,
   VerifiedIdentity,
   Workload,
 } from "@mayfly/spec";
@@ -26,7 +27,13 @@ import { createIssuePlaces } from "./exchange/issue-places.ts";
 import { createWorkloadPace } from "./exchange/workload-pace.ts";
 import { explain, type Explanation } from "./exchange/explain.ts";
 import { heartbeat, type HeartbeatProof, type HeartbeatReply } from "./heartbeat.ts";
-import { introspect, type IntrospectedToken } from "./introspect.ts";
+import {
+  introspect,
+  requireHolder,
+  taskTokenToEnd,
+  type IntrospectedToken,
+  type TaskTokenWithTask,
+} from "./introspect.ts";
 import { createIssuingGate } from "./issuing-gate.ts";
 import { listOrphans, type OrphanResult } from "./orphans.ts";
 import { createPasses } from "./pass/passes.ts";
@@ -65,6 +72,10 @@ export interface Core extends Administration, TokenIssuers, CertificateAuthoriti
   authenticateClient(client: ClientAuthentication, context: CallContext): Promise<VerifiedIdentity>;
   /** Of a task token that somebody else sent; null for what is none. */
   introspect(token: Secret, context: CallContext): Promise<IntrospectedToken | null>;
+  /** Of a task token to be revoked; null for what is none, for certain. */
+  taskTokenToEnd(token: Secret): Promise<TaskTokenWithTask | null>;
+  /** Throws `unauthenticated` where the request did not show the key that the task is bound to. */
+  requireHolder(task: Task, context: CallContext): Promise<void>;
   /**
    * The audiences of tokens that are for this workload, as a registered resource server; null where
    * it is none, so that it is told nothing.
@@ -120,6 +131,8 @@ export function createCore(ports: CorePorts): Core {
       return useUp(parts, await verifyClient(parts, client, context));
     },
     introspect: (token, context) => introspect(parts, token, context),
+    taskTokenToEnd: (token) => taskTokenToEnd(parts, token),
+    requireHolder,
     servedAudiences: (workload) => servedAudiences(parts, workload),
     heartbeat: (proof, context) => heartbeat(parts, proof, context),
     endTask: (request, context) => endTask(parts, passes, request, context),

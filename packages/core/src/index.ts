@@ -1,5 +1,5 @@
 export type { AuthenticatedTask } from "./authenticate-task.ts";
-export type { IntrospectedToken } from "./introspect.ts";
+export type { IntrospectedToken, TaskTokenWithTask } from "./introspect.ts";
 export { createCore, type Core } from "./create-core.ts";
 export type { DescribedCatalog } from "./described-catalog.ts";
 export { CREDENTIALS_MAX, taskDetailsForms } from "./descriptor/task-details.ts";

@@ -4,8 +4,9 @@ import {
   type Secret,
   type Task,
   type TaskTokenClaims,
+  type TaskTokenToEnd,
 } from "@mayfly/spec";
-import { isTokenOf } from "./authenticate-task.ts";
+import { isTokenOf, requireKey } from "./authenticate-task.ts";
 import type { CoreParts } from "./core-parts.ts";
 
 /** What a task token that counts says, and the row of its task. */
@@ -35,4 +36,29 @@ export async function introspect(
   if (task === null || !isTokenOf(task, claims)) return null;
   const isOpen = task.state === "active" && !task.endRequested;
   return { task, claims, isActive: isOpen && clock.now() < task.deadlineAt };
+}
+
+/** A task token that is to be revoked, and the row of its task. */
+export interface TaskTokenWithTask extends TaskTokenToEnd {
+  readonly task: Task;
+}
+
+/**
+ * As {@link introspect}, of a token that somebody wants the end of. Null: for certain no token of a
+ * task here. Throws `ledger_unavailable` where that cannot be known now.
+ */
+export async function taskTokenToEnd(
+  { ports: { taskTokens, taskLedger, clock } }: CoreParts,
+  token: Secret,
+): Promise<TaskTokenWithTask | null> {
+  const read = await taskTokens.readForEnd(token, clock.now());
+  if (read === null) return null;
+  const task = await taskLedger.find(read.claims.taskId);
+  return task === null || !isTokenOf(task, read.claims) ? null : { ...read, task };
+}
+
+/** RFC 7009 section 2.1 for a public client: who sends the token has shown the key of its task. */
+export async function requireHolder(task: Task, { provenKey }: CallContext): Promise<void> {
+  requireKey(task, provenKey?.confirmation ?? null);
+  await provenKey?.spend();
 }

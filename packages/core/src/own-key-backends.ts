@@ -1,11 +1,20 @@
-import type { BackendId, CredentialBackend, RegisteredBackend } from "@mayfly/spec";
+import {
+  BrokerError,
+  type BackendId,
+  type CredentialBackend,
+  type RegisteredBackend,
+} from "@mayfly/spec";
 import type { CatalogView } from "./catalog/catalog-view.ts";
 import type { CoreParts } from "./core-parts.ts";
 
 /** How often a stranger's question for an unknown backend may have the catalog looked at. */
 const LOOK_SECONDS = 5;
 
-export type BackendFinder = (id: BackendId) => Promise<RegisteredBackend | null>;
+export interface BackendFinder {
+  (id: BackendId): Promise<RegisteredBackend | null>;
+  /** The same, where null means that there is none. Throws `busy` where that is not known now. */
+  surely(id: BackendId): Promise<RegisteredBackend | null>;
+}
 
 /**
  * Finds backends of the types that `isWanted`, disabled ones too: what they issued is verified on,
@@ -21,13 +30,28 @@ export function createBackendFinder(
     if (known === undefined || known.type === null) return null;
     return isWanted(known.type) ? known.registered : null;
   };
-  return async (id) => {
-    const known = within(await catalog.current(), id);
-    if (known !== null || clock.monotonicMs() - lookedAtMs < LOOK_SECONDS * 1000) return known;
+  const mayLook = (): boolean => {
+    if (clock.monotonicMs() - lookedAtMs < LOOK_SECONDS * 1000) return false;
     lookedAtMs = clock.monotonicMs();
+    return true;
+  };
+  const find = async (id: BackendId): Promise<RegisteredBackend | null> => {
+    const known = within(await catalog.current(), id);
+    return known !== null || !mayLook() ? known : within(await catalog.fresh(), id);
+  };
+  const surely = async (id: BackendId): Promise<RegisteredBackend | null> => {
+    const known = within(await catalog.current(), id);
+    if (known !== null) return known;
+    if (!mayLook()) throw notKnown();
     return within(await catalog.fresh(), id);
   };
+  return Object.assign(find, { surely });
 }
+
+const notKnown = (): BrokerError =>
+  new BrokerError("busy", "Which backends there are was asked for a moment ago.", {
+    retryAfterSeconds: LOOK_SECONDS,
+  });
 
 /** It has signing keys of its own, whose look after them is the same whatever they sign. */
 export const hasOwnKeys = ({ signsTokens, certifies }: CredentialBackend): boolean =>

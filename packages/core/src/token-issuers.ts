@@ -33,6 +33,12 @@ export interface TokenIssuers {
   tokenIssuer(id: BackendId): Promise<TokenIssuer | null>;
   /** Of a token that somebody else sent; null for what no backend here signed, or has expired. */
   introspectCredential(token: Secret): Promise<IntrospectedCredential | null>;
+  /**
+   * As above, of one that somebody wants the end of: also one whose key is trusted no more, by the
+   * fingerprint of its lease. Null: for certain no token of a lease here. Throws `busy` where that
+   * cannot be known now.
+   */
+  credentialToEnd(token: Secret): Promise<IntrospectedCredential | null>;
   /** Makes and renews the keys of backends that sign or certify; one's failure is no other's. */
   rotateBackendKeys(): Promise<void>;
 }
@@ -46,6 +52,18 @@ export function createTokenIssuers(parts: CoreParts): TokenIssuers {
     run: (verification: TokenVerification) => Promise<T>,
   ): Promise<T> => openBackends.use(registered, (open) => run(verificationOf(open)));
 
+  const withLease = async (
+    registered: RegisteredBackend,
+    read: ReadToken | null,
+  ): Promise<IntrospectedCredential | null> => {
+    const lease = read === null ? null : await taskLedger.lease(read.leaseId);
+    if (read === null || lease === null || lease.backendId !== registered.id) return null;
+    const task = lease.taskId === null ? null : await taskLedger.find(lease.taskId);
+    return task === null ? null : { ...read, lease, task, isActive: isLive(clock, lease, task) };
+  };
+  const isFingerprintOf = ({ fingerprint }: Lease, token: Secret): boolean =>
+    fingerprint !== null && ports.sealer.fingerprints(token).includes(fingerprint);
+
   return {
     tokenIssuer: async (id) => {
       const registered = await find(id);
@@ -57,11 +75,22 @@ export function createTokenIssuers(parts: CoreParts): TokenIssuers {
       const id = backendOfIssuer(settings.issuer, issuerIn(token));
       const registered = id === null ? null : await find(id);
       if (registered === null) return null;
-      const read = await use(registered, (verification) => verification.read(token));
-      const lease = read === null ? null : await taskLedger.lease(read.leaseId);
-      if (read === null || lease === null || lease.backendId !== registered.id) return null;
-      const task = lease.taskId === null ? null : await taskLedger.find(lease.taskId);
-      return task === null ? null : { ...read, lease, task, isActive: isLive(clock, lease, task) };
+      return withLease(
+        registered,
+        await use(registered, (verification) => verification.read(token)),
+      );
+    },
+    credentialToEnd: async (token) => {
+      const id = backendOfIssuer(settings.issuer, issuerIn(token));
+      const registered = id === null ? null : await find.surely(id);
+      if (registered === null) return null;
+      return use(registered, async (verification) => {
+        const found = await withLease(registered, verification.readUnverified(token));
+        if (found === null) return null;
+        // The lease was made with exactly these bytes, whatever became of the key that signed them.
+        const isOurs = isFingerprintOf(found.lease, token) || (await verification.read(token));
+        return isOurs ? found : null;
+      });
     },
     rotateBackendKeys: async () => {
       const view = await catalog.fresh();

@@ -14,7 +14,7 @@ import {
   type SigningKeyStore,
 } from "@mayfly/spec";
 import { checkHeader, type HeaderRules } from "./check-header.ts";
-import { parseCompactJwt, parseJsonObject } from "./parse-compact-jwt.ts";
+import { parseCompactJwt } from "./parse-compact-jwt.ts";
 import { Refusal } from "./refusal.ts";
 import { createSigningKeyAdministration } from "./signing-key-administration.ts";
 import { createSigningKeys, type SigningKeys, type SigningKeysOptions } from "./signing-keys.ts";
@@ -60,6 +60,13 @@ export function createBackendKeys(options: BackendKeysOptions): BackendKeys {
         return null;
       }
     },
+    claimsIn: (type, token) => {
+      try {
+        return readParsed(type, token.expose("crypto")).claims;
+      } catch {
+        return null;
+      }
+    },
     published: () => keys.published(),
     authorities: () => keys.authorities(clock.now()),
     rotate: (algorithm, now) => keys.rotate(now, algorithm),
@@ -72,18 +79,23 @@ async function verifyOwn(
   keys: SigningKeys,
   clock: Clock,
 ): Promise<JsonObject> {
-  const jwt = parseCompactJwt(token);
+  const { algorithm, kid, compact, claims } = readParsed(type, token);
+  const known = kid === null ? null : await keys.verifier(kid, clock.now());
+  if (known === null) throw new Refusal("unknown_key", "no key of this backend, or no more");
+  // RFC 8725 section 3.1: the key says which algorithm, not the token.
+  if (known.algorithm !== algorithm) throw new Refusal("algorithm", "not the key's algorithm");
+  await compactVerify(compact, known.key, { algorithms: [algorithm] });
+  return claims;
+}
+
+/** Nothing of it is verified yet. */
+function readParsed(type: string, token: string) {
+  const { header, claims, compact } = parseCompactJwt(token);
   const rules: HeaderRules = {
     algorithms: BACKEND_KEY_ALGORITHMS,
     members: ["alg", "kid", "typ"],
     typeAllowed: (typ) => typ === type,
   };
-  const { algorithm, kid } = checkHeader(jwt.header, rules);
-  const known = kid === null ? null : await keys.verifier(kid, clock.now());
-  if (known === null) throw new Refusal("unknown_key", "no key of this backend, or no more");
-  // RFC 8725 section 3.1: the key says which algorithm, not the token.
-  if (known.algorithm !== algorithm) throw new Refusal("algorithm", "not the key's algorithm");
-  const { payload } = await compactVerify(jwt.compact, known.key, { algorithms: [algorithm] });
   // It came out of JSON: an object there is a JSON object.
-  return parseJsonObject(payload, "the token's payload") as JsonObject;
+  return { ...checkHeader(header, rules), compact, claims: claims as JsonObject };
 }

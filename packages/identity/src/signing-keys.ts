@@ -17,7 +17,9 @@ import { makeSigningKey, type KeyMaking } from "./make-signing-key.ts";
 import type { TaskTokensSettings } from "./task-tokens-settings.ts";
 
 /** A key that was retired because it leaked is trusted by no broker for longer than this. */
-const RELOAD_SECONDS = 5;
+export const RELOAD_SECONDS = 5;
+/** How often a key that nobody has may have the ledger asked out of turn. */
+const LOOK_SECONDS = 1;
 const RACES_MAX = 4;
 
 export interface SigningKeysOptions extends KeyMaking {
@@ -30,6 +32,11 @@ export interface SigningKeys {
   signer(now: InstantMs): Promise<KeyOf>;
   /** Null: no such key, or it verifies no more. */
   verifier(kid: string, now: InstantMs): Promise<KeyOf | null>;
+  /**
+   * Any that is stored, also one that verifies no more; null: there is none, as of this question.
+   * Throws `ledger_unavailable` where that is not known.
+   */
+  stored(kid: string): Promise<StoredKey | null>;
   published(): Promise<readonly JsonObject[]>;
   /** All that verify, oldest first. */
   authorities(now: InstantMs): Promise<readonly AuthorityKey[]>;
@@ -39,6 +46,11 @@ export interface KeyOf {
   readonly kid: string;
   readonly algorithm: BackendKeyAlgorithm;
   readonly key: KeyObject;
+}
+
+export interface StoredKey extends KeyOf {
+  /** Null while it is the newest. */
+  readonly verifiesUntilAt: InstantMs | null;
 }
 
 interface Loaded {
@@ -51,6 +63,8 @@ interface KeyCache {
   reload(): Promise<void>;
   reloadIfOld(): Promise<void>;
   isOld(): boolean;
+  /** Whether the keys are as of the question; they are read for it at most once a second. */
+  lookAsOf(askedMs: number): Promise<boolean>;
 }
 
 /** Cache of the stored keys, re-read by age: at most every few seconds, whoever asks for what. */
@@ -60,6 +74,7 @@ function cacheKeys(
 ): KeyCache {
   let loaded: Loaded = { keys: [], atMs: Number.NEGATIVE_INFINITY };
   let underWay: Promise<void> | null = null;
+  let lookedMs = Number.NEGATIVE_INFINITY;
   const reload = (): Promise<void> => {
     underWay ??= (async () => {
       // As of the question: what was retired while the ledger took its time is not in the answer.
@@ -82,11 +97,18 @@ function cacheKeys(
       if (isOld()) await reload();
       if (isOld()) await reload();
     },
+    lookAsOf: async (askedMs) => {
+      if (loaded.atMs < askedMs && askedMs - lookedMs >= LOOK_SECONDS * 1000) {
+        lookedMs = askedMs;
+        await reload();
+        if (loaded.atMs < askedMs) await reload();
+      }
+      return loaded.atMs >= askedMs;
+    },
   };
 }
 
 export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
-  const { settings } = options;
   const opened = new Map<string, KeyObject>();
   const publicKeys = new Map<string, KeyObject>();
   const cache = cacheKeys(options, (keys) => {
@@ -103,6 +125,12 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     return privateKey;
   };
 
+  const publicOf = ({ kid, publicJwk }: StoredSigningKey): KeyObject => {
+    const key = publicKeys.get(kid) ?? importPublic(publicJwk);
+    publicKeys.set(kid, key);
+    return key;
+  };
+
   return {
     signer: async (now) => {
       await cache.reloadIfOld();
@@ -116,9 +144,17 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       if (cache.isOld()) throw tooSlow();
       const key = cache.keys().find((each) => each.kid === kid);
       if (key === undefined || !verifies(key, now)) return null;
-      const known = publicKeys.get(kid) ?? importPublic(key.publicJwk);
-      publicKeys.set(kid, known);
-      return { kid, algorithm: algorithmOf(key), key: known };
+      return { kid, algorithm: algorithmOf(key), key: publicOf(key) };
+    },
+    stored: async (kid) => {
+      const askedMs = options.clock.monotonicMs();
+      await cache.reloadIfOld();
+      const find = () => cache.keys().find((each) => each.kid === kid);
+      if (find() === undefined && !(await cache.lookAsOf(askedMs))) throw tooSlow();
+      const key = find();
+      if (key === undefined) return null;
+      const { verifiesUntilAt } = key;
+      return { kid, algorithm: algorithmOf(key), key: publicOf(key), verifiesUntilAt };
     },
     authorities: async (now) => {
       await cache.reloadIfOld();
@@ -135,25 +171,31 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
         .filter((key) => verifies(key, now))
         .map(({ publicJwk }) => publicJwk);
     },
-    rotate: async (now, algorithm = DEFAULT_ALGORITHM) => {
-      // Whoever loses the race to add a key reads again, and mostly finds nothing left to do.
-      for (let races = 0; races < RACES_MAX; races++) {
-        await cache.reload();
-        const newest = newestOf(cache.keys());
-        const isDue = newest === null || now >= nextKeyDueAt(newest, settings);
-        // One of another algorithm is not waited for, unless it has not begun to sign itself.
-        const isOther =
-          newest !== null && algorithmOf(newest) !== algorithm && newest.signsFromAt <= now;
-        if (!isDue && !isOther) return;
-        const added = await addKey(options, newest, algorithm, now);
-        if (added) {
-          await cache.reload();
-          return;
-        }
-      }
-      throw new Error("the signing keys changed each time that a new one was to be added");
-    },
+    rotate: (now, algorithm = DEFAULT_ALGORITHM) => rotate(options, cache, now, algorithm),
   };
+}
+
+async function rotate(
+  options: SigningKeysOptions,
+  cache: KeyCache,
+  now: InstantMs,
+  algorithm: BackendKeyAlgorithm,
+): Promise<void> {
+  // Whoever loses the race to add a key reads again, and mostly finds nothing left to do.
+  for (let races = 0; races < RACES_MAX; races++) {
+    await cache.reload();
+    const newest = newestOf(cache.keys());
+    const isDue = newest === null || now >= nextKeyDueAt(newest, options.settings);
+    // One of another algorithm is not waited for, unless it has not begun to sign itself.
+    const isOther =
+      newest !== null && algorithmOf(newest) !== algorithm && newest.signsFromAt <= now;
+    if (!isDue && !isOther) return;
+    if (await addKey(options, newest, algorithm, now)) {
+      await cache.reload();
+      return;
+    }
+  }
+  throw new Error("the signing keys changed each time that a new one was to be added");
 }
 
 const authorityOf = (

@@ -8,6 +8,8 @@ import {
   holderOf,
   instantMs,
   parseId,
+  plusSeconds,
+  RETIRED_BEFORE_SECONDS,
   Secret,
   type Clock,
   type InstantMs,
@@ -17,6 +19,7 @@ import {
   type SigningKeyStore,
   type TaskTokenClaims,
   type TaskTokens,
+  type TaskTokenToEnd,
 } from "@mayfly/spec";
 import { checkAudience } from "./check-audience.ts";
 import { checkHeader } from "./check-header.ts";
@@ -28,7 +31,12 @@ import {
   type JsonMap,
 } from "./parse-compact-jwt.ts";
 import { Refusal } from "./refusal.ts";
-import { createSigningKeys, type SigningKeys } from "./signing-keys.ts";
+import {
+  createSigningKeys,
+  RELOAD_SECONDS,
+  type SigningKeys,
+  type StoredKey,
+} from "./signing-keys.ts";
 import type { TaskTokensSettings } from "./task-tokens-settings.ts";
 
 export interface TaskTokensOptions {
@@ -114,6 +122,7 @@ export function createTaskTokens(options: TaskTokensOptions): TaskTokens {
         throw unauthenticated(error);
       }
     },
+    readForEnd: (token, now) => readForEnd(token, now, keys, options),
     jwks: async () => ({ keys: await keys.published() }),
     rotate: (now) => keys.rotate(now),
   };
@@ -148,6 +157,52 @@ async function verifyOwn(token: Secret, now: InstantMs, keys: SigningKeys): Prom
     throw new Refusal("unknown_key", "the task token's key is not, or no more, ours");
   const { payload } = await compactVerify(jwt.compact, key.key, { algorithms: [algorithm] });
   return parseJsonObject(payload, "the task token's payload");
+}
+
+/** Null for what is refused, whatever it is: none of ours. What the ledger throws stays that. */
+async function readForEnd(
+  token: Secret,
+  now: InstantMs,
+  keys: SigningKeys,
+  { issuer, settings: { skewSeconds } }: TaskTokensOptions,
+): Promise<TaskTokenToEnd | null> {
+  const parsed = parseOwn(token, issuer);
+  const signer = parsed === null ? null : await keys.stored(parsed.kid);
+  if (parsed === null || signer === null) return null;
+  try {
+    const { compact, algorithm } = parsed;
+    await compactVerify(compact, signer.key, { algorithms: [algorithm] });
+    // Of any age: what has expired was ours all the same.
+    const claims = readClaims(parsed.claims, issuer, instantMs(0), Number.POSITIVE_INFINITY);
+    return { claims, standing: standingOf(claims, signer, now, skewSeconds) };
+  } catch {
+    return null;
+  }
+}
+
+/** Nothing of it is verified yet: no key of ours is looked for that it does not name. */
+function parseOwn(token: Secret, issuer: string) {
+  try {
+    const { header, claims, compact } = parseCompactJwt(token.expose("crypto"));
+    const { algorithm, kid } = checkHeader(header, HEADER_RULES);
+    if (kid === null || member(claims, "iss") !== issuer) return null;
+    return { compact, claims, algorithm, kid };
+  } catch {
+    return null;
+  }
+}
+
+/** By the clock of any broker, which may differ from this one's. */
+function standingOf(
+  { expiresAt }: TaskTokenClaims,
+  { verifiesUntilAt }: StoredKey,
+  now: InstantMs,
+  skewSeconds: number,
+): TaskTokenToEnd["standing"] {
+  if (now >= plusSeconds(expiresAt, skewSeconds)) return "dead";
+  if (verifiesUntilAt === null || now < verifiesUntilAt) return "counts";
+  const trustSeconds = RETIRED_BEFORE_SECONDS + RELOAD_SECONDS + skewSeconds;
+  return now < plusSeconds(verifiesUntilAt, trustSeconds) ? "retiring" : "retired";
 }
 
 /** Closed-world: we made it, so anything else in it is not ours. */

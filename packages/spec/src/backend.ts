@@ -292,6 +292,12 @@ export interface TokenVerification {
   rotate(now: InstantMs): Promise<void>;
   /** K3. Reads a token that a key of this backend signed; null for all else, and once expired. */
   read(token: Secret): Promise<ReadToken | null>;
+  /**
+   * K4. What a token says by whomever it is signed, as a lead to its lease: nothing is trusted
+   * until the lease's fingerprint is the token's. A key that was retired vouches for nothing, and
+   * what it signed before is to be revocable. Null for what `read` would not take for its claims.
+   */
+  readUnverified(token: Secret): ReadToken | null;
 }
 
 /** What those who verify a backend's certificates fetch: public, and never a secret. */

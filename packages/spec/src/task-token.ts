@@ -46,12 +46,27 @@ export interface TaskTokens {
   /** Throws `unauthenticated`; the cause is for the log. */
   verify(token: Secret, now: InstantMs): Promise<TaskTokenClaims & { readonly jti: string }>;
   /**
+   * What a token says that is to be revoked, also where `verify` trusts it no more. Null: it is
+   * none of ours, for certain. Throws `ledger_unavailable` where that cannot be known now.
+   */
+  readForEnd(token: Secret, now: InstantMs): Promise<TaskTokenToEnd | null>;
+  /**
    * Public keys, RFC 7517: the signing one, the next, and old ones whose tokens may still live. As
    * fresh as what `verify` trusts; while the ledger is away, as last known.
    */
   jwks(): Promise<{ readonly keys: readonly JsonObject[] }>;
   /** Creates, promotes and retires keys by age; called by a timer, safe in many processes. */
   rotate(now: InstantMs): Promise<void>;
+}
+
+export interface TaskTokenToEnd {
+  readonly claims: TaskTokenClaims & { readonly jti: string };
+  /**
+   * `counts`: some broker may take it. `dead`: none does, it has expired. `retiring`: its key was
+   * retired just now, and some broker may take it still. `retired`: none does. Of these two the
+   * signature proves nothing, since the key may have leaked.
+   */
+  readonly standing: "counts" | "dead" | "retiring" | "retired";
 }
 
 /**

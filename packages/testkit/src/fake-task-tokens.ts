@@ -35,6 +35,11 @@ export function createFakeTaskTokens(): FakeTaskTokens {
       if (claims !== undefined && now < claims.expiresAt) return claims;
       throw new BrokerError("unauthenticated", "The task token is not valid.");
     },
+    readForEnd: async (token: Secret, now: InstantMs) => {
+      const claims = signed.get(token.expose("crypto")) ?? null;
+      if (claims === null) return null;
+      return { claims, standing: now < claims.expiresAt ? "counts" : "dead" };
+    },
     jwks: async () => ({ keys: [] }),
     rotate: async () => undefined,
     get lastClaims() {

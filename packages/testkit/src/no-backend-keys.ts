@@ -7,6 +7,7 @@ const refuse = (): Promise<never> =>
 export const noBackendKeys: BackendKeys = {
   sign: refuse,
   verify: refuse,
+  claimsIn: () => null,
   published: async () => [],
   authorities: refuse,
   rotate: refuse,

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { decodeJwt } from "jose";
 import { createTestDpopKey } from "@mayfly/testkit";
 import { ADMIN_TOKEN, ISSUER, type Answer, type BrokerBench } from "../testing/broker-bench.ts";
 import {
@@ -199,6 +200,37 @@ describe("revocation of an access token", () => {
     );
     const replayed = await post("/revoke", { token: second }, proof);
     expect([replayed.status, at(replayed, "error")]).toEqual([400, "invalid_dpop_proof"]);
+    expect(leaseState()).toBe("active");
+  });
+  it("ends its lease also where the key that signed it was retired, by the lease's fingerprint", async () => {
+    const token = accessTokenIn(await openWithToken(bench));
+    const path = "/v1/backends/orders-api/signing-keys";
+    const kid = textAt(await bench.admin("GET", path), "items", 0, "kid");
+    const retired = await bench.admin("POST", `${path}/${kid}/retire`, {});
+    expect(at(retired, "result")).toBe("retired");
+    await bench.clock.advance(10_000);
+    // Whoever has the key can make tokens that look the same: these end nothing.
+    const [header = "", payload = ""] = token.split(".");
+    const forged = `${header}.${payload}.${"A".repeat(86)}`;
+    expect((await post("/revoke", { token: forged })).status).toBe(200);
+    expect(leaseState()).toBe("active");
+    expect(await isActive(token)).toBe(false);
+    expect((await post("/revoke", { token })).status).toBe(200);
+    expect(leaseState()).toBe("ending");
+  });
+  it("of a backend that nobody here knows is not said to be done before the ledger was asked", async () => {
+    const token = accessTokenIn(await openWithToken(bench));
+    const [header = "", , signature = ""] = token.split(".");
+    const of = (backend: string): string => {
+      const claims = { ...decodeJwt(token), iss: `${ISSUER}/backends/${backend}` };
+      const payload = Buffer.from(JSON.stringify(claims)).toString("base64url");
+      return `${header}.${payload}.${signature}`;
+    };
+    expect((await post("/revoke", { token: of("unknown-one") })).status).toBe(200);
+    const again = await post("/revoke", { token: of("unknown-two") });
+    expect([again.status, again.headers.get("retry-after")]).toEqual([503, "5"]);
+    await bench.clock.advance(5000);
+    expect((await post("/revoke", { token: of("unknown-two") })).status).toBe(200);
     expect(leaseState()).toBe("active");
   });
   it("by its task's owner or the bootstrap administrator needs no proof of its key", async () => {

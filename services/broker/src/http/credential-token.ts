@@ -40,18 +40,20 @@ async function mayRead(
 /**
  * RFC 7009: ends the lease of a token that a backend signed, where its sender owns the task, or
  * holds the token and its key. Durable when it resolves. Everybody else is answered the same.
+ * False: it is a token of no lease here.
  */
 export async function revokeCredential(
   c: HttpContext,
   ports: AppPorts,
   sender: Caller | null,
   token: Secret,
-): Promise<void> {
-  const found = await ports.core.introspectCredential(token);
-  if (found === null || !found.isActive) return;
+): Promise<boolean> {
+  const found = await ports.core.credentialToEnd(token);
+  if (found === null) return false;
+  if (!found.isActive) return true;
   const { lease, task } = found;
   if (sender === null) await requireHolder(c, ports, found);
-  else if (!(await owns(ports.tasks, sender, task))) return;
+  else if (!(await owns(ports.tasks, sender, task))) return true;
   await ports.core.endLease(
     {
       leaseId: lease.id,
@@ -61,6 +63,7 @@ export async function revokeCredential(
     },
     c.get("call"),
   );
+  return true;
 }
 
 /** RFC 7009 section 2.1 for a public client: who holds the token, and the key it is bound to. */

@@ -41,6 +41,27 @@ describe("a source whose proofs were refused too often", () => {
     await clock.advance(1_000);
     expect(statusOf(await post(sound))).toBe(200);
   });
+  it("is one that revokes what is no token of ours, and one that was is not counted", async () => {
+    const clock = createFakeClock();
+    const settings = { failuresAtOnce: FAILURES, failuresPerSecond: 1 };
+    const sourcePace = createSourcePace(settings, { clock, log: createRecordingLog() });
+    await using served = await serveBench({ sourcePace });
+    const { bench } = served;
+    const { token } = opened(await exchange(bench, bench.identities.svid("bot")));
+    const revoke = async (sent: string): Promise<number> => {
+      const form = new URLSearchParams({ token: sent }).toString();
+      return statusOf(await served.send(rawRequest("POST", "/revoke", [FORM], form)));
+    };
+    for (let turn = 0; turn <= FAILURES; turn++) expect(await revoke(token)).toBe(200);
+    const sound = tokenForm(bench.identities.svid("bot"));
+    const post = () => served.send(rawRequest("POST", "/token", [FORM], sound));
+    expect(statusOf(await post())).toBe(200);
+    const forged = `${token.slice(0, -8)}AAAAAAAA`;
+    for (let turn = 0; turn < FAILURES; turn++) expect(await revoke(forged)).toBe(200);
+    expect(statusOf(await post())).toBe(429);
+    // An end is listened to all the same.
+    expect(await revoke(token)).toBe(200);
+  });
   it("ends its tasks and sends its heartbeats, and sees what needs no proof", async () => {
     const { served } = await refusedTooOften();
     await using _ = served;

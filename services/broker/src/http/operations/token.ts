@@ -108,7 +108,8 @@ export const TOKEN_OPERATIONS: readonly Operation[] = [
       "RFC 7009. Durable once it is answered: each credential below the task is due to be revoked; " +
       "for an access token that a backend signed, that credential alone. " +
       "The token's holder needs no other authentication than its key, if it is bound. A token " +
-      "that never was, or of somebody else's task, is answered the same, without effect.",
+      "that never was, or of somebody else's task, is answered the same, without effect. 503: it " +
+      "may live, try again.",
     caller: "client",
     body: ofToken,
     answers: { 200: empty("It counts no more, or never did.") },

@@ -1,5 +1,5 @@
 import type { Hono } from "hono";
-import type { IntrospectedToken } from "@mayfly/core";
+import type { IntrospectedToken, TaskTokenWithTask } from "@mayfly/core";
 import {
   actClaim,
   BrokerError,
@@ -23,6 +23,8 @@ import { tokenTypeOf } from "../token-type.ts";
 
 /** Two tokens of 8 KiB, percent-encoded, fit well below it. */
 const BODY_BYTES_MAX = 64 * 1024;
+/** A retired key is trusted by no broker for longer, but for what their clocks differ. */
+const STILL_TRUSTED_SECONDS = 5;
 
 /** RFC 7662 introspection and RFC 7009 revocation of task tokens, and of backends' own tokens. */
 export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
@@ -44,30 +46,53 @@ export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
     const form = await readForm(c);
     const token = tokenOf(form);
     const sender = await senderOf(c, form, ports);
-    const found = await ports.core.introspect(token, c.get("call"));
-    if (found === null) {
-      await revokeCredential(c, ports, sender, token);
-      return c.body(null, 200);
-    }
-    const caller = sender ?? (await asClient(callerHolding(c, ports, token)));
-    const { task } = found;
-    if (task.state === "active" && (await owns(ports.tasks, caller, task))) {
-      // Durable when it resolves; what revokes each credential is due from then on.
-      await ports.core.endTask(
-        {
-          taskId: task.id,
-          by: caller.actor,
-          state: "cancelled",
-          reason: "its task token was revoked",
-          waitSeconds: 0,
-        },
-        c.get("call"),
-      );
+    const found = await ports.core.taskTokenToEnd(token);
+    if (found !== null) await revokeTask(c, ports, sender, found);
+    else if (!(await revokeCredential(c, ports, sender, token)) && sender === null) {
+      // Who guesses at tokens is slowed like who guesses at proofs; ends are listened to even so.
+      ports.sourcePace.failed(c.get("call").clientAddress ?? null);
     }
     // RFC 7009 section 2.2; another's token too, so that none of them can be told apart.
     return c.body(null, 200);
   });
 }
+
+/** What it resolves after is durable, or the token counts nowhere. */
+async function revokeTask(
+  c: HttpContext,
+  ports: AppPorts,
+  sender: Caller | null,
+  { task, standing }: TaskTokenWithTask,
+): Promise<void> {
+  if (task.state !== "active" || standing === "dead") return;
+  const isByOwner = sender !== null && (await owns(ports.tasks, sender, task));
+  if (!isByOwner && standing === "retiring") throw stillTrusted();
+  // By a token that a leaked key may have signed, nobody has shown anything.
+  if (sender === null && standing === "counts") await asClient(proveHolder(c, ports, task));
+  else if (!isByOwner) return;
+  // Durable when it resolves; what revokes each credential is due from then on.
+  await ports.core.endTask(
+    {
+      taskId: task.id,
+      by: sender?.actor ?? actorOf(task.workload),
+      state: "cancelled",
+      reason: "its task token was revoked",
+      waitSeconds: 0,
+    },
+    c.get("call"),
+  );
+}
+
+/** RFC 7009 section 2.2.1: the client must take it that the token lives. */
+const stillTrusted = (): BrokerError =>
+  new BrokerError(
+    "busy",
+    "The key that signed the token was retired just now, and a broker may trust it still.",
+    {
+      retryAfterSeconds: STILL_TRUSTED_SECONDS,
+      public: { hint: "Try again, or show who you are: then the task ends at once." },
+    },
+  );
 
 /** A registered resource server, without asking policy; and who may read the task. */
 const mayLook = async (ports: AppPorts, caller: Caller, task: Task): Promise<boolean> =>
@@ -106,16 +131,15 @@ async function senderOf(c: HttpContext, form: Form, ports: AppPorts): Promise<Ca
 }
 
 /** RFC 7009 section 2.1 for a public client: who holds the token, and its key, may end it. */
-async function callerHolding(c: HttpContext, ports: AppPorts, token: Secret): Promise<Caller> {
+async function proveHolder(c: HttpContext, ports: AppPorts, task: Task): Promise<void> {
   // As at our own APIs: what is bound to a certificate stays so where new tasks are not to be.
   if (c.req.header("dpop") === undefined) proveCertificate(c);
   else await proveKey(c, ports, null);
-  const { task } = await ports.core.authenticateTask(token, c.get("call"));
-  return { kind: "task", actor: actorOf(task.workload), task, token };
+  await ports.core.requireHolder(task, c.get("call"));
 }
 
 /** RFC 7662 section 2.3: who cannot be authenticated is told so as OAuth says it. */
-async function asClient(caller: Promise<Caller>): Promise<Caller> {
+async function asClient<T>(caller: Promise<T>): Promise<T> {
   try {
     return await caller;
   } catch (error) {
