@@ -39,6 +39,17 @@ const inputs: BackendContractSubject["inputs"] = {
       {
         ...config,
         credentials: {
+          ...keys,
+          previous: {
+            access_key_id: keys.access_key_id,
+            secret_access_key: canary,
+            rotation_began_at: "2026-11-30T00:00:00.000Z",
+          },
+        },
+      },
+      {
+        ...config,
+        credentials: {
           kind: "web_identity",
           role_arn: "arn:aws:iam::123456789012:role/mayfly",
           token_file: "/var/run/secrets/eks.amazonaws.com/serviceaccount/token",

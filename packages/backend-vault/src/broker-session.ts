@@ -37,6 +37,11 @@ interface Held {
   readonly renewable: boolean;
 }
 
+type Way = () => Promise<Held>;
+
+const isReplaced = (secret: string, previous: string | undefined): previous is string =>
+  previous !== undefined && previous !== secret;
+
 const auth = z.object({
   auth: z.object({
     client_token: z.string().min(1),
@@ -86,7 +91,9 @@ export class BrokerSession {
     } catch (thrown) {
       if (!(thrown instanceof VaultFailure) || thrown.status !== 403) throw thrown;
       const ageMs = this.#host.clock.monotonicMs() - held.sinceMs;
-      if (this.#login.token !== undefined || ageMs < RELOGIN_AFTER_MS) throw thrown;
+      const { token, previous_token: previous } = this.#login;
+      const isFixed = token !== undefined && !isReplaced(token, previous);
+      if (isFixed || ageMs < RELOGIN_AFTER_MS) throw thrown;
       if (this.#held === held) this.#held = null;
       return work((await this.#current()).token);
     }
@@ -136,17 +143,41 @@ export class BrokerSession {
     }
   }
 
+  /** By the first way that the server accepts; what is refused had no effect. */
   async #begin(): Promise<Held> {
-    const { token, approle, jwt, kubernetes } = this.#login;
-    if (token !== undefined) return this.#lookAt(Secret.of(token));
+    const [first, ...others] = this.#ways();
+    try {
+      return await first();
+    } catch (thrown) {
+      const [other] = others;
+      if (other === undefined || !isRefused(thrown)) throw thrown;
+      return other();
+    }
+  }
+
+  /**
+   * One; two while the broker's secret is replaced. Of secret ids the old one first: refused logins
+   * are counted, and it is accepted until the last step.
+   */
+  #ways(): readonly [Way, ...Way[]] {
+    const { token, previous_token: previous, approle, jwt, kubernetes } = this.#login;
+    if (token !== undefined) {
+      const lookAt = (text: string) => () => this.#lookAt(Secret.of(text));
+      return isReplaced(token, previous) ? [lookAt(token), lookAt(previous)] : [lookAt(token)];
+    }
     if (approle !== undefined) {
-      const { mount, role_id, secret_id } = approle;
-      return this.#enter(mount, { role_id, secret_id });
+      const { mount, role_id, secret_id, previous_secret_id: before } = approle;
+      const enter = (id: string) => () => this.#enter(mount, { role_id, secret_id: id });
+      return isReplaced(secret_id, before) ? [enter(before), enter(secret_id)] : [enter(secret_id)];
     }
     const way = jwt ?? kubernetes;
     if (way === undefined) throw new TypeError("a login has one of its ways");
-    const presented = await this.#readFile(way.file);
-    return this.#enter(way.mount, { role: way.role, jwt: presented.expose("upstream") });
+    return [
+      async () => {
+        const presented = await this.#readFile(way.file);
+        return this.#enter(way.mount, { role: way.role, jwt: presented.expose("upstream") });
+      },
+    ];
   }
 
   async #lookAt(token: Secret): Promise<Held> {

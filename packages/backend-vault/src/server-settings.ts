@@ -16,14 +16,27 @@ const place = (): z.ZodString =>
 
 const name = (): z.ZodString => z.string().regex(/^[\w.@-]{1,128}$/, "expected a name");
 
-const login = z
+const previousSecret = () =>
+  ownSecret()
+    .optional()
+    .describe(
+      "Written by `mayfly backend rotate` while it runs: whichever of both the server accepts is " +
+        "used.",
+    );
+
+export const brokerLogin = z
   .strictObject({
     token: ownSecret().optional().describe("A token, renewed while it can be; better periodic."),
+    token_role: name()
+      .optional()
+      .describe("Of `token`: by which `mayfly backend rotate` makes the next one."),
+    previous_token: previousSecret(),
     approle: z
       .strictObject({
         mount: place().default("approle"),
         role_id: z.string().min(1).max(256),
         secret_id: ownSecret(),
+        previous_secret_id: previousSecret(),
       })
       .optional()
       .describe("Log in by AppRole."),
@@ -46,10 +59,17 @@ const login = z
       .optional()
       .describe("Log in by the token of a Kubernetes service account."),
   })
-  .refine((ways) => Object.values(ways).filter((way) => way !== undefined).length === 1, {
-    message: "expected one of token, approle, jwt and kubernetes",
-  });
-export type LoginSettings = z.infer<typeof login>;
+  .refine(
+    ({ token, approle, jwt, kubernetes }) =>
+      [token, approle, jwt, kubernetes].filter((way) => way !== undefined).length === 1,
+    { message: "expected one of token, approle, jwt and kubernetes" },
+  )
+  .refine(
+    ({ token, token_role: role, previous_token: previous }) =>
+      token !== undefined || (role ?? previous) === undefined,
+    { message: "token_role and previous_token go with token" },
+  );
+export type LoginSettings = z.infer<typeof brokerLogin>;
 
 export const serverSettings = z.strictObject({
   host: apiHost().describe(
@@ -61,7 +81,7 @@ export const serverSettings = z.strictObject({
   namespace: place()
     .optional()
     .describe("Where everything is: login, roles, engines. Default: root."),
-  login: login.describe("How the broker gets its own token: exactly one way."),
+  login: brokerLogin.describe("How the broker gets its own token: exactly one way."),
   call_seconds_max: z.int().min(1).max(30).default(10).describe("Bound of one call of the API."),
 });
 export type ServerSettings = z.infer<typeof serverSettings>;

@@ -5,7 +5,9 @@ import { ISSUE_CALL_SECONDS_MAX } from "./issue-call-bound.ts";
 import { issue } from "./issue.ts";
 import { closeLane, createLane } from "./lane.ts";
 import { listMarked } from "./listing.ts";
+import { LOGIN_ROTATION } from "./login-rotation.ts";
 import { recover } from "./recover.ts";
+import { adoptLogin, obtainLogin } from "./replace-login.ts";
 import { probe, revoke } from "./revoke.ts";
 import { leases } from "./role-settings.ts";
 import { selfCheck } from "./self-check.ts";
@@ -35,7 +37,17 @@ export const createVaultBackend = (readFile: ReadTokenFile): CredentialBackend =
     failures,
     open: (settings, host, closing) => createLane(settings, host, closing, readFile),
     close: closeLane,
-    operations: { issue, recover, revoke, probe, list: listMarked, selfCheck },
+    rotation: LOGIN_ROTATION,
+    operations: {
+      issue,
+      recover,
+      revoke,
+      probe,
+      list: listMarked,
+      selfCheck,
+      obtainSecret: obtainLogin,
+      adoptSecret: adoptLogin,
+    },
   });
 
 /**

@@ -30,6 +30,7 @@ export interface FakeTokenRole {
   readonly allowed_policies: readonly string[];
   readonly disallowed_policies_glob: readonly string[];
   readonly orphan: boolean;
+  readonly renewable: boolean;
   readonly path_suffix: string;
   readonly token_explicit_max_ttl: number;
 }

@@ -1,5 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { makeAccount, makeCertificate, type FakeEngine } from "./fake-engine.ts";
+import { logIn, noLogins, routeAppRole, type FakeLogins } from "./fake-logins.ts";
+import { done, ok, refused, type Reply } from "./fake-reply.ts";
 import { FakeState, leaseIdOf, type FakeToken } from "./fake-vault-state.ts";
 import { driving, type VaultServer } from "./vault-server.ts";
 
@@ -14,13 +16,6 @@ export interface FakeVault extends VaultServer {
   readonly logins: FakeLogins;
 }
 
-/** Who may log in at `auth/<mount>/login`, by the body's text; policies and life of the token. */
-export interface FakeLogins {
-  accept: { readonly mount: string; readonly body: object; readonly seconds: number } | null;
-  /** How often somebody did. */
-  count: number;
-}
-
 interface Request {
   readonly method: string;
   readonly path: string;
@@ -29,29 +24,14 @@ interface Request {
   readonly token: FakeToken;
 }
 
-interface Reply {
-  readonly status: number;
-  readonly body?: object;
-}
-
-const refused = (status: number, error?: string): Reply => ({
-  status,
-  body: { errors: error === undefined ? [] : [error] },
-});
 const DENIED = refused(403, "1 error occurred:\n\t* permission denied\n\n");
-const done: Reply = { status: 204 };
-/** Members that every answer has. */
-const ok = (members: object): Reply => ({
-  status: 200,
-  body: { lease_id: "", renewable: false, lease_duration: 0, wrap_info: null, ...members },
-});
 const listed = (keys: readonly string[]): Reply =>
   keys.length === 0 ? refused(404) : ok({ data: { keys } });
 
 export async function startFakeVault(): Promise<FakeVault> {
   const state = new FakeState();
   const engine: FakeEngine = { accounts: new Map(), fails: false, certificates: new Map() };
-  const logins: FakeLogins = { accept: null, count: 0 };
+  const logins = noLogins();
   const world = { state, engine, logins };
   const server = createServer((incoming, answer) => {
     readBody(incoming).then(
@@ -117,7 +97,7 @@ function handle(
   const isList = url.searchParams.get("list") === "true";
   const request: Request = { method: incoming.method ?? "GET", path, isList, body, token };
   if (!isAllowed(state, request)) return DENIED;
-  const reply = route(state, engine, request);
+  const reply = routeAppRole(logins, path, body) ?? route(state, engine, request);
   const wrap = incoming.headers["x-vault-wrap-ttl"];
   return wrap === undefined || reply.status !== 200 ? reply : wrapped(state, path, reply, wrap);
 }
@@ -172,23 +152,6 @@ function unwrap(state: FakeState, value: string): Reply {
   return { status: 200, body: token.wrapped };
 }
 
-function logIn(state: FakeState, logins: FakeLogins, path: string, body: object): Reply {
-  const { accept } = logins;
-  logins.count += 1;
-  const isRight =
-    accept !== null &&
-    path === `auth/${accept.mount}/login` &&
-    JSON.stringify(body) === JSON.stringify(accept.body);
-  if (!isRight) return refused(400, "invalid role or secret ID");
-  const ttlMs = accept.seconds * 1_000;
-  const policies = ["default", "mayfly"];
-  const { value } = state.makeToken({ policies, path, parent: null, ttlMs, uses: 0 });
-  return ok({
-    data: null,
-    auth: { client_token: value, lease_duration: accept.seconds, renewable: false },
-  });
-}
-
 const health = (): Reply => ({
   status: 200,
   body: {
@@ -213,6 +176,9 @@ function route(state: FakeState, engine: FakeEngine, request: Request): Reply {
     case "auth/token/renew-self":
       state.renewals += 1;
       return ok({ auth: { lease_duration: secondsLeft(token.expiresAt), renewable: true } });
+    case "auth/token/revoke-self":
+      state.revokeToken(token.value);
+      return done;
     case "auth/token/revoke-accessor":
       return revokeAccessor(state, String(body["accessor"]));
     case "sys/capabilities-self":
@@ -284,6 +250,8 @@ function routeRole(state: FakeState, name: string, { method, body }: Request): R
     allowed_policies: list("allowed_policies", role?.allowed_policies),
     disallowed_policies_glob: list("disallowed_policies_glob", role?.disallowed_policies_glob),
     orphan: body["orphan"] === undefined ? role?.orphan === true : body["orphan"] === true,
+    renewable:
+      body["renewable"] === undefined ? role?.renewable !== false : body["renewable"] === true,
     path_suffix: typeof suffix === "string" ? suffix : (role?.path_suffix ?? ""),
     token_explicit_max_ttl: Number(
       body["token_explicit_max_ttl"] ?? role?.token_explicit_max_ttl ?? 0,
@@ -295,8 +263,8 @@ function routeRole(state: FakeState, name: string, { method, body }: Request): R
 function createToken(state: FakeState, name: string, { path, body, token }: Request): Reply {
   const role = state.roles.get(name);
   if (name !== "" && role === undefined) return refused(400, `unknown role ${name}`);
-  const policies = body["policies"] as string[];
   const allowed = role?.allowed_policies ?? [];
+  const policies = (body["policies"] ?? allowed) as string[];
   if (allowed.length > 0 && !policies.every((policy) => allowed.includes(policy))) {
     return refused(400, "token policies must be subset of the role's allowed policies");
   }
@@ -328,7 +296,8 @@ function createToken(state: FakeState, name: string, { path, body, token }: Requ
       policies: given,
       token_policies: given,
       lease_duration: Math.floor(ttlMs / 1_000),
-      renewable: false,
+      renewable: body["renewable"] !== false && role?.renewable !== false,
+      orphan: role?.orphan === true,
     },
   });
 }

@@ -10,6 +10,7 @@ export interface Exchange {
 
 const NAME = `mf_recorded_${"0".repeat(32)}-${"a".repeat(64)}`;
 const ROLE = `auth/token/roles/${NAME}`;
+const APPROLE = "auth/approle/role/mayfly";
 const CREATE = `auth/token/create/${NAME}`;
 const MADE = `sys/leases/lookup/${CREATE}/?list=true`;
 const token = { policies: ["orders"], ttl: "60000ms", no_default_policy: true };
@@ -77,6 +78,24 @@ export const EXCHANGES: readonly Exchange[] = [
     path: "sys/leases/revoke/database/creds/reader/none",
     body: { sync: true },
   },
+  ...["of an AppRole", "of it again"].map((which): Exchange => ({
+    what: `a secret id of one's own ${which}`,
+    method: "POST",
+    path: `${APPROLE}/custom-secret-id`,
+    body: { secret_id: "recorded", metadata: '{"team":"a"}' },
+  })),
+  ...["look for", "destroy", "destroy again", "look in vain for"].map((what): Exchange => ({
+    what: `${what} a secret id`,
+    method: "POST",
+    path: `${APPROLE}/secret-id/${what.startsWith("destroy") ? "destroy" : "lookup"}`,
+    body: { secret_id: "recorded" },
+  })),
+  {
+    what: "log in by one that was destroyed",
+    method: "POST",
+    path: "auth/approle/login",
+    body: { role_id: "mayfly", secret_id: "recorded" },
+  },
   { what: "unwrap with what wraps nothing", method: "POST", path: "sys/wrapping/unwrap", body: {} },
   { what: "what was given up", method: "GET", path: "sys/leases?type=irrevocable&limit=none" },
 ];
@@ -87,9 +106,11 @@ export async function exchange(server: VaultServer, one: Exchange): Promise<stri
   const { data, errors } = (body ?? {}) as { data?: object | null; errors?: readonly string[] };
   const words = (errors ?? [])
     .join(" ")
-    .match(/invalid lease|unknown role|disallowed|subset|not valid/);
+    .match(
+      /invalid lease|unknown role|disallowed|subset|not valid|already registered|invalid role/,
+    );
   const members = RELIED_ON.filter((name) => Object.hasOwn(data ?? {}, name));
   return [String(status), ...(words ?? []), ...members].join(" ");
 }
 
-const RELIED_ON = ["path_suffix", "keys", "leases"];
+const RELIED_ON = ["path_suffix", "keys", "leases", "secret_id", "metadata"];

@@ -25,7 +25,8 @@ export const inputs: BackendContractSubject["inputs"] = {
         call_seconds_max: 3,
       },
       config,
-      { ...config, login: { approle } },
+      { ...config, login: { approle: { ...approle, previous_secret_id: canary } } },
+      { ...config, login: { token: canary, token_role: "mayfly", previous_token: canary } },
       {
         ...config,
         login: { jwt: { role: "mayfly", file: "/var/run/secrets/mayfly-backends/token" } },
@@ -39,6 +40,7 @@ export const inputs: BackendContractSubject["inputs"] = {
       { input: { ...config, namespace: "a//b" }, names: "config.namespace" },
       { input: { ...config, login: {} }, names: "config.login" },
       { input: { ...config, login: { token: canary, approle } }, names: "config.login" },
+      { input: { ...config, login: { approle, token_role: "mayfly" } }, names: "config.login" },
       { input: { ...config, login: { ldap: {} } }, names: "config.login.ldap" },
       {
         input: { ...config, login: { jwt: { role: "mayfly", file: "/etc/shadow" } } },
