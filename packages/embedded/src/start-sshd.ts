@@ -33,7 +33,7 @@ export interface EmbeddedSshd extends AsyncDisposable {
   /** Other keys are trusted from the next login on. */
   trust(authority: string): Promise<void>;
   /** An `ssh` that uses the private key of that path and the certificate beside it. */
-  client(keyPath: string, command: string): ChildProcess;
+  client(keyPath: string, command: string, stderr?: "unheard" | "heard"): ChildProcess;
   /** Of the one that listens; those that serve sessions go on. */
   signal(name: "SIGSTOP" | "SIGCONT"): void;
   stop(): Promise<void>;
@@ -88,9 +88,9 @@ export async function startSshd(program: string, options: SshdOptions): Promise<
       await writeFile(`${authorityFile}.new`, authority);
       await rename(`${authorityFile}.new`, authorityFile);
     },
-    client: (keyPath, command) =>
+    client: (keyPath, command, stderr = "unheard") =>
       spawn("ssh", clientArguments({ directory, port, user, keyPath, command }), {
-        stdio: ["pipe", "pipe", "ignore"],
+        stdio: ["pipe", "pipe", stderr === "heard" ? "pipe" : "ignore"],
       }),
     signal: (name) => server.signal(name),
     stop,
@@ -130,6 +130,9 @@ async function writeSetUp({ hostCommand, authority = "" }: SshdOptions): Promise
       "PasswordAuthentication no",
       "KbdInteractiveAuthentication no",
       "MaxStartups 200",
+      // At the first level bash reads the user's own .bashrc for a command of sshd's. What somebody
+      // has there is no part of a login here, and no end cuts it in its middle.
+      "SetEnv SHLVL=1",
       `AuthorizedKeysFile ${directory}/authorized_keys`,
       `TrustedUserCAKeys ${directory}/${AUTHORITY}`,
       `RevokedKeys ${state}/krl`,
