@@ -36,6 +36,49 @@ const RESERVED: ReadonlySet<string> = new Set([
   "username",
   "__proto__",
 ]);
+/**
+ * What a verifier takes for a fact about who it speaks with: the standard claims of OpenID Connect
+ * Core section 5.1 and the aggregated ones of 5.6.2, identity assurance, and the names by which
+ * Entra ID, Okta and Cloud Foundry tell users and clients. `groups`, `roles` and `entitlements`
+ * (RFC 9068 section 2.2.3.1) are authority, which a role is there to give.
+ */
+const OF_SOMEBODY: ReadonlySet<string> = new Set([
+  "name",
+  "given_name",
+  "family_name",
+  "middle_name",
+  "nickname",
+  "preferred_username",
+  "profile",
+  "picture",
+  "website",
+  "email",
+  "email_verified",
+  "gender",
+  "birthdate",
+  "zoneinfo",
+  "locale",
+  "phone_number",
+  "phone_number_verified",
+  "address",
+  "updated_at",
+  "_claim_names",
+  "_claim_sources",
+  "verified_claims",
+  "sub_jwk",
+  "upn",
+  "unique_name",
+  "oid",
+  "tid",
+  "appid",
+  "cid",
+  "uid",
+  "user_id",
+  "user_name",
+  "login_hint",
+]);
+/** Claim types of WS-Federation, to which some frameworks map names. */
+const WS_IDENTITY = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/";
 const OWN_PREFIX = "mayfly_";
 const NAME = /^[\x21-\x7e]{1,128}$/;
 const CLAIMS_MAX = 16;
@@ -46,13 +89,13 @@ const value = z
   .unknown()
   .refine((input) => isPlain(input, 0), { message: "expected JSON, at most 4 deep" });
 
-/** The claims that a role fixes, by name. */
-export const fixedClaims = z
+/** The claims that a role fixes, by name; a grant on record may have any that were allowed. */
+export const grantedClaims = z
   .record(
     z
       .string()
       .regex(NAME, "expected 1 to 128 printable characters without a space")
-      .refine((name) => !RESERVED.has(name) && !name.startsWith(OWN_PREFIX), {
+      .refine((name) => !RESERVED.has(name.toLowerCase()) && !name.startsWith(OWN_PREFIX), {
         message: "a claim that the broker alone may make",
       }),
     value,
@@ -63,6 +106,23 @@ export const fixedClaims = z
   .refine((claims) => JSON.stringify(claims).length <= CHARACTERS_MAX, {
     message: `expected claims of at most ${CHARACTERS_MAX} characters`,
   });
+
+/**
+ * What a role may fix. Its tokens are each agent's who may draw them, so nothing in it may say who
+ * somebody is: an API would believe that of whoever presents the token.
+ */
+export const fixedClaims = grantedClaims.superRefine((claims, context) => {
+  for (const name of Object.keys(claims)) {
+    if (!saysWho(name)) continue;
+    const message =
+      "a claim about a person or a client, which no role may fix for all who draw its tokens";
+    context.addIssue({ code: "custom", path: [name], message });
+  }
+});
+
+/** However it is spelled: some verifiers compare names without their case. */
+const saysWho = (name: string): boolean =>
+  OF_SOMEBODY.has(name.toLowerCase()) || name.toLowerCase().startsWith(WS_IDENTITY);
 
 function isPlain(input: unknown, depth: number): boolean {
   if (input === null || typeof input === "boolean") return true;

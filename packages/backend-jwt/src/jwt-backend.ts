@@ -57,6 +57,8 @@ export const jwtBackend: CredentialBackend = {
   describeConfig: parseConfig,
   plan: planToken,
   isWithin: isWithinToken,
+  // A server that knows an audience by one backend's keys has no reason to trust another's.
+  soleNames: { what: "audience", of: (config) => issuerSettings(config).audiences },
   signsTokens: true,
   open,
 };

@@ -11,7 +11,7 @@ import {
   type JsonSchema,
   type PlanRequest,
 } from "@mayfly/spec";
-import { fixedClaims } from "./fixed-claims.ts";
+import { fixedClaims, grantedClaims } from "./fixed-claims.ts";
 import { audience } from "./issuer-settings.ts";
 
 /** RFC 6749 section 3.3, scope-token. */
@@ -34,7 +34,8 @@ const role = z.strictObject({
   claims: fixedClaims
     .default({})
     .describe(
-      "What each token says besides, such as `groups`; none that says who, when or for whom.",
+      "What each token says besides, such as `groups`; none that says who, when or for whom, nor " +
+        "anything of a person, such as `email`.",
     ),
   key_binding: z
     .enum(["when_asked", "when_proven", "required"])
@@ -63,7 +64,7 @@ const grant = z.strictObject({
   actors: z.array(z.string()),
   key_binding: z.enum(["none", "dpop", "certificate"]),
   cnf: z.record(z.string(), z.string()).nullable(),
-  claims: fixedClaims,
+  claims: grantedClaims,
 });
 export type TokenGrant = z.infer<typeof grant>;
 

@@ -47,6 +47,8 @@ export interface CredentialBackend {
    * False for anything that it does not understand.
    */
   isWithin(inner: IssuePlan, outer: IssuePlan): boolean;
+  /** What of a described configuration no two backends of this type may have. */
+  readonly soleNames?: SoleNames;
   /** Its credentials are tokens that it signs itself: opened, it has a `verification`. */
   readonly signsTokens?: true;
   /** Its credentials are certificates of an authority of its own: opened, it has an `authority`. */
@@ -280,6 +282,12 @@ export interface BackendOperations {
   readonly authority?: PublishedAuthority;
   /** Closes pools. After it, every call rejects. */
   close(): Promise<void>;
+}
+
+export interface SoleNames {
+  /** One of them: `audience`. */
+  readonly what: string;
+  of(describedConfig: JsonObject): readonly string[];
 }
 
 export interface TokenVerification {

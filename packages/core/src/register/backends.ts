@@ -27,6 +27,7 @@ import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
 import { isSameJson } from "./same-json.ts";
 import { requireSound, selfCheck } from "./self-check.ts";
+import { soleNameProblems } from "./sole-names.ts";
 
 export interface BackendRegistration {
   readonly id: string;
@@ -76,6 +77,7 @@ export async function registerBackend(
     // Before anything is asked of the upstream; it is looked at again when the change is made.
     requirePrecondition(precondition, existing === null ? null : tagOf(existing), `backend ${id}`);
     refuseOtherType(id, existing, type);
+    requireSoleNames(view, id, type, config, existing);
     if (!isRotation) await refuseDuringRotation(parts, existing, type, config);
     const check = await checkedFor(view, settingsOf(view, id));
     requireSound(id, check);
@@ -93,6 +95,19 @@ export async function registerBackend(
     return { put, backend: describe(registered), selfCheck: check };
   }
   throw new BrokerError("conflict", `backend ${id} was deleted as soon as it was registered`);
+}
+
+/** Of the view that the change is made on: of two at once, one is decided anew and refused. */
+export function requireSoleNames(
+  view: CatalogView,
+  id: BackendId,
+  type: CredentialBackend,
+  config: JsonObject,
+  existing: RegisteredBackend | null,
+): void {
+  const before = existing === null ? null : existing.describedConfig;
+  const problems = soleNameProblems(view, id, type, type.describeConfig(config), before);
+  requireSound(id, { problems });
 }
 
 /**
@@ -241,9 +256,12 @@ export async function testBackend(
   if (known === null) throw noBackend(id);
   const { clock } = parts.ports;
   try {
-    const check = await parts.openBackends.use(known, (open) =>
+    const looked = await parts.openBackends.use(known, (open) =>
       selfCheck(clock, id, open, settingsOf(view, id), context),
     );
+    const type = knownType(parts, known.type);
+    const shared = soleNameProblems(view, id, type, known.describedConfig, null);
+    const check = { ...looked, problems: [...looked.problems, ...shared] };
     await keepCheck(parts, id, known.revision, { kind: "answered", check });
     return check;
   } catch (error) {

@@ -21,6 +21,7 @@ import {
   asksToRegisterBackend,
   knownType,
   refuseOtherType,
+  requireSoleNames,
   settingsOf,
   type BackendRegistration,
 } from "./backends.ts";
@@ -121,6 +122,7 @@ async function planOne(
   const enabled = registration.enabled ?? existing?.enabled ?? true;
   await requireAuthorised(parts, by, asksToRegisterBackend({ id, type, existing, enabled }));
   refuseOtherType(id, existing, type);
+  requireSoleNames(view, id, type, config, existing);
   const to = { plain: config, shown: type.describeConfig(config) };
   const fields = await changedConfig(parts, existing, to);
   const changes: FieldChange[] = [

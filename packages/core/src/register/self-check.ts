@@ -27,7 +27,7 @@ export function selfCheck(
 }
 
 /** Throws `check_failed` that lists each problem with what to do about it. */
-export function requireSound(id: BackendId, check: SelfCheck): void {
+export function requireSound(id: BackendId, check: Pick<SelfCheck, "problems">): void {
   const [first] = check.problems;
   if (first === undefined) return;
   const more = check.problems.length - 1;

@@ -1,0 +1,51 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { NO_TERMS, parseBackendId } from "@mayfly/spec";
+import type { Answer, BrokerBench } from "../testing/broker-bench.ts";
+import { AUDIENCE, CONFIG, createTokenBench } from "../testing/token-api.ts";
+import { at, textAt } from "../testing/token-form.ts";
+
+let bench: BrokerBench;
+beforeEach(async () => {
+  bench = await createTokenBench();
+});
+const put = (id: string, ...audiences: string[]): Promise<Answer> =>
+  bench.admin("PUT", `/v1/backends/${id}`, { type: "jwt", config: { audiences } });
+
+describe("an audience", () => {
+  it("of one backend is no other's, and the refusal names whose it is", async () => {
+    const taken = await put("second-api", "https://mine.test", AUDIENCE);
+    expect([taken.status, at(taken, "code")]).toEqual([422, "check_failed"]);
+    expect(at(taken, "problems")).toMatchObject([{ code: "audience_of_another_backend" }]);
+    expect(textAt(taken, "detail")).toContain(`${AUDIENCE} is one of backend orders-api`);
+    await bench.admin("POST", "/v1/backends/orders-api/disable", {});
+    expect((await put("second-api", AUDIENCE)).status).toBe(422);
+    const planned = await bench.admin("POST", "/v1/plan", {
+      backend: { backend: "second-api", type: "jwt", config: { audiences: [AUDIENCE] } },
+    });
+    expect(planned.text).toContain("audience_of_another_backend");
+  });
+  it("is one backend's also where two are registered for it at once", async () => {
+    const both = await Promise.all(
+      ["left-api", "right-api"].map((id) => put(id, "https://contested.test")),
+    );
+    expect(both.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, 422]);
+  });
+  it("that a backend gave up is another's to take", async () => {
+    expect((await put("first-api", "https://one.test", "https://two.test")).status).toBe(201);
+    expect((await put("next-api", "https://two.test")).status).toBe(422);
+    expect((await put("first-api", "https://one.test")).status).toBe(200);
+    expect((await put("next-api", "https://two.test")).status).toBe(201);
+  });
+  it("that two have had since before hinders no other change, and is told by a test", async () => {
+    const { backends } = await bench.ledger.catalog.snapshot();
+    const orders = backends.find(({ id }) => id === "orders-api")!;
+    const twin = { ...orders, id: parseBackendId("twin-api", "id") };
+    await bench.ledger.catalog.putBackend(twin, { kind: "system", name: "broker" }, NO_TERMS);
+    const config = { ...CONFIG, verifier_leeway_seconds: 10 };
+    const changed = await bench.admin("PUT", "/v1/backends/orders-api", { type: "jwt", config });
+    expect(changed.status).toBe(200);
+    const tested = await bench.admin("POST", "/v1/backends/orders-api/test", {});
+    expect(tested.text).toContain("audience_of_another_backend");
+    expect(tested.text).toContain("twin-api");
+  });
+});
