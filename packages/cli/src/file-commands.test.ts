@@ -259,6 +259,7 @@ test("resource-server put sends what stands in the file, and refuses what does n
   const server = `resource_server: reports-api
 identities: [{ spiffe_id: spiffe://acme.test/api/* }]
 audiences: [https://reports.acme.test]
+task_tokens: [orders-db]
 `;
   await write({ "s.yaml": server, "wrong.yaml": `${server}scope: all\n` });
   broker.answers.set("PUT /v1/resource-servers/reports-api", { body: { result: "created" } });
@@ -267,6 +268,7 @@ audiences: [https://reports.acme.test]
   expect(broker.requests[0]?.body).toEqual({
     identities: [{ spiffe_id: "spiffe://acme.test/api/*" }],
     audiences: ["https://reports.acme.test"],
+    task_tokens: ["orders-db"],
   });
   const wrong = await run("resource-server put DIR/wrong.yaml");
   expect([wrong.code, wrong.err]).toEqual([3, expect.stringContaining("scope: unknown key")]);

@@ -9,7 +9,6 @@ import type {
   SelectorEndReport,
   Task,
   VerifiedIdentity,
-  Workload,
 } from "@mayfly/spec";
 import { createAdministration, type Administration } from "./administer/administration.ts";
 import { activePolicies, type ActivePolicies } from "./active-policies.ts";
@@ -38,7 +37,7 @@ import { createIssuingGate } from "./issuing-gate.ts";
 import { listOrphans, type OrphanResult } from "./orphans.ts";
 import { createPasses } from "./pass/passes.ts";
 import { createGuessPace } from "./register/guess-pace.ts";
-import { servedAudiences } from "./register/resource-servers.ts";
+import { servedAudiences, servesTask, type ServingWorkload } from "./register/resource-servers.ts";
 import type { PassResult } from "./pass/run-pass.ts";
 import type { CorePorts } from "./ports.ts";
 import { renewLease, type RenewRequest } from "./renew.ts";
@@ -80,9 +79,9 @@ export interface Core extends Administration, TokenIssuers, CertificateAuthoriti
    * The audiences of tokens that are for this workload, as a registered resource server; null where
    * it is none, so that it is told nothing.
    */
-  servedAudiences(
-    workload: Pick<Workload, "kind" | "issuer" | "subject">,
-  ): Promise<ReadonlySet<string> | null>;
+  servedAudiences(workload: ServingWorkload): Promise<ReadonlySet<string> | null>;
+  /** Whether it is a resource server that may introspect this task's token. */
+  servesTask(workload: ServingWorkload, task: Task): Promise<boolean>;
   heartbeat(proof: HeartbeatProof, context: CallContext): Promise<HeartbeatReply>;
   endTask(request: EndTaskRequest, context: CallContext): Promise<EndTaskReply>;
   endLease(request: EndLeaseRequest, context: CallContext): Promise<Lease>;
@@ -134,6 +133,7 @@ export function createCore(ports: CorePorts): Core {
     taskTokenToEnd: (token) => taskTokenToEnd(parts, token),
     requireHolder,
     servedAudiences: (workload) => servedAudiences(parts, workload),
+    servesTask: (workload, task) => servesTask(parts, workload, task),
     heartbeat: (proof, context) => heartbeat(parts, proof, context),
     endTask: (request, context) => endTask(parts, passes, request, context),
     endLease: (request, context) => endLease(parts, request, context),

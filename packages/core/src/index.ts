@@ -34,6 +34,7 @@ export { tagOfAttribute } from "./register/example-policy.ts";
 export {
   RESOURCE_SERVER_SCHEMA,
   resourceServerMembers,
+  shownTaskTokens,
   type ResourceServerPut,
 } from "./register/resource-servers.ts";
 export type { TrustRootPreview, TrustRootPut } from "./register/trust-roots.ts";

@@ -1,7 +1,8 @@
 import type { Workload } from "./identity.ts";
-import type { ResourceServerName } from "./ids.ts";
+import { backendOfRole, type BackendId, type ResourceServerName } from "./ids.ts";
 import { matchesSpiffeId, parseSpiffeIdPattern } from "./spiffe-id-pattern.ts";
 import { parseSpiffeId } from "./spiffe-id.ts";
+import type { Task } from "./task.ts";
 
 /** A workload, or all whose SPIFFE IDs a pattern names ({@link parseSpiffeIdPattern}). */
 export type ResourceServerIdentity =
@@ -21,6 +22,11 @@ export interface ResourceServer {
   readonly identities: readonly ResourceServerIdentity[];
   /** What `aud` says of tokens that are for it. */
   readonly audiences: readonly string[];
+  /**
+   * Backends of which it may introspect the task tokens: of tasks that declared a role of one of
+   * them. Absent where an earlier version registered it: then of all, as it was.
+   */
+  readonly taskTokens?: "all" | readonly BackendId[];
 }
 
 /** Whether a verified workload is this server. */
@@ -28,6 +34,14 @@ export const isResourceServer = (
   { enabled, identities }: Pick<ResourceServer, "enabled" | "identities">,
   workload: Pick<Workload, "kind" | "issuer" | "subject">,
 ): boolean => enabled && identities.some((identity) => isIdentity(identity, workload));
+
+/** RFC 7662 section 4: whether it has to do with the task, so that it may learn of its token. */
+export const isTaskTokenOf = (
+  { taskTokens = "all" }: Pick<ResourceServer, "taskTokens">,
+  { descriptor }: Pick<Task, "descriptor">,
+): boolean =>
+  taskTokens === "all" ||
+  descriptor.credentials.some(({ role }) => taskTokens.includes(backendOfRole(role)));
 
 function isIdentity(
   identity: ResourceServerIdentity,

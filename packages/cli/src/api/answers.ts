@@ -195,6 +195,8 @@ export const resourceServerAnswer = z.object({
     z.union([z.object({ spiffe_id: text }), z.object({ issuer: text, subject: text })]),
   ),
   audiences: z.array(text),
+  // A broker of an earlier version says nothing, and tells of all.
+  task_tokens: z.union([z.literal("all"), z.array(text)]).default("all"),
 });
 export type ResourceServerAnswer = z.output<typeof resourceServerAnswer>;
 

@@ -28,6 +28,9 @@ const pathOf = (name: string): string => `/v1/resource-servers/${encodeURICompon
 const identityText = (identity: ResourceServerAnswer["identities"][number]): string =>
   "spiffe_id" in identity ? identity.spiffe_id : `${identity.issuer}#${identity.subject}`;
 
+const taskTokensText = ({ task_tokens: of }: ResourceServerAnswer): string =>
+  of === "all" ? "all" : of.join(", ");
+
 interface DeleteOptions extends PreconditionOptions {
   readonly yes?: true;
 }
@@ -112,6 +115,7 @@ function listCommand(servers: Command, open: (command: Command) => Session): voi
           cell: (each: ResourceServerAnswer) => each.identities.map(identityText).join(", "),
         },
         { title: "AUDIENCES", cell: (each: ResourceServerAnswer) => each.audiences.join(", ") },
+        { title: "TASKS OF", cell: taskTokensText },
       ];
       session.text(table(columns, all, session.paint));
     });
@@ -134,6 +138,7 @@ function showCommand(servers: Command, open: (command: Command) => Session): voi
         ["description", server.description === "" ? null : server.description],
         ["revision", String(server.revision)],
         ["is", server.identities.map(identityText).join(", ")],
+        ["task tokens of", taskTokensText(server) || "none"],
         ["audiences", server.audiences.length === 0 ? "none" : server.audiences.join(", ")],
       ] as const;
       session.detail(factLines(facts, paint));

@@ -29,6 +29,7 @@ export const resourceServerFile = z.strictObject({
   description: z.string().optional(),
   identities: z.array(z.record(z.string(), member)),
   audiences: z.array(z.string()).optional(),
+  task_tokens: z.union([z.literal("all"), z.array(z.string())]).optional(),
   enabled: z.boolean().optional(),
 });
 

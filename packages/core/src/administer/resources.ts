@@ -56,14 +56,19 @@ export const trustRootResource = (
   initiators: root?.config["initiators"] === true,
 });
 
+/**
+ * Whose task tokens it is told of stands among the audiences, as `task-tokens:orders-db` or
+ * `task-tokens:all`: so a policy that bounds the audiences bounds these with them.
+ */
 export const resourceServerResource = (
   name: ResourceServerName,
-  server: Pick<ResourceServer, "audiences"> | null,
-): AdministeredResource => ({
-  kind: "resource_server",
-  name,
-  audiences: server?.audiences ?? [],
-});
+  server: Pick<ResourceServer, "audiences" | "taskTokens"> | null,
+): AdministeredResource => {
+  const { audiences = [], taskTokens = [] } = server ?? {};
+  const backends = taskTokens === "all" ? ["all"] : taskTokens;
+  const ofTasks = backends.map((backend) => `task-tokens:${backend}`);
+  return { kind: "resource_server", name, audiences: [...audiences, ...ofTasks] };
+};
 
 const issuerOf = (root: TrustRoot): string =>
   root.kind === "spiffe" ? `spiffe://${claimOfTrustRoot(root)}` : claimOfTrustRoot(root);

@@ -2,8 +2,10 @@ import { z } from "zod";
 import {
   BrokerError,
   isResourceServer,
+  isTaskTokenOf,
   NAME_PATTERNS,
   NO_TERMS,
+  parseBackendId,
   parseResourceServerName,
   parseSpiffeIdPattern,
   tagOf,
@@ -13,6 +15,7 @@ import {
   type RegisteredResourceServer,
   type ResourceServer,
   type ResourceServerName,
+  type Task,
   type Workload,
 } from "@mayfly/spec";
 import {
@@ -88,7 +91,23 @@ const FORM = z.strictObject({
     .max(AUDIENCES_MAX)
     .refine(isOnce, { error: "an audience is repeated" })
     .default([])
-    .describe("The aud of tokens that are for it; task tokens need none."),
+    .describe("The aud of access tokens that are for it."),
+  task_tokens: z
+    .union(
+      [
+        z.literal("all"),
+        z
+          .array(parsedBy(parseBackendId, { type: "string", pattern: NAME_PATTERNS.backend }))
+          .max(AUDIENCES_MAX)
+          .refine(isOnce, { error: "a backend is repeated" }),
+      ],
+      { error: `expected "all", or a list of at most ${AUDIENCES_MAX} backends` },
+    )
+    .default([])
+    .describe(
+      "The backends of which it may introspect task tokens: of tasks that declared a role of one " +
+        "of them. `all`: of every task.",
+    ),
 });
 /** The JSON Schema of its file. */
 export const RESOURCE_SERVER_SCHEMA: JsonSchema = jsonObject.parse(
@@ -153,6 +172,7 @@ function parseResourceServer(
       "spiffe_id" in identity ? { spiffeId: identity.spiffe_id } : identity,
     ),
     audiences: form.audiences,
+    taskTokens: form.task_tokens,
   };
 }
 
@@ -201,7 +221,12 @@ export const resourceServerMembers = (server: ResourceServer) => ({
     "spiffeId" in identity ? { spiffe_id: identity.spiffeId } : { ...identity },
   ),
   audiences: [...server.audiences],
+  task_tokens: shownTaskTokens(server),
 });
+
+/** One that an earlier version registered is told of all, and shown so. */
+export const shownTaskTokens = ({ taskTokens = "all" }: ResourceServer): "all" | string[] =>
+  taskTokens === "all" ? "all" : [...taskTokens];
 
 function nameOf(input: unknown): string {
   const form = z.looseObject({ resource_server: z.string() }).safeParse(input);
@@ -214,9 +239,26 @@ function nameOf(input: unknown): string {
  */
 export async function servedAudiences(
   parts: CoreParts,
-  workload: Pick<Workload, "kind" | "issuer" | "subject">,
+  workload: ServingWorkload,
 ): Promise<ReadonlySet<string> | null> {
-  const { resourceServers } = (await parts.catalog.current()).snapshot;
-  const served = resourceServers.filter((server) => isResourceServer(server, workload));
+  const served = await serversOf(parts, workload);
   return served.length === 0 ? null : new Set(served.flatMap(({ audiences }) => audiences));
+}
+
+/** Whether this workload is a resource server that may introspect the task's token. */
+export const servesTask = async (
+  parts: CoreParts,
+  workload: ServingWorkload,
+  task: Task,
+): Promise<boolean> =>
+  (await serversOf(parts, workload)).some((server) => isTaskTokenOf(server, task));
+
+export type ServingWorkload = Pick<Workload, "kind" | "issuer" | "subject">;
+
+async function serversOf(
+  parts: CoreParts,
+  workload: ServingWorkload,
+): Promise<readonly ResourceServer[]> {
+  const { resourceServers } = (await parts.catalog.current()).snapshot;
+  return resourceServers.filter((server) => isResourceServer(server, workload));
 }

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import type { RegisteredResourceServer } from "@mayfly/spec";
 import { createTestX509Authority } from "@mayfly/testkit";
 import {
   ADMIN_TOKEN,
@@ -23,7 +24,11 @@ const ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 const PATH = "/v1/resource-servers/reports-api";
 const API = "spiffe://acme.test/agent/reports-api";
 const AUDIENCES = ["https://reports.acme.test"];
-const BY_ID = { identities: [{ spiffe_id: API }], audiences: AUDIENCES };
+const BY_ID = {
+  identities: [{ spiffe_id: API }],
+  audiences: AUDIENCES,
+  task_tokens: ["orders-db"],
+};
 
 const register = (body: unknown = BY_ID): Promise<Answer> => bench.admin("PUT", PATH, body);
 const post = (path: string, form: Members, token?: string): Promise<Answer> =>
@@ -42,7 +47,7 @@ const isTold = async (token: string, form: Members = svidOf("reports-api")): Pro
 const told = (answer: Answer) => [answer.status, at(answer, "code"), at(answer, "where")];
 
 describe("a registered resource server", () => {
-  it("introspects every task token, of no trust root of administrators and without a policy", async () => {
+  it("introspects the task tokens of its backends, and without a policy", async () => {
     const { id, token } = await openTask();
     expect(await isTold(token)).toBe(false);
     expect((await register()).status).toBe(201);
@@ -58,11 +63,54 @@ describe("a registered resource server", () => {
     expect(await isTold(token)).toBe(false);
   });
 
+  it("is told nothing of tasks that declared no role of its backends, unless it is of all", async () => {
+    const { token } = await openTask();
+    for (const [task_tokens, isOf] of [
+      [undefined, false],
+      [[], false],
+      [["billing-db"], false],
+      [["orders-db", "billing-db"], true],
+      ["all", true],
+    ] as const) {
+      await register({ ...BY_ID, task_tokens });
+      const answer = await post("/introspect", { token, ...svidOf("reports-api") });
+      expect([task_tokens, at(answer, "active")]).toEqual([task_tokens, isOf]);
+      if (!isOf) expect(answer.body).toEqual({ active: false });
+    }
+    // An owner and a reader by policy are told what they were, whatever the server is of.
+    await register({ ...BY_ID, task_tokens: [] });
+    expect(await isTold(token, svidOf("bot"))).toBe(true);
+  });
+
+  it("that an earlier version registered is told of every task, and shown so, until it is put", async () => {
+    const { token } = await openTask();
+    const { task_tokens: _, ...before } = BY_ID;
+    await register(before);
+    expect(await isTold(token)).toBe(false);
+    const { resourceServers } = await bench.ledger.catalog.snapshot();
+    const [{ taskTokens: _of, revision: _n, updatedAt: _at, ...stored }] = resourceServers as [
+      RegisteredResourceServer,
+    ];
+    await bench.ledger.catalog.putResourceServer(stored, { kind: "system", name: "broker" });
+    expect(at(await bench.admin("GET", PATH), "task_tokens")).toBe("all");
+    expect(await isTold(token)).toBe(true);
+    const planned = await bench.admin("POST", "/v1/plan", {
+      resource_servers: [{ resource_server: "reports-api", ...before }],
+    });
+    expect(at(planned, "objects", 0)).toMatchObject({
+      result: "updated",
+      changes: [{ path: "task_tokens", from: "all", to: [] }],
+    });
+    await register(before);
+    expect(await isTold(token)).toBe(false);
+  });
+
   it("does so by each kind of client authentication, and as a bearer", async () => {
     const { token } = await openTask();
     const client = createRegisteredClient(bench);
     await client.register();
     await register({
+      task_tokens: "all",
       identities: [
         { spiffe_id: "spiffe://acme.test/agent/*" },
         { issuer: client.clientId, subject: client.clientId },
@@ -190,6 +238,8 @@ describe("the registration of a resource server", () => {
       "resource_server.audiences[0]",
     ],
     ["the same audience twice", { ...BY_ID, audiences: ["a", "a"] }, "resource_server.audiences"],
+    ["every backend by a star", { ...BY_ID, task_tokens: ["*"] }, "resource_server.task_tokens"],
+    ["another word", { ...BY_ID, task_tokens: "some" }, "resource_server.task_tokens"],
     ["a member that does not exist", { ...BY_ID, role: "x" }, "body.role"],
   ])("with %s is refused", async (_what, body, where) => {
     const [status, , place] = told(await register(body));
@@ -207,7 +257,8 @@ describe("the registration of a resource server", () => {
       @id("reports-team") permit (
         principal, action in [Action::"register", Action::"read"], resource is ResourceServer
       ) when { principal.trust_root == "login" &&
-        ["https://reports.acme.test"].containsAll(resource.audiences) };`;
+        ["https://reports.acme.test", "task-tokens:orders-db"]
+          .containsAll(resource.audiences) };`;
     const activated = await bench.admin("PUT", "/v1/policies", { sources: [{ name: "a", text }] });
     expect(activated.status).toBe(200);
     const paula = (body: unknown) =>
@@ -215,6 +266,8 @@ describe("the registration of a resource server", () => {
     expect((await paula(BY_ID)).status).toBe(201);
     const wider = await paula({ ...BY_ID, audiences: [...AUDIENCES, "https://pay.acme.test"] });
     expect([wider.status, at(wider, "code")]).toEqual([403, "denied"]);
+    const ofAll = await paula({ ...BY_ID, task_tokens: "all" });
+    expect([ofAll.status, at(ofAll, "code")]).toEqual([403, "denied"]);
     const stranger = await bench.call("PUT", PATH, {
       body: BY_ID,
       token: bench.identities.svid("bot"),

@@ -42,6 +42,7 @@ export function describeServing(ledgerOf: () => LedgerUnderTest): void {
       for (const step of [
         () => catalog.putResourceServer(server, ADMIN),
         () => catalog.putResourceServer({ ...server, audiences: [] }, ADMIN),
+        () => catalog.putResourceServer({ ...server, taskTokens: "all" }, ADMIN),
         () => catalog.setResourceServerEnabled(server.name, false, ADMIN),
         () => catalog.setResourceServerEnabled(server.name, true, ADMIN),
         () => catalog.deleteResourceServer(server.name, ADMIN),

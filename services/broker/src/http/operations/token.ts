@@ -90,8 +90,8 @@ export const TOKEN_OPERATIONS: readonly Operation[] = [
     summary: "Say whether a token counts, and what it says",
     description:
       "RFC 7662, for resource servers: who owns the task, or may `read` it by policy, is told; of " +
-      "a task token also every registered resource server, of an access token that a backend " +
-      "signed also the servers that its audience is served by. " +
+      "a task token also the registered resource servers of a backend that the task declared a " +
+      "role of, of an access token that a backend signed those that its audience is served by. " +
       "Everybody else learns of every token that it is not active.",
     caller: "client",
     body: ofToken,

@@ -94,12 +94,10 @@ const stillTrusted = (): BrokerError =>
     },
   );
 
-/** A registered resource server, without asking policy; and who may read the task. */
+/** A resource server that the task concerns, without asking policy; and who may read the task. */
 const mayLook = async (ports: AppPorts, caller: Caller, task: Task): Promise<boolean> =>
-  (await isResourceServer(ports, caller)) || mayReadTask(ports, caller, task);
-
-const isResourceServer = async ({ core }: AppPorts, caller: Caller): Promise<boolean> =>
-  caller.kind === "workload" && (await core.servedAudiences(caller.identity.workload)) !== null;
+  (caller.kind === "workload" && (await ports.core.servesTask(caller.identity.workload, task))) ||
+  mayReadTask(ports, caller, task);
 
 async function readForm(c: HttpContext): Promise<Form> {
   const body = await readBody(c, BODY_BYTES_MAX);

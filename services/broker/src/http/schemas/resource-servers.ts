@@ -6,6 +6,7 @@ export const resourceServerSchema = z.strictObject({
   description: z.unknown().optional(),
   identities: z.unknown(),
   audiences: z.unknown().optional(),
+  task_tokens: z.unknown().optional(),
   enabled: z.boolean().optional(),
 });
 
@@ -21,6 +22,7 @@ export const resourceServerAnswer = z
     description: z.string(),
     identities: z.array(identityAnswer),
     audiences: z.array(z.string()),
+    task_tokens: z.union([z.literal("all"), z.array(nameShape("backend"))]),
     updated_at: instantShape,
   })
   .meta({ id: "ResourceServer", description: "A server that may introspect tokens." });

@@ -1,3 +1,4 @@
+import { shownTaskTokens } from "@mayfly/core";
 import type { RegisteredResourceServer } from "@mayfly/spec";
 import type { resourceServerAnswer } from "../schemas/resource-servers.ts";
 import type { View } from "../schemas/view.ts";
@@ -16,5 +17,6 @@ export const resourceServerView = (
       : { issuer: identity.issuer, subject: identity.subject },
   ),
   audiences: [...server.audiences],
+  task_tokens: shownTaskTokens(server),
   updated_at: instantText(server.updatedAt),
 });
