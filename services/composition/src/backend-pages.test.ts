@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { FakeUpstream, createFakeBackend, createFakeClock } from "@mayfly/testkit";
 import { expect, test } from "vitest";
 import { backendsPage, withTables } from "./backend-pages.ts";
+import { backendTimes, NO_TIMES, type BackendTimes } from "./backend-times.ts";
 import { BACKEND_TYPES } from "./backend-types.ts";
 
 const folder = new URL("../../../docs/backends/", import.meta.url);
@@ -23,9 +24,66 @@ test.each(BACKEND_TYPES.map((type) => [type.type, type] as const))(
   },
 );
 
+const pages = new Map(BACKEND_TYPES.map(({ type }) => [type, page(`${type}.md`)]));
+
 test("the page of all types is the generated one: run write-backend-pages.ts", () => {
-  const pages = new Map(BACKEND_TYPES.map(({ type }) => [type, page(`${type}.md`)]));
-  expect(said(backendsPage(BACKEND_TYPES, pages))).toBe(said(page("README.md")));
+  const times = backendTimes.parse(JSON.parse(page("times.json")));
+  expect(said(backendsPage(BACKEND_TYPES, pages, times))).toBe(said(page("README.md")));
+});
+
+/** The rows of a table of the page, by its heading. */
+function rowsUnder(heading: string, times: BackendTimes): readonly string[] {
+  const [, after = ""] = said(backendsPage(BACKEND_TYPES, pages, times)).split(`|${heading}|`);
+  const lines = after.split("\n").slice(2);
+  return lines.slice(
+    0,
+    lines.findIndex((line) => !line.startsWith("|")),
+  );
+}
+const MEASURED = {
+  date: "2026-11-30",
+  machine: "2 cores, Node 26",
+  load: 0.3,
+  version: "Server 1.2",
+};
+const TIMES = "type|mint p50|revoke to refused p50|p99|what revocation means|1,000 due at once";
+
+test("a type that nobody measured says so, in every cell", () => {
+  const rows = rowsUnder(TIMES, NO_TIMES);
+  expect(rows).toHaveLength(BACKEND_TYPES.length);
+  for (const row of rows) expect(row.match(/not measured/g)).toHaveLength(4);
+});
+
+test("a p99 of few rounds is called what it is, the slowest; a secret that lives on, never", () => {
+  const refused = { p50_ms: 12.3, p99_ms: 80, max_ms: 1_234.5 };
+  const one = { ...MEASURED, refused_by: "a login", mint_p50_ms: 4.04 };
+  const rows = rowsUnder(TIMES, {
+    types: {
+      redis: { ...one, rounds: 100, refused },
+      ssh: { ...one, rounds: 99, refused },
+      static: { ...one, rounds: 40, refused: null },
+    },
+    crowds: {
+      ssh: {
+        ...MEASURED,
+        leases: 1_000,
+        sessions: 1_000,
+        seconds: 9.87,
+        outcome: "revoked",
+        neighbour: { ends: 50, late_ms_max: 640 },
+      },
+    },
+  });
+  const cells = (type: string): readonly string[] =>
+    rows
+      .find((row) => row.includes(`\`${type}\``))
+      ?.split("|")
+      .slice(2, -1) ?? [];
+  expect(cells("redis").slice(0, 3)).toEqual(["4.0 ms", "12.3 ms", "80.0 ms"]);
+  expect(cells("ssh").slice(0, 3)).toEqual(["4.0 ms", "12.3 ms", "1.23 s (slowest of 99)"]);
+  expect(cells("ssh").at(-1)).toBe("revoked in 9.9 s");
+  expect(cells("static").slice(0, 3)).toEqual(["4.0 ms", "never", "never"]);
+  expect(cells("static").at(-1)).toBe("never");
 });
 
 test("a member has its value, default and meaning, and what is inside of it a row of its own", () => {

@@ -1,5 +1,7 @@
 import { LIMITS_SCHEMA } from "@mayfly/backend-kit";
 import type { CredentialBackend, Json, JsonObject, JsonSchema } from "@mayfly/spec";
+import { timesTables } from "./times-tables.ts";
+import type { BackendTimes } from "./backend-times.ts";
 
 /** What stands between `<!-- generated: NAME -->` and `<!-- end -->` on the page of a type. */
 const PART = /(<!-- generated: (config|role|params) -->\n)[\s\S]*?(<!-- end -->)/g;
@@ -33,23 +35,17 @@ function tableOf(type: CredentialBackend, part: string): string {
 export const backendsPage = (
   types: readonly CredentialBackend[],
   pages: ReadonlyMap<string, string>,
+  times: BackendTimes,
 ): string => `# Backends
 
-Generated from the installed types by \`node services/composition/src/write-backend-pages.ts\`.
+Generated from the installed types, and from what was measured of them (\`times.json\`), by
+\`node services/composition/src/write-backend-pages.ts\`.
 
 A backend is a registered place that credentials come from, of one of these types. What each does
 to revoke is what its page says, and what its probe looks at: a lease is called \`revoked\` only
 when the probe saw it. How to add one is in [the kit](../backend-kit.md).
 
-| type | revocation | what revocation means |
-| --- | --- | --- |
-${types
-  .map(({ type, capabilities }) => {
-    const meaning = REVOCATION.exec(pages.get(type) ?? "")?.[1] ?? "";
-    return `| [\`${type}\`](${type}.md) | \`${capabilities.revocation}\` | ${meaning} |`;
-  })
-  .join("\n")}
-
+${timesTables(types, meanings(pages), times)}
 | type | expiry enforced by | renewal | listing | a late mint is | lifetime | credential |
 | --- | --- | --- | --- | --- | --- | --- |
 ${types.map(capabilityRow).join("\n")}
@@ -79,6 +75,9 @@ what got no answer and what was refused for load, and neither refusals nor a sin
 cannot be finished; ends it neither counts nor holds back. \`mayfly_backend_breaker\` and
 \`mayfly_backend_calls_held_back_total\` are [its metrics](../metrics.md).
 `;
+
+const meanings = (pages: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
+  new Map([...pages].map(([type, page]) => [type, REVOCATION.exec(page)?.[1] ?? ""]));
 
 const capabilityRow = ({ type, capabilities }: CredentialBackend): string => {
   const { ttlSecondsMin, ttlSecondsMax } = capabilities;

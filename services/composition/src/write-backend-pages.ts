@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { backendsPage, withTables } from "./backend-pages.ts";
+import { backendTimes } from "./backend-times.ts";
 import { BACKEND_TYPES } from "./backend-types.ts";
 
 const folder = new URL("../../../docs/backends/", import.meta.url);
@@ -10,4 +11,7 @@ for (const type of BACKEND_TYPES) {
   pages.set(type.type, page);
   writeFileSync(at, page);
 }
-writeFileSync(new URL("README.md", folder), backendsPage(BACKEND_TYPES, pages));
+const times = backendTimes.parse(
+  JSON.parse(readFileSync(new URL("times.json", folder), "utf8")) as unknown,
+);
+writeFileSync(new URL("README.md", folder), backendsPage(BACKEND_TYPES, pages, times));

@@ -62,6 +62,12 @@ const assumed = z.object({
 export type MotoSession = z.infer<typeof assumed>;
 const data = z.object({ sts: z.object({ AssumedRole: z.array(assumed) }).optional() });
 
+/** All that moto ever gave. */
+export async function readSessions(origin: string): Promise<readonly MotoSession[]> {
+  const answer = await fetch(`${origin}/moto-api/data.json`);
+  return data.parse(await answer.json()).sts?.AssumedRole ?? [];
+}
+
 /** A customer's account of AWS, played by moto, which asks for rights as IAM would. */
 export interface MotoAccount {
   readonly moto: EmbeddedMoto;
@@ -109,10 +115,7 @@ export async function startMotoAccount(
     origin,
     iam,
     keys: { access_key_id: broker.accessKeyId, secret_access_key: broker.secretAccessKey },
-    sessions: async () => {
-      const answer = await fetch(`${origin}/moto-api/data.json`);
-      return data.parse(await answer.json()).sts?.AssumedRole ?? [];
-    },
+    sessions: () => readSessions(origin),
     checkRights,
     permit: async (without = []) => {
       await iam.send(
@@ -144,7 +147,8 @@ async function makeUser(
   return { accessKeyId: key?.AccessKeyId ?? "", secretAccessKey: key?.SecretAccessKey ?? "" };
 }
 
-async function makeRoles(iam: IAMClient, names: readonly string[]): Promise<void> {
+/** With a managed policy that lets each do anything with the orders. */
+export async function makeRoles(iam: IAMClient, names: readonly string[]): Promise<void> {
   const { Policy: policy } = await iam.send(
     new CreatePolicyCommand({
       PolicyName: "orders",

@@ -24,9 +24,10 @@ import {
   createTestBackendHost,
   seededRandom,
 } from "@mayfly/testkit";
-import type { ContractUpstream, HeldSession } from "@mayfly/testkit/contract";
+import type { ContractUpstream } from "@mayfly/testkit/contract";
 import { readHandle } from "../certificate-handle.ts";
 import { authorityLine } from "../user-certificate.ts";
+import { heldSession } from "./held-session.ts";
 
 const HOST_COMMAND = fileURLToPath(new URL("../../host/mayfly-ssh-host", import.meta.url));
 
@@ -171,26 +172,6 @@ export async function startSshUpstream(sshd: string): Promise<SshUpstream> {
       return { restore: () => rename(join(state, "away"), join(state, "krl")) };
     },
     stop: () => server.stop(),
-  };
-}
-
-/** A session that says back what it is told, for as long as it lives. */
-async function heldSession(child: ChildProcess): Promise<HeldSession> {
-  const { stdin, stdout } = child;
-  if (stdin === null || stdout === null) throw new Error("a session has two ends");
-  const gone = once(child, "exit").then(() => false);
-  stdin.on("error", () => undefined);
-  return {
-    alive: async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return false;
-      const heard = once(stdout, "data").then(() => true);
-      stdin.write("still here\n");
-      return Promise.race([heard, gone]);
-    },
-    close: async () => {
-      stdin.end();
-      await gone;
-    },
   };
 }
 
