@@ -18,6 +18,12 @@ import type { TaskTokensSettings } from "./task-tokens-settings.ts";
 
 /** A key that was retired because it leaked is trusted by no broker for longer than this. */
 export const RELOAD_SECONDS = 5;
+/**
+ * For how long they are published as they were last read: one that was retired meanwhile is not
+ * published on for ever by a broker that is cut off. As long as a task token lives, so that an
+ * outage of the ledger takes no key from tokens that it outlives.
+ */
+const PUBLISH_STALE_SECONDS = 600;
 /** How often a key that nobody has may have the ledger asked out of turn. */
 const LOOK_SECONDS = 1;
 const RACES_MAX = 4;
@@ -37,6 +43,7 @@ export interface SigningKeys {
    * Throws `ledger_unavailable` where that is not known.
    */
   stored(kid: string): Promise<StoredKey | null>;
+  /** Throws `ledger_unavailable` where they were not to be read for too long. */
   published(): Promise<readonly JsonObject[]>;
   /** All that verify, oldest first. */
   authorities(now: InstantMs): Promise<readonly AuthorityKey[]>;
@@ -63,6 +70,7 @@ interface KeyCache {
   reload(): Promise<void>;
   reloadIfOld(): Promise<void>;
   isOld(): boolean;
+  ageMs(): number;
   /** Whether the keys are as of the question; they are read for it at most once a second. */
   lookAsOf(askedMs: number): Promise<boolean>;
 }
@@ -87,11 +95,13 @@ function cacheKeys(
     });
     return underWay;
   };
-  const isOld = (): boolean => clock.monotonicMs() - loaded.atMs >= RELOAD_SECONDS * 1000;
+  const ageMs = (): number => clock.monotonicMs() - loaded.atMs;
+  const isOld = (): boolean => ageMs() >= RELOAD_SECONDS * 1000;
   return {
     keys: () => loaded.keys,
     reload,
     isOld,
+    ageMs,
     // Twice: the first one may be somebody else's, and have begun long ago.
     reloadIfOld: async () => {
       if (isOld()) await reload();
@@ -163,8 +173,9 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       return trusted.map((key) => authorityOf(key, open));
     },
     published: async () => {
-      // A ledger that is away takes no key from those who verify elsewhere.
+      // A ledger that is away takes no key from those who verify elsewhere, for a while.
       await cache.reloadIfOld().catch(() => undefined);
+      if (cache.ageMs() > PUBLISH_STALE_SECONDS * 1000) throw tooStale();
       const now = options.clock.now();
       return cache
         .keys()
@@ -218,6 +229,11 @@ const authorityOf = (
 const tooSlow = (): BrokerError =>
   new BrokerError("ledger_unavailable", "The ledger answers too slowly to know which keys hold.", {
     retryAfterSeconds: 1,
+  });
+
+const tooStale = (): BrokerError =>
+  new BrokerError("ledger_unavailable", "Which keys still hold was not to be read for too long.", {
+    retryAfterSeconds: RELOAD_SECONDS,
   });
 
 /** Of task tokens, and of whoever names none: the cheapest to sign. */

@@ -19,7 +19,10 @@ export interface BackendKeys {
   verify(type: string, token: Secret): Promise<JsonObject | null>;
   /** As `verify` of one that is known to be ours by its bytes: the signature is not looked at. */
   claimsIn(type: string, token: Secret): JsonObject | null;
-  /** RFC 7517, oldest first; as last known while the ledger is away. */
+  /**
+   * RFC 7517, oldest first; while the ledger is away as last known for ten minutes, and then it
+   * throws `ledger_unavailable`.
+   */
   published(): Promise<readonly JsonObject[]>;
   /**
    * Every key that is trusted now or will be, oldest first, for a type that signs in a format of

@@ -52,7 +52,8 @@ export interface TaskTokens {
   readForEnd(token: Secret, now: InstantMs): Promise<TaskTokenToEnd | null>;
   /**
    * Public keys, RFC 7517: the signing one, the next, and old ones whose tokens may still live. As
-   * fresh as what `verify` trusts; while the ledger is away, as last known.
+   * fresh as what `verify` trusts; while the ledger is away, as last known for ten minutes, and
+   * then it throws `ledger_unavailable`.
    */
   jwks(): Promise<{ readonly keys: readonly JsonObject[] }>;
   /** Creates, promotes and retires keys by age; called by a timer, safe in many processes. */

@@ -18,10 +18,13 @@ export interface ReadinessPorts {
 export async function lookAtReadiness(ports: ReadinessPorts): Promise<readonly ReadinessCheck[]> {
   const { parts, tls } = ports;
   const isStopping = ports.isStopping();
-  const [schema, sweep, { keys }] = await Promise.all([
+  const [schema, sweep, keys] = await Promise.all([
     checkSchemaOf(parts.ledger),
     checkSweepOf(parts.ledger, ports.sweepIntervalSeconds),
-    parts.taskTokens.jwks(),
+    parts.taskTokens.jwks().then(
+      ({ keys: { length } }) => ({ count: length, detail: `${length} in use or about to be` }),
+      () => ({ count: 0, detail: "the ledger was not to be read for too long" }),
+    ),
   ]);
   return [
     {
@@ -33,9 +36,9 @@ export async function lookAtReadiness(ports: ReadinessPorts): Promise<readonly R
     ...schema.map((each) => ({ ...each, isRequired: true })),
     {
       name: "signing_keys",
-      ok: keys.length > 0,
+      ok: keys.count > 0,
       isRequired: true,
-      detail: `${keys.length} in use or about to be`,
+      detail: keys.detail,
     },
     { ...sweep, isRequired: false },
     ...(tls === null ? [] : [certificateCheck(tls, ports)]),

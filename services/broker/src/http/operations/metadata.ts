@@ -45,6 +45,7 @@ export const METADATA_OPERATIONS: readonly Operation[] = [
     id: "signingKeys",
     summary: "The keys that sign task tokens",
     answers: { 200: json("The public keys.", jwksAnswer) },
+    errors: ["ledger_unavailable"],
   },
   {
     ...by,
