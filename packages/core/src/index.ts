@@ -43,7 +43,7 @@ export { createSealing, type Resealed, type Sealing, type SealingStatus } from "
 export type { CoreSettings } from "./settings.ts";
 export { duration } from "./strict/duration.ts";
 export type { SweepResult } from "./sweep.ts";
-export type { IntrospectedCredential } from "./token-issuers.ts";
+export type { CredentialToEnd, IntrospectedCredential } from "./token-issuers.ts";
 export type { Administration } from "./administer/administration.ts";
 export {
   authorOfIdentity,

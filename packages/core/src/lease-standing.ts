@@ -14,18 +14,18 @@ export async function leaseStanding(
   return task !== null && isLive(clock, lease, task) ? "live" : "over";
 }
 
-/**
- * Whether the lease's credential may be used now: from the first commit of an end on, of the lease,
- * its task or a task above it (whose end is the task's too), it may not.
- */
+/** Whether the lease's credential may be used now: no end is on record, and no time is over. */
 export function isLive(clock: Clock, lease: Lease, task: Task): boolean {
   const now = clock.now();
-  return (
-    lease.state === "active" &&
-    lease.endRequestedAt === null &&
-    now < lease.expiresAt &&
-    task.state === "active" &&
-    !task.endRequested &&
-    now < task.deadlineAt
-  );
+  return isUnended(lease, task) && now < lease.expiresAt && now < task.deadlineAt;
 }
+
+/**
+ * By the record alone, whatever a clock says: from the first commit of an end on, of the lease, its
+ * task or a task above it (whose end is the task's too), it is ended.
+ */
+export const isUnended = (lease: Lease, task: Task): boolean =>
+  lease.state === "active" &&
+  lease.endRequestedAt === null &&
+  task.state === "active" &&
+  !task.endRequested;

@@ -11,7 +11,7 @@ import type {
 } from "@mayfly/spec";
 import { backendIssuer, backendOfIssuer } from "./catalog/backend-issuer.ts";
 import type { CoreParts } from "./core-parts.ts";
-import { isLive } from "./lease-standing.ts";
+import { isLive, isUnended } from "./lease-standing.ts";
 import { createBackendFinder, hasOwnKeys } from "./own-key-backends.ts";
 
 /** A backend that signs what it issues, as verifiers know it. */
@@ -28,17 +28,23 @@ export interface IntrospectedCredential extends ReadToken {
   readonly isActive: boolean;
 }
 
+/** A backend's own token that is to be revoked, and what it is of. */
+export interface CredentialToEnd extends Omit<IntrospectedCredential, "isActive"> {
+  /** Whether its end is on record. By no clock: another broker's may take the token still. */
+  readonly isEnded: boolean;
+}
+
 export interface TokenIssuers {
   /** Public. Null: no backend of that name signs anything. */
   tokenIssuer(id: BackendId): Promise<TokenIssuer | null>;
   /** Of a token that somebody else sent; null for what no backend here signed, or has expired. */
   introspectCredential(token: Secret): Promise<IntrospectedCredential | null>;
   /**
-   * As above, of one that somebody wants the end of: also one whose key is trusted no more, by the
-   * fingerprint of its lease. Null: for certain no token of a lease here. Throws `busy` where that
-   * cannot be known now.
+   * As above, of one that somebody wants the end of: also one whose key is trusted no more, or that
+   * has expired by this clock, by the fingerprint of its lease. Null: for certain no token of a
+   * lease here. Throws `busy` where that cannot be known now.
    */
-  credentialToEnd(token: Secret): Promise<IntrospectedCredential | null>;
+  credentialToEnd(token: Secret): Promise<CredentialToEnd | null>;
   /** Makes and renews the keys of backends that sign or certify; one's failure is no other's. */
   rotateBackendKeys(): Promise<void>;
 }
@@ -55,11 +61,11 @@ export function createTokenIssuers(parts: CoreParts): TokenIssuers {
   const withLease = async (
     registered: RegisteredBackend,
     read: ReadToken | null,
-  ): Promise<IntrospectedCredential | null> => {
+  ): Promise<Omit<IntrospectedCredential, "isActive"> | null> => {
     const lease = read === null ? null : await taskLedger.lease(read.leaseId);
     if (read === null || lease === null || lease.backendId !== registered.id) return null;
     const task = lease.taskId === null ? null : await taskLedger.find(lease.taskId);
-    return task === null ? null : { ...read, lease, task, isActive: isLive(clock, lease, task) };
+    return task === null ? null : { ...read, lease, task };
   };
   const isFingerprintOf = ({ fingerprint }: Lease, token: Secret): boolean =>
     fingerprint !== null && ports.sealer.fingerprints(token).includes(fingerprint);
@@ -75,10 +81,9 @@ export function createTokenIssuers(parts: CoreParts): TokenIssuers {
       const id = backendOfIssuer(settings.issuer, issuerIn(token));
       const registered = id === null ? null : await find(id);
       if (registered === null) return null;
-      return withLease(
-        registered,
-        await use(registered, (verification) => verification.read(token)),
-      );
+      const read = await use(registered, (verification) => verification.read(token));
+      const found = await withLease(registered, read);
+      return found === null ? null : { ...found, isActive: isLive(clock, found.lease, found.task) };
     },
     credentialToEnd: async (token) => {
       const id = backendOfIssuer(settings.issuer, issuerIn(token));
@@ -89,7 +94,7 @@ export function createTokenIssuers(parts: CoreParts): TokenIssuers {
         if (found === null) return null;
         // The lease was made with exactly these bytes, whatever became of the key that signed them.
         const isOurs = isFingerprintOf(found.lease, token) || (await verification.read(token));
-        return isOurs ? found : null;
+        return isOurs ? { ...found, isEnded: !isUnended(found.lease, found.task) } : null;
       });
     },
     rotateBackendKeys: async () => {

@@ -303,7 +303,8 @@ export interface TokenVerification {
   /**
    * K4. What a token says by whomever it is signed, as a lead to its lease: nothing is trusted
    * until the lease's fingerprint is the token's. A key that was retired vouches for nothing, and
-   * what it signed before is to be revocable. Null for what `read` would not take for its claims.
+   * what it signed before is to be revocable; so is what has expired by this clock, and perhaps by
+   * no other. Null for what `read` would not take for its other claims.
    */
   readUnverified(token: Secret): ReadToken | null;
 }

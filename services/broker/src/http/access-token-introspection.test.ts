@@ -218,6 +218,15 @@ describe("revocation of an access token", () => {
     expect((await post("/revoke", { token })).status).toBe(200);
     expect(leaseState()).toBe("ending");
   });
+  it("ends its lease also where it has expired by this clock, which may be ahead of others", async () => {
+    const change = { deadline: "1h", idle_timeout: "1h" };
+    const token = accessTokenIn(await openWithToken(bench, { change }));
+    await bench.clock.advance(600_000);
+    expect(await isActive(token)).toBe(false);
+    expect(leaseState()).toBe("active");
+    expect((await post("/revoke", { token })).status).toBe(200);
+    expect(leaseState()).toBe("ending");
+  });
   it("of a backend that nobody here knows is not said to be done before the ledger was asked", async () => {
     const token = accessTokenIn(await openWithToken(bench));
     const [header = "", , signature = ""] = token.split(".");

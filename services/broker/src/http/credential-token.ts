@@ -1,4 +1,4 @@
-import type { IntrospectedCredential } from "@mayfly/core";
+import type { CredentialToEnd, IntrospectedCredential } from "@mayfly/core";
 import { BrokerError, type JsonObject, type Secret } from "@mayfly/spec";
 import type { AppPorts } from "./app.ts";
 import { mayReadTask } from "./author.ts";
@@ -50,7 +50,7 @@ export async function revokeCredential(
 ): Promise<boolean> {
   const found = await ports.core.credentialToEnd(token);
   if (found === null) return false;
-  if (!found.isActive) return true;
+  if (found.isEnded) return true;
   const { lease, task } = found;
   if (sender === null) await requireHolder(c, ports, found);
   else if (!(await owns(ports.tasks, sender, task))) return true;
@@ -70,7 +70,7 @@ export async function revokeCredential(
 async function requireHolder(
   c: HttpContext,
   ports: AppPorts,
-  { confirmation }: IntrospectedCredential,
+  { confirmation }: Pick<CredentialToEnd, "confirmation">,
 ): Promise<void> {
   if (confirmation === null) return;
   if (c.req.header("dpop") === undefined) proveCertificate(c);
