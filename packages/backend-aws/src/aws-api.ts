@@ -82,7 +82,10 @@ export function createAwsApi(settings: AccountSettings, host: BackendHost, trans
   };
 }
 
-/** One; two while the key of a user is replaced. */
+/**
+ * One; two while the key of a user is replaced. Then the old one first: registering checks the new
+ * key beside it before both are sealed, and what was used could not be told from somebody else's.
+ */
 function loginsOf(
   settings: AccountSettings,
   host: BackendHost,
@@ -99,9 +102,9 @@ function loginsOf(
   };
   const { chain, credentials } = settings;
   if (credentials.kind !== "keys") return [loginBy(settings)];
-  const [first, ...others] = eachKey(credentials).map((key) =>
-    loginBy({ chain, credentials: key }),
-  );
+  const [first, ...others] = eachKey(credentials)
+    .toReversed()
+    .map((key) => loginBy({ chain, credentials: key }));
   if (first === undefined) throw new TypeError("a configuration with keys has one");
   return [first, ...others];
 }

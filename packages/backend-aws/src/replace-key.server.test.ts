@@ -129,6 +129,18 @@ describe.runIf(program !== undefined)("the broker's own access key", () => {
     expect(idIn(both)).not.toBe(lost);
   });
 
+  test("is used by nobody before it is adopted, so that one whose registering failed is deleted", async () => {
+    const begun = begin();
+    const unkept = take(begun, await obtain(begun));
+    // As registering does before it keeps a configuration; then the process dies.
+    expect(await letsIn(unkept)).toBe(true);
+    time.laterMs = 120_000;
+    const both = take(begun, await obtain(begun));
+    await adopt(both);
+    expect(await keys()).toEqual([idIn(both)]);
+    expect(idIn(both)).not.toBe(idIn(unkept));
+  });
+
   test("a second one that is somebody else's is named and left alone", async () => {
     const user = { UserName: "mayfly" };
     const { AccessKey: other } = await account.iam.send(new CreateAccessKeyCommand(user));
