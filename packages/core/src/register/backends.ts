@@ -53,6 +53,13 @@ export interface BackendRegistered {
 }
 
 /**
+ * Of a change: a caller's own, or a step of replacing the broker's secret. `rotation_anew` is a
+ * revision of its own though nothing is different, by which what stands on the one before is
+ * refused.
+ */
+export type ChangeKind = "given" | "rotation" | "rotation_anew";
+
+/**
  * Registers a backend, or changes one: strict parse, self-check of its rights, upstream identity,
  * seal, put. What is already there changes nothing. Throws `invalid_input`, `check_failed`,
  * `conflict` (another type, another upstream while leases live, or a rival change).
@@ -63,7 +70,7 @@ export async function registerBackend(
   by: Author,
   context: CallContext,
   precondition: Precondition = NO_TERMS.precondition,
-  isRotation = false,
+  kind: ChangeKind = "given",
 ): Promise<BackendRegistered> {
   const id = parseBackendId(registration.id, "backend");
   const type = knownType(parts, registration.type);
@@ -78,11 +85,13 @@ export async function registerBackend(
     requirePrecondition(precondition, existing === null ? null : tagOf(existing), `backend ${id}`);
     refuseOtherType(id, existing, type);
     requireSoleNames(view, id, type, config, existing);
-    if (!isRotation) await refuseDuringRotation(parts, existing, type, config);
+    if (kind === "given") await refuseDuringRotation(parts, existing, type, config);
     const check = await checkedFor(view, settingsOf(view, id));
     requireSound(id, check);
     const isSame =
-      existing !== null && (await isUnchanged(parts, existing, config, enabled, check));
+      existing !== null &&
+      kind !== "rotation_anew" &&
+      (await isUnchanged(parts, existing, config, enabled, check));
     if (isSame) return { put: "unchanged", check } as const;
     const terms = { precondition, decisionId: authority.decisionId, decidedAt: view.version };
     const change = { id, type, config, enabled, check, existing };

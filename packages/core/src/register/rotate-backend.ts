@@ -1,20 +1,35 @@
 import {
+  BackendError,
   BrokerError,
   tagOf,
   type BackendId,
   type CallContext,
   type CredentialBackend,
   type JsonObject,
+  type Put,
   type RegisteredBackend,
+  type Secret,
   type SecretRotation,
 } from "@mayfly/spec";
 import { authorise } from "../administer/authorise.ts";
 import type { Author } from "../administer/author.ts";
 import { backendResource } from "../administer/resources.ts";
 import type { CoreParts } from "../core-parts.ts";
-import { knownType, noBackend, registerBackend, type BackendRegistered } from "./backends.ts";
+import {
+  knownType,
+  noBackend,
+  registerBackend,
+  type BackendRegistered,
+  type ChangeKind,
+} from "./backends.ts";
 
 type Change = (config: JsonObject) => JsonObject;
+/** The backend as this step left it. */
+type Step = (
+  registered: RegisteredBackend,
+  change: Change,
+  kind?: ChangeKind,
+) => Promise<RegisteredBackend>;
 
 /**
  * Replaces the secret by which the broker itself logs in. First a configuration with the new secret
@@ -35,34 +50,88 @@ export async function rotateBackend(
   await authorise(parts, by, { action: "register", resources });
   if (before === null) throw noBackend(id);
   const rotation = rotationOf(knownType(parts, before.type), id);
-  await refuseObstacle(parts, before, rotation);
-  const put = (registered: RegisteredBackend, change: Change): Promise<BackendRegistered> =>
-    putChanged(parts, registered, change, by, context);
+  const config = await parts.openBackends.readConfig(before);
+  refuseObstacle(id, rotation, config);
+  const step: Step = async (registered, change, kind) => {
+    const { put } = await putChanged(parts, registered, change, by, context, kind);
+    return asLeft(parts, registered, put);
+  };
   const { random, clock } = parts.ports;
-  await put(before, (config) => rotation.begin(config, random, clock.now()));
-  if (rotation.madeBy === "upstream") {
-    const begun = await stillThere(parts, id);
-    const obtained = await parts.openBackends.use(begun, async ({ obtainSecret }) => {
-      if (obtainSecret === undefined) throw new Error("a type whose secret is made obtains none");
-      return obtainSecret(context);
-    });
-    if (obtained !== null) await put(begun, (config) => rotation.take(config, obtained));
-  }
-  const both = await stillThere(parts, id);
+  const begin: Change = (found) => rotation.begin(found, random, clock.now());
+  const both =
+    rotation.madeBy === "mayfly"
+      ? await step(before, begin)
+      : await obtain(parts, rotation, step, begin, before, rotation.isUnderWay(config), context);
   await parts.openBackends.use(both, async ({ adoptSecret }) => {
     if (adoptSecret === undefined) throw new Error("a type that rotates cannot adopt a secret");
     await adoptSecret(context);
   });
-  return put(both, (config) => rotation.finish(config));
+  return putChanged(parts, both, (found) => rotation.finish(found), by, context);
+}
+
+/**
+ * The backend with a secret that the upstream made. Whoever began may be at it still, and its
+ * secret is about to be destroyed as nobody's: by the new revision it cannot be registered any
+ * more. Where certainly none was made, what this call began is taken back.
+ */
+async function obtain(
+  parts: CoreParts,
+  rotation: Extract<SecretRotation, { madeBy: "upstream" }>,
+  step: Step,
+  begin: Change,
+  before: RegisteredBackend,
+  isUnderWay: boolean,
+  context: CallContext,
+): Promise<RegisteredBackend> {
+  const begun = await step(before, begin, isUnderWay ? "rotation_anew" : "rotation");
+  let obtained: Secret | null;
+  try {
+    obtained = await parts.openBackends.use(begun, async ({ obtainSecret }) => {
+      if (obtainSecret === undefined) throw new Error("a type whose secret is made obtains none");
+      return obtainSecret(context);
+    });
+  } catch (error) {
+    const isNothing = BackendError.isBackendError(error) && error.effect === "none";
+    if (isNothing && !isUnderWay) await takeBack(parts, rotation, step, begun);
+    throw error;
+  }
+  const made = obtained;
+  return made === null ? begun : step(begun, (config) => rotation.take(config, made));
+}
+
+/** Best effort: what stays is only told as being under way, and the next call goes on with it. */
+async function takeBack(
+  { ports }: CoreParts,
+  rotation: SecretRotation,
+  step: Step,
+  begun: RegisteredBackend,
+): Promise<void> {
+  try {
+    await step(begun, (config) => rotation.finish(config));
+  } catch (error) {
+    const fields = { backend: begun.id };
+    ports.log.warn("a rotation that obtained no secret is still under way", fields, error);
+  }
 }
 
 const current = async (parts: CoreParts, id: BackendId): Promise<RegisteredBackend | null> =>
   (await parts.catalog.fresh()).backends.get(id)?.registered ?? null;
 
-async function stillThere(parts: CoreParts, id: BackendId): Promise<RegisteredBackend> {
-  const registered = await current(parts, id);
-  if (registered === null) throw noBackend(id);
-  return registered;
+/** Not what somebody else has made of it since: that may be another secret. */
+async function asLeft(
+  parts: CoreParts,
+  { id, revision }: RegisteredBackend,
+  put: Put,
+): Promise<RegisteredBackend> {
+  const found = await current(parts, id);
+  if (found === null) throw noBackend(id);
+  if (found.revision === (put === "unchanged" ? revision : revision + 1)) return found;
+  throw new BrokerError(
+    "conflict",
+    `backend ${id} was changed while its secret is replaced: run \`mayfly backend rotate\` again, ` +
+      "which goes on where this call was",
+    { where: "backend" },
+  );
 }
 
 /** Refused where somebody else has changed it since. */
@@ -72,21 +141,18 @@ async function putChanged(
   change: Change,
   by: Author,
   context: CallContext,
+  kind: ChangeKind = "rotation",
 ): Promise<BackendRegistered> {
   const { id, type } = registered;
   const config = change(await parts.openBackends.readConfig(registered));
   const precondition = { kind: "unchanged", tags: [tagOf(registered)] } as const;
-  return registerBackend(parts, { id, type, config }, by, context, precondition, true);
+  return registerBackend(parts, { id, type, config }, by, context, precondition, kind);
 }
 
-async function refuseObstacle(
-  { openBackends }: CoreParts,
-  registered: RegisteredBackend,
-  rotation: SecretRotation,
-): Promise<void> {
-  const obstacle = rotation.obstacle(await openBackends.readConfig(registered));
+function refuseObstacle(id: BackendId, rotation: SecretRotation, config: JsonObject): void {
+  const obstacle = rotation.obstacle(config);
   if (obstacle === null) return;
-  throw refusal(`the secret of backend ${registered.id} is not Mayfly's to replace: ${obstacle}`);
+  throw refusal(`the secret of backend ${id} is not Mayfly's to replace: ${obstacle}`);
 }
 
 function rotationOf(type: CredentialBackend, id: BackendId): SecretRotation {

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import {
+  BackendError,
   Secret,
   parseBackendId,
   type BackendHost,
@@ -19,6 +20,19 @@ interface Upstream {
   made: number;
   /** The process dies as the answer comes. */
   losesAnswer: boolean;
+  /** It makes none, and says so. */
+  refuses: boolean;
+  /** What waits at a moment, once, for a test to let it go on. */
+  readonly held: Map<Moment, Promise<void>>;
+}
+type Moment = "found lost ones" | "made one";
+
+const NOTHING_DONE = { effect: "none", retry: { kind: "never" } } as const;
+
+async function atMoment({ held }: Upstream, moment: Moment): Promise<void> {
+  const wait = held.get(moment);
+  held.delete(moment);
+  await wait;
 }
 
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
@@ -52,8 +66,13 @@ function obtaining(type: CredentialBackend, upstream: Upstream): CredentialBacke
         ...type.open(own(config), host),
         obtainSecret: async () => {
           if (password !== previous && upstream.accepted.has(password ?? "")) return null;
+          if (upstream.refuses) throw new BackendError("no right to", NOTHING_DONE);
+          const lost = [...upstream.accepted].filter((each) => each !== previous);
+          if (lost.length > 0) await atMoment(upstream, "found lost ones");
+          for (const each of lost) upstream.accepted.delete(each);
           const next = `made-by-upstream-${(upstream.made += 1)}`;
           upstream.accepted.add(next);
+          await atMoment(upstream, "made one");
           if (upstream.losesAnswer) throw new Error("died");
           return Secret.of(next);
         },
@@ -68,7 +87,13 @@ function obtaining(type: CredentialBackend, upstream: Upstream): CredentialBacke
 
 async function setUp() {
   const world = createFakeWorld();
-  const upstream: Upstream = { accepted: new Set([OLD]), made: 0, losesAnswer: false };
+  const upstream: Upstream = {
+    accepted: new Set([OLD]),
+    made: 0,
+    losesAnswer: false,
+    refuses: false,
+    held: new Map(),
+  };
   const backendTypes = new Map(
     [...world.ports.backendTypes].map(([name, type]) => [name, obtaining(type, upstream)]),
   );
@@ -108,4 +133,38 @@ test("a configuration without a secret of its own is refused, with what to do in
   expect(refused).toMatchObject({ code: "invalid_input", where: "backend" });
   expect(refused.message).toContain("it has none");
   expect(upstream.made).toBe(0);
+});
+
+test("who goes on with a rotation bars the call before it, whose secret it takes for nobody's", async () => {
+  const { upstream, put, rotate } = await setUp();
+  const [slow, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  upstream.held.set("made one", slow.promise);
+  const first = rotate();
+  await expect.poll(() => upstream.held.size).toBe(0);
+  upstream.held.set("found lost ones", second.promise);
+  const next = rotate();
+  await expect.poll(() => upstream.held.size).toBe(0);
+  slow.resolve();
+  expect(await refusalOf(first)).toMatchObject({ code: "precondition_failed" });
+  expect(upstream.accepted).toContain(OLD);
+  second.resolve();
+  await next;
+  expect([...upstream.accepted]).toEqual(["made-by-upstream-2"]);
+  const known = { address: "orders.test", password: "made-by-upstream-2" };
+  expect(await put(known)).toMatchObject({ put: "unchanged" });
+});
+
+test("where certainly nothing was made, the backend is as it was and may be changed", async () => {
+  const { upstream, put, rotate } = await setUp();
+  upstream.refuses = true;
+  await expect(rotate()).rejects.toThrow("no right to");
+  expect(await put({ address: "orders.test", password: OLD })).toMatchObject({ put: "unchanged" });
+  upstream.refuses = false;
+  upstream.losesAnswer = true;
+  await expect(rotate()).rejects.toThrow("died");
+  // One that was made before may be somewhere: that is not forgotten.
+  upstream.refuses = true;
+  await expect(rotate()).rejects.toThrow("no right to");
+  const refused = await refusalOf(put({ address: "orders.test", password: OLD }));
+  expect(refused).toMatchObject({ code: "conflict", where: "backend.config" });
 });
