@@ -36,11 +36,13 @@ export const STEPS: Readonly<Record<Victim, readonly [Step, ...Step[]]>> = {
     step("selector_end.marked", "selector", 1),
     step("revoke.before", "wait", 2),
     step("revoke.after", "wait", 2),
+    step("probe.after", "wait", 2),
     step("settle.after", "wait", 2),
   ],
   worker: [
     step("revoke.before", "none", 6),
     step("revoke.after", "none", 6),
+    step("probe.after", "none", 6),
     step("settle.after", "none", 6),
     step("recover.before", "none", 2),
     step("recover.after", "none", 2),

@@ -130,6 +130,17 @@ describe.concurrent("a worker killed while it ends a lease", () => {
       expect(await isLetIn(granted.credential)).toBe(false);
     }));
 
+  test("row 16: killed at probe.after, the next claim looks again and settles", () =>
+    withMayfly(async (mayfly, survivor) => {
+      const granted = await crashWorkerAt("probe.after", "row-16-probe", mayfly, survivor);
+      const left = await theLease(mayfly, "row-16-probe");
+      expect(left.state).toBe("ending");
+      expect(await roleNow(mayfly, left.role)).toBeNull();
+      await mayfly.startWorker();
+      expect((await theSettled(mayfly, "row-16-probe")).outcome).toBe("revoked");
+      expect(await isLetIn(granted.credential)).toBe(false);
+    }));
+
   test("row 16: killed at settle.after, it is settled and nobody does it again", () =>
     withMayfly(async (mayfly, survivor) => {
       const granted = await crashWorkerAt("settle.after", "row-16", mayfly, survivor);

@@ -72,6 +72,7 @@ const POINTS = [
   "end.marked",
   "revoke.before",
   "revoke.after",
+  "probe.after",
   "settle.after",
   "recover.before",
   "recover.after",

@@ -27,12 +27,28 @@ test("a point strikes at its visit, once, and no other does", async () => {
   expect(blows).toEqual(["SIGKILL", "SIGSTOP"]);
 });
 
+test("those that gather stand still at their point until the last one is there", async () => {
+  const blows: string[] = [];
+  const points = configuredFailPoints("issue.after=stop*3", (signal) => blows.push(signal));
+  let passed = 0;
+  const pass = (): Promise<number> => points.reached("issue.after").then(() => passed++);
+  const first = [pass(), pass()];
+  await new Promise(setImmediate);
+  expect({ blows, passed }).toEqual({ blows: [], passed: 0 });
+  await Promise.all([...first, pass()]);
+  expect({ blows, passed }).toEqual({ blows: ["SIGSTOP"], passed: 3 });
+  await pass();
+  expect(blows).toHaveLength(1);
+});
+
 test.each([
   "",
   "issue.after",
   "issue.later=kill",
   "issue.after=explode",
   "issue.after=kill@0",
+  "issue.after=kill*0",
+  "issue.after=kill@2*2",
   "issue.after=kill@x",
   "issue.after=kill,issue.after=stop",
   "issue.after=kill;activate.after=kill",

@@ -385,7 +385,8 @@ export const VARIABLES = {
   unsafeFailPoint: optional(
     text("MAYFLY_UNSAFE_FAIL_POINT", {
       readers: all,
-      meaning: "For crash tests: `<point>=kill` or `<point>=stop` at the named point.",
+      meaning:
+        "For crash tests: `<point>=kill` or `<point>=stop` at the named point, `@n` at its n-th visit.",
     }),
   ),
 } as const;

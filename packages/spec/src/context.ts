@@ -74,6 +74,7 @@ export const FAIL_POINTS = [
   "selector_end.marked",
   "revoke.before",
   "revoke.after",
+  "probe.after",
   "settle.after",
   "recover.before",
   "recover.after",

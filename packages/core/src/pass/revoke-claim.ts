@@ -61,6 +61,7 @@ export async function revokeClaim(
     };
   }
   const probe = await open.probe(handle, context);
+  await world.failPoints.reached("probe.after");
   return probe.verdict === "refused"
     ? { kind: "ended", outcome: "revoked", looked: probe.looked }
     : { kind: "still_accepted" };
