@@ -38,6 +38,7 @@ export {
 } from "./service-process.ts";
 export {
   BRIEF_ISSUE,
+  ISSUER,
   startInstallation,
   type Installation,
   type RunningBroker,

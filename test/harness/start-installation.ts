@@ -112,7 +112,8 @@ export const BRIEF_ISSUE: Environment = { MAYFLY_ISSUE_SECONDS: "4" };
 const SWEEP_SECONDS = 0.5;
 const FIRST_SWEEP_MS_MAX = 30_000;
 const ADMIN_TOKEN_PREFIX = "mayfly_admin_";
-const ISSUER = "https://mayfly.system.test";
+/** Of every installation of tests. */
+export const ISSUER = "https://mayfly.system.test";
 
 /** Makes the ledger, the customer's database, keys and trust; starts no process yet. */
 export async function startInstallation(options: InstallationOptions = {}): Promise<Installation> {

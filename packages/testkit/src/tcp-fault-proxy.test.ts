@@ -82,3 +82,14 @@ test("cut ends both ends, and reset with an error", async () => {
   proxy.reset();
   await vi.waitFor(() => expect(other.seen).toMatchObject({ closed: true, error: "ECONNRESET" }));
 });
+
+test("refusing, it resets what there is and takes nobody, and is back at the same port", async () => {
+  const { seen } = await client();
+  await proxy.refuse();
+  await vi.waitFor(() => expect(seen).toMatchObject({ error: "ECONNRESET", closed: true }));
+  await expect(client()).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  await proxy.listen();
+  const { socket, seen: after } = await client();
+  socket.write("back");
+  await vi.waitFor(() => expect(after.text).toBe("back"));
+});

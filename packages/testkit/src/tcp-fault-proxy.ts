@@ -1,4 +1,4 @@
-import { createServer, connect, type Socket } from "node:net";
+import { createServer, connect, type Server, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 
 /** A TCP relay whose traffic a test can hold back, slow down, strand or cut. */
@@ -23,6 +23,10 @@ export interface TcpFaultProxy {
   cut(): void;
   /** The same, by a reset (RST): what was under way to either end is lost too. */
   reset(): void;
+  /** As a server that went down: present connections are reset, and new ones refused. */
+  refuse(): Promise<void>;
+  /** As one that is back, at the same port. */
+  listen(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -39,10 +43,15 @@ interface Faults {
   delayMs: number;
 }
 
-export async function startTcpFaultProxy(target: {
+export async function startTcpFaultProxy({
+  host,
+  port: targetPort,
+}: {
   readonly host: string;
   readonly port: number;
 }): Promise<TcpFaultProxy> {
+  // A whole server may be given: what else it has is no option of a socket.
+  const target = { host, port: targetPort };
   const links = new Set<Link>();
   const kept: { readonly to: Socket; readonly bytes: Buffer }[] = [];
   const faults: Faults = { holdFrom: null, swallowing: false, delayMs: 0 };
@@ -78,14 +87,7 @@ export async function startTcpFaultProxy(target: {
       if (!faults.swallowing) toClient.pass(bytes);
     });
   });
-  const port = await new Promise<number>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      if (typeof address === "object" && address !== null) resolve(address.port);
-      else reject(new Error("the proxy has no port"));
-    });
-  });
+  const port = await listenAt(server, 0);
   const end = (how: "destroy" | "resetAndDestroy"): void => {
     for (const { client, upstream } of links) {
       client[how]();
@@ -115,14 +117,39 @@ export async function startTcpFaultProxy(target: {
     },
     cut: () => end("destroy"),
     reset: () => end("resetAndDestroy"),
+    refuse: async () => {
+      const closed = isClosed(server);
+      end("resetAndDestroy");
+      await closed;
+    },
+    listen: async () => {
+      await listenAt(server, port);
+    },
     stop: async () => {
+      const closed = isClosed(server);
       end("destroy");
-      await new Promise<void>((resolve) => {
-        server.close(() => resolve());
-      });
+      await closed;
     },
   };
 }
+
+function listenAt(server: Server, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "127.0.0.1", () => {
+      server.removeListener("error", reject);
+      const address = server.address();
+      if (typeof address === "object" && address !== null) resolve(address.port);
+      else reject(new Error("the proxy has no port"));
+    });
+  });
+}
+
+/** Takes no more connections from now on; resolves, too, where it took none before. */
+const isClosed = (server: Server): Promise<void> =>
+  new Promise((resolve) => {
+    server.close(() => resolve());
+  });
 
 /** One direction of a connection: pieces arrive in their order, however late. */
 interface Pipe {

@@ -1,0 +1,215 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { diedBySigkill } from "../crash/scene.ts";
+import { accepted, at, textAt, until, type Environment, type Reply } from "../harness/index.ts";
+import {
+  ISSUE_OF_ALL,
+  isWhole,
+  RECOVERED_MS_MAX,
+  roleOf,
+  SELF_CONTAINED,
+  startEveryType,
+  ttlOf,
+  type EveryType,
+} from "./every-type-scene.ts";
+import { availableServers, startSharedServers } from "./shared-servers/start-shared-servers.ts";
+import type { RunningServer } from "./shared-servers/shared-server.ts";
+import type { CredentialData } from "./upstreams/upstream.ts";
+
+/*
+ * A process is killed with a lease of each type that can run here between the same two steps.
+ * Another one cleans up; then each upstream itself is asked what it still lets in.
+ */
+const upstreams = await availableServers();
+let running: readonly RunningServer[];
+const ends = new AsyncDisposableStack();
+beforeAll(async () => {
+  running = await startSharedServers(upstreams, ends);
+});
+afterAll(() => ends.disposeAsync());
+
+/** Those whose lost mints are looked for while a test may wait. */
+const recoverable = (): readonly RunningServer[] =>
+  running.filter(({ type }) => isWhole || type !== "vault");
+const struckBy = (point: string, count: number): Environment => ({
+  MAYFLY_UNSAFE_FAIL_POINT: `${point}=kill*${count}`,
+});
+const inWhole = (all: readonly string[], always: readonly string[]): readonly string[] =>
+  isWhole ? all : always;
+
+describe.concurrent("a broker killed with a mint of each type under way", () => {
+  const kept = Promise.withResolvers<EveryType>();
+  kept.promise.catch(() => undefined);
+  beforeAll(async () => {
+    try {
+      const scene = ends.use(await startEveryType(recoverable()));
+      await scene.mayfly.startWorker();
+      kept.resolve(scene);
+    } catch (error) {
+      kept.reject(error);
+    }
+  });
+
+  /** Its mints, and in whose upstream they were alive once it was dead. */
+  async function killAt(point: string) {
+    const scene = await kept.promise;
+    const strike = struckBy(point, scene.types.length);
+    const broker = await scene.mayfly.startBroker({ ...ISSUE_OF_ALL, ...strike });
+    await scene.dieOpening(broker, point);
+    const left = await scene.mintsOf(point);
+    expect(left.map(({ type }) => type)).toEqual(scene.types);
+    return { scene, left, alive: await scene.liveTypes(left) };
+  }
+
+  test.each(inWhole(["reserve.after", "issue.before"], []))(
+    "at %s: nothing was made, and nothing is",
+    async (point) => {
+      const { scene, left, alive } = await killAt(point);
+      expect(left.map(({ state }) => state)).toEqual(left.map(() => "reserved"));
+      expect(alive).toEqual([]);
+      const over = await scene.settled(point);
+      expect(await scene.liveTypes(over)).toEqual([]);
+      const looked = over.filter(({ type }) => !SELF_CONTAINED.includes(type));
+      expect(looked.map(({ outcome }) => outcome)).toEqual(looked.map(() => "absent"));
+      await scene.mayfly.assertNothingLeaks(scene.survivor);
+    },
+  );
+
+  test("at issue.after: what each upstream has by then is found by the next sweep, and destroyed", async () => {
+    const { scene, left, alive } = await killAt("issue.after");
+    expect(left.map(({ state }) => state)).toEqual(left.map(() => "reserved"));
+    expect(alive).toEqual(scene.types.filter((type) => !SELF_CONTAINED.includes(type)));
+    const over = await scene.settled("issue.after");
+    expect(await scene.liveTypes(over)).toEqual([]);
+    expect(over.map(({ type, outcome }) => [type, outcome])).toEqual(
+      scene.types.map((type) => [type, SELF_CONTAINED.includes(type) ? "expired" : "revoked"]),
+    );
+    await scene.mayfly.assertNothingLeaks(scene.survivor);
+  });
+
+  test.each(inWhole(["activate.after", "schedule.after"], ["activate.after"]))(
+    "at %s: the reply that nobody got is ended with its idle task",
+    async (point) => {
+      const { scene, left, alive } = await killAt(point);
+      expect(left.map(({ state }) => state)).toEqual(left.map(() => "active"));
+      expect(alive).toEqual(scene.types.filter((type) => !SELF_CONTAINED.includes(type)));
+      const over = await scene.settled(point);
+      expect(await scene.liveTypes(over)).toEqual([]);
+      // A certificate expires before the last list without it does.
+      expect(over.map(({ type, outcome }) => [type, outcome])).toEqual(
+        scene.types.map((type) => [type, ["jwt", "x509"].includes(type) ? "expired" : "revoked"]),
+      );
+      await scene.mayfly.assertNothingLeaks(scene.survivor);
+    },
+  );
+});
+
+interface Held {
+  readonly type: string;
+  readonly lease: string;
+  readonly data: CredentialData;
+}
+
+/** One task with a lease of each type, and what was handed out. */
+async function holdEach({ mayfly, survivor, types }: EveryType) {
+  const reply = await survivor.api.exchange({
+    subject: mayfly.svid("worker-bee"),
+    details: {
+      type: "mayfly-task",
+      goal: "hold one of each",
+      deadline: "10m",
+      credentials: types.map((type) => ({ role: roleOf(type), ttl: ttlOf(type, "revoked") })),
+    },
+  });
+  accepted(reply, "the exchange");
+  const held = types.map((type, place): Held => ({
+    type,
+    lease: textAt(reply, "credentials", place, "lease"),
+    data: at(reply, "credentials", place, "data") as CredentialData,
+  }));
+  const complete = async (): Promise<void> => {
+    const path = `/v1/tasks/${textAt(reply, "task", "id")}/complete`;
+    accepted(await survivor.api.call(textAt(reply, "access_token"), "POST", path, {}), path);
+  };
+  return { held, complete };
+}
+
+/** Types whose upstream lets the holder in now; of PostgreSQL the others' tests ask. */
+async function letIn({ registered }: EveryType, held: readonly Held[]): Promise<readonly string[]> {
+  const asked = held.flatMap(({ type, data }) => {
+    const upstream = running.find((one) => one.type === type);
+    return upstream === undefined ? [] : [{ type, data, upstream }];
+  });
+  const answers = await Promise.all(
+    asked.map(async ({ data, upstream }) => upstream.accepts(data, registered)),
+  );
+  return asked.filter((_, place) => answers[place]).map(({ type }) => type);
+}
+
+const leaseOf = ({ survivor }: EveryType, { lease }: Held): Promise<Reply> =>
+  survivor.api.admin("GET", `/v1/leases/${lease}`);
+
+/** Of a worker that is to die with an end of each type under way: they all begin within it. */
+const CLAIM: Environment = { MAYFLY_CLAIM_SECONDS: "12" };
+
+describe.concurrent("a worker killed with an end of each type under way", () => {
+  /** Types that are looked at as soon as they were revoked: of the others a time has to pass. */
+  const probedAtOnce = (types: readonly string[]): readonly string[] =>
+    types.filter((type) => type !== "jwt" && type !== "x509");
+
+  test.each(
+    inWhole(["revoke.before", "revoke.after", "probe.after", "settle.after"], ["revoke.after"]),
+  )("at %s: the next one ends them all", async (point) => {
+    await using scene = await startEveryType(running, CLAIM);
+    const struck = point === "probe.after" ? probedAtOnce(scene.types) : scene.types;
+    const worker = await scene.mayfly.startWorker(struckBy(point, struck.length));
+    const { held, complete } = await holdEach(scene);
+    const all = held.map(({ type }) => type).filter((type) => type !== "postgres");
+    expect(await letIn(scene, held)).toEqual(all);
+    await complete();
+    await diedBySigkill(worker);
+    const left = await letIn(scene, held);
+    // Of an access token nobody hears but those who ask; a certificate is on the list of its
+    // authority as soon as the ledger says that its lease ends.
+    const unheard = point === "revoke.before" ? all.filter((type) => type !== "x509") : ["jwt"];
+    expect(left).toEqual(unheard);
+    await scene.mayfly.startWorker();
+    await until("each lease to end", RECOVERED_MS_MAX, async () => {
+      const leases = await Promise.all(held.map((one) => leaseOf(scene, one)));
+      return leases.every((lease) => at(lease, "state") === "ended");
+    });
+    const outcomes = held.map(async (one) => [one.type, at(await leaseOf(scene, one), "outcome")]);
+    expect(await Promise.all(outcomes)).toEqual(
+      scene.types.map((type) => [type, type === "jwt" ? "expired" : "revoked"]),
+    );
+    expect(await letIn(scene, held)).toEqual([]);
+    await scene.mayfly.assertNothingLeaks(scene.survivor);
+  });
+
+  test.each(inWhole(["recover.before", "recover.after"], ["recover.after"]))(
+    "at %s: the next one finds what a lost mint of each type left",
+    async (point) => {
+      await using scene = await startEveryType(recoverable(), CLAIM);
+      const count = scene.types.length;
+      const first = await scene.mayfly.startWorker();
+      const strike = struckBy("issue.after", count);
+      const broker = await scene.mayfly.startBroker({ ...ISSUE_OF_ALL, ...strike });
+      await scene.dieOpening(broker, point);
+      await first.kill();
+      await until("all to be past their settle_by", RECOVERED_MS_MAX, async () => {
+        const [row] = await scene.mayfly.ledger<{ n: number }[]>`
+          SELECT count(*)::int AS n FROM mayfly.leases
+          WHERE state = 'reserved' AND settle_by < now()`;
+        return row?.n === count;
+      });
+      const worker = await scene.mayfly.startWorkerAtOnce(struckBy(point, count));
+      await diedBySigkill(worker);
+      const left = await scene.mintsOf(point);
+      expect(left.filter(({ state }) => state === "ended")).toEqual([]);
+      const made = scene.types.filter((type) => !SELF_CONTAINED.includes(type));
+      expect(await scene.liveTypes(left)).toEqual(point === "recover.before" ? made : []);
+      await scene.mayfly.startWorker();
+      expect(await scene.liveTypes(await scene.settled(point))).toEqual([]);
+      await scene.mayfly.assertNothingLeaks(scene.survivor);
+    },
+  );
+});
