@@ -172,13 +172,39 @@ async function readForEnd(
   try {
     const { compact, algorithm } = parsed;
     await compactVerify(compact, signer.key, { algorithms: [algorithm] });
-    // Of any age: what has expired was ours all the same.
-    const claims = readClaims(parsed.claims, issuer, instantMs(0), Number.POSITIVE_INFINITY);
-    return { claims, standing: standingOf(claims, signer, now, skewSeconds) };
   } catch {
     return null;
   }
+  const standingAt = (expiresAt: InstantMs) => standingOf(expiresAt, signer, now, skewSeconds);
+  try {
+    // Of any age: what has expired was ours all the same.
+    const claims = readClaims(parsed.claims, issuer, instantMs(0), Number.POSITIVE_INFINITY);
+    return { claims, standing: standingAt(claims.expiresAt) };
+  } catch {
+    if (countsNowhere(parsed.claims, standingAt)) return null;
+    throw ofAnotherVersion();
+  }
 }
+
+/** Of a token that our key signed, and whose other claims are none that we know. */
+function countsNowhere(
+  claims: JsonMap,
+  standingAt: (expiresAt: InstantMs) => TaskTokenToEnd["standing"],
+): boolean {
+  try {
+    const standing = standingAt(instant(claims, "exp"));
+    return standing === "dead" || standing === "retired";
+  } catch {
+    return false;
+  }
+}
+
+/** A newer broker made it, and this one is not replaced yet: nobody may say that it is none. */
+const ofAnotherVersion = (): BrokerError =>
+  new BrokerError("busy", "The token is ours, and says what this version of the broker cannot read.", {
+    retryAfterSeconds: RELOAD_SECONDS,
+    public: { hint: "Try again; brokers of the version that made the token can end its task." },
+  });
 
 /** Nothing of it is verified yet: no key of ours is looked for that it does not name. */
 function parseOwn(token: Secret, issuer: string) {
@@ -194,7 +220,7 @@ function parseOwn(token: Secret, issuer: string) {
 
 /** By the clock of any broker, which may differ from this one's. */
 function standingOf(
-  { expiresAt }: TaskTokenClaims,
+  expiresAt: InstantMs,
   { verifiesUntilAt }: StoredKey,
   now: InstantMs,
   skewSeconds: number,

@@ -83,8 +83,8 @@ describe("revocation", () => {
     await bench.clock.advance(1000);
     expect((await revoke({ token: forged("two") })).status).toBe(200);
   });
-  it("of a key that another broker made just now ends its task", async () => {
-    const { id, token } = await openTask();
+  /** As another broker, with a key that this one has not read yet. */
+  const madeElsewhere = async (token: string, more: Readonly<Record<string, unknown>>) => {
     const key = createTestSigningKey("made-elsewhere");
     const [before] = await bench.ledger.signingKeys.list();
     const stored = { ...before!, kid: key.kid, publicJwk: { ...key.publicJwk, kid: key.kid } };
@@ -92,12 +92,22 @@ describe("revocation", () => {
     const retire = [before!.kid, stored, before!.kid, durationSeconds(660), actor] as const;
     await bench.clock.advance(10);
     expect(await bench.ledger.signingKeys.retire(...retire)).toBe(true);
-    const theirs = signCompact(
-      key,
-      { ...decodeProtectedHeader(token), kid: key.kid },
-      decodeJwt(token),
-    );
+    const header = { ...decodeProtectedHeader(token), kid: key.kid };
+    return signCompact(key, header, { ...decodeJwt(token), ...more });
+  };
+  it("of a key that another broker made just now ends its task", async () => {
+    const { id, token } = await openTask();
+    const theirs = await madeElsewhere(token, {});
     expect((await revoke({ token: theirs })).status).toBe(200);
     expect(stateOf(id)).toBe("cancelled");
+  });
+  it("of a newer broker, which this one cannot read, is 503 for as long as it counts", async () => {
+    const { id, token } = await openTask(readerTask({ deadline: "30m" }));
+    const theirs = await madeElsewhere(token, { claim_of_the_next_version: true });
+    const answer = await revoke({ token: theirs });
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "5"]);
+    expect(stateOf(id)).toBe("active");
+    await bench.clock.advance(700_000);
+    expect((await revoke({ token: theirs })).status).toBe(200);
   });
 });
