@@ -30,6 +30,12 @@ describe("what a role fixes for all who draw its tokens", () => {
       expect(fixedClaims.safeParse({ [name]: ["x"] }).success).toBe(true);
     }
   });
+  test("is what JSON writes as it reads it", () => {
+    for (const value of [-0, [{ deep: -0 }], Number.NaN, "\ud800"]) {
+      expect(fixedClaims.safeParse({ tier: value }).success).toBe(false);
+    }
+    expect(fixedClaims.safeParse({ tier: [0, -1, 1.5e300] }).success).toBe(true);
+  });
   test("is told by name, with what is wrong", () => {
     const [issue] = fixedClaims.safeParse({ groups: [], email: "x" }).error?.issues ?? [];
     expect(issue).toMatchObject({ path: ["email"] });

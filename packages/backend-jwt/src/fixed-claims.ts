@@ -127,7 +127,8 @@ const saysWho = (name: string): boolean =>
 function isPlain(input: unknown, depth: number): boolean {
   if (input === null || typeof input === "boolean") return true;
   if (typeof input === "string") return input.isWellFormed();
-  if (typeof input === "number") return Number.isFinite(input);
+  // A minus zero is written as 0, so that what was judged would not be what is signed.
+  if (typeof input === "number") return Number.isFinite(input) && !Object.is(input, -0);
   if (typeof input !== "object" || depth === DEPTH_MAX) return false;
   return Object.values(input).every((each) => isPlain(each, depth + 1));
 }

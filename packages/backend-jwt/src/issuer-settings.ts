@@ -44,4 +44,8 @@ export const ISSUER_SCHEMA: JsonSchema = toJsonSchema(schema);
 export const issuerSettings = (input: unknown): IssuerSettings =>
   parseStrict(schema, input, "config");
 
+/** Of a backend on record, also where another version of the broker registered it. */
+export const audiencesOfConfig = (input: unknown): readonly string[] =>
+  parseStrict(z.looseObject({ audiences: z.array(z.string()) }), input, "config").audiences;
+
 export const parseConfig = (input: unknown): JsonObject => plainObject(issuerSettings(input));

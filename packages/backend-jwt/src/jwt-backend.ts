@@ -8,7 +8,7 @@ import {
   type OpenBackend,
 } from "@mayfly/spec";
 import { issueToken } from "./issue-token.ts";
-import { ISSUER_SCHEMA, issuerSettings, parseConfig } from "./issuer-settings.ts";
+import { audiencesOfConfig, ISSUER_SCHEMA, issuerSettings, parseConfig } from "./issuer-settings.ts";
 import { probeToken, recoverToken, revokeToken } from "./end-token.ts";
 import {
   isWithinToken,
@@ -58,7 +58,7 @@ export const jwtBackend: CredentialBackend = {
   plan: planToken,
   isWithin: isWithinToken,
   // A server that knows an audience by one backend's keys has no reason to trust another's.
-  soleNames: { what: "audience", of: (config) => issuerSettings(config).audiences },
+  soleNames: { what: "audience", of: audiencesOfConfig },
   signsTokens: true,
   open,
 };

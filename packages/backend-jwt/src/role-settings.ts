@@ -73,6 +73,12 @@ export const PARAMS_SCHEMA: JsonSchema = toJsonSchema(params);
 
 export type RoleSettings = z.infer<typeof role>;
 export const roleSettings = (input: unknown): RoleSettings => parseStrict(role, input, "role");
+/**
+ * Of a role on record, whatever a newer rule says of its other settings: its plan is refused by
+ * that, and nothing else of its backend is held up.
+ */
+export const audiencesOfRole = (input: unknown): readonly string[] =>
+  parseStrict(z.looseObject({ audience: audiences }), input, "role").audience;
 export const parseRole = (input: unknown): JsonObject => plainObject(roleSettings(input));
 export const parseParams = (input: unknown): JsonObject =>
   plainObject(parseStrict(params, input, "params"));

@@ -36,6 +36,16 @@ describe("an audience", () => {
     expect((await put("first-api", "https://one.test")).status).toBe(200);
     expect((await put("next-api", "https://two.test")).status).toBe(201);
   });
+  it("is compared with those of a backend that a newer broker registered, and hinders nobody", async () => {
+    const { backends } = await bench.ledger.catalog.snapshot();
+    const orders = backends.find(({ id }) => id === "orders-api")!;
+    const describedConfig = { audiences: ["https://newer.test"], member_of_the_next_version: 1 };
+    const newer = { ...orders, id: parseBackendId("newer-api", "id"), describedConfig };
+    await bench.ledger.catalog.putBackend(newer, { kind: "system", name: "broker" }, NO_TERMS);
+    expect((await put("mine-api", "https://mine.test")).status).toBe(201);
+    const taken = await put("second-api", "https://newer.test");
+    expect([taken.status, at(taken, "code")]).toEqual([422, "check_failed"]);
+  });
   it("that two have had since before hinders no other change, and is told by a test", async () => {
     const { backends } = await bench.ledger.catalog.snapshot();
     const orders = backends.find(({ id }) => id === "orders-api")!;
