@@ -8,7 +8,12 @@ import {
   type OpenBackend,
 } from "@mayfly/spec";
 import { issueToken } from "./issue-token.ts";
-import { audiencesOfConfig, ISSUER_SCHEMA, issuerSettings, parseConfig } from "./issuer-settings.ts";
+import {
+  audiencesOfConfig,
+  ISSUER_SCHEMA,
+  issuerSettings,
+  parseConfig,
+} from "./issuer-settings.ts";
 import { probeToken, recoverToken, revokeToken } from "./end-token.ts";
 import {
   isWithinToken,

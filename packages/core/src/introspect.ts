@@ -45,7 +45,7 @@ export interface TaskTokenWithTask extends TaskTokenToEnd {
 
 /**
  * As {@link introspect}, of a token that somebody wants the end of. Null: for certain no token of a
- * task here. Throws `ledger_unavailable` where that cannot be known now.
+ * task here. Throws `NotKnownYet` where that cannot be known now.
  */
 export async function taskTokenToEnd(
   { ports: { taskTokens, taskLedger, clock } }: CoreParts,

@@ -1,5 +1,5 @@
 import {
-  BrokerError,
+  NotKnownYet,
   type BackendId,
   type CredentialBackend,
   type RegisteredBackend,
@@ -12,7 +12,7 @@ const LOOK_SECONDS = 5;
 
 export interface BackendFinder {
   (id: BackendId): Promise<RegisteredBackend | null>;
-  /** The same, where null means that there is none. Throws `busy` where that is not known now. */
+  /** The same, where null means that there is none. Throws `NotKnownYet`. */
   surely(id: BackendId): Promise<RegisteredBackend | null>;
 }
 
@@ -48,8 +48,8 @@ export function createBackendFinder(
   return Object.assign(find, { surely });
 }
 
-const notKnown = (): BrokerError =>
-  new BrokerError("busy", "Which backends there are was asked for a moment ago.", {
+const notKnown = (): NotKnownYet =>
+  new NotKnownYet("Which backends there are was asked for a moment ago.", {
     retryAfterSeconds: LOOK_SECONDS,
   });
 

@@ -42,7 +42,7 @@ export interface TokenIssuers {
   /**
    * As above, of one that somebody wants the end of: also one whose key is trusted no more, or that
    * has expired by this clock, by the fingerprint of its lease. Null: for certain no token of a
-   * lease here. Throws `busy` where that cannot be known now.
+   * lease here. Throws `NotKnownYet` where that cannot be known now.
    */
   credentialToEnd(token: Secret): Promise<CredentialToEnd | null>;
   /** Makes and renews the keys of backends that sign or certify; one's failure is no other's. */

@@ -3,6 +3,7 @@ import {
   BACKEND_KEY_ALGORITHMS,
   BrokerError,
   durationSeconds,
+  NotKnownYet,
   plusSeconds,
   type AuthorityKey,
   type BackendKeyAlgorithm,
@@ -40,7 +41,7 @@ export interface SigningKeys {
   verifier(kid: string, now: InstantMs): Promise<KeyOf | null>;
   /**
    * Any that is stored, also one that verifies no more; null: there is none, as of this question.
-   * Throws `ledger_unavailable` where that is not known.
+   * Throws {@link NotKnownYet} where that is not known.
    */
   stored(kid: string): Promise<StoredKey | null>;
   /** Throws `ledger_unavailable` where they were not to be read for too long. */
@@ -160,7 +161,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       const askedMs = options.clock.monotonicMs();
       await cache.reloadIfOld();
       const find = () => cache.keys().find((each) => each.kid === kid);
-      if (find() === undefined && !(await cache.lookAsOf(askedMs))) throw tooSlow();
+      if (find() === undefined && !(await cache.lookAsOf(askedMs))) throw notKnown();
       const key = find();
       if (key === undefined) return null;
       const { verifiesUntilAt } = key;
@@ -229,6 +230,11 @@ const authorityOf = (
 const tooSlow = (): BrokerError =>
   new BrokerError("ledger_unavailable", "The ledger answers too slowly to know which keys hold.", {
     retryAfterSeconds: 1,
+  });
+
+const notKnown = (): NotKnownYet =>
+  new NotKnownYet("Which keys there are was asked for a moment ago.", {
+    retryAfterSeconds: LOOK_SECONDS,
   });
 
 const tooStale = (): BrokerError =>

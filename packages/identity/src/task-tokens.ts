@@ -201,10 +201,14 @@ function countsNowhere(
 
 /** A newer broker made it, and this one is not replaced yet: nobody may say that it is none. */
 const ofAnotherVersion = (): BrokerError =>
-  new BrokerError("busy", "The token is ours, and says what this version of the broker cannot read.", {
-    retryAfterSeconds: RELOAD_SECONDS,
-    public: { hint: "Try again; brokers of the version that made the token can end its task." },
-  });
+  new BrokerError(
+    "busy",
+    "The token is ours, and says what this version of the broker cannot read.",
+    {
+      retryAfterSeconds: RELOAD_SECONDS,
+      public: { hint: "Try again; brokers of the version that made the token can end its task." },
+    },
+  );
 
 /** Nothing of it is verified yet: no key of ours is looked for that it does not name. */
 function parseOwn(token: Secret, issuer: string) {

@@ -278,6 +278,17 @@ export class InvalidInput extends BrokerError {
   }
 }
 
+/**
+ * Whether there is what somebody asks for was looked up a moment ago, and is not looked up for each
+ * question. Whoever makes names up can bring it about at will.
+ */
+export class NotKnownYet extends BrokerError {
+  override readonly name = "NotKnownYet";
+  constructor(message: string, options: Pick<BrokerErrorOptions, "retryAfterSeconds">) {
+    super("busy", message, options);
+  }
+}
+
 export type BackendRetry =
   | { readonly kind: "after"; readonly seconds: DurationSeconds }
   | { readonly kind: "never" };

@@ -47,8 +47,8 @@ export interface TaskTokens {
   verify(token: Secret, now: InstantMs): Promise<TaskTokenClaims & { readonly jti: string }>;
   /**
    * What a token says that is to be revoked, also where `verify` trusts it no more. Null: it is
-   * none of ours, for certain. Throws `ledger_unavailable` where that cannot be known now, and
-   * `busy` for one of ours that only another version can read.
+   * none of ours, for certain. Throws `NotKnownYet` where that cannot be known now, and `busy`
+   * for one of ours that only another version can read.
    */
   readForEnd(token: Secret, now: InstantMs): Promise<TaskTokenToEnd | null>;
   /**

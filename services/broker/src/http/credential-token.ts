@@ -40,20 +40,17 @@ async function mayRead(
 /**
  * RFC 7009: ends the lease of a token that a backend signed, where its sender owns the task, or
  * holds the token and its key. Durable when it resolves. Everybody else is answered the same.
- * False: it is a token of no lease here.
  */
 export async function revokeCredential(
   c: HttpContext,
   ports: AppPorts,
   sender: Caller | null,
-  token: Secret,
-): Promise<boolean> {
-  const found = await ports.core.credentialToEnd(token);
-  if (found === null) return false;
-  if (found.isEnded) return true;
+  found: CredentialToEnd,
+): Promise<void> {
+  if (found.isEnded) return;
   const { lease, task } = found;
   if (sender === null) await requireHolder(c, ports, found);
-  else if (!(await owns(ports.tasks, sender, task))) return true;
+  else if (!(await owns(ports.tasks, sender, task))) return;
   await ports.core.endLease(
     {
       leaseId: lease.id,
@@ -63,7 +60,6 @@ export async function revokeCredential(
     },
     c.get("call"),
   );
-  return true;
 }
 
 /** RFC 7009 section 2.1 for a public client: who holds the token, and the key it is bound to. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createFakeClock, createRecordingLog } from "@mayfly/testkit";
 import { bodyOf, rawRequest, serveBench, statusOf } from "../testing/served-bench.ts";
-import { createBrokerBench } from "../testing/broker-bench.ts";
+import { createBrokerBench, ISSUER } from "../testing/broker-bench.ts";
 import { exchange, opened, tokenForm } from "../testing/token-form.ts";
 import { createSourcePace } from "./source-pace.ts";
 
@@ -60,6 +60,37 @@ describe("a source whose proofs were refused too often", () => {
     for (let turn = 0; turn < FAILURES; turn++) expect(await revoke(forged)).toBe(200);
     expect(statusOf(await post())).toBe(429);
     // An end is listened to all the same.
+    expect(await revoke(token)).toBe(200);
+  });
+  it("is one that makes keys and backends up, and fills no log by it", async () => {
+    const clock = createFakeClock();
+    const settings = { failuresAtOnce: FAILURES, failuresPerSecond: 1 };
+    const sourcePace = createSourcePace(settings, { clock, log: createRecordingLog() });
+    await using served = await serveBench({ sourcePace });
+    const { bench } = served;
+    const { token } = opened(await exchange(bench, bench.identities.svid("bot")));
+    const [, payload = "", signature = ""] = token.split(".");
+    const encoded = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const ofKey = (kid: string) =>
+      `${encoded({ alg: "ES256", kid, typ: "at+jwt" })}.${payload}.${signature}`;
+    const ofBackend = (name: string) =>
+      `e30.${encoded({ iss: `${ISSUER}/backends/${name}` })}.${signature}`;
+    const revoke = async (sent: string): Promise<number> => {
+      await bench.clock.advance(10);
+      const form = new URLSearchParams({ token: sent }).toString();
+      return statusOf(await served.send(rawRequest("POST", "/revoke", [FORM], form)));
+    };
+    const logged = () => bench.log.messages("warn").length;
+    for (const made of [ofKey, ofBackend]) {
+      await clock.advance(10_000);
+      const statuses: number[] = [];
+      for (const name of ["one", "two", "three", "four"]) statuses.push(await revoke(made(name)));
+      expect(statuses).toEqual([200, 503, 429, 429]);
+      const before = logged();
+      for (const name of ["five", "six"]) expect(await revoke(made(name))).toBe(429);
+      expect(logged()).toBe(before);
+    }
+    // Its ends are listened to all the same.
     expect(await revoke(token)).toBe(200);
   });
   it("ends its tasks and sends its heartbeats, and sees what needs no proof", async () => {

@@ -12,7 +12,7 @@ import { at } from "../testing/token-form.ts";
 
 const BACKEND = "/v1/backends/orders-api";
 
-it("a role on record that no rule allows any more issues nothing, and holds up nothing else of its backend", async () => {
+it("a role on record that is allowed no more issues nothing, and holds up nothing else", async () => {
   const bench = await createTokenBench();
   const { roles } = await bench.ledger.catalog.snapshot();
   const caller = roles.find(({ name }) => name === CALLER)!;

@@ -5,6 +5,7 @@ import {
   BrokerError,
   confirmationClaim,
   holderOf,
+  NotKnownYet,
   Secret,
   type JsonObject,
   type Task,
@@ -19,6 +20,7 @@ import { readBody } from "../read-body.ts";
 import type { Env, HttpContext } from "../request-scope.ts";
 import { credentialIntrospection, revokeCredential } from "../credential-token.ts";
 import { TOKEN_CHARACTERS_MAX } from "../schemas/token.ts";
+import { tooOften } from "../source-pace.ts";
 import { tokenTypeOf } from "../token-type.ts";
 
 /** Two tokens of 8 KiB, percent-encoded, fit well below it. */
@@ -46,15 +48,41 @@ export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
     const form = await readForm(c);
     const token = tokenOf(form);
     const sender = await senderOf(c, form, ports);
-    const found = await ports.core.taskTokenToEnd(token);
-    if (found !== null) await revokeTask(c, ports, sender, found);
-    else if (!(await revokeCredential(c, ports, sender, token)) && sender === null) {
-      // Who guesses at tokens is slowed like who guesses at proofs; ends are listened to even so.
-      ports.sourcePace.failed(c.get("call").clientAddress ?? null);
-    }
+    const guesses = sender === null ? guessesOf(c, ports) : null;
+    const task = await lookedFor(guesses, () => ports.core.taskTokenToEnd(token));
+    if (task === null) {
+      const credential = await lookedFor(guesses, () => ports.core.credentialToEnd(token));
+      if (credential === null) guesses?.failed();
+      else await revokeCredential(c, ports, sender, credential);
+    } else await revokeTask(c, ports, sender, task);
     // RFC 7009 section 2.2; another's token too, so that none of them can be told apart.
     return c.body(null, 200);
   });
+}
+
+interface Guesses {
+  failed(): void;
+  areTooMany(): boolean;
+}
+
+/** Who guesses at tokens is slowed like who guesses at proofs; ends are listened to even so. */
+function guessesOf(c: HttpContext, { sourcePace }: AppPorts): Guesses {
+  const address = c.get("call").clientAddress ?? null;
+  return {
+    failed: () => sourcePace.failed(address),
+    areTooMany: () => sourcePace.refuses(address),
+  };
+}
+
+/** Each made-up key is one that is not known yet: a flood of them is refused, and not logged. */
+async function lookedFor<T>(guesses: Guesses | null, look: () => Promise<T>): Promise<T> {
+  try {
+    return await look();
+  } catch (error) {
+    if (guesses === null || !(error instanceof NotKnownYet)) throw error;
+    guesses.failed();
+    throw guesses.areTooMany() ? tooOften : error;
+  }
 }
 
 /** What it resolves after is durable, or the token counts nowhere. */
