@@ -224,6 +224,7 @@ export function createInstallation(
       apis: noOutboundApis,
       backendKeys: () => noBackendKeys,
       backendNames: (id) => ledger.backendNames.of(id),
+      backendSlots: (id) => ledger.backendSlots.of(id),
       policyCompiler: createFakePolicyCompiler(),
       backendTypes: new Map(
         types.map(({ id, type, upstream }): [string, CredentialBackend] => [

@@ -9,7 +9,7 @@ import {
 } from "@aws-sdk/client-iam";
 import { requireOrExplain } from "@mayfly/embedded";
 import { createOutboundApis } from "@mayfly/net";
-import { type ApiRequest, type BackendHost, type Issued } from "@mayfly/spec";
+import { type ApiRequest, type PoolingHost, type Issued } from "@mayfly/spec";
 import { createMemoryNames } from "@mayfly/testkit";
 import { backendErrorOf, BackendBench, revoking } from "@mayfly/testkit/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -55,8 +55,8 @@ describe.runIf(program !== undefined)("a lease of AWS", () => {
     const command = new ListRolePoliciesCommand({ RoleName: place });
     return (await upstream.account.iam.send(command)).PolicyNames ?? [];
   };
-  const hostWith = (more: Partial<BackendHost>): BackendHost => ({ ...bench.host, ...more });
-  const openWith = (more: object, host: Partial<BackendHost> = {}) =>
+  const hostWith = (more: Partial<PoolingHost>): PoolingHost => ({ ...bench.host, ...more });
+  const openWith = (more: object, host: Partial<PoolingHost> = {}) =>
     awsBackend.open(awsBackend.parseConfig(configWith(more)), hostWith(host));
 
   test("is asked for once, with policy, tags and source identity that tell the lease", async () => {

@@ -12,6 +12,7 @@ import {
   type JsonObject,
   type MarkedPage,
   type OpenBackend,
+  type PoolingHost,
   type Probe,
   type RecoverContext,
   type Recovered,
@@ -71,7 +72,7 @@ export interface LeaseOperations<Place> {
   ) => Promise<SelfCheck>;
 }
 
-export interface BackendDefinition<Config, Place> {
+export interface BackendDefinition<Config, Place, Host = BackendHost> {
   readonly type: string;
   readonly capabilities: BackendCapabilities;
   /** Members that are secret say so: `ownSecret()`, or `writeOnly` of theirs. */
@@ -81,7 +82,7 @@ export interface BackendDefinition<Config, Place> {
   /** Of a type with `adoptSecret`; default: of a `password` and its {@link previousPassword}. */
   readonly rotation?: SecretRotation;
   /** Calls nobody. `closing` is aborted by `close`. */
-  readonly open: (config: Config, host: BackendHost, closing: AbortSignal) => Place;
+  readonly open: (config: Config, host: Host, closing: AbortSignal) => Place;
   readonly close: (place: Place) => Promise<void>;
   readonly operations: LeaseOperations<Place>;
 }
@@ -92,6 +93,14 @@ export interface BackendDefinition<Config, Place> {
  */
 export function defineBackend<Config, Place>(
   definition: BackendDefinition<Config, Place>,
+): CredentialBackend {
+  if (definition.capabilities.pooled !== true) return completed(definition);
+  throw new TypeError(`type ${definition.type}: what is pooled is defined by definePooledBackend`);
+}
+
+/** The same for every type, whatever host it is opened with. */
+export function completed<Config, Place>(
+  definition: BackendDefinition<Config, Place, PoolingHost>,
 ): CredentialBackend {
   const { type, capabilities, leases } = definition;
   refuseContradictions(definition);
@@ -124,9 +133,9 @@ export function defineBackend<Config, Place>(
 }
 
 function open<Config, Place>(
-  { capabilities, failures, operations, ...definition }: BackendDefinition<Config, Place>,
+  { capabilities, failures, operations, ...definition }: Opening<Config, Place>,
   config: Config,
-  host: BackendHost,
+  host: PoolingHost,
 ): OpenBackend {
   const closing = createClosing(failures.name);
   const place = definition.open(config, host, closing.signal);
@@ -180,6 +189,8 @@ function open<Config, Place>(
   return withEnding(common, capabilities.revocation, place, operations, whole);
 }
 
+type Opening<Config, Place> = BackendDefinition<Config, Place, PoolingHost>;
+
 type Whole = <A extends readonly unknown[], T>(
   what: string,
   work: (...args: A) => Promise<T>,
@@ -229,7 +240,7 @@ function refuseContradictions<Config, Place>({
   capabilities: { canRenew, canList, revocation, lateMint, standingSecret },
   rotation,
   operations: { extend, list, revoke, probe, replaced, adoptSecret, obtainSecret },
-}: BackendDefinition<Config, Place>): void {
+}: Opening<Config, Place>): void {
   const told: readonly (readonly [string, boolean, boolean])[] = [
     ["canRenew and extend", canRenew, extend !== undefined],
     ["canList and list", canList, list !== undefined],

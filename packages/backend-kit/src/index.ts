@@ -17,6 +17,12 @@ export {
 export { keptDocuments } from "./kept-documents.ts";
 export { parseStrict } from "./parse-strict.ts";
 export { plainObject } from "./plain-json.ts";
+export {
+  definePooledBackend,
+  type PooledDefinition,
+  type PooledOperations,
+  type SlotPage,
+} from "./define-pooled-backend.ts";
 export { PASSWORD_ROTATION, previousPassword } from "./secret-rotation.ts";
 export { refuseCrowded } from "./refuse-crowded.ts";
 export { notSent, refuseAborted, refusePast } from "./refuse-late.ts";
@@ -37,6 +43,7 @@ export {
 export { SharedLook } from "./shared-look.ts";
 export { tokenFile } from "./token-file.ts";
 export { createClosing, type Closing } from "./unless-closed.ts";
+export { slotPool, type SlotTenancy } from "./slot-tenancy.ts";
 export {
   upstreamFailures,
   type FailureMeaning,

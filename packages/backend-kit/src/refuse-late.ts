@@ -13,8 +13,9 @@ export function refuseAborted(context: CallContext, what: string): void {
 }
 
 /** For what certainly did not leave this process; worth another try. */
-export const notSent = (message: string, seconds = 1): BackendError =>
+export const notSent = (message: string, seconds = 1, cause?: unknown): BackendError =>
   new BackendError(message, {
+    cause,
     effect: "none",
     retry: { kind: "after", seconds: durationSeconds(seconds) },
   });

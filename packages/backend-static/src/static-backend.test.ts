@@ -2,7 +2,7 @@ import {
   Secret,
   parseId,
   plusSeconds,
-  type BackendHost,
+  type PoolingHost,
   type IssueContext,
   type IssuePlan,
   type OpenBackend,
@@ -19,7 +19,7 @@ import { staticBackend } from "./index.ts";
 
 const SECRET = "canary-of-a-standing-secret";
 const clock = createFakeClock();
-const host = (installation = "testaaaa"): BackendHost =>
+const host = (installation = "testaaaa"): PoolingHost =>
   createTestBackendHost({
     clock,
     random: seededRandom(1),

@@ -7,7 +7,7 @@ import {
   instantMs,
   parseId,
   plusSeconds,
-  type BackendHost,
+  type PoolingHost,
   type CallContext,
   type Clock,
   type IssuePlan,
@@ -39,7 +39,7 @@ const files = new Map<string, string>();
 const backend = createVaultBackend(async (path) => Secret.of(files.get(path) ?? ""));
 const role = backend.parseRole(TOKEN_ROLE);
 
-const hostOf = (): BackendHost =>
+const hostOf = (): PoolingHost =>
   createTestBackendHost({
     clock,
     random: systemRandom,

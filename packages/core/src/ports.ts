@@ -3,6 +3,7 @@ import type {
   BackendId,
   BackendKeys,
   BackendNames,
+  BackendSlots,
   Catalog,
   Clock,
   CredentialBackend,
@@ -48,6 +49,8 @@ export interface CorePorts {
   backendKeys(id: BackendId): BackendKeys;
   /** Names that one backend gave out, for a type whose upstream keeps none. */
   backendNames(id: BackendId): BackendNames;
+  /** Who has which principal of a backend, for a type that uses them again. */
+  backendSlots(id: BackendId): BackendSlots;
   readonly policyCompiler: PolicyCompiler;
   /** By `type`. */
   readonly backendTypes: ReadonlyMap<string, CredentialBackend>;

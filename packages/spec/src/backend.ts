@@ -3,6 +3,7 @@ import type { CallContext, IssueContext, Log, RecoverContext } from "./context.t
 import type { BackendId, InstallationId, LeaseId } from "./ids.ts";
 import type { BackendKeys } from "./backend-keys.ts";
 import type { BackendNames } from "./backend-names.ts";
+import type { BackendSlots } from "./backend-slots.ts";
 import type { EndedLeases, EndedLeasesWanted } from "./ended-leases.ts";
 import type { OutboundApis } from "./outbound-api.ts";
 import type { Secret } from "./secret.ts";
@@ -58,7 +59,7 @@ export interface CredentialBackend {
   /** Mayfly can replace the broker's own secret: opened, it has `adoptSecret`. */
   readonly rotation?: SecretRotation;
   /** O1. Makes no network call. O2. Keeps no state that a second process would need. */
-  open(config: JsonObject, host: BackendHost): OpenBackend;
+  open(config: JsonObject, host: PoolingHost): OpenBackend;
 }
 
 /**
@@ -124,6 +125,17 @@ export interface BackendCapabilities {
    * member {@link RISK_MEMBER}, and no policy permits it that does not accept it by its word.
    */
   readonly standingSecret?: true;
+  /**
+   * Its principals are few, made by the platform team, and used again: each lease has one of them,
+   * a *slot*, to itself (see {@link BackendSlots}).
+   * T1. A lease for which none is free is refused, effect `none`, with the time until one is.
+   * T2. A slot serves its next tenant once the quarantine is over, and only that one.
+   * T3. What comes late of an earlier tenancy (`revoke`, `probe`, `recover`) leaves the next
+   * tenant as it is. T4. A tenancy begins with what an end does: nothing of the one before is left,
+   * even if nobody revoked it. T5. An `issue` of an earlier tenancy that goes on after the slot
+   * went to the next tenant is not sent; where `lateMint` is `refused`, what was sent is refused.
+   */
+  readonly pooled?: true;
 }
 
 /** All that a backend may touch besides its own driver. */
@@ -149,6 +161,11 @@ export interface BackendHost {
   readonly tokens: TokenHost;
   /** For a type whose upstream keeps no name apart, and cannot list what it made. */
   readonly names: BackendNames;
+}
+
+/** What is opened gets: the kit hands the slots on to types that are `pooled`, and to no other. */
+export interface PoolingHost extends BackendHost {
+  readonly slots: BackendSlots;
 }
 
 /** What the installation vouches for with keys and records of its own, in one backend's name. */

@@ -144,6 +144,7 @@ export function createFakeWorld(options: FakeWorldOptions = {}) {
     apis: noOutboundApis,
     backendKeys: () => noBackendKeys,
     backendNames: (id: BackendId) => ledger.backendNames.of(id),
+    backendSlots: (id: BackendId) => ledger.backendSlots.of(id),
     tracer: untraced,
     policyCompiler: createFakePolicyCompiler(),
     backendTypes: new Map([backend, other].map((type) => [type.type, type])),

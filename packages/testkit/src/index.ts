@@ -25,6 +25,7 @@ export { seededRandom } from "./seeded-random.ts";
 export { createFakePolicyEngine, type FakePolicyRule } from "./fake-policy.ts";
 export * from "./fake-backend/index.ts";
 export { createTestBackendHost, type TestHostOptions } from "./test-backend-host.ts";
+export { createTestSlots, type TestSlots } from "./test-slots.ts";
 export {
   createFakeOutboundHttp,
   type FakeAnswer,

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import {
   instantMs,
   parseId,
-  type BackendHost,
+  type PoolingHost,
   type CredentialBackend,
   type IssuePlan,
 } from "@mayfly/spec";
@@ -18,7 +18,7 @@ interface Order {
 const ISSUED = "issued";
 
 /** The body of such a process: mints as ordered, says so, and stays. */
-export async function mintAsOrdered(backend: CredentialBackend, host: BackendHost): Promise<void> {
+export async function mintAsOrdered(backend: CredentialBackend, host: PoolingHost): Promise<void> {
   const { config, plan } = JSON.parse(process.argv[2] ?? "") as Order;
   const { clock } = host;
   await backend.open(backend.parseConfig(config), host).issue(plan, {

@@ -3,16 +3,18 @@ import {
   durationSeconds,
   parseBackendId,
   parseInstallationId,
-  type BackendHost,
   type BackendKeys,
   type BackendNames,
+  type BackendSlots,
   type Clock,
   type Log,
   type OutboundApis,
+  type PoolingHost,
   type Random,
   type TokenHost,
 } from "@mayfly/spec";
 import { createMemoryNames } from "./memory-ledger/backend-names.ts";
+import { createTestSlots } from "./test-slots.ts";
 import { noBackendKeys } from "./no-backend-keys.ts";
 import { noOutboundApis } from "./no-outbound-apis.ts";
 
@@ -32,12 +34,14 @@ export interface TestHostOptions {
   readonly standingOf?: TokenHost["standingOf"];
   /** Default: in memory, of this host alone. */
   readonly names?: BackendNames;
+  /** Default: in memory, of this host alone. */
+  readonly slots?: BackendSlots;
   /** Default: none, under rising numbers. */
   readonly endedLeases?: TokenHost["endedLeases"];
 }
 
 /** What a backend is opened with in tests: a real keyed tag under a key of the installation. */
-export function createTestBackendHost(options: TestHostOptions): BackendHost {
+export function createTestBackendHost(options: TestHostOptions): PoolingHost {
   const installation = parseInstallationId(options.installation ?? "testaaaa", "installation");
   const tag = (text: string): string =>
     createHmac("sha256", `key of ${installation}`).update(text).digest("hex");
@@ -65,5 +69,6 @@ export function createTestBackendHost(options: TestHostOptions): BackendHost {
         (async () => ({ number: ++readings, readAt: options.clock.now(), leases: [] })),
     },
     names: options.names ?? createMemoryNames(options.clock),
+    slots: options.slots ?? createTestSlots(options.clock).slots,
   };
 }

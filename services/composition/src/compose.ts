@@ -178,6 +178,7 @@ function partsOver(
     apis: createOutboundApis(),
     backendKeys: (backendId) => createBackendKeys(keyOptions(backendId)),
     backendNames: (backendId) => ledger.backendNames.of(backendId),
+    backendSlots: (backendId) => ledger.backendSlots.of(backendId),
     policyCompiler: createPolicyCompiler(),
     backendTypes: typesBy(observe),
     settings: coreSettings(settings),

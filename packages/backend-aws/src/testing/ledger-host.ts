@@ -1,14 +1,14 @@
 import { systemClock, systemRandom } from "@mayfly/host";
 import { createOutboundApis } from "@mayfly/net";
 import { openLedger, type Ledger } from "@mayfly/postgres";
-import { parseBackendId, type BackendHost } from "@mayfly/spec";
+import { parseBackendId, type PoolingHost } from "@mayfly/spec";
 import { createRecordingLog, createTestBackendHost } from "@mayfly/testkit";
 
 /** By which a process of a test is told where its ledger is. */
 export const LEDGER_URL = "AWS_TEST_LEDGER_URL";
 
 export interface LedgerHost {
-  readonly host: BackendHost;
+  readonly host: PoolingHost;
   readonly ledger: Ledger;
 }
 

@@ -1,6 +1,6 @@
 import { parseStrict } from "@mayfly/backend-kit";
 import { systemClock, systemRandom } from "@mayfly/host";
-import { parseInstallationId, type BackendHost } from "@mayfly/spec";
+import { parseInstallationId, type PoolingHost } from "@mayfly/spec";
 import { createRecordingLog, createTestBackendHost } from "@mayfly/testkit";
 import { BackendBench, type ContractUpstream } from "@mayfly/testkit/contract";
 import { redisBackend } from "../redis-backend.ts";
@@ -9,7 +9,7 @@ import { serverSettings } from "../server-settings.ts";
 import { liveUsers, openSession, tryLogin } from "./redis-upstream.ts";
 import { BROKER, type RedisServer } from "./redis-server.ts";
 
-export const host = (installation = "contract"): BackendHost =>
+export const host = (installation = "contract"): PoolingHost =>
   createTestBackendHost({
     clock: systemClock,
     random: systemRandom,

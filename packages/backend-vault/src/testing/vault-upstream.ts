@@ -1,6 +1,6 @@
 import { systemClock, systemRandom } from "@mayfly/host";
 import { createOutboundApis } from "@mayfly/net";
-import { Secret, type BackendHost, type Issued } from "@mayfly/spec";
+import { Secret, type PoolingHost, type Issued } from "@mayfly/spec";
 import {
   createRecordingLog,
   createTestBackendHost,
@@ -82,7 +82,7 @@ const DB = "database/creds/reader";
 /** Writes the policy of the type's page for these roles; answers a token with it. */
 export async function brokerToken(
   server: Pick<VaultServer, "api">,
-  hosts: readonly BackendHost[],
+  hosts: readonly PoolingHost[],
   roles: readonly unknown[],
   spoil: (policy: string) => string = (policy) => policy,
 ): Promise<string> {
@@ -105,7 +105,7 @@ export async function startVaultUpstream(
 ): Promise<VaultUpstream> {
   const proxy = await startTcpFaultProxy({ host: server.host, port: server.port });
   const log = createRecordingLog();
-  const hostOf = (installation: string): BackendHost =>
+  const hostOf = (installation: string): PoolingHost =>
     createTestBackendHost({
       clock: systemClock,
       random: systemRandom,

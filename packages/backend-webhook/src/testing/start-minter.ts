@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { createOutboundApis } from "@mayfly/net";
-import type { BackendHost } from "@mayfly/spec";
+import type { PoolingHost } from "@mayfly/spec";
 import { createRecordingLog, createTestBackendHost } from "@mayfly/testkit";
 import { createMinter } from "./reference-minter.ts";
 
@@ -28,7 +28,7 @@ export const configAt = ({ host, port }: Place) => ({
   tls: "unsafe_disable",
 });
 
-export const minterHost = (installation = "contract"): BackendHost =>
+export const minterHost = (installation = "contract"): PoolingHost =>
   createTestBackendHost({
     clock: systemClock,
     random: systemRandom,

@@ -1,10 +1,10 @@
-import { durationSeconds, type BackendHost, type BackendId } from "@mayfly/spec";
+import { durationSeconds, type BackendId, type PoolingHost } from "@mayfly/spec";
 import type { CorePorts } from "../ports.ts";
 import { leaseStanding } from "../lease-standing.ts";
 import { backendIssuer } from "./backend-issuer.ts";
 
 /** What an opened backend may touch, of this installation. */
-export function backendHost(ports: CorePorts, id: BackendId): BackendHost {
+export function backendHost(ports: CorePorts, id: BackendId): PoolingHost {
   // A tag is of one backend: whoever copies a mark to another one has copied nothing.
   const ofBackend = (text: string): string => JSON.stringify([id, text]);
   return {
@@ -25,5 +25,6 @@ export function backendHost(ports: CorePorts, id: BackendId): BackendHost {
       endedLeases: (wanted) => ports.taskLedger.endedLeases(id, wanted),
     },
     names: ports.backendNames(id),
+    slots: ports.backendSlots(id),
   };
 }

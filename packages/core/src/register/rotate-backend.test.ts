@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import {
   parseBackendId,
-  type BackendHost,
+  type PoolingHost,
   type CredentialBackend,
   type JsonObject,
 } from "@mayfly/spec";
@@ -40,7 +40,7 @@ function rotating(type: CredentialBackend, upstream: { password: string; isDown:
             },
       finish: (config: JsonObject) => split(config).own,
     },
-    open: (config: JsonObject, host: BackendHost) => {
+    open: (config: JsonObject, host: PoolingHost) => {
       const open = type.open(split(config).own, host);
       const known = [config["password"], config["previous_password"]];
       return {

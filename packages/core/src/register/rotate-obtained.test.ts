@@ -3,7 +3,7 @@ import {
   BackendError,
   Secret,
   parseBackendId,
-  type BackendHost,
+  type PoolingHost,
   type CredentialBackend,
   type JsonObject,
 } from "@mayfly/spec";
@@ -60,7 +60,7 @@ function obtaining(type: CredentialBackend, upstream: Upstream): CredentialBacke
       take: (config, obtained) => ({ ...config, password: obtained.expose("upstream") }),
       finish: own,
     },
-    open: (config: JsonObject, host: BackendHost) => {
+    open: (config: JsonObject, host: PoolingHost) => {
       const [password, previous] = [config["password"], config["previous_password"]].map(textOf);
       return {
         ...type.open(own(config), host),

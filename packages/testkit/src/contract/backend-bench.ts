@@ -4,7 +4,7 @@ import {
   instantMs,
   parseId,
   plusSeconds,
-  type BackendHost,
+  type PoolingHost,
   type CallContext,
   type CredentialBackend,
   type CredentialHolder,
@@ -49,7 +49,7 @@ export function revoking(open: OpenBackend): Revoking {
 export class BackendBench {
   readonly backend: CredentialBackend;
   readonly upstream: ContractUpstream;
-  readonly host: BackendHost;
+  readonly host: PoolingHost;
   readonly open: OpenBackend;
 
   constructor(

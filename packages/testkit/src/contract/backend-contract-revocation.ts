@@ -21,8 +21,12 @@ export function describeRevocation(
   });
   if (subject.backend.capabilities.canRenew) describeNoResurrection(benchOf);
   describe("recover", () => {
-    if (subject.selfContained === undefined) describeRecovering(benchOf);
-    else describeOutliving(benchOf);
+    if (subject.selfContained === undefined) {
+      describeRecovering(benchOf);
+      // The ledger gives no slot to what is recovered: T5 is of one that had it already.
+      if (subject.backend.capabilities.pooled !== true) describeLateIssue(benchOf);
+    }
+    if (subject.selfContained !== undefined) describeOutliving(benchOf);
     describeHeldUp(benchOf);
   });
 }
@@ -164,6 +168,20 @@ function describeRecovering(benchOf: () => BackendBench): void {
     expect(["absent", "destroyed"]).toContain((await bench.recoverUntilSettled(plan)).outcome);
     await session.close();
   });
+  test("R1. two that recover at once agree", async () => {
+    const bench = benchOf();
+    const plan = bench.plan();
+    await bench.open.issue(plan, bench.issueCall());
+    const outcomes = await Promise.all([
+      bench.recoverUntilSettled(plan),
+      bench.recoverUntilSettled(plan),
+    ]);
+    for (const { outcome } of outcomes) expect(["absent", "destroyed"]).toContain(outcome);
+    expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
+  });
+}
+
+function describeLateIssue(benchOf: () => BackendBench): void {
   test("R2. what is issued late, while recover waits, is refused or found when it looks again", async () => {
     const bench = benchOf();
     const { lateMint } = bench.backend.capabilities;
@@ -175,17 +193,6 @@ function describeRecovering(benchOf: () => BackendBench): void {
     else expect(await bench.upstream.tryCredential((await late).material)).toBe("accepted");
     const { outcome } = await bench.recoverUntilSettled(plan);
     expect(outcome).toBe(lateMint === "refused" ? "absent" : "destroyed");
-    expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
-  });
-  test("R1. two that recover at once agree", async () => {
-    const bench = benchOf();
-    const plan = bench.plan();
-    await bench.open.issue(plan, bench.issueCall());
-    const outcomes = await Promise.all([
-      bench.recoverUntilSettled(plan),
-      bench.recoverUntilSettled(plan),
-    ]);
-    for (const { outcome } of outcomes) expect(["absent", "destroyed"]).toContain(outcome);
     expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
   });
 }

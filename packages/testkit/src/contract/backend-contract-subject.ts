@@ -1,4 +1,5 @@
-import type { BackendHost, Clock, CredentialBackend, Issued } from "@mayfly/spec";
+import type { Clock, CredentialBackend, Issued, PoolingHost } from "@mayfly/spec";
+import type { TestSlots } from "../test-slots.ts";
 
 /** An input that `parse*` has to refuse, and what its message has to name. */
 export interface BadInput {
@@ -59,7 +60,7 @@ export interface ContractUpstream {
   readonly role: unknown;
   readonly params: unknown;
   /** A host of this installation (8 of a-z, 2-7; default the suite's own). */
-  host(installation?: string): BackendHost;
+  host(installation?: string): PoolingHost;
   /** Lets time pass, on the clock that the upstream obeys. */
   pass(ms: number): Promise<void>;
   /** Presents the credential as its user would. */
@@ -79,6 +80,17 @@ export interface ContractUpstream {
   /** Takes a right away that `selfCheck` has to miss; until `restore`. */
   weaken(): Promise<{ restore(): Promise<void> }>;
   stop(): Promise<void>;
+  /** Of a pooled type, and of no other. */
+  readonly pool?: ContractPool;
+}
+
+export interface ContractPool {
+  /** What the hosts' slots are: the suite ends leases there, as the core would. */
+  readonly slots: TestSlots;
+  /** What the type makes of the hosts' quarantine. */
+  readonly quarantineSeconds: number;
+  /** A configuration over so many slots that nobody had. */
+  configOf(count: number): unknown;
 }
 
 export interface UpstreamRoute {

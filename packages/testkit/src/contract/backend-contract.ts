@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BrokerError, Secret, plusSeconds, type OpenBackend } from "@mayfly/spec";
 import { BackendBench, backendErrorOf, revoking } from "./backend-bench.ts";
 import { describeFaults } from "./backend-contract-faults.ts";
+import { describePooled } from "./backend-contract-pooled.ts";
 import { describePureObligations } from "./backend-contract-pure.ts";
 import { describeRevocation } from "./backend-contract-revocation.ts";
 import type { BackendContractSubject, ContractUpstream } from "./backend-contract-subject.ts";
@@ -33,6 +34,7 @@ export function describeBackendContract(subject: BackendContractSubject): void {
       if (subject.backend.capabilities.revocation !== "none") describeRevocation(subject, benchOf);
       if (subject.backend.capabilities.canRenew) describeRenewal(benchOf);
       if (subject.backend.capabilities.canList) describeListing(subject, benchOf);
+      if (subject.backend.capabilities.pooled === true) describePooled(benchOf);
       describeSelfCheck(benchOf);
       describeFaults(subject, benchOf);
     });
@@ -173,7 +175,11 @@ function describeUnreachable(subject: BackendContractSubject, benchOf: BenchOf):
       expect(error.message).not.toBe("");
     });
     test("R3. recover does not say absent: it throws", async () => {
-      const recovering = open.recover(benchOf().plan(), null, benchOf().recoverCall());
+      const bench = benchOf();
+      const plan = bench.plan();
+      // Of a lease that had no slot, the ledger knows that nothing is there.
+      if (bench.backend.capabilities.pooled) await bench.open.issue(plan, bench.issueCall());
+      const recovering = open.recover(plan, null, bench.recoverCall());
       expect((await backendErrorOf(recovering)).message).not.toBe("");
     });
     test("S1. selfCheck is an error, not a clean bill", async () => {

@@ -174,6 +174,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     apis: noOutboundApis,
     backendKeys: (id) => createBackendKeys(keyOptionsOf(tokenOptions, ledger, id)),
     backendNames: (id) => ledger.backendNames.of(id),
+    backendSlots: (id) => ledger.backendSlots.of(id),
     policyCompiler: createPolicyCompiler(),
     backendTypes: new Map([fake, ...(options.types ?? [])].map((type) => [type.type, type])),
     settings: { ...SETTINGS, issuer, ...options.settings },
