@@ -59,21 +59,30 @@ export async function issueLeases(
   return issued;
 }
 
+export interface BroughtForward {
+  readonly backend: string;
+  readonly fromMs: number;
+  readonly spanMs: number;
+  /** Moved too, unless somebody reckons with when what was issued dies by itself. */
+  readonly expiry?: "moved" | "kept";
+}
+
 /**
  * Brings the end of all leases of a backend forward, in the ledger and in the queue alike: spread
  * over `spanMs` from `fromMs` on. What their own server believes stays as it is.
  */
 export async function bringForward(
-  { ledger, ledgerDatabase }: BenchInstallation,
+  { ledger, ledgerDatabase }: Pick<BenchInstallation, "ledger" | "ledgerDatabase">,
   redisUrl: string | null,
-  when: { readonly backend: string; readonly fromMs: number; readonly spanMs: number },
+  { expiry = "moved", ...when }: BroughtForward,
 ): Promise<void> {
   const due = await ledger<{ id: string; at: number }[]>`
     WITH numbered AS (
       SELECT id, (row_number() OVER (ORDER BY id) - 1)::float8 / count(*) OVER () AS part
       FROM mayfly.leases WHERE backend_id = ${when.backend}
     )
-    UPDATE mayfly.leases AS l SET due_at = d.at, expires_at = d.at
+    UPDATE mayfly.leases AS l SET due_at = d.at,
+      expires_at = CASE WHEN ${expiry === "kept"} THEN l.expires_at ELSE d.at END
     FROM (SELECT id, to_timestamp((${when.fromMs}::float8 + part * ${when.spanMs}::float8) / 1000.0)
       AS at FROM numbered) AS d
     WHERE l.id = d.id
