@@ -3,6 +3,7 @@ export { LIMITS_SCHEMA } from "./limit-settings.ts";
 export { aroundCalls, type AroundCall, type BackendOperation } from "./around-calls.ts";
 export type { BreakerState } from "./breaker.ts";
 export { defineBackend, type BackendDefinition, type LeaseOperations } from "./define-backend.ts";
+export { describeSettings } from "./describe-settings.ts";
 export { toJsonSchema } from "./json-schema.ts";
 export { LISTED_MAX, listedMarks, waitMs, type LeaseMark } from "./lease-listing.ts";
 export { beyondRole, leaseRules, type LeaseRules } from "./lease-rules.ts";

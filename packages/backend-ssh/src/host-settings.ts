@@ -2,6 +2,7 @@ import { createPublicKey, type KeyObject } from "node:crypto";
 import { z } from "zod";
 import ssh2 from "ssh2";
 import {
+  describeSettings,
   ownSecret,
   parseStrict,
   plainObject,
@@ -10,6 +11,7 @@ import {
   toJsonSchema,
 } from "@mayfly/backend-kit";
 import type { JsonObject, JsonSchema } from "@mayfly/spec";
+import { authorityKeySettings } from "./authority-key-settings.ts";
 
 /** Plain keys: no certificate, and none of DSA or of a hardware token. */
 const KEY_TYPES: ReadonlySet<string> = new Set([
@@ -21,7 +23,7 @@ const KEY_TYPES: ReadonlySet<string> = new Set([
 ]);
 
 /** A key of OpenSSH's, public or private; null if it is none. */
-function keyOf(text: string): ssh2.ParsedKey | null {
+export function keyOf(text: string): ssh2.ParsedKey | null {
   try {
     const parsed = ssh2.utils.parseKey(text);
     return parsed instanceof Error ? null : parsed;
@@ -80,6 +82,17 @@ const schema = z.strictObject({
     .max(8_192)
     .refine(isPrivate, { message: "expected a private key of OpenSSH, without a passphrase" })
     .describe("The broker's own key for that, which a host allows the one command."),
+  authority_key: authorityKeySettings.describe(
+    "Where the authority's key is: with Mayfly, in a file, or in AWS KMS.",
+  ),
+  also_trusted: z
+    .array(z.string().max(2_048).refine(isHostKey, { message: "expected a public key of OpenSSH" }))
+    .max(8)
+    .default([])
+    .describe(
+      "Further lines of ca.pub: the next key before it signs, and the last one until what it " +
+        "signed has died, where you rotate it yourself.",
+    ),
   leeway_seconds: z
     .int()
     .min(0)
@@ -98,6 +111,13 @@ export const HOST_SCHEMA: JsonSchema = toJsonSchema(schema);
 export const hostSettings = (input: unknown): HostSettings => parseStrict(schema, input, "config");
 export const parseConfig = (input: unknown): JsonObject => plainObject(hostSettings(input));
 export function describeConfig(config: JsonObject): JsonObject {
-  const { private_key: _, ...shown } = hostSettings(config);
-  return plainObject(shown);
+  const { private_key: _, ...shown } = describeSettings(HOST_SCHEMA, parseConfig(config));
+  return shown;
+}
+
+const shownKey = z.looseObject({ authority_key: z.looseObject({ source: z.string() }) });
+/** Of a configuration as it is shown; one that says nothing has Mayfly's own. */
+export function hasKeysElsewhere(described: JsonObject): boolean {
+  const shown = shownKey.safeParse(described);
+  return shown.success && shown.data.authority_key.source !== "mayfly";
 }

@@ -78,13 +78,12 @@ function keyFor({ public_key: own }: SshGrant): {
 }
 
 /** The newest key that signs. The timer makes the first one; whoever is faster makes it here. */
-async function signingKey({ host }: Lane): Promise<AuthorityKey> {
-  const { keys } = host.tokens;
+async function signingKey({ host, source }: Lane): Promise<AuthorityKey> {
   const newest = async (): Promise<AuthorityKey | undefined> =>
-    (await keys.authorities()).findLast(({ signsFromAt }) => signsFromAt <= host.clock.now());
+    (await source.keys()).findLast(({ signsFromAt }) => signsFromAt <= host.clock.now());
   const known = await newest();
   if (known !== undefined) return known;
-  await keys.rotate("EdDSA", host.clock.now());
+  await source.rotate(host.clock.now());
   const made = await newest();
   if (made !== undefined) return made;
   throw new Error("there is no key that signs");

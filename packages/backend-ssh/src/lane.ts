@@ -1,6 +1,8 @@
 import { leaseName, refuseCrowded, SharedLook } from "@mayfly/backend-kit";
 import type { BackendHost, EndedLeases } from "@mayfly/spec";
 import { askHost, hostFailed } from "./ask-host.ts";
+import { openAuthority, type AuthoritySource } from "./authority-source.ts";
+import type { ReadKeyFile } from "./file-authority.ts";
 import type { HostSettings, SshHost } from "./host-settings.ts";
 import { revokeRequest } from "./revocation-list.ts";
 
@@ -24,6 +26,8 @@ export interface Lane {
   readonly hosts: readonly ToldHost[];
   /** By which hosts tell it from others: two may share a host. */
   readonly authority: string;
+  /** Its keys, and what signs with them. */
+  readonly source: AuthoritySource;
   /** The newest list, as hosts are sent it. */
   list(): Promise<{ readonly number: number; readonly keyIds: readonly string[] }>;
   /** What is being ended: listed too, however long ago it expired, so that its sessions are cut. */
@@ -32,7 +36,13 @@ export interface Lane {
   readonly refuseCrowded: () => Promise<void>;
 }
 
-export function createLane(settings: HostSettings, host: BackendHost, closing: AbortSignal): Lane {
+export function createLane(
+  settings: HostSettings,
+  host: BackendHost,
+  readFile: ReadKeyFile,
+  closing: AbortSignal,
+): Lane {
+  const source = openAuthority(settings.authority_key, host, readFile);
   const wanted = { lifetimeSecondsMax: LIFETIME_SECONDS_MAX, graceSeconds: GRACE_SECONDS };
   const ended = new SharedLook<EndedLeases>(() => host.tokens.endedLeases(wanted));
   const authority = `${host.installation}_${host.backendId}`;
@@ -53,7 +63,7 @@ export function createLane(settings: HostSettings, host: BackendHost, closing: A
     return { at, ask, tell: () => telling.run() };
   });
   const crowded = refuseCrowded(host.clock, "SSH, issue", () => ended.run());
-  return { settings, host, hosts, authority, list, ending, refuseCrowded: crowded };
+  return { settings, host, hosts, authority, source, list, ending, refuseCrowded: crowded };
 }
 
 function readTold(at: SshHost, answer: string, number: number): void {

@@ -2,19 +2,18 @@ import { keptDocuments } from "@mayfly/backend-kit";
 import type { AuthorityDocument, PublishedAuthority } from "@mayfly/spec";
 import type { Lane } from "./lane.ts";
 import { revocationList, revokeRequest } from "./revocation-list.ts";
-import { authorityLine } from "./user-certificate.ts";
+import { authorityLine } from "./ssh-signature.ts";
 
 /** All that hosts fetch: whom to trust, and whom no more. */
 export function publishAuthority(lane: Lane): PublishedAuthority {
-  const { host } = lane;
-  const { keys } = host.tokens;
+  const { host, settings, source } = lane;
   const seconds = (): number => Math.floor(host.clock.now() / 1000);
   return {
     document: keptDocuments(host.clock, async (name): Promise<AuthorityDocument | null> => {
       switch (name) {
         case "ca.pub": {
-          const authorities = await keys.authorities();
-          const lines = authorities.map((key) => `${authorityLine(key, host.backendId)}\n`);
+          const own = (await source.keys()).map((key) => authorityLine(key, host.backendId));
+          const lines = [...own, ...settings.also_trusted].map((line) => `${line.trim()}\n`);
           return { mediaType: "text/plain", bytes: Buffer.from(lines.join("")) };
         }
         case "krl": {
@@ -31,6 +30,6 @@ export function publishAuthority(lane: Lane): PublishedAuthority {
           return null;
       }
     }),
-    rotate: (now) => keys.rotate("EdDSA", now),
+    rotate: (now) => source.rotate(now),
   };
 }

@@ -8,7 +8,14 @@ import {
   type OpenBackend,
 } from "@mayfly/spec";
 import { probeCertificate, recoverCertificate, revokeCertificate } from "./end-certificate.ts";
-import { describeConfig, HOST_SCHEMA, hostSettings, parseConfig } from "./host-settings.ts";
+import { readKeyFile, type ReadKeyFile } from "./file-authority.ts";
+import {
+  describeConfig,
+  hasKeysElsewhere,
+  HOST_SCHEMA,
+  hostSettings,
+  parseConfig,
+} from "./host-settings.ts";
 import { issueCertificate } from "./issue-certificate.ts";
 import { createLane, LIFETIME_SECONDS_MAX } from "./lane.ts";
 import { publishAuthority } from "./publish-authority.ts";
@@ -37,12 +44,8 @@ const capabilities: BackendCapabilities = {
   credentialKind: "ssh-certificate",
 };
 
-/**
- * User certificates of OpenSSH, signed by an authority whose keys the installation makes, seals and
- * rotates. An end is a list of revoked certificates that every host keeps, and the sessions that it
- * cuts by it. `docs/backends/ssh.md` says what a host needs.
- */
-export const sshBackend: CredentialBackend = {
+/** The type, with another way to read the file of an authority's key. */
+export const createSshBackend = (readFile: ReadKeyFile): CredentialBackend => ({
   specVersion: 1,
   type: "ssh",
   capabilities,
@@ -56,12 +59,20 @@ export const sshBackend: CredentialBackend = {
   plan: planCertificate,
   isWithin: isWithinCertificate,
   certifies: true,
-  open,
-};
+  keysElsewhere: hasKeysElsewhere,
+  open: (config, host) => open(config, host, readFile),
+});
 
-function open(config: JsonObject, host: BackendHost): OpenBackend {
+/**
+ * User certificates of OpenSSH, signed by an authority whose keys the installation makes, seals and
+ * rotates, or the operator keeps. An end is a list of revoked certificates that every host keeps,
+ * and the sessions that it cuts by it. `docs/backends/ssh.md` says what a host needs.
+ */
+export const sshBackend: CredentialBackend = createSshBackend(readKeyFile);
+
+function open(config: JsonObject, host: BackendHost, readFile: ReadKeyFile): OpenBackend {
   const closing = createClosing("SSH");
-  const lane = createLane(hostSettings(config), host, closing.signal);
+  const lane = createLane(hostSettings(config), host, readFile, closing.signal);
   const { unlessClosed } = closing;
   return {
     revocation: "immediate",
@@ -73,6 +84,9 @@ function open(config: JsonObject, host: BackendHost): OpenBackend {
     listing: { kind: "none" },
     selfCheck: unlessClosed((_roles, context) => selfCheck(lane, context)),
     authority: publishAuthority(lane),
-    close: async () => closing.close(),
+    close: async () => {
+      closing.close();
+      await lane.source.close();
+    },
   };
 }

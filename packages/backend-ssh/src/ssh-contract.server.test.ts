@@ -8,6 +8,12 @@ import { playingTheCore, startSshUpstream } from "./testing/ssh-upstream.ts";
 const sshd = await requireOrExplain("sshd");
 const { private: ownKey, public: hostKey } = generatedKey();
 const host = { host: "web-1.acme.test", host_key: hostKey };
+const kmsKey = {
+  source: "aws_kms",
+  key_arn: "arn:aws:kms:eu-central-1:123456789012:key/mrk-0a1b",
+  access_key_id: "AKIAIOSFODNN7EXAMPLE",
+  secret_access_key: "canary-of-a-secret-access-key",
+};
 const config = { hosts: [host], private_key: ownKey };
 const role = {
   principals: ["deploy", "backup"],
@@ -18,8 +24,19 @@ const role = {
 const inputs: BackendContractSubject["inputs"] = {
   config: {
     valid: [
-      { ...config, hosts: [{ ...host, port: 2_222 }], user: "told", leeway_seconds: 0 },
+      {
+        ...config,
+        hosts: [{ ...host, port: 2_222 }],
+        user: "told",
+        leeway_seconds: 0,
+        authority_key: kmsKey,
+      },
       config,
+      {
+        ...config,
+        authority_key: { source: "file", file: "/var/run/secrets/mayfly-backends/ssh-ca" },
+        also_trusted: [hostKey],
+      },
     ],
     bad: [
       { input: {}, names: "config.hosts" },
@@ -34,8 +51,24 @@ const inputs: BackendContractSubject["inputs"] = {
       { input: { ...config, private_key: "none" }, names: "config.private_key" },
       { input: { ...config, user: "Root!" }, names: "config.user" },
       { input: { ...config, leeway_seconds: 301 }, names: "config.leeway_seconds" },
+      ...["/etc/shadow", "/run/secrets/sealing-keys", "/var/run/secrets/mayfly-backends/../x"].map(
+        (file) => ({
+          input: { ...config, authority_key: { source: "file", file } },
+          names: "config.authority_key.file",
+        }),
+      ),
+      { input: { ...config, authority_key: { source: "vault" } }, names: "config.authority_key" },
+      {
+        input: { ...config, authority_key: { ...kmsKey, key_arn: "alias/mayfly" } },
+        names: "config.authority_key.key_arn",
+      },
+      {
+        input: { ...config, authority_key: { ...kmsKey, endpoint: "http://kms.test" } },
+        names: "config.authority_key.endpoint",
+      },
+      { input: { ...config, also_trusted: [ownKey] }, names: "config.also_trusted[0]" },
     ],
-    secrets: [ownKey.split("\n")[2] ?? ownKey],
+    secrets: [ownKey.split("\n")[2] ?? ownKey, kmsKey.secret_access_key],
   },
   role: {
     valid: [

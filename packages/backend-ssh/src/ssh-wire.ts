@@ -17,3 +17,11 @@ export const wireUint64 = (value: bigint): Buffer => {
   bytes.writeBigUInt64BE(value);
   return bytes;
 };
+
+/** Of a number that is not negative, whichever zeros its bytes begin with. */
+export function wireMpint(bytes: Uint8Array): Buffer {
+  const first = bytes.findIndex((byte) => byte !== 0);
+  const value = first === -1 ? new Uint8Array() : bytes.subarray(first);
+  const isHigh = (value[0] ?? 0) >= 0x80;
+  return wireString(isHigh ? Buffer.concat([Buffer.from([0]), value]) : value);
+}

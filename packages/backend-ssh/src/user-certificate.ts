@@ -1,5 +1,6 @@
 import type { AuthorityKey, LeaseId } from "@mayfly/spec";
 import type { SshGrant } from "./role-settings.ts";
+import { authorityBlob, signatureBlob } from "./ssh-signature.ts";
 import { wireString, wireUint32, wireUint64 } from "./ssh-wire.ts";
 
 export interface UserCertificate {
@@ -16,20 +17,8 @@ export interface UserCertificate {
   readonly until: number;
 }
 
-const ED25519 = "ssh-ed25519";
 const SUFFIX = "-cert-v01@openssh.com";
 const USER = 1;
-
-/** The public half of an authority's key, as RFC 8709 section 4 has it. */
-export function authorityBlob({ publicJwk }: AuthorityKey): Buffer {
-  const { x } = publicJwk;
-  if (typeof x !== "string") throw new Error("an authority of hosts has an Ed25519 key");
-  const key = Buffer.from(x, "base64url");
-  return Buffer.concat([wireString(ED25519), wireString(key)]);
-}
-
-export const authorityLine = (key: AuthorityKey, comment: string): string =>
-  `${ED25519} ${authorityBlob(key).toString("base64")} ${comment}`;
 
 /**
  * A line for a file: OpenSSH's PROTOCOL.certkeys. Options and extensions are in the order of their
@@ -64,8 +53,7 @@ export async function userCertificate(
     wireString(""),
     wireString(authorityBlob(authority)),
   ]);
-  const signature = Buffer.concat([wireString(ED25519), wireString(await authority.sign(signed))]);
-  const bytes = Buffer.concat([signed, wireString(signature)]);
+  const bytes = Buffer.concat([signed, wireString(await signatureBlob(authority, signed))]);
   return `${type} ${bytes.toString("base64")} ${keyId}`;
 }
 

@@ -1,6 +1,6 @@
 import type { AuthorityDocument, BackendId, PublishedAuthority, OpenBackend } from "@mayfly/spec";
 import type { CoreParts } from "./core-parts.ts";
-import { createBackendFinder, hasOwnKeys } from "./own-key-backends.ts";
+import { createBackendFinder, hasOwnKeys, keepsOwnKeys } from "./own-key-backends.ts";
 
 export interface CertificateAuthorities {
   /** Public. Null: no backend of that name certifies, or it has no such document. */
@@ -18,7 +18,11 @@ export function createCertificateAuthorities(parts: CoreParts): CertificateAutho
       if (registered === null) return null;
       return parts.openBackends.use(registered, (open) => authorityOf(open).document(name));
     },
-    hasBackendKeys: async (id) => (await findKeys(id)) !== null,
+    hasBackendKeys: async (id) => {
+      const registered = await findKeys(id);
+      const type = registered === null ? undefined : parts.ports.backendTypes.get(registered.type);
+      return type !== undefined && keepsOwnKeys(type, registered?.describedConfig ?? {});
+    },
   };
 }
 

@@ -2,6 +2,7 @@ import {
   NotKnownYet,
   type BackendId,
   type CredentialBackend,
+  type JsonObject,
   type RegisteredBackend,
 } from "@mayfly/spec";
 import type { CatalogView } from "./catalog/catalog-view.ts";
@@ -56,3 +57,7 @@ const notKnown = (): NotKnownYet =>
 /** It has signing keys of its own, whose look after them is the same whatever they sign. */
 export const hasOwnKeys = ({ signsTokens, certifies }: CredentialBackend): boolean =>
   signsTokens === true || certifies === true;
+
+/** The same of one backend, as its type and its configuration say. */
+export const keepsOwnKeys = (type: CredentialBackend, described: JsonObject): boolean =>
+  hasOwnKeys(type) && type.keysElsewhere?.(described) !== true;

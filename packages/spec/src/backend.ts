@@ -54,6 +54,11 @@ export interface CredentialBackend {
   readonly signsTokens?: true;
   /** Its credentials are certificates of an authority of its own: opened, it has an `authority`. */
   readonly certifies?: true;
+  /**
+   * Of a type that certifies: whether a configuration, as {@link describeConfig} shows it, has its
+   * keys with somebody else, so that Mayfly neither lists, rotates nor retires any. Default: no.
+   */
+  readonly keysElsewhere?: (described: JsonObject) => boolean;
   /** Its leases share something upstream: opened, it has an `upkeep`. */
   readonly looksAfter?: true;
   /** Mayfly can replace the broker's own secret: opened, it has `adoptSecret`. */

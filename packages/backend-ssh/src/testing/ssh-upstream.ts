@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { startSshd } from "@mayfly/embedded";
 import { systemClock } from "@mayfly/host";
 import { createBackendKeys, defaultTaskTokensSettings } from "@mayfly/identity";
+import { createOutboundApis } from "@mayfly/net";
 import {
   parseBackendId,
   Secret,
@@ -26,7 +27,7 @@ import {
 } from "@mayfly/testkit";
 import type { ContractUpstream } from "@mayfly/testkit/contract";
 import { readHandle } from "../certificate-handle.ts";
-import { authorityLine } from "../user-certificate.ts";
+import { authorityLine } from "../ssh-signature.ts";
 import { heldSession } from "./held-session.ts";
 
 const HOST_COMMAND = fileURLToPath(new URL("../../host/mayfly-ssh-host", import.meta.url));
@@ -83,13 +84,17 @@ export interface SshUpstream extends ContractUpstream {
 }
 
 /** A real sshd that trusts the authority, set up as `docs/backends/ssh.md` says. */
-export async function startSshUpstream(sshd: string): Promise<SshUpstream> {
+export async function startSshUpstream(
+  sshd: string,
+  /** Of an authority whose keys Mayfly does not make: its settings, and its lines of `ca.pub`. */
+  other?: { readonly authorityKey: object; readonly lines: string },
+): Promise<SshUpstream> {
   const around: Surroundings = { ended: new Map(), issued: new Map(), open: null };
   const gate = { blocked: Promise.resolve() };
   const keys = await gatedKeys(gate);
   const server = await startSshd(sshd, {
     hostCommand: HOST_COMMAND,
-    authority: await authorityLines(keys),
+    authority: other?.lines ?? (await authorityLines(keys)),
   });
   const { directory, port, user, hostKey, ownKey, state } = server;
   let numbers = 0;
@@ -122,6 +127,7 @@ export async function startSshUpstream(sshd: string): Promise<SshUpstream> {
       user,
       private_key: ownKey,
       leeway_seconds: 0,
+      ...(other === undefined ? {} : { authority_key: other.authorityKey }),
     },
     role: { principals: [user], extensions: ["permit-pty"] },
     params: {},
@@ -132,6 +138,7 @@ export async function startSshUpstream(sshd: string): Promise<SshUpstream> {
         random: seededRandom("host"),
         log: createRecordingLog(),
         keys,
+        apis: createOutboundApis(),
         standingOf: async (id) => (around.ended.has(id) ? "over" : "live"),
         endedLeases: async () => ({
           number: ++numbers,

@@ -117,6 +117,7 @@ test("while it is under way a change that knows only one of the secrets is refus
 });
 
 interface Variation {
+  readonly keysElsewhere?: () => boolean;
   readonly certifies?: true;
   readonly signsTokens?: true;
   readonly capabilities?: { readonly standingSecret: true };
@@ -130,6 +131,7 @@ const varied = (type: CredentialBackend, { capabilities, ...more }: Variation) =
 test.each<readonly [string, Variation, string]>([
   ["of no rotation", {}, "register the backend with the new one"],
   ["that certifies", { certifies: true }, "mayfly signing-key rotate --backend orders-db"],
+  ["whose keys are elsewhere", { certifies: true, keysElsewhere: () => true }, "is with you"],
   [
     "of standing secrets",
     { capabilities: { standingSecret: true } },

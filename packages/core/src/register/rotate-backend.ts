@@ -15,6 +15,7 @@ import { authorise } from "../administer/authorise.ts";
 import type { Author } from "../administer/author.ts";
 import { backendResource } from "../administer/resources.ts";
 import type { CoreParts } from "../core-parts.ts";
+import { hasOwnKeys, keepsOwnKeys } from "../own-key-backends.ts";
 import {
   knownType,
   noBackend,
@@ -49,7 +50,7 @@ export async function rotateBackend(
   const resources = [backendResource(id, before?.type ?? null)] as const;
   await authorise(parts, by, { action: "register", resources });
   if (before === null) throw noBackend(id);
-  const rotation = rotationOf(knownType(parts, before.type), id);
+  const rotation = rotationOf(knownType(parts, before.type), before);
   const config = await parts.openBackends.readConfig(before);
   refuseObstacle(id, rotation, config);
   const step: Step = async (registered, change, kind) => {
@@ -155,20 +156,27 @@ function refuseObstacle(id: BackendId, rotation: SecretRotation, config: JsonObj
   throw refusal(`the secret of backend ${id} is not Mayfly's to replace: ${obstacle}`);
 }
 
-function rotationOf(type: CredentialBackend, id: BackendId): SecretRotation {
+function rotationOf(type: CredentialBackend, registered: RegisteredBackend): SecretRotation {
   if (type.rotation !== undefined) return type.rotation;
-  throw refusal(`backend ${id} is of type ${type.type}, ${insteadOf(type, id)}`);
+  const { id, describedConfig } = registered;
+  throw refusal(`backend ${id} is of type ${type.type}, ${insteadOf(type, id, describedConfig)}`);
 }
 
 /** What to do in place of it. */
-function insteadOf({ signsTokens, certifies, capabilities }: CredentialBackend, id: BackendId) {
-  if (signsTokens === true || certifies === true) {
+function insteadOf(type: CredentialBackend, id: BackendId, described: JsonObject): string {
+  if (keepsOwnKeys(type, described)) {
     return (
-      "which logs in nowhere: its keys are Mayfly's own, and replaced when they are due, or early " +
-      `by \`mayfly signing-key rotate --backend ${id}\``
+      "which has no secret to log in with: its keys are Mayfly's own, and replaced when they are " +
+      `due, or early by \`mayfly signing-key rotate --backend ${id}\``
     );
   }
-  if (capabilities.standingSecret === true) {
+  if (hasOwnKeys(type)) {
+    return (
+      "whose authority's key is with you: make the next one there, and register the backend with " +
+      "it, and with both public keys until what the old one signed has died"
+    );
+  }
+  if (type.capabilities.standingSecret === true) {
     return (
       "whose secret is the one that is handed out: replace it where it is made, and register the " +
       "backend with the new one, which ends the leases of the old"

@@ -53,9 +53,11 @@ function backendKeyRoutes(app: Hono<Env>, ports: AppPorts): void {
   const keysOf = async (c: HttpContext): Promise<SigningKeyAdministration> => {
     const id = parseBackendId(c.req.param("backend"), "backend");
     if (await ports.core.hasBackendKeys(id)) return ports.backendSigningKeys(id);
-    throw new BrokerError("not_found", `There is no backend ${id} that signs what it issues.`, {
-      where: "backend",
-    });
+    throw new BrokerError(
+      "not_found",
+      `There is no backend ${id} that signs what it issues by keys of Mayfly's own.`,
+      { where: "backend" },
+    );
   };
   app.get(LIST, async (c) => {
     await administratorOf(c, ports);
