@@ -15,18 +15,40 @@ const REGISTERED = (
 ).split(" ");
 const VENDORS = "upn unique_name oid tid appid cid uid user_id user_name".split(" ");
 const WS = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/emailaddress";
+/** What .NET's JWT handler turns into a name, an identifier, an account or an actor, and back. */
+const NET = (
+  "nameid actort commonname ppid primarysid winaccountname adfs1email adfs1upn " +
+  "http://schemas.microsoft.com/identity/claims/objectidentifier " +
+  "http://schemas.microsoft.com/ws/2008/06/identity/claims/windowsaccountname " +
+  "http://schemas.xmlsoap.org/ws/2009/09/identity/claims/actor " +
+  "http://schemas.xmlsoap.org/claims/UPN"
+).split(" ");
+
+const ROLE = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role";
 
 describe("what a role fixes for all who draw its tokens", () => {
-  test.each([...STANDARD, ...REGISTERED, ...VENDORS, "_claim_sources", "verified_claims", WS])(
-    "is never %s, however it is spelled",
-    (name) => {
-      for (const spelled of [name, name.toUpperCase()]) {
-        expect(fixedClaims.safeParse({ [spelled]: "x" }).success).toBe(false);
-      }
-    },
-  );
+  test.each([
+    ...STANDARD,
+    ...REGISTERED,
+    ...VENDORS,
+    "_claim_sources",
+    "verified_claims",
+    WS,
+    ...NET,
+  ])("is never %s, however it is spelled", (name) => {
+    for (const spelled of [name, name.toUpperCase()]) {
+      expect(fixedClaims.safeParse({ [spelled]: "x" }).success).toBe(false);
+    }
+  });
   test("is authority, and what an API calls something of its own", () => {
-    for (const name of ["groups", "roles", "entitlements", "tenant", "https://acme.test/tier"]) {
+    for (const name of [
+      "groups",
+      "roles",
+      "entitlements",
+      "tenant",
+      "https://acme.test/tier",
+      ROLE,
+    ]) {
       expect(fixedClaims.safeParse({ [name]: ["x"] }).success).toBe(true);
     }
   });

@@ -38,9 +38,11 @@ const RESERVED: ReadonlySet<string> = new Set([
 ]);
 /**
  * What a verifier takes for a fact about who it speaks with: the standard claims of OpenID Connect
- * Core section 5.1 and the aggregated ones of 5.6.2, identity assurance, and the names by which
- * Entra ID, Okta and Cloud Foundry tell users and clients. `groups`, `roles` and `entitlements`
- * (RFC 9068 section 2.2.3.1) are authority, which a role is there to give.
+ * Core section 5.1 and the aggregated ones of 5.6.2, identity assurance, the names by which Entra
+ * ID, Okta, Cognito and Cloud Foundry tell users and clients, and those that .NET takes for a name,
+ * an identifier, an account or an actor unless told otherwise (the inbound map of its JWT handler:
+ * `nameid` is to it what `sub` is). `groups`, `roles` and `entitlements` (RFC 9068 section 2.2.3.1)
+ * are authority, which a role is there to give.
  */
 const OF_SOMEBODY: ReadonlySet<string> = new Set([
   "name",
@@ -76,9 +78,32 @@ const OF_SOMEBODY: ReadonlySet<string> = new Set([
   "user_id",
   "user_name",
   "login_hint",
+  "verified_primary_email",
+  "verified_secondary_email",
+  "onprem_sid",
+  "puid",
+  "cognito:username",
+  "nameid",
+  "actort",
+  "commonname",
+  "ppid",
+  "primarysid",
+  "winaccountname",
+  "adfs1email",
+  "adfs1upn",
+  "http://schemas.microsoft.com/identity/claims/objectidentifier",
+  "http://schemas.microsoft.com/identity/claims/tenantid",
+  "http://schemas.microsoft.com/ws/2008/06/identity/claims/primarysid",
+  "http://schemas.microsoft.com/ws/2008/06/identity/claims/windowsaccountname",
 ]);
-/** Claim types of WS-Federation, to which some frameworks map names. */
-const WS_IDENTITY = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/";
+/** Claim types of WS-Federation, to which some frameworks map names: who, and who acts. */
+const WS_IDENTITY = [
+  "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/",
+  "http://schemas.xmlsoap.org/ws/2009/09/identity/claims/",
+  "http://schemas.xmlsoap.org/claims/commonname",
+  "http://schemas.xmlsoap.org/claims/emailaddress",
+  "http://schemas.xmlsoap.org/claims/upn",
+] as const;
 const OWN_PREFIX = "mayfly_";
 const NAME = /^[\x21-\x7e]{1,128}$/;
 const CLAIMS_MAX = 16;
@@ -121,8 +146,10 @@ export const fixedClaims = grantedClaims.superRefine((claims, context) => {
 });
 
 /** However it is spelled: some verifiers compare names without their case. */
-const saysWho = (name: string): boolean =>
-  OF_SOMEBODY.has(name.toLowerCase()) || name.toLowerCase().startsWith(WS_IDENTITY);
+function saysWho(spelled: string): boolean {
+  const name = spelled.toLowerCase();
+  return OF_SOMEBODY.has(name) || WS_IDENTITY.some((prefix) => name.startsWith(prefix));
+}
 
 function isPlain(input: unknown, depth: number): boolean {
   if (input === null || typeof input === "boolean") return true;
