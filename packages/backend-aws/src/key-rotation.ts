@@ -1,6 +1,7 @@
 import type { JsonObject, Secret, SecretRotation } from "@mayfly/spec";
 import { z } from "zod";
 import { brokerLogin, type UserKeys } from "./account-settings.ts";
+import { eachKey } from "./login-choice.ts";
 
 /** Of a parsed configuration, which may have further members. */
 const withLogin = z.looseObject({ credentials: brokerLogin });
@@ -10,6 +11,12 @@ function keysIn(config: JsonObject): UserKeys {
   const { credentials } = withLogin.parse(config);
   if (credentials.kind === "keys") return credentials;
   throw new TypeError("only keys of a user are replaced");
+}
+
+/** One user may be that of many accounts, by their chains. */
+function keyIdsIn(config: JsonObject): readonly string[] {
+  const { credentials } = withLogin.parse(config);
+  return credentials.kind === "keys" ? eachKey(credentials).map((key) => key.access_key_id) : [];
 }
 
 /** `undefined` is no JSON: a member that is not there is left out. */
@@ -36,6 +43,10 @@ export const KEY_ROTATION: SecretRotation = {
           "nothing to replace"
         );
     }
+  },
+  sharesLogin: ({ config: own }, { config: other }) => {
+    const known = keyIdsIn(other);
+    return keyIdsIn(own).some((id) => known.includes(id));
   },
   isUnderWay: (config) => {
     const { credentials } = withLogin.parse(config);

@@ -188,3 +188,18 @@ describe.runIf(program !== undefined)("the broker's own access key", () => {
     expect(await letsIn(before)).toBe(true);
   });
 });
+
+test("a user whose key is another account's login too, by a chain, is known as the same", () => {
+  const key = { access_key_id: "AKIAOFTHEUSER0000001", secret_access_key: "canary" };
+  const at = (account: string, credentials: object) => ({
+    config: awsBackend.parseConfig({ account_id: account, region: "eu-central-1", credentials }),
+    upstreamIdentity: `aws:${account}`,
+  });
+  const own = at("123456789012", { kind: "keys", ...key });
+  const begun = { ...own, config: begin(own.config) };
+  const other = { kind: "keys", ...key, access_key_id: "AKIAOFANOTHER0000001" };
+  const account = "210987654321";
+  expect(KEY_ROTATION.sharesLogin(begun, at(account, { kind: "keys", ...key }))).toBe(true);
+  expect(KEY_ROTATION.sharesLogin(begun, at(account, other))).toBe(false);
+  expect(KEY_ROTATION.sharesLogin(begun, at(account, { kind: "default" }))).toBe(false);
+});

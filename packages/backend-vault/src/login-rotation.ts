@@ -10,6 +10,13 @@ const withLogin = z.looseObject({ login: brokerLogin });
 
 const loginIn = (config: JsonObject): LoginSettings => withLogin.parse(config).login;
 
+/** Both kinds are random, so that an equal one is the same one. */
+function secretsIn(config: JsonObject): readonly string[] {
+  const { token, previous_token, approle } = loginIn(config);
+  const secrets = [token, previous_token, approle?.secret_id, approle?.previous_secret_id];
+  return secrets.filter((secret) => secret !== undefined);
+}
+
 /** `undefined` is no JSON: a member that is not there is left out. */
 const withOther = (config: JsonObject, login: LoginSettings): JsonObject => ({
   ...config,
@@ -31,6 +38,10 @@ export const LOGIN_ROTATION: SecretRotation = {
       : "a token cannot make another one that outlives it but by a token role; name one as " +
           "`login.token_role` (docs/backends/vault.md has it), or register the backend with " +
           "another token";
+  },
+  sharesLogin: ({ config: own }, { config: other }) => {
+    const known = secretsIn(other);
+    return secretsIn(own).some((secret) => known.includes(secret));
   },
   isUnderWay: (config) => {
     const { previous_token: token, approle } = loginIn(config);

@@ -232,3 +232,19 @@ test.each([
   const config = vaultBackend.parseConfig({ host: "vault.test", login });
   expect(LOGIN_ROTATION.obstacle(config)).toContain(words);
 });
+
+test.each([
+  ["a secret id", { approle: { role_id: "mayfly", secret_id: "canary" } }, true],
+  ["another secret id", { approle: { role_id: "mayfly", secret_id: "other" } }, false],
+  ["a token", { token: "canary" }, true],
+  ["another token, while it is replaced", { token: "other", previous_token: "canary" }, true],
+  ["a file's token", { kubernetes: { role: "mayfly" } }, false],
+])("two backends that log in by %s share it or not: %#", (_, login, isShared) => {
+  const known = (given: object) => ({
+    config: vaultBackend.parseConfig({ host: "vault.test", login: given }),
+    upstreamIdentity: "vault",
+  });
+  const own = "approle" in login ? { role_id: "mayfly", secret_id: "canary" } : null;
+  const mine = known(own === null ? { token: "canary" } : { approle: own });
+  expect(LOGIN_ROTATION.sharesLogin(mine, known(login))).toBe(isShared);
+});

@@ -83,12 +83,23 @@ export type SecretRotation = RotationSteps &
       }
   );
 
+/** How a registered backend logs in. */
+export interface RegisteredLogin {
+  readonly config: JsonObject;
+  readonly upstreamIdentity: string;
+}
+
 interface RotationSteps {
   /**
    * Null: this configuration has a secret that Mayfly can replace. Else why it has none, and what
    * to do instead.
    */
   obstacle(config: JsonObject): string | null;
+  /**
+   * Whether another backend of the type logs in by the same secret: it would be locked out where
+   * this one replaces it.
+   */
+  sharesLogin(own: RegisteredLogin, other: RegisteredLogin): boolean;
   /**
    * A new secret, and the old one beside it; where the upstream makes it, the old one in both
    * places, which says that it is to be replaced. What is under way already stays as it is.

@@ -29,6 +29,7 @@ function rotating(type: CredentialBackend, upstream: { password: string; isDown:
     rotation: {
       madeBy: "mayfly" as const,
       obstacle: () => null,
+      sharesLogin: () => false,
       isUnderWay: (config: JsonObject) => "previous_password" in config,
       begin: (config: JsonObject) =>
         "previous_password" in config

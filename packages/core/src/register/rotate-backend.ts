@@ -53,6 +53,7 @@ export async function rotateBackend(
   const rotation = rotationOf(knownType(parts, before.type), before);
   const config = await parts.openBackends.readConfig(before);
   refuseObstacle(id, rotation, config);
+  await refuseShared(parts, rotation, before, config);
   const step: Step = async (registered, change, kind) => {
     const { put } = await putChanged(parts, registered, change, by, context, kind);
     return asLeft(parts, registered, put);
@@ -154,6 +155,26 @@ function refuseObstacle(id: BackendId, rotation: SecretRotation, config: JsonObj
   const obstacle = rotation.obstacle(config);
   if (obstacle === null) return;
   throw refusal(`the secret of backend ${id} is not Mayfly's to replace: ${obstacle}`);
+}
+
+/** Disabled ones included: they end their leases by it. */
+async function refuseShared(
+  parts: CoreParts,
+  rotation: SecretRotation,
+  { id, type, upstreamIdentity }: RegisteredBackend,
+  config: JsonObject,
+): Promise<void> {
+  for (const { registered: other } of (await parts.catalog.fresh()).backends.values()) {
+    if (other.id === id || other.type !== type) continue;
+    const known = await parts.openBackends.readConfig(other);
+    const login = { config: known, upstreamIdentity: other.upstreamIdentity };
+    if (!rotation.sharesLogin({ config, upstreamIdentity }, login)) continue;
+    throw refusal(
+      `backend ${other.id} logs in by the secret of backend ${id}, and would be locked out: give ` +
+        "each a login of its own, or replace it by hand, and end the old one once all are " +
+        "registered with the new one",
+    );
+  }
 }
 
 function rotationOf(type: CredentialBackend, registered: RegisteredBackend): SecretRotation {

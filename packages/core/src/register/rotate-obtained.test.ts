@@ -55,6 +55,7 @@ function obtaining(type: CredentialBackend, upstream: Upstream): CredentialBacke
     rotation: {
       madeBy: "upstream",
       obstacle: ({ address }) => (address === "keyless.test" ? "it has none" : null),
+      sharesLogin: (own, other) => own.config["password"] === other.config["password"],
       isUnderWay: (config) => "previous_password" in config,
       begin: (config) => ({ previous_password: config["password"] ?? null, ...config }),
       take: (config, obtained) => ({ ...config, password: obtained.expose("upstream") }),
@@ -102,7 +103,7 @@ async function setUp() {
   const put = (config: object) =>
     core.registerBackend({ id: ORDERS, type: "fake", config }, ADMIN, world.context());
   const rotate = () => core.rotateBackend(ORDERS, ADMIN, world.context());
-  return { world, upstream, put, rotate };
+  return { core, world, upstream, put, rotate };
 }
 
 test("what an upstream makes is kept beside the old one before the old one ends", async () => {
@@ -167,4 +168,24 @@ test("where certainly nothing was made, the backend is as it was and may be chan
   await expect(rotate()).rejects.toThrow("no right to");
   const refused = await refusalOf(put({ address: "orders.test", password: OLD }));
   expect(refused).toMatchObject({ code: "conflict", where: "backend.config" });
+});
+
+test("a secret by which another backend logs in too is not replaced, as that would lock it out", async () => {
+  const { core, world, upstream, put, rotate } = await setUp();
+  const config = { address: "billing.test", password: OLD };
+  await core.registerBackend({ id: "billing-db", type: "fake", config }, ADMIN, world.context());
+  const refused = await refusalOf(rotate());
+  expect(refused).toMatchObject({ code: "invalid_input", where: "backend" });
+  expect(refused.message).toContain("billing-db");
+  expect([...upstream.accepted]).toEqual([OLD]);
+  // Nothing was begun.
+  expect(await put({ address: "orders.test", password: OLD })).toMatchObject({ put: "unchanged" });
+  const own = { ...config, password: "its-own" };
+  await core.registerBackend(
+    { id: "billing-db", type: "fake", config: own },
+    ADMIN,
+    world.context(),
+  );
+  await rotate();
+  expect([...upstream.accepted]).toEqual(["made-by-upstream-1"]);
 });
