@@ -26,6 +26,8 @@ const cases = python === undefined ? [] : await collectCases(python);
 const RUN_MS_MAX = 400_000;
 /** Of the second trust domain: seconds after which a proof of identity is too old. */
 const PROOF_SECONDS = 4;
+/** Of the access tokens that the client presents. */
+const AUDIENCE = "https://orders.system.test";
 const SHORT_DOMAIN = "short.test";
 
 const POLICIES = `
@@ -59,7 +61,7 @@ describe.skipIf(python === undefined)("the Python client", () => {
     mayfly = await startInstallation();
     broker = await mayfly.startBroker();
     await mayfly.register(broker);
-    const short = await registerShortProofs();
+    const short = await registerMore();
     await mayfly.startWorker();
     control = await startControlServer({
       token: (agent, domain, seconds) => token(short, agent, domain, seconds),
@@ -84,7 +86,7 @@ describe.skipIf(python === undefined)("the Python client", () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  async function registerShortProofs(): Promise<TestTrustDomain> {
+  async function registerMore(): Promise<TestTrustDomain> {
     const short = createTestTrustDomain({
       clock: systemClock,
       audience: mayfly.issuer,
@@ -99,6 +101,15 @@ describe.skipIf(python === undefined)("the Python client", () => {
         bundle: short.bundle(),
         identity_max_age_seconds: PROOF_SECONDS,
       },
+    });
+    await put("/v1/backends/orders-api", { type: "jwt", config: { audiences: [AUDIENCE] } });
+    await put("/v1/roles/orders-api/caller", {
+      audience: AUDIENCE,
+      scope: ["orders:read"],
+      key_binding: "when_proven",
+      data_class: "internal",
+      reversibility: "reversible",
+      environment: "test",
     });
     await put("/v1/policies", { sources: [{ name: "orders.cedar", text: POLICIES }] });
     return short;

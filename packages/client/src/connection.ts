@@ -25,6 +25,8 @@ export interface Connection {
   readonly http: BrokerHttp;
   /** The audience of every identity token; the broker itself said so, and it is as expected. */
   readonly issuer: string;
+  /** What its tokens are bound to; null where they are a bearer's. */
+  readonly key: DpopKey | null;
 }
 
 const WELL_KNOWN = "/.well-known/oauth-authorization-server";
@@ -54,7 +56,7 @@ export async function connect(
   // Section 3.3. Else who answers here could have us make a token for another broker, and use it.
   if (issuer === expected) {
     const key = await keyFor(options, issuer, metadata, around);
-    return { http: createBrokerHttp(url, around, { key, aheadMs: root.aheadMs() }), issuer };
+    return { http: createBrokerHttp(url, around, { key, aheadMs: root.aheadMs() }), issuer, key };
   }
   throw new MayflyError({
     code: "not_a_broker",

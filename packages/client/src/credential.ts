@@ -6,6 +6,7 @@ import {
   numberIn,
   textIn,
   textOf,
+  textsIn,
   type Fields,
 } from "./read-answer.ts";
 import { Hidden, Secret } from "./secret.ts";
@@ -85,6 +86,29 @@ export class PostgresPassword extends IssuedCredential<PostgresLogin> {
   }
 }
 
+/**
+ * An access token for an API of your own (RFC 9068), which `task.apiHeaders` presents. `expose`
+ * gives its members under the broker's names.
+ */
+export class AccessToken extends IssuedCredential<Fields> {
+  readonly kind = "jwt-access-token";
+  readonly token: Secret;
+  /** `DPoP` where it is bound to the task's key, so that each request needs a proof. */
+  readonly tokenType: "Bearer" | "DPoP";
+  readonly audience: readonly string[];
+  readonly scope: readonly string[];
+  readonly issuer: string;
+  constructor(facts: CredentialFacts, data: Fields) {
+    super(facts, data);
+    this.token = new Secret(textOf(data, "access_token"));
+    this.tokenType = textOf(data, "token_type").toLowerCase() === "dpop" ? "DPoP" : "Bearer";
+    this.audience = textsIn(data, "audience");
+    // RFC 6749 section 3.3: none where it is empty.
+    this.scope = (textIn(data, "scope") ?? "").split(" ").filter((each) => each !== "");
+    this.issuer = textOf(data, "issuer");
+  }
+}
+
 /** A credential of a kind that this version of the client has no type for. */
 export class OtherCredential extends IssuedCredential<Fields> {
   readonly kind: string;
@@ -97,6 +121,7 @@ export class OtherCredential extends IssuedCredential<Fields> {
 /** The types of the kinds that are known, by name. */
 export interface CredentialKinds {
   readonly "postgres-password": PostgresPassword;
+  readonly "jwt-access-token": AccessToken;
 }
 export type CredentialKind = keyof CredentialKinds;
 export type Credential = CredentialKinds[CredentialKind] | OtherCredential;
@@ -112,17 +137,25 @@ export function parseCredential(fields: Fields): Credential {
     revocation: textOf(fields, "revocation"),
   };
   const data = needed(fieldsOf(fields["data"]), "data");
-  return facts.kind === "postgres-password"
-    ? new PostgresPassword(facts, postgresLogin(data))
-    : new OtherCredential(facts, data);
+  switch (facts.kind) {
+    case "postgres-password":
+      return new PostgresPassword(facts, postgresLogin(data));
+    case "jwt-access-token":
+      return new AccessToken(facts, data);
+    default:
+      return new OtherCredential(facts, data);
+  }
 }
 
 /** The same credential after a renewal. */
 export function renewed(credential: Credential, expiresAt: Date): Credential {
   const { lease, role, kind, expiryEnforcedBy, revocation } = credential;
   const facts = { lease, role, kind, expiresAt, expiryEnforcedBy, revocation };
-  return credential instanceof PostgresPassword
-    ? new PostgresPassword(facts, credential.expose())
+  if (credential instanceof PostgresPassword) {
+    return new PostgresPassword(facts, credential.expose());
+  }
+  return credential instanceof AccessToken
+    ? new AccessToken(facts, credential.expose())
     : new OtherCredential(facts, credential.expose());
 }
 

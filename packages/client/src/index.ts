@@ -12,7 +12,9 @@ export type {
   TaskOptions,
 } from "./task-options.ts";
 export type { ConnectionOptions } from "./connection.ts";
+export type { ApiHeaders, ApiRequest } from "./api-headers.ts";
 export {
+  AccessToken,
   OtherCredential,
   PostgresPassword,
   type Credential,

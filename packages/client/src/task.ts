@@ -1,6 +1,8 @@
+import { apiHeaders, type ApiHeaders, type ApiRequest } from "./api-headers.ts";
 import {
   pick,
   renewed,
+  type AccessToken,
   type Credential,
   type CredentialKind,
   type CredentialKinds,
@@ -133,6 +135,15 @@ export class Task implements AsyncDisposable {
     const { credentials } = await this.#heard(drawing);
     this.#credentials = [...this.#credentials, ...credentials];
     return pick(credentials, role, kind);
+  }
+
+  /**
+   * The headers that present an access token to its API, in one request: a proof counts once, so
+   * each has its own.
+   */
+  async apiHeaders(credential: AccessToken, request: ApiRequest): Promise<ApiHeaders> {
+    this.#mustBeOpen();
+    return apiHeaders(this.#session, credential, request);
   }
 
   /** Milliseconds until it expires, by the broker's clock; this machine's own may be wrong. */

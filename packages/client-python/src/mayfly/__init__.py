@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from . import identity as identity
 from .broker import Broker, find_broker
-from .credential import Credential, OtherCredential, PostgresPassword
+from .credential import AccessToken, Credential, OtherCredential, PostgresPassword
 from .descriptor import CredentialRequest, Descriptor, Duration, Wanted
 from .errors import Denied, MayflyError, NoIdentity, Problem, TaskLost, Unavailable, Unreachable
 from .flows import open_task
@@ -28,6 +28,7 @@ from .task import OpeningTask, Task
 from .task_async import AsyncTask, OpeningAsyncTask
 
 __all__ = [
+    "AccessToken",
     "AsyncTask",
     "Credential",
     "CredentialRequest",

@@ -79,6 +79,19 @@ class OtherCredential(Credential):
     """By member; what is no text is JSON."""
 
 
+@dataclass(frozen=True, repr=False)
+class AccessToken(OtherCredential):
+    """Kind ``jwt-access-token``: for an API of your own (RFC 9068). ``task.api_headers`` presents
+    it."""
+
+    token: Secret
+    token_type: str
+    """``DPoP`` where it is bound to the task's key, so that each request needs a proof."""
+    audience: tuple[str, ...]
+    scope: tuple[str, ...]
+    issuer: str
+
+
 def parse_credential(members: Members) -> Credential:
     """Reads one of ``credentials[]``. What it does not know is let by: brokers may be newer."""
     data = members.inner("data")
@@ -90,6 +103,23 @@ def parse_credential(members: Members) -> Credential:
     revocation = members.text("revocation")
     if kind != "postgres-password":
         secrets = {name: Secret(data.as_text(name)) for name in data.names()}
+        if kind == "jwt-access-token":
+            bound = data.text("token_type").lower() == "dpop"
+            return AccessToken(
+                lease,
+                role,
+                kind,
+                expires_at,
+                enforced_by,
+                revocation,
+                data=secrets,
+                token=Secret(data.text("access_token")),
+                token_type="DPoP" if bound else "Bearer",
+                audience=data.texts("audience"),
+                # RFC 6749 section 3.3: none where it is empty.
+                scope=tuple((data.text_or_none("scope") or "").split()),
+                issuer=data.text("issuer"),
+            )
         return OtherCredential(lease, role, kind, expires_at, enforced_by, revocation, data=secrets)
     return PostgresPassword(
         lease,

@@ -53,6 +53,12 @@ class Members:
         value = self._value.get(name)
         return isinstance(value, list) and text in value
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self._value.get(name)
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise self._missing(name, "a list of texts")
+        return tuple(value)
+
     def inner(self, name: str) -> Members:
         return Members(self._value.get(name), f"{self._where}.{name}")
 

@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import overload
 
 from . import flows, process
+from .api_headers import api_headers
 from .broker import Broker
-from .credential import Credential, PostgresPassword
+from .credential import AccessToken, Credential, PostgresPassword
 from .descriptor import Descriptor, Duration, Wanted
 from .drive import Driver
 from .ending import Verb, end_task
@@ -97,6 +98,16 @@ class Task:
     def seconds_left(self, credential: Credential) -> float:
         """Until the credential expires, also where this machine's clock is wrong."""
         return self._driver.clock.seconds_until(credential.expires_at)
+
+    def api_headers(
+        self, credential: AccessToken, method: str, url: str, nonce: str | None = None
+    ) -> dict[str, str]:
+        """The headers that present an access token to its API, in one request: a proof counts
+        once, so each has its own. ``url`` is what the API is called by its clients; ``nonce`` is
+        the ``DPoP-Nonce`` of its last answer, where it asks for one."""
+        self._state.require_usable()
+        now = self._driver.clock.now()
+        return api_headers(self._state, credential, method, url, nonce, now)
 
     def check(self) -> None:
         """Raises :class:`~mayfly.TaskLost` if the task is over: for a loop between two steps."""
