@@ -123,14 +123,15 @@ export function requireSoleNames(
  * While the broker's secret is replaced nobody knows which of both the upstream will have: a change
  * that has only one of them may be the one that locks the broker out.
  */
-async function refuseDuringRotation(
-  { openBackends }: CoreParts,
+export async function refuseDuringRotation(
+  parts: CoreParts,
   existing: RegisteredBackend | null,
   { rotation }: CredentialBackend,
   config: JsonObject,
 ): Promise<void> {
   if (existing === null || rotation === undefined || rotation.isUnderWay(config)) return;
-  if (!rotation.isUnderWay(await openBackends.readConfig(existing))) return;
+  const stored = await storedConfig(parts, existing);
+  if (stored === null || !rotation.isUnderWay(stored)) return;
   throw new BrokerError(
     "conflict",
     `the secret of backend ${existing.id} is being replaced: let \`mayfly backend rotate\` finish ` +
@@ -345,15 +346,20 @@ async function isUnchanged(
 ): Promise<boolean> {
   if (existing.enabled !== enabled) return false;
   if (existing.upstreamIdentity !== check.upstreamIdentity) return false;
+  const stored = await storedConfig(parts, existing);
+  return stored !== null && isSameJson(stored, config);
+}
+
+/** Null, and told: registering again is the way out when the stored one can no longer be opened. */
+async function storedConfig(
+  { openBackends, ports }: CoreParts,
+  existing: RegisteredBackend,
+): Promise<JsonObject | null> {
   try {
-    return isSameJson(await parts.openBackends.readConfig(existing), config);
+    return await openBackends.readConfig(existing);
   } catch (error) {
-    // Registering again is the way out when the stored one can no longer be opened.
-    parts.ports.log.warn(
-      "the stored configuration was not compared",
-      { backend: existing.id },
-      error,
-    );
-    return false;
+    const fields = { backend: existing.id };
+    ports.log.warn("the stored configuration was not compared", fields, error);
+    return null;
   }
 }

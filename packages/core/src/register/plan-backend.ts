@@ -20,6 +20,7 @@ import type { CoreParts } from "../core-parts.ts";
 import {
   asksToRegisterBackend,
   knownType,
+  refuseDuringRotation,
   refuseOtherType,
   requireSoleNames,
   settingsOf,
@@ -123,6 +124,7 @@ async function planOne(
   await requireAuthorised(parts, by, asksToRegisterBackend({ id, type, existing, enabled }));
   refuseOtherType(id, existing, type);
   requireSoleNames(view, id, type, config, existing);
+  await refuseDuringRotation(parts, existing, type, config);
   const to = { plain: config, shown: type.describeConfig(config) };
   const fields = await changedConfig(parts, existing, to);
   const changes: FieldChange[] = [

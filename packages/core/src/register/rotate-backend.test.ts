@@ -5,7 +5,13 @@ import {
   type CredentialBackend,
   type JsonObject,
 } from "@mayfly/spec";
-import { createFakeWorld, furnish, refusalOf, WORLD_PASSWORDS } from "@mayfly/testkit";
+import {
+  createFakeSealer,
+  createFakeWorld,
+  furnish,
+  refusalOf,
+  WORLD_PASSWORDS,
+} from "@mayfly/testkit";
 import { createCore } from "../create-core.ts";
 
 const ADMIN = { kind: "administrator", name: "alice" } as const;
@@ -73,6 +79,7 @@ async function setUp() {
   await furnish(world, core);
   return {
     world,
+    backendTypes,
     upstream,
     core,
     rotate: () => core.rotateBackend(ORDERS, ADMIN, world.context()),
@@ -108,6 +115,9 @@ test("while it is under way a change that knows only one of the secrets is refus
   const refused = await refusalOf(put(old));
   expect(refused).toMatchObject({ code: "conflict", where: "backend.config" });
   expect(refused.message).toContain("mayfly backend rotate");
+  const backend = { id: ORDERS, type: "fake", config: old };
+  const plan = await core.planBackend({ backend, roles: [] }, ADMIN, world.context());
+  expect(plan.backend).toMatchObject({ refused: { code: "conflict", where: "backend.config" } });
   expect(await put({ ...old, previous_password: WORLD_PASSWORDS[0] })).toMatchObject({
     put: "updated",
   });
@@ -115,6 +125,19 @@ test("while it is under way a change that knows only one of the secrets is refus
   await rotate();
   expect(upstream.password).toBe(WORLD_PASSWORDS[0]);
   expect(await put(old)).toMatchObject({ put: "unchanged" });
+});
+
+test("one whose stored configuration cannot be opened any more is registered again all the same", async () => {
+  const { world, backendTypes, upstream } = await setUp();
+  const sealer = createFakeSealer(["another"]);
+  const core = createCore({ ...world.ports, backendTypes, sealer });
+  const config = { address: "orders.test", password: upstream.password };
+  const given = { id: ORDERS, type: "fake", config };
+  const { backend } = await core.planBackend({ backend: given, roles: [] }, ADMIN, world.context());
+  expect(backend).toMatchObject({ put: "updated" });
+  expect(await core.registerBackend(given, ADMIN, world.context())).toMatchObject({
+    put: "updated",
+  });
 });
 
 interface Variation {
