@@ -1,7 +1,6 @@
-import { refuseAborted, refusePast } from "@mayfly/backend-kit";
+import { issueBySigning, orNothingSigned } from "@mayfly/backend-kit";
 import {
   BackendError,
-  durationSeconds,
   instantMs,
   type BackendKeys,
   type IssueContext,
@@ -17,10 +16,6 @@ import type { TokenLane } from "./token-lane.ts";
 
 const WHAT = "JWT, issue";
 
-/**
- * The lease's row is the durable record: it was there before, and the token leaves after it is
- * active.
- */
 export async function issueToken(
   lane: TokenLane,
   plan: IssuePlan,
@@ -29,8 +24,6 @@ export async function issueToken(
   const { settings, host } = lane;
   const grant = grantOf(plan);
   requireAudiences(lane, grant);
-  refusePast(context, WHAT);
-  refuseAborted(context, WHAT);
   const expiresAt = Math.floor(plan.expiresAt / 1000);
   const claims = claimsOf({
     issuer: host.tokens.issuer,
@@ -40,9 +33,7 @@ export async function issueToken(
     issuedAt: Math.floor(context.clock.now() / 1000),
     expiresAt,
   });
-  const token = await orAborted(context.signal, () => sign(lane, claims));
-  // Whatever waited (for the ledger's keys, say) is thrown away here, and nobody saw it.
-  refusePast(context, WHAT);
+  const token = await issueBySigning(WHAT, context, () => sign(lane, claims));
   return {
     material: {
       access_token: token,
@@ -69,38 +60,14 @@ function requireAudiences(lane: TokenLane, { audience }: TokenGrant): void {
   throw new BackendError(`${WHAT}: ${refused.what}`, { effect: "none", retry: { kind: "never" } });
 }
 
-async function sign(lane: TokenLane, claims: Parameters<BackendKeys["sign"]>[1]): Promise<Secret> {
-  const { host, settings } = lane;
-  const { keys } = host.tokens;
-  try {
+const sign = (
+  { host, settings }: TokenLane,
+  claims: Parameters<BackendKeys["sign"]>[1],
+): Promise<Secret> =>
+  orNothingSigned(WHAT, "signing key", async () => {
+    const { keys } = host.tokens;
     // The timer makes the first key; whoever is faster than it makes it here.
     const published = await keys.published();
     if (published.length === 0) await keys.rotate(settings.algorithm, host.clock.now());
-    return await keys.sign(TYPE, claims);
-  } catch (cause) {
-    throw new BackendError(`${WHAT}: no signing key can be used now; nothing was signed`, {
-      cause,
-      effect: "none",
-      retry: { kind: "after", seconds: durationSeconds(1) },
-    });
-  }
-}
-
-/** I2. Aborted under way: a token may have been signed, which this call will not hand out. */
-async function orAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void =>
-    aborted.reject(
-      new BackendError(`${WHAT}: aborted under way`, {
-        cause: signal.reason,
-        effect: "unknown",
-        retry: { kind: "never" },
-      }),
-    );
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([work(), aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-}
+    return keys.sign(TYPE, claims);
+  });

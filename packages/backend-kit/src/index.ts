@@ -15,6 +15,7 @@ export {
   readShortLeaseName,
   shortLeaseName,
 } from "@mayfly/spec";
+export { issueBySigning, orNothingSigned } from "./issue-by-signing.ts";
 export { keptDocuments } from "./kept-documents.ts";
 export { parseStrict } from "./parse-strict.ts";
 export { plainObject } from "./plain-json.ts";

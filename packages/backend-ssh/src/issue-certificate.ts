@@ -1,7 +1,5 @@
-import { refuseAborted, refusePast } from "@mayfly/backend-kit";
+import { issueBySigning, orNothingSigned } from "@mayfly/backend-kit";
 import {
-  BackendError,
-  durationSeconds,
   instantMs,
   Secret,
   type AuthorityKey,
@@ -18,22 +16,12 @@ import { userCertificate } from "./user-certificate.ts";
 
 const WHAT = "SSH, issue";
 
-/**
- * The lease's row is the durable record: it was there before, and the certificate leaves after it
- * is active. No host is asked.
- */
-export async function issueCertificate(
+/** No host is asked. */
+export const issueCertificate = (
   lane: Lane,
   plan: IssuePlan,
   context: IssueContext,
-): Promise<Issued> {
-  refusePast(context, WHAT);
-  refuseAborted(context, WHAT);
-  const made = await orAborted(context.signal, () => make(lane, plan, context));
-  // Whatever waited (for the ledger's keys, say) is thrown away here, and nobody saw it.
-  refusePast(context, WHAT);
-  return made;
-}
+): Promise<Issued> => issueBySigning(WHAT, context, () => make(lane, plan, context));
 
 async function make(lane: Lane, plan: IssuePlan, context: IssueContext): Promise<Issued> {
   const grant = grantOf(plan);
@@ -42,7 +30,7 @@ async function make(lane: Lane, plan: IssuePlan, context: IssueContext): Promise
   const parsed = publicKeyOf(own.publicKey);
   if (parsed === null) throw new Error("a planned key cannot be read");
   await lane.refuseCrowded();
-  const certificate = await orNothingSigned(async () =>
+  const certificate = await orNothingSigned(WHAT, "key of the authority", async () =>
     userCertificate(await signingKey(lane), {
       leaseId: plan.leaseId,
       keyId: plan.externalName,
@@ -87,35 +75,4 @@ async function signingKey({ host, source }: Lane): Promise<AuthorityKey> {
   const made = await newest();
   if (made !== undefined) return made;
   throw new Error("there is no key that signs");
-}
-
-async function orNothingSigned<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    throw new BackendError(`${WHAT}: no key of the authority can be used now; nothing was signed`, {
-      cause,
-      effect: "none",
-      retry: { kind: "after", seconds: durationSeconds(1) },
-    });
-  }
-}
-
-/** I2. Aborted under way: a certificate may have been signed, which this call will not hand out. */
-async function orAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void =>
-    aborted.reject(
-      new BackendError(`${WHAT}: aborted under way`, {
-        cause: signal.reason,
-        effect: "unknown",
-        retry: { kind: "never" },
-      }),
-    );
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([work(), aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }

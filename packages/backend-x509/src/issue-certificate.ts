@@ -1,9 +1,8 @@
 import { createPublicKey, generateKeyPair } from "node:crypto";
 import { promisify } from "node:util";
-import { refuseAborted, refusePast } from "@mayfly/backend-kit";
+import { issueBySigning, orNothingSigned } from "@mayfly/backend-kit";
 import {
   BackendError,
-  durationSeconds,
   instantMs,
   plusSeconds,
   Secret,
@@ -31,24 +30,16 @@ import { grantOf, type CertificateGrant } from "./role-settings.ts";
 
 const WHAT = "X.509, issue";
 
-/**
- * The lease's row is the durable record: it was there before, and the certificate leaves after it
- * is active.
- */
-export async function issueCertificate(
+export const issueCertificate = (
   lane: Lane,
   plan: IssuePlan,
   context: IssueContext,
-): Promise<Issued> {
-  refusePast(context, WHAT);
-  refuseAborted(context, WHAT);
-  const grant = grantOf(plan);
-  requireDomains(lane, grant);
-  const made = await orAborted(context.signal, () => make(lane, plan, grant, context));
-  // Whatever waited (for the ledger's keys, say) is thrown away here, and nobody saw it.
-  refusePast(context, WHAT);
-  return made;
-}
+): Promise<Issued> =>
+  issueBySigning(WHAT, context, async () => {
+    const grant = grantOf(plan);
+    requireDomains(lane, grant);
+    return make(lane, plan, grant, context);
+  });
 
 /** The configuration may have changed since the role was registered. */
 function requireDomains({ settings }: Lane, grant: CertificateGrant): void {
@@ -71,7 +62,7 @@ async function make(
   const expiresAt = instantMs(wholeSeconds(plan.expiresAt));
   const subject = await keyFor(grant);
   await lane.refuseCrowded();
-  const { certificate, chain } = await orNothingSigned(async () => {
+  const { certificate, chain } = await orNothingSigned(WHAT, "key of the authority", async () => {
     const authority = await signingAuthority({ settings, host });
     if (authorityExpiresAt(authority) < expiresAt)
       throw new Error("the authority's key is too old");
@@ -132,35 +123,4 @@ async function signingAuthority({
   const made = await newest();
   if (made !== undefined) return authorityOf(host, made);
   throw new Error("there is no key that signs");
-}
-
-async function orNothingSigned<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    throw new BackendError(`${WHAT}: no key of the authority can be used now; nothing was signed`, {
-      cause,
-      effect: "none",
-      retry: { kind: "after", seconds: durationSeconds(1) },
-    });
-  }
-}
-
-/** I2. Aborted under way: a certificate may have been signed, which this call will not hand out. */
-async function orAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void =>
-    aborted.reject(
-      new BackendError(`${WHAT}: aborted under way`, {
-        cause: signal.reason,
-        effect: "unknown",
-        retry: { kind: "never" },
-      }),
-    );
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    return await Promise.race([work(), aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
 }
