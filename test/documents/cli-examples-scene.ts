@@ -34,6 +34,7 @@ description: Reports
 identities:
   - spiffe_id: spiffe://demo.test/api/reports
 audiences: [https://reports.demo.test]
+task_tokens: [orders-db]
 `;
 const POLICIES = `@id("the-invoice-bot-may")
 @description("All of the examples.")
