@@ -44,6 +44,17 @@ const serverOf =
   ({ snapshot }: CatalogView): AdministeredResource =>
     resourceServerResource(name, findResourceServer(snapshot.resourceServers, name));
 
+/**
+ * One of an earlier version says nothing of task tokens, and enabled it is told of all: so policies
+ * see that then. Nobody is kept by it from disabling the server, or from narrowing it.
+ */
+const serverToEnable =
+  (name: ResourceServerName) =>
+  ({ snapshot }: CatalogView): AdministeredResource => {
+    const server = findResourceServer(snapshot.resourceServers, name);
+    return resourceServerResource(name, server === null ? null : { taskTokens: "all", ...server });
+  };
+
 /** After a change of ours, what this process decides from has it. */
 async function changing(
   parts: CoreParts,
@@ -133,10 +144,12 @@ export const setResourceServerEnabled = (
   enabled: boolean,
   by: Author,
   precondition = NONE,
-): Promise<void> =>
-  changing(parts, verbOf(enabled), serverOf(name), by, precondition, (actor, terms) =>
+): Promise<void> => {
+  const server = enabled ? serverToEnable(name) : serverOf(name);
+  return changing(parts, verbOf(enabled), server, by, precondition, (actor, terms) =>
     parts.ports.catalog.setResourceServerEnabled(name, enabled, actor, terms),
   );
+};
 
 export const deleteResourceServer = (
   parts: CoreParts,

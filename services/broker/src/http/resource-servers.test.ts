@@ -275,6 +275,34 @@ describe("the registration of a resource server", () => {
     expect(stranger.status).toBe(403);
   });
 
+  it("of an earlier version is enabled as one of all, and disabled or narrowed as it stands", async () => {
+    const { oidcKey } = bench.identities;
+    await bench.admin("PUT", "/v1/trust/login", {
+      kind: "oidc",
+      config: { issuer: OIDC_ISSUER, jwks: { keys: [oidcKey.publicJwk] }, administrators: true },
+    });
+    const text = `
+      @id("reports-team") permit (
+        principal, action in [Action::"register", Action::"enable", Action::"disable"],
+        resource is ResourceServer
+      ) when {
+        ["https://reports.acme.test", "task-tokens:orders-db"].containsAll(resource.audiences) };`;
+    const activated = await bench.admin("PUT", "/v1/policies", { sources: [{ name: "a", text }] });
+    expect(activated.status).toBe(200);
+    await register();
+    const { resourceServers } = await bench.ledger.catalog.snapshot();
+    const [{ taskTokens: _of, revision: _n, updatedAt: _at, ...stored }] = resourceServers as [
+      RegisteredResourceServer,
+    ];
+    await bench.ledger.catalog.putResourceServer(stored, { kind: "system", name: "broker" });
+    const paula = (method: "POST" | "PUT", path: string, body: unknown) =>
+      bench.call(method, path, { body, token: bench.identities.oidc("paula") });
+    expect((await paula("POST", `${PATH}/disable`, {})).status).toBe(200);
+    const enabled = await paula("POST", `${PATH}/enable`, {});
+    expect([enabled.status, at(enabled, "code")]).toEqual([403, "denied"]);
+    expect((await paula("PUT", PATH, { ...BY_ID, enabled: true })).status).toBe(200);
+  });
+
   it("is planned without being made", async () => {
     const plan = async (body: unknown) =>
       at(await bench.admin("POST", "/v1/plan", { resource_servers: [body] }), "objects", 0);
