@@ -25,6 +25,7 @@ import { backendResource } from "../administer/resources.ts";
 import { backendHost } from "../catalog/backend-host.ts";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
+import { rotationProblems } from "./rotation-problems.ts";
 import { isSameJson } from "./same-json.ts";
 import { requireSound, selfCheck } from "./self-check.ts";
 import { soleNameProblems } from "./sole-names.ts";
@@ -271,7 +272,8 @@ export async function testBackend(
     );
     const type = knownType(parts, known.type);
     const shared = soleNameProblems(view, id, type, known.describedConfig, null);
-    const check = { ...looked, problems: [...looked.problems, ...shared] };
+    const rotated = rotationProblems(type, await parts.openBackends.readConfig(known));
+    const check = { ...looked, problems: [...looked.problems, ...shared, ...rotated] };
     await keepCheck(parts, id, known.revision, { kind: "answered", check });
     return check;
   } catch (error) {

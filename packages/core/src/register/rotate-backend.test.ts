@@ -98,10 +98,12 @@ test("what broke off before or after the upstream had it is taken up by the next
   const { upstream, core, world, rotate } = await setUp();
   upstream.isDown = true;
   await expect(rotate()).rejects.toThrow("down");
-  // Nobody is locked out: the backend is as usable as before.
-  expect((await core.testBackend(ORDERS, ADMIN, world.context())).problems).toEqual([]);
+  // Nobody is locked out, and whoever looks is told that both secrets are there.
+  const problems = async () => (await core.testBackend(ORDERS, ADMIN, world.context())).problems;
+  expect(await problems()).toEqual([expect.objectContaining({ code: "rotation_under_way" })]);
   upstream.isDown = false;
   expect(await rotate()).toMatchObject({ backend: { revision: 3 } });
+  expect(await problems()).toEqual([]);
   expect(upstream.password).toBe("made-password-1");
 });
 
