@@ -7,6 +7,7 @@ import {
   type Environment,
   type Exchange,
   type Installation,
+  type Reply,
   type RunningBroker,
 } from "../harness/index.ts";
 import type { RunningServer } from "./shared-servers/shared-server.ts";
@@ -39,13 +40,17 @@ export interface EveryType extends AsyncDisposable {
   readonly registered: Registrar;
   /** `postgres` is the first. */
   readonly types: readonly string[];
-  /** Opens a task for each type through the broker; `ref` is of all of them. */
-  openEach(broker: RunningBroker, ref: string): Promise<readonly PromiseSettledResult<unknown>[]>;
+  /** Opens a task for each of the types through the broker; `ref` is of all of them. */
+  openEach(
+    broker: RunningBroker,
+    ref: string,
+    of?: readonly string[],
+  ): Promise<readonly PromiseSettledResult<Reply>[]>;
   /** The same, through a broker that is killed before it answers any of them. */
   dieOpening(broker: RunningBroker, ref: string): Promise<void>;
   mintsOf(ref: string): Promise<readonly Mint[]>;
-  /** Waits until they all have ended. */
-  settled(ref: string): Promise<readonly Mint[]>;
+  /** Waits until they all have ended, so many of them. */
+  settled(ref: string, count?: number): Promise<readonly Mint[]>;
   /** Types in whose upstream itself a credential of these mints can be used now. */
   liveTypes(mints: readonly Mint[]): Promise<readonly string[]>;
 }
@@ -65,9 +70,9 @@ export async function startEveryType(
   for (const upstream of running) await upstream.register(registered);
   const types = [POSTGRES, ...running.map(({ type }) => type)];
   const refOf = (ref: string, type: string): string => `${ref}-${type}`;
-  const openEach: EveryType["openEach"] = (broker, ref) =>
+  const openEach: EveryType["openEach"] = (broker, ref, of = types) =>
     Promise.allSettled(
-      types.map((type) => broker.api.exchange(opening(mayfly, type, refOf(ref, type)))),
+      of.map((type) => broker.api.exchange(opening(mayfly, type, refOf(ref, type)))),
     );
   const mintsOf: EveryType["mintsOf"] = async (ref) => {
     const all = types.map((type) =>
@@ -100,12 +105,17 @@ export async function startEveryType(
       await diedBySigkill(broker);
     },
     mintsOf,
-    settled: (ref) =>
-      until(`all leases of ${ref} to end`, RECOVERED_MS_MAX, async () => {
-        const mints = await mintsOf(ref);
-        const isOver = mints.every(({ state }) => state === "ended");
-        return mints.length === types.length && isOver && mints;
-      }),
+    settled: async (ref, count = types.length) => {
+      let mints: readonly Mint[] = [];
+      try {
+        return await until(`all leases of ${ref} to end`, RECOVERED_MS_MAX, async () => {
+          mints = await mintsOf(ref);
+          return mints.length === count && mints.every(({ state }) => state === "ended") && mints;
+        });
+      } catch (cause) {
+        throw new Error(`of ${count} leases there are ${JSON.stringify(mints)}`, { cause });
+      }
+    },
     liveTypes: async (mints) => {
       const live = await liveNames();
       return mints.filter(({ name }) => isAmong(live, name)).map(({ type }) => type);

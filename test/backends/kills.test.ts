@@ -1,6 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { diedBySigkill } from "../crash/scene.ts";
-import { accepted, at, textAt, until, type Environment, type Reply } from "../harness/index.ts";
+import {
+  accepted,
+  at,
+  textAt,
+  until,
+  type Environment,
+  type Reply,
+  type RunningBroker,
+} from "../harness/index.ts";
 import {
   ISSUE_OF_ALL,
   isWhole,
@@ -11,6 +19,7 @@ import {
   ttlOf,
   type EveryType,
 } from "./every-type-scene.ts";
+import { holdMints, releaseMints, type Step } from "./hold-mints.ts";
 import { availableServers, startSharedServers } from "./shared-servers/start-shared-servers.ts";
 import type { RunningServer } from "./shared-servers/shared-server.ts";
 import type { CredentialData } from "./upstreams/upstream.ts";
@@ -36,7 +45,7 @@ const struckBy = (point: string, count: number): Environment => ({
 const inWhole = (all: readonly string[], always: readonly string[]): readonly string[] =>
   isWhole ? all : always;
 
-describe.concurrent("a broker killed with a mint of each type under way", () => {
+describe.concurrent("a broker killed or frozen with a mint of each type under way", () => {
   const kept = Promise.withResolvers<EveryType>();
   kept.promise.catch(() => undefined);
   beforeAll(async () => {
@@ -98,6 +107,26 @@ describe.concurrent("a broker killed with a mint of each type under way", () => 
       expect(over.map(({ type, outcome }) => [type, outcome])).toEqual(
         scene.types.map((type) => [type, ["jwt", "x509"].includes(type) ? "expired" : "revoked"]),
       );
+      await scene.mayfly.assertNothingLeaks(scene.survivor);
+    },
+  );
+
+  test.each(inWhole(["issue.before", "issue.after"], ["issue.after"]))(
+    "frozen at %s, and past its recovery, it hands out nothing, and nothing is",
+    async (point) => {
+      const scene = await kept.promise;
+      const broker = await scene.mayfly.startBroker({
+        ...ISSUE_OF_ALL,
+        MAYFLY_UNSAFE_FAIL_POINT: `${point}=stop*${scene.types.length}`,
+      });
+      const replies = scene.openEach(broker, `frozen-${point}`);
+      await broker.frozen();
+      const over = await scene.settled(`frozen-${point}`);
+      expect(await scene.liveTypes(over)).toEqual([]);
+      broker.thaw();
+      expectNoCredential(await replies);
+      expect(await scene.settled(`frozen-${point}`)).toEqual(over);
+      expect(await scene.liveTypes(over)).toEqual([]);
       await scene.mayfly.assertNothingLeaks(scene.survivor);
     },
   );
@@ -212,4 +241,60 @@ describe.concurrent("a worker killed with an end of each type under way", () => 
       await scene.mayfly.assertNothingLeaks(scene.survivor);
     },
   );
+});
+
+interface Frozen {
+  readonly broker: RunningBroker;
+  readonly ref: string;
+  readonly replies: Promise<readonly PromiseSettledResult<Reply>[]>;
+  readonly count: number;
+}
+
+/** What is said to agents by a broker that goes on: no credential. */
+function expectNoCredential(replies: readonly PromiseSettledResult<Reply>[]): void {
+  const given = replies.filter((one) => one.status === "rejected" || one.value.status < 400);
+  expect(given).toEqual([]);
+}
+
+const nth =
+  (place: number): Step =>
+  () =>
+    place;
+const last: Step = (steps) => steps.length - 1;
+
+test.concurrent("what servers get late of frozen mints gives nobody anything", async () => {
+  await using scene = await startEveryType(recoverable());
+  await scene.mayfly.startWorker();
+  const steps = isWhole ? [0, 1, 2, 3, 4].map(nth) : [nth(0), last];
+  const servers = recoverable();
+  const frozen: Frozen[] = [];
+  // One after the other: a server holds back one step at a time.
+  for (const [place, step] of steps.entries()) {
+    const broker = await scene.mayfly.startBroker(ISSUE_OF_ALL);
+    const hold = await holdMints(scene, servers, step);
+    const types = servers.filter((one) => one.mintSends[step(one.mintSends)] !== undefined);
+    const ref = `frozen-${place}`;
+    const replies = scene.openEach(
+      broker,
+      ref,
+      types.map(({ type }) => type),
+    );
+    await hold.reached(RECOVERED_MS_MAX);
+    broker.freeze();
+    await broker.frozen();
+    hold.enough();
+    frozen.push({ broker, ref, replies, count: types.length });
+  }
+  for (const { ref, count } of frozen) {
+    expect(await scene.liveTypes(await scene.settled(ref, count))).toEqual([]);
+  }
+  releaseMints(servers);
+  for (const { broker } of frozen) broker.thaw();
+  for (const { replies } of frozen) expectNoCredential(await replies);
+  // What came of a late request nevertheless is found by the next listing.
+  await until("nothing to be alive", RECOVERED_MS_MAX, async () => {
+    const left = await Promise.all(frozen.map(({ ref, count }) => scene.settled(ref, count)));
+    return (await scene.liveTypes(left.flat())).length === 0;
+  });
+  await scene.mayfly.assertNothingLeaks(scene.survivor);
 });

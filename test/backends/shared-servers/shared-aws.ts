@@ -4,7 +4,7 @@ import {
   startAwsUpstream,
 } from "../../../packages/backend-aws/src/testing/aws-upstream.ts";
 import { materialOf } from "../upstreams/upstream.ts";
-import { isOf, type RunningServer, type SharedServer } from "./shared-server.ts";
+import { isOf, saying, type RunningServer, type SharedServer } from "./shared-server.ts";
 
 /** Who is let in and who is denied is judged by an evaluator that is not moto's. */
 async function start(): Promise<RunningServer> {
@@ -14,6 +14,7 @@ async function start(): Promise<RunningServer> {
   return {
     type: "aws",
     proxy,
+    mintSends: [saying("Action=AssumeRole")],
     register: ({ put }) => put("aws", { type: "aws", config }, ROLE),
     liveNames: async (installation) => (await upstream.liveNames()).filter(isOf(installation)),
     accepts: async (data) => (await upstream.tryCredential(materialOf(data, []))) === "accepted",

@@ -12,6 +12,7 @@ async function start(): Promise<RunningServer> {
   return {
     type: "jwt",
     proxy: null,
+    mintSends: [],
     register: ({ put }) => put("jwt", { type: "jwt", config }, role),
     liveNames: async () => [],
     accepts: async (data, { broker, mayfly }) => {

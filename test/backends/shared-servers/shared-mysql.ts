@@ -1,7 +1,7 @@
 import { startTcpFaultProxy } from "@mayfly/testkit";
 import { startCustomerMysql } from "../../../packages/backend-mysql/src/testing/start-customer-mysql.ts";
 import { materialOf } from "../upstreams/upstream.ts";
-import { isOf, type RunningServer, type SharedServer } from "./shared-server.ts";
+import { isOf, saying, type RunningServer, type SharedServer } from "./shared-server.ts";
 
 async function start(): Promise<RunningServer> {
   const customer = await startCustomerMysql();
@@ -10,6 +10,13 @@ async function start(): Promise<RunningServer> {
   return {
     type: "mysql",
     proxy,
+    mintSends: [
+      "FROM DUAL",
+      "MAX_USER_CONNECTIONS",
+      "GRANT `",
+      "IDENTIFIED VIA",
+      "ACCOUNT UNLOCK",
+    ].map(saying),
     register: ({ put }) =>
       put("mysql", { type: "mysql", config }, { member_of: ["orders_reader"] }),
     liveNames: async (installation) => (await customer.liveNames()).filter(isOf(installation)),

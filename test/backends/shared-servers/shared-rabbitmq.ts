@@ -4,7 +4,7 @@ import { startRabbitmq } from "@mayfly/embedded";
 import { startTcpFaultProxy } from "@mayfly/testkit";
 import { z } from "zod";
 import { CLEAR, textIn, there } from "../upstreams/upstream.ts";
-import { isOf, type RunningServer, type SharedServer } from "./shared-server.ts";
+import { isOf, saying, type RunningServer, type SharedServer } from "./shared-server.ts";
 
 const OWN = { username: "mayfly", password: randomBytes(16).toString("hex") };
 const users = z.array(z.object({ name: z.string(), password_hash: z.string() }));
@@ -33,6 +33,9 @@ async function start(): Promise<RunningServer> {
   return {
     type: "rabbitmq",
     proxy,
+    mintSends: ["PUT /api/users/", "PUT /api/topic-permissions/", "PUT /api/permissions/"].map(
+      saying,
+    ),
     register: ({ put }) => put("rabbitmq", { type: "rabbitmq", config }, role),
     // A tombstone has no password.
     liveNames: async (installation) =>

@@ -3,7 +3,7 @@ import { startRedis } from "@mayfly/embedded";
 import { startTcpFaultProxy } from "@mayfly/testkit";
 import { Redis } from "ioredis";
 import { CLEAR, textIn, there } from "../upstreams/upstream.ts";
-import { isOf, type RunningServer, type SharedServer } from "./shared-server.ts";
+import { isOf, saying, type RunningServer, type SharedServer } from "./shared-server.ts";
 
 const OWN = { username: "mayfly", password: randomBytes(16).toString("hex") };
 const RIGHTS = [
@@ -22,6 +22,7 @@ async function start(): Promise<RunningServer> {
   return {
     type: "redis",
     proxy,
+    mintSends: [saying("SETUSER")],
     register: ({ put }) => put("redis", { type: "redis", config }, role),
     liveNames: async (installation) => {
       const lines = (await admin.call("ACL", "LIST")) as string[];

@@ -17,6 +17,11 @@ export interface RunningServer {
   readonly type: string;
   /** Null where the type makes credentials by itself. */
   readonly proxy: TcpFaultProxy | null;
+  /**
+   * What a mint sends of the steps that have an effect, in their order: a text in each, which is
+   * beside the lease's name and in nothing else that is sent.
+   */
+  readonly mintSends: readonly ((piece: string) => boolean)[];
   /** The backend of the type's name, and its role `<type>/one`. */
   register(at: Registrar): Promise<void>;
   /** Names of all that bears the installation's mark and can be used: the server is asked. */
@@ -25,6 +30,11 @@ export interface RunningServer {
   accepts(data: CredentialData, at: Registrar): Promise<boolean>;
   stop(): Promise<void>;
 }
+
+export const saying =
+  (text: string) =>
+  (piece: string): boolean =>
+    piece.includes(text);
 
 /** Whether the name, be it a short one, is one of the installation's. */
 export const isOf =

@@ -27,6 +27,7 @@ async function start(): Promise<RunningServer> {
   return {
     type: "ssh",
     proxy,
+    mintSends: [],
     register: async ({ put, broker }) => {
       await put("ssh", { type: "ssh", config }, { principals: [user] });
       const answer = await fetch(`${broker.api.url}/backends/ssh/authority/ca.pub`);

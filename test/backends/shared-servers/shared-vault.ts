@@ -3,7 +3,7 @@ import { startTcpFaultProxy } from "@mayfly/testkit";
 import { driving } from "../../../packages/backend-vault/src/testing/vault-server.ts";
 import { listOf } from "../../../packages/backend-vault/src/testing/vault-upstream.ts";
 import { CLEAR, textIn, there } from "../upstreams/upstream.ts";
-import { isOf, type RunningServer, type SharedServer } from "./shared-server.ts";
+import { isOf, saying, type RunningServer, type SharedServer } from "./shared-server.ts";
 
 async function start(): Promise<RunningServer> {
   const server = there(await startOpenbao());
@@ -18,6 +18,7 @@ async function start(): Promise<RunningServer> {
   return {
     type: "vault",
     proxy,
+    mintSends: ["POST /v1/auth/token/roles/", "POST /v1/auth/token/create/"].map(saying),
     register: ({ put }) =>
       put("vault", { type: "vault", config }, { token: { policies: ["orders"] } }),
     liveNames: async (installation) =>

@@ -38,6 +38,7 @@ async function start(): Promise<RunningServer> {
   return {
     type: "webhook",
     proxy,
+    mintSends: [isIssue],
     register: ({ put }) =>
       put("webhook", { type: "webhook", config }, { allowed: { scopes: ["orders:read"] } }),
     liveNames: async (installation) =>
@@ -54,6 +55,12 @@ async function start(): Promise<RunningServer> {
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/** A request is a signed JWT, whose claims say the operation. */
+function isIssue(piece: string): boolean {
+  const [, claims = ""] = /\.([\w-]+)\.[\w-]+$/.exec(piece.trimEnd()) ?? [];
+  return Buffer.from(claims, "base64url").toString().includes('"operation":"issue"');
 }
 
 export const sharedWebhook: SharedServer = { type: "webhook", server: null, start };

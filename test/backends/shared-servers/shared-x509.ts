@@ -17,6 +17,7 @@ async function start(): Promise<RunningServer> {
   return {
     type: "x509",
     proxy: null,
+    mintSends: [],
     register: ({ put }) => put("x509", { type: "x509", config }, role),
     liveNames: async () => [],
     accepts: async (data, at) => {
