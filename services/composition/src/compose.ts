@@ -147,11 +147,10 @@ function partsOver(
   const observe = observers(telemetry.observing);
   const ledger = observe.ledger(opened);
   const [clock, random] = [systemClock, systemRandom];
-  const queue = queueConfig(settings, ledger.installation.id);
+  const [queue, http] = [queueConfig(settings, ledger.installation.id), createOutboundHttp()];
   const tokenOptions = tokenOptionsOf(ledger, settings, sealer);
   const taskTokens = createTaskTokens(tokenOptions);
   const keyOptions = (id: BackendId) => backendKeyOptions(tokenOptions, ledger, id);
-  const http = createOutboundHttp();
   const workloadApi = workloadApiOf(settings, { clock, log });
   const trustRoots = createTrustRoots({
     http: observe.http(http),
