@@ -77,7 +77,7 @@ describe("an access token that is bound to the task's key", () => {
       scope: ["orders:read"],
     });
     expect(String(token)).toBe("[secret]");
-    for (const method of ["GET", "POST"]) {
+    for (const method of ["GET", "POST", "get", "patch"]) {
       const claims = await accept(method, ADDRESS, await presented(task, method));
       expect(claims.cnf?.jkt).toMatch(/^[\w-]{43}$/);
       expect(claims).toMatchObject({ iss: token.issuer, scope: "orders:read" });

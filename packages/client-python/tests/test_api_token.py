@@ -115,6 +115,21 @@ def test_a_default_port_and_a_user_are_no_part_of_the_address() -> None:
         assert verified(headers)["htu"] == f"{AUDIENCE}/"
 
 
+def test_the_proof_names_method_and_address_as_they_are_sent() -> None:
+    with opened(credentials=[CALLER]) as task:
+        token = task.credential(CALLER, mayfly.AccessToken)
+        for url in (f"{AUDIENCE}/bücher/a b/../größe?x=1", "https://bücher.system.test/x"):
+            request = httpx.Request("get", url)
+            proof = verified(task.api_headers(token, "get", url))
+            assert proof["htm"] == request.method
+            assert proof["htu"] == str(request.url.copy_with(query=None))
+        for url in ("https://me:hunter2@[::1/x", "ftp://me:hunter2@a.test/", "http:///x"):
+            with pytest.raises(mayfly.MayflyError) as refused:
+                task.api_headers(token, "GET", url)
+            assert refused.value.where == "url"
+            assert "hunter2" not in f"{refused.value!r} {refused.value.__cause__!r}"
+
+
 async def _on_asyncio() -> Mapping[str, Any]:
     async with aopened(credentials=[CALLER]) as task:
         token = task.credential(CALLER, mayfly.AccessToken)

@@ -30,9 +30,13 @@ export async function apiHeaders(
   if (tokenType === "Bearer") return { authorization };
   if (connection.key === null) throw noKey(id);
   const aheadMs = connection.http.aheadMs();
-  const request = { method, url: to, token, nonce: nonce ?? null, aheadMs };
+  const request = { method: asSent(method), url: to, token, nonce: nonce ?? null, aheadMs };
   return { authorization, dpop: await connection.key.apiProof(request) };
 }
+
+/** As `fetch` sends it: these six in capitals, all others as they are. APIs compare each letter. */
+const asSent = (method: string): string =>
+  /^(?:delete|get|head|options|post|put)$/i.test(method) ? method.toUpperCase() : method;
 
 function parsedUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import httpx
 
 from .credential import AccessToken
 from .errors import MayflyError, Problem
@@ -36,20 +36,28 @@ def _proof_of(
                 hint="Leave dpop=False out, and present a token by the task that drew it.",
             )
         )
-    return {"DPoP": state.key.proof(method, _htu(url), credential.token, nonce, now)}
+    return {"DPoP": state.key.proof(method.upper(), _htu(url), credential.token, nonce, now)}
 
 
 def _htu(url: str) -> str:
-    """Without query and fragment (RFC 9449 section 4.2), and without a user."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("https", "http") or parts.hostname is None:
-        raise MayflyError(
-            Problem(
-                code="invalid_option",
-                message="Not the URL of a request: expected https://host/path.",
-                where="url",
-            )
+    """As HTTP libraries send it, with the host in IDNA and the path percent-encoded; without query
+    and fragment (RFC 9449 section 4.2), and without a user."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        # Its message would quote a password that stands in the URL.
+        raise _no_url() from None
+    if parsed.scheme not in ("https", "http") or parsed.host == "":
+        raise _no_url()
+    path, _, _ = parsed.raw_path.partition(b"?")
+    return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}{path.decode('ascii')}"
+
+
+def _no_url() -> MayflyError:
+    return MayflyError(
+        Problem(
+            code="invalid_option",
+            message="Not the URL of a request: expected https://host/path.",
+            where="url",
         )
-    host = parts.netloc.rpartition("@")[2].lower()
-    port = ":443" if parts.scheme == "https" else ":80"
-    return f"{parts.scheme}://{host.removesuffix(port)}{parts.path or '/'}"
+    )
