@@ -128,7 +128,7 @@ const requestHandler = (api: OutboundApi, hostname: string, { clock }: BackendHo
     const body =
       typeof request.body === "string"
         ? request.body
-        : Buffer.from(request.body as Uint8Array).toString("utf8");
+        : new TextDecoder().decode(request.body as Uint8Array);
     const context: CallContext = { clock, signal: new AbortController().signal, traceId: "" };
     const sent = { method: "POST", path: request.path, headers, body } as const;
     const outcome = await api.send(sent, context);
