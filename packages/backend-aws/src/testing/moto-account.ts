@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import {
   AttachRolePolicyCommand,
   CreateAccessKeyCommand,
@@ -62,10 +63,18 @@ const assumed = z.object({
 export type MotoSession = z.infer<typeof assumed>;
 const data = z.object({ sts: z.object({ AssumedRole: z.array(assumed) }).optional() });
 
-/** All that moto ever gave. */
+const LOOKS_MAX = 20;
+const LOOK_AGAIN_MS = 50;
+
+/** All that moto ever gave. It shows one that it is making without all that it will have. */
 export async function readSessions(origin: string): Promise<readonly MotoSession[]> {
-  const answer = await fetch(`${origin}/moto-api/data.json`);
-  return data.parse(await answer.json()).sts?.AssumedRole ?? [];
+  for (let look = 1; ; look++) {
+    const answer = await fetch(`${origin}/moto-api/data.json`);
+    const read = data.safeParse(await answer.json());
+    if (read.success) return read.data.sts?.AssumedRole ?? [];
+    if (look === LOOKS_MAX) throw read.error;
+    await pause(LOOK_AGAIN_MS);
+  }
 }
 
 /** A customer's account of AWS, played by moto, which asks for rights as IAM would. */
