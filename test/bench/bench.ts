@@ -4,11 +4,20 @@
  * `docs/benchmarks.md`, each as a ratio of two things that were measured in turn in this run.
  */
 import { writeFile } from "node:fs/promises";
+import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { isMet, jsonTarget, reaches, shownTarget } from "./bench-row.ts";
-import { benchmarksPage, type Told } from "./benchmarks-page.ts";
+import {
+  isMet,
+  jsonTarget,
+  reaches,
+  shownTarget,
+  type BenchRow,
+  type RowResult,
+} from "./bench-row.ts";
+import { benchmarksPage } from "./benchmarks-page.ts";
 import { openWorld, type BenchWorld } from "./bench-world.ts";
+import { readMeasuredRows, writeMeasuredRows } from "./measured-rows.ts";
 import { ROWS } from "./rows.ts";
 
 const USAGE = `usage: npm run bench -- [--only NAME,…] [--rounds N] [--seconds N] [--json] [--write]
@@ -44,6 +53,11 @@ const say = (line: string): void => {
   process.stderr.write(`  … ${line}\n`);
 };
 
+interface Told {
+  readonly row: BenchRow;
+  readonly result: RowResult;
+}
+
 function tell({ row, result }: Told): void {
   const { target } = row;
   const met = isMet(target, result);
@@ -62,18 +76,31 @@ function tell({ row, result }: Told): void {
   for (const broken of result.broken) process.stdout.write(`       BROKEN ${broken}\n`);
 }
 
-const PAGE = join(import.meta.dirname, "../../docs/benchmarks.md");
+const DOCS = join(import.meta.dirname, "../../docs");
+const MEASURED = join(DOCS, "benchmarks.json");
 
+/** After each row: what was measured is not lost with the row after it. */
 async function write(
-  told: readonly Told[],
+  { row, result }: Told,
   { rounds, seconds }: { readonly rounds: number; readonly seconds: number },
   world: BenchWorld,
 ): Promise<void> {
-  const missing = ROWS.filter((row) => !told.some((one) => one.row === row));
-  const queue = world.redisUrl === null ? "BullMQ on PostgreSQL" : "BullMQ on Redis";
-  const date = new Date().toISOString().slice(0, 10);
-  const { postgresVersion: postgres } = world;
-  await writeFile(PAGE, benchmarksPage({ told, missing, rounds, seconds, queue, postgres, date }));
+  const [cpu] = cpus();
+  const measured = {
+    date: new Date().toISOString().slice(0, 10),
+    machine:
+      `${cpus().length} × ${cpu?.model.trim() ?? "unknown"}, ` +
+      `${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`,
+    node: process.version,
+    postgres: world.postgresVersion,
+    queue: world.redisUrl === null ? "BullMQ on PostgreSQL" : "BullMQ on Redis",
+    rounds,
+    seconds,
+    result,
+  };
+  const rows = { ...(await readMeasuredRows(MEASURED)), [row.name]: measured };
+  await writeMeasuredRows(MEASURED, rows);
+  await writeFile(join(DOCS, "benchmarks.md"), benchmarksPage(ROWS, rows));
 }
 
 async function main(): Promise<number> {
@@ -94,6 +121,7 @@ async function main(): Promise<number> {
       if (result === null) continue;
       told.push({ row, result });
       tell({ row, result });
+      if (options.write) await write({ row, result }, options, world);
     } catch (error) {
       // An hour of other rows is not lost with it.
       failed++;
@@ -103,7 +131,6 @@ async function main(): Promise<number> {
     }
   }
   const targets = told.map(({ row, result }) => jsonTarget(row, result));
-  if (options.write) await write(told, options, world);
   if (options.json) process.stdout.write(`${JSON.stringify({ targets })}\n`);
   return failed === 0 ? 0 : 1;
 }

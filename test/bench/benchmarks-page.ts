@@ -1,32 +1,25 @@
-import { cpus, release, totalmem } from "node:os";
-import { isMet, reaches, shownTarget, type BenchRow, type RowResult } from "./bench-row.ts";
+import { isMet, reaches, shownTarget, type BenchRow } from "./bench-row.ts";
+import type { Measured, MeasuredRows } from "./measured-rows.ts";
 
-export interface Told {
+interface Told {
   readonly row: BenchRow;
-  readonly result: RowResult;
+  readonly measured: Measured;
 }
 
-export interface PageInput {
-  readonly told: readonly Told[];
-  readonly missing: readonly BenchRow[];
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly queue: string;
-  readonly postgres: string;
-  readonly date: string;
-}
-
-/** `docs/benchmarks.md`: what one run of the benchmark has measured. */
-export function benchmarksPage(input: PageInput): string {
-  const { told, missing, rounds, seconds } = input;
-  const [cpu] = cpus();
+/** `docs/benchmarks.md`: what was measured last of each row. */
+export function benchmarksPage(rows: readonly BenchRow[], measured: MeasuredRows): string {
+  const told = rows.flatMap((row): readonly Told[] => {
+    const one = measured[row.name];
+    return one === undefined ? [] : [{ row, measured: one }];
+  });
   return `${[
     "# Benchmarks",
     "",
-    "Written by `npm run bench -- --write`. Each figure is a ratio of two things that were measured in",
-    "turn, in one run, on one machine; of the absolute ones think what you like. A target that was",
-    "missed is here as missed, with what holds it back. A row that wants more than one ratio is met when",
-    "all are: `…` leads to its further ones.",
+    "Written by `npm run bench -- --write`, from `docs/benchmarks.json`, which keeps the last run of",
+    "each row. Each figure is a ratio of two things that were measured in turn, in one run, on one",
+    "machine; of the absolute ones think what you like. A target that was missed is here as missed, with",
+    "what holds it back. A row that wants more than one ratio is met when all are: `…` leads to its",
+    "further ones.",
     "",
     "## How to repeat it",
     "",
@@ -34,6 +27,7 @@ export function benchmarksPage(input: PageInput): string {
     "```sh",
     "npm run bench                                  # all rows",
     "npm run bench -- --only exchange-fast --json   # one, with a line of JSON at the end",
+    "npm run bench -- --only policy --write         # one, whose figures replace those of this page",
     "```",
     "",
     "Rows beside another program are left out, by name, where it is not on the `PATH`: `pgbench`,",
@@ -42,25 +36,38 @@ export function benchmarksPage(input: PageInput): string {
     "",
     "## Where and with what",
     "",
-    `- ${input.date}; ${cpus().length} × ${cpu?.model.trim() ?? "unknown"}, ` +
-      `${Math.round(totalmem() / 2 ** 30)} GiB; Linux ${release()}; Node ${process.version}`,
-    `- PostgreSQL ${input.postgres}, fsync on; queue: ${input.queue}`,
-    `- ${rounds} rounds of ${seconds} s for each side, a broker warmed up; the load generator is on the same`,
-    "  cores",
+    "fsync is on, a broker was warmed up, and the load generator is on the same cores.",
+    "",
+    ...conditions(told),
     "",
     "## Targets",
     "",
     "| row | ratio | least to greatest | target | |",
     "| --- | --- | --- | --- | --- |",
-    ...told.flatMap(tableLines),
-    ...missing.map(({ name }) => `| \`${name}\` | | | | not measured in this run |`),
+    ...rows.flatMap((row) => {
+      const one = told.find((each) => each.row === row);
+      return one === undefined ? [`| \`${row.name}\` | | | | not measured |`] : tableLines(one);
+    }),
     "",
     ...told.flatMap(section),
   ].join("\n")}`;
 }
 
+/** Once each, with the rows that it is of: all of them as a rule. */
+function conditions(told: readonly Told[]): readonly string[] {
+  const by = new Map<string, string[]>();
+  for (const { row, measured } of told) {
+    const { date, machine, node, postgres, queue, rounds, seconds } = measured;
+    const what =
+      `${date}; ${machine}; Node ${node}; PostgreSQL ${postgres}; queue: ${queue}; ` +
+      `${rounds} rounds of ${seconds} s for each side`;
+    by.set(what, [...(by.get(what) ?? []), `\`${row.name}\``]);
+  }
+  return [...by].map(([what, names]) => `- ${what}: ${names.join(", ")}`);
+}
+
 /** The row's own line, whose verdict is the whole row's, and one for each further target. */
-function tableLines({ row, result }: Told): readonly string[] {
+function tableLines({ row, measured: { result } }: Told): readonly string[] {
   const [least, greatest] = result.spread.map((value) => value.toFixed(3));
   return [
     `| \`${row.name}\` | ${result.ratio.toFixed(3)} | ${least} to ${greatest} | ` +
@@ -75,7 +82,7 @@ function tableLines({ row, result }: Told): readonly string[] {
 
 const verdict = (met: boolean): string => (met ? "met" : "**missed**");
 
-function section({ row, result }: Told): readonly string[] {
+function section({ row, measured: { result } }: Told): readonly string[] {
   return [
     `### ${row.name}`,
     "",

@@ -103,10 +103,14 @@ interface Frame {
   readonly lineNumber: number;
 }
 
-/** Its file from the packages' folder on, so that the page is the same on every machine. */
+const ROOT = new URL("../../", import.meta.url).href;
+
+/** Its file from the repository's root on, so that the page is the same on every machine. */
 function shownFrame({ functionName, url, lineNumber }: Frame): string {
   const name = functionName === "" ? "(anonymous)" : functionName;
-  const file = url.replace(/^.*\/node_modules\/(?:\.pnpm\/[^/]+\/node_modules\/)?/, "");
+  const file = url
+    .replace(ROOT, "")
+    .replace(/^.*\/node_modules\/(?:\.pnpm\/[^/]+\/node_modules\/)?/, "");
   const own = file.replace(/^file:.*\/(packages|services)\//, "$1/");
   return own === "" ? name : `${name} ${own}:${lineNumber + 1}`;
 }
