@@ -16,7 +16,10 @@ const hasTools = (
   )
 ).every(Boolean);
 /** What some blocks need besides, and whether it is here. */
-const NEEDED: Readonly<Record<string, boolean>> = { spire: await isInstalled("spire") };
+const NEEDED: Readonly<Record<string, boolean>> = {
+  spire: await isInstalled("spire"),
+  openssl: await isInstalled("openssl"),
+};
 const COMMAND_MS_MAX = 120_000;
 const BLOCK_MS_MAX = 240_000;
 const RUN = { timeout: BLOCK_MS_MAX } as const;

@@ -7,7 +7,8 @@ import { isInstalled } from "@mayfly/testkit/vitest";
 import { until, writeMayflyCommand } from "../harness/index.ts";
 import { startSpireDomain } from "../identity/spire-domain.ts";
 import { ROOT } from "../tidy/repository.ts";
-import { startVendorStandIns } from "./vendor-stand-ins.ts";
+import { startTlsBroker } from "./tls-broker.ts";
+import { startVendorStandIns, type VendorStandIns } from "./vendor-stand-ins.ts";
 
 /** Where a page's commands are typed. */
 export interface Scenario extends AsyncDisposable {
@@ -32,9 +33,9 @@ const NOT_LINKED = new Set([".git", ".mayfly", ".turbo"]);
  * `checkout`: a checkout on a machine where the README's line for the PATH was typed.
  * `dev`: there, `npm run dev -- --demo-workloads` runs as well, and the person has a database
  * `shop` in its PostgreSQL, whose superuser `psql` logs in as.
- * `identities`: `dev`, with something at hand that stands in for each vendor of identities, and
- * SPIRE, a real one, where it is installed. All of it is on this machine, so that
- * `mayfly trust add` is told there that addresses may be private.
+ * `identities`: `dev`, with something at hand that stands in for each vendor of identities,
+ * SPIRE, a real one, where it is installed, and a second broker that serves HTTPS. All of it is on
+ * this machine, so that `mayfly trust add` is told there that addresses may be private.
  */
 export async function startScenario(name: ScenarioName): Promise<Scenario> {
   await using started = new AsyncDisposableStack();
@@ -48,8 +49,14 @@ export async function startScenario(name: ScenarioName): Promise<Scenario> {
   const env = {
     ...readersEnvironment(programs),
   };
-  if (name === "identities") Object.assign(env, await startIdentities(own, env, started));
+  const vendors = name === "identities" ? started.use(await startVendorStandIns(BROKER)) : null;
+  if (vendors !== null) Object.assign(env, await startIdentities(own, env, vendors, started));
   if (name !== "checkout") Object.assign(env, await startDev(folder, env, started));
+  if (vendors !== null) {
+    const data = join(folder, ".mayfly/dev");
+    const options = { data, own, issuer: BROKER, served: vendors.served, ca: caFile(own) };
+    Object.assign(env, { BROKER_TLS_URL: await startTlsBroker(options, started) });
+  }
   const all = started.move();
   return { folder, own, env, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
@@ -101,7 +108,7 @@ async function startDev(
   const url = new URL((await readFile(join(data, "postgres-url"), "utf8")).trim());
   await createShop(url.href);
   return {
-    MAYFLY_URL: "http://127.0.0.1:8420",
+    MAYFLY_URL: BROKER,
     MAYFLY_ADMIN_TOKEN_FILE: join(data, "admin-token"),
     WORKLOADS: join(data, "workloads"),
     PGHOST: url.hostname,
@@ -113,14 +120,15 @@ async function startDev(
 }
 
 const BROKER = "http://127.0.0.1:8420";
+const caFile = (own: string): string => join(own, "vendors-ca.pem");
 
 async function startIdentities(
   own: string,
   env: NodeJS.ProcessEnv,
+  vendors: VendorStandIns,
   started: AsyncDisposableStack,
 ): Promise<Record<string, string>> {
-  const vendors = started.use(await startVendorStandIns(BROKER));
-  const [podToken, ca] = [join(own, "pod-token"), join(own, "vendors-ca.pem")];
+  const [podToken, ca] = [join(own, "pod-token"), caFile(own)];
   await writeFile(podToken, vendors.podToken);
   await writeFile(ca, vendors.ca);
   const programs = join(own, "lab");

@@ -17,6 +17,8 @@ export interface VendorStandIns extends AsyncDisposable {
   readonly podToken: string;
   /** PEM: the authority of the certificate that they serve with. */
   readonly ca: string;
+  /** PEM, of that authority: for whoever else serves HTTPS on 127.0.0.1. */
+  readonly served: { readonly cert: string; readonly key: string };
 }
 
 const CLIENT = "biller";
@@ -30,8 +32,8 @@ const YEARS = { from: Date.UTC(2020), until: Date.UTC(2100) };
 export async function startVendorStandIns(audience: string): Promise<VendorStandIns> {
   const authority = createTestX509Authority({ clock: systemClock, change: YEARS });
   const names = [{ iPAddress: "127.0.0.1" }];
-  const { cert, key } = authority.issue({ ...YEARS, names }).pem;
-  const server = createServer({ cert, key });
+  const served = authority.issue({ ...YEARS, names }).pem;
+  const server = createServer({ ...served });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const now = Math.floor(Date.now() / 1000);
@@ -64,6 +66,7 @@ export async function startVendorStandIns(audience: string): Promise<VendorStand
     },
     podToken: await mint("/cluster"),
     ca: authority.pem,
+    served,
     [Symbol.asyncDispose]: () => closed(server),
   };
 }
