@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import postgres from "postgres";
-import { startGuarded } from "@mayfly/embedded";
+import { freePort, startGuarded } from "@mayfly/embedded";
 import { isInstalled } from "@mayfly/testkit/vitest";
 import { until, writeMayflyCommand } from "../harness/index.ts";
 import { startSpireDomain } from "../identity/spire-domain.ts";
@@ -35,7 +35,7 @@ const NOT_LINKED = new Set([".git", ".mayfly", ".turbo"]);
  * `shop` in its PostgreSQL, whose superuser `psql` logs in as.
  * `identities`: `dev`, with something at hand that stands in for each vendor of identities,
  * SPIRE, a real one, where it is installed, and a second broker that serves HTTPS. All of it is on
- * this machine, so that `mayfly trust add` is told there that addresses may be private.
+ * this machine, so that `mayfly trust` is told there that addresses may be private.
  */
 export async function startScenario(name: ScenarioName): Promise<Scenario> {
   await using started = new AsyncDisposableStack();
@@ -133,12 +133,18 @@ async function startIdentities(
   await writeFile(ca, vendors.ca);
   const programs = join(own, "lab");
   await mkdir(programs);
-  const command = join(own, "bin/mayfly");
+  const [command, put] = [join(own, "bin/mayfly"), join(own, "put.yaml")];
   await writeProgram(
     programs,
     "mayfly",
     `case "\${1:-} \${2:-}" in
   "trust add") exec '${command}' "$@" --unsafe-allow-private-addresses ;;
+  "trust put")
+    case "$(head -c 1 "$3")" in
+      "{") jq '.config.unsafe_allow_private_addresses = true' "$3" > '${put}' ;;
+      *) { cat "$3" && echo '  unsafe_allow_private_addresses: true'; } > '${put}' ;;
+    esac
+    exec '${command}' trust put '${put}' ;;
   *) exec '${command}' "$@" ;;
 esac`,
   );
@@ -152,7 +158,21 @@ esac`,
   }
   const path = [programs, env["PATH"] ?? ""].join(delimiter);
   const trusted = { NODE_EXTRA_CA_CERTS: ca, CURL_CA_BUNDLE: ca };
-  return { ...vendors.env, ...trusted, TOKEN_FILE: podToken, PATH: path };
+  const web = await bundleEndpoint(own, vendors);
+  return { ...vendors.env, ...trusted, ...web, TOKEN_FILE: podToken, PATH: path };
+}
+
+/** Where the page's own bundle endpoint is to be, and what it serves with. */
+async function bundleEndpoint(
+  own: string,
+  { served }: VendorStandIns,
+): Promise<Record<string, string>> {
+  const [cert, key] = [join(own, "web.pem"), join(own, "web.key")];
+  await writeFile(cert, served.cert);
+  await writeFile(key, served.key, { mode: 0o600 });
+  const port = String(await freePort());
+  const url = `https://127.0.0.1:${port}/bundle.json`;
+  return { BUNDLE_URL: url, BUNDLE_PORT: port, WEB_CERT: cert, WEB_KEY: key };
 }
 
 const writeProgram = (folder: string, name: string, script: string): Promise<void> =>
