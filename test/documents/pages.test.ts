@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isInstalled } from "@mayfly/testkit/vitest";
 import { read, repositoryFiles } from "../tidy/repository.ts";
+import { hasAwsCli } from "./aws-cli.ts";
 import { commandsOfConsole, commandsOfShell, type PrintedCommand } from "./commands.ts";
 import { openPageShell, type PageShell } from "./page-shell.ts";
 import { fileOf, readPage, type Block, type Page } from "./read-page.ts";
@@ -19,6 +20,7 @@ const hasTools = (
 const NEEDED: Readonly<Record<string, boolean>> = {
   spire: await isInstalled("spire"),
   openssl: await isInstalled("openssl"),
+  aws: await hasAwsCli(),
 };
 const COMMAND_MS_MAX = 120_000;
 const BLOCK_MS_MAX = 240_000;

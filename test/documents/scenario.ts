@@ -140,9 +140,13 @@ async function startIdentities(
     `case "\${1:-} \${2:-}" in
   "trust add") exec '${command}' "$@" --unsafe-allow-private-addresses ;;
   "trust put")
+    case "$3" in
+      ${putKeys(vendors.keys)}
+      *) keys= ;;
+    esac
     case "$(head -c 1 "$3")" in
       "{") jq '.config.unsafe_allow_private_addresses = true' "$3" > '${put}' ;;
-      *) { cat "$3" && echo '  unsafe_allow_private_addresses: true'; } > '${put}' ;;
+      *) { cat "$3" && echo "$keys" && echo '  unsafe_allow_private_addresses: true'; } > '${put}' ;;
     esac
     exec '${command}' trust put '${put}' ;;
   *) exec '${command}' "$@" ;;
@@ -157,10 +161,16 @@ esac`,
     }
   }
   const path = [programs, env["PATH"] ?? ""].join(delimiter);
-  const trusted = { NODE_EXTRA_CA_CERTS: ca, CURL_CA_BUNDLE: ca };
+  const trusted = { NODE_EXTRA_CA_CERTS: ca, CURL_CA_BUNDLE: ca, AWS_CA_BUNDLE: ca };
   const web = await bundleEndpoint(own, vendors);
   return { ...vendors.env, ...trusted, ...web, TOKEN_FILE: podToken, PATH: path };
 }
+
+/** Of an issuer that has one address in the world, the keys are here: a file says so besides. */
+const putKeys = (keys: VendorStandIns["keys"]): string =>
+  Object.entries(keys)
+    .map(([name, url]) => `trust/${name}.yaml) keys='  jwks_uri: ${url}' ;;`)
+    .join("\n      ");
 
 /** Where the page's own bundle endpoint is to be, and what it serves with. */
 async function bundleEndpoint(

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import Provider, { type KoaContextWithOIDC } from "oidc-provider";
 import { systemClock } from "@mayfly/host";
 import { createTestX509Authority, vendorClaims } from "@mayfly/testkit";
+import { answerAsCloud } from "./cloud-endpoints.ts";
 
 /**
  * What stands in for a vendor where its steps are typed: an OpenID provider that is a real one,
@@ -13,6 +14,8 @@ import { createTestX509Authority, vendorClaims } from "@mayfly/testkit";
 export interface VendorStandIns extends AsyncDisposable {
   /** As they are at the vendor's: where its issuer is, and what a job or a pod is given. */
   readonly env: Readonly<Record<string, string>>;
+  /** Where the keys are of whose issuer has one address in the world, by its trust root's name. */
+  readonly keys: Readonly<Record<"google" | "aws" | "entra", string>>;
   /** A token of the cluster's, as the projected volume holds it. */
   readonly podToken: string;
   /** PEM: the authority of the certificate that they serve with. */
@@ -27,6 +30,9 @@ const RUNNER_TOKEN = "a-runners-token";
 const REALM = "/realms/pay";
 const REALM_TOKEN = "/protocol/openid-connect/token";
 const TOKEN_SECONDS = 1800;
+const ACCESS_KEY_ID = "AKIAPAGEPAGEPAGEPAGE";
+const APPLICATION = "88888888-2222-3333-4444-555555555555";
+const OBJECT = "66666666-2222-3333-4444-555555555555";
 const YEARS = { from: Date.UTC(2020), until: Date.UTC(2100) };
 
 export async function startVendorStandIns(audience: string): Promise<VendorStandIns> {
@@ -37,19 +43,29 @@ export async function startVendorStandIns(audience: string): Promise<VendorStand
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const now = Math.floor(Date.now() / 1000);
-  const { keycloak, github_actions: github, gitlab, kubernetes } = vendorClaims(now);
+  const { keycloak, github_actions: github, gitlab, kubernetes, ...others } = vendorClaims(now);
+  const entra = { ...others.entra, sub: OBJECT, oid: OBJECT, aud: APPLICATION };
   const mounts = new Map([
     [REALM, providerAt(`${origin}${REALM}`, audience, keycloak, REALM_TOKEN)],
     ["/github", providerAt(`${origin}/github`, audience, github)],
     ["/gitlab", providerAt(`${origin}/gitlab`, audience, gitlab)],
     ["/cluster", providerAt(`${origin}/cluster`, audience, kubernetes)],
+    ["/google", providerAt(`${origin}/google`, audience, others.gcp, "/token", others.gcp.iss)],
+    ["/aws", providerAt(`${origin}/aws`, audience, others.aws, "/token", others.aws.iss)],
+    ["/entra", providerAt(`${origin}/entra`, audience, entra, "/token", entra.iss)],
   ]);
   const mint = (mount: string): Promise<string> =>
     tokenOf(`${origin}${mount}/token`, authority.pem);
+  const cloud = {
+    audience,
+    application: APPLICATION,
+    accessKeyId: ACCESS_KEY_ID,
+    mint: (name: "google" | "aws" | "entra") => mint(`/${name}`),
+  };
   server.on("request", (request, response) => {
     const answered = request.url?.startsWith("/id-token?")
       ? idToken(request, response, () => mint("/github"))
-      : delegate(request, response, mounts);
+      : (answerAsCloud(request, response, cloud) ?? delegate(request, response, mounts));
     answered.catch(() => response.destroy());
   });
   return {
@@ -63,6 +79,17 @@ export async function startVendorStandIns(audience: string): Promise<VendorStand
       GITLAB: `${origin}/gitlab`,
       BROKER_TOKEN: await mint("/gitlab"),
       CLUSTER_ISSUER: `${origin}/cluster`,
+      GOOGLE_METADATA: origin,
+      AZURE_METADATA: origin,
+      AWS_ENDPOINT_URL_STS: `${origin}/sts`,
+      AWS_ACCESS_KEY_ID: ACCESS_KEY_ID,
+      AWS_SECRET_ACCESS_KEY: SECRET,
+      AWS_DEFAULT_REGION: "eu-central-1",
+    },
+    keys: {
+      google: `${origin}/google/jwks`,
+      aws: `${origin}/aws/jwks`,
+      entra: `${origin}/entra/jwks`,
     },
     podToken: await mint("/cluster"),
     ca: authority.pem,
@@ -133,6 +160,7 @@ function providerAt(
   audience: string,
   claims: Readonly<Record<string, unknown>>,
   token = "/token",
+  vendor?: string,
 ): Provider {
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const kid = "vendor-1";
@@ -153,7 +181,7 @@ function providerAt(
       customizers: {
         jwt: (_context: KoaContextWithOIDC, _token, jwt) => {
           const { iss, jti } = jwt.payload;
-          Object.assign(jwt.payload, claims, { iss, jti });
+          Object.assign(jwt.payload, claims, { iss: vendor ?? iss, jti });
           jwt.header = { ...jwt.header, typ: "JWT" };
         },
       },
