@@ -8,12 +8,12 @@ export interface CloudEndpoints {
   /** The application of Entra's that tokens are to be for. */
   readonly application: string;
   readonly accessKeyId: string;
-  mint(cloud: "google" | "aws" | "entra"): Promise<string>;
+  readonly mint: (cloud: "google" | "aws" | "entra") => Promise<string>;
 }
 
 type Answered = Promise<void> | null;
 
-/** Answers what a metadata server or STS is asked for, and says of anything else that it is none. */
+/** Answers what a metadata server or STS is asked for; null is a request for something else. */
 export function answerAsCloud(
   request: IncomingMessage,
   response: ServerResponse,

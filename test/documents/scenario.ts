@@ -146,7 +146,7 @@ async function startIdentities(
     esac
     case "$(head -c 1 "$3")" in
       "{") jq '.config.unsafe_allow_private_addresses = true' "$3" > '${put}' ;;
-      *) { cat "$3" && echo "$keys" && echo '  unsafe_allow_private_addresses: true'; } > '${put}' ;;
+      *) { cat "$3"; echo "$keys"; echo '  unsafe_allow_private_addresses: true'; } > '${put}' ;;
     esac
     exec '${command}' trust put '${put}' ;;
   *) exec '${command}' "$@" ;;
