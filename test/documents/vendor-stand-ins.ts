@@ -44,12 +44,14 @@ export async function startVendorStandIns(audience: string): Promise<VendorStand
   const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const now = Math.floor(Date.now() / 1000);
   const { keycloak, github_actions: github, gitlab, kubernetes, ...others } = vendorClaims(now);
+  const field = { ...others.spire_oidc, sub: "spiffe://field.test/pay/biller" };
   const entra = { ...others.entra, sub: OBJECT, oid: OBJECT, aud: APPLICATION };
   const mounts = new Map([
     [REALM, providerAt(`${origin}${REALM}`, audience, keycloak, REALM_TOKEN)],
     ["/github", providerAt(`${origin}/github`, audience, github)],
     ["/gitlab", providerAt(`${origin}/gitlab`, audience, gitlab)],
     ["/cluster", providerAt(`${origin}/cluster`, audience, kubernetes)],
+    ["/field", providerAt(`${origin}/field`, audience, field)],
     ["/google", providerAt(`${origin}/google`, audience, others.gcp, "/token", others.gcp.iss)],
     ["/aws", providerAt(`${origin}/aws`, audience, others.aws, "/token", others.aws.iss)],
     ["/entra", providerAt(`${origin}/entra`, audience, entra, "/token", entra.iss)],
@@ -78,6 +80,8 @@ export async function startVendorStandIns(audience: string): Promise<VendorStand
       ACTIONS_ID_TOKEN_REQUEST_TOKEN: RUNNER_TOKEN,
       GITLAB: `${origin}/gitlab`,
       BROKER_TOKEN: await mint("/gitlab"),
+      SPIRE_ISSUER: `${origin}/field`,
+      FIELD_SVID: await mint("/field"),
       CLUSTER_ISSUER: `${origin}/cluster`,
       GOOGLE_METADATA: origin,
       AZURE_METADATA: origin,
