@@ -26,7 +26,8 @@ const RATE_MAX = 3000;
 const FLOOD_SECONDS = 30;
 const ROUNDS_MAX = 3;
 const OVER_SECONDS = 2;
-const GROWTH_MB_MAX = 128;
+/** What Node may fill with new objects before it collects: three of its semi-spaces, 64 MB each. */
+const GROWTH_MB_MAX = 192;
 const ASKED_EVERY_MS = 100;
 
 /** Ten times what is sustained, by clients that heed nothing, against seven tenths of it. */
