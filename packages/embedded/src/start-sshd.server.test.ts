@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -28,5 +28,16 @@ test.skipIf(sshd === undefined)(
     ]);
     expect(stdout).toBe("level 1");
     await rm(folder, { recursive: true });
+  },
+);
+
+test.skipIf(sshd === undefined)(
+  "of several authorities that are to be trusted at once, the last is what the server trusts",
+  async () => {
+    await using server = await startSshd(sshd ?? "", { hostCommand: "/bin/true" });
+    const authorities = Array.from({ length: 40 }, (_, index) => `# ${"x".repeat(index)}\n`);
+    await Promise.all(authorities.map((authority) => server.trust(authority)));
+    const kept = await readFile(join(server.directory, "ca.pub"), "utf8");
+    expect(kept).toBe(authorities.at(-1));
   },
 );

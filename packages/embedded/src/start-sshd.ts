@@ -81,12 +81,18 @@ export async function startSshd(program: string, options: SshdOptions): Promise<
     });
   }
   const authorityFile = join(directory, AUTHORITY);
+  let trusted: Promise<void> = Promise.resolve();
   return {
     ...setUp,
     host: "127.0.0.1",
-    trust: async (authority) => {
-      await writeFile(`${authorityFile}.new`, authority);
-      await rename(`${authorityFile}.new`, authorityFile);
+    // One after the other: the last that was asked for is what the file then says.
+    trust: (authority) => {
+      const write = async (): Promise<void> => {
+        await writeFile(`${authorityFile}.new`, authority);
+        await rename(`${authorityFile}.new`, authorityFile);
+      };
+      trusted = trusted.then(write, write);
+      return trusted;
     },
     client: (keyPath, command, stderr = "unheard") =>
       spawn("ssh", clientArguments({ directory, port, user, keyPath, command }), {
