@@ -19,7 +19,10 @@ export interface Alarm {
   readonly leaseId: LeaseId;
   readonly backendId: BackendId;
   readonly at: InstantMs;
-  /** 0 at issue, one more for each renewal. */
+  /**
+   * 0 at issue. Of a renewal the second of the expiry before it, of a wait at an end the millisecond
+   * of `at`: neither was used before.
+   */
   readonly generation: number;
 }
 

@@ -9,6 +9,7 @@ import {
 import type { CoreParts } from "../core-parts.ts";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { Slots } from "./slots.ts";
+import { createWaitAlarms, type WaitAlarms } from "./wait-alarms.ts";
 import { workClaim } from "./work-claim.ts";
 
 export interface PassResult {
@@ -41,6 +42,7 @@ export async function runPass(
   const view = await parts.catalog.fresh();
   const count = { claimed: 0, ended: 0, waiting: 0, failed: 0, lost: 0 };
   const work = createUnderWay();
+  const pass: Pass = { view, alarms: createWaitAlarms(parts), context };
   for (let batch = 0; batch < BATCHES_MAX && !context.signal.aborted; batch++) {
     // Before the ledger stamps the claim: by this clock it is over no later than there.
     const ownedUntilMs = clock.monotonicMs() + settings.claimSeconds * 1000;
@@ -53,7 +55,7 @@ export async function runPass(
     count.claimed += claims.length;
     for (const claim of claims) {
       work.start(async () => {
-        const settle = () => settleClaim(parts, view, claim, ownedUntilMs, context);
+        const settle = () => settleClaim(parts, pass, claim, ownedUntilMs);
         count[await slots.run(settle)]++;
       });
     }
@@ -96,12 +98,18 @@ function createUnderWay(): UnderWay {
   };
 }
 
+/** What the claims of one pass share. */
+interface Pass {
+  readonly view: CatalogView;
+  readonly alarms: WaitAlarms;
+  readonly context: CallContext;
+}
+
 async function settleClaim(
   parts: CoreParts,
-  view: CatalogView,
+  { view, alarms, context }: Pass,
   claim: Claim,
   ownedUntilMs: number,
-  context: CallContext,
 ): Promise<Fate> {
   const { clock, sweepLedger, log, tracer, failPoints } = parts.ports;
   const seconds = secondsLeft(clock, ownedUntilMs);
@@ -126,6 +134,7 @@ async function settleClaim(
     case "ended":
       return "ended";
     case "wait":
+      alarms.set(claim, outcome.seconds);
       return "waiting";
     case "failed":
       return "failed";
