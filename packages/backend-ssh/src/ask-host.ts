@@ -5,7 +5,8 @@ import { publicKeyOf, type HostSettings, type SshHost } from "./host-settings.ts
 /** One request to a host, its answer included. */
 const ASK_MS_MAX = 25_000;
 const CONNECT_MS_MAX = 8_000;
-const ANSWER_BYTES_MAX = 4_096;
+/** A line for each of the certificates that a host is asked of at once. */
+const ANSWER_BYTES_MAX = 65_536;
 
 /**
  * Sends a request to the one command that a host allows the broker, and returns its answer. Throws
@@ -35,7 +36,7 @@ export async function askHost(
       stream.stderr.resume();
       stream.on("close", (code: number | null) => {
         if (code === 0) answered.resolve(answer.trim());
-        else fail("its command failed");
+        else answered.reject(hostFailed(host, "its command failed", new CommandFailed()));
       });
       return stream.end(request);
     });
@@ -67,8 +68,21 @@ export async function askHost(
 const hostAlgorithms = (type: string): ssh2.ServerHostKeyAlgorithm[] =>
   type === "ssh-rsa" ? ["rsa-sha2-512", "rsa-sha2-256"] : [type as ssh2.ServerHostKeyAlgorithm];
 
-export const hostFailed = ({ host, port }: SshHost, why: string): BackendError =>
+/** The host was reached and its command said no: it may be of another version. */
+export class CommandFailed extends Error {
+  override readonly name = "CommandFailed";
+}
+
+export const isCommandFailed = (thrown: unknown): boolean =>
+  BackendError.isBackendError(thrown) && thrown.cause instanceof CommandFailed;
+
+export const hostFailed = (
+  { host, port }: SshHost,
+  why: string,
+  cause?: CommandFailed,
+): BackendError =>
   new BackendError(`SSH host ${host}:${port}: ${why}`, {
     effect: "unknown",
     retry: { kind: "after", seconds: durationSeconds(1) },
+    ...(cause === undefined ? {} : { cause }),
   });

@@ -9,10 +9,8 @@ import {
   type Revoked,
   type Secret,
 } from "@mayfly/spec";
-import { hostFailed } from "./ask-host.ts";
 import { readHandle } from "./certificate-handle.ts";
-import type { Lane, ToldHost } from "./lane.ts";
-import { requestHead } from "./revocation-list.ts";
+import type { Lane } from "./lane.ts";
 
 /** Returns once every host keeps a list that has the certificate, and has cut its sessions. */
 export async function revokeCertificate(
@@ -53,12 +51,6 @@ const abortOf = (signal: AbortSignal): Promise<never> =>
     else signal.addEventListener("abort", abort, { once: true });
   });
 
-interface Look {
-  readonly refuses: boolean;
-  readonly sessions: number;
-  readonly number: number;
-}
-
 /** Every host is asked what its sshd would say of the certificate, and which sessions it serves. */
 export async function probeCertificate(
   lane: Lane,
@@ -66,8 +58,9 @@ export async function probeCertificate(
   { signal }: CallContext,
 ): Promise<Probe> {
   const { keyId, certificate, expiresAt } = readHandle(handle);
-  const request = `${requestHead("look", lane.authority)} ${keyId}\n${certificate}\n`;
-  const looks = await Promise.all(lane.hosts.map((host) => look(host, request, signal)));
+  const looks = await Promise.all(
+    lane.hosts.map((host) => host.look({ keyId, certificate }, signal)),
+  );
   const isExpired = lane.host.clock.now() >= plusSeconds(expiresAt, lane.settings.leeway_seconds);
   const refusing = looks.filter(({ refuses }) => refuses).length;
   const sessions = looks.reduce((sum, each) => sum + each.sessions, 0);
@@ -82,14 +75,6 @@ export async function probeCertificate(
       list_number: Math.min(...looks.map(({ number }) => number)),
     },
   };
-}
-
-async function look(host: ToldHost, request: string, signal: AbortSignal): Promise<Look> {
-  const answer = await host.ask(request, signal);
-  const [, verdict, sessions, number] =
-    /^(refused|accepted) sessions (\d{1,9}) number (\d{1,20})$/.exec(answer) ?? [];
-  if (verdict === undefined) throw hostFailed(host.at, "its answer is none");
-  return { refuses: verdict === "refused", sessions: Number(sessions), number: Number(number) };
 }
 
 /**

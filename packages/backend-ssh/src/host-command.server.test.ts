@@ -68,14 +68,38 @@ describe.runIf(sshd !== undefined)("the command of a host", () => {
     expect(readdirSync(join(state, "sessions"))).toEqual([`${THEIRS}.1.0`]);
   });
 
+  test("ends many sessions at once with all that they started, and no other's", async () => {
+    const ids = Array.from({ length: 30 }, (_, n) => `mf_aaaaaaaa_${String(n).padStart(32, "0")}`);
+    const child = "sh -c 'sleep 60 & wait' & wait";
+    const start = (id: string): number => {
+      const session = spawn("/bin/sh", ["-c", child], { detached: true, stdio: "ignore" });
+      started.push(session);
+      const pid = session.pid ?? 0;
+      writeFileSync(join(state, "sessions", `${id}.${pid}.${begun(pid)}`), "");
+      return pid;
+    };
+    const theirs = start(THEIRS);
+    const mine = ids.map(start);
+    try {
+      await until(() => [theirs, ...mine].every((pid) => membersOf(pid).length === 3));
+      expect(await ask(revokeRequest(ONE, 1, ids))).toBe("revoked 1 sessions 0");
+      expect(mine.flatMap(membersOf)).toEqual([]);
+      expect(membersOf(theirs)).toHaveLength(3);
+      expect(readdirSync(join(state, "sessions"))).toEqual([
+        `${THEIRS}.${theirs}.${begun(theirs)}`,
+      ]);
+    } finally {
+      for (const pid of [theirs, ...mine]) if (membersOf(pid).length > 0) process.kill(-pid, 9);
+    }
+  });
+
   test("leaves nothing of a session that forks while it is cut", async () => {
     const forks = "while :; do sleep 60 & sleep 0.01; done";
     const session = spawn("/bin/sh", ["-c", forks], { detached: true, stdio: "ignore" });
     const pid = session.pid ?? 0;
     try {
       await until(() => membersOf(pid).length > 20);
-      const began = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.split(" ")[19];
-      writeFileSync(join(state, "sessions", `${MINE}.${pid}.${began}`), "");
+      writeFileSync(join(state, "sessions", `${MINE}.${pid}.${begun(pid)}`), "");
       expect(await ask(revokeRequest(ONE, 1, [MINE]))).toBe("revoked 1 sessions 0");
       expect(membersOf(pid)).toEqual([]);
       expect(readdirSync(join(state, "sessions"))).toEqual([]);
@@ -96,6 +120,10 @@ describe.runIf(sshd !== undefined)("the command of a host", () => {
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await sleep(5);
 }
+
+/** When a process began, as notes of sessions have it. */
+const begun = (pid: number): string =>
+  readFileSync(`/proc/${pid}/stat`, "latin1").split(") ").at(-1)?.split(" ")[19] ?? "";
 
 /** Of a process group, those that run: the rest waits to be collected (proc(5), stat). */
 function membersOf(group: number): string[] {

@@ -4,6 +4,11 @@ import { askHost, hostFailed } from "./ask-host.ts";
 import { openAuthority, type AuthoritySource } from "./authority-source.ts";
 import type { ReadKeyFile } from "./file-authority.ts";
 import type { HostSettings, SshHost } from "./host-settings.ts";
+import {
+  lookAtCertificates,
+  type AskHost,
+  type LookAtCertificate,
+} from "./look-at-certificates.ts";
 import { revokeRequest } from "./revocation-list.ts";
 
 /** The longest that a certificate lives. */
@@ -16,7 +21,9 @@ export interface ToldHost {
   readonly at: SshHost;
   /** Sends a list that is made after the call; resolves once the host keeps it and has cut. */
   tell(): Promise<void>;
-  ask(request: string, signal: AbortSignal): Promise<string>;
+  readonly ask: AskHost;
+  /** Many that ask at once are one exchange with it, too. */
+  readonly look: LookAtCertificate;
 }
 
 /** An opened backend's configuration, and what it may touch. */
@@ -53,14 +60,14 @@ export function createLane(
     return { number, keyIds: [...new Set([...ids, ...ending])].toSorted() };
   };
   const hosts = settings.hosts.map((at): ToldHost => {
-    const ask = (request: string, signal: AbortSignal): Promise<string> =>
-      askHost(at, settings, request, signal);
+    const ask: AskHost = (request, signal) => askHost(at, settings, request, signal);
     const telling = new SharedLook(async () => {
       const { number, keyIds } = await list();
       const request = revokeRequest(authority, number, keyIds);
       readTold(at, await ask(request, closing), number);
     });
-    return { at, ask, tell: () => telling.run() };
+    const look = lookAtCertificates(at, authority, ask, closing);
+    return { at, ask, look, tell: () => telling.run() };
   });
   const crowded = refuseCrowded(host.clock, "SSH, issue", () => ended.run());
   return { settings, host, hosts, authority, source, list, ending, refuseCrowded: crowded };

@@ -41,5 +41,7 @@ export const revokeRequest = (
   `${[`${requestHead("revoke", authority)} ${number} ${keyIds.length}`, ...keyIds].join("\n")}\n`;
 
 /** How a request begins: a host keeps what each authority says apart. */
-export const requestHead = (what: "revoke" | "look" | "check", authority: string): string =>
-  `mayfly-ssh-2 ${what} ${authority}`;
+export const requestHead = (
+  what: "revoke" | "look" | "looks" | "check",
+  authority: string,
+): string => `mayfly-ssh-2 ${what} ${authority}`;
