@@ -1,6 +1,6 @@
 import type { InstantMs, IssueContext, Secret } from "@mayfly/spec";
 import { readHandle } from "./account-mark.ts";
-import { accountsAt } from "./end-account.ts";
+import { accountsAt } from "./end-accounts.ts";
 import { failures } from "./mysql-failure.ts";
 import { deadlineIn, type Servers } from "./servers.ts";
 
@@ -12,6 +12,7 @@ export async function extend(
   context: IssueContext,
 ): Promise<InstantMs> {
   const deadline = deadlineIn(context, servers.settings.call_seconds_max * 1_000);
-  if ((await accountsAt(servers.mints, readHandle(handle), deadline)) > 0) return expiresAt;
+  const there = await accountsAt(servers.mints, [readHandle(handle)], deadline);
+  if (there.length > 0) return expiresAt;
   throw failures.gone("the account");
 }

@@ -2,15 +2,16 @@ import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds } from "@mayfly/spec";
 import { adoptPassword } from "./adopt-password.ts";
 import { connectionSettings } from "./connection-settings.ts";
-import { probe, revoke } from "./end-account.ts";
 import { extend } from "./extend.ts";
 import { issue } from "./issue.ts";
 import { listMarked } from "./listing.ts";
 import { failures } from "./mysql-failure.ts";
+import { openServers } from "./open-servers.ts";
 import { recover } from "./recover.ts";
+import { probe, revoke } from "./revoke.ts";
 import { leases } from "./role-settings.ts";
 import { selfCheck } from "./self-check.ts";
-import { closeServers, createServers } from "./servers.ts";
+import { closeServers } from "./servers.ts";
 
 /**
  * MariaDB 10.5 and MySQL 8.0.16, and newer: a lease is an account of its own, to which roles that
@@ -34,7 +35,7 @@ export const mysqlBackend = defineBackend({
   config: connectionSettings,
   leases,
   failures,
-  open: createServers,
+  open: openServers,
   close: closeServers,
   operations: {
     issue,

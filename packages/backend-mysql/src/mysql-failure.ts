@@ -58,6 +58,12 @@ export class MysqlNotTried extends MysqlFailure {
 /** The server takes no more, or goes away; the rest of what passes is of one statement. */
 const OF_THE_SERVER: ReadonlySet<number> = new Set([ERRNO.tooManyConnections, ERRNO.shuttingDown]);
 
+/** One of many accounts may be why a statement for all of them was refused. */
+export const isOfOneStatement = (thrown: unknown): boolean =>
+  thrown instanceof MysqlFailure &&
+  thrown.kind === "refused" &&
+  !OF_THE_SERVER.has(thrown.errno ?? 0);
+
 const serverFails = (failure: MysqlFailure): boolean =>
   failure.kind === "refused"
     ? OF_THE_SERVER.has(failure.errno ?? 0)

@@ -1,9 +1,10 @@
 import { waitMs } from "@mayfly/backend-kit";
 import type { IssuePlan, RecoverContext, Recovered } from "@mayfly/spec";
 import { quoted, readMarkOf, writeMark, type Account, type Mark } from "./account-mark.ts";
-import { endAccount } from "./end-account.ts";
 import type { Deadline } from "./endpoint.ts";
 import { ERRNO, MysqlFailure, unfinished } from "./mysql-failure.ts";
+import type { OpenServers } from "./open-servers.ts";
+import { endAccount } from "./revoke.ts";
 import { deadlineIn, NOW_MS, numberIn, textIn, type Servers } from "./servers.ts";
 
 /** Looks at a name whose mark others change meanwhile, before it is called unfinished. */
@@ -17,7 +18,7 @@ const LOOKS_MAX = 3;
  * The account's host is the one of its mark: `account_host` may have changed since the mint.
  */
 export async function recover(
-  servers: Servers,
+  servers: OpenServers,
   plan: IssuePlan,
   context: RecoverContext,
 ): Promise<Recovered> {

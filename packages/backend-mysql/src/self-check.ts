@@ -1,5 +1,5 @@
 import type { CallContext, CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
-import { seesAllSessions } from "./end-account.ts";
+import { seesAllSessions } from "./end-accounts.ts";
 import type { Row, Session } from "./endpoint.ts";
 import { MysqlFailure } from "./mysql-failure.ts";
 import { leases } from "./role-settings.ts";

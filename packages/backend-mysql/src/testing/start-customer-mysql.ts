@@ -36,6 +36,8 @@ export interface CustomerMysql extends ContractUpstream {
   /** Statements of the administrator. */
   sql(text: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
   logIn(material: Issued["material"]): Promise<Connection>;
+  /** Somebody else's transaction has the mark of a name. */
+  lockMark(name: string): Promise<{ release(): Promise<void> }>;
 }
 
 export function accountOf(material: Issued["material"]): readonly [string, string] {
@@ -84,6 +86,17 @@ export async function startCustomerMysql(
     log,
     sql,
     logIn: (material) => connectAs(server, accountOf(material)),
+    lockMark: async (name) => {
+      const session = await connectAs(server, ["root", server.password]);
+      await session.query("START TRANSACTION");
+      await session.query("SELECT mark FROM mayfly.leases WHERE name = ? FOR UPDATE", [name]);
+      return {
+        release: async () => {
+          await session.query("ROLLBACK");
+          await session.end();
+        },
+      };
+    },
     clock: systemClock,
     config,
     role: { member_of: ["orders_writer", "orders_reader"] },
