@@ -1,14 +1,11 @@
+import type { CallBatcher } from "@mayfly/backend-kit";
 import type { BackendHost, CallContext } from "@mayfly/spec";
 import { z } from "zod";
-import { BrokerSession, type ReadTokenFile } from "./broker-session.ts";
-import { MintTurns } from "./mint-turns.ts";
+import type { BrokerSession } from "./broker-session.ts";
+import type { MintTurns } from "./mint-turns.ts";
 import { readSuffix, roleNameOf, writeSuffix, type Mark } from "./lease-mark.ts";
 import type { ServerSettings } from "./server-settings.ts";
-import { VaultApi, type ApiAnswer, type ApiCall, type ApiMethod } from "./vault-api.ts";
-
-/** Connections for mints, so that ending never waits behind issuing, and for all else. */
-const MINT_SLOTS = 4;
-const WORK_SLOTS = 8;
+import type { ApiAnswer, ApiCall, ApiMethod, VaultApi } from "./vault-api.ts";
 
 /** What the operations of one open backend share. */
 export interface Lane {
@@ -18,29 +15,21 @@ export interface Lane {
   readonly turns: MintTurns;
   readonly work: VaultApi;
   readonly session: BrokerSession;
+  /** By external name; many that are counted at once are one listing. */
+  readonly tokens: CallBatcher<string, TokenCount>;
 }
 
-export function createLane(
-  settings: ServerSettings,
-  host: BackendHost,
-  closing: AbortSignal,
-  readFile: ReadTokenFile,
-): Lane {
-  const [mints, work] = [MINT_SLOTS, WORK_SLOTS].map(
-    (slots) => new VaultApi(settings, host, slots),
-  );
-  if (mints === undefined || work === undefined) throw new TypeError("two lanes");
-  const session = new BrokerSession(work, settings.login, host, closing, readFile);
-  return { settings, host, mints, turns: new MintTurns(MINT_SLOTS), work, session };
-}
+/** How many tokens of a lease there are, or answers that wait for being unwrapped. */
+export type TokenCount =
+  | { readonly kind: "counted"; readonly tokens: number }
+  | { readonly kind: "failed"; readonly why: Error };
 
-export async function closeLane({ mints, work }: Lane): Promise<void> {
-  await Promise.all([mints.close(), work.close()]);
-}
+/** Before anything is counted at it. */
+export type Place = Omit<Lane, "tokens">;
 
 /** With the broker's own token. */
 export const ask = (
-  { session }: Lane,
+  { session }: Place,
   api: VaultApi,
   method: ApiMethod,
   path: string,
@@ -87,7 +76,7 @@ const keys = z.object({ data: z.object({ keys: z.array(z.string()) }) });
 
 /** Names directly below a path; none where there is nothing. */
 export async function listAt(
-  lane: Lane,
+  lane: Place,
   path: string,
   context: CallContext,
 ): Promise<readonly string[]> {
@@ -100,10 +89,12 @@ export async function listAt(
 /** Where the server lists the leases whose ids begin so. */
 export const LEASES = "sys/leases/lookup";
 
-/** How many tokens of a lease there are, or answers that wait for being unwrapped. */
-export const tokensOf = async (
-  lane: Lane,
+export async function tokensOf(
+  { tokens }: Lane,
   externalName: string,
-  context: CallContext,
-): Promise<number> =>
-  (await listAt(lane, `${LEASES}/${createPath(externalName, lane.host)}/`, context)).length;
+  { signal }: CallContext,
+): Promise<number> {
+  const count = await tokens.run(externalName, signal);
+  if (count.kind === "failed") throw count.why;
+  return count.tokens;
+}

@@ -3,9 +3,9 @@ import { durationSeconds, type CredentialBackend } from "@mayfly/spec";
 import { readTokenFile, type ReadTokenFile } from "./broker-session.ts";
 import { ISSUE_CALL_SECONDS_MAX } from "./issue-call-bound.ts";
 import { issue } from "./issue.ts";
-import { closeLane, createLane } from "./lane.ts";
 import { listMarked } from "./listing.ts";
 import { LOGIN_ROTATION } from "./login-rotation.ts";
+import { closeLane, openLane } from "./open-lane.ts";
 import { recover } from "./recover.ts";
 import { adoptLogin, obtainLogin } from "./replace-login.ts";
 import { probe, revoke } from "./revoke.ts";
@@ -35,7 +35,7 @@ export const createVaultBackend = (readFile: ReadTokenFile): CredentialBackend =
     config: serverSettings,
     leases,
     failures,
-    open: (settings, host, closing) => createLane(settings, host, closing, readFile),
+    open: (settings, host, closing) => openLane(settings, host, closing, readFile),
     close: closeLane,
     rotation: LOGIN_ROTATION,
     operations: {

@@ -14,6 +14,8 @@ export interface FakeVault extends VaultServer {
   readonly state: FakeState;
   readonly engine: FakeEngine;
   readonly logins: FakeLogins;
+  /** Methods and paths of all requests, in their order. */
+  readonly asked: string[];
 }
 
 interface Request {
@@ -33,7 +35,9 @@ export async function startFakeVault(): Promise<FakeVault> {
   const engine: FakeEngine = { accounts: new Map(), fails: false, certificates: new Map() };
   const logins = noLogins();
   const world = { state, engine, logins };
+  const asked: string[] = [];
   const server = createServer((incoming, answer) => {
+    asked.push(`${incoming.method} ${incoming.url}`);
     readBody(incoming).then(
       (body) => write(answer, handle(world, incoming, body)),
       // Its caller is gone.
@@ -54,6 +58,7 @@ export async function startFakeVault(): Promise<FakeVault> {
     state,
     engine,
     logins,
+    asked,
     ...driving({ port, rootToken: state.rootToken }),
     stop: () =>
       new Promise((resolve) => {
