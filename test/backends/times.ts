@@ -3,39 +3,13 @@
  * and how long after the end of its task what was issued is refused. `--write` keeps the figures in
  * `docs/backends/times.json`, of which the page of all types is made.
  */
-import { parseArgs } from "node:util";
 import type { TypeTimes } from "../../services/composition/src/backend-times.ts";
-import { chosenUpstreams } from "./chosen-upstreams.ts";
 import { measureTimes } from "./measure-times.ts";
 import { startMeasured } from "./measured-installation.ts";
+import { readMeasurement, say } from "./read-measurement.ts";
 import { keepTimes } from "./times-file.ts";
-import type { Upstream } from "./upstreams/upstream.ts";
 
-const USAGE = "usage: npm run times -- [--rounds N] [--type NAME,…] [--write]";
-const ROUNDS_MAX = 1_000;
 const WRITE_PAGE = "node services/composition/src/write-backend-pages.ts";
-
-interface Asked {
-  readonly rounds: number;
-  readonly upstreams: readonly Upstream[];
-  readonly write: boolean;
-}
-
-async function readArguments(args: readonly string[]): Promise<Asked> {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      rounds: { type: "string", default: "100" },
-      type: { type: "string" },
-      write: { type: "boolean", default: false },
-    },
-  });
-  const rounds = Number(values.rounds);
-  if (!Number.isSafeInteger(rounds) || rounds < 1 || rounds > ROUNDS_MAX) {
-    throw new Error(`--rounds: expected a whole number from 1 to ${ROUNDS_MAX}`);
-  }
-  return { rounds, upstreams: await chosenUpstreams(values.type), write: values.write };
-}
 
 const columns = (cells: readonly string[]): string =>
   `${cells.map((cell, nth) => (nth === 0 ? cell.padEnd(10) : cell.padStart(14))).join("")}\n`;
@@ -52,18 +26,14 @@ function tell(times: Readonly<Record<string, TypeTimes>>): void {
 }
 
 async function main(): Promise<number> {
-  let asked: Asked;
-  try {
-    asked = await readArguments(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`times: ${error instanceof Error ? error.message : ""}\n${USAGE}\n`);
-    return 64;
-  }
+  const asked = await readMeasurement(
+    { program: "times", count: "rounds", usual: 100, max: 1_000, unkept: () => null },
+    process.argv.slice(2),
+  );
+  if (asked === null) return 64;
   await using installation = await startMeasured();
-  const say = (line: string): void => {
-    process.stderr.write(`  … ${line}\n`);
-  };
-  const times = await measureTimes(installation, { ...asked, say });
+  const { count: rounds, upstreams } = asked;
+  const times = await measureTimes(installation, { rounds, upstreams, say });
   tell(times);
   if (asked.write) {
     await keepTimes({ types: times, crowds: {} });
