@@ -14,13 +14,16 @@ export interface OpenServers extends Servers {
   readonly looks: CallBatcher<Account, AccountLook>;
 }
 
+/** What a server does for one it does for so many in little more time. */
+const BATCH_MAX = 64;
+/** As many as all passes of a process may have under way at one backend. */
+const WAITING_MAX = 4_096;
+/** While one waits for sessions to be gone, the other is at work. */
+const BATCHES_AT_ONCE = 2;
 const LIMITS = {
-  /** What a server does for one it does for so many in little more time. */
-  batchMax: 64,
-  /** As many as all passes of a process may have under way at one backend. */
-  waitingMax: 4_096,
-  /** While one waits for sessions to be gone, the other is at work. */
-  atOnce: 2,
+  batchMax: BATCH_MAX,
+  waitingMax: WAITING_MAX,
+  atOnce: BATCHES_AT_ONCE,
   isOfOne: isOfOneStatement,
   refusal: (why: string) => new MysqlNotTried(why),
 } as const;

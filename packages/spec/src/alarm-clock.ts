@@ -20,8 +20,8 @@ export interface Alarm {
   readonly backendId: BackendId;
   readonly at: InstantMs;
   /**
-   * 0 at issue. Of a renewal the second of the expiry before it, of a wait at an end the millisecond
-   * of `at`: neither was used before.
+   * 0 at issue. Of a renewal the second of the expiry before it, of a wait at an end the
+   * millisecond of `at`: neither was used before.
    */
   readonly generation: number;
 }
