@@ -23,7 +23,7 @@ export async function tooPowerful(
       : await grantsOnMysql(session, role);
     if (grants === null) problems.push(unreadable(role, surroundings));
     for (const grant of grants ?? []) {
-      const problem = problemOf(role, grant, surroundings.marksSchema);
+      const problem = problemOf(role, grant, surroundings);
       if (problem !== null) problems.push(problem);
     }
   }
@@ -50,7 +50,21 @@ const WRITES =
 const ON_OBJECTS =
   /^GRANT (.+?) ON (?:TABLE |FUNCTION |PROCEDURE )?(\*|[`"].+?[`"])\.(\*|[`"].+?[`"]) TO /i;
 
-function problemOf(role: string, grant: string, marksSchema: string): CheckProblem | null {
+/**
+ * MariaDB lets whoever has taken on a role name that role as the definer (`DEFINER=CURRENT_ROLE`),
+ * and the role outlives the lease: an event of it goes on by itself, a trigger with each statement
+ * of others, and a view or a routine hands its rights to whoever may use it. MySQL lets nobody name
+ * another definer than themselves without a right over the whole server, and what a dropped account
+ * defined fails there.
+ */
+const LEAVES_PROGRAMS =
+  /\b(?:ALL PRIVILEGES|EVENT|TRIGGER|CREATE VIEW|CREATE ROUTINE)(?=,|$)/i;
+
+function problemOf(
+  role: string,
+  grant: string,
+  { isMariaDb, marksSchema }: Surroundings,
+): CheckProblem | null {
   const [, privileges = "", database = "", table = ""] = ON_OBJECTS.exec(grant) ?? [];
   if (HANDS_ON.test(grant)) {
     return {
@@ -76,6 +90,15 @@ function problemOf(role: string, grant: string, marksSchema: string): CheckProbl
         `Role ${role} may write to the server's own tables or to ours, which say what ` +
         "accounts there are.",
       fix: `REVOKE that, and grant what is needed on single databases: ${grant}`,
+    };
+  }
+  if (isMariaDb && LEAVES_PROGRAMS.test(privileges)) {
+    return {
+      code: "role_leaves_programs",
+      what:
+        `Role ${role} may make events, triggers, views or routines. A lease can make them in the ` +
+        "role's own name (DEFINER=CURRENT_ROLE), in which they go on after its end.",
+      fix: `REVOKE EVENT, TRIGGER, CREATE VIEW and CREATE ROUTINE from \`${role}\`: ${grant}`,
     };
   }
   return null;
