@@ -237,6 +237,9 @@ export class Endpoint {
       onnotice: () => undefined,
       connection: {
         application_name: "mayfly",
+        // Nothing that somebody created in the database, an operator between two types that the
+        // server's own has none for, say, is ever run by us (CVE-2018-1058).
+        search_path: "pg_catalog",
         statement_timeout: settings.call_seconds_max * 1000,
         lock_timeout: Math.ceil(settings.call_seconds_max * 500),
         idle_in_transaction_session_timeout: 10_000,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { LEASE_NAME_PATTERN } from "@mayfly/backend-kit";
+import { dropLeftCode } from "./drop-left-code.ts";
 import type { Deadline, Endpoint } from "./endpoint.ts";
 import type { FoundRole } from "./find-role.ts";
 import type { Lane } from "./lane.ts";
@@ -63,7 +64,10 @@ export async function releaseHoldings(
   for (const database of holdings.databases) {
     await inDatabase(lane, database, async (endpoint) => {
       await releaseLargeObjects(lane, endpoint, { role, heir, granters }, deadline);
-      await disown(lane, endpoint, role, heir, deadline);
+      await unlessFull(role, database, async () => {
+        if (heir !== null) await dropLeftCode(lane, endpoint, role, deadline);
+        await disown(lane, endpoint, role, heir, deadline);
+      });
     });
   }
 }
@@ -108,9 +112,9 @@ async function joinGranters(
 }
 
 /**
- * REASSIGN moves what it owns, DROP OWNED takes what was granted to it and its default privileges,
- * which a lease can change without any right of its own. One message, so one transaction: nothing
- * can come to be owned in between.
+ * REASSIGN moves what it owns, of which {@link dropLeftCode} has dropped the code; DROP OWNED takes
+ * what was granted to it and its default privileges, which a lease can change without any right of
+ * its own. One message, so one transaction: nothing can come to be owned in between.
  *
  * Where that needs more locks than the server has room for, REASSIGN goes first and alone: it
  * takes fewer, and leaves less to the next one.
@@ -127,15 +131,23 @@ async function disown(
   const reassign = heir === null ? null : `REASSIGN OWNED BY ${name} TO ${quoteIdentifier(heir)}`;
   const both = [...(reassign === null ? [] : [reassign]), `DROP OWNED BY ${name}`].join("; ");
   try {
-    try {
-      await run(both);
-    } catch (thrown) {
-      if (!isFull(thrown) || reassign === null) throw thrown;
-      await run(reassign);
-      await run(both);
-    }
+    await run(both);
   } catch (thrown) {
-    throw isFull(thrown) ? tooManyObjects(name, endpoint.database) : thrown;
+    if (!isFull(thrown) || reassign === null) throw thrown;
+    await run(reassign);
+    await run(both);
+  }
+}
+
+async function unlessFull(
+  role: FoundRole,
+  database: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (thrown) {
+    throw isFull(thrown) ? tooManyObjects(quoteIdentifier(role.name), database) : thrown;
   }
 }
 
