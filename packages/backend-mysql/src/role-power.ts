@@ -57,8 +57,7 @@ const ON_OBJECTS =
  * another definer than themselves without a right over the whole server, and what a dropped account
  * defined fails there.
  */
-const LEAVES_PROGRAMS =
-  /\b(?:ALL PRIVILEGES|EVENT|TRIGGER|CREATE VIEW|CREATE ROUTINE)(?=,|$)/i;
+const LEAVES_PROGRAMS = /\b(?:ALL PRIVILEGES|EVENT|TRIGGER|CREATE VIEW|CREATE ROUTINE)(?=,|$)/i;
 
 function problemOf(
   role: string,

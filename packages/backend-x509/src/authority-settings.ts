@@ -41,8 +41,9 @@ const schema = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      "Whether every server of this authority checks the list, and refuses certificates once its " +
-        "own is too old. Say false where one does not: leases then end at their expiry alone.",
+      "Whether every server of this authority checks the list, refuses certificates once its own " +
+        "is too old, and resumes no TLS session, at which it would look at neither. Say false " +
+        "where one does not: leases then end at their expiry alone.",
     ),
   connection_seconds_max: z
     .int()
