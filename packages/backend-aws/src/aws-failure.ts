@@ -92,11 +92,11 @@ function codeOf(thrown: unknown): string | null {
 }
 
 const MEANINGS: Readonly<
-  Record<AwsFailure["kind"], Pick<FailureMeaning, "effect" | "upstreamFails">>
+  Record<AwsFailure["kind"], Pick<FailureMeaning, "effect" | "upstreamFails" | "throttled">>
 > = {
   not_sent: { effect: "none", upstreamFails: true },
   refused: { effect: "none", upstreamFails: false },
-  busy: { effect: "none", upstreamFails: true },
+  busy: { effect: "none", upstreamFails: true, throttled: true },
   lost: { effect: "unknown", upstreamFails: true },
   ledger: { effect: "unknown", upstreamFails: false },
 };

@@ -12,6 +12,8 @@ export interface FailureMeaning {
   readonly retrySeconds: number | null;
   /** See {@link BackendError.upstreamFails}. */
   readonly upstreamFails: boolean;
+  /** See {@link BackendError.throttled}; left out: no. */
+  readonly throttled?: boolean;
   /** In the upstream's own words, without secrets: for those who register a backend alone. */
   readonly hint?: string;
 }
@@ -57,6 +59,7 @@ export function upstreamFailures<F extends Error>(
       effect: effect ?? meaning.effect,
       retry: retryAfter(meaning.retrySeconds),
       upstreamFails: meaning.upstreamFails,
+      throttled: meaning.throttled ?? false,
     });
   };
   return {
@@ -65,8 +68,8 @@ export function upstreamFailures<F extends Error>(
     withEffect: (thrown, what, effect) => {
       const error = toBackendError(thrown, what, effect);
       if (error.effect === effect) return error;
-      const { message, retry, upstreamFails } = error;
-      return new BackendError(message, { cause: error, effect, retry, upstreamFails });
+      const { message, retry, upstreamFails, throttled } = error;
+      return new BackendError(message, { cause: error, effect, retry, upstreamFails, throttled });
     },
     toSelfCheckError: (thrown) => {
       if (BackendError.isBackendError(thrown)) return thrown;

@@ -49,6 +49,7 @@ export const failures = upstreamFailures("RabbitMQ", failureOf, (failure) => ({
   effect: failure.kind === "lost" ? "unknown" : "none",
   retrySeconds: failure.kind === "refused" ? null : (failure.retryAfterSeconds ?? 2),
   upstreamFails: failure.kind !== "refused",
+  throttled: failure.kind === "busy",
   hint: failure.message,
 }));
 export const { unfinished } = failures;

@@ -83,6 +83,7 @@ export const failures = upstreamFailures("Vault", failureOf, (failure) => ({
       ? null
       : (failure.retryAfterSeconds ?? 2),
   upstreamFails: failure.kind !== "refused",
+  throttled: failure.status === 429,
   hint: failure.message,
 }));
 

@@ -27,4 +27,5 @@ export const failures = upstreamFailures("Webhook", failureOf, (failure) => ({
   effect: failure.kind === "lost" ? "unknown" : "none",
   retrySeconds: failure.kind === "declined" ? null : failure.retrySeconds,
   upstreamFails: failure.kind !== "declined",
+  throttled: failure.kind === "busy",
 }));

@@ -308,6 +308,11 @@ export class BackendError extends BrokerError {
    * Not of what never came to the upstream, nor of one lease that cannot be finished now.
    */
   readonly upstreamFails: boolean;
+  /**
+   * Whether the upstream asks for fewer calls (429, or a code of its own). Then `retry` says for
+   * how long, and all processes heed it.
+   */
+  readonly throttled: boolean;
   constructor(
     message: string,
     options: BrokerErrorOptions & {
@@ -315,6 +320,8 @@ export class BackendError extends BrokerError {
       readonly retry: BackendRetry;
       /** Default: false. */
       readonly upstreamFails?: boolean;
+      /** Default: false. */
+      readonly throttled?: boolean;
     },
   ) {
     super(options.retry.kind === "never" ? "backend_rejected" : "backend_unavailable", message, {
@@ -324,6 +331,7 @@ export class BackendError extends BrokerError {
     this.effect = options.effect;
     this.retry = options.retry;
     this.upstreamFails = options.upstreamFails ?? false;
+    this.throttled = options.throttled ?? false;
   }
   static isBackendError(error: unknown): error is BackendError {
     return BrokerError.is(error) && "effect" in error && "retry" in error;

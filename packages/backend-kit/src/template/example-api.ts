@@ -61,6 +61,7 @@ export const failures = upstreamFailures("Example", failureOf, (failure) => ({
   effect: failure.kind === "lost" ? "unknown" : "none",
   retrySeconds: failure.kind === "refused" ? null : failure.retrySeconds,
   upstreamFails: failure.kind !== "refused",
+  throttled: failure.kind === "busy",
 }));
 
 async function callOnce(

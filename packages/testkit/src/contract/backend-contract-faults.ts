@@ -165,6 +165,7 @@ function describeAnswerFaults(faultyOf: () => Faulty<HttpFaultProxy>, canRevoke:
     proxy.heal();
     expect(error.effect).toBe("none");
     expect(error.retry).toEqual({ kind: "after", seconds: 7 });
+    expect(error.throttled, "other processes are not told of it").toBe(true);
     await expectHonest({ bench }, plan, error);
   });
   test.each([

@@ -17,11 +17,18 @@ export const unknownEffect = (message: string): BackendError =>
     effect: "unknown",
     retry: { kind: "after", seconds: durationSeconds(1) },
   });
-const failing = (effect: BackendError["effect"], message: string, seconds = 1): BackendError =>
+const failing = (effect: BackendError["effect"], message: string): BackendError =>
   new BackendError(message, {
     effect,
+    retry: { kind: "after", seconds: durationSeconds(1) },
+    upstreamFails: true,
+  });
+const throttled = (message: string, seconds: number): BackendError =>
+  new BackendError(message, {
+    effect: "none",
     retry: { kind: "after", seconds: durationSeconds(seconds) },
     upstreamFails: true,
+    throttled: true,
   });
 
 /**
@@ -62,7 +69,7 @@ export async function underFault<T>(
       act.effect();
       throw failing("unknown", `${operation}: the connection was reset`);
     case "rate_limited":
-      throw failing("none", `${operation}: 429, too many requests`, 3);
+      throw throttled(`${operation}: 429, too many requests`, 3);
     case "internal_error":
       throw failing("unknown", `${operation}: 500, internal error`);
     case "twice":
