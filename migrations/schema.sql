@@ -7,6 +7,17 @@
 --   PRIMARY KEY (singleton)
 --   GRANT SELECT TO mayfly_worker
 --   GRANT SELECT, UPDATE TO mayfly_broker
+-- TABLE mayfly.backend_budgets owner mayfly_migrator
+--   backend_id text NOT NULL
+--   tokens double precision NOT NULL
+--   filled_at timestamp with time zone NOT NULL
+--   mints_paused_until timestamp with time zone
+--   ends_paused_until timestamp with time zone
+--   PRIMARY KEY (backend_id)
+--   GRANT INSERT, SELECT TO mayfly_broker
+--   GRANT INSERT, SELECT TO mayfly_worker
+--   GRANT UPDATE (ends_paused_until, filled_at, mints_paused_until, tokens) TO mayfly_broker
+--   GRANT UPDATE (ends_paused_until, filled_at, mints_paused_until, tokens) TO mayfly_worker
 -- TABLE mayfly.backend_names owner mayfly_migrator
 --   backend_id text NOT NULL
 --   name text NOT NULL
@@ -603,6 +614,9 @@ END) > '00:00:01'::interval))
 -- FUNCTION mayfly.clear_sequenced(uuid[]) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.count_revision() owner mayfly_migrator
+-- FUNCTION mayfly.draw_backend_budget(text,boolean,integer,double precision,double precision,double precision,double precision) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.ensure_partitions(integer) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.erase_rows(uuid,jsonb) owner mayfly_migrator SECURITY DEFINER

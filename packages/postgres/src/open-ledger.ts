@@ -1,6 +1,7 @@
 import { drizzle } from "drizzle-orm/postgres-js";
 import {
   durationSeconds,
+  type BackendBudgetStores,
   type BackendId,
   type BackendKeyStores,
   type BackendNameStores,
@@ -27,6 +28,7 @@ import { adoptOrphans, readClock } from "./adopt-orphans.ts";
 import { appendLog } from "./append-log.ts";
 import { applyEnd } from "./apply-end.ts";
 import { readChecks, recordCheck } from "./backend-checks.ts";
+import { backendBudget } from "./backend-budget.ts";
 import { backendNames } from "./backend-names.ts";
 import { backendSlots } from "./backend-slots.ts";
 import { selectBootstrapTokenSha256 } from "./bootstrap-token.ts";
@@ -128,6 +130,7 @@ export interface Ledger {
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
+  readonly backendBudgets: BackendBudgetStores;
   readonly backendNames: BackendNameStores;
   readonly backendSlots: BackendSlotStores;
   readonly proofUses: ProofUses;
@@ -240,7 +243,8 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
 const storesOfBackends = (
   ports: RetryPorts,
   sql: Sql,
-): Pick<Ledger, "backendNames" | "backendSlots"> => ({
+): Pick<Ledger, "backendBudgets" | "backendNames" | "backendSlots"> => ({
+  backendBudgets: { of: (backendId) => backendBudget(ports, sql, backendId) },
   backendNames: { of: (backendId) => backendNames(ports, sql, backendId) },
   backendSlots: { of: (backendId) => backendSlots(ports, sql, backendId) },
 });

@@ -1,4 +1,5 @@
 export * from "./alarm-clock.ts";
+export * from "./backend-budget.ts";
 export * from "./backend-keys.ts";
 export * from "./backend-names.ts";
 export * from "./backend-slots.ts";

@@ -42,6 +42,7 @@ export {
   type FakeTrust,
 } from "./fake-trust-roots.ts";
 export * from "./issuers/index.ts";
+export { createTestBudget } from "./memory-ledger/backend-budget.ts";
 export { createMemoryNames } from "./memory-ledger/backend-names.ts";
 export { createMemoryLedger, type MemoryLedger } from "./memory-ledger/memory-ledger.ts";
 export type { LedgerOperation, MemoryLedgerFaults } from "./memory-ledger/faults.ts";

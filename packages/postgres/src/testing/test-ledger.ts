@@ -77,6 +77,7 @@ export async function createTestLedger(
     catalog: broker.catalog,
     signingKeys: broker.signingKeys,
     backendKeys: broker.backendKeys,
+    backendBudgets: broker.backendBudgets,
     backendNames: broker.backendNames,
     backendSlots: broker.backendSlots,
     proofUses: broker.proofUses,

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { describeAsking } from "./ledger/asking.ts";
+import { describeBudgets } from "./ledger/budgets.ts";
 import { describeCataloguing } from "./ledger/cataloguing.ts";
 import { describeDeciding } from "./ledger/deciding.ts";
 import { describeEnding } from "./ledger/ending.ts";
@@ -19,7 +20,7 @@ import { describeSlots } from "./ledger/slots.ts";
 import { describeSweeping } from "./ledger/sweeping.ts";
 
 /**
- * The obligations of a ledger, G1 to G8, K1 to K4, B1 to B5 and D1 to D4, for every
+ * The obligations of a ledger, G1 to G8, K1 to K4, B1 to B5, D1 to D4 and Q1 to Q4, for every
  * implementation. One ledger serves all tests, which therefore look only at what they made
  * themselves.
  */
@@ -48,5 +49,6 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     describeDeciding(ledgerOf);
     describeLogging(ledgerOf);
     describeSlots(ledgerOf);
+    describeBudgets(ledgerOf);
   });
 }

@@ -1,4 +1,5 @@
 import type {
+  BackendBudgetStores,
   BackendKeyStores,
   BackendNameStores,
   BackendSlotStores,
@@ -21,6 +22,7 @@ import type {
   TaskId,
   TaskLedger,
 } from "@mayfly/spec";
+import { createMemoryBudgetStores } from "./backend-budget.ts";
 import { createMemoryNameStores } from "./backend-names.ts";
 import { createMemorySlotStores } from "./backend-slots.ts";
 import { createMemoryCatalog } from "./catalog.ts";
@@ -49,6 +51,7 @@ export interface MemoryLedger {
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
+  readonly backendBudgets: BackendBudgetStores;
   readonly backendNames: BackendNameStores;
   readonly backendSlots: BackendSlotStores;
   readonly proofUses: ProofUses;
@@ -85,6 +88,7 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
     catalog: createMemoryCatalog(store),
     signingKeys: createSigningKeys(store),
     backendKeys: createBackendKeyStores(store),
+    backendBudgets: createMemoryBudgetStores(clock, store.gate),
     backendNames: createMemoryNameStores(clock),
     backendSlots: createMemorySlotStores(store),
     proofUses: createProofUses(clock),

@@ -1,4 +1,5 @@
 import type {
+  BackendBudgetStores,
   BackendKeyStores,
   BackendNameStores,
   BackendSlotStores,
@@ -28,6 +29,7 @@ export interface LedgerUnderTest {
   readonly catalog: Catalog;
   readonly signingKeys: SigningKeyStore;
   readonly backendKeys: BackendKeyStores;
+  readonly backendBudgets: BackendBudgetStores;
   readonly backendNames: BackendNameStores;
   readonly backendSlots: BackendSlotStores;
   readonly proofUses: ProofUses;
