@@ -1,12 +1,20 @@
-import { createFakeClock } from "@mayfly/testkit";
+import { createFakeClock, createRecordingLog, createTestBudget } from "@mayfly/testkit";
 import { expect, test } from "vitest";
-import { CallLanes, HeldBack, type Lane } from "./call-lanes.ts";
+import { CallLanes, type Lane } from "./call-lanes.ts";
+import { HeldBack } from "./held-back.ts";
+import type { LimitSettings } from "./limit-settings.ts";
+import { SharedTokens, rateOf } from "./shared-tokens.ts";
 
 const NEVER = new AbortController().signal;
 
-function setUp(limits: ConstructorParameters<typeof CallLanes>[1]) {
+const NOBODY = { drew: () => undefined, paused: () => undefined };
+
+function setUp(limits: LimitSettings) {
   const clock = createFakeClock();
-  const lanes = new CallLanes(clock, limits);
+  const rate = rateOf(limits);
+  const host = { clock, log: createRecordingLog(), budget: createTestBudget(clock) };
+  const tokens = rate === null ? null : new SharedTokens(host, rate, NOBODY);
+  const lanes = new CallLanes(limits, tokens);
   const begun: string[] = [];
   const ends: (() => void)[] = [];
   const begin = (lane: Lane, name: string, signal = NEVER): Promise<string> =>
@@ -62,6 +70,7 @@ test("a probe goes before the revokes that wait, so that ends are done one after
 test("calls begin at their rate after the burst, and the ends' come first", async () => {
   const { clock, begun, enqueue, settle } = setUp({ per_second: 2, burst: 1 });
   for (const name of ["mint 1", "mint 2", "mint 3"]) enqueue("issue", name);
+  await settle();
   enqueue("end", "end 1");
   await settle();
   expect(begun).toEqual(["mint 1"]);

@@ -1,57 +1,64 @@
-import type { Clock } from "@mayfly/spec";
+import { HeldBack } from "./held-back.ts";
 import type { LimitSettings } from "./limit-settings.ts";
 
 /** In the order in which whoever waits may begin. */
 const LANES = ["probe", "end", "issue"] as const;
 export type Lane = (typeof LANES)[number];
 
+/** What a call takes, beside its place, where the backend has a rate. */
+export interface CallTokens {
+  /** Before anything is taken. */
+  attach(hooks: TokenHooks): void;
+  /** One; false: there is none now, and `wake` is called when there may be. */
+  take(lane: Lane): boolean;
+  close(): void;
+}
+
+export interface TokenHooks {
+  /** How many wait as the lane does, of those for whom there is a place. */
+  couldBegin(lane: Lane): number;
+  /** There may be one now. */
+  wake(): void;
+  /** None comes: whoever waits in that lane is told. */
+  refuse(lane: Lane, why: HeldBack): void;
+}
+
 interface Waiter {
   readonly start: () => void;
+  readonly refuse: (why: HeldBack) => void;
 }
 
 /** Of calls that wait in one lane; more are turned away at once. */
 const WAITERS_MAX = 1_000;
 const CLOSED = new Error("the lanes are closed");
 
-/** Why a call was not begun. */
-export class HeldBack extends Error {
-  override readonly name = "HeldBack";
-  readonly reason: "queue_full" | "deadline" | "closed";
-  constructor(reason: HeldBack["reason"]) {
-    super(reason);
-    this.reason = reason;
-  }
-}
-
 /**
- * Who may begin a call, by number at once and by a token bucket. Ends take whatever is free before
- * issuing does, and where there is more than one place, issuing never has the last: so a crowd of
- * mints, even one that hangs, delays no end by more than what is under way.
+ * Who may begin a call, by number at once and by tokens. Ends take whatever is free before issuing
+ * does, and where there is more than one place, issuing never has the last: so a crowd of mints,
+ * even one that hangs, delays no end by more than what is under way.
  *
  * Before both goes the probe, which is the second half of an end: behind a backlog of first halves,
  * each claim would be over before its second, and no end would ever be one.
  */
 export class CallLanes {
-  readonly #clock: Clock;
   readonly #placesMax: number;
-  readonly #perMs: number;
-  readonly #burst: number;
+  readonly #tokens: CallTokens | null;
   readonly #waiting: Record<Lane, Waiter[]> = { probe: [], end: [], issue: [] };
   #under = 0;
   #issuing = 0;
   readonly #closing = new AbortController();
-  #tokens: number;
-  #filledAtMs: number;
-  #timer = false;
 
-  constructor(clock: Clock, limits: Pick<LimitSettings, "concurrency" | "per_second" | "burst">) {
-    this.#clock = clock;
-    this.#placesMax = limits.concurrency ?? Number.POSITIVE_INFINITY;
-    const perSecond = limits.per_second ?? Number.POSITIVE_INFINITY;
-    this.#perMs = perSecond / 1000;
-    this.#burst = limits.burst ?? Math.max(2, Math.ceil(perSecond));
-    this.#tokens = this.#burst;
-    this.#filledAtMs = clock.monotonicMs();
+  /** `tokens` null: there is no rate. */
+  constructor({ concurrency }: Pick<LimitSettings, "concurrency">, tokens: CallTokens | null) {
+    this.#placesMax = concurrency ?? Number.POSITIVE_INFINITY;
+    this.#tokens = tokens;
+    tokens?.attach({
+      couldBegin: (lane) => this.#couldBegin(lane),
+      wake: () => this.#startNext(),
+      refuse: (lane, why) => {
+        for (const waiter of this.#waiting[lane].splice(0)) waiter.refuse(why);
+      },
+    });
   }
 
   /**
@@ -63,7 +70,10 @@ export class CallLanes {
     const waiting = this.#waiting[lane];
     if (waiting.length >= WAITERS_MAX) throw new HeldBack("queue_full");
     await new Promise<void>((resolve, reject) => {
-      const waiter = { start: () => settle(resolve) };
+      const waiter = {
+        start: () => settle(resolve),
+        refuse: (why: HeldBack) => settle(() => reject(why)),
+      };
       const settle = (how: () => void): void => {
         signal.removeEventListener("abort", late);
         this.#closing.signal.removeEventListener("abort", closed);
@@ -71,8 +81,8 @@ export class CallLanes {
         if (place >= 0) waiting.splice(place, 1);
         how();
       };
-      const late = (): void => settle(() => reject(new HeldBack("deadline")));
-      const closed = (): void => settle(() => reject(new HeldBack("closed")));
+      const late = (): void => waiter.refuse(new HeldBack("deadline"));
+      const closed = (): void => waiter.refuse(new HeldBack("closed"));
       signal.addEventListener("abort", late, { once: true });
       this.#closing.signal.addEventListener("abort", closed, { once: true });
       waiting.push(waiter);
@@ -86,18 +96,17 @@ export class CallLanes {
   }
 
   close(): void {
+    this.#tokens?.close();
     this.#closing.abort(CLOSED);
   }
 
   #startNext(): void {
-    this.#fill();
     for (;;) {
       const lane = this.#nextLane();
       if (lane === null) return;
-      if (this.#tokens < 1) return this.#wakeForToken();
+      if (this.#tokens?.take(lane) === false) return;
       const waiter = this.#waiting[lane].shift();
       if (waiter === undefined) return;
-      this.#tokens -= 1;
       this.#count(lane, 1);
       waiter.start();
     }
@@ -110,32 +119,14 @@ export class CallLanes {
     return this.#issuing < Math.max(1, this.#placesMax - 1) ? lane : null;
   }
 
+  #couldBegin(lane: Lane): number {
+    const { probe, end, issue } = this.#waiting;
+    const waiting = lane === "issue" ? issue.length : probe.length + end.length;
+    return Math.min(waiting, this.#placesMax - this.#under);
+  }
+
   #count(lane: Lane, by: 1 | -1): void {
     this.#under += by;
     if (lane === "issue") this.#issuing += by;
-  }
-
-  #fill(): void {
-    const now = this.#clock.monotonicMs();
-    const filled = this.#tokens + (now - this.#filledAtMs) * this.#perMs;
-    // Without a rate, nothing in no time would be no number.
-    this.#tokens = this.#perMs === Number.POSITIVE_INFINITY ? this.#burst : filled;
-    this.#tokens = Math.min(this.#burst, this.#tokens);
-    this.#filledAtMs = now;
-  }
-
-  #wakeForToken(): void {
-    if (this.#timer) return;
-    this.#timer = true;
-    const ms = Math.ceil((1 - this.#tokens) / this.#perMs);
-    this.#clock.sleep(ms, this.#closing.signal).then(
-      () => {
-        this.#timer = false;
-        this.#startNext();
-      },
-      () => {
-        this.#timer = false;
-      },
-    );
   }
 }

@@ -52,4 +52,4 @@ export {
   type FailureMeaning,
   type UpstreamFailures,
 } from "./upstream-failures.ts";
-export { withLimits, type LimitWatch } from "./with-limits.ts";
+export { UNWATCHED_LIMITS, withLimits, type LimitWatch } from "./with-limits.ts";

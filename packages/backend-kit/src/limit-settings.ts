@@ -15,20 +15,26 @@ const schema = z
       .min(1)
       .max(1_000)
       .optional()
-      .describe("Calls under way at once. Ends go first, and one place is never issuing's."),
+      .describe(
+        "Calls under way at once, of one process. Ends go first, and one place is never issuing's.",
+      ),
     per_second: z
       .number()
       .positive()
       .max(10_000)
       .optional()
-      .describe("Calls begun in a second, on average; ends go first. At least 0.5."),
+      .describe(
+        "Calls begun in a second, on average, by all brokers and workers together; ends go first. " +
+          "At least 0.5 for each worker.",
+      ),
     burst: z
       .int()
       .min(1)
       .max(10_000)
       .optional()
       .describe(
-        "Calls that may begin together after a pause. Default: those of one second, at least 2.",
+        "Calls that may begin together after a pause, of all processes; a fifth of them no mint " +
+          "gets. Default: those of one second, at least 2.",
       ),
     call_seconds_max: z
       .int()
@@ -53,7 +59,10 @@ const schema = z
       .optional()
       .describe("Issuing fails at once while the upstream does, but for one trial at a time."),
   })
-  .describe("Bounds of what this process asks of the upstream; each process has its own.");
+  .describe(
+    "Bounds of what is asked of the upstream: by all processes together where it is a rate, else " +
+      "by each for itself.",
+  );
 
 /** Two calls are one end, and the claim of an end is over after 30 s. */
 const PER_SECOND_MIN = 0.5;

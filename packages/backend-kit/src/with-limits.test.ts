@@ -8,9 +8,8 @@ import {
   revoking,
 } from "@mayfly/testkit/contract";
 import { describe, expect, test } from "vitest";
-import { withLimits } from "./with-limits.ts";
+import { UNWATCHED_LIMITS as NOBODY, withLimits } from "./with-limits.ts";
 
-const NOBODY = { breaker: () => undefined, heldBack: () => undefined };
 const EVERY_LIMIT = {
   concurrency: 3,
   // Its clock stands still most of the time: the bucket has to hold all calls of the suite.
@@ -36,6 +35,8 @@ async function setUp(limits: Readonly<Record<string, unknown>>) {
   const backend: CredentialBackend = withLimits(createFakeBackend({ upstream }), {
     breaker: (of, state) => told.push(`${of} ${state}`),
     heldBack: (of, reason) => told.push(`${of} ${reason}`),
+    drew: (of, use, outcome) => told.push(`${of} ${use} ${outcome}`),
+    paused: (of) => told.push(`${of} was paused`),
   });
   const subject = fakeBackendSubject({ name: "", backend, upstream, clock, config: { limits } });
   const bench = new BackendBench({ backend }, await subject.start());

@@ -4,6 +4,7 @@ import {
   durationSeconds,
   linkSignals,
   type BackendHost,
+  type BudgetUse,
   type CallContext,
   type CredentialBackend,
   type IssueContext,
@@ -11,19 +12,33 @@ import {
   type JsonObject,
   type JsonSchema,
   type OpenBackend,
+  type PoolingHost,
 } from "@mayfly/spec";
 import { aroundCalls, type BackendOperation } from "./around-calls.ts";
 import { Breaker, type BreakerState, type CallResult } from "./breaker.ts";
-import { CallLanes, HeldBack, type Lane } from "./call-lanes.ts";
+import { CallLanes, type Lane } from "./call-lanes.ts";
+import { HeldBack } from "./held-back.ts";
 import { LIMITS_SCHEMA, limitProblems, parseLimits, type LimitSettings } from "./limit-settings.ts";
 import { notSent } from "./refuse-late.ts";
+import { SharedTokens, rateOf, type DrawOutcome } from "./shared-tokens.ts";
 
 /** Who is told of it, for metrics. */
 export interface LimitWatch {
   breaker(backend: string, state: BreakerState): void;
   /** A call was not made. */
   heldBack(backend: string, reason: HeldBack["reason"] | "breaker"): void;
+  /** The ledger was asked for a part of the backend's rate. */
+  drew(backend: string, use: BudgetUse, outcome: DrawOutcome): void;
+  /** The upstream asked for fewer calls, and all processes were told. */
+  paused(backend: string): void;
 }
+
+export const UNWATCHED_LIMITS: LimitWatch = {
+  breaker: () => undefined,
+  heldBack: () => undefined,
+  drew: () => undefined,
+  paused: () => undefined,
+};
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -99,11 +114,12 @@ const LANES: Readonly<Record<BackendOperation, Lane>> = {
 function limited(
   open: OpenBackend,
   limits: LimitSettings,
-  host: BackendHost,
+  host: PoolingHost,
   watch: LimitWatch,
 ): OpenBackend {
   const { clock, backendId } = host;
-  const lanes = new CallLanes(clock, limits);
+  const tokens = tokensOf(limits, host, watch);
+  const lanes = new CallLanes(limits, tokens);
   const breaker =
     limits.breaker === undefined
       ? null
@@ -127,6 +143,10 @@ function limited(
     try {
       refuseHeldBack();
       return await counted(asked, () => bounded(limits, operation, context, call));
+    } catch (error) {
+      const pauseSeconds = pauseAskedBy(error);
+      if (pauseSeconds !== null) await tokens?.pause(pauseSeconds);
+      throw error;
     } finally {
       done();
     }
@@ -143,6 +163,25 @@ function limited(
     },
   };
 }
+
+function tokensOf(
+  limits: LimitSettings,
+  host: PoolingHost,
+  watch: LimitWatch,
+): SharedTokens | null {
+  const rate = rateOf(limits);
+  if (rate === null) return null;
+  const { backendId } = host;
+  return new SharedTokens(host, rate, {
+    drew: (use, outcome) => watch.drew(backendId, use, outcome),
+    paused: () => watch.paused(backendId),
+  });
+}
+
+const pauseAskedBy = (error: unknown): number | null =>
+  BackendError.isBackendError(error) && error.throttled && error.retry.kind === "after"
+    ? error.retry.seconds
+    : null;
 
 async function counted<T>(breaker: Breaker | null, call: () => Promise<T>): Promise<T> {
   const leave = breaker?.enter() ?? (() => undefined);
@@ -192,7 +231,7 @@ async function enter(
   } catch (error) {
     if (!(error instanceof HeldBack)) throw error;
     watch.heldBack(backendId, error.reason);
-    throw notSent(`${operation}: ${WHY[error.reason]}; nothing was sent`);
+    throw notSent(`${operation}: ${WHY[error.reason]}; nothing was sent`, error.seconds);
   } finally {
     settled.abort(new Error("it may begin"));
   }
@@ -202,6 +241,8 @@ const WHY: Readonly<Record<HeldBack["reason"], string>> = {
   queue_full: "too many calls wait for the backend's limits",
   deadline: "its time was over while it waited for the backend's limits",
   closed: "the backend is closed",
+  paused: "the backend asked for fewer calls",
+  ledger: "the ledger, which keeps the backend's rate, could not be asked",
 };
 
 /**

@@ -1,5 +1,6 @@
 import type {
   AlarmClock,
+  BackendBudget,
   BackendId,
   BackendKeys,
   BackendNames,
@@ -47,6 +48,8 @@ export interface CorePorts {
   readonly apis: OutboundApis;
   /** Keys of one backend, for a type that signs what it issues. */
   backendKeys(id: BackendId): BackendKeys;
+  /** What all processes may ask of one backend together, where its configuration has a rate. */
+  backendBudget(id: BackendId): BackendBudget;
   /** Names that one backend gave out, for a type whose upstream keeps none. */
   backendNames(id: BackendId): BackendNames;
   /** Who has which principal of a backend, for a type that uses them again. */

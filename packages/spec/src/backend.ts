@@ -2,6 +2,7 @@ import type { Json, JsonObject, JsonSchema } from "./brand.ts";
 import type { CallContext, IssueContext, Log, RecoverContext } from "./context.ts";
 import type { BackendId, InstallationId, LeaseId } from "./ids.ts";
 import type { BackendKeys } from "./backend-keys.ts";
+import type { BackendBudget } from "./backend-budget.ts";
 import type { BackendNames } from "./backend-names.ts";
 import type { BackendSlots } from "./backend-slots.ts";
 import type { EndedLeases, EndedLeasesWanted } from "./ended-leases.ts";
@@ -179,8 +180,12 @@ export interface BackendHost {
   readonly names: BackendNames;
 }
 
-/** What is opened gets: the kit hands the slots on to types that are `pooled`, and to no other. */
+/**
+ * What is opened gets: the kit hands the slots on to types that are `pooled`, and to no other, and
+ * keeps the budget to itself, for the limits of every type.
+ */
 export interface PoolingHost extends BackendHost {
+  readonly budget: BackendBudget;
   readonly slots: BackendSlots;
 }
 

@@ -186,7 +186,28 @@ export const METRICS = [
     unit: "calls",
     meaning:
       "Calls that the limits of a backend kept from being made. `reason` is `breaker`, `deadline` " +
-      "(it waited too long for its turn), `queue_full` or `closed`.",
+      "(it waited too long for its turn), `queue_full`, `closed`, `paused` (the upstream asked some " +
+      "process for fewer calls) or `ledger` (it keeps the rate, and could not be asked); the last " +
+      "two of mints and renewals alone.",
+  },
+  {
+    kind: "counter",
+    name: "mayfly_backend_budget_draws_total",
+    labels: labelNames("backend", "use", "outcome"),
+    unit: "draws",
+    meaning:
+      "Times that this process asked the ledger for its part of a backend's rate. `use` is `mints` " +
+      "or `ends`; `outcome` is `drawn`, `empty` (it asks again when there may be some), `paused`, " +
+      "or `failed`: mints are refused, and ends go on at a rate of this process's own.",
+  },
+  {
+    kind: "counter",
+    name: "mayfly_backend_pauses_total",
+    labels: labelNames("backend"),
+    unit: "pauses",
+    meaning:
+      "Times that the upstream of a backend with a rate asked this process for fewer calls (429, " +
+      "or a code of its own), upon which all processes pause.",
   },
   {
     kind: "histogram",

@@ -143,6 +143,7 @@ export function createFakeWorld(options: FakeWorldOptions = {}) {
     taskTokens,
     apis: noOutboundApis,
     backendKeys: () => noBackendKeys,
+    backendBudget: (id: BackendId) => ledger.backendBudgets.of(id),
     backendNames: (id: BackendId) => ledger.backendNames.of(id),
     backendSlots: (id: BackendId) => ledger.backendSlots.of(id),
     tracer: untraced,

@@ -3,6 +3,7 @@ import {
   durationSeconds,
   parseBackendId,
   parseInstallationId,
+  type BackendBudget,
   type BackendKeys,
   type BackendNames,
   type BackendSlots,
@@ -13,6 +14,7 @@ import {
   type Random,
   type TokenHost,
 } from "@mayfly/spec";
+import { createTestBudget } from "./memory-ledger/backend-budget.ts";
 import { createMemoryNames } from "./memory-ledger/backend-names.ts";
 import { createTestSlots } from "./test-slots.ts";
 import { noBackendKeys } from "./no-backend-keys.ts";
@@ -34,6 +36,8 @@ export interface TestHostOptions {
   readonly standingOf?: TokenHost["standingOf"];
   /** Default: in memory, of this host alone. */
   readonly names?: BackendNames;
+  /** Default: in memory, of this host alone. */
+  readonly budget?: BackendBudget;
   /** Default: in memory, of this host alone. */
   readonly slots?: BackendSlots;
   /** Default: none, under rising numbers. */
@@ -69,6 +73,7 @@ export function createTestBackendHost(options: TestHostOptions): PoolingHost {
         (async () => ({ number: ++readings, readAt: options.clock.now(), leases: [] })),
     },
     names: options.names ?? createMemoryNames(options.clock),
+    budget: options.budget ?? createTestBudget(options.clock),
     slots: options.slots ?? createTestSlots(options.clock).slots,
   };
 }

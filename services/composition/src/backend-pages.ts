@@ -58,9 +58,10 @@ by every listing.
 
 ## Limits
 
-Every type has the member \`limits\` in its configuration, which bounds what one process asks of
-the upstream; broker and workers have their own, so divide what the upstream allows. Without it
-nothing is bounded beyond what the type itself does.
+Every type has the member \`limits\` in its configuration, which bounds what is asked of the
+upstream. The rate, \`per_second\` with \`burst\`, is one for all brokers and workers of the
+installation; the other bounds each process has for itself, so divide those by their number. Without
+it nothing is bounded beyond what the type itself does.
 
 ${table(rowsOf(LIMITS_SCHEMA, "limits."))}
 Ends (\`revoke\`, \`probe\`, \`recover\`, listing) go before issuing, and where there is more
@@ -68,12 +69,35 @@ than one place, issuing never has the last: no crowd of mints holds up an end by
 calls that are under way. Of ends, \`probe\` goes first: what is half done is done before more
 is begun. An end is two calls and has 30 s, so a \`per_second\` below 0.5, or a \`burst\` of 1
 with one below 1, is a problem that the self-check finds (\`limits_below_ends\`): such a backend
-is not registered. \`call_seconds_max\` bounds mints and renewals; ends, listings and
-self-checks have many steps, and the time that the pass gives them. A breaker that is open makes
-mints and renewals fail at once, with nothing sent, and lets one through at a time. It counts
-what got no answer and what was refused for load, and neither refusals nor a single lease that
-cannot be finished; ends it neither counts nor holds back. \`mayfly_backend_breaker\` and
-\`mayfly_backend_calls_held_back_total\` are [its metrics](../metrics.md).
+is not registered. Workers share the rate, so give it 0.5 for each. \`call_seconds_max\` bounds
+mints and renewals; ends, listings and self-checks have many steps, and the time that the pass gives
+them. A breaker that is open makes mints and renewals fail at once, with nothing sent, and lets one
+through at a time. It counts what got no answer and what was refused for load, and neither refusals
+nor a single lease that cannot be finished; ends it neither counts nor holds back.
+
+**The rate is kept in the ledger**, as a bucket of tokens that its clock fills. A process whose
+calls wait draws for those, and ahead for a tenth of a second at most, so that a backend of some
+calls a second costs a statement for each, and one of hundreds some ten a second of each process;
+one without a rate costs none. What a process drew and did not use is lost after a second, and
+with the process if it dies. So no more calls begin within a time than the burst, what the rate
+gives in it, and a tenth of a second's worth for each process.
+
+- **Ends come first here too.** A mint gets nothing of the fifth that is kept for ends. An end that
+  finds none is promised the next that comes, and no mint gets one before it has.
+- **Where the ledger cannot be asked**, mints and renewals fail at once with nothing sent,
+  \`backend_unavailable\` with a \`Retry-After\`; a revocation is never refused for it. Each process
+  then goes on with its ends at a fifth of the rate, at least 0.5 a second, so that up to five
+  processes stay within it.
+- **An upstream that asks for fewer calls** (429, or a code of its own that means it) pauses the
+  backend for all processes, for as long as it says and at most five minutes: mints and renewals
+  fail at once with the \`Retry-After\`; ends wait too, but at most ten seconds after each such
+  answer.
+  A backend whose configuration has no rate is not paused.
+
+A process of a version from before this keeps a rate of its own, as all of them did: while both run,
+there may be as much again of each old one. \`mayfly_backend_budget_draws_total\`,
+\`mayfly_backend_pauses_total\`, \`mayfly_backend_breaker\` and
+\`mayfly_backend_calls_held_back_total\` are [the metrics](../metrics.md).
 `;
 
 const meanings = (pages: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>

@@ -1,6 +1,6 @@
 import { awsBackend } from "@mayfly/backend-aws";
 import { jwtBackend } from "@mayfly/backend-jwt";
-import { withLimits, type LimitWatch } from "@mayfly/backend-kit";
+import { UNWATCHED_LIMITS, withLimits, type LimitWatch } from "@mayfly/backend-kit";
 import { mysqlBackend } from "@mayfly/backend-mysql";
 import { postgresBackend } from "@mayfly/backend-postgres";
 import { rabbitmqBackend } from "@mayfly/backend-rabbitmq";
@@ -35,7 +35,4 @@ export const backendTypes = (watch: LimitWatch): readonly CredentialBackend[] =>
   TYPES.map((type) => withLimits(type, watch));
 
 /** The same for whoever reads of them and opens none. */
-export const BACKEND_TYPES = backendTypes({
-  breaker: () => undefined,
-  heldBack: () => undefined,
-});
+export const BACKEND_TYPES = backendTypes(UNWATCHED_LIMITS);

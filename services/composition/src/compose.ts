@@ -176,6 +176,7 @@ function partsOver(
     taskTokens,
     apis: createOutboundApis(),
     backendKeys: (backendId) => createBackendKeys(keyOptions(backendId)),
+    backendBudget: (backendId) => ledger.backendBudgets.of(backendId),
     backendNames: (backendId) => ledger.backendNames.of(backendId),
     backendSlots: (backendId) => ledger.backendSlots.of(backendId),
     policyCompiler: createPolicyCompiler(),

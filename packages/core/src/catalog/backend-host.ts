@@ -25,6 +25,7 @@ export function backendHost(ports: CorePorts, id: BackendId): PoolingHost {
       endedLeases: (wanted) => ports.taskLedger.endedLeases(id, wanted),
     },
     names: ports.backendNames(id),
+    budget: ports.backendBudget(id),
     slots: ports.backendSlots(id),
   };
 }

@@ -173,8 +173,6 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     taskTokens,
     apis: noOutboundApis,
     backendKeys: (id) => createBackendKeys(keyOptionsOf(tokenOptions, ledger, id)),
-    backendNames: (id) => ledger.backendNames.of(id),
-    backendSlots: (id) => ledger.backendSlots.of(id),
     policyCompiler: createPolicyCompiler(),
     backendTypes: new Map([fake, ...(options.types ?? [])].map((type) => [type.type, type])),
     settings: { ...SETTINGS, issuer, ...options.settings },
@@ -205,13 +203,24 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
   return bench;
 }
 
-const ledgerPorts = ({ issue, tasks, selectorEnds, sweep, health, catalog }: MemoryLedger) => ({
+const ledgerPorts = ({
+  issue,
+  tasks,
+  selectorEnds,
+  sweep,
+  health,
+  catalog,
+  ...ofBackends
+}: MemoryLedger) => ({
   issueLedger: issue,
   taskLedger: tasks,
   selectorEnds,
   sweepLedger: sweep,
   health,
   catalog,
+  backendBudget: (id: BackendId) => ofBackends.backendBudgets.of(id),
+  backendNames: (id: BackendId) => ofBackends.backendNames.of(id),
+  backendSlots: (id: BackendId) => ofBackends.backendSlots.of(id),
 });
 
 const keyOptionsOf = (

@@ -1,4 +1,4 @@
-import type { BreakerState, LimitWatch } from "@mayfly/backend-kit";
+import { UNWATCHED_LIMITS, type BreakerState, type LimitWatch } from "@mayfly/backend-kit";
 import type { Core } from "@mayfly/core";
 import type { Ledger } from "@mayfly/postgres";
 import type { AlarmClock, AlarmListener, CredentialBackend, OutboundHttp } from "@mayfly/spec";
@@ -23,7 +23,7 @@ const asItIs = <T>(part: T): T => part;
 const NOBODY: Observers = {
   ledger: asItIs,
   backend: asItIs,
-  limits: { breaker: () => undefined, heldBack: () => undefined },
+  limits: UNWATCHED_LIMITS,
   core: asItIs,
   alarm: asItIs,
   listener: asItIs,
@@ -50,4 +50,7 @@ const observedLimits = ({ metrics }: Observing): LimitWatch => ({
   breaker: (backend, state) => metrics.set("mayfly_backend_breaker", { backend }, BREAKER[state]),
   heldBack: (backend, reason) =>
     metrics.add("mayfly_backend_calls_held_back_total", { backend, reason }),
+  drew: (backend, use, outcome) =>
+    metrics.add("mayfly_backend_budget_draws_total", { backend, use, outcome }),
+  paused: (backend) => metrics.add("mayfly_backend_pauses_total", { backend }),
 });
