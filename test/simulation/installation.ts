@@ -1,3 +1,4 @@
+import { UNWATCHED_LIMITS, withLimits } from "@mayfly/backend-kit";
 import { createCore, type Core, type CorePorts } from "@mayfly/core";
 import {
   durationSeconds,
@@ -90,6 +91,15 @@ export const BACKENDS = [
   readonly capabilities: Partial<BackendCapabilities>;
   readonly upstream: Omit<FakeUpstreamOptions, "clock">;
 }[];
+
+/**
+ * All processes share the rate of this one, and ask the ledger for it: before a mint is sent, and
+ * between the revoke and the probe of an end. A 429 that one of them meets pauses it for all.
+ */
+const RATED = "cloud";
+const LIMITS = { limits: { per_second: 50, burst: 20 } };
+/** Each goes wrong as other calls of the ledger do. */
+const BUDGET_CALLS = ["draw", "pause"] as const;
 
 /** A broker or a worker: a process, and the real core in it. */
 export interface Service {
@@ -223,13 +233,14 @@ export function createInstallation(
       taskTokens: mortalPort(process, "taskTokens", taskTokens, MORTAL_CALLS.taskTokens),
       apis: noOutboundApis,
       backendKeys: () => noBackendKeys,
+      backendBudget: (id) => through(ledger.backendBudgets.of(id), BUDGET_CALLS),
       backendNames: (id) => ledger.backendNames.of(id),
       backendSlots: (id) => ledger.backendSlots.of(id),
       policyCompiler: createFakePolicyCompiler(),
       backendTypes: new Map(
         types.map(({ id, type, upstream }): [string, CredentialBackend] => [
           id,
-          faultyBackend(machine, process, type(process), upstream),
+          withLimits(faultyBackend(machine, process, type(process), upstream), UNWATCHED_LIMITS),
         ]),
       ),
       settings: { ...SETTINGS, claimBatch },
@@ -284,7 +295,11 @@ const POLICIES = fakePolicySource([
 export const registrationOf = (id: string, change: number) => ({
   id,
   type: id,
-  config: { address: `${id}.test`, password: `configured-password-${change}-of-${id}` },
+  config: {
+    address: `${id}.test`,
+    password: `configured-password-${change}-of-${id}`,
+    ...(id === RATED ? LIMITS : {}),
+  },
 });
 
 /** Trust, backends, roles and policies, before anything may go wrong. */
