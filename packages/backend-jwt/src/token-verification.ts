@@ -14,6 +14,6 @@ export function tokenVerification({ settings, host }: TokenLane): TokenVerificat
     keys: () => keys.published(),
     rotate: (now) => keys.rotate(settings.algorithm, now),
     read: async (token) => readOwn(await keys.verify(TYPE, token), host.clock.now()),
-    readUnverified: (token) => readOwn(keys.claimsIn(TYPE, token), null),
+    readForEnd: async (token) => readOwn(await keys.verifyForEnd(TYPE, token), null),
   };
 }

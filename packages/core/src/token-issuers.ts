@@ -90,7 +90,8 @@ export function createTokenIssuers(parts: CoreParts): TokenIssuers {
       const registered = id === null ? null : await find.surely(id);
       if (registered === null) return null;
       return use(registered, async (verification) => {
-        const found = await withLease(registered, verification.readUnverified(token));
+        // Its signature first: a stranger's token has nothing looked up.
+        const found = await withLease(registered, await verification.readForEnd(token));
         if (found === null) return null;
         // The lease was made with exactly these bytes, whatever became of the key that signed them.
         const isOurs = isFingerprintOf(found.lease, token) || (await verification.read(token));

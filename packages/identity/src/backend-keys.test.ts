@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import {
   BACKEND_KEY_ALGORITHMS,
   BrokerError,
+  NotKnownYet,
   parseBackendId,
   Secret,
   type BackendKeys,
@@ -16,7 +17,11 @@ import {
   seededRandom,
   type FakeClock,
 } from "@mayfly/testkit";
-import { createBackendKeys } from "./backend-keys.ts";
+import {
+  createBackendKeyAdministration,
+  createBackendKeys,
+  type BackendKeysOptions,
+} from "./backend-keys.ts";
 import { createTaskTokens } from "./task-tokens.ts";
 
 const SETTINGS = {
@@ -35,15 +40,16 @@ beforeEach(() => {
 });
 
 const sealer = createFakeSealer();
+const optionsOf = (backend: string, from = store): BackendKeysOptions => ({
+  backendId: parseBackendId(backend, "backend"),
+  store: from,
+  sealer,
+  clock,
+  random: seededRandom(backend),
+  settings: SETTINGS,
+});
 const keysOf = (backend: string, from = store): BackendKeys =>
-  createBackendKeys({
-    backendId: parseBackendId(backend, "backend"),
-    store: from,
-    sealer,
-    clock,
-    random: seededRandom(backend),
-    settings: SETTINGS,
-  });
+  createBackendKeys(optionsOf(backend, from));
 
 async function jwksOf(keys: BackendKeys): Promise<JSONWebKeySet> {
   const published = await keys.published();
@@ -154,6 +160,64 @@ describe("keys of a backend", () => {
       "no token at all",
     ];
     for (const text of forged) expect(await keys.verify(TYPE, Secret.of(text))).toBeNull();
+  });
+
+  test("read for an end what they signed, retired or not, and nothing of anybody else", async () => {
+    const keys = keysOf("orders-api");
+    await keys.rotate("ES256", clock.now());
+    const token = await keys.sign(TYPE, { n: 1 });
+    const [header = "", payload = "", signature = ""] = token.expose("reply").split(".");
+    const administration = createBackendKeyAdministration(optionsOf("orders-api"));
+    const [signing] = await administration.list();
+    await administration.retire(signing!.kid, { kind: "administrator", name: "alice" });
+    await clock.advance(6000);
+    expect(await keys.verify(TYPE, token)).toBeNull();
+    expect(await keys.verifyForEnd(TYPE, token)).toEqual({ n: 1 });
+    const other = Buffer.from(JSON.stringify({ n: 2 })).toString("base64url");
+    const forged = [
+      `${header}.${other}.${signature}`,
+      `${header}.${payload}.${"A".repeat(86)}`,
+      `${header}.${payload}.`,
+      "no token at all",
+    ];
+    for (const text of forged) {
+      expect(await keys.verifyForEnd(TYPE, Secret.of(text))).toBeNull();
+    }
+    expect(await keys.verifyForEnd("jwt", token)).toBeNull();
+  });
+
+  test("that nobody here has are asked for once in a second, and not known meanwhile", async () => {
+    const [mine, theirs] = [keysOf("orders-api"), keysOf("billing", createFakeSigningKeyStore())];
+    await mine.rotate("ES256", clock.now());
+    await theirs.rotate("ES256", clock.now());
+    const strange = await theirs.sign(TYPE, { n: 1 });
+    await clock.advance(10);
+    expect(await mine.verifyForEnd(TYPE, strange)).toBeNull();
+    await clock.advance(10);
+    await expect(mine.verifyForEnd(TYPE, strange)).rejects.toBeInstanceOf(NotKnownYet);
+    await clock.advance(1000);
+    expect(await mine.verifyForEnd(TYPE, strange)).toBeNull();
+  });
+
+  test("are published without the ledger while a token of theirs may live, leeway included", async () => {
+    let isAway = false;
+    const cutOff = keysOf("orders-api", {
+      ...store,
+      list: async () => {
+        if (isAway) throw new BrokerError("ledger_unavailable", "The ledger is away.");
+        return store.list();
+      },
+    });
+    await cutOff.rotate("ES256", clock.now());
+    const token = await cutOff.sign(TYPE, { n: 1 });
+    isAway = true;
+    await clock.advance(SETTINGS.tokenSecondsMax * 1000);
+    const jwks = createLocalJWKSet(await jwksOf(cutOff));
+    await expect(jwtVerify(token.expose("reply"), jwks)).resolves.toMatchObject({
+      payload: { n: 1 },
+    });
+    await clock.advance(1);
+    await expect(cutOff.published()).rejects.toMatchObject({ code: "ledger_unavailable" });
   });
 
   test("that the ledger cannot show are no refusal of a token", async () => {

@@ -17,7 +17,7 @@ import { checkHeader, type HeaderRules } from "./check-header.ts";
 import { parseCompactJwt } from "./parse-compact-jwt.ts";
 import { Refusal } from "./refusal.ts";
 import { createSigningKeyAdministration } from "./signing-key-administration.ts";
-import { createSigningKeys, type SigningKeys, type SigningKeysOptions } from "./signing-keys.ts";
+import { createSigningKeys, type KeyOf, type SigningKeysOptions } from "./signing-keys.ts";
 import type { TaskTokensSettings } from "./task-tokens-settings.ts";
 
 export interface BackendKeysOptions {
@@ -53,17 +53,20 @@ export function createBackendKeys(options: BackendKeysOptions): BackendKeys {
     },
     verify: async (type, token) => {
       try {
-        return await verifyOwn(type, token.expose("crypto"), keys, clock);
+        return await verifyBy(type, token.expose("crypto"), (kid) =>
+          keys.verifier(kid, clock.now()),
+        );
       } catch (error) {
         // A failure of the ledger stays what it is: the caller may try again.
         if (BrokerError.is(error)) throw error;
         return null;
       }
     },
-    claimsIn: (type, token) => {
+    verifyForEnd: async (type, token) => {
       try {
-        return readParsed(type, token.expose("crypto")).claims;
-      } catch {
+        return await verifyBy(type, token.expose("crypto"), (kid) => keys.stored(kid));
+      } catch (error) {
+        if (BrokerError.is(error)) throw error;
         return null;
       }
     },
@@ -73,14 +76,13 @@ export function createBackendKeys(options: BackendKeysOptions): BackendKeys {
   };
 }
 
-async function verifyOwn(
+async function verifyBy(
   type: string,
   token: string,
-  keys: SigningKeys,
-  clock: Clock,
+  find: (kid: string) => Promise<KeyOf | null>,
 ): Promise<JsonObject> {
   const { algorithm, kid, compact, claims } = readParsed(type, token);
-  const known = kid === null ? null : await keys.verifier(kid, clock.now());
+  const known = kid === null ? null : await find(kid);
   if (known === null) throw new Refusal("unknown_key", "no key of this backend, or no more");
   // RFC 8725 section 3.1: the key says which algorithm, not the token.
   if (known.algorithm !== algorithm) throw new Refusal("algorithm", "not the key's algorithm");

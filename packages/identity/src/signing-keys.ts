@@ -19,12 +19,6 @@ import type { TaskTokensSettings } from "./task-tokens-settings.ts";
 
 /** A key that was retired because it leaked is trusted by no broker for longer than this. */
 export const RELOAD_SECONDS = 5;
-/**
- * For how long they are published as they were last read: one that was retired meanwhile is not
- * published on for ever by a broker that is cut off. As long as a task token lives, so that an
- * outage of the ledger takes no key from tokens that it outlives.
- */
-const PUBLISH_STALE_SECONDS = 600;
 /** How often a key that nobody has may have the ledger asked out of turn. */
 const LOOK_SECONDS = 1;
 const RACES_MAX = 4;
@@ -174,9 +168,10 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       return trusted.map((key) => authorityOf(key, open));
     },
     published: async () => {
-      // A ledger that is away takes no key from those who verify elsewhere, for a while.
       await cache.reloadIfOld().catch(() => undefined);
-      if (cache.ageMs() > PUBLISH_STALE_SECONDS * 1000) throw tooStale();
+      // A ledger that is away takes no key from those who verify elsewhere while what it signed may
+      // live; and one that was retired meanwhile is not published on for ever.
+      if (cache.ageMs() > options.settings.tokenSecondsMax * 1000) throw tooStale();
       const now = options.clock.now();
       return cache
         .keys()

@@ -1,6 +1,6 @@
 /** All in seconds. */
 export interface TaskTokensSettings {
-  /** Longest life of a task token. */
+  /** Longest life of a token, what its verifiers add to it included. */
   readonly tokenSecondsMax: number;
   /** How long a key signs before the next one does. */
   readonly keySignsSeconds: number;

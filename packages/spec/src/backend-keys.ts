@@ -17,11 +17,14 @@ export interface BackendKeys {
   sign(type: string, claims: JsonObject): Promise<Secret>;
   /** The claims of a JWT of that `typ` that a key of this backend signed, or null. */
   verify(type: string, token: Secret): Promise<JsonObject | null>;
-  /** As `verify` of one that is known to be ours by its bytes: the signature is not looked at. */
-  claimsIn(type: string, token: Secret): JsonObject | null;
   /**
-   * RFC 7517, oldest first; while the ledger is away as last known for ten minutes, and then it
-   * throws `ledger_unavailable`.
+   * As `verify`, for an end: also of a key that was retired, by which the signature vouches for
+   * nothing. Null: none signed it, for certain. Throws `NotKnownYet` where that is not known now.
+   */
+  verifyForEnd(type: string, token: Secret): Promise<JsonObject | null>;
+  /**
+   * RFC 7517, oldest first; while the ledger is away as last known, for as long as a token of
+   * theirs may live, and then it throws `ledger_unavailable`.
    */
   published(): Promise<readonly JsonObject[]>;
   /**

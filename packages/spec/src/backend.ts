@@ -340,12 +340,12 @@ export interface TokenVerification {
   /** K3. Reads a token that a key of this backend signed; null for all else, and once expired. */
   read(token: Secret): Promise<ReadToken | null>;
   /**
-   * K4. What a token says by whomever it is signed, as a lead to its lease: nothing is trusted
-   * until the lease's fingerprint is the token's. A key that was retired vouches for nothing, and
-   * what it signed before is to be revocable; so is what has expired by this clock, and perhaps by
-   * no other. Null for what `read` would not take for its other claims.
+   * K4. As `read`, of a token that is to be revoked: also of one whose key was retired, which
+   * vouches for nothing by then, so that nothing is trusted until the lease's fingerprint is the
+   * token's; and of one that has expired by this clock, and perhaps by no other. What no key of
+   * this backend signed is null before anything is looked up. Throws `NotKnownYet`.
    */
-  readUnverified(token: Secret): ReadToken | null;
+  readForEnd(token: Secret): Promise<ReadToken | null>;
 }
 
 /** What those who verify a backend's certificates fetch: public, and never a secret. */

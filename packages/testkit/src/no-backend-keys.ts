@@ -7,7 +7,7 @@ const refuse = (): Promise<never> =>
 export const noBackendKeys: BackendKeys = {
   sign: refuse,
   verify: refuse,
-  claimsIn: () => null,
+  verifyForEnd: refuse,
   published: async () => [],
   authorities: refuse,
   rotate: refuse,

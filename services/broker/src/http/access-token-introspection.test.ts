@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { decodeJwt } from "jose";
 import { createTestDpopKey } from "@mayfly/testkit";
 import { ADMIN_TOKEN, ISSUER, type Answer, type BrokerBench } from "../testing/broker-bench.ts";
@@ -241,6 +241,28 @@ describe("revocation of an access token", () => {
     await bench.clock.advance(5000);
     expect((await post("/revoke", { token: of("unknown-two") })).status).toBe(200);
     expect(leaseState()).toBe("active");
+  });
+  it("that is forged has no lease looked up, whatever it says of itself", async () => {
+    const token = accessTokenIn(await openWithToken(bench));
+    const [header = "", payload = "", signature = ""] = token.split(".");
+    const encode = (value: unknown): string =>
+      Buffer.from(JSON.stringify(value)).toString("base64url");
+    const lookedUp = vi.spyOn(bench.ledger.tasks, "lease");
+    const unknownKey = { alg: "ES256", kid: "made-up", typ: "at+jwt" };
+    for (const forged of [
+      `${header}.${payload}.${"A".repeat(86)}`,
+      `${header}.${encode({ ...decodeJwt(token), aud: OTHER_AUDIENCE })}.${signature}`,
+      `${encode(unknownKey)}.${payload}.${signature}`,
+      `${encode({ alg: "none", typ: "at+jwt" })}.${payload}.`,
+    ]) {
+      await bench.clock.advance(1000);
+      expect((await post("/revoke", { token: forged })).status).toBe(200);
+    }
+    expect(lookedUp).not.toHaveBeenCalled();
+    expect(leaseState()).toBe("active");
+    expect((await post("/revoke", { token })).status).toBe(200);
+    expect(lookedUp).toHaveBeenCalled();
+    expect(leaseState()).toBe("ending");
   });
   it("by its task's owner or the bootstrap administrator needs no proof of its key", async () => {
     for (const headers of [as("bot"), bearer(ADMIN_TOKEN)]) {
