@@ -153,6 +153,22 @@ test("a token says no more than role and request, and is of its holder and key a
   expect(planned).toBeGreaterThan(10);
 });
 
+test("a token is planned by its bytes, so that one in any alphabet fits a header", () => {
+  const longest = 8 * 1024 - Math.ceil((384 * 4) / 3) - 200;
+  const lengths = [100, 300, 500, 900, 1300].flatMap((characters) =>
+    ["x", "é", "界"].map((letter) => {
+      const who = { subject: letter.repeat(characters), actors: [], confirmation: null };
+      const plan = planOf({ audience: AUDIENCES[0] }, {}, who);
+      const bytes = Buffer.byteLength(letter) * characters;
+      // Subject and client are one here, so that each name stands twice.
+      expect([letter, characters, plan !== null]).toEqual([letter, characters, bytes < 1_960]);
+      return plan === null ? 0 : Buffer.byteLength(JSON.stringify(signedOf(plan)));
+    }),
+  );
+  expect(Math.max(...lengths)).toBeGreaterThan(3_600);
+  for (const bytes of lengths) expect((bytes * 4) / 3).toBeLessThan(longest);
+});
+
 test("what is within a token is within whatever that is within, and never says more", () => {
   let within = 0;
   fc.assert(

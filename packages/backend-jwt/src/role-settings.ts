@@ -86,7 +86,7 @@ export const grantOf = (plan: IssuePlan): TokenGrant =>
   parseStrict(grant, plan.grant, "plan.grant");
 
 /** In base64url, with header and signature, still below the 8 KiB that servers take of a header. */
-const GRANT_CHARACTERS_MAX = 4_096;
+const GRANT_BYTES_MAX = 4_096;
 
 export function planToken(request: PlanRequest): IssuePlan {
   const fixed = roleSettings(request.role);
@@ -102,10 +102,14 @@ export function planToken(request: PlanRequest): IssuePlan {
     ...bindingOf(fixed.key_binding, asked.key_binding === "required", holder),
     claims: fixed.claims,
   };
-  if (JSON.stringify(planned).length > GRANT_CHARACTERS_MAX) {
-    throw new InvalidInput("params: the token would be too long for a header; ask for less", {
-      where: "params",
-    });
+  // In bytes: a character of a person's name may be three, and each is encoded.
+  const bytes = Buffer.byteLength(JSON.stringify(planned));
+  if (bytes > GRANT_BYTES_MAX) {
+    throw new InvalidInput(
+      `params: the token would be too long for a header: what is granted has ${bytes} bytes, and ` +
+        `${GRANT_BYTES_MAX} is the most; ask for less, or have a shorter act`,
+      { where: "params" },
+    );
   }
   return {
     leaseId: request.leaseId,

@@ -68,6 +68,24 @@ describe("who is meant and who acts in a task token", () => {
     expect(await tokens.verify(token, clock.now())).not.toHaveProperty("actors");
   });
 
+  test("have the token as long as it is said to be before there is one, in whatever alphabet", async () => {
+    const { clock, tokens } = await setUp();
+    const cases = [
+      claims(clock, { subject: ONE }),
+      claims(clock, { subject: ALICE, actors: [TWO, ONE] }),
+      claims(clock, { subject: "https://login.test#界é😀", actors: [TWO, 'a#\u2028 and "b"'] }),
+      { ...claims(clock, { subject: ONE }), confirmation: "k".repeat(43) },
+      {
+        ...claims(clock, { subject: ONE }),
+        authorizationDetails: [{ type: "mayfly-task", roles: ["orders-db/reader"] }],
+      },
+    ];
+    for (const each of cases) {
+      const token = await tokens.sign(each);
+      expect(tokens.lengthOf(each)).toBe(token.expose("crypto").length);
+    }
+  });
+
   test("more actors than any chain of tasks has are not ours", async () => {
     const { clock, tokens } = await setUp();
     const actors = Array.from({ length: 65 }, (_, n) => `spiffe://a.test/${n}`);

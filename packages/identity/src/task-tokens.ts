@@ -73,6 +73,11 @@ const CLAIMS = [
 const ACTORS_MAX = 64;
 /** RFC 7638: SHA-256 in base64url. */
 const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
+/** A key is named by its thumbprint. */
+const KID_CHARACTERS = 43;
+/** RFC 7518 section 3.4: 64 bytes. */
+const SIGNATURE_CHARACTERS = 86;
+const JTI_BYTES = 16;
 
 /**
  * Task tokens as RFC 9068 access tokens, signed with ES256 (the cheapest to sign). `rotate` must
@@ -100,13 +105,16 @@ export function createTaskTokens(options: TaskTokensOptions): TaskTokens {
         throw new Error("a task token would outlive the key that signs it");
       }
       const { kid, key } = await keys.signer(clock.now());
-      // Begins with the task's id, so that a log of jtis alone leads back to the task.
-      const own = Buffer.from(random.bytes(16)).toString("base64url");
-      const jti = `${claims.taskId.slice("task_".length)}.${own}`;
+      const jti = jtiOf(claims, random.bytes(JTI_BYTES));
       const text = await new SignJWT(payloadOf(claims, issuer, jti))
-        .setProtectedHeader({ alg: "ES256", kid, typ: TYPE })
+        .setProtectedHeader(headerOf(kid))
         .sign(key);
       return Secret.of(text);
+    },
+    lengthOf: (claims) => {
+      const jti = jtiOf(claims, new Uint8Array(JTI_BYTES));
+      const header = encodedLength(headerOf("k".repeat(KID_CHARACTERS)));
+      return header + encodedLength(payloadOf(claims, issuer, jti)) + SIGNATURE_CHARACTERS + 2;
     },
     verify: async (token, now) => {
       let claims: JsonMap;
@@ -127,6 +135,16 @@ export function createTaskTokens(options: TaskTokensOptions): TaskTokens {
     rotate: (now) => keys.rotate(now),
   };
 }
+
+const headerOf = (kid: string) => ({ alg: "ES256", kid, typ: TYPE });
+
+/** Begins with the task's id, so that a log of jtis alone leads back to the task. */
+const jtiOf = ({ taskId }: TaskTokenClaims, own: Uint8Array): string =>
+  `${taskId.slice("task_".length)}.${Buffer.from(own).toString("base64url")}`;
+
+/** Base64url without padding (RFC 7515 section 2). */
+const encodedLength = (value: unknown): number =>
+  Math.ceil((Buffer.byteLength(JSON.stringify(value)) * 4) / 3);
 
 function unauthenticated(cause: unknown): BrokerError {
   return new BrokerError("unauthenticated", "The task token is not valid.", { cause });

@@ -43,6 +43,8 @@ export function actClaim({ actors = [] }: Pick<TaskTokenClaims, "actors">): {
 
 export interface TaskTokens {
   sign(claims: TaskTokenClaims): Promise<Secret>;
+  /** How many characters a token has that says this, before there is one. All are ASCII. */
+  lengthOf(claims: TaskTokenClaims): number;
   /** Throws `unauthenticated`; the cause is for the log. */
   verify(token: Secret, now: InstantMs): Promise<TaskTokenClaims & { readonly jti: string }>;
   /**
@@ -53,8 +55,8 @@ export interface TaskTokens {
   readForEnd(token: Secret, now: InstantMs): Promise<TaskTokenToEnd | null>;
   /**
    * Public keys, RFC 7517: the signing one, the next, and old ones whose tokens may still live. As
-   * fresh as what `verify` trusts; while the ledger is away, as last known for ten minutes, and
-   * then it throws `ledger_unavailable`.
+   * fresh as what `verify` trusts; while the ledger is away, as last known for as long as a token
+   * lives, and then it throws `ledger_unavailable`.
    */
   jwks(): Promise<{ readonly keys: readonly JsonObject[] }>;
   /** Creates, promotes and retires keys by age; called by a timer, safe in many processes. */

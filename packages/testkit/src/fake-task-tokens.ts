@@ -30,6 +30,7 @@ export function createFakeTaskTokens(): FakeTaskTokens {
       lastClaims = claims;
       return Secret.of(token);
     },
+    lengthOf: (claims) => JSON.stringify(claims).length,
     verify: async (token: Secret, now: InstantMs) => {
       const claims = signed.get(token.expose("crypto"));
       if (claims !== undefined && now < claims.expiresAt) return claims;

@@ -24,7 +24,7 @@ export function grantedDetails(task: Task): JsonObject {
 }
 
 /** What the task token carries of it: small enough for a header, and no text of the client's. */
-export function tokenDetails(task: Task): JsonObject {
+export function tokenDetails(task: Pick<Task, "id" | "descriptor">): JsonObject {
   const roles = new Set(task.descriptor.credentials.map((credential) => credential.role));
   return { type: "mayfly-task", version: 1, task: task.id, roles: [...roles].toSorted() };
 }

@@ -15,6 +15,7 @@ import { detailsPath, type TaskDetails } from "../descriptor/task-details.ts";
 import { isSameWorkload } from "../same-workload.ts";
 import { findOwnTask } from "../verify-identity.ts";
 import type { Caller } from "./authenticate.ts";
+import { requireTokenFits } from "./require-token-fits.ts";
 
 /** What the caller asks for, with every fact of it known. */
 export type Ask =
@@ -49,12 +50,17 @@ export async function resolveAsk(
 ): Promise<Ask> {
   if (details.kind === "continue") return draw(parts, caller, details);
   const { descriptor } = details;
-  return descriptor.parent === null
-    ? openRoot(caller, descriptor)
-    : openChild(parts, caller, descriptor, descriptor.parent);
+  const ask =
+    descriptor.parent === null
+      ? openRoot(caller, descriptor)
+      : await openChild(parts, caller, descriptor, descriptor.parent);
+  requireTokenFits(parts, ask);
+  return ask;
 }
 
-function openRoot(caller: Caller, descriptor: TaskDescriptor): Ask {
+type Opening = Extract<Ask, { kind: "open" }>;
+
+function openRoot(caller: Caller, descriptor: TaskDescriptor): Opening {
   if (caller.kind === "task_token") {
     throw notAcceptable(
       "parent",
@@ -81,7 +87,7 @@ async function openChild(
   caller: Caller,
   descriptor: TaskDescriptor,
   parentId: Task["id"],
-): Promise<Ask> {
+): Promise<Opening> {
   if (caller.kind !== "task_token" || caller.task.id !== parentId) {
     throw notAcceptable("parent", "a child is opened with its parent's own task token");
   }
@@ -168,7 +174,7 @@ function requireInitiator(task: Task, caller: Extract<Caller, { kind: "identity"
 /** Repeating an opening finds the task that it opened: then it draws what that one declared. */
 export async function repeatOpening(
   parts: CoreParts,
-  ask: Extract<Ask, { kind: "open" }>,
+  ask: Opening,
   task: Task | null,
 ): Promise<Ask> {
   if (task === null || !isSameWorkload(task.workload, ask.identity.workload)) {
