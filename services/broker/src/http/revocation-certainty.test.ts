@@ -42,8 +42,24 @@ describe("revocation", () => {
       expect([answer.status, at(answer, "error")]).toEqual([503, "temporarily_unavailable"]);
       expect(answer.headers.get("retry-after")).toBe("5");
       expect(stateOf(id)).toBe("active");
-      // Nobody takes it any more: the token is revoked, and it shows nothing of its sender.
+    });
+    it("is 401 for its holder once nobody trusts the key, and 200 once the task has ended", async () => {
+      const { id, token } = await openTask();
+      await retireKey();
       await bench.clock.advance(10_000);
+      const answer = await revoke({ token });
+      expect([answer.status, at(answer, "error")]).toEqual([401, "invalid_client"]);
+      expect(textAt(answer, "error_description")).toContain("its task lives");
+      expect(answer.headers.get("www-authenticate")).not.toContain("invalid_token");
+      expect(stateOf(id)).toBe("active");
+      const ended = await bench.admin("POST", `/v1/tasks/${id}/cancel`, {});
+      expect(ended.status).toBe(200);
+      expect((await revoke({ token })).status).toBe(200);
+    });
+    it("is 200 for its holder where it has expired, as a token that counts no more by itself", async () => {
+      const { id, token } = await openTask(readerTask({ deadline: "30m", idle_timeout: "30m" }));
+      await retireKey();
+      await bench.clock.advance(700_000);
       expect((await revoke({ token })).status).toBe(200);
       expect(stateOf(id)).toBe("active");
     });

@@ -95,9 +95,11 @@ async function revokeTask(
   if (task.state !== "active" || standing === "dead") return;
   const isByOwner = sender !== null && (await owns(ports.tasks, sender, task));
   if (!isByOwner && standing === "retiring") throw stillTrusted();
-  // By a token that a leaked key may have signed, nobody has shown anything.
-  if (sender === null && standing === "counts") await asClient(proveHolder(c, ports, task));
-  else if (!isByOwner) return;
+  if (sender === null) {
+    // By a token that a leaked key may have signed, nobody has shown anything.
+    if (standing === "retired") throw signedByRetired();
+    await asClient(proveHolder(c, ports, task));
+  } else if (!isByOwner) return;
   // Durable when it resolves; what revokes each credential is due from then on.
   await ports.core.endTask(
     {
@@ -119,6 +121,22 @@ const stillTrusted = (): BrokerError =>
     {
       retryAfterSeconds: STILL_TRUSTED_SECONDS,
       public: { hint: "Try again, or show who you are: then the task ends at once." },
+    },
+  );
+
+/**
+ * The token counts nowhere, and its holder cannot know: told 200, it would take its task for ended.
+ * Whoever has the key learns by it that a task lives whose id it knows, and nothing else.
+ */
+const signedByRetired = (): BrokerError =>
+  new BrokerError(
+    "invalid_client",
+    "The key that signed the token was retired: the token counts no more, and its task lives.",
+    {
+      where: "Authorization",
+      public: {
+        hint: "Show who you are, as a client or by an identity token: then the task ends.",
+      },
     },
   );
 
