@@ -273,6 +273,30 @@ describe("mayfly apply, on a real installation", () => {
   });
 });
 
+describe("an audience that one backend gives up and another one takes", () => {
+  const api = (name: string, ...audiences: readonly string[]): string =>
+    `backend: ${name}\ntype: jwt\nconfig: { audiences: ${JSON.stringify(audiences)} }\n`;
+  const write = (...apis: readonly string[]): Promise<void> =>
+    writeFiles(folder, { "backends/apis.yaml": apis.join("---\n") });
+
+  test("moves in one run, whichever stands first in the files; two that swap are refused", async () => {
+    const [one, two, three] = ["https://one.test", "https://two.test", "https://three.test"];
+    await write(api("a-api", three), api("b-api", one, two));
+    expect((await apply()).code).toBe(0);
+    await write(api("a-api", three, two), api("b-api", one));
+    const moved = await apply();
+    expect(moved.code, moved.err).toBe(0);
+    const done = moved.err.split("\n").filter((line) => line.startsWith("updated  backend"));
+    expect(done).toEqual(["updated  backend b-api", "updated  backend a-api"]);
+    await write(api("a-api", three, one), api("b-api", two));
+    const swapped = await apply();
+    expect(swapped.code).not.toBe(0);
+    expect(swapped.err + swapped.out).toContain("is one of backend");
+    await write(api("a-api", three, two), api("b-api", one));
+    expect((await apply()).out).toContain("0 changes");
+  });
+});
+
 async function rolesThere(): Promise<number> {
   const [row] = await installation.ledger<{ n: number }[]>`
     SELECT count(*)::integer AS n FROM mayfly.roles WHERE deleted_at IS NULL`;

@@ -7,6 +7,7 @@ import {
   type JsonObject,
   type OpenBackend,
 } from "@mayfly/spec";
+import { audienceSpelling } from "./audience-spelling.ts";
 import { issueToken } from "./issue-token.ts";
 import {
   audiencesOfConfig,
@@ -63,7 +64,7 @@ export const jwtBackend: CredentialBackend = {
   plan: planToken,
   isWithin: isWithinToken,
   // A server that knows an audience by one backend's keys has no reason to trust another's.
-  soleNames: { what: "audience", of: audiencesOfConfig },
+  soleNames: { what: "audience", of: audiencesOfConfig, spellingOf: audienceSpelling },
   signsTokens: true,
   open,
 };

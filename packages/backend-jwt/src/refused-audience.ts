@@ -1,4 +1,5 @@
 import type { CheckProblem } from "@mayfly/spec";
+import { audienceSpelling } from "./audience-spelling.ts";
 import type { TokenLane } from "./token-lane.ts";
 
 /**
@@ -26,13 +27,8 @@ export function refusedAudience(
 }
 
 function isOurs(audience: string, issuer: string): boolean {
-  const [asked, own] = [spellingOf(audience), spellingOf(issuer)];
+  const [asked, own] = [audienceSpelling(withoutQuery(audience)), audienceSpelling(issuer)];
   return asked === own || `${asked}/`.startsWith(`${own}/backends/`);
 }
 
-/** RFC 3986 section 6.2: case of scheme and host, the default port, dots and slashes at the end. */
-function spellingOf(text: string): string {
-  if (!URL.canParse(text)) return text.toLowerCase();
-  const { protocol, host, pathname } = new URL(text);
-  return `${protocol}//${host}${pathname}`.replace(/\/+$/, "").toLowerCase();
-}
+const withoutQuery = (audience: string): string => audience.replace(/[?#].*$/, "");

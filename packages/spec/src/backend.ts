@@ -327,6 +327,11 @@ export interface SoleNames {
   /** One of them: `audience`. */
   readonly what: string;
   of(describedConfig: JsonObject): readonly string[];
+  /**
+   * What several spellings of one name have in common. Names are compared as they are written; two
+   * that differ by their spelling alone are taken one for the other by mistake.
+   */
+  spellingOf(name: string): string;
 }
 
 export interface TokenVerification {

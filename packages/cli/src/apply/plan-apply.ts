@@ -1,11 +1,5 @@
 import { z } from "zod";
-import {
-  backendOfRole,
-  parseRoleName,
-  type Json,
-  type JsonObject,
-  type PolicySource,
-} from "@mayfly/spec";
+import type { Json, JsonObject, PolicySource } from "@mayfly/spec";
 import { problemError } from "../api/problem-error.ts";
 import { readAnswer } from "../api/answers.ts";
 import type { BrokerApi } from "../api/broker-api.ts";
@@ -13,6 +7,7 @@ import type { CliError } from "../cli-error.ts";
 import { pathOfPlace, type YamlDocument } from "../files/yaml-file.ts";
 import { atPlace } from "./at-place.ts";
 import type { DesiredObject } from "./desired-objects.ts";
+import { chunks, planBackends } from "./plan-backends.ts";
 
 const plannedAnswer = z.object({
   kind: z.string(),
@@ -59,8 +54,7 @@ export interface PlannedPut {
   readonly precondition: Readonly<Record<string, string>>;
 }
 
-/** Of one call: each connects to a backend at most a few times, and a call is bounded in time. */
-const ROLES_A_CALL = 20;
+/** Of one call, which is bounded in time. */
 const TRUST_A_CALL = 100;
 const SERVERS_A_CALL = 100;
 
@@ -77,35 +71,12 @@ export async function planObjects(
   for (const some of chunks(of("trust"), TRUST_A_CALL)) {
     planned.push(...(await ask(api, some, { trust: bodies(some) })));
   }
-  const roles = Map.groupBy(of("role"), ({ name, place }) =>
-    backendOfRole(parseRoleName(name, place)),
-  );
-  const names = new Set<string>([...of("backend").map(({ name }) => name), ...roles.keys()]);
-  for (const name of names) {
-    const backend = of("backend").find((each) => each.name === name);
-    const own = [...roles].find(([id]) => id === name)?.[1] ?? [];
-    const parts = own.length === 0 ? [[]] : chunks(own, ROLES_A_CALL);
-    for (const [part, some] of parts.entries()) {
-      const with_ = backend === undefined ? [] : [backend];
-      const body = {
-        ...(backend === undefined ? {} : { backend: objects.get(backend) ?? {} }),
-        roles: bodies(some),
-      };
-      const answers = await ask(api, [...with_, ...some], body);
-      planned.push(...(part === 0 ? answers : answers.slice(with_.length)));
-    }
-  }
+  planned.push(...(await planBackends((some, body) => ask(api, some, body), objects)));
   for (const some of chunks(of("resource_server"), SERVERS_A_CALL)) {
     planned.push(...(await ask(api, some, { resource_servers: bodies(some) })));
   }
   const order = ["trust", "backend", "role", "resource_server"];
   return planned.toSorted((a, b) => order.indexOf(a.desired.kind) - order.indexOf(b.desired.kind));
-}
-
-function chunks<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
-  const parts: T[][] = [];
-  for (let at = 0; at < items.length; at += size) parts.push(items.slice(at, at + size));
-  return parts;
 }
 
 /** What activating policies would do. */

@@ -109,7 +109,7 @@ export async function registerBackend(
 
 /** Of the view that the change is made on: of two at once, one is decided anew and refused. */
 export function requireSoleNames(
-  view: CatalogView,
+  view: Pick<CatalogView, "backends">,
   id: BackendId,
   type: CredentialBackend,
   config: JsonObject,

@@ -46,6 +46,11 @@ export interface BackendPlanRequest {
   readonly backend: BackendRegistration | null;
   /** All of one backend: the one above, or else one that is registered. */
   readonly roles: readonly unknown[];
+  /**
+   * Other backends as they will be by then: a name that one of them gives up is another's to take.
+   * One whose configuration is refused counts as it is.
+   */
+  readonly before?: readonly { readonly id: string; readonly config: unknown }[];
 }
 export interface BackendPlan {
   readonly backend: Planned | null;
@@ -76,7 +81,8 @@ export async function planBackend(
   }
   const { id: name } = request.backend;
   try {
-    const { planned, target } = await planOne(parts, view, request.backend, by, context);
+    const named = viewAfter(view, request.before ?? []);
+    const { planned, target } = await planOne(parts, view, named, request.backend, by, context);
     try {
       const roles = await planRoles(parts, view, request, { id: name, target }, by, context);
       return { backend: planned, roles };
@@ -109,9 +115,30 @@ function nameOf(role: unknown): string {
   return typeof role.role === "string" ? role.role : "";
 }
 
+/** For what no two backends have alike, and for nothing else. */
+function viewAfter(
+  view: CatalogView,
+  before: NonNullable<BackendPlanRequest["before"]>,
+): Pick<CatalogView, "backends"> {
+  const backends = new Map(view.backends);
+  for (const { id, config } of before) {
+    const known = [...view.backends.values()].find(({ registered }) => registered.id === id);
+    if (known === undefined || known.type === null) continue;
+    const { registered, type } = known;
+    try {
+      const describedConfig = type.describeConfig(type.parseConfig(config));
+      backends.set(registered.id, { type, registered: { ...registered, describedConfig } });
+    } catch (error) {
+      if (!BrokerError.is(error)) throw error;
+    }
+  }
+  return { backends };
+}
+
 async function planOne(
   parts: CoreParts,
   view: CatalogView,
+  named: Pick<CatalogView, "backends">,
   registration: BackendRegistration,
   by: Author,
   context: CallContext,
@@ -123,7 +150,7 @@ async function planOne(
   const enabled = registration.enabled ?? existing?.enabled ?? true;
   await requireAuthorised(parts, by, asksToRegisterBackend({ id, type, existing, enabled }));
   refuseOtherType(id, existing, type);
-  requireSoleNames(view, id, type, config, existing);
+  requireSoleNames(named, id, type, config, existing);
   await refuseDuringRotation(parts, existing, type, config);
   const to = { plain: config, shown: type.describeConfig(config) };
   const fields = await changedConfig(parts, existing, to);

@@ -36,6 +36,30 @@ describe("an audience", () => {
     expect((await put("first-api", "https://one.test")).status).toBe(200);
     expect((await put("next-api", "https://two.test")).status).toBe(201);
   });
+  it("that a backend will have given up by then is planned as another's", async () => {
+    expect((await put("first-api", "https://one.test", "https://two.test")).status).toBe(201);
+    const backend = {
+      backend: "next-api",
+      type: "jwt",
+      config: { audiences: ["https://two.test"] },
+    };
+    const becomes = async (before: unknown): Promise<unknown> => {
+      const planned = await bench.admin("POST", "/v1/plan", { backend, before });
+      return at(planned, "objects", 0, "result");
+    };
+    const left = { backend: "first-api", config: { audiences: ["https://one.test"] } };
+    expect(await becomes([left])).toBe("created");
+    for (const before of [
+      [],
+      [{ ...left, config: { audiences: ["https://two.test"] } }],
+      [{ ...left, config: { audiences: [] } }],
+      [{ ...left, backend: "unknown-api" }],
+    ]) {
+      expect(await becomes(before)).toBe("refused");
+    }
+    // It is a plan: until the one has given it up, the other does not get it.
+    expect((await put("next-api", "https://two.test")).status).toBe(422);
+  });
   it("is compared with those of a backend that a newer broker registered, and hinders nobody", async () => {
     const { backends } = await bench.ledger.catalog.snapshot();
     const orders = backends.find(({ id }) => id === "orders-api")!;
@@ -45,6 +69,36 @@ describe("an audience", () => {
     expect((await put("mine-api", "https://mine.test")).status).toBe(201);
     const taken = await put("second-api", "https://newer.test");
     expect([taken.status, at(taken, "code")]).toEqual([422, "check_failed"]);
+  });
+  it.each([
+    "https://orders.acme.test/",
+    "https://ORDERS.acme.test",
+    "HTTPS://orders.acme.test:443",
+    "https://orders.acme.test/./",
+  ])("that differs from another one by its spelling alone is refused: %s", async (near) => {
+    const refused = await put("second-api", near);
+    expect([refused.status, at(refused, "code")]).toEqual([422, "check_failed"]);
+    expect(at(refused, "problems")).toMatchObject([{ code: "audience_spelled_like_another" }]);
+    expect(textAt(refused, "detail")).toContain(`from ${AUDIENCE} of backend orders-api`);
+    const within = await put("first-api", "https://mine.test", `${near}x`, `${near}X`);
+    expect(within.text).toContain("audience_spelled_like_another");
+    // As the API compares it, another path or query is another audience.
+    const other = ["https://orders.acme.test/v2", "https://orders.acme.test/?tenant=1"];
+    expect((await put("second-api", ...other)).status).toBe(201);
+  });
+  it("that is spelled like one that it had before hinders no other change, and is told by a test", async () => {
+    const { backends } = await bench.ledger.catalog.snapshot();
+    const orders = backends.find(({ id }) => id === "orders-api")!;
+    const near = `${AUDIENCE}/`;
+    const describedConfig = { audiences: [near] };
+    const twin = { ...orders, id: parseBackendId("twin-api", "id"), describedConfig };
+    await bench.ledger.catalog.putBackend(twin, { kind: "system", name: "broker" }, NO_TERMS);
+    const config = { ...CONFIG, verifier_leeway_seconds: 10 };
+    const changed = await bench.admin("PUT", "/v1/backends/orders-api", { type: "jwt", config });
+    expect(changed.status).toBe(200);
+    const tested = await bench.admin("POST", "/v1/backends/orders-api/test", {});
+    expect(tested.text).toContain("audience_spelled_like_another");
+    expect(tested.text).toContain("twin-api");
   });
   it("that two have had since before hinders no other change, and is told by a test", async () => {
     const { backends } = await bench.ledger.catalog.snapshot();

@@ -19,7 +19,8 @@ export function planRoutes(app: Hono<Env>, ports: AppPorts): void {
   const { core } = ports;
   app.post("/v1/plan", async (c) => {
     const by = await authorOf(c, ports);
-    const { trust, backend, roles, resource_servers, policies } = await readJson(c, planSchema);
+    const body = await readJson(c, planSchema);
+    const { trust, backend, roles, resource_servers, policies } = body;
     const objects: JsonObject[] = [];
     for (const planned of await core.planTrustRoots(trust, by)) {
       objects.push(plannedView("trust", planned, c, ports));
@@ -34,7 +35,9 @@ export function planRoutes(app: Hono<Env>, ports: AppPorts): void {
               config: backend.config,
               ...(backend.enabled === undefined ? {} : { enabled: backend.enabled }),
             };
-      const plan = await core.planBackend({ backend: registration, roles }, by, c.get("call"));
+      const before = body.before.map(({ backend: id, config }) => ({ id, config }));
+      const request = { backend: registration, roles, before };
+      const plan = await core.planBackend(request, by, c.get("call"));
       if (plan.backend !== null) objects.push(plannedView("backend", plan.backend, c, ports));
       for (const role of plan.roles) objects.push(plannedView("role", role, c, ports));
     }
