@@ -218,6 +218,37 @@ describe("the use of a proof", () => {
   });
 });
 
+describe("brokers whose clocks differ as far as they may", () => {
+  test("take a proof once: its use is remembered until the last of them refuses it by its age", async () => {
+    const { clock, key, make } = setUp();
+    const [ahead, behind] = [make(), make()];
+    const trueNow = clock.now() / 1000;
+    // Of the future, and good at the broker that is ahead.
+    const proof = key.proof("POST", URL_OF_TOKEN, null, { claims: { iat: trueNow + 10 } });
+    const presented = { proof, method: "POST", path: "/token", token: null };
+    await (await ahead.check(presented, plusSeconds(clock.now(), 5))).spend();
+    let replays = 0;
+    for (let second = 0; second <= 90; second++) {
+      const now = plusSeconds(clock.now(), -5);
+      const checked = behind.check(presented, now);
+      const isOfAge = await checked.then(
+        () => true,
+        () => false,
+      );
+      if (isOfAge) {
+        replays++;
+        expect([second, await refusalOf((await checked).spend())]).toEqual([
+          second,
+          "invalid_dpop_proof",
+        ]);
+      }
+      await clock.advance(1000);
+    }
+    // From when it is no more of the future there until it is too old there.
+    expect(replays).toBe(71);
+  });
+});
+
 describe("a nonce", () => {
   test("is asked for only where the setting says so", async () => {
     const { clock, key, check, proofs } = setUp();

@@ -74,6 +74,7 @@ export function createShell(ports: ShellPorts): Hono<Env> {
     if (!isArriving(c)) place.take();
     c.set("admit", place.take);
     refuseTwoHosts(c);
+    refuseFragment(c);
     await next();
   });
   app.notFound((c) => noRoute(app, c, ports));
@@ -152,6 +153,17 @@ function refuseTwoHosts(c: HttpContext): void {
       where: "Host",
     });
   }
+}
+
+/**
+ * RFC 9112 section 3.2: a target has none. What stands before this application, in this process
+ * too, looks at the whole of it as the path.
+ */
+function refuseFragment(c: HttpContext): void {
+  if (c.env?.incoming?.url?.includes("#") !== true) return;
+  throw new BrokerError("invalid_request", "The address has a fragment, which is never sent.", {
+    where: "path",
+  });
 }
 
 /** No route of this method: either none at all, or the path takes others (RFC 9110 15.5.6). */

@@ -160,14 +160,14 @@ const usualHeaders = fc.record(
       fc.constantFrom("k", "l", "m", "k,l", " "),
       fc.string({ maxLength: 300 }).map((key) => key.replaceAll(/[^\x20-\x7e]/g, "?")),
     ),
-    authorization: fc.constantFrom("Bearer x", "Basic eDp5"),
   },
   { requiredKeys: [] },
 );
-/** Most proofs end the request at once, so few have one. */
+const authorization = fc.record({ authorization: fc.constantFrom("Bearer x", "Basic eDp5", "") });
+/** Most proofs, and each Authorization, end the request at once, so few have one. */
 const headers = fc
-  .tuple(usualHeaders, fc.oneof({ weight: 9, arbitrary: fc.constant({}) }, badProof))
-  .map(([usual, proof]) => ({ ...usual, ...proof }));
+  .tuple(usualHeaders, fc.oneof({ weight: 9, arbitrary: fc.constant({}) }, badProof, authorization))
+  .map(([usual, more]): Readonly<Record<string, string>> => ({ ...usual, ...more }));
 
 const withTokens = (value: string): string =>
   value.startsWith("\u0000") && value.length === 2
@@ -185,7 +185,8 @@ describe("whatever is sent to the token endpoint", () => {
         );
         const answer = await postToken(bench, body, sent);
         statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
-        expect([200, 400, 409, 413]).toContain(answer.status);
+        const isUnasked = Object.hasOwn(sent, "authorization");
+        expect(isUnasked ? [401, 413] : [200, 400, 409, 413]).toContain(answer.status);
         expect(answer.headers.get("cache-control")).toBe("no-store");
         expect(answer.headers.get("content-type")).toBe("application/json");
         expect(answer.text).not.toMatch(/node_modules|\.ts:\d|\bat .+:\d+:\d+/);
@@ -203,7 +204,8 @@ describe("whatever is sent to the token endpoint", () => {
     expect(nothingMinted(bench)).toBe(true);
     // Not all of it was turned away at the door: the generator reaches policy, and opens tasks.
     expect(statuses.get(200) ?? 0).toBeGreaterThan(0);
-    for (const code of ["denied", "invalid_task", "invalid_identity", "invalid_request"]) {
+    const reached = ["denied", "invalid_task", "invalid_identity", "invalid_request"];
+    for (const code of [...reached, "invalid_client"]) {
       expect([...codes]).toContain(code);
     }
   }, 120_000);

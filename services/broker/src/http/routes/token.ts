@@ -105,6 +105,7 @@ export function readExchange(
   issuer: string,
   peerCertificates: () => CertificateChain | null = () => null,
 ): ExchangeRequest {
+  refuseAuthorization(headers);
   const form = parseForm(headers("content-type") ?? null, body);
   const grant = form.required("grant_type");
   if (grant !== GRANT && grant !== CLIENT_GRANT) {
@@ -133,6 +134,22 @@ export function readExchange(
     details: readDetails(form),
     idempotency: readIdempotency(headers, body),
   };
+}
+
+/**
+ * RFC 6749 section 5.2: whoever authenticates by this header is told that it does not count. Passed
+ * over, a client whose secret is wrong would take it that the secret is right.
+ */
+function refuseAuthorization(headers: Headers): void {
+  if (headers("authorization") === undefined) return;
+  throw new BrokerError("invalid_client", "No client authenticates with an Authorization header.", {
+    where: "Authorization",
+    public: {
+      hint:
+        "Leave the header out: an exchange shows who asks by its subject_token, and a client by its " +
+        "client_assertion or by its certificate. A task token is the subject_token.",
+    },
+  });
 }
 
 /** RFC 6749 section 4.4: the client asks for itself, and so must say who it is. */
