@@ -1,5 +1,6 @@
 import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds } from "@mayfly/spec";
+import { AUTHORITY } from "./authority.ts";
 import { accountSettings } from "./account-settings.ts";
 import { failures } from "./aws-failure.ts";
 import { issue } from "./issue.ts";
@@ -34,6 +35,7 @@ export const awsBackend = defineBackend({
     credentialKind: "aws-session",
   },
   config: accountSettings,
+  authority: AUTHORITY,
   leases,
   failures,
   open: createLane,

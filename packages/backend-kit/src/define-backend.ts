@@ -1,5 +1,6 @@
 import {
   RISK_MEMBER,
+  type AuthorityStep,
   type BackendCapabilities,
   type BackendHost,
   type BackendOperations,
@@ -77,6 +78,8 @@ export interface BackendDefinition<Config, Place, Host = BackendHost> {
   readonly capabilities: BackendCapabilities;
   /** Members that are secret say so: `ownSecret()`, or `writeOnly` of theirs. */
   readonly config: z.ZodType<Config>;
+  /** See {@link CredentialBackend}; left out where nothing is to be allowed. */
+  readonly authority?: readonly AuthorityStep[];
   readonly leases: LeaseRules;
   readonly failures: UpstreamFailures;
   /** Of a type with `adoptSecret`; default: of a `password` and its {@link previousPassword}. */
@@ -112,6 +115,7 @@ export function completed<Config, Place>(
     type,
     capabilities,
     configSchema,
+    ...(definition.authority === undefined ? {} : { authority: definition.authority }),
     roleSchema: leases.roleSchema,
     paramsSchema: leases.paramsSchema,
     parseConfig,

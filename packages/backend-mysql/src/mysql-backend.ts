@@ -1,5 +1,6 @@
 import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds } from "@mayfly/spec";
+import { AUTHORITY } from "./authority.ts";
 import { adoptPassword } from "./adopt-password.ts";
 import { connectionSettings } from "./connection-settings.ts";
 import { extend } from "./extend.ts";
@@ -33,6 +34,7 @@ export const mysqlBackend = defineBackend({
     credentialKind: "mysql-password",
   },
   config: connectionSettings,
+  authority: AUTHORITY,
   leases,
   failures,
   open: openServers,

@@ -1,5 +1,6 @@
 import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds } from "@mayfly/spec";
+import { AUTHORITY } from "./authority.ts";
 import { adoptPassword } from "./adopt-password.ts";
 import { connectionSettings } from "./connection-settings.ts";
 import { extend } from "./extend.ts";
@@ -34,6 +35,7 @@ export const postgresBackend = defineBackend({
     credentialKind: "postgres-password",
   },
   config: connectionSettings,
+  authority: AUTHORITY,
   leases,
   failures,
   open: (settings, host, closing) => {

@@ -1,5 +1,6 @@
 import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds } from "@mayfly/spec";
+import { AUTHORITY } from "./authority.ts";
 import { adoptPassword } from "./adopt-password.ts";
 import { extend } from "./extend.ts";
 import { issue } from "./issue.ts";
@@ -32,6 +33,7 @@ export const rabbitmqBackend = defineBackend({
     credentialKind: "rabbitmq-password",
   },
   config: serverSettings,
+  authority: AUTHORITY,
   leases,
   failures,
   open: createLane,

@@ -1,5 +1,6 @@
 import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds, type BackendCapabilities } from "@mayfly/spec";
+import { AUTHORITY } from "./authority.ts";
 import { adoptPassword } from "./adopt-password.ts";
 import { extend } from "./extend.ts";
 import { issue } from "./issue.ts";
@@ -34,6 +35,7 @@ export const redisBackend = defineBackend({
   type: "redis",
   capabilities,
   config: serverSettings,
+  authority: AUTHORITY,
   leases,
   failures,
   open: (settings, host, closing): Lane => ({ settings, host, closing, nodes: new Map() }),

@@ -7,6 +7,7 @@ import {
   type JsonObject,
   type OpenBackend,
 } from "@mayfly/spec";
+import { AUTHORITY } from "./authority.ts";
 import { probeCertificate, recoverCertificate, revokeCertificate } from "./end-certificate.ts";
 import { readKeyFile, type ReadKeyFile } from "./file-authority.ts";
 import {
@@ -50,6 +51,7 @@ export const createSshBackend = (readFile: ReadKeyFile): CredentialBackend => ({
   type: "ssh",
   capabilities,
   configSchema: HOST_SCHEMA,
+  authority: AUTHORITY,
   roleSchema: ROLE_SCHEMA,
   paramsSchema: PARAMS_SCHEMA,
   parseConfig,

@@ -1,5 +1,6 @@
 import { defineBackend } from "@mayfly/backend-kit";
 import { durationSeconds, type CredentialBackend } from "@mayfly/spec";
+import { AUTHORITY } from "./authority.ts";
 import { readTokenFile, type ReadTokenFile } from "./broker-session.ts";
 import { ISSUE_CALL_SECONDS_MAX } from "./issue-call-bound.ts";
 import { issue } from "./issue.ts";
@@ -33,6 +34,7 @@ export const createVaultBackend = (readFile: ReadTokenFile): CredentialBackend =
       credentialKind: "vault-secret",
     },
     config: serverSettings,
+    authority: AUTHORITY,
     leases,
     failures,
     open: (settings, host, closing) => openLane(settings, host, closing, readFile),

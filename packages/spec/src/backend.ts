@@ -60,12 +60,26 @@ export interface CredentialBackend {
    * keys with somebody else, so that Mayfly neither lists, rotates nor retires any. Default: no.
    */
   readonly keysElsewhere?: (described: JsonObject) => boolean;
+  /**
+   * What its broker's login must be allowed upstream, in the order in which an administrator does
+   * it, to copy and paste. Left out: there is nothing to allow.
+   */
+  readonly authority?: readonly AuthorityStep[];
   /** Its leases share something upstream: opened, it has an `upkeep`. */
   readonly looksAfter?: true;
   /** Mayfly can replace the broker's own secret: opened, it has `adoptSecret`. */
   readonly rotation?: SecretRotation;
   /** O1. Makes no network call. O2. Keeps no state that a second process would need. */
   open(config: JsonObject, host: PoolingHost): OpenBackend;
+}
+
+export interface AuthorityStep {
+  /** Where it is done and as whom, as a sentence. */
+  readonly what: string;
+  /** As a block of code is marked. */
+  readonly language: "sql" | "sh" | "json" | "hcl" | "text";
+  /** With names of an example, and nothing secret. */
+  readonly text: string;
 }
 
 /**

@@ -11,7 +11,7 @@ import {
 import type { BrokerSettings } from "@mayfly/settings";
 import { bootstrapAdministrators } from "./administrators.ts";
 import { createAdmission } from "./http/admission.ts";
-import { createApp } from "./http/app.ts";
+import { createApp, type AppPorts } from "./http/app.ts";
 import { createAfterwork, type Afterwork } from "./http/afterwork.ts";
 import { createClientAddress, createFromProxy } from "./http/client-address.ts";
 import { createPeerCertificates } from "./http/peer-certificates.ts";
@@ -168,7 +168,7 @@ async function listen(
     meter,
     admission,
     settings,
-    fileSchemas: fileSchemas(BACKEND_TYPES),
+    ...installedTypes(),
     setUp: {
       unsafeSettings: parts.unsafeSettings,
       sweepIntervalSeconds: settings.sweepIntervalSeconds,
@@ -200,6 +200,11 @@ async function listen(
   await listening(server, settings);
   return { server, afterwork, served };
 }
+
+const installedTypes = (): Pick<AppPorts, "fileSchemas" | "backendTypes"> => ({
+  fileSchemas: fileSchemas(BACKEND_TYPES),
+  backendTypes: BACKEND_TYPES,
+});
 
 const signingKeysOf = (parts: Parts): Pick<Parts, "signingKeys" | "backendSigningKeys"> => ({
   signingKeys: parts.signingKeys,

@@ -24,6 +24,19 @@ test.each(BACKEND_TYPES.map((type) => [type.type, type] as const))(
   },
 );
 
+/** Where there is no login to be allowed anything: their pages say so. */
+const WITHOUT_AUTHORITY = ["jwt", "webhook", "static", "x509"];
+
+test.each(BACKEND_TYPES.map((type) => [type.type, type] as const))(
+  "the authority that %s shows whoever adds a backend is the one of its page, word for word",
+  (name, { authority = [] }) => {
+    expect(authority.length === 0).toBe(WITHOUT_AUTHORITY.includes(name));
+    for (const { language, text } of authority) {
+      expect(page(`${name}.md`)).toContain(`\`\`\`${language}\n${text}\`\`\`\n`);
+    }
+  },
+);
+
 const pages = new Map(BACKEND_TYPES.map(({ type }) => [type, page(`${type}.md`)]));
 
 test("the page of all types is the generated one: run write-backend-pages.ts", () => {

@@ -27,6 +27,8 @@ describe("administration", () => {
     ["DELETE", BACKEND],
     ["POST", `${BACKEND}/test`],
     ["POST", `${BACKEND}/disable`],
+    ["GET", "/v1/backend-types"],
+    ["GET", "/v1/backend-types/fake"],
     ["GET", "/v1/roles"],
     ["PUT", ROLE],
     ["DELETE", ROLE],

@@ -2,6 +2,7 @@ import type { Hono } from "hono";
 import type { Core, Sealing } from "@mayfly/core";
 import type {
   BackendId,
+  CredentialBackend,
   DpopProofs,
   JsonSchema,
   LedgerQueries,
@@ -52,6 +53,8 @@ export interface AppPorts extends ShellPorts {
   readonly setUp: SetUp;
   /** Of the files that platform teams write, by name: `backend.postgres.json`. */
   readonly fileSchemas: ReadonlyMap<string, JsonSchema>;
+  /** Those that are installed. */
+  readonly backendTypes: readonly CredentialBackend[];
   readonly afterwork: Pick<Afterwork, "track">;
   readiness(): Promise<readonly ReadinessCheck[]>;
 }

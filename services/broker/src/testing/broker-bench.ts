@@ -194,7 +194,7 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
     random,
     log,
     settings: { issuer, certificateBoundTokens: options.certificateBoundTokens ?? false },
-    fileSchemas: fileSchemas([fake]),
+    ...installedTypes([fake, ...(options.types ?? [])]),
     ...edgePorts(options, clock),
   };
   const bench = benchOf(ports, { clock, log, ledger, upstream, issuer });
@@ -202,6 +202,11 @@ export async function createBrokerBench(options: BenchOptions = {}): Promise<Bro
   if (options.registered ?? true) await registerDefaults(bench);
   return bench;
 }
+
+const installedTypes = (types: readonly CredentialBackend[]) => ({
+  fileSchemas: fileSchemas(types),
+  backendTypes: types,
+});
 
 const ledgerPorts = ({
   issue,

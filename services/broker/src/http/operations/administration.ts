@@ -34,6 +34,7 @@ import {
 import { diagnosisAnswer } from "../schemas/diagnosis.ts";
 import { planSchema } from "../schemas/plan.ts";
 import { nameShape, roleOwnNameShape } from "../schemas/shapes.ts";
+import { BACKEND_TYPE_OPERATIONS } from "./backend-types.ts";
 import { PRECONDITION } from "./precondition-headers.ts";
 import { RESOURCE_SERVER_OPERATIONS } from "./resource-servers.ts";
 
@@ -374,6 +375,7 @@ const DIAGNOSIS: Operation = {
 export const ADMINISTRATION_OPERATIONS: readonly Operation[] = [
   DIAGNOSIS,
   ...BACKENDS,
+  ...BACKEND_TYPE_OPERATIONS,
   ...ROLES,
   ...TRUST_AND_POLICIES,
   ...RESOURCE_SERVER_OPERATIONS,

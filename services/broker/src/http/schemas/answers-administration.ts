@@ -45,6 +45,27 @@ export const backendSwitchAnswer = z.strictObject({
   enabled: z.boolean(),
 });
 
+export const backendTypesAnswer = z.strictObject({ items: z.array(z.string()) });
+export const backendTypeAnswer = z
+  .strictObject({
+    type: z.string(),
+    config: objectShape.meta({ description: "The JSON Schema of a backend's configuration." }),
+    role: objectShape.meta({
+      description: "The one of what a role says beside what every role says.",
+    }),
+    params: objectShape.meta({ description: "The one of what a request may ask for." }),
+    authority: z
+      .array(
+        z.strictObject({
+          what: z.string().meta({ description: "Where it is done, and as whom." }),
+          language: z.string(),
+          text: z.string(),
+        }),
+      )
+      .meta({ description: "What the broker's login is to be allowed there, to copy and paste." }),
+  })
+  .meta({ id: "BackendType", description: "What may be written of a type, from what parses it." });
+
 export const roleAnswer = z
   .looseObject({
     role: nameShape("role"),
