@@ -28,6 +28,9 @@ const NOT_RUN: Readonly<Record<string, string>> = {
   "mayfly dev": "it stays up; every page's commands run against it",
   "mayfly dev --demo-workloads": "it stays up; every page's commands run against it",
   "mayfly ledger export --follow --from 18201 | to-siem": "it stays up, and to-siem is no program",
+  "mayfly backend add postgres orders-db":
+    "it asks more than one thing; test/cli answers it in a terminal",
+  "mayfly role add orders-db/writer": "as backend add",
   "mayfly backend rotate orders-db":
     "it would give the examples' database another password; packages/cli tests it",
   "mayfly migrate --password-file mayfly_broker=/run/secrets/broker":

@@ -86,6 +86,8 @@ export const NO_JSON_KEPT: Readonly<Record<string, string>> = {
   demo: "has a test of its own",
   migrate: "it would change the passwords of what runs; packages/cli tests it on an empty database",
   "backend new": "would write where the suite runs; packages/cli tests it in a folder of its own",
+  "backend add": "prints what backend put prints; test/cli adds each type in a terminal",
+  "role add": "prints what role put prints; test/cli adds one in a terminal",
   "backend rotate":
     "would give the database of the examples another password; packages/cli tests it",
   "admin-token rotate": "would lock the examples out; packages/cli tests it",

@@ -1,4 +1,4 @@
-import { EXIT, runCli, type Io } from "@mayfly/cli";
+import { EXIT, noPrompts, runCli, type Io } from "@mayfly/cli";
 import { systemClock, systemRandom } from "@mayfly/host";
 
 export interface Ran {
@@ -28,6 +28,7 @@ export async function runInProcess(words: readonly string[], place: Place): Prom
       colours: { out: false, err: false },
       interactive: false,
       ask: () => Promise.resolve(""),
+      prompts: () => Promise.resolve(noPrompts),
       readSecret: () => Promise.resolve(place.input),
       readInput: () => Promise.resolve(place.input),
       interrupts: () => new AbortController().signal,

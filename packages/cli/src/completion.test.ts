@@ -81,6 +81,10 @@ describe("the completion of bash", () => {
     expect(offered("mayfly completion ")).toEqual(["zsh", "bash", "fish", "powershell"]);
   });
 
+  test("offers the types of backends that there are", () => {
+    expect(offered("mayfly backend add my")).toEqual(["mysql"]);
+  });
+
   test("runs nothing of what is typed", () => {
     expect(wordsRun(askBash)).toEqual([]);
   });

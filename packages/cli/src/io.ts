@@ -1,4 +1,5 @@
 import type { Clock, Random } from "@mayfly/spec";
+import type { Prompts } from "./prompts/prompts.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
@@ -18,6 +19,8 @@ export interface Io {
   /** Whether a person is there to answer {@link ask}. */
   readonly interactive: boolean;
   ask(question: string): Promise<string>;
+  /** Asks that person for answers of more kinds than one line; loaded when somebody is asked. */
+  prompts(): Promise<Prompts>;
   /** All of standard input; from a terminal one line, asked for and not shown. */
   readSecret(question: string): Promise<string>;
   /** All of standard input as text, at most 1 MiB. */

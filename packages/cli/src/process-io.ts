@@ -5,6 +5,7 @@ import { interruption } from "./api/interruptible-api.ts";
 import { configError } from "./cli-error.ts";
 import { codeOf } from "./ledger-files/system-code.ts";
 import type { Fetch, Io } from "./io.ts";
+import { createPaint } from "./render/paint.ts";
 
 const INPUT_BYTES_MAX = 1024 * 1024;
 
@@ -54,6 +55,15 @@ export function processIo(environment: Io["environment"], fetchFromNetwork: Fetc
       } finally {
         lines.close();
       }
+    },
+    prompts: async () => {
+      const { terminalPrompts } = await import("./prompts/terminal-prompts.ts");
+      return terminalPrompts({
+        input: stdin,
+        output: stderr,
+        paint: createPaint(stderr.isTTY && !plain),
+        marksPastes: environment["TERM"] !== "dumb",
+      });
     },
     readSecret: (question) => (stdin.isTTY ? askUnseen(question) : readAll()),
     readInput: readAll,

@@ -45,6 +45,15 @@ A backend is a registered place that credentials come from, of one of these type
 to revoke is what its page says, and what its probe looks at: a lease is called \`revoked\` only
 when the probe saw it. How to add one is in [the kit](../backend-kit.md).
 
+\`mayfly backend add postgres orders-db\`, on a terminal, asks for what the configuration of a type
+wants, by the schema that the tables of its page are made from: what is required in its order, then
+which of the rest is to be set too. Each answer is checked at once. It shows what it is about to
+register, with secrets hidden, and the authority that the page has to copy and paste; it asks,
+registers, and shows what the self-check found. Where that is a problem, it says how to mend it and
+tries again. \`--set path=value\`, \`--set-file path=FILE\` and \`--from-env path=VARIABLE\` give
+answers ahead, \`--no-input\` asks nothing, \`--print\` and \`--out FILE\` write [the file](../apply.md) instead.
+\`mayfly role add orders-db/reader\` asks for a role in the same way.
+
 ${timesTables(types, meanings(pages), times)}
 | type | expiry enforced by | renewal | listing | a late mint is | lifetime | credential |
 | --- | --- | --- | --- | --- | --- | --- |

@@ -1,6 +1,6 @@
 import { instantMs } from "@mayfly/spec";
 import { createFakeClock, seededRandom } from "@mayfly/testkit";
-import { runCli, type Io } from "../index.ts";
+import { noPrompts, runCli, type Io } from "../index.ts";
 import { NOW, TOKEN } from "./broker-answers.ts";
 
 export interface Ran {
@@ -18,6 +18,7 @@ export async function runAgainst(url: string, line: string, more: Partial<Io> = 
     colours: { out: false, err: false },
     interactive: false,
     ask: () => Promise.reject(new Error("nobody is there to ask")),
+    prompts: () => Promise.resolve(noPrompts),
     readSecret: () => Promise.resolve(""),
     readInput: () => Promise.resolve(""),
     interrupts: () => new AbortController().signal,

@@ -133,6 +133,16 @@ export const putBackendAnswer = z.object({
   check: checkAnswer,
 });
 
+export const backendTypeAnswer = z.object({
+  type: text,
+  config: object,
+  role: object,
+  params: object,
+  // Its text is shown as it is, line by line: each line is cleaned where it is printed.
+  authority: z.array(z.object({ what: text, language: text, text: z.string() })),
+});
+export type BackendTypeAnswer = z.output<typeof backendTypeAnswer>;
+
 export const roleAnswer = z.object({
   role: text,
   backend: text,

@@ -15,6 +15,7 @@ import { factLines, factsOf } from "../render/fact-lines.ts";
 import { table } from "../render/table.ts";
 import { relativeText } from "../render/time-text.ts";
 import type { Session } from "../session.ts";
+import { backendAddCommand } from "./backend-add-command.ts";
 import type { CommandSet } from "./command-set.ts";
 import { examples } from "./examples.ts";
 import {
@@ -35,6 +36,7 @@ const pathOf = (id: string): string => `/v1/backends/${encodeURIComponent(id)}`;
 export const backendCommands: CommandSet = (program, open) => {
   const backend = program.command("backend").description("places that credentials come from");
   readCommands(backend, open);
+  backendAddCommand(backend, open);
   changeCommands(backend, open);
   rotateCommand(backend, open);
   newCommand(backend, open);

@@ -9,7 +9,7 @@ import {
   roleTestAnswer,
   type RoleAnswer,
 } from "../api/answers.ts";
-import { configError, usageError } from "../cli-error.ts";
+import { configError } from "../cli-error.ts";
 import { readRegisteredFile, roleFile } from "../files/registered-file.ts";
 import { factLines, factsOf } from "../render/fact-lines.ts";
 import type { Session } from "../session.ts";
@@ -23,21 +23,10 @@ import {
   preconditionHeaders,
   type PreconditionOptions,
 } from "./precondition-options.ts";
+import { roleAddCommand } from "./role-add-command.ts";
+import { rolePath } from "./role-path.ts";
 import { showCheck } from "./show-check.ts";
 import { switchCommands } from "./switch-commands.ts";
-
-/** `<backend>/<shape>`; each part is one segment of the path. */
-function pathOf(role: string): string {
-  const [backend, shape, ...more] = role.split("/");
-  if (!backend || !shape || more.length > 0) {
-    throw usageError(
-      "That is no role.",
-      "Give it as <backend>/<shape>, like orders-db/reader.",
-      role,
-    );
-  }
-  return `/v1/roles/${encodeURIComponent(backend)}/${encodeURIComponent(shape)}`;
-}
 
 interface DeleteOptions extends PreconditionOptions {
   readonly yes?: true;
@@ -74,6 +63,7 @@ export const roleCommands: CommandSet = (program, open) => {
       session.text(table(columns, roles, session.paint));
     });
   lookCommands(role, open);
+  roleAddCommand(role, open);
   changeCommands(role, open);
 };
 
@@ -92,7 +82,7 @@ function changeCommands(role: Command, open: (command: Command) => Session): voi
         const { role: name, ...members } = object;
         const body = z.record(z.string(), z.json()).safeParse(members);
         if (!body.success) throw configError("A member is not JSON.", document.placeOf([]));
-        const answer = await api.send("PUT", pathOf(name), body.data, headers);
+        const answer = await api.send("PUT", rolePath(name), body.data, headers);
         if (session.json) session.record(answer);
         else session.note(`${readAnswer(putRoleAnswer, answer).result}  role ${name}`);
       }
@@ -103,7 +93,7 @@ function changeCommands(role: Command, open: (command: Command) => Session): voi
     example: "orders-db/reader",
     enables: "issue from a role again",
     disables: "issue no more from a role; what it has issued ends as ever",
-    pathOf,
+    pathOf: rolePath,
   });
   ifMatchOption(
     role.command("delete").description("forget a role; what was issued for it ends as ever"),
@@ -114,7 +104,7 @@ function changeCommands(role: Command, open: (command: Command) => Session): voi
     .action(async (name: string, options: DeleteOptions, command: Command) => {
       const session = open(command);
       const headers = preconditionHeaders(options);
-      const path = pathOf(name);
+      const path = rolePath(name);
       await session.confirm(
         [`deletes role ${name}: nothing is issued for it any more`],
         options.yes === true,
@@ -134,7 +124,7 @@ function lookCommands(role: Command, open: (command: Command) => Session): void 
     .addHelpText("after", examples("mayfly role show orders-db/reader"))
     .action(async (name: string, _options: object, command: Command) => {
       const session = open(command);
-      const answer = await session.api().get(pathOf(name));
+      const answer = await session.api().get(rolePath(name));
       if (session.json) return session.record(answer);
       const { role: shown, ...facts } = readAnswer(z.looseObject(roleAnswer.shape), answer);
       const { paint } = session;
@@ -149,7 +139,7 @@ function lookCommands(role: Command, open: (command: Command) => Session): void 
     .addHelpText("after", examples("mayfly role test orders-db/reader"))
     .action(async (name: string, _options: object, command: Command) => {
       const session = open(command);
-      const answer = await session.api().send("POST", `${pathOf(name)}/test`);
+      const answer = await session.api().send("POST", `${rolePath(name)}/test`);
       const { check, sample } = readAnswer(roleTestAnswer, answer);
       if (check.problems.length > 0) session.found();
       if (session.json) return session.record(answer);

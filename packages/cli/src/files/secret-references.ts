@@ -18,7 +18,9 @@ export async function resolveReferences(
 ): Promise<JsonObject> {
   const resolve = async (value: Json, path: readonly (string | number)[]): Promise<Json> => {
     const found = reference.safeParse(value);
-    if (found.success) return read(found.data.from, document.placeOf(["config", ...path]), io);
+    if (found.success) {
+      return readReference(found.data.from, document.placeOf(["config", ...path]), io);
+    }
     if (isList(value)) {
       const items: Json[] = [];
       for (const [at, item] of value.entries()) items.push(await resolve(item, [...path, at]));
@@ -60,7 +62,8 @@ export function referencesOf(config: JsonObject): ReadonlyMap<string, string> {
 
 const isList = (value: Json): value is readonly Json[] => Array.isArray(value);
 
-async function read(
+/** The text that a reference names; `place` is where the reference stands. */
+export async function readReference(
   from: string,
   place: string,
   io: Pick<Io, "environment" | "readInput">,
