@@ -176,9 +176,6 @@ function partsOver(
     taskTokens,
     apis: createOutboundApis(),
     backendKeys: (backendId) => createBackendKeys(keyOptions(backendId)),
-    backendBudget: (backendId) => ledger.backendBudgets.of(backendId),
-    backendNames: (backendId) => ledger.backendNames.of(backendId),
-    backendSlots: (backendId) => ledger.backendSlots.of(backendId),
     policyCompiler: createPolicyCompiler(),
     backendTypes: typesBy(observe),
     settings: coreSettings(settings),
@@ -270,13 +267,26 @@ const dpopProofs = (
 ): DpopProofs =>
   createDpopProofs({ issuer, uses, sealer, settings: { skewSeconds, nonceRequired } });
 
-const ledgerPorts = ({ issue, tasks, sweep, selectorEnds, health, catalog }: Ledger) => ({
+const ledgerPorts = ({
+  issue,
+  tasks,
+  sweep,
+  selectorEnds,
+  health,
+  catalog,
+  backendBudgets,
+  backendNames,
+  backendSlots,
+}: Ledger) => ({
   issueLedger: issue,
   taskLedger: tasks,
   sweepLedger: sweep,
   selectorEnds,
   health,
   catalog,
+  backendBudget: (id: BackendId) => backendBudgets.of(id),
+  backendNames: (id: BackendId) => backendNames.of(id),
+  backendSlots: (id: BackendId) => backendSlots.of(id),
 });
 
 /** Over another installation's ledger, our tags and names would be a stranger's. */
