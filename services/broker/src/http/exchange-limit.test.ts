@@ -10,11 +10,17 @@ import {
   WAIT_MS_MAX,
 } from "./exchange-limit.ts";
 
-/** A server that does `lanes` at once, each in `serviceMs`; what else was let in waits. */
+/**
+ * A server that does `lanes` at once, each in `serviceMs`; what else was let in waits. With
+ * `eachMs` a lane does what waits as one batch, of {@link BATCH_MAX} at most, and each of it takes
+ * as much longer: as the ledger and the mints do.
+ */
 interface Served {
   readonly lanes: number;
   readonly serviceMs: number;
+  readonly eachMs?: number;
 }
+const BATCH_MAX = 64;
 interface Seen {
   readonly latencies: readonly number[];
   readonly refused: number;
@@ -27,7 +33,7 @@ function simulate(seed: string) {
   let nowMs = 0;
   const limit = createExchangeLimit({ monotonicMs: () => nowMs });
   const queue: { readonly cameMs: number; readonly end: () => void }[] = [];
-  const lanes: { freeMs: number; readonly cameMs: number; readonly end: () => void }[] = [];
+  const lanes: { freeMs: number; readonly batch: typeof queue }[] = [];
   let pausedUntilMs = 0;
   const chance = (): number => random.bytes(4).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32;
 
@@ -36,16 +42,18 @@ function simulate(seed: string) {
     if (nowMs < pausedUntilMs) return;
     for (const lane of lanes.filter(({ freeMs }) => freeMs <= nowMs)) {
       lanes.splice(lanes.indexOf(lane), 1);
-      lane.end();
-      ended(nowMs - lane.cameMs);
+      for (const { cameMs, end } of lane.batch) {
+        end();
+        ended(nowMs - cameMs);
+      }
     }
-    while (lanes.length < served.lanes) {
-      const next = queue.shift();
-      if (next === undefined) return;
-      lanes.push({ ...next, freeMs: nowMs + served.serviceMs * (0.5 + chance()) });
+    while (lanes.length < served.lanes && queue.length > 0) {
+      const batch = queue.splice(0, served.eachMs === undefined ? 1 : BATCH_MAX);
+      const takes = served.serviceMs + (served.eachMs ?? 0) * batch.length;
+      lanes.push({ batch, freeMs: nowMs + takes * (0.5 + chance()) });
     }
   };
-  const underWay = (): number => queue.length + lanes.length;
+  const underWay = (): number => lanes.reduce((sum, { batch }) => sum + batch.length, queue.length);
   const arrive = (): boolean => {
     if (limit.refuses()) return false;
     queue.push({ cameMs: nowMs, end: limit.begin() });
@@ -56,14 +64,19 @@ function simulate(seed: string) {
     pausedUntilMs = nowMs + ms;
     for (const lane of lanes) lane.freeMs += ms;
   };
-  /** Arrivals that heed nothing, `rate` of them in a second. */
-  const open = (served: Served, rate: number, seconds: number): Seen => {
+  /**
+   * Arrivals that heed nothing, `rate` of them in a second, independent of each other. For the
+   * first `heldMs` of each second they are held up on their way, and then come all at once.
+   */
+  const open = (served: Served, rate: number, seconds: number, heldMs = 0): Seen => {
     const seen = { latencies: [] as number[], refused: 0, underWayMost: 0 };
+    const fromMs = nowMs;
+    let held = 0;
     for (const until = nowMs + seconds * 1000; nowMs < until;) {
       step(served, (latencyMs) => seen.latencies.push(latencyMs));
-      for (let due = rate / 1000; due > 0; due--) {
-        if (chance() < due && !arrive()) seen.refused++;
-      }
+      held += poisson(rate / 1000, chance);
+      if ((nowMs - fromMs) % 1000 < heldMs) continue;
+      for (; held > 0; held--) if (!arrive()) seen.refused++;
       seen.underWayMost = Math.max(seen.underWayMost, underWay());
     }
     return seen;
@@ -82,13 +95,27 @@ function simulate(seed: string) {
   return { open, closed, pause, limit };
 }
 
+/** How many of what happens `mean` times on average happen this time. */
+function poisson(mean: number, chance: () => number): number {
+  const least = Math.exp(-mean);
+  let count = 0;
+  for (let left = chance(); left > least; left *= chance()) count++;
+  return count;
+}
+
 const p99 = ({ latencies }: Seen): number =>
   latencies.toSorted((a, b) => a - b)[Math.floor(latencies.length * 0.99)] ?? Number.NaN;
 const arbitraryServed = fc.record({
   lanes: fc.integer({ min: 2, max: 16 }),
   serviceMs: fc.integer({ min: 5, max: 40 }),
 });
-const rateOf = ({ lanes, serviceMs }: Served): number => (lanes * 1000) / serviceMs;
+const rateOf = ({ lanes, serviceMs, eachMs }: Served): number =>
+  eachMs === undefined
+    ? (lanes * 1000) / serviceMs
+    : (lanes * 1000 * BATCH_MAX) / (serviceMs + eachMs * BATCH_MAX);
+/** As the broker is on two cores: 8 ms for one alone, some 1,100 in a second for many. */
+const BATCHES: Served = { lanes: 1, serviceMs: 7, eachMs: 0.8 };
+const SEEDS = Array.from({ length: 8 }, (_, n) => `seed ${n}`);
 
 describe("the limit of exchanges under way", () => {
   it("refuses nobody below the rate that is served, nor 64 clients that wait for their answers", () => {
@@ -148,7 +175,7 @@ describe("the limit of exchanges under way", () => {
     expect(refused).toBeLessThan(560 * 0.7 - EXCHANGES_MAX + 150);
   });
   it("lets no more wait than are worked off in time, at the pace that it has seen", () => {
-    const served = { lanes: 20, serviceMs: 40 };
+    const served = { lanes: 16, serviceMs: 40 };
     const { open, closed, limit } = simulate("pace");
     closed(served, 64, 5);
     expect(limit.limit()).toBeGreaterThan(BURST_MIN);
@@ -183,6 +210,60 @@ describe("the limit of exchanges under way", () => {
     closed({ lanes: 32, serviceMs: 10 }, EXCHANGES_MAX, 2);
     expect(limit.limit()).toBeGreaterThan(low * 2);
   });
+  it.each(SEEDS)(
+    "refuses none of seven tenths that come by chance, after one at a time: %s",
+    (seed) => {
+      const { open, closed } = simulate(seed);
+      closed(BATCHES, 1, 20);
+      expect(open(BATCHES, rateOf(BATCHES) * 0.7, 60).refused).toBe(0);
+    },
+  );
+  it.each(SEEDS)(
+    "lets wait what was held up for 150 ms in each second, at seven tenths: %s",
+    (seed) => {
+      const { open } = simulate(seed);
+      expect(open(BATCHES, rateOf(BATCHES) * 0.7, 60, 150).refused).toBe(0);
+    },
+  );
+  it.each(SEEDS)("refuses of a lump what finds no place, once, and nobody after it: %s", (seed) => {
+    const { open, closed } = simulate(seed);
+    const rate = rateOf(BATCHES) * 0.7;
+    closed(BATCHES, 1, 10);
+    open(BATCHES, rate, 5);
+    const lump = open(BATCHES, rate, 1, 600);
+    expect(lump.refused).toBeGreaterThan(0);
+    expect(lump.refused).toBeLessThan(rate * 0.6 * 1.3 - BURST_MAX + 100);
+    expect(open(BATCHES, rate, 20).refused).toBe(0);
+  });
+  it.each(SEEDS)(
+    "refuses what half the capacity cannot serve, and none a second later: %s",
+    (seed) => {
+      const { open } = simulate(seed);
+      const rate = rateOf(BATCHES) * 0.7;
+      const half = { lanes: 1, serviceMs: 14, eachMs: 1.6 };
+      open(BATCHES, rate, 10);
+      const halved = open(half, rate, 10);
+      const excess = (rate - rateOf(half)) * 10;
+      expect(halved.refused).toBeGreaterThan(excess / 2);
+      expect(halved.refused).toBeLessThan(excess * 2);
+      open(BATCHES, rate, 1);
+      expect(open(BATCHES, rate, 20).refused).toBe(0);
+    },
+  );
+  it.each(SEEDS)(
+    "keeps what ten times as many leave it to three times the usual p99: %s",
+    (seed) => {
+      const { open, closed } = simulate(seed);
+      const rate = rateOf(BATCHES);
+      closed(BATCHES, 64, 5);
+      const usual = open(BATCHES, rate * 0.7, 20);
+      const flood = open(BATCHES, rate * 10, 30);
+      expect(p99(flood)).toBeLessThan(3 * p99(usual));
+      expect(flood.latencies.length / 30).toBeGreaterThan(rate * 0.6);
+      open(BATCHES, rate * 0.7, 2);
+      expect(open(BATCHES, rate * 0.7, 20).refused).toBe(0);
+    },
+  );
   it("is as it was half a second after the last refusal", () => {
     const served = { lanes: 8, serviceMs: 10 };
     const { open, closed, limit } = simulate("over");
