@@ -26,6 +26,9 @@ export interface VerifiedTokens {
 
 export function createVerifiedTokens(entriesMax: number): VerifiedTokens {
   const entries = new Map<string, VerifiedToken>();
+  // One iterator for all: a new one walks over what was deleted at the front, entry by entry. What
+  // it has answered is deleted at once, so that nothing is ever left behind it.
+  let oldest = entries.keys();
   return {
     find: (sha256, owner, keys, now) => {
       const entry = entries.get(sha256);
@@ -38,11 +41,16 @@ export function createVerifiedTokens(entriesMax: number): VerifiedTokens {
     },
     keep: (sha256, token) => {
       if (entriesMax === 0) return;
-      const oldest = entries.size >= entriesMax ? entries.keys().next() : { done: true as const };
-      if (oldest.done !== true) entries.delete(oldest.value);
+      if (entries.size >= entriesMax && !entries.has(sha256)) {
+        const { value } = oldest.next();
+        if (value !== undefined) entries.delete(value);
+      }
       entries.set(sha256, token);
     },
-    clear: () => entries.clear(),
+    clear: () => {
+      entries.clear();
+      oldest = entries.keys();
+    },
     get size() {
       return entries.size;
     },
