@@ -18,6 +18,11 @@ export interface BenchWorld {
   startPostgres(settings?: Readonly<Record<string, string>>): Promise<EmbeddedPostgres>;
 }
 
+/** Of what costs much time for each round, or has a target of our own alone. */
+export const fewRounds = ({ rounds }: Pick<BenchWorld, "rounds">): number =>
+  Math.min(rounds, FEW_ROUNDS);
+const FEW_ROUNDS = 3;
+
 export interface BenchOptions {
   readonly rounds: number;
   readonly seconds: number;

@@ -7,6 +7,7 @@ import { writeFile } from "node:fs/promises";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { systemClock } from "@mayfly/host";
 import {
   isMet,
   jsonTarget,
@@ -17,6 +18,7 @@ import {
 } from "./bench-row.ts";
 import { benchmarksPage } from "./benchmarks-page.ts";
 import { openWorld, type BenchWorld } from "./bench-world.ts";
+import { openProgress } from "./progress.ts";
 import { readMeasuredRows, writeMeasuredRows } from "./measured-rows.ts";
 import { ROWS } from "./rows.ts";
 
@@ -48,10 +50,6 @@ function optionsOf(args: readonly string[]) {
   const { json, write } = values;
   return { rows, rounds: whole("rounds", 100), seconds: whole("seconds", 600), json, write };
 }
-
-const say = (line: string): void => {
-  process.stderr.write(`  … ${line}\n`);
-};
 
 interface Told {
   readonly row: BenchRow;
@@ -111,11 +109,16 @@ async function main(): Promise<number> {
     process.stderr.write(`bench: ${error instanceof Error ? error.message : ""}\n${USAGE}\n`);
     return 64;
   }
+  await using progress = openProgress({
+    clock: systemClock,
+    write: (line) => process.stderr.write(`${line}\n`),
+  });
+  const say = (line: string): void => progress.say(line);
   await using world = await openWorld({ ...options, say });
   const told: Told[] = [];
   let failed = 0;
-  for (const row of options.rows) {
-    say(row.title);
+  for (const [index, row] of options.rows.entries()) {
+    progress.begin(row.name, `${index + 1} of ${options.rows.length}, ${row.title}`);
     try {
       const result = await row.run(world);
       if (result === null) continue;

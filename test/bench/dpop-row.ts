@@ -1,14 +1,14 @@
 import { interleave, median } from "./interleave.ts";
 import { BENCH_ROLE, startBenchInstallation } from "./bench-installation.ts";
 import type { BenchRow, RowResult } from "./bench-row.ts";
-import type { BenchWorld } from "./bench-world.ts";
+import { fewRounds, type BenchWorld } from "./bench-world.ts";
 import { countUp } from "./count-up.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { warmUp } from "./warm-up.ts";
 
 const CLIENTS = 64;
-const RATE_MAX = 3000;
+const RATE_MAX = 2500;
 
 /** What proof of possession costs: one more signature to verify, and one more row. */
 export const DPOP_EXCHANGE: BenchRow = {
@@ -41,7 +41,7 @@ async function exchangeDpop(world: BenchWorld): Promise<RowResult> {
     return result;
   };
   const { ratio, spread, ours, theirs } = await interleave(
-    world.rounds,
+    fewRounds(world),
     () => drive("dpop"),
     () => drive("mayfly"),
     (a, b) => a.perSecond / b.perSecond,

@@ -22,8 +22,9 @@ export interface LoadOptions {
   readonly warmSeconds?: number;
   readonly after?: LoadJob["after"];
   /**
-   * How many exchanges a second are granted at most: so many requests are made ahead. One that is
-   * refused was not looked at, and is sent again.
+   * How many exchanges a second are granted at most: so many requests are made ahead, and
+   * {@link LoadJob.requests} says what comes when there were more. One that is refused was not
+   * looked at, and is sent again.
    */
   readonly rateMax: number;
 }
@@ -79,11 +80,16 @@ function resultOf(child: ChildProcess): Promise<LoadResult> {
 /** What is wrong with a round in which nothing may go wrong. */
 export function troubles(result: LoadResult): readonly string[] {
   const errors = Object.entries(result.errors).map(([what, count]) => `${count} × ${what}`);
-  return [
-    ...errors,
-    ...(result.refused > 0 ? [`${result.refused} were refused as too many`] : []),
-    ...(result.preparedLate > 0 ? [`${result.preparedLate} were made in the round`] : []),
-  ];
+  return [...errors, ...(result.refused > 0 ? [refusalsOf(result)] : [])];
+}
+
+/** How many, why, and how far it may have been the load generator, which ran behind itself. */
+function refusalsOf({ refused, refusedFor, begunLateMs }: LoadResult): string {
+  const why = Object.entries(refusedFor).map(([what, count]) => `${count} × ${what}`);
+  return (
+    `${refused} were refused: ${why.join(", ")} ` +
+    `(requests came up to ${begunLateMs.toFixed(0)} ms late)`
+  );
 }
 
 /** Logs in with each of the sample, and reads what the role may read. */

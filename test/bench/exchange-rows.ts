@@ -35,7 +35,7 @@ export const FAST_EXCHANGE: BenchRow = {
   title: "full exchange, fast mint, c=64, against pgbench of the same DDL alone",
   target: { ratio: 0.25, is: "at_least" },
   run: (world) =>
-    againstPgbench(world, { wanted: 0.25, clients: 64, iterations: 1, rateMax: 6000 }),
+    againstPgbench(world, { wanted: 0.25, clients: 64, iterations: 1, rateMax: 2500 }),
 };
 
 interface Shape {

@@ -6,7 +6,7 @@ import {
   type BenchInstallationOptions,
 } from "./bench-installation.ts";
 import type { BenchRow, FurtherTarget, RowResult } from "./bench-row.ts";
-import type { BenchWorld } from "./bench-world.ts";
+import { fewRounds, type BenchWorld } from "./bench-world.ts";
 import { brokersProfile } from "./brokers-profile.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
@@ -18,8 +18,7 @@ const WANTED = 1.5;
 const QUIET = 0.7;
 const CLIENTS = 64;
 const CONNECTIONS = 256;
-const RATE_MAX = 3000;
-const QUIET_ROUNDS_MAX = 3;
+const RATE_MAX = 2500;
 
 export const LATENCY: BenchRow = {
   name: "latency",
@@ -46,12 +45,13 @@ async function latency(world: BenchWorld): Promise<RowResult | null> {
   const { ratio, spread, ours, theirs } = await interleave(
     world.rounds,
     async (round) => {
-      const result = await drive({ clients: 1 });
+      // A p50 of one client needs no more than half the time.
+      const result = await drive({ clients: 1, seconds: Math.ceil(world.seconds / 2) });
       world.say(`round ${round + 1}: p50 ${result.latencyMs.p50.toFixed(2)} ms`);
       return result;
     },
     async (round) => {
-      const parts = await measureRawParts(mayfly, Math.ceil(world.seconds / 2), round);
+      const parts = await measureRawParts(mayfly, Math.ceil(world.seconds / 4), round);
       world.say(`round ${round + 1}: raw parts ${sumOf(parts).toFixed(2)} ms`);
       return parts;
     },
@@ -59,7 +59,7 @@ async function latency(world: BenchWorld): Promise<RowResult | null> {
   );
   const full = await drive({ clients: CLIENTS });
   const quiet: LoadResult[] = [];
-  for (let round = 0; round < Math.min(world.rounds, QUIET_ROUNDS_MAX); round++) {
+  for (let round = 0; round < fewRounds(world); round++) {
     quiet.push(await drive({ clients: CONNECTIONS, rate: full.perSecond * QUIET }));
   }
   const profile =
@@ -116,6 +116,8 @@ function facts(
       `of the ledger in two transactions ${part("ledger")}, the DDL ${part("mint")}, signing ` +
       part("sign"),
     `sustained by ${CLIENTS} clients: ${full.perSecond.toFixed(0)}/s; at ${QUIET} × of it, due at ` +
-      `even times: p50 ${at("p50", quiet)} ms, p99 ${at("p99", quiet)} ms`,
+      `even times: p50 ${at("p50", quiet)} ms, p99 ${at("p99", quiet)} ms; ` +
+      `${quiet.reduce((sum, { refused }) => sum + refused, 0)} refused, sent up to ` +
+      `${median(quiet.map(({ begunLateMs }) => begunLateMs)).toFixed(0)} ms late`,
   ];
 }

@@ -10,7 +10,9 @@ import type { LoadJob } from "./load-job.ts";
 
 /** What one exchange is, for each of those that are compared. */
 export interface Flow {
-  /** The first request's body, made before the round begins. */
+  /** Whether a body costs something, a signature above all: then all are made before the round. */
+  readonly isMadeAhead: boolean;
+  /** A request's body. */
   prepare(index: number): string;
   send(client: HttpClient, prepared: string): Promise<Answer>;
 }
@@ -109,6 +111,7 @@ export function exchangeBodies(job: LoadJob): (index: number) => string {
 }
 
 const mayflyFlow = (job: LoadJob): Flow => ({
+  isMadeAhead: true,
   prepare: exchangeBodies(job),
   send: (client, body) => tokenRequest(client, FORM, body),
 });
@@ -117,6 +120,7 @@ const mayflyFlow = (job: LoadJob): Flow => ({
 function dpopFlow(job: LoadJob): Flow {
   const body = exchangeBodies(job);
   return {
+    isMadeAhead: true,
     prepare: (index) => {
       const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
       const { kty, crv, x, y } = publicKey.export({ format: "jwk" });
@@ -138,6 +142,7 @@ function dpopFlow(job: LoadJob): Flow {
 
 /** The certificate of the connection says who asks; `client_id` names the same. */
 const x509Flow = (job: LoadJob): Flow => ({
+  isMadeAhead: true,
   prepare: (index) => bodyOf(job.role, { grant_type: "client_credentials" }, index),
   send: (client, body) =>
     tokenRequest(client, FORM, (clientId) => `${body}&client_id=${encodeURIComponent(clientId)}`),
@@ -153,6 +158,7 @@ function strangerFlow(job: LoadJob): Flow {
   const body = exchangeBodies({ ...job, privateKeyPem });
   const forged = Array.from({ length: FORGED }, (_, index) => body(index));
   return {
+    isMadeAhead: false,
     prepare: (index) => forged[index % FORGED] ?? "",
     send: (client, form) => tokenRequest(client, FORM, form),
   };
@@ -164,6 +170,7 @@ function strangerFlow(job: LoadJob): Flow {
  */
 const CLIENT = `authorization: Basic ${btoa("bench:bench-secret")}\r\n`;
 const OIDC_PROVIDER_FLOW: Flow = {
+  isMadeAhead: false,
   prepare: () => "grant_type=client_credentials",
   send: (client, body) => tokenRequest(client, `${FORM}${CLIENT}`, body),
 };
@@ -196,6 +203,7 @@ interface CredentialReply {
 function openBaoFlow(job: LoadJob): Flow {
   const token = signer(job);
   return {
+    isMadeAhead: true,
     prepare: (index) => JSON.stringify({ jwt: token(index), role: "app" }),
     send: async (client, body) => {
       const login = await client.request("POST", "/v1/auth/jwt/login", JSON_BODY, body);

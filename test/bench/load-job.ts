@@ -31,7 +31,10 @@ export interface LoadJob {
   readonly after: LoadAfter | null;
   /** Told apart from other rounds: it is part of each subject. */
   readonly round: string;
-  /** Requests to make ahead, tokens signed; a client that finds none left makes one itself. */
+  /**
+   * Requests to make ahead, tokens signed. When none is left a loop of clients ends, and its rate
+   * is that of the time until then; at a rate that was asked for the round fails.
+   */
   readonly requests: number;
 }
 
@@ -54,6 +57,10 @@ export interface LoadResult {
   readonly begun: number;
   /** Those that were answered 429 or 503 with Retry-After. */
   readonly refused: number;
+  /** The first thousand of them, by what they said. */
+  readonly refusedFor: Readonly<Record<string, number>>;
+  /** The longest time from when a request was due until it was sent: these came in a lump. */
+  readonly begunLateMs: number;
   /** All that were answered 200, the warm-up's too. */
   readonly okInAll: number;
   /** From when it was due, or begun. */
@@ -62,8 +69,6 @@ export interface LoadResult {
   readonly sample: readonly { readonly username: string; readonly password: string }[];
   /** Access tokens of the same replies. */
   readonly sampleTokens: readonly string[];
-  /** Requests that were made within the measured time, which costs the rate. */
-  readonly preparedLate: number;
   /** As fast as the clients go, after the measured time: whether the other side is itself again. */
   readonly after: { readonly perSecond: number; readonly refused: number } | null;
 }

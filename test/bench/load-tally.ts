@@ -6,22 +6,33 @@ const SAMPLE_MAX = 20;
 
 /** What came of the exchanges of one measured time. */
 export interface Tally {
-  preparedLate: number;
+  /** One that was due at that instant is sent now. */
+  begun(dueMs: number): void;
   /** One that was due, or begun, at that instant. */
   answered(dueMs: number, answer: Answer): void;
   failed(what: string): void;
-  result(seconds: number): Omit<LoadResult, "after">;
+  /** The measured time ends now, earlier than was meant. Throws when it has hardly begun. */
+  endEarly(why: string): void;
+  result(): Omit<LoadResult, "after">;
 }
 
-export function openTally(fromMs: number, toMs: number): Tally {
-  let [ok, okInAll, refused, begun] = [0, 0, 0, 0];
+/** Of a refusal's texts, and of what is asked for them: they are for a person. */
+const TEXTS_MAX = 1000;
+/** What is left of a round that ends early must be at least so much of it. */
+const PART_MIN = 1 / 2;
+
+export function openTally(fromMs: number, meantMs: number): Tally {
+  let toMs = meantMs;
+  let [ok, okInAll, refused, begun, begunLateMs] = [0, 0, 0, 0, 0];
   const errors = new Map<string, number>();
+  const refusedFor = new Map<string, number>();
   const latencies: number[] = [];
   const sample: { username: string; password: string }[] = [];
   const sampleTokens: string[] = [];
-  const count = (what: string): void => {
-    errors.set(what, (errors.get(what) ?? 0) + 1);
+  const count = (counts: Map<string, number>, what: string): void => {
+    counts.set(what, (counts.get(what) ?? 0) + 1);
   };
+  const isMeasuredAt = (dueMs: number): boolean => dueMs >= fromMs && dueMs <= toMs;
   /** The first, and then fewer and fewer: a sample of the whole time. */
   const keep = (answer: Answer): void => {
     const kept = Math.max(sample.length, sampleTokens.length);
@@ -31,12 +42,23 @@ export function openTally(fromMs: number, toMs: number): Tally {
     const token = answer.token();
     if (token !== null) sampleTokens.push(token);
   };
-  const tally: Tally = {
-    preparedLate: 0,
-    failed: count,
+  return {
+    begun: (dueMs) => {
+      if (isMeasuredAt(dueMs)) begunLateMs = Math.max(begunLateMs, performance.now() - dueMs);
+    },
+    failed: (what) => count(errors, what),
+    endEarly: (why) => {
+      const now = performance.now();
+      if (now >= toMs) return;
+      if (now - fromMs < (meantMs - fromMs) * PART_MIN) {
+        const left = ((meantMs - now) / 1000).toFixed(1);
+        throw new Error(`${why}, ${left} s before the end of the round`);
+      }
+      toMs = now;
+    },
     answered: (dueMs, answer) => {
       const doneMs = performance.now();
-      const isMeasured = dueMs >= fromMs && dueMs <= toMs;
+      const isMeasured = isMeasuredAt(dueMs);
       if (isMeasured) begun++;
       if (answer.status === 200) {
         okInAll++;
@@ -46,15 +68,17 @@ export function openTally(fromMs: number, toMs: number): Tally {
         ok++;
         keep(answer);
       } else if (answer.isRefusal) {
-        if (isMeasured) refused++;
-      } else if (isMeasured) count(`${answer.status} ${answer.text.slice(0, 200)}`);
+        if (isMeasured && refused++ < TEXTS_MAX) count(refusedFor, whyOf(answer));
+      } else if (isMeasured) count(errors, `${answer.status} ${answer.text.slice(0, 200)}`);
     },
-    result: (seconds) => ({
+    result: () => ({
       ok,
       okInAll,
       begun,
       refused,
-      perSecond: ok / seconds,
+      refusedFor: Object.fromEntries(refusedFor),
+      begunLateMs,
+      perSecond: (ok * 1000) / (toMs - fromMs),
       errors: Object.fromEntries(errors),
       latencyMs: {
         p50: quantile(latencies, 0.5),
@@ -63,8 +87,10 @@ export function openTally(fromMs: number, toMs: number): Tally {
       },
       sample,
       sampleTokens,
-      preparedLate: tally.preparedLate,
     }),
   };
-  return tally;
 }
+
+/** Without what is another's in each answer, its trace. */
+const whyOf = ({ status, text }: Answer): string =>
+  /"error_description":"([^"]*)"/.exec(text)?.[1] ?? `status ${status}`;

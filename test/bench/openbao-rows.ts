@@ -11,7 +11,7 @@ import {
   type RowResult,
   type Target,
 } from "./bench-row.ts";
-import type { BenchWorld } from "./bench-world.ts";
+import { fewRounds, type BenchWorld } from "./bench-world.ts";
 import { brokersProfile } from "./brokers-profile.ts";
 import { cpuMs } from "./cpu-time.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
@@ -71,7 +71,7 @@ async function compared(world: BenchWorld, { mayfly, bao }: Rivals, clients: num
       clients,
       seconds: world.seconds,
       role: BENCH_ROLE,
-      rateMax: flow === "mayfly" ? 5000 : 1500,
+      rateMax: flow === "mayfly" ? 2500 : 1000,
     });
     const cpu = (await cpuMs(roots)) - before;
     broken.push(...troubles(load).map((what) => `${flow}: ${what}`));
@@ -98,9 +98,9 @@ interface Beside {
 
 async function beside(world: BenchWorld, both: Rivals): Promise<Beside> {
   const busy = await compared(world, both, 16);
-  // A p50 of one client needs no more than half the time.
-  const seconds = Math.ceil(world.seconds / 2);
-  return { busy, alone: await compared({ ...world, seconds }, both, 1) };
+  // A p50 of one client needs no more than half the time, nor all the rounds.
+  const short = { ...world, seconds: Math.ceil(world.seconds / 2), rounds: fewRounds(world) };
+  return { busy, alone: await compared(short, both, 1) };
 }
 
 async function measureScram(world: BenchWorld, version: string) {
@@ -132,7 +132,7 @@ function fastProfile(world: BenchWorld): Promise<readonly string[]> {
   const options = { administrator: "superuser", backend: { scram_iterations: 1 } } as const;
   const { seconds } = world;
   const taken = brokersProfile(world, options, ({ api, trust }) =>
-    driveLoad({ url: api.url, trust, clients: 16, seconds, role: BENCH_ROLE, rateMax: 5000 }),
+    driveLoad({ url: api.url, trust, clients: 16, seconds, role: BENCH_ROLE, rateMax: 2500 }),
   );
   profiles.set(world, taken);
   return taken;

@@ -9,7 +9,7 @@ import {
 } from "./bench-installation.ts";
 import type { BenchRow, FurtherTarget, RowResult } from "./bench-row.ts";
 import { brokersProfile } from "./brokers-profile.ts";
-import type { BenchWorld } from "./bench-world.ts";
+import { fewRounds, type BenchWorld } from "./bench-world.ts";
 import { countUp } from "./count-up.ts";
 import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
@@ -21,10 +21,9 @@ const TIMES = 10;
 const QUIET = 0.7;
 const CLIENTS = 64;
 const CONNECTIONS = 512;
-const RATE_MAX = 3000;
+const RATE_MAX = 2500;
 /** However short the rounds are: the burst at its beginning is a known share of what is taken. */
 const FLOOD_SECONDS = 30;
-const ROUNDS_MAX = 3;
 const OVER_SECONDS = 2;
 /** What Node may fill with new objects before it collects: three of its semi-spaces, 64 MB each. */
 const GROWTH_MB_MAX = 192;
@@ -96,7 +95,7 @@ async function overload(world: BenchWorld): Promise<RowResult> {
     return all;
   };
   const { ratio, spread, ours, theirs } = await interleave(
-    Math.min(world.rounds, ROUNDS_MAX),
+    fewRounds(world),
     flooded,
     quiet,
     (a, b) => a.load.latencyMs.p99 / b.latencyMs.p99,
@@ -145,7 +144,6 @@ function faults({ load, residentMb, heartbeats }: Flooded, due: number): readonl
     ...(load.after?.refused === 0 ? [] : [`${load.after?.refused ?? 0} were refused afterwards`]),
     ...(heartbeats.failed > 0 ? [`${heartbeats.failed} heartbeats failed meanwhile`] : []),
     ...(growth > GROWTH_MB_MAX ? [`the broker grew by ${growth.toFixed(0)} MB`] : []),
-    ...(load.preparedLate > 0 ? [`${load.preparedLate} were made in the round`] : []),
     ...(offered < 0.95 ? [`only ${(offered * TIMES).toFixed(1)} × was sent`] : []),
   ];
 }
@@ -164,7 +162,9 @@ function facts({ sustained, after, ours, theirs }: Seen): readonly string[] {
   return [
     `sustained by ${CLIENTS} clients, fast mint: ${sustained.toFixed(0)}/s`,
     `at ${QUIET} ×: p50 ${quiet((one) => one.latencyMs.p50)} ms, ` +
-      `p99 ${quiet((one) => one.latencyMs.p99)} ms`,
+      `p99 ${quiet((one) => one.latencyMs.p99)} ms; ${total(theirs, "refused")} of ` +
+      `${total(theirs, "begun")} refused, sent up to ${quiet((one) => one.begunLateMs)} ms late by ` +
+      "a generator on the same cores",
     `at ${TIMES} ×, from the first request on: p50 ${of((one) => one.load.latencyMs.p50, 1)} ms, ` +
       `p99 ${of((one) => one.load.latencyMs.p99, 1)} ms of ${of(({ load }) => load.perSecond)}/s ` +
       `taken, ${of(({ load }) => load.refused / (load.ok + load.refused), 3)} of all refused with ` +
@@ -176,6 +176,9 @@ function facts({ sustained, after, ours, theirs }: Seen): readonly string[] {
       `${of(({ heartbeats }) => heartbeats.p99Ms, 1)} ms`,
   ];
 }
+
+const total = (results: readonly LoadResult[], what: "refused" | "begun"): number =>
+  results.reduce((sum, one) => sum + one[what], 0);
 
 interface Heartbeats {
   readonly failed: number;

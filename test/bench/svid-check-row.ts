@@ -10,6 +10,7 @@ import {
   type TestX509Svid,
 } from "@mayfly/testkit";
 import type { BenchRow } from "./bench-row.ts";
+import { fewRounds } from "./bench-world.ts";
 import { interleave, median } from "./interleave.ts";
 import { findOpenssl, opensslVerifications } from "./openssl-speed.ts";
 
@@ -41,13 +42,13 @@ export const SVID_CHECK: BenchRow = {
     await checkAll(roots, chains, 1);
     const known: number[] = [];
     const { ratio, spread, ours, theirs } = await interleave(
-      world.rounds,
+      fewRounds(world),
       async () => {
         const again = await checkAll(roots, chains.slice(0, KNOWN), 1);
         known.push(again.perCpuSecond);
         return checkAll(roots, chains, world.seconds);
       },
-      () => opensslVerifications(world.seconds),
+      () => opensslVerifications(Math.ceil(world.seconds / 2)),
       (a, b) => (a.perCpuSecond * SIGNATURES) / b,
     );
     return {

@@ -10,7 +10,7 @@ import { startOidcProvider } from "./oidc-provider.ts";
 
 const WANTED = 1.1;
 const CLIENTS = 32;
-const RATE_MAX = 9000;
+const RATE_MAX = 5000;
 
 /** A task opened durably, without a credential, and its token, against one that nobody stores. */
 export const TOKEN_ONLY: BenchRow = {
