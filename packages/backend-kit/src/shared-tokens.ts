@@ -22,7 +22,7 @@ interface BudgetWatch {
   paused(): void;
 }
 
-/** How much of the rate is drawn at once, at most; so much is lost with a process that dies. */
+/** How much of the rate is drawn at once, at most: of ends and of mints each what may be lost. */
 const AHEAD_MS = 100;
 /** Of what was drawn and not used: then its time has passed, as that of a bucket that is full. */
 const GOOD_MS = 1_000;

@@ -89,7 +89,8 @@ calls wait draws for those, and ahead for a tenth of a second at most, so that a
 calls a second costs a statement for each, and one of hundreds some ten a second of each process;
 one without a rate costs none. What a process drew and did not use is lost after a second, and
 with the process if it dies. So no more calls begin within a time than the burst, what the rate
-gives in it, and a tenth of a second's worth for each process.
+gives in it, and for each process what it may have drawn before: a tenth of a second's worth, at
+least one call, for its mints and as much for its ends.
 
 - **Ends come first here too.** A mint gets nothing of the fifth that is kept for ends. An end that
   finds none is promised the next that comes, and no mint gets one before it has.
