@@ -114,6 +114,30 @@ describe("a head that no client sends", () => {
   });
 });
 
+describe("a body that is said to be encoded", () => {
+  it.each(["gzip", "br", "x-unknown", "identity, gzip"])(
+    "is not read as if it were not: Content-Encoding: %s",
+    async (coding) => {
+      const form = tokenForm(served.bench.identities.svid("bot"));
+      const type = ["Content-Type", "application/x-www-form-urlencoded"] as const;
+      for (const path of ["/token", "/revoke", "/introspect"]) {
+        const headers = [type, ["Content-Encoding", coding]] as const;
+        const answer = await served.send(rawRequest("POST", path, headers, form));
+        expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+        expect(answer).toContain('"where":"Content-Encoding"');
+      }
+      expect(nothingMinted(served.bench)).toBe(true);
+    },
+  );
+  it("is read where that is no encoding", async () => {
+    const form = "token=one-that-never-was";
+    const type = ["Content-Type", "application/x-www-form-urlencoded"] as const;
+    const headers = [type, ["Content-Encoding", "identity"]] as const;
+    const answer = await served.send(rawRequest("POST", "/revoke", headers, form));
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+  });
+});
+
 describe("a client that authenticates by the Authorization header at the token endpoint", () => {
   it.each([
     ["Basic", `Basic ${Buffer.from("bot:wrong").toString("base64")}`],

@@ -13,6 +13,7 @@ import type { HttpContext } from "./request-scope.ts";
 export async function readBody(c: HttpContext, bytesMax: number): Promise<string> {
   const request = c.req.raw;
   const incoming = c.env?.incoming;
+  refuseEncoded(request.headers.get("content-encoding"));
   const declared = Number(request.headers.get("content-length") ?? "0");
   if (declared > bytesMax) throw tooLarge(bytesMax);
   const chunks =
@@ -69,6 +70,14 @@ async function chunksOfWeb(
 }
 
 const NO_BODY: AsyncIterable<never> = (async function* none() {})();
+
+/** RFC 9110 section 8.4: what stands before the broker would decode it, and see another body. */
+function refuseEncoded(coding: string | null): void {
+  if (coding === null || /^(?:identity)?$/i.test(coding)) return;
+  throw new BrokerError("invalid_request", "A body is sent as it is, and in no encoding.", {
+    where: "Content-Encoding",
+  });
+}
 
 const tooLarge = (limit: number): BrokerError =>
   new BrokerError("too_large", `The body is larger than ${limit} bytes, which is the limit here.`);
