@@ -130,6 +130,7 @@ describe("the longest task token that there is", () => {
     expect(await received.promise).toBe(line);
     server.closeAllConnections();
     server.close();
+    await once(server, "close");
   });
   it("is taken by the broker over HTTP, as a bearer's, bound to a key, and to be revoked", async () => {
     await using served = await serveBench({ requestMsMax: 60_000 });
