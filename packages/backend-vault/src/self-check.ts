@@ -1,4 +1,10 @@
-import type { CallContext, CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
+import {
+  Secret,
+  type CallContext,
+  type CheckProblem,
+  type JsonObject,
+  type SelfCheck,
+} from "@mayfly/spec";
 import { z } from "zod";
 import { ask, type Lane } from "./lane.ts";
 import { asPolicy, checkName, neededRights } from "./needed-rights.ts";
@@ -117,7 +123,10 @@ async function problemsOfTokens(
 }
 
 const CHECK_SECONDS = 10;
-const created = z.object({ warnings: z.array(z.string()).nullable().default(null) });
+const created = z.object({
+  warnings: z.array(z.string()).nullable().default(null),
+  auth: z.object({ client_token: z.string().transform((text) => Secret.of(text)) }),
+});
 
 async function tryToken(
   lane: Lane,
@@ -156,9 +165,39 @@ async function tryToken(
     ttl: `${CHECK_SECONDS}s`,
     explicit_max_ttl: `${CHECK_SECONDS}s`,
   });
+  const { auth, warnings } = created.parse(made.body);
+  const orphans = await makesOrphans(lane, auth.client_token, policies, context);
   await post(`sys/leases/revoke-prefix/auth/token/create/${name}`, { sync: true });
   await ask(lane, lane.work, "DELETE", `auth/token/roles/${name}`, context);
-  return missingPolicies(policies, created.parse(made.body).warnings ?? []);
+  return [...missingPolicies(policies, warnings ?? []), ...orphans];
+}
+
+/**
+ * Tries, as a token of these policies, to make one that no end would reach. It is given to nobody,
+ * and lives for a second.
+ */
+async function makesOrphans(
+  lane: Lane,
+  token: Secret,
+  policies: readonly string[],
+  context: CallContext,
+): Promise<readonly CheckProblem[]> {
+  const path = "auth/token/create-orphan";
+  const body = { policies, no_default_policy: true, ttl: "1s", explicit_max_ttl: "1s" };
+  const { status } = await lane.work.call("POST", path, token, context, {
+    body,
+    also: [400, 403],
+  });
+  if (status >= 300) return [];
+  return [
+    {
+      code: "policies_make_orphans",
+      what:
+        `A token with the policies ${policies.join(", ")} may make tokens without a parent ` +
+        `(${path}), which live on when its lease has ended.`,
+      fix: `Take ${path} out of these policies: auth/token/create makes tokens that end with it.`,
+    },
+  ];
 }
 
 /** The server makes a token with a policy that is not there, and says so. */

@@ -13,7 +13,13 @@ export interface VaultServer {
   readonly host: "127.0.0.1";
   readonly port: number;
   /** As anybody who holds the token; whatever the status is. */
-  as(token: string, method: ApiRequest["method"], path: string, body?: object): Promise<Answer>;
+  as(
+    token: string,
+    method: ApiRequest["method"],
+    path: string,
+    body?: object,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Answer>;
   /** As who may do everything; whatever the status is. */
   asRoot(method: ApiRequest["method"], path: string, body?: object): Promise<Answer>;
   /** As who may do everything, which must succeed; answers the body. */
@@ -43,12 +49,12 @@ export function driving({
     maxBytes: 64 * 1024 * 1024,
   });
   const context = { clock: systemClock, signal: new AbortController().signal, traceId: "test" };
-  const as: VaultServer["as"] = async (token, method, path, body) => {
+  const as: VaultServer["as"] = async (token, method, path, body, headers = {}) => {
     const outcome = await opened.send(
       {
         method,
         path: `/v1/${path}`,
-        headers: { "x-vault-token": token, "content-type": "application/json" },
+        headers: { "x-vault-token": token, "content-type": "application/json", ...headers },
         body: body === undefined ? null : JSON.stringify(body),
       },
       context,
