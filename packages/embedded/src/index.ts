@@ -25,7 +25,12 @@ export {
 } from "./require-or-explain.ts";
 export { startMoto, type EmbeddedMoto, type MotoMissing } from "./start-moto.ts";
 export { startOpenbao, type EmbeddedOpenbao, type OpenbaoMissing } from "./start-openbao.ts";
-export { startRabbitmq, type EmbeddedRabbitmq, type RabbitmqMissing } from "./start-rabbitmq.ts";
+export {
+  startRabbitmq,
+  type EmbeddedRabbitmq,
+  type RabbitmqMissing,
+  type RabbitmqOptions,
+} from "./start-rabbitmq.ts";
 export {
   startRedis,
   type EmbeddedRedis,

@@ -18,6 +18,8 @@ const run = promisify(execFile);
 export interface RabbitmqOptions {
   /** A node whose cluster this one joins; it is stopped after this one. */
   readonly beside?: EmbeddedRabbitmq;
+  /** Speaks STOMP, MQTT and the protocol of streams too, by its own plugins. */
+  readonly otherProtocols?: boolean;
 }
 
 export interface EmbeddedRabbitmq extends AsyncDisposable {
@@ -26,6 +28,8 @@ export interface EmbeddedRabbitmq extends AsyncDisposable {
   readonly amqpPort: number;
   /** Of the management plugin's HTTP API. */
   readonly apiPort: number;
+  /** Where nobody listens unless `otherProtocols` were asked for. */
+  readonly otherPorts: OtherPorts;
   /** Who may do everything. */
   readonly username: "admin";
   readonly password: string;
@@ -37,6 +41,12 @@ export interface EmbeddedRabbitmq extends AsyncDisposable {
   signal(signal: NodeJS.Signals): void;
   /** Kills it (SIGKILL): its files are made for this run, and go with the first node. */
   stop(): Promise<void>;
+}
+
+export interface OtherPorts {
+  readonly stomp: number;
+  readonly mqtt: number;
+  readonly stream: number;
 }
 
 /** The machine has no `rabbitmq-server`, which is no error: look at `missing` first. */
@@ -58,18 +68,24 @@ const startedLine = /completed with \d+ plugins/;
 export async function startRabbitmq(
   options: RabbitmqOptions = {},
 ): Promise<EmbeddedRabbitmq | RabbitmqMissing> {
-  refuseUnknownKeys(options, ["beside"], "startRabbitmq");
+  refuseUnknownKeys(options, ["beside", "otherProtocols"], "startRabbitmq");
   const wrapper = await programOnPath("rabbitmq-server");
   if (wrapper === undefined) return { missing: "rabbitmq-server" };
-  const { beside } = options;
+  const { beside, otherProtocols: others = false } = options;
   const dir = beside?.dir ?? (await realpath(await mkdtemp(join(tmpdir(), "mayfly-rabbitmq-"))));
   const epmdPort = beside?.epmdPort ?? (await freePort());
   const ports = { amqp: await freePort(), api: await freePort(), dist: await freePort() };
+  const otherPorts = {
+    stomp: await freePort(),
+    mqtt: await freePort(),
+    stream: await freePort(),
+  };
   const password = beside?.password ?? randomBytes(24).toString("base64url");
   const node = `mayfly-${ports.amqp}@localhost`;
   const configFile = join(dir, `${ports.amqp}.conf`);
-  await writeFile(join(dir, "enabled_plugins"), "[rabbitmq_management].\n");
-  await writeFile(configFile, configuration(ports, password), { mode: 0o600 });
+  await writeFile(join(dir, "enabled_plugins"), `[${pluginsOf(others).join(",")}].\n`);
+  const settings = configuration({ ...ports, others: others ? otherPorts : null }, password);
+  await writeFile(configFile, settings, { mode: 0o600 });
   const env = environment({ dir, wrapper, epmdPort, node, configFile, distPort: ports.dist });
   const programs = await programsOf(wrapper);
   const mapper = beside === undefined ? await startMapper(epmdPort, env) : null;
@@ -97,6 +113,7 @@ export async function startRabbitmq(
     host: "127.0.0.1",
     amqpPort: ports.amqp,
     apiPort: ports.api,
+    otherPorts,
     username: "admin",
     password,
     node,
@@ -172,11 +189,20 @@ async function programsOf(wrapper: string) {
   return { server: join(place, "rabbitmq-server"), control: join(place, "rabbitmqctl") };
 }
 
+const pluginsOf = (others: boolean): readonly string[] => [
+  "rabbitmq_management",
+  ...(others ? ["rabbitmq_stomp", "rabbitmq_mqtt", "rabbitmq_stream"] : []),
+];
+
 const configuration = (
-  { amqp, api }: { readonly amqp: number; readonly api: number },
+  ports: { readonly amqp: number; readonly api: number; readonly others: OtherPorts | null },
   password: string,
-): string =>
-  [
+): string => {
+  const { amqp, api, others } = ports;
+  return [
+    ...Object.entries(others ?? {}).map(
+      ([protocol, port]) => `${protocol}.listeners.tcp.1 = 127.0.0.1:${port}`,
+    ),
     `listeners.tcp.1 = 127.0.0.1:${amqp}`,
     "management.tcp.ip = 127.0.0.1",
     `management.tcp.port = ${api}`,
@@ -187,6 +213,7 @@ const configuration = (
     "log.console.level = error",
     "",
   ].join("\n");
+};
 
 const environment = (of: {
   readonly dir: string;

@@ -1,4 +1,4 @@
-import { startRabbitmq, type EmbeddedRabbitmq } from "@mayfly/embedded";
+import { startRabbitmq, type EmbeddedRabbitmq, type RabbitmqOptions } from "@mayfly/embedded";
 import { systemClock } from "@mayfly/host";
 import { createOutboundApis } from "@mayfly/net";
 import type { ApiRequest } from "@mayfly/spec";
@@ -20,8 +20,8 @@ export interface RabbitServer {
   stop(): Promise<void>;
 }
 
-export async function startRabbitServer(): Promise<RabbitServer> {
-  const server = await startRabbitmq();
+export async function startRabbitServer(options: RabbitmqOptions = {}): Promise<RabbitServer> {
+  const server = await startRabbitmq(options);
   if (server.missing !== undefined) throw new TypeError(`${server.missing} is missing`);
   const admin = `${server.username}:${server.password}`;
   const api = apiOf(server.apiPort, admin);

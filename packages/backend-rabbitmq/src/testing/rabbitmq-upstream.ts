@@ -1,3 +1,4 @@
+import type { RabbitmqOptions } from "@mayfly/embedded";
 import { connect, type ChannelModel } from "amqplib";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { createOutboundApis } from "@mayfly/net";
@@ -78,8 +79,8 @@ export const configAt = (
 });
 
 /** A customer's RabbitMQ as the contract suite drives it; the broker comes by way of a proxy. */
-export async function startRabbitUpstream(): Promise<RabbitUpstream> {
-  const server = await startRabbitServer();
+export async function startRabbitUpstream(options: RabbitmqOptions = {}): Promise<RabbitUpstream> {
+  const server = await startRabbitServer(options);
   const proxy = await startTcpFaultProxy({ host: server.host, port: server.apiPort });
   const log = createRecordingLog();
   const user = (name: string): Promise<ApiUser> =>
@@ -139,12 +140,12 @@ export async function startRabbitUpstream(): Promise<RabbitUpstream> {
 }
 
 /** The backend open on a server of one's own. */
-export async function startRabbitBench(): Promise<{
+export async function startRabbitBench(options: RabbitmqOptions = {}): Promise<{
   readonly upstream: RabbitUpstream;
   readonly bench: BackendBench;
   stop(): Promise<void>;
 }> {
-  const upstream = await startRabbitUpstream();
+  const upstream = await startRabbitUpstream(options);
   const bench = new BackendBench({ backend: rabbitmqBackend }, upstream);
   return {
     upstream,
