@@ -5,6 +5,7 @@ import { systemClock } from "@mayfly/host";
 import { Secret, type Issued } from "@mayfly/spec";
 import { revoking, type BackendBench } from "@mayfly/testkit/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
 import { VHOST, type RabbitServer } from "./testing/rabbitmq-server.ts";
 import { startRabbitBench } from "./testing/rabbitmq-upstream.ts";
 
@@ -117,7 +118,9 @@ describe.runIf(program !== undefined)("a lease that comes by another protocol", 
       await systemClock.sleep(pauseMs);
       socket.write(says);
       while (!isAnswered(answer)) {
-        const [more]: unknown[] = await Promise.race([once(socket, "data"), closed]);
+        const [more] = z
+          .array(z.unknown())
+          .parse(await Promise.race([once(socket, "data"), closed]));
         // Whom it refuses by STOMP the server keeps connected for ten seconds.
         if (!Buffer.isBuffer(more) || more.toString().startsWith("ERROR")) {
           socket.destroy();
@@ -146,12 +149,12 @@ describe.runIf(program !== undefined)("a lease that comes by another protocol", 
       const login = loginOf(material);
       const socket = await letIn(protocol, login);
       const closed = once(socket, "close");
-      const { probe, revoke } = revoking(bench.open);
-      const seen = async () => (await probe(handle, bench.call())).looked["connections"];
+      const open = revoking(bench.open);
+      const seen = async () => (await open.probe(handle, bench.call())).looked["connections"];
       // The node counts it a moment after it let it in.
       await expect.poll(seen, { timeout: 30_000 }).toBe(1);
-      await revoke(handle, bench.call());
-      expect((await probe(handle, bench.call())).verdict).toBe("refused");
+      await open.revoke(handle, bench.call());
+      expect((await open.probe(handle, bench.call())).verdict).toBe("refused");
       await closed;
       expect(await logIn(protocol, login)).toBeNull();
     },

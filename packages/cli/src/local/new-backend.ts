@@ -117,7 +117,9 @@ const nextSteps = (name: string): readonly string[] => [
   `pnpm exec vitest run packages/backend-${name}`,
   `Name ${name}Backend in TYPES of services/composition/src/backend-types.ts, and ` +
     `"@mayfly/backend-${name}": "workspace:*" in services/composition/package.json.`,
+  "pnpm install, once more: it links what the last step names",
   "node services/composition/src/write-backend-pages.ts",
   "node services/composition/src/write-file-schemas.ts",
+  "pnpm exec oxfmt",
   "Make it true, step by step: docs/backend-kit.md",
 ];
