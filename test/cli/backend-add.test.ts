@@ -86,12 +86,16 @@ async function addByHand(type: string, name: string, config: JsonObject): Promis
   expect(shown).toContain(`created  backend ${name}`);
   return shown;
 }
+/** Of letters or of what is behind them. */
+const COLOUR = new RegExp(String.raw`${ESCAPE}\[(?:[349]\d|10\d)(?:;\d+)*m`);
 async function addTyping(words: readonly string[], answers: readonly Given[]): Promise<string> {
   await using terminal = open(words);
   await terminal.answer(answers);
   await terminal.reads("Go on? [y/N]");
   terminal.type("y\r");
   expect(await terminal.ended(), terminal.shown).toBe(0);
+  // The terminal has colours, and its environment NO_COLOR.
+  expect(terminal.written).not.toMatch(COLOUR);
   return terminal.shown;
 }
 
@@ -131,7 +135,6 @@ describe.skipIf(!hasTerminals)("mayfly backend add, in a terminal", () => {
 
   test.each(upstreams.map((upstream) => [upstream.type, upstream] as const))(
     "registers a backend of type %s, by what its questions were answered",
-    { timeout: 120_000 },
     async (type, upstream) => {
       const byHttp = registrar(mayfly, broker);
       let added = "";

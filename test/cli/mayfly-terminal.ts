@@ -43,6 +43,11 @@ export class MayflyTerminal implements AsyncDisposable {
     });
   }
 
+  /** The same with all that the command wrote to it. */
+  get written(): string {
+    return this.#output;
+  }
+
   /** All that was shown, without what moves the cursor. */
   get shown(): string {
     return stripVTControlCharacters(this.#output);

@@ -116,6 +116,18 @@ describe("a text", () => {
   );
 });
 
+test("what a member means is broken between words, at the width that the terminal has", async () => {
+  const terminal = new FakeTerminal(24);
+  const about = "The database that leases are for, and that agents are told.";
+  const answer = terminal.prompts.confirm({ ...question, ask: "ok?", about, standard: true });
+  await terminal.shows("? ok?");
+  terminal.type("\r");
+  await answer;
+  expect(terminal.shown).toContain(
+    "The database that leases\nare for, and that agents\nare told.\n",
+  );
+});
+
 describe("a secret", () => {
   test("leaves no trace on the terminal, where it is refused neither", async () => {
     const terminal = new FakeTerminal();

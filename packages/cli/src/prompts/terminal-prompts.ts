@@ -9,11 +9,13 @@ import { cleanText } from "../render/clean-text.ts";
 import type { Paint } from "../render/paint.ts";
 import { GuardedKeys, type TerminalInput } from "./guarded-keys.ts";
 import { KeyFilter, MARK_PASTES } from "./key-filter.ts";
+import { wrapWords } from "./wrap-words.ts";
 import type { Choice, Prompts, Question, TextQuestion } from "./prompts.ts";
 
 interface Terminal {
   readonly input: TerminalInput;
-  readonly output: NodeJS.WritableStream;
+  /** Of as many columns as it has at the moment; 80 where it does not say. */
+  readonly output: NodeJS.WritableStream & { readonly columns?: number };
   readonly paint: Paint;
   /** Whether it understands more than letters: TERM is not `dumb`. */
   readonly marksPastes: boolean;
@@ -27,7 +29,9 @@ const CHOICES_SHOWN = 12;
 export function terminalPrompts(terminal: Terminal): Prompts {
   const { output, paint } = terminal;
   const say = (line: string): void => {
-    output.write(`${paint.dim(cleanText(line))}\n`);
+    for (const part of wrapWords(cleanText(line), output.columns ?? 80)) {
+      output.write(`${paint.dim(part)}\n`);
+    }
   };
   const open = ({ ask, about }: Question): { readonly message: string; readonly theme: Theme } => {
     if (about !== null) say(about);
