@@ -65,7 +65,9 @@ until Mayfly ends it. A late mint is one that arrives when its lease was given u
 the name that recovery took or by a deadline in the call, or \`looked_for\` again, by recovery and
 by every listing.
 
-## Limits
+${limitsPart()}`;
+
+const limitsPart = (): string => `## Limits
 
 Every type has the member \`limits\` in its configuration, which bounds what is asked of the
 upstream. The rate, \`per_second\` with \`burst\`, is one for all brokers and workers of the
