@@ -70,6 +70,21 @@ describe.runIf(await isInstalled("mariadb"))("what a lease leaves behind on a Ma
     },
   );
 
+  test("what everybody may do, each role may: a right of PUBLIC is found as well", async () => {
+    await customer.sql("GRANT EVENT ON orders.* TO PUBLIC");
+    try {
+      await leaveBehind([
+        `CREATE DEFINER=CURRENT_ROLE EVENT orders.of_public
+         ON SCHEDULE AT CURRENT_TIMESTAMP + INTERVAL 1 DAY DO DO 1`,
+      ]);
+      await customer.sql("DROP EVENT orders.of_public");
+      expect(await problems()).toEqual(["role_leaves_programs"]);
+    } finally {
+      await customer.sql("REVOKE EVENT ON orders.* FROM PUBLIC");
+    }
+    expect(await problems()).toEqual([]);
+  });
+
   test("a routine in its own name fails with its account; one in its role's does not", async () => {
     await customer.sql("GRANT SELECT, EXECUTE, CREATE ROUTINE ON orders.* TO orders_maker");
     const body = "RETURNS int RETURN (SELECT COUNT(*) FROM orders.seen)";

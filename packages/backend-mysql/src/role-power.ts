@@ -27,6 +27,11 @@ export async function tooPowerful(
       if (problem !== null) problems.push(problem);
     }
   }
+  const ofAll = surroundings.isMariaDb && members.length > 0 ? await grantsOfPublic(session) : [];
+  for (const grant of ofAll) {
+    const problem = problemOf("PUBLIC", grant, surroundings);
+    if (problem !== null) problems.push(problem);
+  }
   return problems;
 }
 
@@ -97,7 +102,7 @@ function problemOf(
       what:
         `Role ${role} may make events, triggers, views or routines. A lease can make them in the ` +
         "role's own name (DEFINER=CURRENT_ROLE), in which they go on after its end.",
-      fix: `REVOKE EVENT, TRIGGER, CREATE VIEW and CREATE ROUTINE from \`${role}\`: ${grant}`,
+      fix: `REVOKE EVENT, TRIGGER, CREATE VIEW and CREATE ROUTINE from ${role}: ${grant}`,
     };
   }
   return null;
@@ -139,6 +144,11 @@ async function grantsOnMariaDb(session: Session, role: string): Promise<readonly
     // The session may have its rights from a role of its own.
     await session.run(before === null ? "SET ROLE NONE" : `SET ROLE \`${before}\``);
   }
+}
+
+/** What everybody has, and so each role: of MariaDB from 10.11 on; others know no such role. */
+async function grantsOfPublic(session: Session): Promise<readonly string[]> {
+  return (await shown(session, "SHOW GRANTS FOR PUBLIC")) ?? [];
 }
 
 /** Of roles that are given to a role, the names. */
