@@ -3,18 +3,23 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startGuarded, type GuardedProcess } from "@mayfly/embedded";
-import { until } from "../harness/index.ts";
+import { DEV_PORTS_MS_MAX, holdDevPorts, until } from "../harness/index.ts";
 import { ROOT } from "../tidy/repository.ts";
 
 const BROKER = "http://127.0.0.1:8420";
 const UP = "Ctrl-C stops everything.";
-const MS_MAX = 60_000;
+const MS_MAX = 180_000;
 
 let folder: string;
+let ports: AsyncDisposable;
 beforeAll(async () => {
+  ports = await holdDevPorts();
   folder = await mkdtemp(join(tmpdir(), "mayfly-dev-"));
+}, DEV_PORTS_MS_MAX);
+afterAll(async () => {
+  await ports?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 interface Dev extends AsyncDisposable {
   readonly process: GuardedProcess;

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
 import { createTestTrustDomain } from "@mayfly/testkit";
 import { isInstalled } from "@mayfly/testkit/vitest";
+import { DEV_PORTS_MS_MAX } from "../harness/index.ts";
 import { read } from "../tidy/repository.ts";
 import { EXAMPLE_FILES, SET_UP } from "./cli-examples-scene.ts";
 import { JSON_COMMANDS, NO_IDS_WITH_QUIET, NO_JSON_KEPT } from "./json-commands.ts";
@@ -61,7 +62,7 @@ const ANSWERS: Readonly<Record<string, string>> = {
 };
 
 const hasTools = (await Promise.all([isInstalled("psql"), isInstalled("jq")])).every(Boolean);
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 240_000;
 let scenario: Scenario;
 let ids: Readonly<Record<string, string>> = {};
 /** The migrator's, for the commands that work on the ledger's database itself. */
@@ -95,7 +96,7 @@ beforeAll(async () => {
   databaseUrl = url.href;
   tokenFile = scenario.env["MAYFLY_ADMIN_TOKEN_FILE"] ?? "";
   ids = JSON.parse(stdout.slice(stdout.lastIndexOf("\n{"))) as Readonly<Record<string, string>>;
-}, 120_000);
+}, DEV_PORTS_MS_MAX + 300_000);
 afterAll(() => scenario?.[Symbol.asyncDispose]());
 
 const run = (program: string, args: readonly string[], own: NodeJS.ProcessEnv = {}) =>
@@ -148,7 +149,7 @@ test("each command's JSON is kept, or it is said why not", () => {
 
 test.skipIf(!hasTools)(
   "what a command prints with --json keeps its members and their types",
-  { timeout: 120_000 },
+  { timeout: TIMEOUT_MS + 10_000 },
   async () => {
     const place = join(import.meta.dirname, KEPT_SHAPES);
     const kept = JSON.parse(readFileSync(place, "utf8")) as Readonly<Record<string, Shape>>;
@@ -173,7 +174,7 @@ test.skipIf(!hasTools)(
 
 test.skipIf(!hasTools)(
   "with -q each command prints ids or nothing",
-  { timeout: 120_000 },
+  { timeout: TIMEOUT_MS + 10_000 },
   async () => {
     const others: string[] = [];
     for (const line of JSON_COMMANDS.filter((each) => !each.startsWith("ledger export"))) {

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isInstalled } from "@mayfly/testkit/vitest";
+import { DEV_PORTS_MS_MAX } from "../harness/index.ts";
 import { read, repositoryFiles } from "../tidy/repository.ts";
 import { hasAwsCli } from "./aws-cli.ts";
 import { commandsOfConsole, commandsOfShell, type PrintedCommand } from "./commands.ts";
@@ -24,6 +25,8 @@ const NEEDED: Readonly<Record<string, boolean>> = {
 };
 const COMMAND_MS_MAX = 120_000;
 const BLOCK_MS_MAX = 240_000;
+/** Until nobody else on this machine has the ports of `npm run dev`, and it is up. */
+const SCENARIO_MS_MAX = DEV_PORTS_MS_MAX + 300_000;
 const RUN = { timeout: BLOCK_MS_MAX } as const;
 const PAGE =
   /^(?:README|ARCHITECTURE|SECURITY|CONTRIBUTING)\.md$|^docs\/.*\.md$|^[^/]+\/[^/]+\/README\.md$/;
@@ -124,7 +127,7 @@ describe.skipIf(!hasTools).each(pages.filter(({ blocks }) => blocks.some(isRunna
       if (!isScenario(page.scenario)) throw new Error(`${page.path}: no scenario ${page.scenario}`);
       scenario = await startScenario(page.scenario);
       shell = openPageShell(scenario.folder, scenario.env, scenario.own);
-    });
+    }, SCENARIO_MS_MAX);
     afterAll(async () => {
       await shell?.[Symbol.asyncDispose]();
       await scenario?.[Symbol.asyncDispose]();

@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 import postgres from "postgres";
 import { freePort, startGuarded } from "@mayfly/embedded";
 import { isInstalled } from "@mayfly/testkit/vitest";
-import { until, writeMayflyCommand } from "../harness/index.ts";
+import { holdDevPorts, until, writeMayflyCommand } from "../harness/index.ts";
 import { startSpireDomain } from "../identity/spire-domain.ts";
 import { ROOT } from "../tidy/repository.ts";
 import { startTlsBroker } from "./tls-broker.ts";
@@ -24,8 +24,8 @@ export type ScenarioName = (typeof SCENARIOS)[number];
 export const isScenario = (name: string): name is ScenarioName =>
   SCENARIOS.some((known) => known === name);
 
-const START_MS_MAX = 60_000;
-const END_MS_MAX = 30_000;
+const START_MS_MAX = 180_000;
+const END_MS_MAX = 90_000;
 /** Not the reader's, and never linked: a page's commands must not reach what is built or kept. */
 const NOT_LINKED = new Set([".git", ".mayfly", ".turbo"]);
 
@@ -51,7 +51,10 @@ export async function startScenario(name: ScenarioName): Promise<Scenario> {
   };
   const vendors = name === "identities" ? started.use(await startVendorStandIns(BROKER)) : null;
   if (vendors !== null) Object.assign(env, await startIdentities(own, env, vendors, started));
-  if (name !== "checkout") Object.assign(env, await startDev(folder, env, started));
+  if (name !== "checkout") {
+    started.use(await holdDevPorts());
+    Object.assign(env, await startDev(folder, env, started));
+  }
   if (vendors !== null) {
     const data = join(folder, ".mayfly/dev");
     const options = { data, own, issuer: BROKER, served: vendors.served, ca: caFile(own) };

@@ -13,6 +13,7 @@ export {
   type Granted,
   type Reply,
 } from "./broker-api.ts";
+export { DEV_PORTS_MS_MAX, holdDevPorts } from "./hold-dev-ports.ts";
 export { leaseRoleOf, rolesNow } from "./customer-watch.ts";
 export type { Leak } from "./leaks.ts";
 export { asSuperuser } from "./ledger-database.ts";
