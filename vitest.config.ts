@@ -41,6 +41,8 @@ export default defineConfig({
     // A CI machine under load is ten times slower than a quiet one; a hang is caught all the same.
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    // Vitest's own patience is a second.
+    expect: { poll: { timeout: 15_000 } },
     experimental: { viteModuleRunner: false, nodeLoader: false },
     passWithNoTests: false,
     allowOnly: false,

@@ -20,7 +20,7 @@ const hasMoto = await isInstalled("moto");
 const ACCOUNT = "123456789012";
 /** `AWS_TEST_ROUNDS=50` measures the page's times. */
 const ROUNDS = Number(process.env["AWS_TEST_ROUNDS"] ?? "2");
-const END_MS_MAX = 60_000;
+const END_MS_MAX = 120_000;
 
 describe.skipIf(!hasMoto)("a task with a session of AWS", () => {
   let mayfly: Installation;
@@ -46,7 +46,8 @@ describe.skipIf(!hasMoto)("a task with a session of AWS", () => {
         endpoints: { sts: origin, iam: origin },
         tls: "unsafe_disable",
         unsafe_propagation_seconds: 1,
-        call_seconds_max: 1,
+        // moto answers one request after the other, on a busy machine late.
+        call_seconds_max: 5,
       },
     });
     await put("/v1/roles/cloud/orders", {

@@ -28,7 +28,7 @@ const sshd = await requireOrExplain("sshd");
 const HOST_COMMAND = fileURLToPath(
   new URL("../../packages/backend-ssh/host/mayfly-ssh-host", import.meta.url),
 );
-const END_MS_MAX = 60_000;
+const END_MS_MAX = 120_000;
 const ROLE = {
   description: "To look at orders",
   ttl_max: "10m",

@@ -23,6 +23,7 @@ test.each(upstreams.map((upstream) => [upstream.type, upstream] as const))(
       leases: LEASES,
       upstream,
       neighbours: 20,
+      isTimed: false,
       say,
     });
     expect(broken).toEqual([]);

@@ -22,7 +22,7 @@ export const RECOVERED_MS_MAX = isWhole ? 240_000 : SETTLE_MS_MAX;
  * Of a broker that is to die with a mint of each type under way: they all have to get as far within
  * it, and what is left of them is looked for once it has passed.
  */
-export const ISSUE_OF_ALL: Environment = { MAYFLY_ISSUE_SECONDS: "10" };
+export const ISSUE_OF_ALL: Environment = { MAYFLY_ISSUE_SECONDS: "25" };
 const POSTGRES = "postgres";
 
 /** One lease as its upstream and its ledger know it. */
@@ -135,7 +135,7 @@ const opening = (mayfly: Installation, type: string, ref: string): Exchange => (
     goal: "be there when it crashes",
     ref,
     deadline: "10m",
-    idle_timeout: "10s",
+    idle_timeout: "25s",
     credentials: [{ role: roleOf(type), ttl: ttlOf(type, "lost") }],
   },
 });
@@ -144,7 +144,10 @@ const opening = (mayfly: Installation, type: string, ref: string): Exchange => (
  * What an upstream alone ends lives so briefly that a test can wait for it; what is on a list of
  * Mayfly's does too where nobody may put it there, and else outlives the lists of before.
  */
-export const ttlOf = (type: string, end: "lost" | "revoked"): string =>
-  type === "jwt" || (end === "lost" && SELF_CONTAINED.includes(type)) ? "25s" : "5m";
+export const ttlOf = (type: string, end: "lost" | "revoked"): string => {
+  if (end === "lost") return SELF_CONTAINED.includes(type) ? "40s" : "5m";
+  // Somebody still looks whether it is let in after a worker has died.
+  return type === "jwt" ? "60s" : "5m";
+};
 
 export const roleOf = (type: string): string => (type === POSTGRES ? READER : `${type}/one`);

@@ -178,7 +178,7 @@ const leaseOf = ({ survivor }: EveryType, { lease }: Held): Promise<Reply> =>
   survivor.api.admin("GET", `/v1/leases/${lease}`);
 
 /** Of a worker that is to die with an end of each type under way: they all begin within it. */
-const CLAIM: Environment = { MAYFLY_CLAIM_SECONDS: "12" };
+const CLAIM: Environment = { MAYFLY_CLAIM_SECONDS: "25" };
 
 describe.concurrent("a worker killed with an end of each type under way", () => {
   /** Types that are looked at as soon as they were revoked: of the others a time has to pass. */

@@ -12,6 +12,11 @@ export interface CrowdOptions {
   readonly upstream: Upstream;
   /** Ends of the other backend, one every 100 ms. */
   readonly neighbours: number;
+  /**
+   * Whether the times count: then nothing may be due before all of it is ready. On a machine that
+   * is busy with other things it may be, and is revoked all the same.
+   */
+  readonly isTimed: boolean;
   readonly say: (line: string) => void;
 }
 
@@ -43,7 +48,7 @@ const SAMPLE = 20;
  */
 export async function measureCrowd(
   installation: MeasuredInstallation,
-  { leases, upstream, neighbours, say }: CrowdOptions,
+  { leases, upstream, neighbours, isTimed, say }: CrowdOptions,
 ): Promise<CrowdResult> {
   const { mayfly, broker, redisUrl } = installation;
   const around = surroundings();
@@ -72,7 +77,9 @@ export async function measureCrowd(
     fromMs: dueMs - NEIGHBOUR_AHEAD_MS,
     spanMs: neighbours * NEIGHBOUR_EVERY_MS,
   });
-  if (Date.now() > dueMs) throw new Error(`${type}: all were due before they were ready`);
+  if (isTimed && Date.now() > dueMs) {
+    throw new Error(`${type}: all were due before they were ready`);
+  }
   await ownEnded(installation, type, dueMs, say);
   const seen = await look(installation, type, dueMs);
   const broken = [

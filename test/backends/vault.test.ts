@@ -17,7 +17,7 @@ const hasOpenbao = await isInstalled("openbao");
 /** `yes` for what waits two minutes, as long as the server may go on with a request. */
 const hasTime = process.env["VAULT_TEST_KILLS"] === "yes";
 const RECOVER_MS_MAX = 240_000;
-const END_MS_MAX = 60_000;
+const END_MS_MAX = 120_000;
 const ROLE = {
   description: "Orders, to look at",
   ttl_max: "30m",

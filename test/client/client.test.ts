@@ -30,7 +30,7 @@ beforeAll(async () => {
 afterAll(() => world[Symbol.asyncDispose]());
 
 async function logsIn(db: PostgresPassword): Promise<boolean> {
-  const sql = postgres(db.url.expose(), { max: 1, connect_timeout: 5, fetch_types: false });
+  const sql = postgres(db.url.expose(), { max: 1, connect_timeout: 30, fetch_types: false });
   try {
     const rows = await sql`SELECT count(*)::int AS n FROM orders`;
     return rows.length === 1;
@@ -120,9 +120,9 @@ test("a mistake in the descriptor names the place", async () => {
 });
 
 test("a killed task aborts the signal and refuses to draw", async () => {
-  const task = await openTask({ ...bot, idleTimeout: 3 });
+  const task = await openTask({ ...bot, idleTimeout: 9 });
   await world.kill(task.id);
-  await until("the signal", 10_000, async () => task.signal.aborted);
+  await until("the signal", 60_000, async () => task.signal.aborted);
   expect(task.lost).toMatchObject({ code: "task_lost" });
   expect(await refusalOf(task.draw(READER))).toBe(task.lost);
   expect((await task.complete()).state).toBe("killed");
@@ -144,9 +144,9 @@ test("work of a task that was killed is no success, whether a heartbeat noticed 
     return "done";
   });
   expect(await refusalOf(unnoticed)).toMatchObject({ code: "task_lost" });
-  const noticed = withTask({ ...bot, idleTimeout: 3 }, async (task) => {
+  const noticed = withTask({ ...bot, idleTimeout: 9 }, async (task) => {
     await world.kill(task.id);
-    await until("the signal", 10_000, async () => task.signal.aborted);
+    await until("the signal", 60_000, async () => task.signal.aborted);
     return task.lost;
   });
   expect(await refusalOf(noticed)).toMatchObject({ code: "task_lost" });
@@ -158,8 +158,8 @@ test("work of a task that was killed is no success, whether a heartbeat noticed 
 });
 
 test("heartbeats keep a task alive past its idle timeout", async () => {
-  const task = await openTask({ ...bot, idleTimeout: 2 });
-  await pause(6_000);
+  const task = await openTask({ ...bot, idleTimeout: 6 });
+  await pause(10_000);
   expect(await world.taskState(task.id)).toBe("active");
   expect(await logsIn(task.credential(READER))).toBe(true);
   await task.complete();
@@ -177,7 +177,7 @@ test("what was declared for later is drawn, renewed and ended", async () => {
     expect(renewed.expiresAt.getTime()).toBeGreaterThan(drawn.expiresAt.getTime());
     expect(task.credential(READER).lease).toBe(drawn.lease);
     await task.endCredential(renewed);
-    await until("the refusal", 10_000, async () => !(await logsIn(renewed)));
+    await until("the refusal", 90_000, async () => !(await logsIn(renewed)));
     expect(await logsIn(task.credential(WRITER))).toBe(true);
   });
 });

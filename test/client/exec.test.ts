@@ -60,7 +60,7 @@ type Shown = Readonly<Record<string, string>>;
 const shownBy = (text: string): Shown => JSON.parse(text.split("\n")[0] ?? "") as Shown;
 
 async function accepts(url: string): Promise<boolean> {
-  const sql = postgres(url, { max: 1, connect_timeout: 5, fetch_types: false });
+  const sql = postgres(url, { max: 1, connect_timeout: 30, fetch_types: false });
   try {
     await sql`SELECT count(*) FROM orders`;
     return true;
@@ -74,7 +74,7 @@ async function accepts(url: string): Promise<boolean> {
 /** Runs until told to stop, and shows its login first. */
 async function running(words: readonly string[]): Promise<Exec & { readonly url: string }> {
   const started = exec([...words, ...show("setInterval(() => undefined, 1000)")]);
-  const line = await until("the command's first line", 30_000, async () => {
+  const line = await until("the command's first line", 90_000, async () => {
     if (started.process.exitCode !== null) throw new Error(started.errors());
     return started.output().includes("\n") ? started.output() : undefined;
   });
@@ -170,16 +170,16 @@ describe("the end", () => {
   });
 
   test("after SIGKILL the login is refused when the idle timeout has passed", async () => {
-    const one = await running(["--role", READER, "--idle-timeout", "2s"]);
+    const one = await running(["--role", READER, "--idle-timeout", "6s"]);
     one.process.kill("SIGKILL");
     const from = performance.now();
-    await until("the refusal", 15_000, async () => !(await accepts(one.url)));
+    await until("the refusal", 90_000, async () => !(await accepts(one.url)));
     expect(performance.now() - from).toBeGreaterThan(500);
   });
 
   test("of the task before the command's is told, and ends the command if that is wanted", async () => {
     const facts = join(world.folder, "facts-lost.jsonl");
-    const words = ["--role", READER, "--idle-timeout", "3s", "--terminate-when-lost"];
+    const words = ["--role", READER, "--idle-timeout", "9s", "--terminate-when-lost"];
     const one = await running([...words, "--json-to", facts]);
     const [opened] = (await readFile(facts, "utf8")).split("\n");
     await world.kill((JSON.parse(opened ?? "") as Shown)["task"] ?? "");
@@ -194,12 +194,12 @@ test("a credential that expires before the command is renewed while it runs", as
     description: "short",
     member_of: "app_reader",
     owner: "app_owner",
-    ttl_max: "3s",
+    ttl_max: "9s",
   };
   const rest = { data_class: "confidential", reversibility: "read_only", environment: "test" };
   accepted(await api.admin("PUT", "/v1/roles/orders-db/short", { ...shape, ...rest }), "the role");
   const one = await running(["--role", "orders-db/short"]);
-  await pause(7_000);
+  await pause(14_000);
   expect(await accepts(one.url)).toBe(true);
   one.process.kill("SIGTERM");
   await one.ended;

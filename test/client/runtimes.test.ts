@@ -107,7 +107,7 @@ async function started(
 }
 
 async function accepts({ login }: Seen): Promise<boolean> {
-  const sql = postgres(login.url, { max: 1, connect_timeout: 5, fetch_types: false });
+  const sql = postgres(login.url, { max: 1, connect_timeout: 30, fetch_types: false });
   try {
     await sql`SELECT count(*) FROM orders`;
     return true;
@@ -125,8 +125,8 @@ describe.concurrent.each(Object.keys(RUNTIMES))("on %s", (name) => {
       const one = await started(name, "whole");
       const opened = performance.now();
       expect(await accepts(one.seen)).toBe(true);
-      // More than two idle timeouts of 2 s.
-      await until("five seconds", 10_000, async () => performance.now() - opened > 5_000);
+      // More than its idle timeout of 6 s.
+      await until("ten seconds", 60_000, async () => performance.now() - opened > 10_000);
       expect(await accepts(one.seen)).toBe(true);
       await writeFile(`${one.out}.go`, "");
       expect([await one.ended, one.output()]).toEqual([0, expect.stringContaining("[secret]")]);
@@ -157,7 +157,7 @@ test("SIGKILL leaves the task to its idle timeout", async () => {
   const one = await started("this Node", "waiting");
   one.child.kill("SIGKILL");
   await one.ended;
-  await until("the refusal", 15_000, async () => !(await accepts(one.seen)));
+  await until("the refusal", 90_000, async () => !(await accepts(one.seen)));
   expect(await world.taskState(one.seen.task)).toBe("expired");
 });
 

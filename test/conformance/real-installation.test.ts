@@ -49,7 +49,7 @@ beforeAll(async () => {
 afterAll(() => mayfly[Symbol.asyncDispose]());
 
 const CI = "https://ci.system.test";
-const SETTLE_MS_MAX = 60_000;
+const SETTLE_MS_MAX = 120_000;
 
 const task = (change: Readonly<Record<string, unknown>> = {}): unknown => ({
   type: "mayfly-task",
@@ -69,7 +69,7 @@ const ciToken = (jti: string): string => {
 
 async function canLogIn(credential: Credential, tries = 5): Promise<boolean> {
   const { host, port, database, username, password } = credential;
-  const sql = postgres({ host, port, database, username, password, max: 1, connect_timeout: 5 });
+  const sql = postgres({ host, port, database, username, password, max: 1, connect_timeout: 30 });
   try {
     await sql`SELECT count(*) FROM orders`;
     return true;

@@ -12,7 +12,7 @@ import {
 } from "../harness/index.ts";
 
 /** Long enough for `settle_by`, the quarantine, a claim that runs out, and a slow machine. */
-export const SETTLE_MS_MAX = 90_000;
+export const SETTLE_MS_MAX = 150_000;
 export const AGENT = "worker-bee";
 
 /** What opens a task; `ref` is how a test finds it again in the ledger, reply or no reply. */

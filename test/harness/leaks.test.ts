@@ -68,10 +68,10 @@ test("a role without a lease is found", async () => {
 test("a role that outlives its lease, and a second mint of one lease, are found", async () => {
   const granted = await open();
   const role = leaseRoleOf(mayfly.id, granted.lease);
-  await until("the watch to see the role", 10_000, async () => mayfly.watch.seen.has(role));
+  await until("the watch to see the role", 90_000, async () => mayfly.watch.seen.has(role));
   await complete(granted);
   await mayfly.customer.unsafe(`CREATE ROLE ${role} LOGIN`);
-  await until("the watch to see it again", 10_000, async () => {
+  await until("the watch to see it again", 90_000, async () => {
     return mayfly.watch.seen.get(role)?.size === 2;
   });
   expect(await mayfly.lookForLeaks(broker)).toEqual([

@@ -1,7 +1,7 @@
 import type postgres from "postgres";
 import { at, type BrokerApi } from "./broker-api.ts";
 import { leaseRoleOf, rolesNow, type CustomerWatch, type SeenRole } from "./customer-watch.ts";
-import { until } from "./until.ts";
+import { pause, until } from "./until.ts";
 
 export interface LeakSurroundings {
   readonly installation: string;
@@ -22,8 +22,11 @@ export interface Leak {
 }
 
 /** What a claim, a revocation and a loaded machine take beyond the one sweep. */
-const MARGIN_SECONDS = 10;
+const MARGIN_SECONDS = 30;
 const VERIFIED_MS_MAX = 60_000;
+/** What a session that was told to end may take for it: 5 s. */
+const ENDING_LOOKS = 50;
+const ENDING_LOOK_MS = 100;
 const BACK_MS_MAX = 60_000;
 
 interface LeaseRow {
@@ -107,15 +110,21 @@ async function leaseRows(
   return new Map(rows.map((row) => [leaseRoleOf(around.installation, row.id), row]));
 }
 
-/** A session of a role that is gone has no name any more, but an id that no role has. */
+/**
+ * A session of a role that is gone has no name any more, but an id that no role has. One that was
+ * told to end is still there for a moment, on a busy machine for a long one; whoever leaks stays.
+ */
 async function strayingSessions({ customer }: LeakSurroundings): Promise<readonly Leak[]> {
   const look = () => customer<{ pid: number; usesysid: number }[]>`
     SELECT a.pid, a.usesysid::int8::float8 AS usesysid FROM pg_stat_activity a
     WHERE a.usesysid IS NOT NULL
       AND NOT EXISTS (SELECT FROM pg_authid r WHERE r.oid = a.usesysid)`;
-  const first = await look();
-  const still = new Set((await look()).map(({ pid }) => pid));
-  const sessions = first.filter(({ pid }) => still.has(pid));
+  let sessions: readonly Awaited<ReturnType<typeof look>>[number][] = await look();
+  for (let looks = 0; sessions.length > 0 && looks < ENDING_LOOKS; looks++) {
+    await pause(ENDING_LOOK_MS);
+    const still = new Set((await look()).map(({ pid }) => pid));
+    sessions = sessions.filter(({ pid }) => still.has(pid));
+  }
   const prepared = await customer<{ gid: string; owner: string }[]>`
     SELECT gid, owner FROM pg_prepared_xacts
     WHERE NOT EXISTS (SELECT FROM pg_authid WHERE rolname = owner)`;

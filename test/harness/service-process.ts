@@ -36,8 +36,8 @@ export interface ServiceProcess {
   frozen(withinMs?: number): Promise<void>;
 }
 
-const START_MS_MAX = 60_000;
-const STOP_MS_MAX = 30_000;
+const START_MS_MAX = 120_000;
+const STOP_MS_MAX = 90_000;
 const READY: Readonly<Record<ServiceName, string>> = {
   broker: "broker listens",
   worker: "worker runs",

@@ -110,7 +110,7 @@ const INTERVALS: Readonly<Record<ServiceName, Environment>> = {
 /** Of a broker whose lost mints are waited for: they are looked for once this has passed. */
 export const BRIEF_ISSUE: Environment = { MAYFLY_ISSUE_SECONDS: "4" };
 const SWEEP_SECONDS = 0.5;
-const FIRST_SWEEP_MS_MAX = 30_000;
+const FIRST_SWEEP_MS_MAX = 120_000;
 const ADMIN_TOKEN_PREFIX = "mayfly_admin_";
 /** Of every installation of tests. */
 export const ISSUER = "https://mayfly.system.test";
@@ -238,7 +238,7 @@ function atPort(url: string, port: number | undefined): string {
 }
 
 const superuser = (url: string): postgres.Sql =>
-  postgres(url, { max: 3, onnotice: () => undefined, connect_timeout: 5 });
+  postgres(url, { max: 3, onnotice: () => undefined, connect_timeout: 30 });
 
 /** One at a time on each server: roles are shared, and made anew they would collide. */
 const ordersMade = new Map<string, Promise<OrdersDatabase>>();

@@ -150,7 +150,7 @@ for (const version of testedPostgresVersions()) {
         renewal.extend(plan, issued.handle, plan.expiresAt, bench.issueCall({ seconds: 15 })),
       );
       expect(error.effect).toBe("none");
-      expect(systemClock.monotonicMs() - before).toBeLessThan(5_000);
+      expect(systemClock.monotonicMs() - before).toBeLessThan(12_000);
       await revoke(issued);
       expect(await afterEnd(issued)).toEqual(NOTHING);
       await gone(sql);

@@ -58,7 +58,7 @@ for (const version of testedPostgresVersions()) {
         SELECT pid, backend_xmin IS NULL AND backend_xid IS NULL AS clean
         FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid IN (
           SELECT pid FROM pg_locks WHERE relation = 'pg_auth_members'::regclass)`;
-    const held = () => vi.waitUntil(async () => (await holders()).length > 0);
+    const held = () => vi.waitUntil(async () => (await holders()).length > 0, { timeout: 30_000 });
     const gone = (all: readonly Sql[]): Promise<unknown> =>
       Promise.all(all.map((sql) => sql.end({ timeout: 0 })));
 

@@ -55,7 +55,7 @@ for (const version of versions) {
         const [row] = await holder<{ n: number }[]>`
           SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted AND locktype = 'object'`;
         return row?.n === running.length;
-      }, 10_000);
+      }, 30_000);
       await holder`ROLLBACK`;
       holder.release();
       return settled;

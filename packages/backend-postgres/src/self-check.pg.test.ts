@@ -186,7 +186,7 @@ for (const version of testedPostgresVersions()) {
       const [row] = await customer.sql()<{ id: string }[]>`
         SELECT system_identifier::text AS id FROM pg_control_system()`;
       expect(checked.upstreamIdentity).toBe(`${row?.id}/orders`);
-      expect(Math.abs(checked.clockSkewMs ?? 1e9)).toBeLessThan(1_000);
+      expect(Math.abs(checked.clockSkewMs ?? 1e9)).toBeLessThan(10_000);
       expect(checked.facts).toMatchObject({ superuser: false });
       expect(await customer.sql()`SELECT 1 FROM pg_roles WHERE rolname ~ '^mf_'`).toEqual([]);
     });

@@ -132,7 +132,7 @@ describe.runIf(program !== undefined)("a lease of RabbitMQ", () => {
       return isIt;
     });
     const { effect } = await backendErrorOf(
-      bench.open.issue(plan, bench.issueCall({ seconds: 1 })),
+      bench.open.issue(plan, bench.issueCall({ seconds: 3 })),
     );
     expect(effect).toBe("unknown");
     // What was held goes to a connection that its client has given up by then.

@@ -38,7 +38,7 @@ describe.runIf(program !== undefined)("a mint that arrives late, or on some serv
     const plan = minter.plan();
     proxy.hold((piece) => piece.includes("SETUSER"));
     const { effect } = await backendErrorOf(
-      minter.open.issue(plan, minter.issueCall({ seconds: 1 })),
+      minter.open.issue(plan, minter.issueCall({ seconds: 3 })),
     );
     expect(effect).toBe("unknown");
     expect(await liveUsers(server)).not.toContain(plan.externalName);

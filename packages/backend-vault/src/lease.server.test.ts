@@ -67,7 +67,7 @@ function describeLeases(start: () => Promise<EngineBench>): void {
       if (isIt) pieces.push(piece);
       return isIt;
     });
-    const issuing = bench.open.issue(plan, bench.issueCall({ seconds: 1 }));
+    const issuing = bench.open.issue(plan, bench.issueCall({ seconds: 3 }));
     expect((await backendErrorOf(issuing)).effect).toBe("unknown");
     // What was held goes to a connection that its client has given up by then.
     await systemClock.sleep(200);
@@ -112,7 +112,7 @@ function describeLeases(start: () => Promise<EngineBench>): void {
     const { bench, upstream } = engine;
     const plan = planOf(upstream.role);
     upstream.proxy.hold((piece) => piece.includes("POST /v1/sys/wrapping/unwrap"));
-    const call = bench.issueCall({ seconds: 1 });
+    const call = bench.issueCall({ seconds: 3 });
     await backendErrorOf(bench.open.issue(plan, call));
     expect(await engine.accounts()).toHaveLength(1);
     const kept = call.checkpoints.at(-1) ?? null;

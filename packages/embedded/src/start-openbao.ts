@@ -26,7 +26,7 @@ export interface OpenbaoMissing {
   readonly missing: "bao";
 }
 
-const startDeadlineMs = 30_000;
+const startDeadlineMs = 60_000;
 const answerDeadlineMs = 1_000;
 
 /**

@@ -49,7 +49,7 @@ const optionNames = [
   "log",
 ] as const satisfies readonly (keyof RedisOptions)[];
 
-const startDeadlineMs = 20_000;
+const startDeadlineMs = 60_000;
 const graceMs = 10_000;
 const replyDeadlineMs = 1_000;
 

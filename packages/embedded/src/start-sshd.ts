@@ -41,7 +41,7 @@ export interface EmbeddedSshd extends AsyncDisposable {
 
 const run = promisify(execFile);
 const AUTHORITY = "ca.pub";
-const startDeadlineMs = 10_000;
+const startDeadlineMs = 60_000;
 const lookMs = 50;
 
 /**

@@ -89,7 +89,7 @@ describe("group commit", () => {
     const committer = createCommitter(ports, stage, { batchMax: 1, queueMax: 2, aloneMax: 1 });
     hold();
     const accepted = ["a"].map((each) => committer.submit(each));
-    await vi.waitUntil(() => batches.length === 1);
+    await vi.waitUntil(() => batches.length === 1, { timeout: 15_000 });
     accepted.push(committer.submit("b"), committer.submit("c"));
     expect(await codeOf(committer.submit("d"))).toBe("busy");
     letGo();

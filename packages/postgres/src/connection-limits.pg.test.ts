@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock } from "@mayfly/host";
 import { faultOf } from "./faults.ts";
 import { connect, CONNECTION_LIMITS, type ConnectionLimits, type Sql } from "./sql.ts";
 import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
@@ -35,20 +34,19 @@ describe("a session with the ledger", () => {
   });
 
   test("that freezes inside a transaction holds its locks no longer than that", async () => {
-    let held: () => void = () => undefined;
-    const locked = new Promise<void>((resolve) => (held = resolve));
+    const [locked, thawed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const frozen = withSession({ ...CONNECTION_LIMITS, idleInTransactionMs: 200 }, (sql) =>
       sql.begin(async (tx) => {
         await tx`SELECT FROM mayfly.log_head FOR UPDATE`;
-        held();
-        await systemClock.sleep(2_000);
+        locked.resolve();
+        await thawed.promise;
         await tx`SELECT 1`;
       }),
     ).catch((error: unknown) => faultOf(error)?.code);
-    await locked;
-    const startedMs = systemClock.monotonicMs();
+    await locked.promise;
+    // Before it is thawed: only its end lets anybody else have the lock.
     await ledger.superuser`SELECT FROM mayfly.log_head FOR UPDATE`;
-    expect(systemClock.monotonicMs() - startedMs).toBeLessThan(1_500);
+    thawed.resolve();
     expect(["25P03", "CONNECTION_CLOSED"]).toContain(await frozen);
   });
 });

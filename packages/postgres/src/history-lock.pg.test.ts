@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "@mayfly/testkit/vitest";
 import { openErasure } from "./erasure.ts";
 import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
@@ -16,7 +17,7 @@ test("who lost the lock of the history writes no more, and another one may begin
   await ledger.superuser`
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE application_name = 'mayfly-history-lock' AND datname = current_database()`;
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     await expect(first.erase(somebody, "request 2")).rejects.toMatchObject({
       code: "ledger_unavailable",
     });

@@ -254,7 +254,8 @@ describe("the server check", () => {
       what: "mayfly_worker has DELETE on mayfly.sweeps.",
       fix: "REVOKE DELETE ON mayfly.sweeps FROM mayfly_worker;",
     });
-    expect(Math.abs(clockSkewMs)).toBeLessThan(1000);
+    // One clock: what is left is half of how long the answer took.
+    expect(Math.abs(clockSkewMs)).toBeLessThan(10_000);
     expect(version).toMatch(/^\d+\.\d+/);
   });
 

@@ -30,26 +30,36 @@ const requested = (backendId: BackendId) =>
     expectDigest: null,
   });
 
-/** A reservation that has written its lease, and commits only so much later. */
-const reserving = (lease: LeaseId, ms: number): Promise<unknown> =>
-  frozen.begin(async (tx) => {
+/** A reservation that has written its lease, and commits when it is told to. */
+async function reserving(lease: LeaseId): Promise<() => Promise<unknown>> {
+  const [written, committing] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const done = frozen.begin(async (tx) => {
     await tx`
       INSERT INTO mayfly.leases
       SELECT (jsonb_populate_record(l, jsonb_build_object('id', mayfly.uuid7()))).*
       FROM mayfly.leases AS l WHERE l.id = ${uuidOfId(lease)}::uuid`;
-    await systemClock.sleep(ms);
+    written.resolve();
+    await committing.promise;
   });
+  await Promise.race([written.promise, done]);
+  return () => {
+    committing.resolve();
+    return done;
+  };
+}
 
 test("a look sees what was being reserved when it began", async () => {
   const backend = await registerBackend(ledger.ports);
   const { lease } = await activeLease(ledger.ports, backend);
-  const late = reserving(lease.id, 600);
-  await systemClock.sleep(100);
+  const commit = await reserving(lease.id);
   const end = await requested(backend.id);
   const { selectorEnds } = ledger.ports;
   expect(await selectorEnds.mark(end.id, 10, "skip")).toMatchObject({ marked: 1, pending: 0 });
-  expect(await selectorEnds.look(end.id)).toBe(1);
-  await late;
+  const looking = selectorEnds.look(end.id);
+  // It waits for two seconds at most.
+  await systemClock.sleep(300);
+  await commit();
+  expect(await looking).toBe(1);
   expect(await selectorEnds.mark(end.id, 10, "skip")).toMatchObject({ marked: 1, pending: 0 });
   expect(await selectorEnds.look(end.id)).toBe(0);
 });
@@ -57,12 +67,11 @@ test("a look sees what was being reserved when it began", async () => {
 test("a look says that it saw not all while a reservation stays open, and goes on later", async () => {
   const backend = await registerBackend(ledger.ports);
   const { lease } = await activeLease(ledger.ports, backend);
-  const late = reserving(lease.id, 3_500);
-  await systemClock.sleep(100);
+  const commit = await reserving(lease.id);
   const end = await requested(backend.id);
   const { selectorEnds } = ledger.ports;
   await selectorEnds.mark(end.id, 10, "skip");
   await refusedWith("busy", selectorEnds.look(end.id));
-  await late;
+  await commit();
   expect(await selectorEnds.look(end.id)).toBe(1);
 });

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { eventually } from "./vitest/eventually.ts";
 import { startTcpFaultProxy, type TcpFaultProxy } from "./tcp-fault-proxy.ts";
 
 let proxy: TcpFaultProxy;
@@ -34,14 +35,14 @@ async function client() {
   socket.on("error", (error: NodeJS.ErrnoException) => (seen.error = error.code ?? ""));
   socket.on("close", () => (seen.closed = true));
   await once(socket, "connect");
-  await vi.waitFor(() => expect(served.length).toBeGreaterThan(0));
+  await eventually(() => expect(served.length).toBeGreaterThan(0));
   return { socket, seen };
 }
 
 test("passes on what comes, in both directions", async () => {
   const { socket, seen } = await client();
   socket.write("hello");
-  await vi.waitFor(() => expect(seen.text).toBe("hello"));
+  await eventually(() => expect(seen.text).toBe("hello"));
 });
 
 test("slowed down, it passes on all of it, in its order, and is fast again afterwards", async () => {
@@ -54,7 +55,7 @@ test("slowed down, it passes on all of it, in its order, and is fast again after
   proxy.slow(0);
   socket.write("four");
   expect(seen.text).toBe("");
-  await vi.waitFor(() => expect(seen.text).toBe("one two three four"));
+  await eventually(() => expect(seen.text).toBe("one two three four"));
 });
 
 test("a stranded connection passes nothing and tells neither end, while new ones work", async () => {
@@ -63,33 +64,33 @@ test("a stranded connection passes nothing and tells neither end, while new ones
   old.socket.write("lost");
   const fresh = await client();
   fresh.socket.write("found");
-  await vi.waitFor(() => expect(fresh.seen.text).toBe("found"));
+  await eventually(() => expect(fresh.seen.text).toBe("found"));
   expect(old.seen).toEqual({ text: "", error: "", closed: false });
   // Its end does not reach the server either.
   old.socket.destroy();
   await pause(50);
   expect(served[0]?.destroyed).toBe(false);
   proxy.cut();
-  await vi.waitFor(() => expect(served[0]?.destroyed).toBe(true));
+  await eventually(() => expect(served[0]?.destroyed).toBe(true));
 });
 
 test("cut ends both ends, and reset with an error", async () => {
   const one = await client();
   proxy.cut();
-  await vi.waitFor(() => expect(one.seen).toMatchObject({ closed: true, error: "" }));
-  await vi.waitFor(() => expect(served[0]?.destroyed).toBe(true));
+  await eventually(() => expect(one.seen).toMatchObject({ closed: true, error: "" }));
+  await eventually(() => expect(served[0]?.destroyed).toBe(true));
   const other = await client();
   proxy.reset();
-  await vi.waitFor(() => expect(other.seen).toMatchObject({ closed: true, error: "ECONNRESET" }));
+  await eventually(() => expect(other.seen).toMatchObject({ closed: true, error: "ECONNRESET" }));
 });
 
 test("refusing, it resets what there is and takes nobody, and is back at the same port", async () => {
   const { seen } = await client();
   await proxy.refuse();
-  await vi.waitFor(() => expect(seen).toMatchObject({ error: "ECONNRESET", closed: true }));
+  await eventually(() => expect(seen).toMatchObject({ error: "ECONNRESET", closed: true }));
   await expect(client()).rejects.toMatchObject({ code: "ECONNREFUSED" });
   await proxy.listen();
   const { socket, seen: after } = await client();
   socket.write("back");
-  await vi.waitFor(() => expect(after.text).toBe("back"));
+  await eventually(() => expect(after.text).toBe("back"));
 });

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
+import { eventually } from "@mayfly/testkit/vitest";
 import { Secret } from "@mayfly/spec";
 import { bootstrapAdministrators } from "./administrators.ts";
 
@@ -55,11 +56,11 @@ describe("the bootstrap administrator", () => {
         () => false,
       );
     const first = come();
-    await vi.waitFor(() => expect(looks).toHaveLength(1));
+    await eventually(() => expect(looks).toHaveLength(1));
     const later = Array.from({ length: 1000 }, come);
     looks[0]?.resolve("0".repeat(64));
     expect(await first).toBe(false);
-    await vi.waitFor(() => expect(looks).toHaveLength(2));
+    await eventually(() => expect(looks).toHaveLength(2));
     looks[1]?.resolve(sha256);
     expect(new Set(await Promise.all(later))).toEqual(new Set([true]));
     expect(looks).toHaveLength(2);

@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
+import { eventually } from "@mayfly/testkit/vitest";
 import { createFakeClock, createRecordingLog } from "@mayfly/testkit";
 import { createAfterwork } from "./http/afterwork.ts";
 import { stopServer, type StopPorts } from "./stop-server.ts";
@@ -65,7 +66,7 @@ describe("a stop", () => {
     await held.arrived;
     const stopping = stopServer(held.server, held.ports(30, 0.3));
     const second = send(held.port);
-    await vi.waitFor(() => expect(held.asked()).toBe(2));
+    await eventually(() => expect(held.asked()).toBe(2));
     await held.clock.advance(300);
     expect(await send(held.port)).toBe("lost");
     held.letGo();

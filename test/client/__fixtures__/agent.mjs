@@ -11,7 +11,7 @@ const options = {
   goal: "Look at orders",
   credentials: [role],
   deadline: "5m",
-  idleTimeout: 2,
+  idleTimeout: 6,
   issuer,
 };
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

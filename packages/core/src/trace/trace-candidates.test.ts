@@ -1,4 +1,3 @@
-import { performance } from "node:perf_hooks";
 import { parseId, parseInstallationId, shortLeaseName } from "@mayfly/spec";
 import { describe, expect, test } from "vitest";
 import { TRACE_CHARACTERS_MAX, TRACE_SECRETS_MAX, traceCandidates } from "./trace-candidates.ts";
@@ -46,9 +45,11 @@ describe("what a leaked text may hold", () => {
     "\"'`".repeat(20_000),
     "a:b@c/".repeat(11_000),
   ])("a hostile text is looked through at once, and so much of it is tried", (text) => {
-    const began = performance.now();
+    // Of this process's own CPU: how busy the machine is besides is no matter of the text's.
+    const began = process.cpuUsage();
     const { secrets, leaseIds, taskIds } = traceCandidates(text);
-    expect(performance.now() - began).toBeLessThan(1000);
+    const { user, system } = process.cpuUsage(began);
+    expect(user + system).toBeLessThan(1_000_000);
     expect(secrets.length).toBeLessThanOrEqual(TRACE_SECRETS_MAX);
     expect(leaseIds.length + taskIds.length).toBeLessThanOrEqual(100);
   });

@@ -84,7 +84,7 @@ function expectNoSecret({ backend, upstream }: BackendBench, error: BackendError
 }
 
 async function untilLive(bench: BackendBench, name: string): Promise<void> {
-  for (let looks = 0; looks < 200; looks++) {
+  for (let looks = 0; looks < 1_000; looks++) {
     if ((await bench.upstream.liveNames()).includes(name)) return;
     await bench.upstream.pass(25);
   }

@@ -7,6 +7,7 @@ export {
   type FreshDatabaseOptions,
   type TestDatabase,
 } from "./fresh-database.ts";
+export { eventually } from "./eventually.ts";
 export { isInstalled } from "./is-installed.ts";
 export type { ProvidedPostgres } from "./provided.ts";
 export {

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { Agent, get, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it } from "vitest";
+import { eventually } from "@mayfly/testkit/vitest";
 import { createTestDpopKey } from "@mayfly/testkit";
 import { ADMIN_TOKEN, ISSUER } from "../testing/broker-bench.ts";
 import { bodyOf, rawRequest, serveBench, statusOf } from "../testing/served-bench.ts";
@@ -43,7 +44,7 @@ describe("over a connection", () => {
     connection.write(rawRequest("POST", "/token", [FORM], form));
     expect(statusOf(await connection.answered())).toBe(200);
     connection.write(rawRequest("GET", "/healthz", []));
-    await vi.waitFor(() => expect(connection.received()).toContain('{"status":"ok"}'));
+    await eventually(() => expect(connection.received()).toContain('{"status":"ok"}'));
     connection.socket.destroy();
   });
   it("the last answer says that it is the last; until then each says how long it may idle", async () => {
@@ -169,7 +170,7 @@ describe("a request that takes too long", () => {
     const { bench } = served;
     bench.upstream.fail("issue", "hang");
     const answer = exchange(bench, bench.identities.svid("bot"));
-    await vi.waitFor(() => expect(bench.upstream.calls.at(-1)?.operation).toBe("issue"));
+    await eventually(() => expect(bench.upstream.calls.at(-1)?.operation).toBe("issue"));
     await bench.clock.advance(90_000);
     expect((await answer).status).toBe(503);
     expect(bench.ledger.inspect.leases()[0]).toMatchObject({
@@ -189,17 +190,17 @@ describe("a client that goes away", () => {
     connection.write(rawRequest("POST", "/token", [FORM, length]) + form.slice(0, 200));
     await pause(50);
     connection.reset();
-    await vi.waitFor(async () => expect(await served.connections()).toBe(0));
-    await vi.waitFor(() => expect(served.bench.log.messages()).toContain("request failed"));
+    await eventually(async () => expect(await served.connections()).toBe(0));
+    await eventually(() => expect(served.bench.log.messages()).toContain("request failed"));
     expect(served.bench.log.messages("error")).toEqual([]);
     expect(nothingMinted(served.bench)).toBe(true);
   });
   it("or is too slow with its body is cut, and leaves nothing", async () => {
-    await using served = await serveBench();
+    await using served = await serveBench({ requestMsMax: 1000 });
     const connection = await served.connect();
     connection.write(rawRequest("POST", "/token", [FORM, ["Content-Length", "100"]]) + "grant");
     expect(statusOf(await connection.answered())).toBe(408);
-    await vi.waitFor(async () => expect(await served.connections()).toBe(0));
+    await eventually(async () => expect(await served.connections()).toBe(0));
     expect(served.bench.log.messages("error")).toEqual([]);
     expect(nothingMinted(served.bench)).toBe(true);
   });
@@ -211,15 +212,15 @@ describe("a client that goes away", () => {
     connection.write(rawRequest("POST", "/token", [FORM], form));
     await held.reached;
     connection.reset();
-    await vi.waitFor(async () => expect(await served.connections()).toBe(0));
+    await eventually(async () => expect(await served.connections()).toBe(0));
     held.letGo();
     const { ledger, core } = served.bench;
-    await vi.waitFor(() => {
+    await eventually(() => {
       const [lease] = ledger.inspect.leases();
       expect(lease).toMatchObject({ endReason: "the reply did not reach the agent" });
     });
     await core.sweep(served.bench.context());
-    await vi.waitFor(() => expect(served.bench.upstream.all()).toEqual([]));
+    await eventually(() => expect(served.bench.upstream.all()).toEqual([]));
     expect(ledger.inspect.leases()[0]).toMatchObject({ state: "ended", outcome: "revoked" });
   });
   it("while its task is being ended ends it all the same", async () => {
@@ -233,11 +234,11 @@ describe("a client that goes away", () => {
     connection.write(
       rawRequest("POST", `/v1/tasks/${task.id}/complete`, [token, json], '{"wait":"60s"}'),
     );
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(bench.upstream.calls.some(({ operation }) => operation === "revoke")).toBe(true),
     );
     connection.reset();
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(bench.log.messages()).toContain("an end was answered before all its leases had ended"),
     );
     expect(bench.ledger.inspect.tasks()[0]).toMatchObject({ state: "completed" });

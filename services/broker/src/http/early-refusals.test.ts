@@ -45,12 +45,12 @@ describe("what never becomes a request", () => {
     expect(answer).toMatch(/^Cache-Control: no-store\r$/im);
   });
   it("a head that does not arrive in time is a problem with 408", async () => {
-    await using served = await serveBench();
+    await using served = await serveBench({ requestMsMax: 1000 });
     const answer = await served.send("GET /healthz HTTP/1.1\r\nHost: x\r\n");
     expect([statusOf(answer), bodyOf(answer)]).toMatchObject([408, { code: "request_timeout" }]);
   });
   it("a body that does not arrive in time is a problem with 408", async () => {
-    await using served = await serveBench();
+    await using served = await serveBench({ requestMsMax: 1000 });
     const head = "POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{";
     const answer = await served.send(head);
     expect([statusOf(answer), bodyOf(answer)]).toMatchObject([408, { code: "request_timeout" }]);

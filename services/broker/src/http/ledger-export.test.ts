@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
+import { eventually } from "@mayfly/testkit/vitest";
 import { createFakeClock } from "@mayfly/testkit";
 import { ADMIN_TOKEN, createBrokerBench } from "../testing/broker-bench.ts";
 import { rawRequest, serveBench, statusOf } from "../testing/served-bench.ts";
@@ -70,7 +71,7 @@ describe("GET /v1/ledger/export", () => {
     await bench.ledger.sequencer.append(1000);
     const first = [served.send(request()), served.send(request())];
     // Their pace is the clock's, which stands.
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       expect(statusOf(await served.send(request("?from=999999")))).toBe(503);
     });
     await passing(bench, Promise.all(first));

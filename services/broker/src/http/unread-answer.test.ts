@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { connect, type AddressInfo } from "node:net";
 import { createFakeClock } from "@mayfly/testkit";
-import { expect, it, vi } from "vitest";
+import { expect, it } from "vitest";
+import { eventually } from "@mayfly/testkit/vitest";
 import { createTestEdge, TEST_UNREAD_MS_MAX } from "../testing/test-edge.ts";
 import type { EdgeOptions } from "./edge-server.ts";
 
@@ -32,11 +33,11 @@ it("of pipelined answers each has its time from when it is its turn", async () =
   server.on("request", () => asked++);
   socket.write("GET /first HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n");
   await held;
-  await vi.waitFor(() => expect(asked).toBe(2));
+  await eventually(() => expect(asked).toBe(2));
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(clock.sleepers).toBe(0);
   answerFirst();
-  await vi.waitFor(() => expect(clock.sleepers).toBe(1));
+  await eventually(() => expect(clock.sleepers).toBe(1));
   socket.destroy();
   server.close();
 });
@@ -45,14 +46,14 @@ it("a reader that never takes its answer is cut off", async () => {
   const { clock, server, socket, held } = await serve(() => new Response(ANSWER));
   socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
   await held;
-  await vi.waitFor(() => expect(clock.sleepers).toBe(1));
+  await eventually(() => expect(clock.sleepers).toBe(1));
   const connections = (): Promise<number> =>
     new Promise((resolve, reject) => {
       server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
     });
   expect(await connections()).toBe(1);
   await clock.advance(TEST_UNREAD_MS_MAX);
-  await vi.waitFor(async () => expect(await connections()).toBe(0));
+  await eventually(async () => expect(await connections()).toBe(0));
   socket.destroy();
   server.close();
 });
