@@ -11,6 +11,7 @@ import {
   type IssuePlan,
   type Issued,
   type JsonObject,
+  type KeptTenancy,
   type MarkedPage,
   type PoolingHost,
   type Probe,
@@ -110,7 +111,12 @@ interface Pooled<Place> {
   readonly host: BackendHost;
   readonly slots: BackendSlots;
   readonly wanted: SlotsWanted;
+  /** From when it is sent until it arrives, or never does. */
+  readonly callSecondsMax: number;
 }
+
+/** How old what the ledger told may be when an end is sent: so much longer a slot is kept. */
+const LOOK_SECONDS_MAX = 1;
 
 /**
  * A complete type whose principals are used again. A slot is taken in the ledger, durably and under
@@ -126,13 +132,18 @@ export function definePooledBackend<Config, Place>(
     open: (config, host: PoolingHost, closing) => {
       const { slots, tokenSecondsMax } = definition.pool(config);
       const quarantineSeconds = durationSeconds(
-        Math.max(host.quarantineSeconds, capabilities.issueCallSecondsMax, tokenSecondsMax),
+        Math.max(
+          host.quarantineSeconds,
+          capabilities.issueCallSecondsMax + LOOK_SECONDS_MAX,
+          tokenSecondsMax,
+        ),
       );
       return {
         place: definition.open(config, host, closing),
         host,
         slots: host.slots,
         wanted: { slots, quarantineSeconds },
+        callSecondsMax: capabilities.issueCallSecondsMax,
       };
     },
     close: ({ place }) => definition.close(place),
@@ -146,10 +157,11 @@ function operationsOf<Place>(
 ): LeaseOperations<Pooled<Place>> {
   return {
     issue: (pool, plan, context) => issue(failures, operations, pool, plan, context),
-    recover: async ({ place, host, slots }, plan, context) => {
-      const tenancy = await asked(failures, "recover", () => slots.find(plan.leaseId));
+    recover: async (pool, plan, context) => {
+      const { place, host, slots } = pool;
+      const tenancy = await look(failures, pool, "recover", () => slots.find(plan.leaseId));
       // The ledger gives none to a lease that is to be recovered, so none comes any more.
-      if (tenancy === null) return { outcome: "absent", looked: { slots: 0 } };
+      if (tenancy === null || tenancy.isOver) return { outcome: "absent", looked: { slots: 0 } };
       return operations.recover(place, slotTenancy(host, tenancy), context, plan);
     },
     revoke: async (pool, handle, context) => {
@@ -211,15 +223,40 @@ function allBusy(what: string, count: number, freeInSeconds: number): BackendErr
   );
 }
 
-/** Whether a later tenant has the slot: whatever ends its tenancy would end the wrong one. */
+/** Whether a later tenant has the slot, or may have: what ends this tenancy would end that one. */
 async function hasGoneOn<Place>(
   failures: UpstreamFailures,
-  { slots }: Pooled<Place>,
+  pool: Pooled<Place>,
   { slot, generation }: Tenancy,
   what: string,
 ): Promise<boolean> {
-  const last = await asked(failures, what, () => slots.last(slot));
-  return last !== null && last.generation > generation;
+  const last = await look(failures, pool, what, () => pool.slots.last(slot));
+  if (last === null) return false;
+  return last.generation > generation || (last.generation === generation && last.isOver);
+}
+
+/**
+ * What the ledger tells of a tenancy, while it is true: what is sent now to end that tenancy arrives
+ * before anybody else may have the slot, or it `isOver`: its lease has ended, and it does not. Many
+ * an upstream ends whoever is there, and a process may have been frozen since it claimed the lease,
+ * or while the ledger answered.
+ */
+async function look<Place>(
+  failures: UpstreamFailures,
+  { host, callSecondsMax }: Pooled<Place>,
+  what: string,
+  ask: () => Promise<KeptTenancy | null>,
+): Promise<(KeptTenancy & { readonly isOver: boolean }) | null> {
+  const askedAtMs = host.clock.monotonicMs();
+  const told = await asked(failures, what, ask);
+  if (told === null) return null;
+  const spareSeconds = told.keptSeconds - callSecondsMax;
+  if (told.hasEnded && spareSeconds <= 0) return { ...told, isOver: true };
+  const trueForSeconds = told.hasEnded ? spareSeconds : Math.max(spareSeconds, LOOK_SECONDS_MAX);
+  if (host.clock.monotonicMs() - askedAtMs < trueForSeconds * 1_000) {
+    return { ...told, isOver: false };
+  }
+  throw failures.unfinished(`${what}: what the ledger told is too old; nothing was sent`, 1);
 }
 
 /** An end that does not know whose slot it is waits until the ledger tells. */

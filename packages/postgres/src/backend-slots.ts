@@ -3,8 +3,8 @@ import {
   uuidOfId,
   type BackendId,
   type BackendSlots,
+  type KeptTenancy,
   type LeaseId,
-  type Tenancy,
 } from "@mayfly/spec";
 import { withRetries, type RetryPorts } from "./retry.ts";
 import { texts, type Sql } from "./sql.ts";
@@ -13,13 +13,26 @@ interface TenancyRow {
   readonly slot: string;
   readonly generation: number;
   readonly lease_id: string;
+  readonly has_ended: boolean;
+  readonly kept_seconds: number;
 }
 
-const tenancyOf = ({ slot, generation, lease_id }: TenancyRow): Tenancy => ({
-  slot,
-  generation,
-  leaseId: idFromUuid("lease", lease_id),
+const tenancyOf = (row: TenancyRow): KeptTenancy => ({
+  slot: row.slot,
+  generation: row.generation,
+  leaseId: idFromUuid("lease", row.lease_id),
+  hasEnded: row.has_ended,
+  keptSeconds: row.kept_seconds,
 });
+
+/** Each slot with its last tenant; a lease that is kept no longer has ended. */
+const keptTenancies = (sql: Sql) => sql`
+  SELECT s.slot, s.generation::float8 AS generation, s.lease_id,
+    coalesce(l.state = 'ended', true) AS has_ended,
+    greatest(0, extract(epoch FROM CASE WHEN l.state <> 'ended' THEN s.quarantine
+      ELSE mayfly.slot_free_at(s, l.state, l.outcome, l.ended_at, l.settle_by) - now() END)
+    )::float8 AS kept_seconds
+  FROM mayfly.backend_slots AS s LEFT JOIN mayfly.leases AS l ON l.id = s.lease_id`;
 
 /** Of one backend. Each call is a statement of its own, so no slot is locked meanwhile. */
 export function backendSlots(ports: RetryPorts, sql: Sql, id: BackendId): BackendSlots {
@@ -29,15 +42,15 @@ export function backendSlots(ports: RetryPorts, sql: Sql, id: BackendId): Backen
     find: (leaseId) =>
       retried(async () => {
         const [row] = await sql<TenancyRow[]>`
-          SELECT slot, generation::float8 AS generation, lease_id FROM mayfly.backend_slots
-          WHERE backend_id = ${id} AND lease_id = ${uuidOfId(leaseId)}::uuid`;
+          ${keptTenancies(sql)}
+          WHERE s.backend_id = ${id} AND s.lease_id = ${uuidOfId(leaseId)}::uuid`;
         return row === undefined ? null : tenancyOf(row);
       }),
     last: (slot) =>
       retried(async () => {
         const [row] = await sql<TenancyRow[]>`
-          SELECT slot, generation::float8 AS generation, lease_id FROM mayfly.backend_slots
-          WHERE backend_id = ${id} AND slot = ${slot} AND lease_id IS NOT NULL`;
+          ${keptTenancies(sql)}
+          WHERE s.backend_id = ${id} AND s.slot = ${slot} AND s.lease_id IS NOT NULL`;
         return row === undefined ? null : tenancyOf(row);
       }),
   };

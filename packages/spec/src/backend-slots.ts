@@ -19,9 +19,9 @@ export interface BackendSlots {
    */
   take(leaseId: LeaseId, wanted: SlotsWanted): Promise<SlotAnswer>;
   /** That of the lease; null: it never had one, or the slot has gone on to another. */
-  find(leaseId: LeaseId): Promise<Tenancy | null>;
+  find(leaseId: LeaseId): Promise<KeptTenancy | null>;
   /** Who has the slot, or had it last; null: nobody ever. */
-  last(slot: string): Promise<Tenancy | null>;
+  last(slot: string): Promise<KeptTenancy | null>;
 }
 
 export interface SlotsWanted {
@@ -46,6 +46,17 @@ export interface Tenancy {
   readonly slot: string;
   readonly generation: number;
   readonly leaseId: LeaseId;
+}
+
+/** D5. A tenancy as the ledger has it at this instant. */
+export interface KeptTenancy extends Tenancy {
+  /** Whether its lease has ended. */
+  readonly hasEnded: boolean;
+  /**
+   * For so long from this instant nobody else gets the slot: its quarantine, which begins with the
+   * end, or what is left of it.
+   */
+  readonly keptSeconds: number;
 }
 
 export interface BackendSlotStores {

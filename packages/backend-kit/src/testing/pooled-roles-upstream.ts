@@ -66,7 +66,7 @@ export async function startPooledRoles(): Promise<{
     route: route === null ? null : { ...route, configAt: (at) => configOf(slotNames, at) },
     pool: {
       slots,
-      quarantineSeconds: 2,
+      quarantineSeconds: 3,
       configOf: (count) => configOf(slotNames.slice(used, (used += count))),
     },
   };

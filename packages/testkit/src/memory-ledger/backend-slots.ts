@@ -3,6 +3,7 @@ import type {
   BackendSlots,
   BackendSlotStores,
   InstantMs,
+  KeptTenancy,
   Lease,
   LeaseId,
   SlotsWanted,
@@ -61,13 +62,13 @@ export function createMemorySlots(ports: MemorySlotPorts): BackendSlots {
     if (lease?.state !== "reserved" || lease.endRequestedAt !== null) return false;
     return lease.issueBy >= ports.now();
   };
-  const ofLease = (leaseId: LeaseId): Tenancy | null =>
-    [...rows.values()].find(({ tenancy }) => tenancy.leaseId === leaseId)?.tenancy ?? null;
+  const ofLease = (leaseId: LeaseId): SlotRow | undefined =>
+    [...rows.values()].find(({ tenancy }) => tenancy.leaseId === leaseId);
   return {
     take: async (leaseId, wanted) => {
       if (!mayTake(leaseId)) return { kind: "late" };
       const known = ofLease(leaseId);
-      if (known !== null) return { kind: "taken", tenancy: known };
+      if (known !== undefined) return { kind: "taken", tenancy: known.tenancy };
       const now = ports.now();
       const slot = firstFree(wanted, (name) => freeAt(rows.get(name), ports) <= now, rows);
       if (slot === null) return { kind: "busy", freeInSeconds: freeIn(wanted, rows, ports) };
@@ -77,8 +78,8 @@ export function createMemorySlots(ports: MemorySlotPorts): BackendSlots {
       ports.taken?.(tenancy, wanted.quarantineSeconds);
       return { kind: "taken", tenancy };
     },
-    find: async (leaseId) => ofLease(leaseId),
-    last: async (slot) => rows.get(slot)?.tenancy ?? null,
+    find: async (leaseId) => kept(ofLease(leaseId), ports),
+    last: async (slot) => kept(rows.get(slot), ports),
   };
 }
 
@@ -91,6 +92,14 @@ function firstFree(
   const age = (slot: string): number => rows.get(slot)?.tenancy.generation ?? 0;
   const free = slots.filter(isFree);
   return free.toSorted((a, b) => age(a) - age(b) || (a < b ? -1 : 1))[0] ?? null;
+}
+
+function kept(row: SlotRow | undefined, ports: MemorySlotPorts): KeptTenancy | null {
+  if (row === undefined) return null;
+  const free = freeAt(row, ports);
+  const hasEnded = Number.isFinite(free);
+  const keptSeconds = hasEnded ? Math.max(0, (free - ports.now()) / 1000) : row.quarantineSeconds;
+  return { ...row.tenancy, hasEnded, keptSeconds };
 }
 
 function freeAt(row: SlotRow | undefined, ports: MemorySlotPorts): number {

@@ -117,7 +117,23 @@ function describeTenants(benchOf: BenchOf): void {
     const { lease } = await reserve();
     const generation = generationOf(await take(lease.id, ["a"]));
     expect(await slots.find(first)).toBeNull();
-    expect(await slots.last("a")).toEqual({ slot: "a", generation, leaseId: lease.id });
+    expect(await slots.last("a")).toMatchObject({ slot: "a", generation, leaseId: lease.id });
+  });
+
+  test("D5. for how long nobody else gets the slot is told, before the end and after it", async () => {
+    const bench = await benchOf(30);
+    const { ledger, slots, take, reserve } = bench;
+    const ended = await endedTenant(bench);
+    const left = await slots.find(ended);
+    expect(left?.hasEnded).toBe(true);
+    expect(left?.keptSeconds).toBeGreaterThan(1);
+    // From settleBy on, of which a second is left at most.
+    expect(left?.keptSeconds).toBeLessThanOrEqual(31);
+    const { lease } = await reserve();
+    await take(lease.id, ["b"]);
+    expect(await slots.last("b")).toMatchObject({ hasEnded: false, keptSeconds: 30 });
+    await ledger.issue.abandon(lease, "refused");
+    expect(await slots.find(lease.id)).toMatchObject({ hasEnded: true, keptSeconds: 0 });
   });
 }
 

@@ -1,0 +1,88 @@
+import { BackendError, type BackendSlots, type Issued } from "@mayfly/spec";
+import { createFakeClock } from "@mayfly/testkit";
+import { BackendBench, revoking } from "@mayfly/testkit/contract";
+import { describe, expect, test } from "vitest";
+import { FakePool } from "./testing/fake-pool.ts";
+import { pooledFake } from "./testing/pooled-fake.ts";
+import { driveFakePool } from "./testing/pooled-fake-upstream.ts";
+
+/** Of the fake: the longest call takes 5 s, and a slot is kept for 7 s after its tenancy. */
+const PAST_QUARANTINE_MS = 7_100;
+const LITTLE_LEFT_MS = 2_500;
+
+/** One slot of an upstream that ends whoever has it, and what happens while the ledger answers. */
+function scene() {
+  const clock = createFakeClock();
+  const pool = new FakePool(clock, false);
+  let meanwhile: () => Promise<void> = async () => undefined;
+  const late = async <T>(answer: T): Promise<T> => {
+    const act = meanwhile;
+    meanwhile = async () => undefined;
+    await act();
+    return answer;
+  };
+  const answeringLate = (slots: BackendSlots): BackendSlots => ({
+    ...slots,
+    find: async (leaseId) => late(await slots.find(leaseId)),
+    last: async (slot) => late(await slots.last(slot)),
+  });
+  const upstream = driveFakePool(pool, clock, answeringLate);
+  const bench = new BackendBench({ backend: pooledFake(pool) }, upstream);
+  const open = bench.openAgain(upstream.pool.configOf(1));
+  const tenant = async () => {
+    const plan = bench.plan();
+    return { plan, issued: await open.issue(plan, bench.issueCall()) };
+  };
+  return {
+    bench,
+    open,
+    clock,
+    kept: upstream.pool.slots,
+    works: ({ material }: Issued) => upstream.tryCredential(material),
+    tenant,
+    whileTheLedgerAnswers: (act: () => Promise<void>) => (meanwhile = act),
+  };
+}
+
+describe("an end at an upstream that ends whoever has the slot", () => {
+  test.each(["revoke", "recover"] as const)(
+    "%s sends nothing when the ledger's answer waited until the next tenant was there",
+    async (what) => {
+      const { bench, open, clock, kept, works, tenant, whileTheLedgerAnswers } = scene();
+      const first = await tenant();
+      let next: Issued | null = null;
+      whileTheLedgerAnswers(async () => {
+        kept.end(first.plan.leaseId);
+        await clock.advance(PAST_QUARANTINE_MS);
+        next = (await tenant()).issued;
+      });
+      const ended =
+        what === "revoke"
+          ? revoking(open).revoke(first.issued.handle, bench.call())
+          : open.recover(first.plan, null, bench.recoverCall());
+      await expect(ended).rejects.toSatisfy(
+        (error) => BackendError.isBackendError(error) && /too old/.test(error.message),
+      );
+      expect(next).not.toBeNull();
+      expect(await works(next!)).toBe("accepted");
+    },
+  );
+
+  test("a revocation whose lease has ended sends nothing where it could arrive at the next tenant", async () => {
+    const { bench, open, clock, kept, works, tenant } = scene();
+    const { plan, issued } = await tenant();
+    kept.end(plan.leaseId);
+    await clock.advance(LITTLE_LEFT_MS);
+    await revoking(open).revoke(issued.handle, bench.call());
+    // It stands for whoever might have come: it was left as it is.
+    expect(await works(issued)).toBe("accepted");
+  });
+
+  test("a revocation whose lease has ended is sent while nobody else can have the slot yet", async () => {
+    const { bench, open, kept, works, tenant } = scene();
+    const { plan, issued } = await tenant();
+    kept.end(plan.leaseId);
+    await revoking(open).revoke(issued.handle, bench.call());
+    expect(await works(issued)).toBe("refused");
+  });
+});
