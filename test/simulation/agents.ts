@@ -9,7 +9,7 @@ import {
 import { loginOf, proofOf } from "@mayfly/testkit";
 import type { Draw } from "./draw.ts";
 import { UNSTORABLE } from "./group-commits.ts";
-import { BACKENDS, type Service, type SimulatedInstallation } from "./installation.ts";
+import type { Service, SimulatedInstallation } from "./installation.ts";
 
 /** A credential that reached an agent, with what the ledger said at that instant. */
 export interface Delivered {
@@ -113,7 +113,7 @@ async function open(
     goal: unstorable ? `${name} ${UNSTORABLE}` : name,
     deadline: `${draw.whole(5, 60)}s`,
     idle_timeout: `${draw.whole(4, 25)}s`,
-    credentials: Array.from({ length: wanted }, () => ({ role: roleFrom(draw) })),
+    credentials: Array.from({ length: wanted }, () => ({ role: roleFrom(draw, installation) })),
     ...(parent === null ? {} : { parent: parent.id }),
   };
   const subject = (presented: PresentedIdentity) =>
@@ -123,10 +123,8 @@ async function open(
   return exchange(name, draw, around, details, subject, null);
 }
 
-const roleFrom = (draw: Draw): string => {
-  const [first, ...rest] = BACKENDS.map(({ id }) => id);
-  return `${draw.of([first ?? "", ...rest])}/${draw.of(["wide", "narrow"])}`;
-};
+const roleFrom = (draw: Draw, { backends }: SimulatedInstallation): string =>
+  `${draw.of(backends)}/${draw.of(["wide", "narrow"])}`;
 
 /** Repeats a request whose reply was lost, with its key, at whichever broker is there. */
 async function exchange(

@@ -1,7 +1,9 @@
 import type { CorePorts } from "@mayfly/core";
 import { LedgerFault, type Stage } from "@mayfly/postgres/group-commit";
 import {
+  durationSeconds,
   instantMs,
+  type BackendSlots,
   type CredentialBackend,
   type LeaseIntent,
   type OpenBackend,
@@ -180,6 +182,26 @@ const ledgerFirst: Defect = {
   },
 };
 
+const withSlots = (
+  ports: CorePorts,
+  change: (slots: BackendSlots) => Partial<BackendSlots>,
+): CorePorts => ({
+  ...ports,
+  backendSlots: (id) => {
+    const slots = ports.backendSlots(id);
+    return spread(slots, change(slots));
+  },
+});
+
+const noQuarantine: Defect = {
+  name: "a slot that is used again before its quarantine is over",
+  spoil: (ports) =>
+    withSlots(ports, (slots) => ({
+      take: (leaseId, wanted) =>
+        slots.take(leaseId, { ...wanted, quarantineSeconds: durationSeconds(0) }),
+    })),
+};
+
 const failedWhole = (): Error => new Error("the batch failed");
 
 /** The committer is told that what one request broke is broken for all of its batch. */
@@ -210,4 +232,5 @@ export const DEFECTS: readonly Defect[] = [
   earlyRecover,
   ledgerFirst,
   wholeBatchFails,
+  noQuarantine,
 ];

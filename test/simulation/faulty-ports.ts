@@ -4,6 +4,7 @@ import type { FakeFault, FakeUpstream } from "@mayfly/testkit";
 import { BATCHING } from "./batched-mints.ts";
 import { BACKEND_FAULTS, type SimulatedOperation } from "./faults.ts";
 import { oftenAt } from "./places.ts";
+import { POOL } from "./pooled-slots.ts";
 import type { Machine, SimulatedProcess } from "./simulated-process.ts";
 
 type Call = (...args: readonly unknown[]) => Promise<unknown>;
@@ -41,10 +42,11 @@ export function faultyLedgerPort<Port extends object>(
   process: SimulatedProcess,
   port: Port,
   methods: readonly (keyof Port & string)[],
+  name = "ledger",
 ): Port {
   const { draw, strikes } = machine;
   return throughProcess(port, methods, async (method, call) => {
-    const place = `ledger.${method}`;
+    const place = `${name}.${method}`;
     const rate = (): number => (machine.rates.ledger / 2) * oftenAt(machine.focus, place);
     await process.pass(`${place}, before`);
     if (draw.chance(rate())) {
@@ -189,9 +191,9 @@ async function aroundCall<T>(
   return result;
 }
 
-/** A batched mint meets its faults where its batch is sent. */
+/** A batched mint meets its faults where its batch is sent, a pool where a request of it is. */
 const hasOwnFaults = ({ operation, type }: BackendCall): boolean =>
-  operation === "issue" && type.type === BATCHING;
+  type.type === POOL || (operation === "issue" && type.type === BATCHING);
 
 function sendAndForget(at: BackendCall, call: () => Promise<unknown>): void {
   at.upstream.fail(at.operation, "late_effect");

@@ -42,6 +42,9 @@ import { RowLocks } from "./row-locks.ts";
 import { faultyBackend, faultyLedgerPort, mortalPort } from "./faulty-ports.ts";
 import { recordOperations, type RecordedOperation } from "./record-operations.ts";
 import { LEDGER_CALLS, MORTAL_CALLS, drawFocus, oftenAt } from "./places.ts";
+import { POOL, POOL_SLOTS, POOL_TOKEN_SECONDS, createPooledSlots } from "./pooled-slots.ts";
+import { SLOT_CALLS } from "./pool-faults.ts";
+import { SlotServer } from "./slot-server.ts";
 import { SimulatedProcess, type Machine } from "./simulated-process.ts";
 import { createSimulatedQueue, type SimulatedQueue } from "./simulated-queue.ts";
 
@@ -101,6 +104,12 @@ const LIMITS = { limits: { per_second: 50, burst: 20 } };
 /** Each goes wrong as other calls of the ledger do. */
 const BUDGET_CALLS = ["draw", "pause"] as const;
 
+/** What each history has, and what only those have that are not replayed. */
+const backendIds = (hasPool: boolean): readonly [string, ...string[]] => [
+  ...(BACKENDS.map(({ id }) => id) as unknown as readonly [string, ...string[]]),
+  ...(hasPool ? [POOL] : []),
+];
+
 /** A broker or a worker: a process, and the real core in it. */
 export interface Service {
   readonly process: SimulatedProcess;
@@ -110,7 +119,10 @@ export interface Service {
 
 export interface SimulatedInstallation extends Machine {
   readonly ledger: MemoryLedger;
+  readonly backends: readonly [string, ...string[]];
   readonly upstreams: ReadonlyMap<string, FakeUpstream>;
+  /** Of the backend whose principals are used again; null: the history has none. */
+  readonly slotServer: SlotServer | null;
   readonly queue: SimulatedQueue;
   readonly log: RecordingLog;
   /** Started anew in the place of one that died, or beside the others. */
@@ -157,6 +169,8 @@ export interface InstallationOptions {
   /** Default: that of a fake clock. */
   readonly startAt?: InstantMs;
   readonly claimBatch?: number;
+  /** Whether there is a backend of principals that are used again. Default: yes. */
+  readonly hasPool?: boolean;
   /** Where the ledger's calls are written down. */
   readonly operations?: RecordedOperation[];
 }
@@ -167,10 +181,50 @@ const wholeMilliseconds = (clock: FakeClock): FakeClock => ({
   sleep: (ms, signal) => clock.sleep(Math.ceil(ms), signal),
 });
 
+const createSlotServer = (clock: FakeClock, draw: Draw): SlotServer =>
+  new SlotServer({
+    clock,
+    identity: POOL,
+    compares: draw.chance(0.5),
+    tokenMs: POOL_TOKEN_SECONDS * 1_000,
+  });
+
+interface SimulatedType {
+  readonly id: string;
+  readonly upstream: FakeUpstream;
+  readonly type: (process: SimulatedProcess) => CredentialBackend;
+}
+
+const pooledType = (machine: Machine, upstream: SlotServer): SimulatedType => ({
+  id: POOL,
+  upstream,
+  type: (process: SimulatedProcess): CredentialBackend =>
+    createPooledSlots(machine, process, upstream, TIMES.longestCallSeconds),
+});
+
+/** The types as each process has them, over servers that all share. */
+function typesOf(machine: Machine, slotServer: SlotServer | null): readonly SimulatedType[] {
+  const own = BACKENDS.map<SimulatedType>(({ id, capabilities, upstream: options }) => {
+    const upstream = new FakeUpstream({ clock: machine.clock, identity: id, ...options });
+    const type = (process: SimulatedProcess): CredentialBackend =>
+      createFakeBackend({
+        upstream,
+        type: id,
+        capabilities: {
+          issueCallSecondsMax: durationSeconds(TIMES.longestCallSeconds),
+          ...capabilities,
+        },
+        ...(id === BATCHING ? { mint: createBatchedMints(machine, process, upstream) } : {}),
+      });
+    return { id, upstream, type };
+  });
+  return slotServer === null ? own : [...own, pooledType(machine, slotServer)];
+}
+
 /** Servers and shared state; no process runs yet. */
 export function createInstallation(
   draw: Draw,
-  { defect = null, startAt, claimBatch = 8, operations }: InstallationOptions = {},
+  { defect = null, startAt, claimBatch = 8, hasPool = true, operations }: InstallationOptions = {},
 ): SimulatedInstallation {
   const clock = wholeMilliseconds(createFakeClock(startAt));
   const bare = createMemoryLedger(clock);
@@ -189,20 +243,8 @@ export function createInstallation(
   };
   const locks = new RowLocks(clock);
   const queue = createSimulatedQueue(machine);
-  const types = BACKENDS.map(({ id, capabilities, upstream: options }) => {
-    const upstream = new FakeUpstream({ clock, identity: id, ...options });
-    const type = (process: SimulatedProcess): CredentialBackend =>
-      createFakeBackend({
-        upstream,
-        type: id,
-        capabilities: {
-          issueCallSecondsMax: durationSeconds(TIMES.longestCallSeconds),
-          ...capabilities,
-        },
-        ...(id === BATCHING ? { mint: createBatchedMints(machine, process, upstream) } : {}),
-      });
-    return { id, upstream, type };
-  });
+  const slotServer = hasPool ? createSlotServer(clock, draw.fork("pool")) : null;
+  const types = typesOf(machine, slotServer);
   const upstreams = new Map<string, FakeUpstream>(types.map(({ id, upstream }) => [id, upstream]));
   let started = 0;
 
@@ -235,7 +277,8 @@ export function createInstallation(
       backendKeys: () => noBackendKeys,
       backendBudget: (id) => through(ledger.backendBudgets.of(id), BUDGET_CALLS),
       backendNames: (id) => ledger.backendNames.of(id),
-      backendSlots: (id) => ledger.backendSlots.of(id),
+      backendSlots: (id) =>
+        faultyLedgerPort(machine, process, ledger.backendSlots.of(id), SLOT_CALLS, "slots"),
       policyCompiler: createFakePolicyCompiler(),
       backendTypes: new Map(
         types.map(({ id, type, upstream }): [string, CredentialBackend] => [
@@ -260,7 +303,9 @@ export function createInstallation(
   // A view over the machine, whose rates change during the run.
   return Object.assign(machine, {
     ledger,
+    backends: backendIds(hasPool),
     upstreams,
+    slotServer,
     queue,
     log,
     startBroker: () => start("broker"),
@@ -299,6 +344,7 @@ export const registrationOf = (id: string, change: number) => ({
     address: `${id}.test`,
     password: `configured-password-${change}-of-${id}`,
     ...(id === RATED ? LIMITS : {}),
+    ...(id === POOL ? { slots: [...POOL_SLOTS] } : {}),
   },
 });
 
@@ -309,7 +355,7 @@ export async function furnishInstallation(installation: SimulatedInstallation): 
   const config = { issuer, identity_max_age_seconds: 3600 };
   const work = async (): Promise<void> => {
     await core.putTrustRoot({ trust: WORLD_TRUST, kind: "spiffe", config }, ADMIN);
-    for (const { id } of BACKENDS) {
+    for (const id of installation.backends) {
       await core.registerBackend(registrationOf(id, 0), ADMIN, context());
       const facts = {
         ttl_max: "30s",

@@ -1,7 +1,7 @@
 import { parseId, type LedgerEvent, type TaskId } from "@mayfly/spec";
 import type { FakeCredential } from "@mayfly/testkit";
 import type { AgentsLog } from "./agents.ts";
-import { BACKENDS, FORBIDDEN, TIMES, type SimulatedInstallation } from "./installation.ts";
+import { FORBIDDEN, TIMES, type SimulatedInstallation } from "./installation.ts";
 
 /**
  * What must hold, by the numbers of docs/invariants.md, told from outside: from what backends
@@ -20,13 +20,14 @@ export function lookNow(
   agents: AgentsLog,
 ): readonly Violation[] {
   const found: Violation[] = [];
-  for (const { id } of BACKENDS) {
+  for (const id of installation.backends) {
     for (const credential of installation.upstreams.get(id)?.live() ?? []) {
       found.push(...ofLiveCredential(installation, credential));
     }
   }
   for (const { child, parent } of agents.children)
     found.push(...ofChild(installation, child, parent));
+  for (const what of installation.slotServer?.wrongs ?? []) found.push({ invariant: 4, what });
   for (const what of agents.misled) found.push({ invariant: 9, what });
   return found;
 }
@@ -110,7 +111,7 @@ export function lookAtRest(
       found.push({ invariant: 10, what: `${task.id} is still active after its deadline` });
     }
   }
-  for (const { id } of BACKENDS) {
+  for (const id of installation.backends) {
     for (const { name } of installation.upstreams.get(id)?.live() ?? []) {
       found.push({ invariant: 1, what: `${name} still lives at ${id}` });
     }

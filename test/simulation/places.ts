@@ -2,6 +2,7 @@ import { MINT_FAULTS } from "./batched-mints.ts";
 import type { Draw } from "./draw.ts";
 import { BACKEND_FAULTS } from "./faults.ts";
 import { COMMIT_FAULTS } from "./group-commits.ts";
+import { POOL_FAULTS, SLOT_CALLS } from "./pool-faults.ts";
 
 /** Calls of the ledger that a process may make, by port: each is two awaits, before and after. */
 export const LEDGER_CALLS = {
@@ -61,6 +62,12 @@ export const awaits = (): readonly [string, ...string[]] => {
   ];
 };
 
+/** Of the pool alone: the largest run was before it, so that its page does not tell of these. */
+const poolAwaits = (): readonly string[] => [
+  ...SLOT_CALLS.flatMap((call) => [`slots.${call}, before`, `slots.${call}, after`]),
+  ...Object.keys(POOL_FAULTS).map((call) => `pool.${call}, on the wire`),
+];
+
 /** Calls that few histories make: half of the histories have their worst place at one of these. */
 const SELDOM: ReadonlySet<string> = new Set([
   "ledger.abandon",
@@ -74,14 +81,18 @@ const SELDOM: ReadonlySet<string> = new Set([
   "backend.extend",
   "commit.recordDenial",
   "commit.reread",
+  "slots.find",
+  "pool.extend",
+  "pool.recover",
 ]);
 const callOf = (place: string): string => place.split(",")[0] ?? place;
 const isSeldom = (place: string): boolean => SELDOM.has(callOf(place));
 
 /** The await of a history at which processes die and freeze most. */
 export function drawFocus(draw: Draw): string {
-  const [first, ...rest] = awaits().filter(isSeldom);
-  return first !== undefined && draw.chance(0.5) ? draw.of([first, ...rest]) : draw.of(awaits());
+  const all: readonly [string, ...string[]] = [...awaits(), ...poolAwaits()];
+  const [first, ...rest] = all.filter(isSeldom);
+  return first !== undefined && draw.chance(0.5) ? draw.of([first, ...rest]) : draw.of(all);
 }
 
 /** How many times more often than elsewhere things go wrong there, with `focus` the worst place. */

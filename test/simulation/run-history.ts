@@ -5,7 +5,6 @@ import type { Defect } from "./defects.ts";
 import { createDraw, type Draw } from "./draw.ts";
 import { NO_FAULTS, drawRates, type FaultRates, type Strikes } from "./faults.ts";
 import {
-  BACKENDS,
   createInstallation,
   furnishInstallation,
   registrationOf,
@@ -40,6 +39,8 @@ export interface Scale {
   /** Outages, jumps, changed configurations and ends by selector, at most. */
   readonly rounds: number;
   readonly claimBatch: number;
+  /** A backend of principals that are used again. */
+  readonly hasPool: boolean;
 }
 export const LARGE: Scale = {
   brokers: 2,
@@ -49,6 +50,7 @@ export const LARGE: Scale = {
   stepsMax: 5,
   rounds: 4,
   claimBatch: 8,
+  hasPool: true,
 };
 /** For histories that are to be many. */
 export const SMALL: Scale = {
@@ -60,6 +62,8 @@ export const SMALL: Scale = {
   rounds: 1,
   // More than there ever is: which of the due ones a claim leaves behind, no ledger promises.
   claimBatch: 200,
+  // Of slots nothing is written down.
+  hasPool: false,
 };
 /** One task, perhaps with a child: for histories that are to be very many. */
 export const TINY: Scale = { ...SMALL, agentsMax: 1, stepsMax: 1 };
@@ -99,6 +103,7 @@ export async function runHistory(options: HistoryOptions): Promise<History> {
   const installation = createInstallation(draw.fork("installation"), {
     ...options,
     claimBatch: scale.claimBatch,
+    hasPool: scale.hasPool,
   });
   await furnishInstallation(installation);
   const seen: AgentsLog = { delivered: [], ended: [], children: [], misled: [] };
@@ -265,8 +270,7 @@ async function bringMisfortune(
       ledger.faults.heal();
     }
     if (what === "backend away") {
-      const [first, ...rest] = BACKENDS.map(({ id }) => id);
-      const id = draw.of([first ?? "", ...rest]);
+      const id = draw.of(installation.backends);
       away.add(id);
       await clock.sleep(draw.between(1_000, 15_000));
       away.delete(id);
@@ -285,7 +289,7 @@ async function reconfigure(
     await installation.clock.sleep(draw.between(1_000, 20_000));
     const [broker] = brokers();
     if (broker === undefined || !draw.chance(installation.rates.change)) continue;
-    const id = draw.of(BACKENDS.map((backend) => backend.id) as [string, ...string[]]);
+    const id = draw.of(installation.backends);
     installation.strikes.add("administrator", "backend reconfigured");
     const by = { kind: "administrator", name: "simulation" } as const;
     broker.core
@@ -305,10 +309,7 @@ async function respond(
     await installation.clock.sleep(draw.between(1_000, 15_000));
     const [broker] = brokers();
     if (broker === undefined || !draw.chance(installation.rates.incident)) continue;
-    const bot = parseBackendId(
-      draw.of(BACKENDS.map(({ id }) => id) as [string, ...string[]]),
-      "id",
-    );
+    const bot = parseBackendId(draw.of(installation.backends), "id");
     const selector = draw.chance(0.5)
       ? { workload: `spiffe://acme.test/agent/bot-${draw.whole(0, 3)}` }
       : { backendId: bot };

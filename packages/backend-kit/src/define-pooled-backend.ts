@@ -117,6 +117,8 @@ interface Pooled<Place> {
 
 /** How old what the ledger told may be when an end is sent: so much longer a slot is kept. */
 const LOOK_SECONDS_MAX = 1;
+/** Of one end: what was told is too old where the ledger is slow, or this process stood still. */
+const LOOKS_MAX = 3;
 
 /**
  * A complete type whose principals are used again. A slot is taken in the ledger, durably and under
@@ -236,8 +238,8 @@ async function hasGoneOn<Place>(
 }
 
 /**
- * What the ledger tells of a tenancy, while it is true: what is sent now to end that tenancy arrives
- * before anybody else may have the slot, or it `isOver`: its lease has ended, and it does not. Many
+ * What the ledger tells of a tenancy, while it is true: what is sent now to end it arrives before
+ * anybody else may have the slot, or it `isOver`: its lease has ended, and it does not. Many
  * an upstream ends whoever is there, and a process may have been frozen since it claimed the lease,
  * or while the ledger answered.
  */
@@ -247,16 +249,21 @@ async function look<Place>(
   what: string,
   ask: () => Promise<KeptTenancy | null>,
 ): Promise<(KeptTenancy & { readonly isOver: boolean }) | null> {
-  const askedAtMs = host.clock.monotonicMs();
-  const told = await asked(failures, what, ask);
-  if (told === null) return null;
-  const spareSeconds = told.keptSeconds - callSecondsMax;
-  if (told.hasEnded && spareSeconds <= 0) return { ...told, isOver: true };
-  const trueForSeconds = told.hasEnded ? spareSeconds : Math.max(spareSeconds, LOOK_SECONDS_MAX);
-  if (host.clock.monotonicMs() - askedAtMs < trueForSeconds * 1_000) {
-    return { ...told, isOver: false };
+  for (let looks = 0; looks < LOOKS_MAX; looks++) {
+    const askedAtMs = host.clock.monotonicMs();
+    const told = await asked(failures, what, ask);
+    if (told === null) return null;
+    const spareSeconds = told.keptSeconds - callSecondsMax;
+    if (told.hasEnded && spareSeconds <= 0) return { ...told, isOver: true };
+    const trueForSeconds = told.hasEnded ? spareSeconds : Math.max(spareSeconds, LOOK_SECONDS_MAX);
+    if (host.clock.monotonicMs() - askedAtMs < trueForSeconds * 1_000) {
+      return { ...told, isOver: false };
+    }
   }
-  throw failures.unfinished(`${what}: what the ledger told is too old; nothing was sent`, 1);
+  throw failures.unfinished(
+    `${what}: what the ledger told was too old each time; nothing was sent`,
+    1,
+  );
 }
 
 /** An end that does not know whose slot it is waits until the ledger tells. */

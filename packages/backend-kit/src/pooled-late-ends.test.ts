@@ -56,17 +56,30 @@ describe("an end at an upstream that ends whoever has the slot", () => {
         await clock.advance(PAST_QUARANTINE_MS);
         next = (await tenant()).issued;
       });
-      const ended =
+      const { outcome } =
         what === "revoke"
-          ? revoking(open).revoke(first.issued.handle, bench.call())
-          : open.recover(first.plan, null, bench.recoverCall());
-      await expect(ended).rejects.toSatisfy(
-        (error) => BackendError.isBackendError(error) && /too old/.test(error.message),
-      );
+          ? await revoking(open).revoke(first.issued.handle, bench.call())
+          : await open.recover(first.plan, null, bench.recoverCall());
+      expect(outcome).toBe(what === "revoke" ? "refused" : "absent");
       expect(next).not.toBeNull();
       expect(await works(next!)).toBe("accepted");
     },
   );
+
+  test("an end to which the ledger answers too late each time says that it sent nothing", async () => {
+    const { bench, open, clock, works, tenant, whileTheLedgerAnswers } = scene();
+    const { issued } = await tenant();
+    const slowly = async (): Promise<void> => {
+      await clock.advance(LITTLE_LEFT_MS);
+      whileTheLedgerAnswers(slowly);
+    };
+    whileTheLedgerAnswers(slowly);
+    const ended = revoking(open).revoke(issued.handle, bench.call());
+    await expect(ended).rejects.toSatisfy(
+      (error) => BackendError.isBackendError(error) && /nothing was sent/.test(error.message),
+    );
+    expect(await works(issued)).toBe("accepted");
+  });
 
   test("a revocation whose lease has ended sends nothing where it could arrive at the next tenant", async () => {
     const { bench, open, clock, kept, works, tenant } = scene();
