@@ -11,7 +11,7 @@ import type { DurationSeconds } from "./time.ts";
  * Q2. Ends come before mints. A mint gets only what is there above `keptForEnds`; an end is
  * promised what comes next, and then every mint waits until that has come too.
  * Q3. An end is promised whatever comes within {@link BUDGET_WAIT_SECONDS_MAX}; who asks for what
- * comes later is to ask again.
+ * comes later is to ask again. What was promised at a higher rate counts as so much at this one.
  * Q4. A pause holds for whoever draws after it, until the longest that was asked for is over: for
  * mints {@link PAUSE_SECONDS_MAX} at most, for ends {@link END_PAUSE_SECONDS_MAX}. Ends are
  * promised what comes after it.

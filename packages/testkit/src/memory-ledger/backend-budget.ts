@@ -49,8 +49,10 @@ function createMemoryBudget(clock: Clock): MemoryBudget {
   let endsPausedUntilMs = Number.NEGATIVE_INFINITY;
   const held = ({ perSecond, burst }: BudgetDraw["rate"], nowMs: number): number => {
     if (bucket === null) return burst;
-    const come = (perSecond * Math.max(0, nowMs - bucket.filledAtMs)) / 1000;
-    return Math.min(burst, bucket.tokens + come);
+    // What was promised at a higher rate counts as the most that this one would promise.
+    const tokens = Math.max(bucket.tokens, -perSecond * BUDGET_WAIT_SECONDS_MAX);
+    bucket = { tokens, filledAtMs: bucket.filledAtMs };
+    return Math.min(burst, tokens + (perSecond * (nowMs - bucket.filledAtMs)) / 1000);
   };
   const take = (tokens: number, left: number, nowMs: number, inSeconds: number): BudgetAnswer => {
     bucket = { tokens: left - tokens, filledAtMs: nowMs };

@@ -120,6 +120,19 @@ function describePromises(bench: Bench): void {
     // Nothing was taken by asking.
     expect((await draw(budget, "ends", 1)).inSeconds).toBeLessThanOrEqual(answer.inSeconds);
   });
+
+  test("Q3. what was promised at a higher rate holds up nobody for longer at a lower one", async () => {
+    const { ledger, budget } = bench();
+    const high = { perSecond: 1_000, burst: 1_000, keptForEnds: 0 };
+    for (let promised = 0; promised < 8; promised++) await draw(budget, "ends", 1_000, high);
+    const low = { perSecond: 2, burst: 2, keptForEnds: 1 };
+    const mint = await draw(budget, "mints", 1, low);
+    expect(mint.inSeconds).toBeLessThanOrEqual(BUDGET_WAIT_SECONDS_MAX + 2 / low.perSecond);
+    const end = await draw(budget, "ends", 1, low);
+    expect(end.inSeconds).toBeLessThanOrEqual(BUDGET_WAIT_SECONDS_MAX);
+    await ledger.pass(1_000 / low.perSecond + 50);
+    expect(drawnOf(await draw(budget, "ends", 1, low))).toBe(1);
+  });
 }
 
 function describePauses(bench: Bench): void {
