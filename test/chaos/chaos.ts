@@ -33,7 +33,7 @@ process.exitCode = await countedRun(
   },
   async ({ count, seed, json }) => {
     const enough = new AbortController();
-    process.once("SIGINT", () => enough.abort());
+    for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => enough.abort());
     const result = await runChaos({
       kills: count,
       seed,

@@ -27,7 +27,7 @@ interface ReplayOptions {
 async function playLane(
   server: EmbeddedPostgres,
   lane: number,
-  { histories, seed }: ReplayOptions,
+  { histories, seed, stop }: ReplayOptions & { readonly stop: AbortSignal },
   told: () => void,
 ): Promise<Replayed> {
   const name = `replay_${lane}`;
@@ -37,7 +37,9 @@ async function playLane(
     urlAs: (user, password) => server.url(name, user, password),
   });
   const names = function* (): Generator<string> {
-    for (let count = lane; count < histories; count += LANES) yield `${seed}/${count}`;
+    for (let count = lane; !stop.aborted && count < histories; count += LANES) {
+      yield `${seed}/${count}`;
+    }
   };
   try {
     return await replayHistories(names(), database, told);
@@ -47,6 +49,9 @@ async function playLane(
 }
 
 async function replayAll(options: ReplayOptions): Promise<Replayed> {
+  // Told to stop, it ends with the histories under way, and leaves nothing of its server behind.
+  const stop = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stop.abort());
   const server = await startPostgres({ unsafeNoFsync: true, settings: SETTINGS });
   try {
     let done = 0;
@@ -54,7 +59,9 @@ async function replayAll(options: ReplayOptions): Promise<Replayed> {
       if (++done % PROGRESS_EVERY === 0) process.stderr.write(`  … ${done} histories\n`);
     };
     const lanes = await Promise.all(
-      Array.from({ length: LANES }, (_, lane) => playLane(server, lane, options, told)),
+      Array.from({ length: LANES }, (_, lane) =>
+        playLane(server, lane, { ...options, stop: stop.signal }, told),
+      ),
     );
     return {
       histories: lanes.reduce((sum, { histories }) => sum + histories, 0),
