@@ -1,4 +1,4 @@
-import { BrokerError, type BackendBudget, type OpenBackend } from "@mayfly/spec";
+import { BrokerError, type BackendBudget, type Clock, type OpenBackend } from "@mayfly/spec";
 import {
   FakeUpstream,
   createFakeBackend,
@@ -17,12 +17,13 @@ import { UNWATCHED_LIMITS, withLimits } from "./with-limits.ts";
 const AWAY = new BrokerError("ledger_unavailable", "the ledger is away");
 
 /** A ledger that a test takes away, or stops. */
-function fickle(budget: BackendBudget) {
-  const state = { mood: "well" as "well" | "away" | "hanging", calls: 0 };
+function fickle(budget: BackendBudget, clock: Pick<Clock, "sleep">) {
+  const state = { mood: "well" as "well" | "away" | "hanging" | "slow", calls: 0 };
   const asked = async <T>(ask: () => Promise<T>): Promise<T> => {
     state.calls++;
     if (state.mood === "away") throw AWAY;
     if (state.mood === "hanging") return new Promise<never>(() => undefined);
+    if (state.mood === "slow") await clock.sleep(3_000);
     return ask();
   };
   return {
@@ -47,7 +48,7 @@ async function setUp(limits: Readonly<Record<string, unknown>>) {
   });
   const subject = fakeBackendSubject({ name: "", backend, upstream, clock, config: { limits } });
   const bench = new BackendBench({ backend }, await subject.start());
-  const { state: ledger, budget } = fickle(createTestBudget(clock));
+  const { state: ledger, budget } = fickle(createTestBudget(clock), clock);
   const config = backend.parseConfig(bench.upstream.config);
   const open = (): OpenBackend => backend.open(config, { ...bench.host, budget });
   const [broker, other] = [open(), open()];
@@ -142,6 +143,35 @@ describe("a ledger that cannot be asked for a part of the rate", () => {
       expect(ledger.calls).toBe(before);
     },
   );
+
+  test("leaves ends their share of a high rate as well", async () => {
+    const { clock, bench, ledger, broker, mint, settled } = await setUp({ per_second: 500 });
+    const issued = await mint(broker);
+    ledger.mood = "away";
+    const probes = Array.from({ length: 60 }, () =>
+      revoking(broker).probe(issued.handle, bench.call()),
+    );
+    const done = await Promise.all(probes.map(settled));
+    const count = (): number => done.filter((isDone) => isDone()).length;
+    expect(count()).toBeLessThanOrEqual(10);
+    // A hundred a second, and what is drawn of them at once.
+    await clock.advance(300);
+    expect(count()).toBeGreaterThanOrEqual(30);
+    expect(count()).toBeLessThanOrEqual(40);
+  });
+
+  test("and answers when ends have gone on without it, is asked no sooner for that", async () => {
+    const { clock, bench, ledger, broker, mint, settled } = await setUp({ per_second: 10 });
+    const issued = await mint(broker);
+    ledger.mood = "slow";
+    const probes = Array.from({ length: 20 }, () =>
+      revoking(broker).probe(issued.handle, bench.call()),
+    );
+    const done = await Promise.all(probes.map(settled));
+    await clock.advance(6_999);
+    // Two a second, after the two seconds for which the ledger was waited for.
+    expect(done.filter((isDone) => isDone())).toHaveLength(10);
+  });
 
   test("is asked again for ends, and then they have the whole rate", async () => {
     const { clock, bench, ledger, broker, mint, settled } = await setUp({ per_second: 10 });

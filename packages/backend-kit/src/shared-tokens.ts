@@ -215,20 +215,22 @@ export class SharedTokens implements CallTokens {
   }
 
   async #askForEnds(tokens: number): Promise<BudgetAnswer> {
-    if (this.#host.clock.monotonicMs() < this.#apartUntilMs) return this.#ownShare();
+    if (this.#host.clock.monotonicMs() < this.#apartUntilMs) return this.#ownShare(tokens);
     try {
       return await this.#withPatience(() => this.#ask("ends", tokens));
     } catch {
       this.#apartUntilMs = this.#host.clock.monotonicMs() + APART_MS;
-      return this.#ownShare();
+      return this.#ownShare(tokens);
     }
   }
 
   async #ask(use: BudgetUse, tokens: number): Promise<BudgetAnswer> {
+    const patientUntilMs = this.#host.clock.monotonicMs() + PATIENCE_MS;
     try {
       const answer = await this.#budget.draw({ use, tokens, rate: this.#rate });
       this.#watch.drew(use, answer.kind);
-      this.#apartUntilMs = 0;
+      // An answer for which no end would have waited is none to them, and so would the next be.
+      if (this.#host.clock.monotonicMs() < patientUntilMs) this.#apartUntilMs = 0;
       return answer;
     } catch (error) {
       this.#watch.drew(use, "failed");
@@ -236,12 +238,14 @@ export class SharedTokens implements CallTokens {
     }
   }
 
-  #ownShare(): BudgetAnswer {
+  #ownShare(wanted: number): BudgetAnswer {
     const nowMs = this.#host.clock.monotonicMs();
     const atMs = Math.max(nowMs, this.#nextOwnMs);
     const perSecond = Math.max(OWN_PER_SECOND_MIN, this.#rate.perSecond * OWN_SHARE);
-    this.#nextOwnMs = atMs + 1000 / perSecond;
-    return { kind: "drawn", tokens: 1, inSeconds: (atMs - nowMs) / 1000 };
+    const ahead = Math.max(1, Math.floor((perSecond * AHEAD_MS) / 1000));
+    const tokens = Math.min(wanted, ahead);
+    this.#nextOwnMs = atMs + (tokens * 1000) / perSecond;
+    return { kind: "drawn", tokens, inSeconds: (atMs - nowMs) / 1000 };
   }
 
   async #withPatience<T>(call: () => Promise<T>): Promise<T> {
