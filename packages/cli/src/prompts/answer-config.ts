@@ -144,13 +144,7 @@ async function answerList(
     if (members.size < least || members.size > most) {
       throw usageError(`Expected ${least} to ${most} of them.`, "Give another number.", path);
     }
-    for (let at = 0; at < members.size; at++) {
-      const one = members.get(String(at));
-      if (one === undefined) {
-        throw usageError("The places of a list begin at 0.", "Leave none out.", `${path}[${at}]`);
-      }
-      answers.push(await next(one));
-    }
+    for (const one of members.values()) answers.push(await next(one));
     return answers;
   }
   if (prompts === null) {

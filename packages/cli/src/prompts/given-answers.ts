@@ -9,7 +9,7 @@ export type Given =
   | { readonly kind: "value"; readonly value: null | boolean | number | string }
   /** Where the text is, as files say it: `env:NAME` or `file:PATH`. */
   | { readonly kind: "from"; readonly from: string }
-  /** `list`: its names are places in a list. */
+  /** `list`: its names are places in a list, all of them from 0 on, in their order. */
   | {
       readonly kind: "below";
       readonly list: boolean;
@@ -36,7 +36,7 @@ export function readGivenAnswers({ set, setFile, fromEnv }: AnswerFlags): Given 
   if (all.length > FLAGS_MAX) throw usageError("There are too many answers.", "Use a file.");
   const root: Branch = { list: false, members: new Map() };
   for (const { path, given } of all) put(root, path, given);
-  return givenOf(root);
+  return givenOf(root, "");
 }
 
 interface Flag {
@@ -88,14 +88,21 @@ function put(root: Branch, path: string, given: Given): void {
   }
 }
 
-const givenOf = (value: Branch | Given): Given =>
-  isBranch(value)
-    ? {
-        kind: "below",
-        list: value.list,
-        members: new Map([...value.members].map(([name, each]) => [name, givenOf(each)])),
-      }
-    : value;
+/** What is in a list comes in the order of its places, whichever flag came first. */
+function givenOf(value: Branch | Given, path: string): Given {
+  if (!isBranch(value)) return value;
+  const { list } = value;
+  const members = [...value.members];
+  if (list) members.sort(([one], [other]) => Number(one) - Number(other));
+  const below = members.map(([name, each], at): [string, Given] => {
+    if (list && name !== String(at)) {
+      throw usageError("The places of a list begin at 0.", "Leave none out.", `${path}[${at}]`);
+    }
+    const place = list ? `${path}[${at}]` : path === "" ? name : `${path}.${name}`;
+    return [name, givenOf(each, place)];
+  });
+  return { kind: "below", list, members: new Map(below) };
+}
 
 /** JSON that was given for a place that has more below it; null: the text is none. */
 export function givenJson(text: string): Given | null {
