@@ -82,7 +82,7 @@ test("where all are guilty, halving stops after so many exchanges, and each is t
   expect(exchanges).toBe(1 + 40);
 });
 
-test("who gives up is told at once, is not sent later, and holds up no other", async () => {
+test("who gives up is told at once whether it was sent, is not sent later, and holds up no other", async () => {
   const clock = createFakeClock();
   const sent: number[] = [];
   const batcher = batcherOf({
@@ -101,7 +101,7 @@ test("who gives up is told at once, is not sent later, and holds up no other", a
   const told = fates(runs);
   impatient.abort(new Error("its time is over"));
   await clock.advance(30);
-  expect(await told).toEqual(["given up", "given up", "done"]);
+  expect(await told).toEqual(["given up when it was sent", "given up", "done"]);
   expect(sent).toEqual([1, 3]);
   expect(await fates([batcher.run(4, impatient.signal)])).toEqual(["given up"]);
 });

@@ -6,8 +6,11 @@ export interface CallBatching<Item, Result> {
   readonly work: (items: readonly Item[]) => Promise<ReadonlyMap<Item, Result>>;
   /** Of what `work` threw: one of many may be the cause, so halves of it are worth a try. */
   readonly isOfOne: (thrown: unknown) => boolean;
-  /** For whoever gives up, and for whoever comes while too many wait. */
-  readonly refusal: (why: "given up" | "too many wait") => Error;
+  /**
+   * For whoever gives up while it waits, or when it was sent and may have happened; and for whoever
+   * comes while too many wait.
+   */
+  readonly refusal: (why: "given up" | "given up when it was sent" | "too many wait") => Error;
   readonly batchMax: number;
   /** Beyond it, whoever comes is told so at once. */
   readonly waitingMax: number;
@@ -22,6 +25,7 @@ interface Waiting<Item, Result> {
   readonly item: Item;
   readonly resolve: (result: Result) => void;
   readonly reject: (reason: Error) => void;
+  isSent: boolean;
   isSettled: boolean;
 }
 
@@ -52,11 +56,13 @@ export class CallBatcher<Item, Result> {
         signal.removeEventListener("abort", giveUp);
         tell();
       };
-      const giveUp = (): void => settle(() => reject(refusal("given up")));
+      const giveUp = (): void =>
+        settle(() => reject(refusal(waiting.isSent ? "given up when it was sent" : "given up")));
       const waiting: Waiting<Item, Result> = {
         item,
         resolve: (result) => settle(() => resolve(result)),
         reject: (reason) => settle(() => reject(reason)),
+        isSent: false,
         isSettled: false,
       };
       signal.addEventListener("abort", giveUp, { once: true });
@@ -88,6 +94,7 @@ export class CallBatcher<Item, Result> {
     const open = batch.filter(({ isSettled }) => !isSettled);
     if (open.length === 0) return;
     exchanges.left--;
+    for (const waiting of open) waiting.isSent = true;
     try {
       const results = await this.#batching.work(open.map(({ item }) => item));
       for (const { item, resolve, reject } of open) {

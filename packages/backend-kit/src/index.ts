@@ -2,7 +2,7 @@
 export { LIMITS_SCHEMA } from "./limit-settings.ts";
 export { aroundCalls, type AroundCall, type BackendOperation } from "./around-calls.ts";
 export type { BreakerState } from "./breaker.ts";
-export { CallBatcher } from "./call-batcher.ts";
+export { CallBatcher, type CallBatching } from "./call-batcher.ts";
 export { defineBackend, type BackendDefinition, type LeaseOperations } from "./define-backend.ts";
 export { describeSettings } from "./describe-settings.ts";
 export { toJsonSchema } from "./json-schema.ts";

@@ -2,7 +2,12 @@ import { BackendError, type Issued, type OpenBackend } from "@mayfly/spec";
 import { BackendBench, revoking } from "@mayfly/testkit/contract";
 import { isInstalled } from "@mayfly/testkit/vitest";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readHandle } from "./account-mark.ts";
+import { connectionSettings } from "./connection-settings.ts";
 import { mysqlBackend } from "./mysql-backend.ts";
+import { failures } from "./mysql-failure.ts";
+import { openServers } from "./open-servers.ts";
+import { closeServers } from "./servers.ts";
 import {
   accountOf,
   startCustomerMysql,
@@ -80,6 +85,23 @@ describe.runIf(await isInstalled("mariadb"))("leases of MariaDB that end at once
     await replica.sql(`DROP USER \`${nameOf(late)}\``);
     expect(await endAll(open, [late])).toEqual(["refused"]);
     await open.close();
+  });
+
+  test("are not said to be untouched to whoever gives up while they end", async () => {
+    const issued = await issueMany(1);
+    const settings = connectionSettings.parse(customer.config);
+    const servers = openServers(settings, bench.host, new AbortController().signal);
+    const impatient = new AbortController();
+    const end = servers.ends.run(readHandle(issued[0]!.handle), impatient.signal);
+    // It leaves at once, so that it is under way here.
+    impatient.abort(new Error("its time is over"));
+    const thrown = await end.catch((error: unknown) => error);
+    expect(failures.toBackendError(thrown, "revoke")).toMatchObject({
+      effect: "unknown",
+      message: "MySQL, revoke: no answer came in time, so what was sent may have happened",
+    });
+    await expect.poll(() => leftOf(issued), { timeout: 60_000 }).toEqual([]);
+    await closeServers(servers);
   });
 
   test("hang on none of them for which a statement is refused", async () => {

@@ -1,11 +1,11 @@
-import { CallBatcher } from "@mayfly/backend-kit";
+import { CallBatcher, type CallBatching } from "@mayfly/backend-kit";
 import type { BackendHost } from "@mayfly/spec";
 import type { Account } from "./account-mark.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { endAccounts, type AccountEnd } from "./end-accounts.ts";
 import type { Deadline } from "./endpoint.ts";
 import { lookAtAccounts, type AccountLook } from "./look-at-accounts.ts";
-import { isOfOneStatement, MysqlNotTried } from "./mysql-failure.ts";
+import { isOfOneStatement, MysqlFailure, MysqlNotTried } from "./mysql-failure.ts";
 import { createServers, type Servers } from "./servers.ts";
 
 /** The servers, and what is done at them for many leases at once. */
@@ -25,8 +25,9 @@ const LIMITS = {
   waitingMax: WAITING_MAX,
   atOnce: BATCHES_AT_ONCE,
   isOfOne: isOfOneStatement,
-  refusal: (why: string) => new MysqlNotTried(why),
-} as const;
+  refusal: (why) =>
+    why === "given up when it was sent" ? new MysqlFailure("lost", why) : new MysqlNotTried(why),
+} as const satisfies Omit<CallBatching<Account, unknown>, "work">;
 /** Statements of one batch, one after the other, each bounded by `call_seconds_max`. */
 const STATEMENTS_IN_TURN = 4;
 

@@ -43,7 +43,7 @@ export function lookAtCertificates(
     work: (certificates) => lookAtAll(at, authority, ask, certificates, closing),
     isOfOne: () => false,
     refusal: (why) =>
-      new BackendError(`SSH host ${at.host}:${at.port}: it was not asked: ${why}`, {
+      new BackendError(`SSH host ${at.host}:${at.port}: there is no answer of it: ${why}`, {
         effect: "unknown",
         retry: { kind: "after", seconds: durationSeconds(1) },
       }),
