@@ -23,10 +23,13 @@ export function countTokens(
   { atOnce, closing }: { readonly atOnce: number; readonly closing: AbortSignal },
 ): CallBatcher<string, TokenCount> {
   const context: CallContext = { clock: place.host.clock, signal: closing, traceId: "" };
-  /** Of the last listing. */
+  /** Of the last listing, less those that are paid for by what was counted without one since. */
   let lines = 0;
   const maybeThere = async (names: readonly string[]): Promise<ReadonlySet<string>> => {
-    if (names.length < TOGETHER_MIN || lines > names.length * LINES_EACH_MAX) {
+    if (names.length < TOGETHER_MIN) return new Set(names);
+    if (lines > names.length * LINES_EACH_MAX) {
+      // Most of them may be gone by then: it is found out for the price that one may have.
+      lines -= names.length * LINES_EACH_MAX;
       return new Set(names);
     }
     const there = new Set(await listAt(place, `${LEASES}/auth/token/create/`, context));
