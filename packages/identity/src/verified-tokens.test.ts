@@ -1,3 +1,6 @@
+import { setImmediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { instantMs } from "@mayfly/spec";
 import { createVerifiedTokens } from "./verified-tokens.ts";
@@ -21,7 +24,6 @@ describe("cache of verified tokens", () => {
     cache.keep("a", entry);
     expect(cache.find("a", owner, keys, at(999))).toBe(claims);
     expect(cache.find("a", owner, keys, at(1000))).toBeNull();
-    expect(cache.size).toBe(0);
   });
 
   test("is bound to the version of the keys and to the verifier", () => {
@@ -40,6 +42,25 @@ describe("cache of verified tokens", () => {
     expect(cache.find("c", owner, keys, at(0))).toBe(claims);
   });
 
+  test("holds nothing of what was verified again, however often and however far from its bound", async () => {
+    const cache = createVerifiedTokens(1_000);
+    const tokens = 50;
+    const known: WeakRef<object>[] = [];
+    const verify = (sha256: string): void => {
+      const verified = { sub: sha256 };
+      known.push(new WeakRef(verified));
+      expect(cache.find(sha256, owner, keys, at(1000))).toBeNull();
+      cache.keep(sha256, { ...entry, claims: verified });
+    };
+    for (let nth = 0; nth < 40 * tokens; nth++) verify(`token ${nth % tokens}`);
+    // What a weak reference was made of lives until the end of its turn.
+    await setImmediate();
+    collectGarbage();
+    const held = known.filter((reference) => reference.deref() !== undefined);
+    expect(held.length).toBeLessThanOrEqual(2 * tokens);
+    expect(cache.size).toBe(tokens);
+  });
+
   test("keeps nothing where its bound is 0, and nothing once cleared", () => {
     const off = createVerifiedTokens(0);
     off.keep("a", entry);
@@ -50,3 +71,10 @@ describe("cache of verified tokens", () => {
     expect(cache.find("a", owner, keys, at(0))).toBeNull();
   });
 });
+
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  const collect: unknown = runInNewContext("gc");
+  if (typeof collect !== "function") throw new Error("there is no gc");
+  collect();
+}

@@ -27,17 +27,16 @@ export interface VerifiedTokens {
 export function createVerifiedTokens(entriesMax: number): VerifiedTokens {
   const entries = new Map<string, VerifiedToken>();
   // One iterator for all: a new one walks over what was deleted at the front, entry by entry. What
-  // it has answered is deleted at once, so that nothing is ever left behind it.
+  // it has answered is deleted at once, so that nothing is ever left behind it. Nothing else is:
+  // before its next step it holds all that was deleted since the last, and below the bound it makes
+  // none. What counts no more keeps its place, until it is verified again or is the oldest.
   let oldest = entries.keys();
   return {
     find: (sha256, owner, keys, now) => {
       const entry = entries.get(sha256);
       if (entry === undefined) return null;
-      if (entry.owner === owner && entry.keys === keys && now < entry.expiresAt) {
-        return entry.claims;
-      }
-      entries.delete(sha256);
-      return null;
+      const counts = entry.owner === owner && entry.keys === keys && now < entry.expiresAt;
+      return counts ? entry.claims : null;
     },
     keep: (sha256, token) => {
       if (entriesMax === 0) return;
