@@ -123,6 +123,47 @@ describe.runIf(sshd !== undefined)("looks at certificates", () => {
     ]);
   });
 
+  /** Of an earlier version; it cannot be reached for those of `lost`. */
+  const losing =
+    (lost: (request: string) => boolean): AskHost =>
+    async (request) => {
+      const what = request.split(" ")[1] ?? "";
+      asked.push(what);
+      if (what === "looks") throw hostFailed(HOST, "its command failed", new CommandFailed());
+      if (lost(request)) throw hostFailed(HOST, "it cannot be reached");
+      return "refused sessions 0 number 7";
+    };
+  const away = "SSH host web-1.acme.test:22: it cannot be reached";
+  const many = Array.from({ length: 60 }, (_, nth) => ({ keyId: idOf(nth), certificate: "a b" }));
+
+  test("one by one end with a host that is gone, and each is told", async () => {
+    asked.length = 0;
+    const { signal } = new AbortController();
+    const looker = lookAtCertificates(
+      HOST,
+      AUTHORITY,
+      losing(() => true),
+      signal,
+    );
+    expect(new Set(await lookAll(looker, many))).toEqual(new Set([away]));
+    expect(asked.length).toBeLessThan(12);
+  });
+
+  test("one by one go on behind a few connections that are lost", async () => {
+    const lost = [idOf(7), idOf(20), idOf(21)];
+    const looker = lookAtCertificates(
+      HOST,
+      AUTHORITY,
+      losing((request) => lost.some((keyId) => request.includes(keyId))),
+      new AbortController().signal,
+    );
+    expect(await lookAll(looker, many)).toEqual(
+      many.map(({ keyId }) =>
+        lost.includes(keyId) ? away : { refuses: true, sessions: 0, number: 7 },
+      ),
+    );
+  });
+
   test("that a host answers with less than it was asked prove nothing", async () => {
     const certificates = await prepare(3);
     const looker = lookAtCertificates(

@@ -31,6 +31,8 @@ const BATCH_MAX = 256;
 const WAITING_MAX = 4_096;
 /** Where many have to be looked at one by one: well below the ten that sshd lets begin. */
 const ALONE_AT_ONCE = 4;
+/** So many looks without an answer, and the rest of those one by one are not tried at it. */
+const LOST_MAX = 4;
 
 /** One look for many certificates: each connection is dear to a host, and few may begin at once. */
 export function lookAtCertificates(
@@ -80,9 +82,14 @@ async function lookAtAll(
   }
   const looks = new Map<Certificate, CertificateLook | BackendError>();
   const queue = certificates.values();
+  const lost: BackendError[] = [];
   const one = async (): Promise<void> => {
     for (const certificate of queue) {
-      looks.set(certificate, await lookAlone(at, authority, ask, certificate, signal));
+      // Each waits for a host that is gone, and whoever asks next waits for all of them.
+      const gone = lost[LOST_MAX - 1];
+      const look = gone ?? (await lookAlone(at, authority, ask, certificate, signal));
+      if (BackendError.isBackendError(look) && !isCommandFailed(look)) lost.push(look);
+      looks.set(certificate, look);
     }
   };
   await Promise.all(Array.from({ length: ALONE_AT_ONCE }, one));
