@@ -101,7 +101,8 @@ export class FakeState {
   use(value: string): FakeToken | null {
     this.expire();
     const token = this.tokens.get(value);
-    if (token === undefined) return null;
+    // One that is used up is let through nowhere, though it is revoked a moment later.
+    if (token === undefined || token.usesLeft <= 0) return null;
     token.usesLeft -= 1;
     if (token.usesLeft <= 0) setImmediate(() => this.revokeToken(value));
     return token;

@@ -266,6 +266,9 @@ function routeRole(state: FakeState, name: string, { method, body }: Request): R
 }
 
 function createToken(state: FakeState, name: string, { path, body, token }: Request): Reply {
+  if (Number.isFinite(token.usesLeft)) {
+    return refused(400, "restricted use token cannot generate child tokens");
+  }
   const role = state.roles.get(name);
   if (name !== "" && role === undefined) return refused(400, `unknown role ${name}`);
   const allowed = role?.allowed_policies ?? [];
