@@ -21,6 +21,7 @@ const hasTools = (
 const NEEDED: Readonly<Record<string, boolean>> = {
   spire: await isInstalled("spire"),
   openssl: await isInstalled("openssl"),
+  mariadb: await isInstalled("mariadb"),
   aws: await hasAwsCli(),
 };
 const COMMAND_MS_MAX = 120_000;
@@ -47,8 +48,12 @@ function stepOf(block: Block): Step | null {
       return { kind: "commands", commands: commandsOfShell(block.text) };
     case "console":
       return { kind: "commands", commands: commandsOfConsole(block.text) };
-    case "sql":
+    case "sql": {
+      // What a page shows as a file is for a server of its own, which psql knows nothing of.
+      const file = fileOf(block);
+      if (file !== null) return { kind: "file", ...file };
       return { kind: "commands", commands: [{ text: throughPsql(block.text), exits: 0 }] };
+    }
     default: {
       const file = fileOf(block);
       return file === null ? null : { kind: "file", ...file };
