@@ -22,6 +22,7 @@ const NEEDED: Readonly<Record<string, boolean>> = {
   spire: await isInstalled("spire"),
   openssl: await isInstalled("openssl"),
   mariadb: await isInstalled("mariadb"),
+  rabbitmq: await isInstalled("rabbitmq"),
   aws: await hasAwsCli(),
 };
 const COMMAND_MS_MAX = 120_000;
