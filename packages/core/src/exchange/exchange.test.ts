@@ -95,7 +95,7 @@ describe("the exchange", () => {
     expect(lease!.settleBy - lease!.issueBy).toBe(1000 + 2 * 1000);
   });
 
-  test("expires at the least of role, request, task and backend", async () => {
+  test("expires at the least of role, request and task", async () => {
     const { world, agent } = await setUp();
     const expiry = async (details: JsonObject) =>
       ((await agent.open(details)).credentials[0]!.expiresAt - world.clock.now()) / 1000;

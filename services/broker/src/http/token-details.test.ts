@@ -4,6 +4,7 @@ import { BACKEND_PASSWORD, READER } from "../testing/registered.ts";
 import {
   at,
   exchange,
+  exchangeTaskToken,
   nothingMinted,
   opened,
   postToken,
@@ -19,6 +20,8 @@ beforeAll(async () => {
   svid = bench.identities.svid("bot");
 });
 
+const instantOf = ({ clock }: BrokerBench, seconds: number): string =>
+  new Date(clock.now() + seconds * 1000).toISOString();
 const task = (change: Readonly<Record<string, unknown>>): string =>
   JSON.stringify([readerTask(change)]);
 const credential = (change: Readonly<Record<string, unknown>>): string =>
@@ -189,5 +192,45 @@ describe("authorization_details", () => {
       expect(text).not.toContain(BACKEND_PASSWORD);
     }
     expect(inToken).not.toContain("Reconcile");
+  });
+
+  it("come back narrowed to what the parent declared, in each later reply too", async () => {
+    const own = await createBrokerBench();
+    const groups = { groups: ["app_reader"] };
+    const parent = opened(
+      await exchange(own, own.identities.svid("bot"), {
+        details: readerTask({
+          credentials: [{ role: READER, params: groups, ttl: "10m", issue: "later" }],
+        }),
+      }),
+    );
+    const asked = { role: READER, params: groups, ttl: "14m" };
+    const child = await exchangeTaskToken(own, parent.token, {
+      details: readerTask({ parent: parent.id, credentials: [asked] }),
+    });
+    const { id, token } = opened(child);
+    expect(at(child, "authorization_details", 0, "credentials")).toEqual([
+      { role: READER, params: groups, ttl: 600, issue: "now" },
+    ]);
+    expect(textAt(child, "credentials", 0, "expires_at")).toBe(instantOf(own, 600));
+    // What was narrowed is on record, and not of this one reply alone.
+    await own.clock.advance(60_000);
+    const drawn = await exchangeTaskToken(own, token, {
+      details: {
+        type: "mayfly-task",
+        task: id,
+        credentials: [{ role: READER, params: groups, ttl: "13m" }],
+      },
+    });
+    expect(at(drawn, "authorization_details", 0, "credentials", 0, "ttl")).toBe(600);
+    expect(textAt(drawn, "credentials", 0, "expires_at")).toBe(instantOf(own, 600));
+    const introspected = await own.call("POST", "/introspect", {
+      token: own.identities.svid("bot"),
+      headers: { "content-type": "application/x-www-form-urlencoded" },
+      body: new URLSearchParams({ token }).toString(),
+    });
+    expect(at(introspected, "authorization_details")).toEqual([
+      { type: "mayfly-task", version: 1, task: id, roles: [READER] },
+    ]);
   });
 });
