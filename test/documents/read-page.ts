@@ -10,6 +10,8 @@ export interface Block {
   readonly notRun: string | null;
   /** A program that it needs beside the usual ones: the comment `<!-- needs: … -->` above it. */
   readonly needs: string | null;
+  /** The file that it is, where its own text may not say so: the comment `<!-- file: … -->`. */
+  readonly file: string | null;
 }
 
 export interface Page {
@@ -22,6 +24,7 @@ type Node = ReturnType<typeof fromMarkdown> | ReturnType<typeof fromMarkdown>["c
 
 const SCENARIO = /^<!--\s*scenario:\s*([a-z][a-z0-9-]*)\s*-->$/;
 const NEEDS = /^<!--\s*needs:\s*([a-z]+)\s*-->$/;
+const FILE = /^<!--\s*file:\s*((?:[\w-]+[\w.-]*\/)*[\w-]+[\w.-]*\.[a-z]+)\s*-->$/;
 const NOT_RUN = /^<!--\s*not run:\s*([\s\S]+?)\s*-->$/;
 
 /** Reads a page of Markdown (CommonMark), blocks inside lists and quotes included. */
@@ -30,19 +33,23 @@ export function readPage(markdown: string): Page {
   let scenario = "dev";
   let notRun: string | null = null;
   let needs: string | null = null;
+  let file: string | null = null;
   for (const node of flat(fromMarkdown(markdown))) {
     if (node.type === "html") {
       scenario = SCENARIO.exec(node.value)?.[1] ?? scenario;
       needs = NEEDS.exec(node.value)?.[1] ?? null;
+      file = FILE.exec(node.value)?.[1] ?? null;
       notRun = NOT_RUN.exec(node.value)?.[1]?.replaceAll(/\s+/g, " ") ?? null;
     } else if (node.type === "code") {
       const line = node.position?.start.line ?? 0;
-      blocks.push({ line, language: node.lang ?? "", text: node.value, notRun, needs });
+      blocks.push({ line, language: node.lang ?? "", text: node.value, notRun, needs, file });
       notRun = null;
       needs = null;
+      file = null;
     } else if (node.type === "text" || node.type === "paragraph" || node.type === "heading") {
       notRun = null;
       needs = null;
+      file = null;
     }
   }
   return { scenario, blocks };
@@ -55,8 +62,9 @@ const flat = (node: Node): readonly Node[] => [
 
 const FILE_COMMENT = /^(?:#|\/\/|--)\s*((?:[\w-]+[\w.-]*\/)*[\w-]+[\w.-]*\.[a-z]+)\s*$/;
 
-/** The file that a block shows, if its first line is a comment that names one. */
+/** The file that a block shows, if a comment names one: its first line, or the one above it. */
 export function fileOf(block: Block): { readonly path: string; readonly text: string } | null {
+  if (block.file !== null) return { path: block.file, text: block.text };
   const [first = "", ...rest] = block.text.split("\n");
   const path = FILE_COMMENT.exec(first.trim())?.[1];
   if (path === undefined) return null;
