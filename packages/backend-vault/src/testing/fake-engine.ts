@@ -44,6 +44,8 @@ export function makeAccount(state: FakeState, engine: FakeEngine, { value }: Fak
     token: value,
     issuedAt: now,
     expiresAt: now + 3_600_000,
+    tries: 0,
+    nextTryAt: 0,
     end: () => {
       if (engine.fails) throw new Error("the engine fails");
       engine.accounts.delete(username);

@@ -22,6 +22,9 @@ export interface FakeLease {
   readonly token: string;
   readonly issuedAt: number;
   expiresAt: number;
+  /** By the server itself, of which the engine did none. */
+  tries: number;
+  nextTryAt: number;
   /** Throws where the engine cannot revoke. */
   readonly end: () => void;
 }
@@ -44,13 +47,20 @@ interface Rule {
 
 /** The server revokes what a revoked token had leased a moment later. */
 const LAZY_MS = 20;
+/** It gives up after so many tries, each twice as long after the one before as that one was. */
+const TRIES_MAX = 6;
+const RETRY_MS = 10_000;
+/** What OpenBao kept of such a lease whose engine had to divide by zero. */
+const GIVEN_UP =
+  "out of retries: failed to revoke entry: resp: (*logical.Response)(nil) err: ERROR: " +
+  "division by zero (SQLSTATE 22012)";
 
 export class FakeState {
   readonly tokens = new Map<string, FakeToken>();
   readonly roles = new Map<string, FakeTokenRole>();
   readonly leases = new Map<string, FakeLease>();
-  /** Leases that the server has given up. */
-  readonly irrevocable = new Set<string>();
+  /** Ids of leases that the server has given up, and the error of its last try. */
+  readonly irrevocable = new Map<string, string>();
   /** The greatest life of a token, in ms. */
   tokenMsMax = 768 * 3_600_000;
   /** How often a token was renewed. */
@@ -126,16 +136,30 @@ export class FakeState {
     setTimeout(() => this.expire(), LAZY_MS + 5).unref();
   }
 
-  /** False where its engine fails. */
+  /** False where its engine fails; it may be asked for one that was given up, too. */
   revokeLease(lease: FakeLease): boolean {
     try {
       lease.end();
-      this.leases.delete(lease.id);
-      return true;
     } catch {
-      lease.expiresAt = Math.min(lease.expiresAt, Date.now());
       return false;
     }
+    this.leases.delete(lease.id);
+    this.irrevocable.delete(lease.id);
+    return true;
+  }
+
+  /** Makes it overdue, and has the server try at once, however long its next try was off. */
+  revokeLazily(lease: FakeLease): void {
+    lease.expiresAt = Date.now();
+    lease.nextTryAt = 0;
+    setTimeout(() => this.expire(), LAZY_MS + 5).unref();
+  }
+
+  #tryToRevoke(lease: FakeLease): void {
+    if (this.revokeLease(lease)) return;
+    lease.tries += 1;
+    lease.nextTryAt = Date.now() + RETRY_MS * 2 ** lease.tries;
+    if (lease.tries >= TRIES_MAX) this.irrevocable.set(lease.id, GIVEN_UP);
   }
 
   expire(): void {
@@ -144,9 +168,8 @@ export class FakeState {
       if (expiresAt !== null && expiresAt <= now) this.revokeToken(value);
     }
     for (const lease of this.leases.values()) {
-      if (lease.expiresAt <= now - LAZY_MS && !this.irrevocable.has(lease.id)) {
-        this.revokeLease(lease);
-      }
+      const isDue = lease.expiresAt <= now - LAZY_MS && lease.nextTryAt <= now;
+      if (isDue && !this.irrevocable.has(lease.id)) this.#tryToRevoke(lease);
     }
   }
 

@@ -196,9 +196,7 @@ function route(state: FakeState, engine: FakeEngine, request: Request): Reply {
       state.tokenMsMax = durationMs(body["max_lease_ttl"]);
       return done;
     case "sys/leases":
-      return ok({
-        data: { leases: [...state.irrevocable].map((id) => ({ lease_id: id, error: "…" })) },
-      });
+      return ok({ data: givenUp(state) });
     case "sys/leases/lookup":
       return lookUp(state, String(body["lease_id"]));
     case "secret/data/orders":
@@ -232,7 +230,7 @@ function routeByPrefix(state: FakeState, engine: FakeEngine, request: Request): 
   const below = after(path, "sys/leases/lookup/");
   if (below !== null) return listed(namesBelow(state.leaseIds(), below));
   const revoked = after(path, "sys/leases/revoke/");
-  if (revoked !== null) return revokeLease(state, revoked);
+  if (revoked !== null) return revokeLease(state, revoked, body);
   const prefix = after(path, "sys/leases/revoke-prefix/");
   if (prefix !== null) return revokePrefix(state, `${prefix}/`);
   return refused(404, `no handler for route "${path}"`);
@@ -334,8 +332,21 @@ function lookUp(state: FakeState, id: string): Reply {
   return ok({ data: { id, issue_time: issued, ttl: secondsLeft(lease.expiresAt) } });
 }
 
-function revokeLease(state: FakeState, id: string): Reply {
+function givenUp({ irrevocable }: FakeState): object {
+  const leases = [...irrevocable].map(([id, error]) => ({
+    lease_id: id,
+    mount_id: `${id.split("/")[0]}_0123abcd`,
+    error,
+  }));
+  return { lease_count: leases.length, leases };
+}
+
+function revokeLease(state: FakeState, id: string, { sync }: Request["body"]): Reply {
   const lease = state.leases.get(id);
+  if (sync === false) {
+    if (lease !== undefined) state.revokeLazily(lease);
+    return { status: 202 };
+  }
   if (lease === undefined || state.revokeLease(lease)) return done;
   return refused(400, "1 error occurred:\n\t* failed to revoke entry\n\n");
 }
