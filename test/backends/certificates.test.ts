@@ -133,7 +133,7 @@ describe("a client certificate", () => {
       return (await greet(mine)) === null;
     });
     expect(await greet(other)).toBe("URI:spiffe://acme.test/orders-agent");
-    // The list has it from the moment that the end was asked for; the worker comes to it after that.
+    // The list has it from the moment that the end was asked for; the worker comes to it later.
     await until("its end to be on its way", END_MS_MAX, async () => {
       const soon = await leaseOf(mine);
       expect(at(soon, "outcome")).toBeNull();
