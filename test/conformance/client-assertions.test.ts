@@ -8,7 +8,7 @@ import {
   type RunningBroker,
 } from "../harness/index.ts";
 
-/** `private_key_jwt` at two broker processes over one ledger: each assertion counts once at both. */
+/** `private_key_jwt` at two brokers over one ledger: each assertion counts once, at both. */
 let mayfly: Installation;
 let first: RunningBroker;
 let second: RunningBroker;
