@@ -80,19 +80,27 @@ describe.runIf(program !== undefined)("a lease of AWS", () => {
       },
     );
     const plan = bench.plan();
-    const issued = await open.issue(plan, bench.issueCall());
+    const call = bench.issueCall();
+    const issued = await open.issue(plan, call);
     await open.close();
     // A user's session may have been made into a login to the console.
     expect(afterlifeMs(issued)).toBe(43_200_000);
     expect(sent).toHaveLength(1);
     const form = new URLSearchParams(sent[0]?.body ?? "");
-    expect(Object.fromEntries(form)).toMatchObject({
+    const fields = Object.fromEntries(form);
+    expect(fields).toMatchObject({
       Action: "AssumeRole",
       RoleSessionName: plan.externalName,
       SourceIdentity: `mf_contract_${plan.leaseId.slice("lease_".length)}`,
       DurationSeconds: "900",
+    });
+    const tags = Object.entries(fields).filter(([key]) => key.startsWith("Tags."));
+    expect(Object.fromEntries(tags)).toEqual({
+      "Tags.member.1.Key": "mayfly:task",
+      "Tags.member.1.Value": call.taskId,
       "Tags.member.2.Key": "mayfly:lease",
       "Tags.member.2.Value": plan.leaseId,
+      "Tags.member.3.Key": "mayfly:workload",
       "Tags.member.3.Value": "spiffe://contract.test/agent",
     });
     expect(JSON.parse(form.get("Policy") ?? "")).toEqual({

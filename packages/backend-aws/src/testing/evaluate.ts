@@ -35,6 +35,8 @@ export const placeOfSession = ({ role_arn: arn }: MotoSession): string =>
 export interface Asked {
   readonly action: string;
   readonly resource: string;
+  /** What conditions look at, beside who asks; what does not belong to the action is refused. */
+  readonly context?: Readonly<Record<string, string | string[]>>;
 }
 export const READ_ORDERS: Asked = { action: "s3:GetObject", resource: `${BUCKET}/2026/1` };
 
@@ -45,7 +47,7 @@ export const READ_ORDERS: Asked = { action: "s3:GetObject", resource: `${BUCKET}
 export async function isAllowed(
   session: MotoSession,
   policies: Policies,
-  { action, resource }: Asked = READ_ORDERS,
+  { action, resource, context = {} }: Asked = READ_ORDERS,
 ): Promise<boolean> {
   const response = await runSimulation(
     {
@@ -53,7 +55,7 @@ export async function isAllowed(
         principal: session.arn,
         action,
         resource: { resource, accountId: ACCOUNT },
-        contextVariables: { "aws:userid": session.user_id },
+        contextVariables: { ...context, "aws:userid": session.user_id },
       },
       sessionPolicy: session.policy === null ? undefined : (JSON.parse(session.policy) as unknown),
       identityPolicies: policies.map(({ name, policy }) => ({ name, policy })),
@@ -63,5 +65,9 @@ export async function isAllowed(
     {},
   );
   if (response.resultType === "error") throw new Error(JSON.stringify(response.errors));
+  // A condition on a key that the evaluator knows not of would judge nothing.
+  const analyses = response.resultType === "single" ? [response.result] : response.results;
+  const ignored = analyses.flatMap(({ ignoredContextKeys = [] }) => ignoredContextKeys);
+  if (ignored.length > 0) throw new Error(`not looked at: ${ignored.join(", ")}`);
   return response.overallResult === "Allowed";
 }
