@@ -1,7 +1,9 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import tls from "node:tls";
 import { fileURLToPath } from "node:url";
 import { requireOrExplain, startSshd, type EmbeddedSshd } from "@mayfly/embedded";
@@ -199,11 +201,21 @@ describe.skipIf(sshd === undefined)("an SSH certificate", () => {
     await writeFile(`${path}-cert.pub`, `${data(reply, "certificate", place)}\n`);
     return path;
   }
-  async function statusOf(keyPath: string): Promise<number | null> {
-    const client = host.client(keyPath, "true");
+  async function statusOf(keyPath: string, at = host): Promise<number | null> {
+    const client = at.client(keyPath, "true");
     client.stdout?.resume();
     const [code] = (await once(client, "exit")) as [number | null];
     return code;
+  }
+
+  /** As the timer of a host pipes into its command what it has fetched. */
+  async function serve(at: EmbeddedSshd, list: string): Promise<string> {
+    const child = spawn("/bin/sh", [HOST_COMMAND, "serve"], {
+      env: { ...process.env, MAYFLY_SSH_STATE: at.state },
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    child.stdin.end(list);
+    return text(child.stdout);
   }
 
   test("logs in until its task is completed, which cuts its session and refuses it on the host", async () => {
@@ -219,6 +231,32 @@ describe.skipIf(sshd === undefined)("an SSH certificate", () => {
     await cut;
     expect(await statusOf(key)).toBe(255);
     expect(await statusOf(others)).toBe(0);
+    await complete(other);
+    await untilRevoked(other);
+  });
+
+  test("is refused, and cut, by a host that nobody tells once it has fetched what was revoked", async () => {
+    await using untold = await startSshd(sshd ?? "", { hostCommand: HOST_COMMAND });
+    await untold.trust(await published("hosts", "ca.pub"));
+    const [mine, other] = [await open("far", ["hosts/shell"]), await open("near", ["hosts/shell"])];
+    const [key, others] = [await keyOf(mine), await keyOf(other)];
+    const session = untold.client(key, "cat");
+    const heard = once(session.stdout ?? session, "data");
+    session.stdin?.write("still here\n");
+    expect(String((await heard)[0])).toBe("still here\n");
+    const cut = once(session, "exit");
+    await complete(mine);
+    await untilRevoked(mine);
+    expect(await statusOf(key)).toBe(255);
+    expect(await statusOf(key, untold)).toBe(0);
+    await until("the host to have fetched it", END_MS_MAX, async () => {
+      const list = await published("hosts", "revoked");
+      expect(await serve(untold, list)).toMatch(/^revoked [1-9]\d* sessions \d+\n$/);
+      return list.includes(data(mine, "key_id"));
+    });
+    await cut;
+    expect(await statusOf(key, untold)).toBe(255);
+    expect(await statusOf(others, untold)).toBe(0);
     await complete(other);
     await untilRevoked(other);
   });

@@ -45,6 +45,8 @@ describe.runIf(sshd !== undefined)("a host that is told", () => {
     expect(await upstream.run(forced.material, "exit 3")).toBe(7);
     const elsewhere = await issue({ source_addresses: ["192.0.2.0/24"] });
     expect(await upstream.run(elsewhere.material, "true")).toBe(255);
+    const here = await issue({ source_addresses: ["127.0.0.1/32"] });
+    expect(await upstream.run(here.material, "exit 9")).toBe(9);
     const other = await issue({}, ["nobody-here"]);
     expect(await upstream.run(other.material, "true")).toBe(255);
   });
