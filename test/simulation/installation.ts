@@ -41,7 +41,7 @@ import { createGroupCommits, type CommitWorld } from "./group-commits.ts";
 import { RowLocks } from "./row-locks.ts";
 import { faultyBackend, faultyLedgerPort, mortalPort } from "./faulty-ports.ts";
 import { recordOperations, type RecordedOperation } from "./record-operations.ts";
-import { LEDGER_CALLS, MORTAL_CALLS, drawFocus, oftenAt } from "./places.ts";
+import { BUDGET_CALLS, LEDGER_CALLS, MORTAL_CALLS, drawFocus, oftenAt } from "./places.ts";
 import { POOL, POOL_SLOTS, POOL_TOKEN_SECONDS, createPooledSlots } from "./pooled-slots.ts";
 import { SLOT_CALLS } from "./pool-faults.ts";
 import { SlotServer } from "./slot-server.ts";
@@ -101,8 +101,6 @@ export const BACKENDS = [
  */
 const RATED = "cloud";
 const LIMITS = { limits: { per_second: 50, burst: 20 } };
-/** Each goes wrong as other calls of the ledger do. */
-const BUDGET_CALLS = ["draw", "pause"] as const;
 
 /** What each history has, and what only those have that are not replayed. */
 const backendIds = (hasPool: boolean): readonly [string, ...string[]] => [

@@ -39,10 +39,15 @@ const NEVER_MADE: Readonly<Record<string, string>> = {
   backendAt: "no backend is deleted or moved to another server under its leases",
 };
 
-const ledgerCalls = (): readonly string[] =>
-  Object.values(LEDGER_CALLS)
+/** Of the ledger, by the rate that all processes share. */
+export const BUDGET_CALLS = ["draw", "pause"] as const;
+
+const ledgerCalls = (): readonly string[] => [
+  ...Object.values(LEDGER_CALLS)
     .flat()
-    .filter((call) => NEVER_MADE[call] === undefined);
+    .filter((call) => NEVER_MADE[call] === undefined),
+  ...BUDGET_CALLS,
+];
 
 /** Each await of a process on the world. */
 export const awaits = (): readonly [string, ...string[]] => {
@@ -59,14 +64,10 @@ export const awaits = (): readonly [string, ...string[]] => {
     ...aroundOf("commit.reread"),
     ...aroundOf("mints"),
     "mints, on the wire",
+    ...SLOT_CALLS.flatMap((call) => aroundOf(`slots.${call}`)),
+    ...Object.keys(POOL_FAULTS).map((call) => `pool.${call}, on the wire`),
   ];
 };
-
-/** Of the pool alone: the largest run was before it, so that its page does not tell of these. */
-const poolAwaits = (): readonly string[] => [
-  ...SLOT_CALLS.flatMap((call) => [`slots.${call}, before`, `slots.${call}, after`]),
-  ...Object.keys(POOL_FAULTS).map((call) => `pool.${call}, on the wire`),
-];
 
 /** Calls that few histories make: half of the histories have their worst place at one of these. */
 const SELDOM: ReadonlySet<string> = new Set([
@@ -75,6 +76,7 @@ const SELDOM: ReadonlySet<string> = new Set([
   "ledger.lease",
   "ledger.liveMembers",
   "ledger.mark",
+  "ledger.pause",
   "ledger.recordRenewal",
   "ledger.report",
   "ledger.request",
@@ -90,7 +92,7 @@ const isSeldom = (place: string): boolean => SELDOM.has(callOf(place));
 
 /** The await of a history at which processes die and freeze most. */
 export function drawFocus(draw: Draw): string {
-  const all: readonly [string, ...string[]] = [...awaits(), ...poolAwaits()];
+  const all = awaits();
   const [first, ...rest] = all.filter(isSeldom);
   return first !== undefined && draw.chance(0.5) ? draw.of([first, ...rest]) : draw.of(all);
 }
@@ -116,6 +118,12 @@ export function expectedPairs(): readonly (readonly [place: string, fault: strin
     for (const fault of faults) pairs.push([`backend.${call}`, fault]);
     pairs.push([`backend.${call}`, "away: unavailable"], [`backend.${call}`, "away: hang"]);
   }
+  for (const call of SLOT_CALLS) {
+    pairs.push([`slots.${call}`, "unreachable"], [`slots.${call}`, "acknowledgement lost"]);
+  }
+  for (const [call, faults] of Object.entries(POOL_FAULTS)) {
+    for (const fault of faults) pairs.push([`pool.${call}`, fault]);
+  }
   for (const call of COMMITS) {
     for (const fault of COMMIT_FAULTS) pairs.push([`commit.${call}`, fault]);
     pairs.push([`commit.${call}`, "a batch of several"]);
@@ -124,6 +132,7 @@ export function expectedPairs(): readonly (readonly [place: string, fault: strin
   pairs.push(["commit.reserve", "a value that cannot be stored"]);
   pairs.push(["commit.reread", "unreachable"]);
   for (const fault of MINT_FAULTS) pairs.push(["mints", fault]);
+  pairs.push(["pool", "away: unavailable"]);
   pairs.push(["mints", "away: not sent"], ["mints", "a batch of several"]);
   pairs.push(["backend.issue", "kill, request on the wire"]);
   for (const fate of ["lost", "repeated", "late"]) pairs.push(["queue.ring", fate]);
