@@ -42,11 +42,16 @@ export const connectionSettings = z.strictObject({
     ),
   reassign_to: pgName()
     .optional()
-    .describe("Who gets what a lease owns, where its role names nobody. Default: username."),
+    .describe(
+      "Who gets the data that a lease owns, where its role names nobody. Default: username.",
+    ),
   on_owned_objects: z
     .enum(["reassign", "drop"])
     .default("reassign")
-    .describe("drop destroys what a lease came to own instead of giving it to the owner."),
+    .describe(
+      "reassign gives the data that a lease came to own to the owner, and drops the code that it " +
+        "made; drop destroys both.",
+    ),
   mint_slots: z
     .int()
     .min(1)

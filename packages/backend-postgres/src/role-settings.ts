@@ -14,7 +14,9 @@ const timeoutSeconds = z.int().min(1).max(86_400);
 
 const role = z.strictObject({
   member_of: groups.describe("The group roles that carry the privileges; nothing else is scope."),
-  owner: pgName().optional().describe("Who gets what a lease of this role owns at its end."),
+  owner: pgName()
+    .optional()
+    .describe("Who gets the data that a lease of this role owns at its end."),
   connection_limit: connectionLimit.default(4).describe("Sessions at once, kept by the server."),
   search_path: z.array(pgName()).min(1).max(16).optional().describe("A convenience, not scope."),
   statement_timeout_seconds: timeoutSeconds
