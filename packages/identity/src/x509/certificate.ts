@@ -16,12 +16,16 @@ import {
   type Extension,
   type GeneralName,
 } from "@peculiar/asn1-x509";
+import { instantMs, type InstantMs } from "@mayfly/spec";
 import { Refusal } from "../refusal.ts";
 
 /** What is read of one certificate. Nothing of it is verified. */
 export interface Certificate {
-  /** OpenSSL's view, for signatures, times and who issued whom. */
+  /** OpenSSL's view, for signatures and who issued whom. */
   readonly x509: X509Certificate;
+  /** RFC 5280 section 4.1.2.5, read once: OpenSSL's view writes and reads a date at each look. */
+  readonly notBefore: InstantMs;
+  readonly notAfter: InstantMs;
   readonly publicKey: KeyObject;
   /** RFC 5280 section 4.1.1.2, as a dotted OID. */
   readonly signatureAlgorithm: string;
@@ -109,6 +113,8 @@ function read(x509: X509Certificate): Certificate {
   const purposes = valueOf(extensions, id_ce_extKeyUsage, ExtendedKeyUsage);
   return {
     x509,
+    notBefore: instantMs(x509.validFromDate.getTime()),
+    notAfter: instantMs(x509.validToDate.getTime()),
     // Decoded here, where a key that is none makes the certificate none.
     publicKey: x509.publicKey,
     signatureAlgorithm: signatureAlgorithm.algorithm,

@@ -80,7 +80,7 @@ function extend(
 /** Whether the path may go on with this issuer; a rule that it breaks is kept as the reason. */
 function mayIssue(issuer: Certificate, path: CertificationPath, search: Search): boolean {
   const subject = path.at(-1) ?? path[0];
-  if (!subject.x509.checkIssued(issuer.x509)) return false;
+  if (!isIssuedBy(subject, issuer)) return false;
   try {
     checkIssuer(issuer, path, search.rules);
     checkSignature(subject, issuer.publicKey, search);
@@ -112,11 +112,11 @@ function checkIssuer(issuer: Certificate, path: CertificationPath, rules: PathRu
   if (nameConstraints !== null) for (const each of path) checkNames(each, nameConstraints);
 }
 
-function checkTimes({ x509 }: Certificate, { now, skewSeconds }: PathRules): void {
-  if (now > x509.validToDate.getTime()) {
+function checkTimes({ notBefore, notAfter }: Certificate, { now, skewSeconds }: PathRules): void {
+  if (now > notAfter) {
     throw new Refusal("time", "a certificate has expired");
   }
-  if (now < x509.validFromDate.getTime() - skewSeconds * 1000) {
+  if (now < notBefore - skewSeconds * 1000) {
     throw new Refusal("time", "a certificate is not valid yet");
   }
 }
@@ -135,6 +135,18 @@ function checkSignature(subject: Certificate, key: KeyObject, search: Search): v
   if (!verifies(subject, key)) {
     throw new Refusal("signature", "the signature of a certificate does not verify");
   }
+}
+
+/** Whose names and key ids fit: what two certificates say is the same at each look. */
+const issuers = new WeakMap<Certificate, WeakMap<Certificate, boolean>>();
+
+function isIssuedBy(subject: Certificate, issuer: Certificate): boolean {
+  const looked = issuers.get(subject) ?? new WeakMap<Certificate, boolean>();
+  const before = looked.get(issuer);
+  if (before !== undefined) return before;
+  const isIssued = subject.x509.checkIssued(issuer.x509);
+  issuers.set(subject, looked.set(issuer, isIssued));
+  return isIssued;
 }
 
 /** Signatures that verified, for as long as certificate and key are remembered elsewhere. */

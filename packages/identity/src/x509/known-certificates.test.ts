@@ -1,5 +1,6 @@
 import { id_ce_keyUsage } from "@peculiar/asn1-x509";
 import { describe, expect, test } from "vitest";
+import { instantMs } from "@mayfly/spec";
 import { createTestX509Authority, testKeyPair, type TestX509Svid } from "@mayfly/testkit";
 import { Refusal } from "../refusal.ts";
 import { parseCertificate, type Certificate } from "./certificate.ts";
@@ -109,6 +110,25 @@ describe("what was decoded", () => {
     roots.replace([roots.parse(NAME, "spiffe", { trust_domain: "acme.test", bundle })]);
     expect(await outcome(svid, roots)).toBe("path");
     expect(await outcome(next.issue(), roots)).toBe("vouched");
+  });
+
+  test("counts until it expires and no longer, however often it counted before", () => {
+    const known = createKnownCertificates();
+    const until = clock.now() + 60_000;
+    const { chain } = acme.intermediate().issue({ until });
+    const anchors = authoritiesOf(acme.der);
+    const at = (now: number): string =>
+      reasonOf(() => {
+        const { leaf, others } = known.decode(parsePresentedChain(chain), anchors);
+        const rules = { anchors, now: instantMs(now), skewSeconds: 60, purpose: "client" } as const;
+        findPath(leaf, others, rules);
+      });
+    expect([at(until - 1000), at(until - 1000), at(until + 1000), at(until - 1000)]).toEqual([
+      "none",
+      "none",
+      "time",
+      "none",
+    ]);
   });
 
   test("is of no other trust domain for having been signed by one", () => {

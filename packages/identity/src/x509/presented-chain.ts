@@ -23,8 +23,22 @@ export interface PresentedCertificate {
 /** SPIRE sends two or three. */
 export const CHAIN_CERTIFICATES_MAX = 8;
 
-/** DER certificates, leaf first. Throws a Refusal. */
+/**
+ * Of a connection, whose chain is one array for as long as it lives: a workload that asks again
+ * over it shows what it has shown before.
+ */
+const opened = new WeakMap<readonly Uint8Array[], PresentedChain>();
+
+/** DER certificates, leaf first, which nobody writes to any more. Throws a Refusal. */
 export function parsePresentedChain(chain: readonly Uint8Array[]): PresentedChain {
+  const before = opened.get(chain);
+  if (before !== undefined) return before;
+  const presented = open(chain);
+  opened.set(chain, presented);
+  return presented;
+}
+
+function open(chain: readonly Uint8Array[]): PresentedChain {
   if (chain.length > CHAIN_CERTIFICATES_MAX) {
     throw new Refusal(
       "too_large",

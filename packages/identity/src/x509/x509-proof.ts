@@ -130,7 +130,7 @@ function vouch(
         ...readMemberships(claims, trust.memberships),
       },
     },
-    expiresAt: instantMs(Math.min(...path.map(({ x509 }) => x509.validToDate.getTime()))),
+    expiresAt: instantMs(Math.min(...path.map(({ notAfter }) => notAfter))),
     identityMaxAgeSeconds: trust.identityMaxAgeSeconds,
     provenAt: now,
     tokenSha256: leafSha256,
