@@ -23,6 +23,7 @@ const NEEDED: Readonly<Record<string, boolean>> = {
   openssl: await isInstalled("openssl"),
   mariadb: await isInstalled("mariadb"),
   rabbitmq: await isInstalled("rabbitmq"),
+  moto: await isInstalled("moto"),
   aws: await hasAwsCli(),
 };
 const COMMAND_MS_MAX = 120_000;

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import postgres from "postgres";
-import { freePort, startGuarded } from "@mayfly/embedded";
+import { freePort, motoPython, startGuarded } from "@mayfly/embedded";
 import { isInstalled } from "@mayfly/testkit/vitest";
 import { holdDevPorts, until, writeMayflyCommand } from "../harness/index.ts";
 import { startSpireDomain } from "../identity/spire-domain.ts";
@@ -46,6 +46,7 @@ export async function startScenario(name: ScenarioName): Promise<Scenario> {
   const programs = join(own, "bin");
   await mkdir(programs);
   await writeMayflyCommand(programs);
+  await writeMotoCommand(programs);
   const env = {
     ...readersEnvironment(programs),
   };
@@ -186,6 +187,13 @@ async function bundleEndpoint(
   const port = String(await freePort());
   const url = `https://127.0.0.1:${port}/bundle.json`;
   return { BUNDLE_URL: url, BUNDLE_PORT: port, WEB_CERT: cert, WEB_KEY: key };
+}
+
+/** As `pip install 'moto[server]'` leaves it; nothing where there is no moto. */
+async function writeMotoCommand(programs: string): Promise<void> {
+  const python = await motoPython(process.env["PATH"]);
+  if (python === undefined) return;
+  await writeProgram(programs, "moto_server", `exec '${python}' -m moto.server "$@"`);
 }
 
 const writeProgram = (folder: string, name: string, script: string): Promise<void> =>

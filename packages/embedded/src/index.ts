@@ -23,6 +23,7 @@ export {
   testServers,
   type TestServer,
 } from "./require-or-explain.ts";
+export { motoPython } from "./moto-python.ts";
 export { startMoto, type EmbeddedMoto, type MotoMissing } from "./start-moto.ts";
 export { startOpenbao, type EmbeddedOpenbao, type OpenbaoMissing } from "./start-openbao.ts";
 export {
