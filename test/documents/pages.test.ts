@@ -24,6 +24,7 @@ const NEEDED: Readonly<Record<string, boolean>> = {
   mariadb: await isInstalled("mariadb"),
   rabbitmq: await isInstalled("rabbitmq"),
   moto: await isInstalled("moto"),
+  sshd: await isInstalled("sshd"),
   aws: await hasAwsCli(),
 };
 const COMMAND_MS_MAX = 120_000;
