@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { wholeNumber } from "../harness/index.ts";
 import { chosenUpstreams } from "./chosen-upstreams.ts";
 import type { Upstream } from "./upstreams/upstream.ts";
 
@@ -45,10 +46,7 @@ async function parse(measurement: Measurement, args: readonly string[]): Promise
       write: { type: "boolean", default: false },
     },
   });
-  const count = Number(values[name]);
-  if (!Number.isSafeInteger(count) || count < 1 || count > max) {
-    throw new Error(`--${name}: expected a whole number from 1 to ${max}`);
-  }
+  const count = wholeNumber(name, values[name], max);
   const write = values["write"] === true;
   const why = write ? unkept(count) : null;
   if (why !== null) throw new Error(`--write: ${why}`);

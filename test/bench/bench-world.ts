@@ -12,9 +12,9 @@ export interface BenchWorld {
   readonly seconds: number;
   readonly redisUrl: string | null;
   readonly postgresVersion: string;
-  /** One line for a person who waits, on standard error. */
+  /** One line for a person who waits, on standard error. Throws when the run was told to stop. */
   say(line: string): void;
-  /** A PostgreSQL of the row's own, with fsync on. */
+  /** A PostgreSQL of the row's own, with fsync on. Throws when the run was told to stop. */
   startPostgres(settings?: Readonly<Record<string, string>>): Promise<EmbeddedPostgres>;
 }
 
@@ -27,6 +27,8 @@ export interface BenchOptions {
   readonly rounds: number;
   readonly seconds: number;
   readonly say: (line: string) => void;
+  /** Aborted: what a row measures is of no use any more. */
+  readonly stop: AbortSignal;
 }
 
 /** Settings of a server that is meant for load; what a commit promises is left as it is. */
@@ -38,15 +40,28 @@ const SERVER_SETTINGS = {
 } as const;
 
 export async function openWorld(options: BenchOptions): Promise<BenchWorld & AsyncDisposable> {
+  const { rounds, seconds, say, stop } = options;
   const redis = await startRedis({});
-  if (redis.missing !== undefined) options.say(`no Redis: BullMQ on PostgreSQL. ${redis.missing}`);
+  if (redis.missing !== undefined) say(`no Redis: BullMQ on PostgreSQL. ${redis.missing}`);
+  const started: EmbeddedPostgres[] = [];
   return {
-    ...options,
+    rounds,
+    seconds,
     postgresVersion: String(defaultPostgresVersion),
     redisUrl: redis.missing === undefined ? redis.url : null,
-    startPostgres: (settings = {}) =>
-      startPostgres({ settings: { ...SERVER_SETTINGS, ...settings } }),
+    say: (line) => {
+      stop.throwIfAborted();
+      say(line);
+    },
+    startPostgres: async (settings = {}) => {
+      stop.throwIfAborted();
+      const server = await startPostgres({ settings: { ...SERVER_SETTINGS, ...settings } });
+      started.push(server);
+      return server;
+    },
     [Symbol.asyncDispose]: async () => {
+      // A row that was cut short still has its own.
+      if (stop.aborted) await Promise.all(started.map((server) => server.stop("immediate")));
       if (redis.missing === undefined) await redis[Symbol.asyncDispose]();
     },
   };

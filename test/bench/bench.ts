@@ -1,13 +1,17 @@
 /**
  * `npm run bench -- [--only NAME,…] [--rounds N] [--seconds N] [--json]
  * [--write]`: the targets of
- * `docs/benchmarks.md`, each as a ratio of two things that were measured in turn in this run.
+ * `docs/benchmarks.md`, each as a ratio of two things that were measured in turn in this run. Told
+ * to stop, it measures no more, ends its servers, and ends with 130 or 143.
  */
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { systemClock } from "@mayfly/host";
+import { watchStop, wholeNumber } from "../harness/index.ts";
 import {
   isMet,
   jsonTarget,
@@ -42,13 +46,10 @@ function optionsOf(args: readonly string[]) {
     if (row === undefined) throw new Error(`--only: there is no row ${name}`);
     return row;
   });
-  const whole = (name: "rounds" | "seconds", max: number): number => {
-    const value = Number(values[name]);
-    if (Number.isSafeInteger(value) && value >= 1 && value <= max) return value;
-    throw new Error(`--${name}: expected a whole number from 1 to ${max}`);
-  };
   const { json, write } = values;
-  return { rows, rounds: whole("rounds", 100), seconds: whole("seconds", 600), json, write };
+  const rounds = wholeNumber("rounds", values.rounds, 100);
+  const seconds = wholeNumber("seconds", values.seconds, 600);
+  return { rows, rounds, seconds, json, write };
 }
 
 interface Told {
@@ -109,23 +110,58 @@ async function main(): Promise<number> {
     process.stderr.write(`bench: ${error instanceof Error ? error.message : ""}\n${USAGE}\n`);
     return 64;
   }
+  using watch = watchStop();
+  const { told, failed } = await measure(options, watch.signal);
+  const stopped = watch.told();
+  if (stopped !== null) {
+    const names = told.map(({ row }) => row.name).join(", ");
+    process.stderr.write(
+      `bench: stopped by ${stopped.by} before its end; of ${options.rows.length} rows ` +
+        `${told.length} were measured${names === "" ? "" : `: ${names}`}\n`,
+    );
+    // What is still at work in a row that was cut short is not waited for.
+    process.exit(stopped.exitCode);
+  }
+  const targets = told.map(({ row, result }) => jsonTarget(row, result));
+  if (options.json) process.stdout.write(`${JSON.stringify({ targets })}\n`);
+  return failed === 0 ? 0 : 1;
+}
+
+/** How long a row that was told to stop has to end what it started, before all is ended for it. */
+const GRACE_MS = 15_000;
+
+/** What a row came to. Throws when it was told to stop: what was cut short measured nothing. */
+async function orStopped<T>(running: Promise<T>, stop: AbortSignal): Promise<T> {
+  const stopped = once(stop, "abort").then(() => sleep(GRACE_MS));
+  const result = await Promise.race([running, stopped.then(() => undefined)]);
+  stop.throwIfAborted();
+  if (result === undefined) throw new Error("a row ends with its result");
+  return result;
+}
+
+async function measure(
+  options: ReturnType<typeof optionsOf>,
+  stop: AbortSignal,
+): Promise<{ readonly told: readonly Told[]; readonly failed: number }> {
   await using progress = openProgress({
     clock: systemClock,
     write: (line) => process.stderr.write(`${line}\n`),
   });
   const say = (line: string): void => progress.say(line);
-  await using world = await openWorld({ ...options, say });
+  await using world = await openWorld({ ...options, say, stop });
   const told: Told[] = [];
   let failed = 0;
   for (const [index, row] of options.rows.entries()) {
+    if (stop.aborted) break;
     progress.begin(row.name, `${index + 1} of ${options.rows.length}, ${row.title}`);
     try {
-      const result = await row.run(world);
+      const result = await orStopped(row.run(world), stop);
       if (result === null) continue;
       told.push({ row, result });
       tell({ row, result });
       if (options.write) await write({ row, result }, options, world);
     } catch (error) {
+      if (stop.aborted) break;
       // An hour of other rows is not lost with it.
       failed++;
       process.stdout.write(
@@ -133,9 +169,7 @@ async function main(): Promise<number> {
       );
     }
   }
-  const targets = told.map(({ row, result }) => jsonTarget(row, result));
-  if (options.json) process.stdout.write(`${JSON.stringify({ targets })}\n`);
-  return failed === 0 ? 0 : 1;
+  return { told, failed };
 }
 
 process.exitCode = await main();

@@ -11,6 +11,8 @@ export interface FuzzAllOptions {
   readonly seed: string;
   /** For each of the two. Default: however long it takes. */
   readonly withinMs?: number;
+  /** Aborted: no more are sent. Default: never. */
+  readonly stop?: AbortSignal;
   /** One line for a person who waits. */
   readonly say?: (line: string) => void;
 }
@@ -25,11 +27,14 @@ export async function fuzzInProcess(options: FuzzAllOptions): Promise<FuzzRun> {
   const runs: FuzzRun[] = [];
   const endMs = performance.now() + (options.withinMs ?? Number.POSITIVE_INFINITY);
   let left = options.inProcess;
-  for (let round = 0; left > 0 && performance.now() < endMs; round++) {
+  const stopping = options.stop === undefined ? {} : { stop: options.stop };
+  const isOver = (): boolean => performance.now() >= endMs || options.stop?.aborted === true;
+  for (let round = 0; left > 0 && !isOver(); round++) {
     const seed = `${options.seed}/${round}`;
     await using target = await createInProcess({ rights: rightsOf(round), seed });
     const withinMs = endMs - performance.now();
-    const run = await runFuzz(target, { requests: Math.min(ROUND, left), seed, withinMs });
+    const requests = Math.min(ROUND, left);
+    const run = await runFuzz(target, { requests, seed, withinMs, ...stopping });
     runs.push(run);
     left -= run.requests;
     options.say?.(`${options.inProcess - left} requests in process`);
@@ -52,11 +57,12 @@ export async function fuzzOverSockets(
     ["administrators", 0.3],
   ] as const) {
     await using target = await createRealBroker(mayfly, broker, rights);
-    const { withinMs } = options;
+    const { withinMs, stop } = options;
     const run = await runFuzz(target, {
       requests: Math.ceil(options.overSockets * share),
       seed: `${options.seed}/${rights}`,
       ...(withinMs === undefined ? {} : { withinMs: withinMs * share }),
+      ...(stop === undefined ? {} : { stop }),
     });
     runs.push(run);
     options.say?.(`${run.requests} requests of ${rights} over sockets`);

@@ -3,23 +3,24 @@
  * broker's own schemas, a quarter of them over sockets to a real process with a real PostgreSQL.
  * Exit code 1 when any answer was wrong or anything was minted, registered or left behind.
  */
-import { countedRun, SOURCES, startInstallation, startRestartable } from "../harness/index.ts";
+import {
+  countedRun,
+  SOURCES,
+  startInstallation,
+  startRestartable,
+  type CountedRun,
+} from "../harness/index.ts";
 import { fuzzInProcess, fuzzOverSockets } from "./fuzz-all.ts";
 import { together, type FuzzRun } from "./run-fuzz.ts";
 import { UNPACED } from "./unpaced.ts";
 
 const OVER_SOCKETS = 0.25;
-const say = (line: string): void => {
-  process.stdout.write(`${line}\n`);
-};
 
-async function fuzz(requests: number, seed: string): Promise<FuzzRun> {
-  const overSockets = Math.ceil(requests * OVER_SOCKETS);
-  const tell = (line: string): void => {
-    process.stderr.write(`  … ${line}\n`);
-  };
-  const options = { inProcess: requests - overSockets, overSockets, seed, say: tell };
+async function fuzz({ count, seed, stop, progress }: CountedRun): Promise<FuzzRun> {
+  const overSockets = Math.ceil(count * OVER_SOCKETS);
+  const options = { inProcess: count - overSockets, overSockets, seed, stop, say: progress };
   const first = await fuzzInProcess(options);
+  if (stop.aborted) return first;
   await using server = await startRestartable();
   await using mayfly = await startInstallation({
     ledgerServer: server,
@@ -30,16 +31,17 @@ async function fuzz(requests: number, seed: string): Promise<FuzzRun> {
   return together([first, await fuzzOverSockets(mayfly, options)]);
 }
 
-function tell({ statuses, found }: FuzzRun): void {
-  for (const [status, count] of [...statuses].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    say(`${String(count).padStart(8)}  answered ${status}`);
-  }
-  for (const { problem, request } of found) {
-    say(`FOUND: ${problem}`);
-    if (request !== null)
-      say(`  keep it in test/fuzz/regressions.json: ${JSON.stringify(request)}`);
-  }
-}
+const reportOf = ({ statuses, found }: FuzzRun): readonly string[] => [
+  ...[...statuses]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([status, count]) => `${String(count).padStart(8)}  answered ${status}`),
+  ...found.flatMap(({ problem, request }) => [
+    `FOUND: ${problem}`,
+    ...(request === null
+      ? []
+      : [`  keep it in test/fuzz/regressions.json: ${JSON.stringify(request)}`]),
+  ]),
+];
 
 process.exitCode = await countedRun(
   {
@@ -48,13 +50,15 @@ process.exitCode = await countedRun(
     byDefault: 100_000,
     about: "Sends the broker what its own schemas allow, changed, and judges each answer.",
   },
-  async ({ count, seed, json }) => {
-    const run = await fuzz(count, seed);
-    tell(run);
+  async (asked) => {
+    const run = await fuzz(asked);
     const { requests, minted } = run;
+    const { seed } = asked;
     const failures = run.found.length;
-    say(`${requests} requests, seed ${seed}`);
-    if (json) say(JSON.stringify({ requests, failures, minted, seed }));
-    return failures === 0 && minted === 0 ? 0 : 1;
+    return {
+      failed: failures > 0 || minted > 0,
+      report: [...reportOf(run), `${requests} requests, seed ${seed}`],
+      summary: [{ requests, failures, minted, seed }],
+    };
   },
 );

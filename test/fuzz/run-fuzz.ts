@@ -27,6 +27,8 @@ export interface FuzzOptions {
   readonly seed: string;
   /** When to send no more, on a machine that is too slow for all of them. Default: never. */
   readonly withinMs?: number;
+  /** Aborted: no more are sent. Default: never. */
+  readonly stop?: AbortSignal;
 }
 
 /** More would say the same thing again. */
@@ -48,7 +50,10 @@ export async function runFuzz(target: Target, options: FuzzOptions): Promise<Fuz
   };
   const endMs = performance.now() + (options.withinMs ?? Number.POSITIVE_INFINITY);
   const isOver = (): boolean =>
-    count.sent >= options.requests || count.found.length >= FOUND_MAX || performance.now() > endMs;
+    count.sent >= options.requests ||
+    count.found.length >= FOUND_MAX ||
+    performance.now() > endMs ||
+    options.stop?.aborted === true;
   const worker = async (): Promise<void> => {
     while (!isOver()) {
       count.sent++;

@@ -1,6 +1,8 @@
 import { parseArgs, type ParseArgsConfig } from "node:util";
+import { watchStop, type SignalSource } from "./watch-stop.ts";
+import { wholeNumber } from "./whole-number.ts";
 
-/** The command line `npm run NAME -- [--COUNTED N] [--seed TEXT] [--json] [--help]`. */
+/** The command line `npm run NAME -- [--COUNTED N] [--seed TEXT] [--FLAG] [--json] [--help]`. */
 export interface CountedCommand {
   readonly name: string;
   /** What the N is of: `kills`. */
@@ -8,6 +10,7 @@ export interface CountedCommand {
   readonly byDefault: number;
   /** Default: the time, so that each run is another. */
   readonly seed?: string;
+  readonly flags?: readonly string[];
   /** What the help says that it does. */
   readonly about: string;
 }
@@ -15,47 +18,102 @@ export interface CountedCommand {
 export interface CountedRun {
   readonly count: number;
   readonly seed: string;
-  /** Whether to end with one line of JSON. */
-  readonly json: boolean;
+  readonly flags: ReadonlySet<string>;
+  /** Aborted: it is enough, whatever the count; what was started is ended all the same. */
+  readonly stop: AbortSignal;
+  /** How far it is, for whoever waits. */
+  readonly progress: (line: string) => void;
+}
+
+/** What came of as much as was done. */
+export interface CountedEnd {
+  readonly failed: boolean;
+  /** For people, line by line. */
+  readonly report: readonly string[];
+  /** The lines of `--json`. */
+  readonly summary: readonly object[];
+}
+
+/** What is around a command; a test has its own. */
+export interface CommandSurroundings {
+  readonly args: readonly string[];
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  readonly signals: SignalSource;
 }
 
 /** The exit code of a command line that cannot be understood (`EX_USAGE` of sysexits.h). */
 const USAGE_ERROR = 64;
 
-/** Runs it as its arguments say; resolves to the exit code. */
+const ownSurroundings = (): CommandSurroundings => ({
+  args: process.argv.slice(2),
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  signals: process,
+});
+
+/**
+ * Runs it as its arguments say; resolves to the exit code. Told to stop by a signal, it says on
+ * standard error what was done by then, ends with 130 or 143, and has no line of JSON, which
+ * whoever reads it would take for a whole run.
+ */
 export async function countedRun(
   command: CountedCommand,
-  run: (asked: CountedRun) => Promise<number>,
+  run: (asked: CountedRun) => Promise<CountedEnd>,
+  { args, out, err, signals }: CommandSurroundings = ownSurroundings(),
 ): Promise<number> {
   const { name, counted, byDefault, about } = command;
-  const usage = `usage: npm run ${name} -- [--${counted} N] [--seed TEXT] [--json]\n`;
-  let asked: CountedRun | "help";
+  const usage = usageOf(command);
+  let asked: Asked | "help";
   try {
-    asked = readCounted(command, process.argv.slice(2));
+    asked = readCounted(command, args);
   } catch (error) {
-    process.stderr.write(`${name}: ${error instanceof Error ? error.message : ""}\n${usage}`);
+    err(`${name}: ${error instanceof Error ? error.message : ""}\n${usage}`);
     return USAGE_ERROR;
   }
-  if (asked !== "help") return run(asked);
-  process.stdout.write(`${usage}\n${about}\n${counted}: ${byDefault}, if not said.\n`);
-  return 0;
+  if (asked === "help") {
+    out(`${usage}\n${about}\n${counted}: ${byDefault}, if not said.\n`);
+    return 0;
+  }
+  using watch = watchStop(signals);
+  const progress = (line: string): void => err(`  … ${line}\n`);
+  const end = await run({ ...asked, stop: watch.signal, progress });
+  const told = watch.told();
+  if (told !== null) {
+    err(`${name}: stopped by ${told.by} before its end; until then:\n${lines(end.report)}`);
+    return told.exitCode;
+  }
+  out(lines(end.report));
+  if (asked.json) out(lines(end.summary.map((line) => JSON.stringify(line))));
+  return end.failed ? 1 : 0;
 }
 
+const lines = (all: readonly string[]): string => all.map((line) => `${line}\n`).join("");
+
+const usageOf = ({ name, counted, flags = [] }: CountedCommand): string => {
+  const more = flags.map((flag) => ` [--${flag}]`).join("");
+  return `usage: npm run ${name} -- [--${counted} N] [--seed TEXT]${more} [--json]\n`;
+};
+
+type Asked = Omit<CountedRun, "stop" | "progress"> & { readonly json: boolean };
+
 function readCounted(
-  { counted, byDefault, seed }: CountedCommand,
+  { counted, byDefault, seed, flags = [] }: CountedCommand,
   args: readonly string[],
-): CountedRun | "help" {
+): Asked | "help" {
   const options: NonNullable<ParseArgsConfig["options"]> = {
     [counted]: { type: "string", default: String(byDefault) },
     seed: { type: "string", default: seed ?? new Date().toISOString() },
+    ...Object.fromEntries(flags.map((flag) => [flag, { type: "boolean" as const }])),
     json: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   };
   const { values } = parseArgs({ args: [...args], options });
   if (values["help"] === true) return "help";
-  const count = Number(values[counted]);
-  if (!Number.isSafeInteger(count) || count < 1) {
-    throw new Error(`--${counted}: expected a whole number from 1 on`);
-  }
-  return { count, seed: String(values["seed"]), json: values["json"] === true };
+  return {
+    count: wholeNumber(counted, values[counted]),
+    seed: String(values["seed"]),
+    flags: new Set(flags.filter((flag) => values[flag] === true)),
+    json: values["json"] === true,
+  };
 }

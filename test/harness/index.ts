@@ -27,7 +27,9 @@ export {
   WRITER,
 } from "./registration.ts";
 export { bundlePrograms } from "./bundle-programs.ts";
-export { countedRun } from "./counted-run.ts";
+export { countedRun, type CountedRun } from "./counted-run.ts";
+export { watchStop } from "./watch-stop.ts";
+export { wholeNumber } from "./whole-number.ts";
 export { startRestartable, type Restartable } from "./restartable-server.ts";
 export { sharedServer, type ServerAddress } from "./server-address.ts";
 export {

@@ -18,20 +18,23 @@ process.exitCode = await countedRun(
     about:
       "Gives each parser that strangers reach damaged inputs, and checks what it makes of them.",
   },
-  async ({ count, seed, json }) => {
-    let failures = 0;
+  async ({ count, seed, stop, progress }) => {
+    const summary: object[] = [];
+    const report: string[] = [];
+    let failed = false;
     for (const parser of PARSERS) {
-      const { inputs, accepted, found, heapGrowthBytes } = await runParser(parser, count, seed);
-      const grew = heapGrowthBytes > HEAP_GROWTH_BYTES_MAX;
-      if (found !== null || grew) failures += 1;
-      const outcome = { parser: parser.name, inputs, accepted, seed, found, grew };
-      process.stdout.write(
-        json
-          ? `${JSON.stringify(outcome)}\n`
-          : `${parser.name.padEnd(22)} ${inputs} inputs, ${accepted} accepted, seed ${seed}` +
-              `${found === null ? "" : `\nFOUND: ${found}`}${grew ? "\nFOUND: memory grew" : ""}\n`,
-      );
+      if (stop.aborted) break;
+      const run = await runParser(parser, count, seed, stop);
+      const { inputs, accepted, found } = run;
+      const grew = run.heapGrowthBytes > HEAP_GROWTH_BYTES_MAX;
+      failed ||= found !== null || grew;
+      summary.push({ parser: parser.name, inputs, accepted, seed, found, grew });
+      const line = `${parser.name.padEnd(22)} ${inputs} inputs, ${accepted} accepted, seed ${seed}`;
+      progress(line);
+      report.push(line);
+      if (found !== null) report.push(`FOUND: ${found}`);
+      if (grew) report.push("FOUND: memory grew");
     }
-    return failures === 0 ? 0 : 1;
+    return { failed, report, summary };
   },
 );

@@ -17,16 +17,20 @@ const seedOf = (text: string): number => createHash("sha256").update(text).diges
 /** In slices, so that fast-check keeps nothing of a million inputs. */
 const SLICE = 20_000;
 
-/** `count` inputs from a seed; the same seed and count are the same inputs. */
+/**
+ * `count` inputs from a seed; the same seed and count are the same inputs. `stop` aborted: none
+ * after the slice that is under way.
+ */
 export async function runParser(
   parser: FuzzedParser,
   count: number,
   seed: string,
+  stop?: AbortSignal,
 ): Promise<ParserRun> {
   const before = process.memoryUsage().heapUsed;
   let accepted = 0;
   let inputs = 0;
-  while (inputs < count) {
+  while (inputs < count && stop?.aborted !== true) {
     const numRuns = Math.min(SLICE, count - inputs);
     const property = fc.asyncProperty(parser.inputs, async (input) => {
       if (await parser.check(input)) accepted += 1;

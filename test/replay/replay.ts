@@ -5,7 +5,7 @@
  * when the two differed anywhere.
  */
 import { startPostgres, type EmbeddedPostgres } from "@mayfly/embedded";
-import { asSuperuser, countedRun } from "../harness/index.ts";
+import { asSuperuser, countedRun, type CountedRun } from "../harness/index.ts";
 import { createReplayDatabase } from "./replay-database.ts";
 import { replayHistories, type Replayed } from "./replay-histories.ts";
 
@@ -14,20 +14,12 @@ const LANES = 3;
 const PROGRESS_EVERY = 500;
 /** A statement is planned once and not for each of its 10,000 histories: nothing here is large. */
 const SETTINGS = { plan_cache_mode: "force_generic_plan", jit: "off" };
-const say = (line: string): void => {
-  process.stdout.write(`${line}\n`);
-};
-
-interface ReplayOptions {
-  readonly histories: number;
-  readonly seed: string;
-}
 
 /** A ledger of its own, and every so manieth of the histories, until there are none. */
 async function playLane(
   server: EmbeddedPostgres,
   lane: number,
-  { histories, seed, stop }: ReplayOptions & { readonly stop: AbortSignal },
+  { count: histories, seed, stop }: CountedRun,
   told: () => void,
 ): Promise<Replayed> {
   const name = `replay_${lane}`;
@@ -48,20 +40,16 @@ async function playLane(
   }
 }
 
-async function replayAll(options: ReplayOptions): Promise<Replayed> {
-  // Told to stop, it ends with the histories under way, and leaves nothing of its server behind.
-  const stop = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stop.abort());
+/** Told to stop, it ends with the histories under way, and leaves nothing of its server behind. */
+async function replayAll(asked: CountedRun): Promise<Replayed> {
   const server = await startPostgres({ unsafeNoFsync: true, settings: SETTINGS });
   try {
     let done = 0;
     const told = (): void => {
-      if (++done % PROGRESS_EVERY === 0) process.stderr.write(`  … ${done} histories\n`);
+      if (++done % PROGRESS_EVERY === 0) asked.progress(`${done} histories`);
     };
     const lanes = await Promise.all(
-      Array.from({ length: LANES }, (_, lane) =>
-        playLane(server, lane, { ...options, stop: stop.signal }, told),
-      ),
+      Array.from({ length: LANES }, (_, lane) => playLane(server, lane, asked, told)),
     );
     return {
       histories: lanes.reduce((sum, { histories }) => sum + histories, 0),
@@ -80,16 +68,21 @@ process.exitCode = await countedRun(
     byDefault: 10_000,
     about: "Plays simulated histories again on a real PostgreSQL, call by call, and compares.",
   },
-  async ({ count, seed, json }) => {
-    const { histories, calls, difference } = await replayAll({ histories: count, seed });
-    if (difference !== null) {
-      say(`DIFFERENT: ${difference.operation}`);
-      say(`  the model: ${JSON.stringify(difference.model)}`);
-      say(`  PostgreSQL: ${JSON.stringify(difference.postgres)}`);
-    }
-    say(`${histories} histories, ${calls} calls, seed ${seed}`);
-    const differences = difference === null ? 0 : 1;
-    if (json) say(JSON.stringify({ histories, calls, differences, seed }));
-    return differences === 0 ? 0 : 1;
+  async (asked) => {
+    const { histories, calls, difference } = await replayAll(asked);
+    const { seed } = asked;
+    const differing =
+      difference === null
+        ? []
+        : [
+            `DIFFERENT: ${difference.operation}`,
+            `  the model: ${JSON.stringify(difference.model)}`,
+            `  PostgreSQL: ${JSON.stringify(difference.postgres)}`,
+          ];
+    return {
+      failed: difference !== null,
+      report: [...differing, `${histories} histories, ${calls} calls, seed ${seed}`],
+      summary: [{ histories, calls, differences: difference === null ? 0 : 1, seed }],
+    };
   },
 );

@@ -8,27 +8,35 @@ import { expect, test } from "vitest";
 const LONG_MS = 180_000;
 const LOOK_MS = 50;
 
-test.each(["SIGINT", "SIGTERM"] as const)(
-  "a replay that is told to stop by %s says what it did, and leaves no server behind",
+test.each([
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)(
+  "a replay that %s stops ends with %i, says what it did, and leaves no server behind",
   { timeout: LONG_MS },
-  async (signal) => {
+  async (signal, code) => {
     const folder = await mkdtemp(join(tmpdir(), "mayfly-stopped-"));
     // PostgreSQL runs as another user where this one is root.
     await chmod(folder, 0o755);
     const program = join(import.meta.dirname, "replay.ts");
     const replay = spawn(process.execPath, [program, "--histories", "1000000", "--json"], {
       env: { ...process.env, TMPDIR: folder },
-      stdio: ["ignore", "pipe", "ignore"],
+      stdio: ["ignore", "pipe", "pipe"],
     });
     const exited = once(replay, "exit");
-    const said = replay.stdout.setEncoding("utf8").toArray();
+    const written = replay.stdout.setEncoding("utf8").toArray();
+    const said = replay.stderr.setEncoding("utf8").toArray();
     try {
       while ((await readdir(folder)).length === 0 && replay.exitCode === null) {
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       }
       replay.kill(signal);
-      expect(await exited).toEqual([0, null]);
-      expect((await said).join("")).toMatch(/\{"histories":\d+,"calls":\d+,"differences":0,/);
+      expect(await exited).toEqual([code, null]);
+      // Whoever reads a line of JSON takes it for that of a whole run.
+      expect(await written).toEqual([]);
+      expect((await said).join("")).toMatch(
+        new RegExp(`replay: stopped by ${signal} before its end[^]*\\d+ histories, \\d+ calls`),
+      );
       expect(await readdir(folder)).toEqual([]);
     } finally {
       replay.kill("SIGKILL");

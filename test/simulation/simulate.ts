@@ -2,91 +2,64 @@
  * `npm run simulate -- [--lifecycles N] [--seed S] [--strikes] [--write-page] [--json]`: histories
  * of the real core until there were N lifecycles. One seed is one run, exactly. Exit code 1 when an
  * invariant broke; then the smallest history like it is printed. `--write-page` puts what was hit
- * into docs/invariants.md.
+ * into docs/invariants.md. Told to stop, it ends with the history under way, and writes no page.
  */
-import { parseArgs } from "node:util";
+import { countedRun } from "../harness/counted-run.ts";
 import { runMany, type ManyHistories } from "./run-many.ts";
 import { writeRun } from "./strikes-page.ts";
 import { shrink } from "./shrink.ts";
 
-const USAGE =
-  "usage: npm run simulate -- [--lifecycles N] [--seed TEXT] [--strikes] [--write-page] [--json]";
 const PROGRESS_EVERY = 10_000;
 
-function optionsOf(args: readonly string[]) {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      lifecycles: { type: "string", default: "20000" },
-      seed: { type: "string" },
-      strikes: { type: "boolean", default: false },
-      "write-page": { type: "boolean", default: false },
-      json: { type: "boolean", default: false },
-    },
-  });
-  const lifecycles = Number(values.lifecycles);
-  if (!Number.isSafeInteger(lifecycles) || lifecycles < 1) {
-    throw new Error("--lifecycles: expected a whole number from 1 on");
-  }
-  const seed = values.seed ?? new Date().toISOString();
-  return {
-    lifecycles,
-    seed,
-    strikes: values.strikes,
-    page: values["write-page"],
-    json: values.json,
+async function explained({ failed }: ManyHistories): Promise<readonly string[]> {
+  if (failed === null) return [];
+  const smallest = await shrink(failed);
+  const { seed, agents, rates, violations } = smallest;
+  return [
+    "An invariant broke. Smallest history found; keep it in test/simulation/regressions.json:",
+    JSON.stringify({ seed, agents, rates }),
+    ...violations.map(({ invariant, what }) => `  invariant ${invariant}: ${what}`),
+  ];
+}
+
+/** Says how far it is after each so many. */
+function everySoMany(progress: (line: string) => void): (done: number) => void {
+  let told = 0;
+  return (done) => {
+    if (done - told < PROGRESS_EVERY) return;
+    told = done;
+    progress(`${done} lifecycles`);
   };
 }
 
-const say = (line: string): void => {
-  process.stdout.write(`${line}\n`);
-};
-
-async function explain({ failed }: ManyHistories): Promise<void> {
-  if (failed === null) return;
-  const smallest = await shrink(failed);
-  say(`An invariant broke. Smallest history found; keep it in test/simulation/regressions.json:`);
-  const { seed, agents, rates } = smallest;
-  say(JSON.stringify({ seed, agents, rates }));
-  for (const { invariant, what } of smallest.violations) say(`  invariant ${invariant}: ${what}`);
-}
-
-async function main(): Promise<number> {
-  let options: ReturnType<typeof optionsOf>;
-  try {
-    options = optionsOf(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`simulate: ${error instanceof Error ? error.message : ""}\n${USAGE}\n`);
-    return 64;
-  }
-  // Told to stop, it ends with the history under way and reports what it has done.
-  const stop = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stop.abort());
-  let told = 0;
-  const result = await runMany(
-    options.seed,
-    options.lifecycles,
-    (done) => {
-      if (done - told < PROGRESS_EVERY) return;
-      told = done;
-      process.stderr.write(`  … ${done} lifecycles\n`);
-    },
-    stop.signal,
-  );
-  await explain(result);
-  const { histories, lifecycles, failed } = result;
-  if (options.strikes) {
-    for (const [pair, count] of result.strikes.entries()) say(`${pair}: ${count}`);
-  }
-  if (options.page && failed === null) {
-    const day = new Date().toISOString().slice(0, 10);
+process.exitCode = await countedRun(
+  {
+    name: "simulate",
+    counted: "lifecycles",
+    byDefault: 20_000,
+    flags: ["strikes", "write-page"],
+    about: "Runs simulated histories of the real core, and looks whether an invariant broke.",
+  },
+  async ({ count, seed, flags, stop, progress }) => {
+    const result = await runMany(seed, count, everySoMany(progress), stop);
+    const { histories, lifecycles, failed } = result;
     const strikes = new Map(result.strikes.entries());
-    writeRun({ seed: options.seed, lifecycles, histories, day, strikes });
-  }
-  say(`${lifecycles} lifecycles in ${histories} histories, seed ${options.seed}`);
-  const violations = failed?.violations.length ?? 0;
-  if (options.json) say(JSON.stringify({ lifecycles, violations, seed: options.seed }));
-  return violations === 0 ? 0 : 1;
-}
-
-process.exitCode = await main();
+    if (flags.has("write-page") && failed === null && !stop.aborted) {
+      const day = new Date().toISOString().slice(0, 10);
+      writeRun({ seed, lifecycles, histories, day, strikes });
+    }
+    const counted = flags.has("strikes")
+      ? [...strikes].map(([pair, times]) => `${pair}: ${times}`)
+      : [];
+    const violations = failed?.violations.length ?? 0;
+    return {
+      failed: violations > 0,
+      report: [
+        ...(await explained(result)),
+        ...counted,
+        `${lifecycles} lifecycles in ${histories} histories, seed ${seed}`,
+      ],
+      summary: [{ lifecycles, violations, seed }],
+    };
+  },
+);
