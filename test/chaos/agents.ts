@@ -4,6 +4,8 @@ import type { Draw } from "../simulation/draw.ts";
 import {
   BACKEND,
   grantedOf,
+  grantedOfPool,
+  POOLED,
   READER,
   type Credential,
   type Granted,
@@ -27,19 +29,28 @@ export const BRIEF_ROLE = {
 const LOGINS = 0.15;
 const LOOK_MS_MAX = 10_000;
 
+/** Of tasks that are not renewed, those of the pool; more while a broker waits for one. */
+const POOLED_SHARE = { usually: 0.25, wanted: 0.6 };
+
 /** One agent after the other's heart: opens, draws, renews, delegates, ends or forgets. */
 export async function live(stage: Stage, draw: Draw, index: number): Promise<void> {
   for (let round = 0; !stage.isOver; round++) {
-    const renews = draw.chance(0.4);
-    const granted = await open(stage, draw, `agent-${index}`, round, renews);
+    const role = drawRole(stage, draw);
+    const granted = await open(stage, draw, `agent-${index}`, round, role);
     if (granted === null) {
       await sleep(draw.between(20, 200));
       continue;
     }
     const session = draw.chance(LOGINS) ? await logIn(granted.credential) : null;
-    await workOn(stage, draw, granted, renews);
+    await workOn(stage, draw, granted, role);
     await session?.end({ timeout: 1 });
   }
+}
+
+function drawRole({ brokers }: Stage, draw: Draw): string {
+  if (draw.chance(0.4)) return BRIEF;
+  const isWanted = [...brokers.values()].includes("pool");
+  return draw.chance(isWanted ? POOLED_SHARE.wanted : POOLED_SHARE.usually) ? POOLED : READER;
 }
 
 /** Repeats with its key when the reply is lost, as a client does. */
@@ -48,40 +59,41 @@ async function open(
   draw: Draw,
   agent: string,
   round: number,
-  renews: boolean,
+  role: string,
 ): Promise<Granted | null> {
-  const role = renews ? BRIEF : READER;
   const ref = `${agent}-${round}`;
   const details = {
     type: "mayfly-task",
     goal: "live through it",
     ref,
-    deadline: `${draw.whole(renews ? 15 : 3, 20)}s`,
+    deadline: `${draw.whole(role === BRIEF ? 15 : 3, 20)}s`,
     idle_timeout: `${draw.whole(3, 10)}s`,
     credentials: Array.from({ length: draw.whole(1, 2) }, () => ({ role })),
   };
+  const family = role === POOLED ? "pool" : "exchange";
   for (let attempt = 0; attempt < 3 && !stage.isOver; attempt++) {
-    const reply = await ask(stage, draw, "exchange", (api) =>
+    const reply = await ask(stage, draw, family, (api) =>
       api.exchange({ subject: stage.mayfly.svid(agent), details, idempotencyKey: ref }),
     );
-    if (reply?.status === 200) return grantedOf(reply);
+    if (reply?.status !== 200) continue;
+    return role === POOLED ? grantedOfPool(stage.mayfly, reply) : grantedOf(reply);
   }
   return null;
 }
 
-async function workOn(stage: Stage, draw: Draw, granted: Granted, renews: boolean): Promise<void> {
+async function workOn(stage: Stage, draw: Draw, granted: Granted, role: string): Promise<void> {
   const { taskId, taskToken, lease } = granted;
   const post = (family: Family, path: string, body: unknown = {}): Promise<Reply | null> =>
     ask(stage, draw, family, (api) => api.call(taskToken, "POST", path, body));
   const draws = (more: Record<string, unknown>) =>
-    ask(stage, draw, "exchange", (api) =>
+    ask(stage, draw, role === POOLED ? "pool" : "exchange", (api) =>
       api.exchange({
         subject: taskToken,
         isTaskToken: true,
-        details: { type: "mayfly-task", credentials: [{ role: renews ? BRIEF : READER }], ...more },
+        details: { type: "mayfly-task", credentials: [{ role }], ...more },
       }),
     );
-  if (renews) {
+  if (role === BRIEF) {
     for (let times = draw.whole(1, 3); times > 0; times--) {
       // Later than it was by a whole second at least.
       await sleep(draw.between(1_050, 1_500));

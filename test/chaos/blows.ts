@@ -4,7 +4,7 @@ import type { Draw } from "../simulation/draw.ts";
 /** Whose steps they are. */
 export type Victim = "broker" | "worker" | "migrator";
 /** What has to be asked of a broker so that it comes to a step. */
-export type Family = "exchange" | "renew" | "end" | "wait" | "selector" | "none";
+export type Family = "exchange" | "pool" | "renew" | "end" | "wait" | "selector" | "none";
 
 export interface Step {
   readonly point: FailPoint;
@@ -24,6 +24,8 @@ export const STEPS: Readonly<Record<Victim, readonly [Step, ...Step[]]>> = {
   broker: [
     step("reserve.before", "exchange", 4),
     step("reserve.after", "exchange", 4),
+    step("budget.drawn", "pool", 3),
+    step("slot.taken", "pool", 3),
     step("issue.before", "exchange", 4),
     step("issue.after", "exchange", 4),
     step("activate.after", "exchange", 4),
@@ -40,6 +42,7 @@ export const STEPS: Readonly<Record<Victim, readonly [Step, ...Step[]]>> = {
     step("settle.after", "wait", 2),
   ],
   worker: [
+    step("budget.drawn", "none", 3),
     step("revoke.before", "none", 6),
     step("revoke.after", "none", 6),
     step("probe.after", "none", 6),

@@ -19,6 +19,7 @@ test(
     expect([...result.byStep.keys()].some((step) => step.startsWith("migrator"))).toBe(true);
     expect(result.misfortunes.size).toBeGreaterThan(0);
     expect(result.done.get("leases")).toBeGreaterThan(KILLS / 2);
+    expect(result.done.get("tenancies")).toBeGreaterThan(0);
   },
 );
 
@@ -29,6 +30,7 @@ test("what was found is counted by its kind", () => {
     finding("live_expired"),
     finding("live_expired"),
     finding("double_mint"),
+    finding("struck_tenant"),
     finding("log"),
     finding("migration"),
   ];

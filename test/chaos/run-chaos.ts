@@ -5,6 +5,8 @@ import {
   accepted,
   BRIEF_ISSUE,
   bundlePrograms,
+  POOL,
+  registerPool,
   startInstallation,
   startRestartable,
   until,
@@ -52,6 +54,10 @@ const PATROL_MS = 2_000;
 /** What was due when all was quiet has to be gone by then: a bound for a hang, on any machine. */
 const CALM_MS_MAX = 120_000;
 const REST_MS_MAX = 400_000;
+/** A slot has one tenant in ten seconds at most: some find none free, and each is used again. */
+const SLOTS = 8;
+/** Of all processes together: less than they ask for at times. */
+const LIMITS = { per_second: 10, burst: 6 };
 /** No bound of the run's own: what is slow must not fail, and whoever waits can end it. */
 const KILLS_MS_MAX = Number.POSITIVE_INFINITY;
 
@@ -77,7 +83,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     redis === null || proxies.redis === null
       ? { MAYFLY_QUEUE: "postgres" }
       : { MAYFLY_QUEUE: "redis", MAYFLY_REDIS_URL: moved(redis.url, proxies.redis.port) };
-  const programs = await bundlePrograms(started);
+  const programs = await bundlePrograms(started, { hasPooledType: true });
   const mayfly = started.use(
     await startInstallation({
       customerServer: customer,
@@ -95,7 +101,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     findings: new Map(),
     isOver: false,
   };
-  await register(stage);
+  await register(stage, servers);
   await play(stage, servers, draw, options);
   options.say("no more blows: what is left has to end by itself");
   await rest(stage);
@@ -135,10 +141,12 @@ function moved(url: string, port: number): string {
 }
 
 /** By a broker and a worker that are stopped, not killed: what they compiled is kept. */
-async function register({ mayfly }: Stage): Promise<void> {
+async function register({ mayfly }: Stage, { proxies }: Servers): Promise<void> {
   const [broker, worker] = await Promise.all([mayfly.startBroker(), mayfly.startWorker()]);
   await mayfly.register(broker);
   accepted(await broker.api.admin("PUT", `/v1/roles/${BRIEF}`, BRIEF_ROLE), BRIEF);
+  const { port } = proxies.customer;
+  await registerPool(mayfly, broker.api, { slots: SLOTS, limits: LIMITS, port });
   await Promise.all([broker.stop(), worker.stop()]);
 }
 
@@ -179,13 +187,18 @@ async function patrol(stage: Stage): Promise<void> {
   while (!stage.isOver) {
     await sleep(PATROL_MS);
     // While a server is away nobody can say; what is late then is looked at when all is quiet.
-    const strays = await stage.mayfly.strayRoles().catch(() => []);
+    const strays = await everyStray(stage.mayfly).catch(() => []);
     record(
       stage,
-      strays.filter(({ kind }) => kind === "orphan"),
+      strays.filter(({ kind }) => kind !== "live_expired"),
     );
   }
 }
+
+const everyStray = async (mayfly: Installation): Promise<readonly Leak[]> => [
+  ...(await mayfly.strayRoles()),
+  ...(await mayfly.strayTenants()),
+];
 
 function record(stage: Stage, found: readonly Finding[]): void {
   for (const one of found) stage.findings.set(one.words, one);
@@ -204,13 +217,14 @@ async function rest(stage: Stage): Promise<void> {
     return row?.live === 0;
   });
   record(stage, await mayfly.lookForLeaks(broker));
+  record(stage, await mayfly.strayTenants());
 }
 
 /** What still strays when there was time enough for a whole broker and worker. */
 async function straysWhenCalm(mayfly: Installation): Promise<readonly Leak[]> {
   const giveUp = performance.now() + CALM_MS_MAX;
   for (;;) {
-    const strays = await mayfly.strayRoles();
+    const strays = await everyStray(mayfly);
     const lateOnly = strays.every(({ kind }) => kind === "live_expired");
     if (strays.length === 0 || !lateOnly || performance.now() > giveUp) return strays;
     await sleep(PATROL_MS);
@@ -226,6 +240,9 @@ async function killAll({ mayfly }: Stage, { api }: RunningBroker): Promise<void>
 async function whatWasDone({ mayfly }: Stage): Promise<ReadonlyMap<string, number>> {
   const [row] = await mayfly.ledger<Record<string, number>[]>`
     SELECT (SELECT count(*)::int FROM mayfly.leases) AS leases,
+      (SELECT count(*)::int FROM mayfly.leases WHERE backend_id = ${POOL}) AS "leases of the pool",
+      (SELECT count(*)::int FROM mayfly.events WHERE kind = 'lease.slot_taken') AS tenancies,
+      (SELECT count(*)::int FROM mayfly.backend_slots WHERE backend_id = ${POOL}) AS slots,
       (SELECT count(*)::int FROM mayfly.tasks) AS tasks,
       (SELECT count(*)::int FROM mayfly.events WHERE kind = 'lease.renewed') AS renewals,
       (SELECT count(*)::int FROM mayfly.leases WHERE work = 'recover') AS recovered,

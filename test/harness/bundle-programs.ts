@@ -35,10 +35,34 @@ const inTheirPlace: Plugin = {
 };
 
 /**
+ * What offers the types of backends, in the place of the file that offers those of the product. No
+ * type of the product has principals that are used again, and what kills and freezes processes is
+ * to meet one.
+ */
+const withPooledType: Plugin = {
+  name: "with-pooled-type",
+  setup: (building) => {
+    building.onResolve({ filter: /^\.\/backend-types\.ts$/ }, ({ importer }) =>
+      importer.startsWith(join(REPOSITORY, "services/composition/src"))
+        ? { path: join(import.meta.dirname, "with-pooled-type.ts") }
+        : null,
+    );
+  },
+};
+
+export interface BundleOptions {
+  /** Whether they offer the type `pooled-roles` as well. Default: no. */
+  readonly hasPooledType?: boolean;
+}
+
+/**
  * The programs, each as one file of the same sources: it starts in a fifth of the processor's time,
  * and what tests kill a thousand times is started a thousand times.
  */
-export async function bundlePrograms(started: AsyncDisposableStack): Promise<Programs> {
+export async function bundlePrograms(
+  started: AsyncDisposableStack,
+  { hasPooledType = false }: BundleOptions = {},
+): Promise<Programs> {
   await mkdir(join(REPOSITORY, ".mayfly"), { recursive: true });
   const folder = await mkdtemp(join(REPOSITORY, ".mayfly/bundled-"));
   started.defer(() => rm(folder, { recursive: true, force: true }));
@@ -53,7 +77,7 @@ export async function bundlePrograms(started: AsyncDisposableStack): Promise<Pro
     format: "esm",
     mainFields: ["module", "main"],
     external: ["pg-native"],
-    plugins: [inTheirPlace],
+    plugins: [inTheirPlace, ...(hasPooledType ? [withPooledType] : [])],
     logLevel: "error",
     banner: { js: REQUIRE },
   });

@@ -17,6 +17,7 @@ export { DEV_PORTS_MS_MAX, holdDevPorts } from "./hold-dev-ports.ts";
 export { leaseRoleOf, rolesNow } from "./customer-watch.ts";
 export type { Leak } from "./leaks.ts";
 export { asSuperuser } from "./ledger-database.ts";
+export { grantedOfPool, POOL, POOLED, registerPool } from "./pool.ts";
 export {
   accepted,
   backendConfig,

@@ -14,8 +14,11 @@ export interface LeakSurroundings {
   readonly api: BrokerApi;
 }
 
-/** No live lease; alive for too long; made twice; a log that does not account for its events. */
-export type LeakKind = "orphan" | "live_expired" | "double_mint" | "log";
+/**
+ * No live lease; alive for too long; made twice; a tenant of a pool that an end struck which was
+ * meant for another; a log that does not account for its events.
+ */
+export type LeakKind = "orphan" | "live_expired" | "double_mint" | "struck_tenant" | "log";
 export interface Leak {
   readonly kind: LeakKind;
   readonly words: string;
@@ -69,22 +72,31 @@ export async function assertNothingLeaks(around: LeakSurroundings): Promise<void
   if (leaks.length > 0) throw new Error(`it leaks:\n${leaks.join("\n")}`);
 }
 
-/** Invariant 1. A role that goes while we look is none. */
-export async function strayRoles(
-  around: Omit<LeakSurroundings, "api" | "watch">,
+/** Invariant 1, of the roles that bear a lease's name. */
+export const strayRoles = (around: LedgerAndCustomer): Promise<readonly Leak[]> =>
+  straysAmong(around, () => rolesNow(around.customer, around.installation));
+
+export type LedgerAndCustomer = Omit<LeakSurroundings, "api" | "watch">;
+
+/** Invariant 1, of what a look at the customer's finds. What goes while we look is none. */
+export async function straysAmong(
+  around: LedgerAndCustomer,
+  look: () => Promise<readonly SeenRole[]>,
 ): Promise<readonly Leak[]> {
-  const { customer, installation } = around;
-  const roles = await rolesNow(customer, installation);
+  const roles = await look();
   const leases = await leaseRows(around);
   const wrong = roles.flatMap((role) => {
     const found = straying(role, leases.get(role.name));
     return found === null ? [] : [{ role, ...found }];
   });
-  const still = new Set((await rolesNow(customer, installation)).map(({ oid }) => oid));
+  const still = new Set((await look()).map(identityOf));
   return wrong
-    .filter(({ role }) => still.has(role.oid))
+    .filter(({ role }) => still.has(identityOf(role)))
     .map(({ role, kind, why }) => ({ kind, words: `the role ${role.name} (${role.oid}) ${why}` }));
 }
+
+/** A name may be made anew, and a role be used again. */
+const identityOf = ({ oid, name }: SeenRole): string => `${oid} ${name}`;
 
 function straying(
   role: SeenRole,

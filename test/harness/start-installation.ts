@@ -33,6 +33,7 @@ import {
   type ServiceName,
   type ServiceProcess,
 } from "./service-process.ts";
+import { strayTenants } from "./stray-tenants.ts";
 import { testPrograms } from "./test-programs.ts";
 import { until } from "./until.ts";
 
@@ -81,6 +82,8 @@ export interface Installation extends AsyncDisposable {
   lookForLeaks(broker: RunningBroker): Promise<readonly Leak[]>;
   /** The roles alone that should not be there; can be asked at any time. */
   strayRoles(): Promise<readonly Leak[]>;
+  /** The same of a pool's slots, and the tenants that were struck by an end of another's. */
+  strayTenants(): Promise<readonly Leak[]>;
   /** Throws with every leak, or because a process ended by a failure of its own. */
   assertNothingLeaks(broker: RunningBroker): Promise<void>;
 }
@@ -195,6 +198,7 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
     findLeaks: (broker) => findLeaks(around(broker)),
     lookForLeaks: (broker) => lookForLeaks(around(broker)),
     strayRoles: () => strayRoles(servers),
+    strayTenants: () => strayTenants(servers),
     assertNothingLeaks: async (broker) => {
       await assertNothingBroke(processes);
       await assertNothingLeaks(around(broker));

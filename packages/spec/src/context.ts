@@ -62,6 +62,8 @@ export interface FailPoints {
 export const FAIL_POINTS = [
   "reserve.before",
   "reserve.after",
+  "budget.drawn",
+  "slot.taken",
   "issue.before",
   "issue.after",
   "activate.after",
