@@ -3,6 +3,7 @@ import { systemClock, systemRandom } from "@mayfly/host";
 import { migrate, openLedger, type Ledger } from "@mayfly/postgres";
 import { Secret } from "@mayfly/spec";
 import { createRecordingLog } from "@mayfly/testkit";
+import { slotsPort } from "../simulation/record-operations.ts";
 import type { ReplayTarget } from "./replay-operations.ts";
 
 const PASSWORD = Secret.of("a password of tests");
@@ -25,7 +26,8 @@ export interface EmptyDatabase {
  * A migrated ledger in which `now()` is what this test says: the function of the catalog itself is
  * replaced, in this one database, so that defaults, views and statements all tell the same time.
  * The executor knows the built-in one by heart; one that is an expression is put in its place while
- * a statement is planned. How long a transaction really takes is compared with nothing simulated.
+ * a statement is planned. How long a transaction really takes is compared with nothing simulated;
+ * whether a slot may still be taken, which is asked at the time of the statement, is.
  */
 export async function createReplayDatabase(database: EmptyDatabase): Promise<ReplayDatabase> {
   const passwords = Object.fromEntries(ROLES.map((role) => [role, PASSWORD]));
@@ -44,11 +46,15 @@ export async function createReplayDatabase(database: EmptyDatabase): Promise<Rep
     });
   const [broker, worker] = [await open("mayfly_broker"), await open("mayfly_worker")];
   const { issue, tasks, selectorEnds, catalog } = broker;
+  const slots = slotsPort(broker.backendSlots);
   return {
     broker,
-    ports: { issue, tasks, selectorEnds, catalog, sweep: worker.sweep },
+    ports: { issue, tasks, selectorEnds, catalog, slots, sweep: worker.sweep },
     setClock: async (at) => {
       await superuser`SELECT setval('simulated.clock', ${at})`;
+    },
+    forgetSlots: async () => {
+      await superuser`DELETE FROM mayfly.backend_slots`;
     },
     close: async () => {
       await Promise.all([broker.close(), worker.close()]);
@@ -70,4 +76,12 @@ const CLOCK = `
     LANGUAGE sql STABLE PARALLEL SAFE AS 'SELECT simulated.instant()';
   RESET allow_system_table_mods;
   CREATE OR REPLACE FUNCTION mayfly.require_prompt_end(seconds double precision) RETURNS void
-    LANGUAGE sql AS 'SELECT'`;
+    LANGUAGE sql AS 'SELECT';
+  DO $$
+  DECLARE
+    take CONSTANT text := pg_get_functiondef(
+      'mayfly.take_backend_slot(text,uuid,jsonb,double precision)'::regprocedure);
+  BEGIN
+    ASSERT position('clock_timestamp()' IN take) > 0, 'it tells another time';
+    EXECUTE replace(take, 'clock_timestamp()', 'now()');
+  END $$`;

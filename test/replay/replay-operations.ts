@@ -1,12 +1,18 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Ledger } from "@mayfly/postgres";
 import { BrokerError, type InstantMs } from "@mayfly/spec";
-import type { RecordedOperation, RecordedPort } from "../simulation/record-operations.ts";
+import type {
+  RecordedOperation,
+  RecordedPort,
+  SlotsPort,
+} from "../simulation/record-operations.ts";
 
 /** A ledger on PostgreSQL whose clock this test sets. */
 export interface ReplayTarget {
-  readonly ports: Pick<Ledger, RecordedPort>;
+  readonly ports: Pick<Ledger, Exclude<RecordedPort, "slots">> & { readonly slots: SlotsPort };
   setClock(at: InstantMs): Promise<void>;
+  /** Nobody has a slot, nor had one: a history's pool is a new one, under the same names. */
+  forgetSlots(): Promise<void>;
 }
 
 /** A call that came to something else than on the model. */
@@ -59,6 +65,7 @@ export class Replay {
     operations: readonly RecordedOperation[],
   ): Promise<Difference | null> {
     const names = new Map<string, string>();
+    await this.#target.forgetSlots();
     for (const operation of operations) {
       if (!this.#isPlayed(operation)) continue;
       const args = operation.args.map((arg) => this.#translate(history, names, arg));

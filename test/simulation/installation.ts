@@ -102,11 +102,10 @@ export const BACKENDS = [
 const RATED = "cloud";
 const LIMITS = { limits: { per_second: 50, burst: 20 } };
 
-/** What each history has, and what only those have that are not replayed. */
-const backendIds = (hasPool: boolean): readonly [string, ...string[]] => [
+const backendIds = [
   ...(BACKENDS.map(({ id }) => id) as unknown as readonly [string, ...string[]]),
-  ...(hasPool ? [POOL] : []),
-];
+  POOL,
+] as const;
 
 /** A broker or a worker: a process, and the real core in it. */
 export interface Service {
@@ -119,8 +118,8 @@ export interface SimulatedInstallation extends Machine {
   readonly ledger: MemoryLedger;
   readonly backends: readonly [string, ...string[]];
   readonly upstreams: ReadonlyMap<string, FakeUpstream>;
-  /** Of the backend whose principals are used again; null: the history has none. */
-  readonly slotServer: SlotServer | null;
+  /** Of the backend whose principals are used again. */
+  readonly slotServer: SlotServer;
   readonly queue: SimulatedQueue;
   readonly log: RecordingLog;
   /** Started anew in the place of one that died, or beside the others. */
@@ -167,8 +166,6 @@ export interface InstallationOptions {
   /** Default: that of a fake clock. */
   readonly startAt?: InstantMs;
   readonly claimBatch?: number;
-  /** Whether there is a backend of principals that are used again. Default: yes. */
-  readonly hasPool?: boolean;
   /** Where the ledger's calls are written down. */
   readonly operations?: RecordedOperation[];
 }
@@ -201,7 +198,7 @@ const pooledType = (machine: Machine, upstream: SlotServer): SimulatedType => ({
 });
 
 /** The types as each process has them, over servers that all share. */
-function typesOf(machine: Machine, slotServer: SlotServer | null): readonly SimulatedType[] {
+function typesOf(machine: Machine, slotServer: SlotServer): readonly SimulatedType[] {
   const own = BACKENDS.map<SimulatedType>(({ id, capabilities, upstream: options }) => {
     const upstream = new FakeUpstream({ clock: machine.clock, identity: id, ...options });
     const type = (process: SimulatedProcess): CredentialBackend =>
@@ -216,13 +213,13 @@ function typesOf(machine: Machine, slotServer: SlotServer | null): readonly Simu
       });
     return { id, upstream, type };
   });
-  return slotServer === null ? own : [...own, pooledType(machine, slotServer)];
+  return [...own, pooledType(machine, slotServer)];
 }
 
 /** Servers and shared state; no process runs yet. */
 export function createInstallation(
   draw: Draw,
-  { defect = null, startAt, claimBatch = 8, hasPool = true, operations }: InstallationOptions = {},
+  { defect = null, startAt, claimBatch = 8, operations }: InstallationOptions = {},
 ): SimulatedInstallation {
   const clock = wholeMilliseconds(createFakeClock(startAt));
   const bare = createMemoryLedger(clock);
@@ -241,7 +238,7 @@ export function createInstallation(
   };
   const locks = new RowLocks(clock);
   const queue = createSimulatedQueue(machine);
-  const slotServer = hasPool ? createSlotServer(clock, draw.fork("pool")) : null;
+  const slotServer = createSlotServer(clock, draw.fork("pool"));
   const types = typesOf(machine, slotServer);
   const upstreams = new Map<string, FakeUpstream>(types.map(({ id, upstream }) => [id, upstream]));
   let started = 0;
@@ -301,7 +298,7 @@ export function createInstallation(
   // A view over the machine, whose rates change during the run.
   return Object.assign(machine, {
     ledger,
-    backends: backendIds(hasPool),
+    backends: backendIds,
     upstreams,
     slotServer,
     queue,

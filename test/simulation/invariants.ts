@@ -27,7 +27,7 @@ export function lookNow(
   }
   for (const { child, parent } of agents.children)
     found.push(...ofChild(installation, child, parent));
-  for (const what of installation.slotServer?.wrongs ?? []) found.push({ invariant: 4, what });
+  for (const what of installation.slotServer.wrongs) found.push({ invariant: 4, what });
   for (const what of agents.misled) found.push({ invariant: 9, what });
   return found;
 }

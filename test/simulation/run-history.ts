@@ -39,8 +39,6 @@ export interface Scale {
   /** Outages, jumps, changed configurations and ends by selector, at most. */
   readonly rounds: number;
   readonly claimBatch: number;
-  /** A backend of principals that are used again. */
-  readonly hasPool: boolean;
 }
 export const LARGE: Scale = {
   brokers: 2,
@@ -50,7 +48,6 @@ export const LARGE: Scale = {
   stepsMax: 5,
   rounds: 4,
   claimBatch: 8,
-  hasPool: true,
 };
 /** For histories that are to be many. */
 export const SMALL: Scale = {
@@ -62,8 +59,6 @@ export const SMALL: Scale = {
   rounds: 1,
   // More than there ever is: which of the due ones a claim leaves behind, no ledger promises.
   claimBatch: 200,
-  // Of slots nothing is written down.
-  hasPool: false,
 };
 /** One task, perhaps with a child: for histories that are to be very many. */
 export const TINY: Scale = { ...SMALL, agentsMax: 1, stepsMax: 1 };
@@ -103,7 +98,6 @@ export async function runHistory(options: HistoryOptions): Promise<History> {
   const installation = createInstallation(draw.fork("installation"), {
     ...options,
     claimBatch: scale.claimBatch,
-    hasPool: scale.hasPool,
   });
   await furnishInstallation(installation);
   const seen: AgentsLog = { delivered: [], ended: [], children: [], misled: [] };
