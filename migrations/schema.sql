@@ -115,10 +115,13 @@
 --   source_sha256 bytea NOT NULL
 --   sequence double precision
 --   seen_at timestamp with time zone NOT NULL DEFAULT now()
+--   sequence_number numeric(20,0)
+--   CHECK (((sequence_number >= (0)::numeric) AND (sequence_number <= '18446744073709551615'::numeric)))
 --   CHECK ((octet_length(source_sha256) = 32))
 --   PRIMARY KEY (trust_root, source_sha256)
+--   CREATE TRIGGER keep_bundle_sequences_in_step BEFORE INSERT OR UPDATE ON mayfly.bundle_sequences FOR EACH ROW EXECUTE FUNCTION mayfly.keep_bundle_sequences_in_step()
 --   GRANT INSERT, SELECT TO mayfly_broker
---   GRANT UPDATE (seen_at, sequence) TO mayfly_broker
+--   GRANT UPDATE (seen_at, sequence, sequence_number) TO mayfly_broker
 -- TABLE mayfly.catalog_version owner mayfly_migrator
 --   singleton boolean NOT NULL DEFAULT true
 --   version bigint NOT NULL
@@ -627,6 +630,9 @@ END) > '00:00:01'::interval))
 -- FUNCTION mayfly.is_uuid7(uuid) owner mayfly_migrator
 --   GRANT EXECUTE TO mayfly_broker
 --   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.keep_bundle_sequences_in_step() owner mayfly_migrator
+-- FUNCTION mayfly.least_bundle_sequence(double precision) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
 -- FUNCTION mayfly.purge_expired(integer) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.queue_events() owner mayfly_migrator SECURITY DEFINER

@@ -13,6 +13,7 @@ import {
   createMemoryLedger,
   createRecordingLog,
   createTestTrustDomain,
+  type TestTrustDomain,
 } from "@mayfly/testkit";
 import { Refusal } from "./refusal.ts";
 import { createTrustRoots, defaultTrustRootsSettings } from "./trust-roots.ts";
@@ -54,6 +55,14 @@ function setUp() {
   return { clock, http, log, ledger, domain, start, outcome, rootOf, context };
 }
 
+/** The bundle as it is served now, but for what it writes as its sequence; null: nothing. */
+const writing = (domain: TestTrustDomain, sequence: string | null): { readonly text: string } => {
+  const { keys } = domain.bundle();
+  const bundle = JSON.stringify({ keys, spiffe_refresh_hint: 60 });
+  const written = sequence === null ? "" : `"spiffe_sequence": ${sequence}, `;
+  return { text: `{${written}${bundle.slice(1)}` };
+};
+
 /** The domain took a key out that leaked; whoever has it replays the bundle of before. */
 async function withLeakedKey() {
   const it = setUp();
@@ -81,6 +90,47 @@ describe("a bundle whose sequence goes back", () => {
       "keys_unavailable",
     );
   });
+
+  test("by one above 2^53 is ignored, where a double takes both for the same", async () => {
+    const it = setUp();
+    const leaked = it.domain.key;
+    it.domain.rotate();
+    it.domain.publish([asBundleKey(it.domain.key)]);
+    it.http.serve(URL, writing(it.domain, "9007199254740993"));
+    const roots = it.start();
+    expect(await it.outcome(roots, it.domain.token())).toBe("vouched");
+    const current = it.domain.token();
+    it.domain.publish([asBundleKey(leaked)]);
+    it.http.serve(URL, writing(it.domain, "9007199254740992"));
+    for (const each of [it.start(), roots]) {
+      await it.clock.advance(60_000);
+      expect(await it.outcome(each, it.domain.token({ key: leaked }))).not.toBe("vouched");
+    }
+    expect(await it.outcome(roots, current)).toBe("vouched");
+    expect(it.log.messages("error")).toEqual([OLDER, OLDER]);
+  });
+
+  test("is not passed off as one that never had a sequence", async () => {
+    const it = await withLeakedKey();
+    const roots = it.start();
+    it.http.serve(URL, async () => writing(it.domain, null));
+    expect(await it.outcome(roots, it.domain.token({ key: it.leaked }))).toBe("keys_unavailable");
+    expect(it.log.messages("error")).toEqual([OLDER]);
+    const look = await roots.look(it.rootOf(roots), it.context());
+    expect(look.problem).toContain("its spiffe_sequence is missing, where there was one before");
+  });
+
+  test.each(["-1", '"6"', "6.5", "18446744073709551616"])(
+    "is not passed off as one whose sequence is %s",
+    async (sequence) => {
+      const it = await withLeakedKey();
+      const roots = it.start();
+      it.http.serve(URL, async () => writing(it.domain, sequence));
+      expect(await it.outcome(roots, it.domain.token({ key: it.leaked }))).toBe("keys_unavailable");
+      const look = await roots.look(it.rootOf(roots), it.context());
+      expect(look.problem).toContain("spiffe_sequence is not a whole number");
+    },
+  );
 
   test("would be taken by a process that knows only what itself has seen", async () => {
     const it = await withLeakedKey();
@@ -115,6 +165,16 @@ describe("a bundle whose sequence goes back", () => {
     it.domain.publish([asBundleKey(it.domain.key)], 8);
     expect(await it.outcome(roots, it.domain.token())).toBe("vouched");
   });
+});
+
+test("a bundle that never had a sequence is taken, each newer one too", async () => {
+  const it = setUp();
+  it.http.serve(URL, async () => writing(it.domain, null));
+  const roots = it.start();
+  expect(await it.outcome(roots, it.domain.token())).toBe("vouched");
+  it.domain.rotate();
+  expect(await it.outcome(roots, it.domain.token())).toBe("vouched");
+  expect(it.log.messages("error")).toEqual([]);
 });
 
 test("a bundle counts only once its sequence is on record", async () => {

@@ -8,9 +8,8 @@ import { parseSpiffeConfig, type SpiffeConfig } from "./spiffe-config.ts";
 import {
   bundleSource,
   fetchSpiffeBundle,
-  isRolledBack,
   keysOfAgent,
-  olderBundle,
+  rolledBack,
   spiffeKeysRules,
 } from "./spiffe-verifier.ts";
 import type { VerifierParts } from "./verifier-parts.ts";
@@ -89,7 +88,8 @@ async function lookAtBundle(
 ): Promise<FetchedKeys> {
   const { fetched, sequence } = await fetchSpiffeBundle(config, endpoint, parts, context);
   const newest = await parts.sequences.newest(bundleSource(name, config, endpoint));
-  if (sequence !== null && isRolledBack(sequence, newest)) throw olderBundle();
+  const refusal = rolledBack(sequence, newest);
+  if (refusal !== null) throw refusal;
   return fetched;
 }
 

@@ -2,12 +2,13 @@ import type { BundleSequences, BundleSource } from "@mayfly/spec";
 
 /** Within one process alone. Bounded by the trust roots that were ever registered. */
 export function createSeenSequences(): BundleSequences {
-  const seen = new Map<string, number>();
+  const seen = new Map<string, bigint>();
   const keyOf = ({ trustRoot, sourceSha256 }: BundleSource): string =>
     `${trustRoot} ${sourceSha256}`;
   return {
     note: async (source, sequence) => {
-      const newest = Math.max(sequence, seen.get(keyOf(source)) ?? sequence);
+      const before = seen.get(keyOf(source)) ?? sequence;
+      const newest = before > sequence ? before : sequence;
       seen.set(keyOf(source), newest);
       return newest;
     },

@@ -10,6 +10,7 @@ import {
   type SpiffeId,
 } from "@mayfly/spec";
 import { agentKeys } from "./agent-keys.ts";
+import { readBundleSequence } from "./bundle-sequence.ts";
 import { fetchDocument, type FetchLimits } from "./fetch-document.ts";
 import { createJwtProof, type JwtTrust } from "./jwt-verifier.ts";
 import { inlineKeys, type KeySource } from "./key-source.ts";
@@ -140,15 +141,18 @@ function keySource(name: TrustRootName, config: SpiffeConfig, parts: VerifierPar
   return createRemoteKeys({
     fetch: async (context): Promise<FetchedKeys> => {
       const { fetched, sequence } = await fetchSpiffeBundle(config, endpoint, parts, context);
-      if (sequence === null) return fetched;
+      const { sequences } = parts;
       // Durable before it counts: what trusts this bundle knows from then on that it was there.
-      const newest = await parts.sequences.note(source, sequence);
-      if (!isRolledBack(sequence, newest)) return fetched;
+      const newest = await (sequence === null
+        ? sequences.newest(source)
+        : sequences.note(source, sequence));
+      const refusal = rolledBack(sequence, newest);
+      if (refusal === null) return fetched;
       log.error("a trust domain served an older bundle than before; it is ignored", {
-        sequence,
-        newestSequence: newest,
+        sequence: shownSequence(sequence),
+        newestSequence: shownSequence(newest),
       });
-      throw olderBundle();
+      throw refusal;
     },
     ageSecondsMin: AGE_SECONDS_MIN,
     ageSecondsDefault: REFRESH_SECONDS_DEFAULT,
@@ -183,16 +187,16 @@ export async function fetchSpiffeBundle(
   endpoint: BundleEndpoint,
   parts: Pick<VerifierParts, "http" | "authoritiesOf" | "skewSeconds" | "ownSvid">,
   context: CallContext,
-): Promise<{ readonly fetched: FetchedKeys; readonly sequence: number | null }> {
+): Promise<{ readonly fetched: FetchedKeys; readonly sequence: bigint | null }> {
   const limits = {
     unsafeAllowPrivate: config.unsafe_allow_private_addresses,
     ...serverRules(endpoint, config, parts, context),
     ...(await clientRules(endpoint, parts, context)),
   };
-  const { body } = await fetchDocument(parts.http, endpoint.url, limits, context);
+  const { body, text } = await fetchDocument(parts.http, endpoint.url, limits, context);
   const keys = parseJwkSet(body, spiffeKeysRules(config));
   const maxAgeSeconds = numberIn(body, "spiffe_refresh_hint");
-  return { fetched: { keys, maxAgeSeconds }, sequence: numberIn(body, "spiffe_sequence") };
+  return { fetched: { keys, maxAgeSeconds }, sequence: readBundleSequence(text) };
 }
 
 /** Whom the endpoint has to be: by its name (`https_web`), or by its SPIFFE ID. */
@@ -233,15 +237,22 @@ export const bundleSource = (
   sourceSha256: createHash("sha256").update(`${config.trust_domain} ${url}`).digest("hex"),
 });
 
-/** An older bundle could bring back a key that was taken out because it leaked. */
-export const isRolledBack = (sequence: number, newest: number | null): boolean =>
-  newest !== null && sequence < newest;
-
-export const olderBundle = (): Refusal =>
-  new Refusal(
+/**
+ * Why a bundle does not count after the newest one that was seen, or null. An older one could bring
+ * back a key that was taken out because it leaked; and one without a sequence, where there was one
+ * before, may be any of the older ones: whoever serves it would only have to leave the number out.
+ */
+export function rolledBack(sequence: bigint | null, newest: bigint | null): Refusal | null {
+  if (newest === null || (sequence !== null && sequence >= newest)) return null;
+  const why = sequence === null ? "is missing, where there was one before" : "went back";
+  return new Refusal(
     "keys_unavailable",
-    "the bundle is older than one already seen: its spiffe_sequence went back",
+    `the bundle is older than one already seen, or may be: its spiffe_sequence ${why}`,
   );
+}
+
+const shownSequence = (sequence: bigint | null): string | null =>
+  sequence === null ? null : String(sequence);
 
 function numberIn(document: unknown, name: string): number | null {
   const value = isJsonMap(document) ? member(document, name) : undefined;

@@ -60,20 +60,22 @@ const local: ResolveName = async () => [{ address: "127.0.0.1", family: 4 }];
 const json: RequestListener = (_request, response) => response.end('{"keys":[]}');
 
 describe("outbound HTTP", () => {
-  test("answers with status, JSON and max-age, whatever the content type", async () => {
+  test("answers with status, JSON, its text and max-age, whatever the content type", async () => {
+    const text = '{"a": [1, 9007199254740993]}';
     const port = await serve((_request, response) => {
       response.setHeader("content-type", "application/octet-stream");
       response.setHeader("cache-control", "public, max-age=120");
-      response.end('{"a":[1]}');
+      response.end(text);
     });
     const answer = await outbound().getJson(`http://127.0.0.1:${port}/x`, LIMITS, contextWith());
-    expect(answer).toEqual({ status: 200, body: { a: [1] }, maxAgeSeconds: 120 });
+    const body: unknown = JSON.parse(text);
+    expect(answer).toEqual({ status: 200, body, text, maxAgeSeconds: 120 });
   });
 
   test("gives an answer other than 2xx without its body", async () => {
     const port = await serve((_request, response) => response.writeHead(503).end("<html>"));
     const answer = await outbound().getJson(`http://127.0.0.1:${port}/`, LIMITS, contextWith());
-    expect(answer).toEqual({ status: 503, body: null, maxAgeSeconds: null });
+    expect(answer).toEqual({ status: 503, body: null, text: "", maxAgeSeconds: null });
   });
 
   test("sends path and query as given, and nothing that names a user", async () => {

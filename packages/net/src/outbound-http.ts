@@ -154,21 +154,22 @@ async function readAnswer(
   const maxAge = maxAgeSeconds(text(headers["cache-control"]), text(headers["age"]));
   if (statusCode < 200 || statusCode > 299) {
     body.destroy();
-    return { status: statusCode, body: null, maxAgeSeconds: maxAge };
+    return { status: statusCode, body: null, text: "", maxAgeSeconds: maxAge };
   }
   const encoding = text(headers["content-encoding"]).toLowerCase();
   if (encoding !== "" && encoding !== "identity") {
     throw new OutboundError("encoding", host, "it answered in an encoding that was not asked for");
   }
   const bytes = await readBounded(body, maxBytes, text(headers["content-length"]), host);
-  return { status: statusCode, body: parseJson(bytes, host), maxAgeSeconds: maxAge };
+  return { status: statusCode, ...parseJson(bytes, host), maxAgeSeconds: maxAge };
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-function parseJson(bytes: Uint8Array, host: string): unknown {
+function parseJson(bytes: Uint8Array, host: string): Pick<OutboundJson, "body" | "text"> {
   try {
-    return JSON.parse(utf8.decode(bytes));
+    const decoded = utf8.decode(bytes);
+    return { body: JSON.parse(decoded), text: decoded };
   } catch {
     // The parser's message quotes the answer.
     throw new OutboundError("json", host, "it did not answer with JSON in UTF-8");

@@ -236,6 +236,8 @@ export interface OutboundOptions {
 export interface OutboundJson {
   readonly status: number;
   readonly body: unknown;
+  /** What `body` was parsed from, with the digits that no double holds. "" without a body. */
+  readonly text: string;
   /** Seconds from `Cache-Control: max-age`, or null. */
   readonly maxAgeSeconds: number | null;
 }

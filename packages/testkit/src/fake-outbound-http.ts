@@ -10,7 +10,12 @@ export type FakeAnswer =
   | Partial<OutboundJson>
   | ((options: OutboundOptions, context: CallContext) => Promise<Partial<OutboundJson>>);
 
-/** Outbound HTTP without a network; a URL that nobody serves is a failed connection. */
+const parsed = (text: string): unknown => JSON.parse(text);
+
+/**
+ * Outbound HTTP without a network, whose answers are given as text or as what it says; a URL that
+ * nobody serves is a failed connection.
+ */
 export function createFakeOutboundHttp(): FakeOutboundHttp {
   const answers = new Map<string, FakeAnswer>();
   const requests: string[] = [];
@@ -24,7 +29,8 @@ export function createFakeOutboundHttp(): FakeOutboundHttp {
       const answer = answers.get(url);
       if (answer === undefined) throw new Error("nothing is served there");
       const given = typeof answer === "function" ? await answer(options, context) : answer;
-      return { status: 200, body: null, maxAgeSeconds: null, ...given };
+      const { body = given.text === undefined ? null : parsed(given.text) } = given;
+      return { status: 200, maxAgeSeconds: null, text: JSON.stringify(body), ...given, body };
     },
   };
 }

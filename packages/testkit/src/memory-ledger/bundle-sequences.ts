@@ -5,12 +5,13 @@ export interface MemoryBundleSequences extends BundleSequences {
 }
 
 export function createBundleSequences(): MemoryBundleSequences {
-  const known = new Map<string, number>();
+  const known = new Map<string, bigint>();
   const keyOf = ({ trustRoot, sourceSha256 }: BundleSource): string =>
     `${trustRoot} ${sourceSha256}`;
   return {
     note: async (source, sequence) => {
-      const newest = Math.max(sequence, known.get(keyOf(source)) ?? sequence);
+      const before = known.get(keyOf(source)) ?? sequence;
+      const newest = before > sequence ? before : sequence;
       known.set(keyOf(source), newest);
       return newest;
     },

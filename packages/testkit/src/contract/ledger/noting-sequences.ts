@@ -1,6 +1,11 @@
 import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { parseTrustRootName, type BundleSource, type TrustRoot } from "@mayfly/spec";
+import {
+  BUNDLE_SEQUENCE_MAX,
+  parseTrustRootName,
+  type BundleSource,
+  type TrustRoot,
+} from "@mayfly/spec";
 import { ADMIN, unique } from "./fixtures.ts";
 import type { LedgerUnderTest } from "./subject.ts";
 
@@ -15,29 +20,42 @@ export function describeNotingSequences(ledgerOf: () => LedgerUnderTest): void {
       const { bundleSequences } = ledgerOf();
       const source = sourceOf(unique("root"));
       expect(await bundleSequences.newest(source)).toBeNull();
-      expect(await bundleSequences.note(source, 7)).toBe(7);
-      expect(await bundleSequences.note(source, 7)).toBe(7);
-      expect(await bundleSequences.note(source, 3)).toBe(7);
-      expect(await bundleSequences.note(source, 8.5)).toBe(8.5);
-      expect(await bundleSequences.newest(source)).toBe(8.5);
+      expect(await bundleSequences.note(source, 7n)).toBe(7n);
+      expect(await bundleSequences.note(source, 7n)).toBe(7n);
+      expect(await bundleSequences.note(source, 3n)).toBe(7n);
+      expect(await bundleSequences.note(source, 8n)).toBe(8n);
+      expect(await bundleSequences.newest(source)).toBe(8n);
+    });
+
+    test("those that a double takes for one are two, up to the highest that there is", async () => {
+      const { bundleSequences } = ledgerOf();
+      const source = sourceOf(unique("root"));
+      expect(await bundleSequences.note(source, 0n)).toBe(0n);
+      for (const first of [2n ** 53n, BUNDLE_SEQUENCE_MAX - 1n]) {
+        expect(await bundleSequences.note(source, first)).toBe(first);
+        expect(await bundleSequences.newest(source)).toBe(first);
+        expect(await bundleSequences.note(source, first + 1n)).toBe(first + 1n);
+        expect(await bundleSequences.note(source, first)).toBe(first + 1n);
+        expect(await bundleSequences.newest(source)).toBe(first + 1n);
+      }
     });
 
     test("of many at once each is answered no less than its own, and the highest is kept", async () => {
       const { bundleSequences } = ledgerOf();
       const source = sourceOf(unique("root"));
-      const seen = [5, 1, 9, 3, 9, 2, 8, 4];
+      const seen = [5n, 1n, 9n, 3n, 9n, 2n, 8n, 4n];
       const answers = await Promise.all(seen.map((each) => bundleSequences.note(source, each)));
-      expect(answers.filter((answer, at) => answer < (seen[at] ?? 0))).toEqual([]);
-      expect(await bundleSequences.newest(source)).toBe(9);
+      expect(answers.filter((answer, at) => answer < (seen[at] ?? 0n))).toEqual([]);
+      expect(await bundleSequences.newest(source)).toBe(9n);
     });
 
     test("another address and another trust root have sequences of their own", async () => {
       const { bundleSequences } = ledgerOf();
       const name = unique("root");
-      await bundleSequences.note(sourceOf(name), 7);
-      expect(await bundleSequences.note(sourceOf(name, "https://b.test"), 1)).toBe(1);
-      expect(await bundleSequences.note(sourceOf(unique("root")), 1)).toBe(1);
-      expect(await bundleSequences.newest(sourceOf(name))).toBe(7);
+      await bundleSequences.note(sourceOf(name), 7n);
+      expect(await bundleSequences.note(sourceOf(name, "https://b.test"), 1n)).toBe(1n);
+      expect(await bundleSequences.note(sourceOf(unique("root")), 1n)).toBe(1n);
+      expect(await bundleSequences.newest(sourceOf(name))).toBe(7n);
     });
 
     test("go with their trust root, and with it alone", async () => {
@@ -49,15 +67,15 @@ export function describeNotingSequences(ledgerOf: () => LedgerUnderTest): void {
         enabled: true,
       };
       const other = sourceOf(unique("root"));
-      await bundleSequences.note(other, 7);
+      await bundleSequences.note(other, 7n);
       await catalog.putTrustRoot(root, ADMIN);
-      await bundleSequences.note(sourceOf(root.name), 7);
+      await bundleSequences.note(sourceOf(root.name), 7n);
       await catalog.putTrustRoot({ ...root, enabled: false }, ADMIN);
-      expect(await bundleSequences.newest(sourceOf(root.name))).toBe(7);
+      expect(await bundleSequences.newest(sourceOf(root.name))).toBe(7n);
       await catalog.deleteTrustRoot(root.name, ADMIN);
       expect(await bundleSequences.newest(sourceOf(root.name))).toBeNull();
-      expect(await bundleSequences.note(sourceOf(root.name), 1)).toBe(1);
-      expect(await bundleSequences.newest(other)).toBe(7);
+      expect(await bundleSequences.note(sourceOf(root.name), 1n)).toBe(1n);
+      expect(await bundleSequences.newest(other)).toBe(7n);
     });
   });
 }
