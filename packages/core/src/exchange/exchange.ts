@@ -41,7 +41,7 @@ export async function exchange(
     const outcome = await attemptReserve(parts, view, ask, key);
     switch (outcome.kind) {
       case "reserved":
-        return await mintAndReply(parts, ask, key, outcome, context);
+        return await mintAndReply(parts, view, ask, key, outcome, context);
       case "stale_catalog":
         await parts.catalog.fresh();
         break;
@@ -157,6 +157,7 @@ async function judgeAll(
 /** Steps 7 to 10. */
 async function mintAndReply(
   parts: CoreParts,
+  view: CatalogView,
   ask: Ask,
   key: SeenKey | null,
   outcome: Extract<Attempt, { kind: "reserved" }>,
@@ -174,5 +175,7 @@ async function mintAndReply(
   const alone = ask.kind === "open" && key === null;
   const opened: TaskId | null = alone ? outcome.task.id : null;
   const credentials = await mintAll(parts, reserved, opened, context);
-  return parts.ports.tracer.span(step("reply"), () => reply(parts, outcome.task, ask, credentials));
+  return parts.ports.tracer.span(step("reply"), () =>
+    reply(parts, view, outcome.task, ask, credentials),
+  );
 }

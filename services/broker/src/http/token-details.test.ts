@@ -194,6 +194,50 @@ describe("authorization_details", () => {
     expect(inToken).not.toContain("Reconcile");
   });
 
+  it("come back with the ttl that the role's ceiling leaves, in each later reply too", async () => {
+    // The role's is half an hour.
+    const own = await createBrokerBench();
+    const reader = { role: READER, params: {}, ttl: "1h" };
+    const answer = await exchange(own, own.identities.svid("bot"), {
+      details: readerTask({ deadline: "2h", credentials: [reader, { ...reader, issue: "later" }] }),
+    });
+    const { id, token } = opened(answer);
+    const granted = [
+      { role: READER, params: {}, ttl: 1800, issue: "now" },
+      { role: READER, params: {}, ttl: 1800, issue: "later" },
+    ];
+    expect(at(answer, "authorization_details", 0, "credentials")).toEqual(granted);
+    expect(textAt(answer, "credentials", 0, "expires_at")).toBe(instantOf(own, 1800));
+    const drawn = await exchangeTaskToken(own, token, {
+      details: { type: "mayfly-task", task: id, credentials: [reader] },
+    });
+    expect(at(drawn, "authorization_details", 0, "credentials")).toEqual(granted);
+    expect(textAt(drawn, "credentials", 0, "expires_at")).toBe(instantOf(own, 1800));
+    // What renewals count against is what was declared; for how long it is granted, the lease says.
+    const [task] = own.ledger.inspect.tasks();
+    expect(task?.descriptor.credentials.map(({ ttlSeconds }) => ttlSeconds)).toEqual([3600, 3600]);
+    const leases = own.ledger.inspect.leases().map(({ plan }) => plan.expiresAt);
+    expect(leases).toEqual([1800, 1800].map((seconds) => own.clock.now() + seconds * 1000));
+  });
+
+  it("come back with the deadline that the task above it leaves, and no ttl beyond it", async () => {
+    const own = await createBrokerBench();
+    const later = { role: READER, ttl: "15m", issue: "later" };
+    const parent = opened(
+      await exchange(own, own.identities.svid("bot"), {
+        details: readerTask({ deadline: "15m", credentials: [later] }),
+      }),
+    );
+    await own.clock.advance(60_000);
+    const details = readerTask({ parent: parent.id, deadline: "15m", credentials: [later] });
+    const child = await exchangeTaskToken(own, parent.token, { details });
+    expect(at(child, "task", "deadline")).toBe(instantOf(own, 840));
+    expect(at(child, "authorization_details", 0)).toMatchObject({
+      deadline: 840,
+      credentials: [{ role: READER, ttl: 840 }],
+    });
+  });
+
   it("come back narrowed to what the parent declared, in each later reply too", async () => {
     const own = await createBrokerBench();
     const groups = { groups: ["app_reader"] };
