@@ -69,7 +69,7 @@ export async function verifyClient(
 
 /**
  * RFC 7523 section 3, 7: what counts once is used up here, since no reservation will do it. Throws
- * `invalid_client` where it was used before, here or at the token endpoint.
+ * `assertion_replayed` where it was used before, here or at the token endpoint.
  */
 export async function useUp(
   { ports }: CoreParts,
@@ -77,10 +77,33 @@ export async function useUp(
 ): Promise<VerifiedIdentity> {
   const { oneTime } = identity;
   if (oneTime === null || (await ports.issueLedger.recordTokenUse(oneTime))) return identity;
-  throw new BrokerError("invalid_client", "This assertion was used before: it counts once.", {
+  throw usedAssertion();
+}
+
+const usedAssertion = (): BrokerError =>
+  new BrokerError("assertion_replayed", "This assertion was used before: it counts once.", {
     where: "client_assertion",
-    public: { hint: "Make a new one for each request, with a jti of its own." },
+    public: {
+      hint:
+        "Make a new one for each request, with a jti of its own. At the token endpoint, a request " +
+        "that is repeated under its Idempotency-Key bears the one that it had.",
+    },
   });
+
+/**
+ * The ledger says that what counts once was used before, and not what it was. Beside a client's
+ * assertion, each of which counts once, nothing else that does is taken: it was the assertion.
+ */
+export async function aboutAssertion<T>(
+  client: ClientAuthentication | null,
+  outcome: Promise<T>,
+): Promise<T> {
+  try {
+    return await outcome;
+  } catch (error) {
+    const isReplay = BrokerError.is(error) && error.code === "replayed";
+    throw isReplay && client?.type === "jwt-bearer" ? usedAssertion() : error;
+  }
 }
 
 async function withKey(

@@ -127,6 +127,13 @@ export const ERROR_CODES = {
     meaning: "This one-time token was presented before.",
     todo: "Present a fresh token, or repeat the request with its Idempotency-Key.",
   },
+  assertion_replayed: {
+    status: 401,
+    // RFC 7523 section 3.2: whatever is wrong with the assertion of a client.
+    oauth: "invalid_client",
+    meaning: "This client assertion was used before, and each counts once.",
+    todo: "Make a new assertion for each request, with a `jti` of its own.",
+  },
   task_ended: {
     status: 409,
     oauth: "invalid_grant",

@@ -18,6 +18,7 @@ import type { ExchangeReply, ExchangeRequest } from "./exchange-request.ts";
 import type { Reserved } from "./issue.ts";
 import { judge, type Denied, type Judged, type Permitted } from "./judge.ts";
 import { mintAll } from "./mint-all.ts";
+import { aboutAssertion } from "../verify-identity.ts";
 import { reply } from "./reply.ts";
 import { reserve, scopeOf, tokenUseOf, type SeenKey } from "./reserve.ts";
 import { step } from "./step.ts";
@@ -38,7 +39,8 @@ export async function exchange(
     const { view, ask: asked } = await understand(parts, request, context);
     if (attempt === 0) place.defer(parts.workloadPace.begin(workloadName(workloadOf(asked))));
     const { ask, key } = await seeKey(parts, asked, request);
-    const outcome = await attemptReserve(parts, view, ask, key);
+    const reserving = attemptReserve(parts, view, ask, key);
+    const outcome = await aboutAssertion(request.client ?? null, reserving);
     switch (outcome.kind) {
       case "reserved":
         return await mintAndReply(parts, view, ask, key, outcome, context);

@@ -232,7 +232,10 @@ describe("a registered client with a key of its own", () => {
     const once = assertion();
     opened(await asClient(once));
     const again = await asClient(once);
-    expect([again.status, at(again, "code")]).toEqual([400, "replayed"]);
+    // RFC 7523 section 3.2, as of any assertion that does not count.
+    expect(refusal(again)).toEqual([401, "invalid_client", "client_assertion"]);
+    expect(at(again, "code")).toBe("assertion_replayed");
+    expect(again.headers.get("www-authenticate")).toBeNull();
     const keyed = assertion();
     const headers = { "idempotency-key": "k" };
     const { id } = opened(await asClient(keyed, {}, headers));

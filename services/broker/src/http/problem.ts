@@ -65,6 +65,7 @@ function challenges(error: BrokerError, issuer: string, algorithms: readonly str
 /** Codes for which the token endpoint does not answer 400 (RFC 6749 section 5.2; protocol ours). */
 const OAUTH_STATUS: Partial<Record<ErrorCode, number>> = {
   invalid_client: 401,
+  assertion_replayed: 401,
   method_not_allowed: 405,
   too_large: 413,
   conflict: 409,

@@ -20,6 +20,7 @@ const REFUSALS = [
   "not_found",
   "task_ended",
   "replayed",
+  "assertion_replayed",
   "denied",
   "conflict",
   "issuing_paused",
@@ -47,6 +48,7 @@ const ofToken = { kind: "form", schema: tokenForm } as const;
 /** A client's assertion, or an Authorization header: OAuth's word for who fails is its own. */
 const CLIENT_ERRORS = [
   "invalid_client",
+  "assertion_replayed",
   "invalid_dpop_proof",
   "use_dpop_nonce",
   "backend_unavailable",
