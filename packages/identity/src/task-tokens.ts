@@ -5,6 +5,7 @@ import {
   CERTIFICATE_CONFIRMATION,
   actClaim,
   confirmationClaim,
+  clientIdOf,
   holderOf,
   instantMs,
   parseId,
@@ -268,7 +269,10 @@ function readClaims(
   checkAudience(claims, issuer, false);
   const subject = text(claims, "sub");
   const actors = readActors(member(claims, "act"));
-  if (member(claims, "client_id") !== (actors[0] ?? subject)) {
+  const holder = holderOf({ subject, actors });
+  const clientId = member(claims, "client_id");
+  // Versions before this one wrote a registered client's name, and their tokens may live.
+  if (clientId !== clientIdOf(holder) && clientId !== holder) {
     throw new Refusal("claims", "client_id is not who acts");
   }
   const issuedAt = instant(claims, "iat");

@@ -29,6 +29,18 @@ export interface Workload {
 export const workloadName = (workload: Pick<Workload, "kind" | "issuer" | "subject">): string =>
   workload.kind === "spiffe" ? workload.subject : `${workload.issuer}#${workload.subject}`;
 
+/**
+ * The OAuth client identifier of whoever is so named (RFC 9068 section 2.2, RFC 7662 section 2.2):
+ * what it authenticates itself as. That is its SPIFFE ID; of a registered client the URL that is
+ * issuer and subject of its assertions. Whoever is no client of OAuth has its name for it, which is
+ * nobody else's.
+ */
+export function clientIdOf(name: string): string {
+  const split = name.indexOf("#");
+  const issuer = name.slice(0, Math.max(0, split));
+  return split > 0 && issuer === name.slice(split + 1) ? issuer : name;
+}
+
 /** What a token says of who acts for its subject (RFC 8693 sections 4.1 and 4.4). */
 export interface Delegation {
   /**

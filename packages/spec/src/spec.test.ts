@@ -12,6 +12,7 @@ import {
   parseRoleName,
   Secret,
   uuidOfId,
+  clientIdOf,
   workloadName,
 } from "./index.ts";
 
@@ -53,6 +54,18 @@ describe("a name", () => {
     expect(workloadName({ kind: "oidc", issuer: "https://i.test", subject: "a#b" })).toBe(
       "https://i.test#a#b",
     );
+  });
+  it.each([
+    ["spiffe://a.test/x", "spiffe://a.test/x"],
+    ["https://i.test#https://i.test", "https://i.test"],
+    ["https://i.test#a", "https://i.test#a"],
+    [
+      "https://i.test#https://i.test#https://i.test",
+      "https://i.test#https://i.test#https://i.test",
+    ],
+    ["#", "#"],
+  ])("%s is the client %s to OAuth", (name, clientId) => {
+    expect(clientIdOf(name)).toBe(clientId);
   });
 });
 

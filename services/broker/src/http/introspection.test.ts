@@ -8,7 +8,8 @@ import {
   type BrokerBench,
 } from "../testing/broker-bench.ts";
 import { BACKEND_PASSWORD, READER } from "../testing/registered.ts";
-import { OIDC_ISSUER } from "../testing/test-identities.ts";
+import { createRegisteredClient } from "../testing/registered-client.ts";
+import { CI_ISSUER, OIDC_ISSUER } from "../testing/test-identities.ts";
 import {
   at,
   exchange,
@@ -154,6 +155,26 @@ describe("introspection", () => {
       const answer = await post("/introspect", { token, ...asClient(owner) });
       const client_id = act.sub;
       expect(answer.body).toMatchObject({ active: true, sub: ALICE, client_id, act });
+    }
+  });
+  it("names a client by its own client_id, and by its name who is none", async () => {
+    const client = createRegisteredClient(bench);
+    await client.register();
+    const none = {
+      grant_type: "client_credentials",
+      subject_token: null,
+      subject_token_type: null,
+    };
+    const byKey = () => postToken(bench, tokenForm("", { ...none, ...client.form() }));
+    const byToken = (token: string) => postToken(bench, tokenForm(token));
+    for (const [answer, clientId] of [
+      [await byKey(), client.clientId],
+      [await byToken(bench.identities.svid("bot")), BOT],
+      [await byToken(bench.identities.ci("repo", "jti-1")), `${CI_ISSUER}#repo`],
+    ] as const) {
+      const { token } = opened(answer);
+      const looked = await post("/introspect", { token }, bearer(ADMIN_TOKEN));
+      expect(at(looked, "client_id")).toBe(clientId);
     }
   });
   it("says exactly that it is not active of everything else", async () => {

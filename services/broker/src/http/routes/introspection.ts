@@ -3,6 +3,7 @@ import type { IntrospectedToken, TaskTokenWithTask } from "@mayfly/core";
 import {
   actClaim,
   BrokerError,
+  clientIdOf,
   confirmationClaim,
   holderOf,
   NotKnownYet,
@@ -210,7 +211,7 @@ function introspection({ task, claims }: IntrospectedToken, issuer: string): Jso
     iss: issuer,
     aud: issuer,
     sub: claims.subject,
-    client_id: holderOf(claims),
+    client_id: clientIdOf(holderOf(claims)),
     iat: Math.floor(claims.issuedAt / 1000),
     exp: Math.floor(claims.expiresAt / 1000),
     jti: claims.jti,

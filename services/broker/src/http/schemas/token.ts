@@ -142,7 +142,11 @@ export const introspectionAnswer = z
       iss: z.string(),
       aud: z.string(),
       sub: z.string().meta({ description: "For whom the task is." }),
-      client_id: z.string().meta({ description: "The task's workload, who acts." }),
+      client_id: z.string().meta({
+        description:
+          "The task's workload, who acts, by the client_id that it authenticates itself as; of one " +
+          "that is no client of OAuth its name, `<issuer>#<subject>`.",
+      }),
       iat: countShape,
       exp: countShape,
       jti: z.string(),
