@@ -2,7 +2,9 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { leaseName, parseStrict, plainObject, toJsonSchema } from "@mayfly/backend-kit";
 import {
+  clientIdOf,
   confirmationClaim,
+  holderOf,
   InvalidInput,
   keyBindingOf,
   type CredentialHolder,
@@ -97,7 +99,7 @@ export function planToken(request: PlanRequest): IssuePlan {
     scope: within(asked.scope, fixed.scope, "scope"),
     subject: holder.subject,
     // RFC 9068 section 2.2: the client, which is who acts.
-    client_id: holder.actors[0] ?? holder.subject,
+    client_id: clientIdOf(holderOf(holder)),
     actors: [...holder.actors],
     ...bindingOf(fixed.key_binding, asked.key_binding === "required", holder),
     claims: fixed.claims,

@@ -68,6 +68,18 @@ describe("who is meant and who acts in a task token", () => {
     expect(await tokens.verify(token, clock.now())).not.toHaveProperty("actors");
   });
 
+  test("name a registered client as it names itself, also in a token of before", async () => {
+    const { clock, tokens } = await setUp();
+    const client = "https://batch.test";
+    const parties = { subject: ALICE, actors: [`${client}#${client}`] };
+    const token = await tokens.sign(claims(clock, parties));
+    expect(decodeJwt(token.expose("crypto"))).toMatchObject({
+      client_id: client,
+      act: { sub: `${client}#${client}` },
+    });
+    expect(await tokens.verify(token, clock.now())).toMatchObject(parties);
+  });
+
   test("have the token as long as it is said to be before there is one, in whatever alphabet", async () => {
     const { clock, tokens } = await setUp();
     const cases = [

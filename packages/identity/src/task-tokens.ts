@@ -156,7 +156,7 @@ function payloadOf(claims: TaskTokenClaims, issuer: string, jti: string): Record
     iss: issuer,
     sub: claims.subject,
     aud: issuer,
-    client_id: holderOf(claims),
+    client_id: clientIdOf(holderOf(claims)),
     iat: Math.floor(claims.issuedAt / 1000),
     exp: Math.floor(claims.expiresAt / 1000),
     jti,

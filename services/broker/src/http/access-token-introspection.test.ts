@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { decodeJwt } from "jose";
 import { createTestDpopKey } from "@mayfly/testkit";
 import { ADMIN_TOKEN, ISSUER, type Answer, type BrokerBench } from "../testing/broker-bench.ts";
+import { createRegisteredClient } from "../testing/registered-client.ts";
 import {
   accessTokenIn,
   AUDIENCE,
@@ -14,7 +15,15 @@ import {
   TOKEN_ISSUER,
   verifyAsApi,
 } from "../testing/token-api.ts";
-import { at, exchangeTaskToken, opened, readerTask, textAt } from "../testing/token-form.ts";
+import {
+  at,
+  exchangeTaskToken,
+  opened,
+  postToken,
+  readerTask,
+  textAt,
+  tokenForm,
+} from "../testing/token-form.ts";
 
 const BOT = "spiffe://acme.test/agent/bot";
 
@@ -61,6 +70,24 @@ describe("introspection of an access token", () => {
       scope: "orders:read",
     });
     expect(textAt(told, "mayfly_task")).toBe(opened(answer).id);
+  });
+  it("names a client with a key of its own as that names itself, in the token as well", async () => {
+    const client = createRegisteredClient(bench);
+    await client.register();
+    const { clientId } = client;
+    const change = {
+      grant_type: "client_credentials",
+      subject_token: null,
+      subject_token_type: null,
+      authorization_details: JSON.stringify([
+        readerTask({ credentials: [{ role: CALLER, params: READ }] }),
+      ]),
+      ...client.form(),
+    };
+    const token = accessTokenIn(await postToken(bench, tokenForm("", change)));
+    const parties = { sub: `${clientId}#${clientId}`, client_id: clientId };
+    expect(await verifyAsApi(bench, token)).toMatchObject(parties);
+    expect((await introspect(token, as("orders-server"))).body).toMatchObject(parties);
   });
   it("tells a server no more once it is disabled, or serves another audience", async () => {
     const token = accessTokenIn(await openWithToken(bench));

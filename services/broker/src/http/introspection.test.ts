@@ -1,3 +1,4 @@
+import { decodeJwt } from "jose";
 import { beforeEach, describe, expect, it } from "vitest";
 import { createTestDpopKey, type TestDpopKey } from "@mayfly/testkit";
 import {
@@ -175,6 +176,7 @@ describe("introspection", () => {
       const { token } = opened(answer);
       const looked = await post("/introspect", { token }, bearer(ADMIN_TOKEN));
       expect(at(looked, "client_id")).toBe(clientId);
+      expect(decodeJwt(token)).toMatchObject({ client_id: clientId });
     }
   });
   it("says exactly that it is not active of everything else", async () => {
