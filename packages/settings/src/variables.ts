@@ -339,9 +339,10 @@ export const VARIABLES = {
     min: 0,
     max: 100_000,
     meaning:
-      "Refused proofs of identity that one source, an IPv4 address or the /64 of an IPv6 one, may " +
-      "send in a second, on average; ten seconds' worth may come at once. From then on the broker " +
-      "answers it with 429 unread, except ends and heartbeats. Behind a proxy that is not in " +
+      "Refused proofs of identity, and as many malformed requests of nobody who is known, that one " +
+      "source, an IPv4 address or the /64 of an IPv6 one, may send in a second, on average; ten " +
+      "seconds' worth of each may come at once. From then on the broker answers it with 429 " +
+      "unread, except ends and heartbeats. Behind a proxy that is not in " +
       "MAYFLY_TRUSTED_PROXIES all callers are one source. 0: no limit.",
   }),
   taskDepthMax: number("MAYFLY_TASK_DEPTH_MAX", {

@@ -150,8 +150,8 @@ export const ERROR_CODES = {
     status: 429,
     oauth: "temporarily_unavailable",
     meaning:
-      "The workload exchanges more often, or more at once, than one may; or too many proofs of " +
-      "identity from this address were refused in a row.",
+      "The workload exchanges more often, or more at once, than one may; or too many requests from " +
+      "this address were malformed, or had proofs of identity that were refused.",
     todo: "Try again after the Retry-After time, less often. Ends and heartbeats are never paced.",
   },
   too_large: {

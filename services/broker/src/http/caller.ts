@@ -80,6 +80,12 @@ export const administratorOf = async (c: HttpContext, ports: CallerPorts): Promi
 
 /** The caller of this request: an administrator, the holder of a task token, or a workload. */
 export async function callerOf(c: HttpContext, ports: CallerPorts): Promise<Caller> {
+  const caller = await authenticated(c, ports);
+  c.set("understood", true);
+  return caller;
+}
+
+async function authenticated(c: HttpContext, ports: CallerPorts): Promise<Caller> {
   const { kind, isDpop, token } = await presentedIn(c, ports);
   const call = c.get("call");
   switch (kind) {

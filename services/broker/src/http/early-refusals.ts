@@ -3,19 +3,27 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { RequestError } from "@hono/node-server";
 import { BrokerError, type Random } from "@mayfly/spec";
+import type { SourceBounds } from "./bound-connections.ts";
+import type { ClientAddress } from "./client-address.ts";
 import { problemAnswer } from "./problem.ts";
+import type { SourcePace } from "./source-pace.ts";
 
 export interface RefusalPorts {
   readonly random: Random;
   readonly issuer: string;
 }
+interface EarlyPorts extends RefusalPorts, Pick<SourceBounds, "isFromProxy"> {
+  readonly sourcePace: Pick<SourcePace, "refuses" | "malformed">;
+  readonly clientAddress: ClientAddress;
+}
 
 /**
  * Answers what never becomes a request of the application: a head that cannot be parsed, is too
  * large or too slow, `CONNECT`, and an expectation that nobody here meets. Each gets a problem with
- * a trace id, as everything else does, and its connection is closed.
+ * a trace id, as everything else does, and its connection is closed. What is malformed counts
+ * against its source, and one that has sent too much of it is cut without an answer.
  */
-export function refuseEarly(server: Server, ports: RefusalPorts): void {
+export function refuseEarly(server: Server, ports: EarlyPorts): void {
   const latest = new WeakMap<Duplex, ServerResponse>();
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     latest.set(request.socket, response);
@@ -28,12 +36,21 @@ export function refuseEarly(server: Server, ports: RefusalPorts): void {
       socket.destroy();
       return;
     }
-    endWith(socket, refusalOf(error), ports);
+    const refusal = refusalOf(error);
+    // A body that ends before its end was cut off: its sender may be anybody.
+    const isCut = answering !== undefined && !answering.writableFinished;
+    const counts = refusal.code !== "request_timeout" && !isCut;
+    if (counts && !isHeard(addressOf(socket, ports), ports)) socket.destroy();
+    else endWith(socket, refusal, ports);
   });
   server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
     endWith(socket, new BrokerError("method_not_allowed", "This is no proxy."), ports);
   });
-  server.on("checkExpectation", (_request: IncomingMessage, response: ServerResponse) => {
+  server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => {
+    if (!isHeard(ports.clientAddress(request), ports)) {
+      request.socket.destroy();
+      return;
+    }
     const error = new BrokerError("invalid_request", "Only 100-continue can be expected here.", {
       where: "Expect",
     });
@@ -44,9 +61,30 @@ export function refuseEarly(server: Server, ports: RefusalPorts): void {
   });
 }
 
-/** For what the adapter could make no request of (a bad Host), or got no answer to. */
-export function unanswerable(error: unknown, ports: RefusalPorts): Response {
+/** Without its head nothing is known of it but its connection, which may be a proxy's. */
+const addressOf = (socket: Duplex, { clientAddress, isFromProxy }: EarlyPorts): string | null =>
+  socket instanceof Socket && !isFromProxy({ socket, headers: {} })
+    ? clientAddress({ socket, headers: {} })
+    : null;
+
+/** Counts what is malformed; false: its source has sent too much of it to be answered. */
+function isHeard(address: string | null, { sourcePace }: EarlyPorts): boolean {
+  if (sourcePace.refuses(address)) return false;
+  sourcePace.malformed(address);
+  return true;
+}
+
+/**
+ * For what the adapter could make no request of (a bad Host), which counts against the source of
+ * `head`, or got no answer to.
+ */
+export function unanswerable(
+  error: unknown,
+  head: IncomingMessage | null,
+  ports: EarlyPorts,
+): Response {
   const isRequest = error instanceof RequestError;
+  if (isRequest && head !== null) ports.sourcePace.malformed(ports.clientAddress(head));
   const known = isRequest
     ? new BrokerError("invalid_request", "The Host header or the path is malformed.")
     : new BrokerError("internal", "The broker failed; nothing more is said here.");

@@ -56,12 +56,17 @@ export interface TlsCertificate {
  */
 export function createEdgeServer(options: EdgeOptions): EdgeServer {
   const { tls, limits, overrideGlobalObjects } = options;
+  // What it can make no request of, the adapter says before it first waits.
+  let head: IncomingMessage | null = null;
   const answer = getRequestListener(options.fetch, {
-    errorHandler: (error) => unanswerable(error, options),
+    errorHandler: (error) => unanswerable(error, head, options),
     ...(overrideGlobalObjects === undefined ? {} : { overrideGlobalObjects }),
   });
   const answered = (request: IncomingMessage, response: ServerResponse): void => {
-    answer(request, response).then(
+    head = request;
+    const answering = answer(request, response);
+    head = null;
+    answering.then(
       () => boundUnread(request.socket, response, options.unreadMsMax, options.clock),
       // What fails in it is answered by the error handler: there is nothing to wait for.
       () => response.destroy(),

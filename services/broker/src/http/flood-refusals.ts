@@ -11,7 +11,7 @@ import { parseTraceparent } from "./traceparent.ts";
 
 export interface FloodPorts extends RefusalPorts {
   readonly admission: Pick<Admission, "refusesExchange">;
-  readonly sourcePace: Pick<SourcePace, "refuses">;
+  readonly sourcePace: Pick<SourcePace, "refuses" | "malformed">;
   readonly clientAddress: ClientAddress;
   readonly meter: RequestMeter;
   /** From when the process was told to stop. */
@@ -52,7 +52,7 @@ const pathOf = ({ url = "" }: IncomingMessage, base: string): string => {
 };
 
 /**
- * Why a request is not listened to, or null. Who sends nothing to be verified costs next to
+ * Why a request is not listened to, or null. Who sends nothing to be read or verified costs next to
  * nothing; and an end, or a sign of life, is never refused for what others at the same address have
  * sent.
  */
@@ -61,10 +61,13 @@ function unheardOf(
   path: string,
   { sourcePace, clientAddress }: FloodPorts,
 ): BrokerError | null {
-  const proves = request.method === "POST" || request.headers.authorization !== undefined;
-  if (!proves || isEnding(path)) return null;
+  const { method = "", headers } = request;
+  const isLook = LOOKS.has(method) && headers.authorization === undefined;
+  if (isLook || isEnding(path)) return null;
   return sourcePace.refuses(clientAddress(request)) ? tooOften : null;
 }
+
+const LOOKS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** One for all: what an exception costs is its stack. */
 const CROWDED = new Crowded();

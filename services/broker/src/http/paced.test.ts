@@ -1,8 +1,15 @@
 import { describe, expect, it } from "vitest";
-import { createFakeClock, createRecordingLog } from "@mayfly/testkit";
-import { bodyOf, rawRequest, serveBench, statusOf } from "../testing/served-bench.ts";
+import { createFakeClock, createRecordingLog, createTestDpopKey } from "@mayfly/testkit";
+import { eventually } from "@mayfly/testkit/vitest";
+import {
+  bodyOf,
+  rawRequest,
+  serveBench,
+  statusOf,
+  type ServedOptions,
+} from "../testing/served-bench.ts";
 import { createBrokerBench, ISSUER } from "../testing/broker-bench.ts";
-import { exchange, opened, tokenForm } from "../testing/token-form.ts";
+import { exchange, opened, tokenForm, TYPE } from "../testing/token-form.ts";
 import { createSourcePace } from "./source-pace.ts";
 
 const FORM = ["Content-Type", "application/x-www-form-urlencoded"] as const;
@@ -108,6 +115,169 @@ describe("a source whose proofs were refused too often", () => {
     for (const path of ["/jwks", "/healthz", "/.well-known/oauth-authorization-server"]) {
       expect(statusOf(await served.send(rawRequest("GET", path, [])))).toBe(200);
     }
+  });
+});
+
+/** A broker behind a real socket, whose sources are paced. */
+async function pacedBench(more: ServedOptions = {}, sourcesMax?: number) {
+  const clock = createFakeClock();
+  const bound = sourcesMax === undefined ? {} : { sourcesMax };
+  const settings = { failuresAtOnce: FAILURES, failuresPerSecond: 1, ...bound };
+  const sourcePace = createSourcePace(settings, { clock, log: createRecordingLog() });
+  const served = await serveBench({ sourcePace, ...more });
+  const sound = (...headers: (readonly [string, string])[]): string =>
+    rawRequest(
+      "POST",
+      "/token",
+      [FORM, ...headers],
+      tokenForm(served.bench.identities.svid("bot")),
+    );
+  const status = async (sent: string): Promise<number> => statusOf(await served.send(sent));
+  return { served, clock, sound, status };
+}
+
+const JSON_TYPE = ["Content-Type", "application/json"] as const;
+const NO_FORM = rawRequest("POST", "/token", [FORM], "grant_type=x");
+/** What is sent, and how each is answered as long as its source is listened to. */
+const MALFORMED: readonly (readonly [what: string, sent: string, status: number])[] = [
+  ["a form that is none of ours", NO_FORM, 400],
+  ["a body of another type", rawRequest("POST", "/token", [JSON_TYPE], "{}"), 400],
+  ["a body that is too large", rawRequest("POST", "/token", [FORM], "x".repeat(100_000)), 413],
+  [
+    "details that are no JSON",
+    rawRequest("POST", "/token", [FORM], tokenForm("x", { authorization_details: "{" })),
+    400,
+  ],
+  ["a form of the other endpoints", rawRequest("POST", "/introspect", [FORM], "x=1"), 400],
+  ["two Hosts", rawRequest("POST", "/v1/plan", [["Host", "b"]]), 400],
+  ["a Host that is none", "POST /token HTTP/1.1\r\nHost: a b/c\r\nContent-Length: 0\r\n\r\n", 400],
+  ["what is no HTTP", "hello\r\n\r\n", 400],
+  ["a head that is too large", `GET /${"x".repeat(40_000)} HTTP/1.1\r\n`, 431],
+  ["an expectation that nobody meets", rawRequest("POST", "/token", [["Expect", "magic"]]), 400],
+];
+
+describe("a source that sends what is no request", () => {
+  it.each(MALFORMED)("is not listened to after so many of %s", async (_what, sent, expected) => {
+    const { served, clock, sound, status } = await pacedBench();
+    await using _ = served;
+    for (let turn = 0; turn < FAILURES; turn++) expect(await status(sent)).toBe(expected);
+    expect(await status(sound())).toBe(429);
+    await clock.advance(1_000);
+    expect(await status(sound())).toBe(200);
+  });
+  it("is cut without an answer where there is no request to be answered", async () => {
+    const { served, clock } = await pacedBench();
+    await using _ = served;
+    const junk = "hello\r\n\r\n";
+    for (let turn = 0; turn < FAILURES; turn++) {
+      expect(statusOf(await served.send(junk))).toBe(400);
+    }
+    expect(await served.send(junk)).toBe("");
+    await clock.advance(1_000);
+    expect(statusOf(await served.send(junk))).toBe(400);
+  });
+  it("locks nobody out by it together with refused proofs: each has a bound of its own", async () => {
+    const { served, sound, status } = await pacedBench();
+    await using _ = served;
+    const forged = `${served.bench.identities.svid("bot").slice(0, -8)}AAAAAAAA`;
+    const refused = rawRequest("POST", "/token", [FORM], tokenForm(forged));
+    for (let turn = 1; turn < FAILURES; turn++) {
+      expect([await status(refused), await status(NO_FORM)]).toEqual([400, 400]);
+    }
+    expect(await status(sound())).toBe(200);
+    expect(await status(NO_FORM)).toBe(400);
+    expect(await status(sound())).toBe(429);
+  });
+  it("is none whose workload is known, whatever mistakes that one makes", async () => {
+    const { served, sound, status } = await pacedBench();
+    await using _ = served;
+    const { bench } = served;
+    const { token, leases } = opened(await exchange(bench, bench.identities.svid("bot")));
+    const bearer = ["Authorization", `Bearer ${token}`] as const;
+    const renew = rawRequest("POST", `/v1/leases/${leases[0]}/renew`, [bearer, JSON_TYPE], "{");
+    const bot = { actor_token: bench.identities.svid("bot"), actor_token_type: `${TYPE}jwt` };
+    const twice = rawRequest(
+      "POST",
+      "/token",
+      [FORM],
+      tokenForm(bench.identities.svid("bot"), bot),
+    );
+    for (let turn = 0; turn <= FAILURES; turn++) {
+      expect([await status(renew), await status(twice)]).toEqual([400, 400]);
+    }
+    expect(await status(sound())).toBe(200);
+  });
+  it("is none that is told to send its proof with a nonce", async () => {
+    const { served, sound, status } = await pacedBench({ dpopNonces: true });
+    await using _ = served;
+    const key = createTestDpopKey(served.bench.clock);
+    for (let turn = 0; turn <= FAILURES; turn++) {
+      expect(await status(sound(["DPoP", key.proof("POST", `${ISSUER}/token`)]))).toBe(400);
+    }
+    expect(await status(sound())).toBe(200);
+  });
+  it("is none that was cut off in the middle of a body", async () => {
+    const { served, sound, status } = await pacedBench();
+    await using _ = served;
+    for (let turn = 0; turn <= FAILURES; turn++) {
+      const cut = await served.connect();
+      cut.write(rawRequest("POST", "/token", [FORM, ["Content-Length", "1000"]], "grant_type="));
+      cut.socket.end();
+      await cut.answered();
+      cut.socket.destroy();
+      await eventually(async () => expect(await served.connections()).toBe(0));
+    }
+    expect(await status(sound())).toBe(200);
+  });
+});
+
+describe("strangers from more sources than are kept", () => {
+  const KEPT = 16;
+  const PROXY = [{ address: "127.0.0.1", family: "ipv4", prefix: 32 }] as const;
+  const from = (address: string) => ["X-Forwarded-For", address] as const;
+  const rubbish = (address: string) =>
+    rawRequest("POST", "/token", [FORM, from(address)], "grant_type=x");
+  /** Addresses of one host each: IPv4 ones, and /64s of which each request has another address. */
+  const strangers = (count: number): readonly ((turn: number) => string)[] =>
+    Array.from({ length: count }, (_, n) =>
+      n % 2 === 0
+        ? () => `198.51.${n >> 8}.${n & 255}`
+        : (turn: number) => `2001:db8:0:${n.toString(16)}::${turn + 1}`,
+    );
+  const AGENT = from("192.0.2.7");
+
+  it("keep no workload out, and what is known of them stays bounded", async () => {
+    const { served, sound, status } = await pacedBench({ proxies: PROXY }, KEPT);
+    await using _ = served;
+    const { sourcePace } = served.bench;
+    const hosts = strangers(KEPT * 4);
+    for (const [n, address] of hosts.entries()) {
+      for (let turn = 0; turn < FAILURES; turn++) {
+        expect(await status(rubbish(address(turn)))).toBe(400);
+      }
+      expect(sourcePace.refuses(address(FAILURES))).toBe(true);
+      if (n % KEPT === 0) expect(await status(sound(AGENT))).toBe(200);
+    }
+    const refused = hosts.filter((address) => sourcePace.refuses(address(FAILURES)));
+    expect(refused).toEqual(hosts.slice(-KEPT));
+    expect(await status(rubbish(hosts.at(-1)?.(FAILURES) ?? ""))).toBe(429);
+    expect(await status(sound(AGENT))).toBe(200);
+  });
+  it("are cut each for itself: a workload beside one of them is heard again as time passes", async () => {
+    const { served, clock, sound, status } = await pacedBench({ proxies: PROXY }, KEPT);
+    await using _ = served;
+    const [stranger, beside] = ["2001:db8:0:5::1", "2001:db8:0:5:6:7:8:9"] as const;
+    for (let turn = 0; turn < FAILURES; turn++) await served.send(rubbish(stranger));
+    expect(await status(sound(from(beside)))).toBe(429);
+    expect(await status(sound(from("2001:db8:0:6::1")))).toBe(200);
+    await clock.advance(1_000);
+    expect(await status(sound(from(beside)))).toBe(200);
+  });
+  it("who break off before a request is one are not taken for the proxy that they came by", async () => {
+    const { served, sound, status } = await pacedBench({ proxies: PROXY }, KEPT);
+    await using _ = served;
+    for (let turn = 0; turn <= FAILURES; turn++) expect(await status("hello\r\n\r\n")).toBe(400);
+    expect(await status(sound())).toBe(200);
   });
 });
 

@@ -10,6 +10,11 @@ export type Env = {
     call: CallContext;
     /** See `peer-certificates.ts`; looked for when it is asked for. */
     peerCertificates: () => CertificateChain | null;
+    /**
+     * Set once what was sent was read, or its sender is known: what is refused from then on is for
+     * what it asks or proves, and not for its form.
+     */
+    understood?: true;
     /** Takes the request's place among those under way, once. Throws `busy`. */
     admit: () => void;
   };

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import { Hono } from "hono";
 import { routePath } from "hono/route";
 import {
@@ -190,22 +191,37 @@ function failed(c: HttpContext, error: unknown, ports: ShellPorts): Response {
           error,
           ports.log.child({ trace: traceId, path: routeOf(c), source: clientAddress ?? null }),
         );
-  if (provesNothing(known)) ports.sourcePace.failed(clientAddress ?? null);
   const answer: Answer = (answersOauth(c.req.path) ? oauthAnswer : problemAnswer)(
     known,
     traceId,
     ports.settings.issuer,
     ports.dpop.algorithms,
   );
+  // A nonce that is asked for is no failure: each client sends its first proof without one.
+  if (known.code !== "use_dpop_nonce") {
+    if (provesNothing(known)) ports.sourcePace.failed(clientAddress ?? null);
+    else if (isMalformed(c, answer)) ports.sourcePace.malformed(clientAddress ?? null);
+  }
   return new Response(JSON.stringify(answer.body), {
     status: answer.status,
     headers: { ...answer.headers },
   });
 }
 
-/** A nonce that is asked for is no failure: each client sends its first proof without one. */
-const provesNothing = ({ code }: BrokerError): boolean =>
-  ERROR_CODES[code].status === 401 && code !== "use_dpop_nonce";
+const provesNothing = ({ code }: BrokerError): boolean => ERROR_CODES[code].status === 401;
+
+/** Malformed, too large, of another type, with too large a head. */
+const MALFORMED: ReadonlySet<number> = new Set([400, 413, 415, 431]);
+
+/**
+ * Whether what was sent could not be read, and nobody has said who sends it. Of a workload that is
+ * known it would be a mistake, and of a sender that went away in the middle a lost connection.
+ */
+const isMalformed = (c: HttpContext, { status }: Answer): boolean =>
+  MALFORMED.has(status) && c.get("understood") !== true && !hasGone(c.env?.incoming);
+
+const hasGone = (incoming: IncomingMessage | undefined): boolean =>
+  incoming !== undefined && incoming.destroyed && !incoming.complete;
 
 /**
  * One line for a request: what changed something or was refused for who asked at `info`, the rest

@@ -53,6 +53,32 @@ describe("the pace of a source", () => {
     for (let n = 0; n < 50; n++) fail(10, `192.0.2.${n}`);
     expect(log.messages()).toHaveLength(1);
   });
+  it("is of refused proofs and of malformed requests, each for itself", async () => {
+    const { clock, pace, fail } = paced();
+    fail(9);
+    for (let turn = 0; turn < 9; turn++) pace.malformed(HERE);
+    expect(pace.refuses(HERE)).toBe(false);
+    pace.malformed(HERE);
+    expect(pace.refuses(HERE)).toBe(true);
+    expect(pace.refuses(THERE)).toBe(false);
+    await clock.advance(500);
+    expect(pace.refuses(HERE)).toBe(false);
+    fail(1);
+    expect(pace.refuses(HERE)).toBe(false);
+  });
+  it.each(["failed", "malformed"] as const)(
+    "keeps so many sources and no more, of however many: %s",
+    (how) => {
+      const settings = { failuresAtOnce: 1, failuresPerSecond: 1, sourcesMax: 1000 };
+      const ports = { clock: createFakeClock(), log: createRecordingLog() };
+      const pace = createSourcePace(settings, ports);
+      const sources = Array.from({ length: 5000 }, (_, n) => `2001:db8:${n.toString(16)}::1`);
+      for (const source of sources) pace[how](source);
+      // Those that it was told of last: each was told of once, and may do nothing more.
+      expect(sources.filter((source) => pace.refuses(source))).toEqual(sources.slice(-1000));
+      expect(pace.refuses(`2001:db8:${(4999).toString(16)}:0:9::9`)).toBe(true);
+    },
+  );
   it("forgets the oldest of more sources than it keeps", () => {
     const { pace, fail } = paced();
     fail(10);

@@ -1,79 +1,115 @@
 import { BrokerError, type Clock, type Log } from "@mayfly/spec";
 
 export interface SourcePaceSettings {
-  /** Refused proofs that a source may have in a row. */
+  /** Refused proofs, and as many malformed requests, that a source may have in a row. */
   readonly failuresAtOnce: number;
-  /** How many of them it earns again in a second; 0: no source is ever paced. */
+  /** How many of each it earns again in a second; 0: no source is ever paced. */
   readonly failuresPerSecond: number;
+  /** Of how many sources is known what they sent. Default: 100,000. */
+  readonly sourcesMax?: number;
 }
 
-/** What a source has presented that proved nothing. Kept by each process for itself. */
+/** What a source has sent that was of no use to anybody. Kept by each process for itself. */
 export interface SourcePace {
   /** Whether it is not listened to now. A null address always is. */
   refuses(address: string | null): boolean;
   /** It presented what proves nothing. */
   failed(address: string | null): void;
+  /** It sent what is no request, and nobody has said who it is. */
+  malformed(address: string | null): void;
 }
 
 /** Nobody is ever refused. */
-export const unpaced: SourcePace = { refuses: () => false, failed: () => undefined };
+export const unpaced: SourcePace = {
+  refuses: () => false,
+  failed: () => undefined,
+  malformed: () => undefined,
+};
+
+const SOURCES_MAX = 100_000;
+const TOLD_EVERY_MS = 60_000;
+
+/**
+ * Bounds what a stranger has the broker do before anybody is known: bodies read, signatures
+ * verified, keys fetched, refusals logged. Counted are refused proofs and malformed requests alone,
+ * so that however many workloads share an address, those whose proofs hold are not slowed. Each has
+ * a bucket of its own: some of the one and some of the other lock nobody out who shares an address
+ * with whoever sends them.
+ */
+export function createSourcePace(
+  settings: SourcePaceSettings,
+  { clock, log }: { readonly clock: Pick<Clock, "monotonicMs">; readonly log: Log },
+): SourcePace {
+  if (settings.failuresPerSecond === 0) return unpaced;
+  const tallies = {
+    "too many of its proofs were refused": createTally(settings),
+    "too many of its requests were malformed": createTally(settings),
+  };
+  let toldMs = Number.NEGATIVE_INFINITY;
+  const count = (address: string | null, why: keyof typeof tallies): void => {
+    if (address === null) return;
+    const source = sourceOf(address);
+    const now = clock.monotonicMs();
+    if (!tallies[why].count(source, now) || now - toldMs < TOLD_EVERY_MS) return;
+    toldMs = now;
+    log.warn(`a source is not listened to for a while: ${why}`, { source });
+  };
+  const all = Object.values(tallies);
+  return {
+    refuses: (address) => {
+      if (address === null || all.every((tally) => tally.isEmpty())) return false;
+      const source = sourceOf(address);
+      const now = clock.monotonicMs();
+      return all.some((tally) => tally.isUsedUp(source, now));
+    },
+    failed: (address) => count(address, "too many of its proofs were refused"),
+    malformed: (address) => count(address, "too many of its requests were malformed"),
+  };
+}
+
+/** What each source has left of one kind. */
+interface Tally {
+  isEmpty(): boolean;
+  isUsedUp(source: string, now: number): boolean;
+  /** Whether it was its last one. */
+  count(source: string, now: number): boolean;
+}
 
 interface Bucket {
   left: number;
   atMs: number;
 }
 
-/** Of more, the one that was heard of first is forgotten, which is in its favour. */
-const SOURCES_MAX = 100_000;
-const TOLD_EVERY_MS = 60_000;
-
-/**
- * Bounds what a stranger has the broker do before anybody is known: signatures verified, keys
- * fetched, refusals logged. Counted are refused proofs alone, so that however many workloads share
- * an address, those whose proofs hold are not slowed.
- */
-export function createSourcePace(
-  { failuresAtOnce, failuresPerSecond }: SourcePaceSettings,
-  { clock, log }: { readonly clock: Pick<Clock, "monotonicMs">; readonly log: Log },
-): SourcePace {
+/** Of more sources, the one that was heard of first is forgotten, which is in its favour. */
+function createTally({
+  failuresAtOnce,
+  failuresPerSecond,
+  sourcesMax = SOURCES_MAX,
+}: SourcePaceSettings): Tally {
   const buckets = new Map<string, Bucket>();
-  let toldMs = Number.NEGATIVE_INFINITY;
   const leftOf = ({ left, atMs }: Bucket, now: number): number =>
     Math.min(failuresAtOnce, left + ((now - atMs) / 1000) * failuresPerSecond);
-  const tell = (source: string, now: number): void => {
-    if (now - toldMs < TOLD_EVERY_MS) return;
-    toldMs = now;
-    log.warn("a source is not listened to for a while: too many of its proofs were refused", {
-      source,
-    });
-  };
-  if (failuresPerSecond === 0) return unpaced;
   return {
-    refuses: (address) => {
-      if (address === null || buckets.size === 0) return false;
-      const source = sourceOf(address);
+    isEmpty: () => buckets.size === 0,
+    isUsedUp: (source, now) => {
       const bucket = buckets.get(source);
       if (bucket === undefined) return false;
-      const left = leftOf(bucket, clock.monotonicMs());
+      const left = leftOf(bucket, now);
       if (left >= failuresAtOnce) buckets.delete(source);
       return left < 1;
     },
-    failed: (address) => {
-      if (address === null) return;
-      const source = sourceOf(address);
-      const now = clock.monotonicMs();
+    count: (source, now) => {
       const known = buckets.get(source);
       const before = known === undefined ? failuresAtOnce : leftOf(known, now);
       const left = Math.max(0, before - 1);
-      if (known === undefined) makeRoom(buckets);
+      if (known === undefined && buckets.size >= sourcesMax) forgetOldest(buckets);
       buckets.set(source, { left, atMs: now });
-      if (before >= 1 && left < 1) tell(source, now);
+      return before >= 1 && left < 1;
     },
   };
 }
 
-function makeRoom(buckets: Map<string, Bucket>): void {
-  if (buckets.size < SOURCES_MAX) return;
+function forgetOldest(buckets: Map<string, Bucket>): void {
   const oldest = buckets.keys().next();
   if (oldest.done !== true) buckets.delete(oldest.value);
 }
@@ -90,9 +126,9 @@ export function sourceOf(address: string): string {
   return `${first.join(":")}::/64`;
 }
 
-/** Its proofs were refused too often for it to be listened to now. */
+/** What it sent was refused too often for it to be listened to now. */
 export const tooOften = new BrokerError(
   "rate_limited",
-  "Too many proofs of identity from this address were refused in a row.",
+  "Too many requests from this address were malformed, or had a proof of identity that was refused.",
   { retryAfterSeconds: 1 },
 );

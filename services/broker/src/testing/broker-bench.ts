@@ -45,7 +45,11 @@ import { bootstrapAdministrators } from "../administrators.ts";
 import { createAdmission, type Admission } from "../http/admission.ts";
 import { createApp, type AppPorts } from "../http/app.ts";
 import { createAfterwork } from "../http/afterwork.ts";
-import { createClientAddress, type ClientAddress } from "../http/client-address.ts";
+import {
+  createClientAddress,
+  type AddressRange,
+  type ClientAddress,
+} from "../http/client-address.ts";
 import { unmetered } from "../http/request-meter.ts";
 import { unpaced, type SourcePace } from "../http/source-pace.ts";
 import { checkAnswers } from "./check-answers.ts";
@@ -80,7 +84,7 @@ export interface BrokerBench {
   readonly app: ReturnType<typeof createApp>;
   readonly core: Core;
   readonly admission: Admission;
-  readonly sourcePace: Pick<SourcePace, "refuses">;
+  readonly sourcePace: SourcePace;
   readonly clientAddress: ClientAddress;
   readonly clock: FakeClock;
   readonly log: RecordingLog;
@@ -126,6 +130,8 @@ export interface BenchOptions {
   readonly dpopNonces?: boolean;
   /** Default: no source is paced. */
   readonly sourcePace?: SourcePace;
+  /** Whose word of the client's address counts (`X-Forwarded-For`). Default: nobody's. */
+  readonly proxies?: readonly AddressRange[];
   /** Default: false. */
   readonly certificateBoundTokens?: boolean;
   /** What each request is taken to have shown by mTLS. */
@@ -250,7 +256,7 @@ const benchProofs = (
 
 /** What stands around the application: the server in front of it, who administers, who watches. */
 const edgePorts = (
-  { readiness, peerCertificates, sourcePace }: BenchOptions,
+  { readiness, peerCertificates, sourcePace, proxies }: BenchOptions,
   clock: FakeClock,
 ) => ({
   sourcePace: sourcePace ?? unpaced,
@@ -265,7 +271,10 @@ const edgePorts = (
     sweepIntervalSeconds: 10,
     listingIntervalSeconds: 60,
   },
-  clientAddress: createClientAddress({ trustedProxies: [], trustedProxyHeader: "x-forwarded-for" }),
+  clientAddress: createClientAddress({
+    trustedProxies: proxies ?? [],
+    trustedProxyHeader: "x-forwarded-for",
+  }),
   peerCertificates: peerCertificates ?? ((): null => null),
   afterwork: createAfterwork(),
   isStopping: () => false,

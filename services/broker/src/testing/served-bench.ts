@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { seededRandom } from "@mayfly/testkit";
-import { createFromProxy, type AddressRange } from "../http/client-address.ts";
+import { createFromProxy } from "../http/client-address.ts";
 import { createEdgeServer, type TlsCertificate } from "../http/edge-server.ts";
 import { unmetered } from "../http/request-meter.ts";
 import { createBrokerBench, type BenchOptions, type BrokerBench } from "./broker-bench.ts";
@@ -36,8 +36,6 @@ export const CONNECTIONS_MAX = 20;
 export interface ServedOptions extends BenchOptions {
   /** Default: as many as there may be in all. */
   readonly connectionsPerSourceMax?: number;
-  /** Whose connections are not counted. Default: nobody's. */
-  readonly proxies?: readonly AddressRange[];
   /** How long a request may take to arrive. Default: as long as a test would wait. */
   readonly requestMsMax?: number;
   /** Default: plain HTTP. */

@@ -17,6 +17,7 @@ export function explainRoutes(app: Hono<Env>, ports: AppPorts): void {
       c.get("peerCertificates"),
     );
     await proveKey(c, ports, null);
+    c.set("understood", true);
     const explanation = await aboutSubject(ports.core.explain(request, c.get("call")));
     return c.json(explanationView(explanation), 200, { "Cache-Control": "no-store" });
   });

@@ -36,6 +36,7 @@ export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
     const token = tokenOf(form);
     const caller = await senderOf(c, form, ports);
     if (caller === null) throw noClient();
+    c.set("understood", true);
     const call = c.get("call");
     const found = await ports.core.introspect(token, call);
     if (found === null) return c.json(await credentialIntrospection(ports, caller, token));
@@ -49,6 +50,7 @@ export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
     const form = await readForm(c);
     const token = tokenOf(form);
     const sender = await senderOf(c, form, ports);
+    c.set("understood", true);
     const guesses = sender === null ? guessesOf(c, ports) : null;
     const task = await lookedFor(guesses, () => ports.core.taskTokenToEnd(token));
     if (task === null) {

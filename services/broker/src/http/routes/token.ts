@@ -54,6 +54,7 @@ export function tokenRoutes(app: Hono<Env>, ports: AppPorts): void {
       c.get("peerCertificates"),
     );
     await proveKey(c, ports, null);
+    c.set("understood", true);
     const call = c.get("call");
     const reply = await aboutSubject(ports.core.exchange(request, call));
     whenLost(c.env?.outgoing, () => endUndelivered(ports, reply, call));
