@@ -20,6 +20,8 @@ const hasTools = (
 /** What some blocks need besides, and whether it is here. */
 const NEEDED: Readonly<Record<string, boolean>> = {
   spire: await isInstalled("spire"),
+  // Who may start the broker in another group, by which SPIRE tells it from who types.
+  brokergroup: (await isInstalled("spire")) && process.getuid?.() === 0,
   openssl: await isInstalled("openssl"),
   mariadb: await isInstalled("mariadb"),
   rabbitmq: await isInstalled("rabbitmq"),

@@ -7,6 +7,8 @@ import { isInstalled } from "@mayfly/testkit/vitest";
 import { holdDevPorts, until, writeMayflyCommand } from "../harness/index.ts";
 import { startSpireDomain } from "../identity/spire-domain.ts";
 import { ROOT } from "../tidy/repository.ts";
+import { prepareAgentBroker } from "./agent-broker.ts";
+import { startClusterStandIn } from "./cluster-stand-in.ts";
 import { startTlsBroker } from "./tls-broker.ts";
 import { startVendorStandIns, type VendorStandIns } from "./vendor-stand-ins.ts";
 
@@ -51,15 +53,18 @@ export async function startScenario(name: ScenarioName): Promise<Scenario> {
     ...readersEnvironment(programs),
   };
   const vendors = name === "identities" ? started.use(await startVendorStandIns(BROKER)) : null;
-  if (vendors !== null) Object.assign(env, await startIdentities(own, env, vendors, started));
+  const identities = vendors === null ? null : await startIdentities(own, env, vendors, started);
+  Object.assign(env, identities?.env);
   if (name !== "checkout") {
     started.use(await holdDevPorts());
     Object.assign(env, await startDev(folder, env, started));
   }
-  if (vendors !== null) {
-    const data = join(folder, ".mayfly/dev");
-    const options = { data, own, issuer: BROKER, served: vendors.served, ca: caFile(own) };
-    Object.assign(env, { BROKER_TLS_URL: await startTlsBroker(options, started) });
+  if (vendors !== null && identities !== null) {
+    const [data, ca] = [join(folder, ".mayfly/dev"), caFile(own)];
+    const { clusters } = identities;
+    const options = { data, own, issuer: BROKER, served: vendors.served, ca, clusters };
+    const { url, common } = await startTlsBroker(options, started);
+    Object.assign(env, { BROKER_TLS_URL: url }, await agentBroker(own, common, identities));
   }
   const all = started.move();
   return { folder, own, env, [Symbol.asyncDispose]: () => all.disposeAsync() };
@@ -126,16 +131,30 @@ async function startDev(
 const BROKER = "http://127.0.0.1:8420";
 const caFile = (own: string): string => join(own, "vendors-ca.pem");
 
+interface Identities {
+  readonly env: Readonly<Record<string, string>>;
+  /** A file: the clusters that may be asked. */
+  readonly clusters: string;
+  /** SPIRE's Workload API, where it is installed. */
+  readonly agentSocket: string | null;
+}
+
+/** What stands in for the machine's own programs, before all others in the PATH. */
+const labOf = (own: string): string => join(own, "lab");
+
 async function startIdentities(
   own: string,
   env: NodeJS.ProcessEnv,
   vendors: VendorStandIns,
   started: AsyncDisposableStack,
-): Promise<Record<string, string>> {
+): Promise<Identities> {
   const [podToken, ca] = [join(own, "pod-token"), caFile(own)];
   await writeFile(podToken, vendors.podToken);
   await writeFile(ca, vendors.ca);
-  const programs = join(own, "lab");
+  // As where `npm install jose` was typed above the reader's folder.
+  await mkdir(join(own, "node_modules"));
+  await symlink(join(ROOT, "test/node_modules/jose"), join(own, "node_modules/jose"));
+  const programs = labOf(own);
   await mkdir(programs);
   const [command, put] = [join(own, "bin/mayfly"), join(own, "put.yaml")];
   await writeProgram(
@@ -156,8 +175,14 @@ async function startIdentities(
   *) exec '${command}' "$@" ;;
 esac`,
   );
+  const { podToken: token, clusterIssuer: issuer } = vendors;
+  const options = { own, audience: BROKER, podToken: token, issuer };
+  const { clustersFile, kubectl } = await startClusterStandIn(options, started);
+  await writeProgram(programs, "kubectl", kubectl);
+  let agentSocket: string | null = null;
   if (await isInstalled("spire")) {
     const { sockets } = started.use(await startSpireDomain("acme.test"));
+    agentSocket = sockets["spire-agent"];
     for (const [program, socket] of Object.entries(sockets)) {
       // As where both have their sockets in the usual places.
       const script = `PATH='${env["PATH"]}' exec ${program} "$@" -socketPath '${socket}'`;
@@ -166,8 +191,28 @@ esac`,
   }
   const path = [programs, env["PATH"] ?? ""].join(delimiter);
   const trusted = { NODE_EXTRA_CA_CERTS: ca, CURL_CA_BUNDLE: ca, AWS_CA_BUNDLE: ca };
-  const web = await bundleEndpoint(own, vendors);
-  return { ...vendors.env, ...trusted, ...web, TOKEN_FILE: podToken, PATH: path };
+  const places = {
+    ...(await bundleEndpoint(own, vendors)),
+    TOKEN_FILE: podToken,
+    REPORTS_URL: `http://127.0.0.1:${await freePort()}`,
+  };
+  return {
+    env: { ...vendors.env, ...trusted, ...places, PATH: path },
+    clusters: clustersFile,
+    agentSocket,
+  };
+}
+
+/** The broker that the page restarts with an identity of SPIRE's. */
+async function agentBroker(
+  own: string,
+  common: Readonly<Record<string, string>>,
+  { agentSocket }: Identities,
+): Promise<Readonly<Record<string, string>>> {
+  if (agentSocket === null) return {};
+  const { restart, env } = await prepareAgentBroker({ own, common, agentSocket });
+  await writeProgram(labOf(own), "restart-broker", restart);
+  return { ...env, RESTART_BROKER: "restart-broker" };
 }
 
 /** Of an issuer that has one address in the world, the keys are here: a file says so besides. */

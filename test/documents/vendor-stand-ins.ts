@@ -16,8 +16,9 @@ export interface VendorStandIns extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
   /** Where the keys are of whose issuer has one address in the world, by its trust root's name. */
   readonly keys: Readonly<Record<"google" | "aws" | "entra", string>>;
-  /** A token of the cluster's, as the projected volume holds it. */
+  /** A token of the cluster's, as the projected volume holds it, and the cluster's issuer. */
   readonly podToken: string;
+  readonly clusterIssuer: string;
   /** PEM: the authority of the certificate that they serve with. */
   readonly ca: string;
   /** PEM, of that authority: for whoever else serves HTTPS on 127.0.0.1. */
@@ -46,11 +47,13 @@ export async function startVendorStandIns(audience: string): Promise<VendorStand
   const { keycloak, github_actions: github, gitlab, kubernetes, ...others } = vendorClaims(now);
   const field = { ...others.spire_oidc, sub: "spiffe://field.test/pay/biller" };
   const entra = { ...others.entra, sub: OBJECT, oid: OBJECT, aud: APPLICATION };
+  const alice = { sub: "alice" };
   const mounts = new Map([
     [REALM, providerAt(`${origin}${REALM}`, audience, keycloak, REALM_TOKEN)],
     ["/github", providerAt(`${origin}/github`, audience, github)],
     ["/gitlab", providerAt(`${origin}/gitlab`, audience, gitlab)],
     ["/cluster", providerAt(`${origin}/cluster`, audience, kubernetes)],
+    ["/people", providerAt(`${origin}/people`, audience, alice)],
     ["/field", providerAt(`${origin}/field`, audience, field)],
     ["/google", providerAt(`${origin}/google`, audience, others.gcp, "/token", others.gcp.iss)],
     ["/aws", providerAt(`${origin}/aws`, audience, others.aws, "/token", others.aws.iss)],
@@ -82,7 +85,8 @@ export async function startVendorStandIns(audience: string): Promise<VendorStand
       BROKER_TOKEN: await mint("/gitlab"),
       SPIRE_ISSUER: `${origin}/field`,
       FIELD_SVID: await mint("/field"),
-      CLUSTER_ISSUER: `${origin}/cluster`,
+      PEOPLE_ISSUER: `${origin}/people`,
+      PERSON_TOKEN: await mint("/people"),
       GOOGLE_METADATA: origin,
       AZURE_METADATA: origin,
       AWS_ENDPOINT_URL_STS: `${origin}/sts`,
@@ -96,6 +100,7 @@ export async function startVendorStandIns(audience: string): Promise<VendorStand
       entra: `${origin}/entra/jwks`,
     },
     podToken: await mint("/cluster"),
+    clusterIssuer: `${origin}/cluster`,
     ca: authority.pem,
     served,
     [Symbol.asyncDispose]: () => closed(server),
