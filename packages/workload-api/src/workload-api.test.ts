@@ -8,6 +8,7 @@ import {
   createFakeClock,
   createRecordingLog,
   createTestX509Authority,
+  startTcpFaultProxy,
   type FakeClock,
   type RecordingLog,
 } from "@mayfly/testkit";
@@ -124,6 +125,32 @@ describe("bundles", () => {
     agent.fail("FetchX509Bundles", status.INVALID_ARGUMENT);
     await until(() => log.messages("error").length === 1);
     expect(log.messages("error")).toEqual(["the SPIFFE agent refuses a stream for good"]);
+  });
+
+  it("of an agent that hangs are lost like those of one that is away", async () => {
+    await using hanging = await startTestAgent("tcp");
+    const port = Number(new URL(hanging.socket).port);
+    const between = await startTcpFaultProxy({ host: "127.0.0.1", port });
+    const keepalive = { pingMs: 500, answerMs: 1500 };
+    const socket = `tcp://127.0.0.1:${between.port}`;
+    const followed = createWorkloadApi({ socket, clock, log, keepalive });
+    try {
+      hanging.tell("FetchX509Bundles", { bundles: { "spiffe://acme.test": bytes("a") } });
+      hanging.tell("FetchJWTBundles", { bundles: {} });
+      expect((await followed.firstBundles(context())).lostAtMs).toBeNull();
+      between.strand();
+      await until(() => followed.bundles()?.lostAtMs !== null);
+      expect(log.messages("warn")).toContain(
+        "a stream of the SPIFFE agent ended; it is opened again",
+      );
+      while (followed.bundles()?.lostAtMs !== null) {
+        await clock.advance(500);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    } finally {
+      await followed.close();
+      await between.stop();
+    }
   });
 
   it("that cannot be read are not taken, and the ones before stay", async () => {

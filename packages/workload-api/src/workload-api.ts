@@ -25,7 +25,17 @@ export interface WorkloadApiOptions {
   readonly socket: string;
   readonly clock: Clock;
   readonly log: Log;
+  readonly keepalive?: Keepalive;
 }
+
+/** How an agent that hangs is told from one that has nothing to tell: it answers no ping. */
+export interface Keepalive {
+  readonly pingMs: number;
+  readonly answerMs: number;
+}
+
+/** A gRPC server in Go, as SPIRE's agent is, cuts off who pings more often than every 5 minutes. */
+const KEEPALIVE: Keepalive = { pingMs: 330_000, answerMs: 20_000 };
 
 /** How long the first answer of an agent is waited for. */
 const FIRST_MS_MAX = 5000;
@@ -36,9 +46,14 @@ const STREAMS = ["FetchX509Bundles", "FetchJWTBundles", "FetchX509SVID"] as cons
 type Stream = (typeof STREAMS)[number];
 
 /** Throws `config_invalid` where the socket is no endpoint; makes no call before one is needed. */
-export function createWorkloadApi({ socket, clock, log }: WorkloadApiOptions): WorkloadApi {
+export function createWorkloadApi({
+  socket,
+  clock,
+  log,
+  keepalive = KEEPALIVE,
+}: WorkloadApiOptions): WorkloadApi {
   const stop = new AbortController();
-  const open = streamOpener(agentAddress(socket));
+  const open = streamOpener(agentAddress(socket), keepalive);
   const following: Promise<void>[] = [];
   const bundles = followedBundles(clock);
   let svid: AgentSvid | null = null;
@@ -140,7 +155,7 @@ interface StreamOpener {
   close(): void;
 }
 
-function streamOpener(target: string): StreamOpener {
+function streamOpener(target: string, { pingMs, answerMs }: Keepalive): StreamOpener {
   const loaded = loadPackageDefinition(workloadApiProto());
   // What was loaded is a service, as its description says.
   const Service = loaded["SpiffeWorkloadAPI"] as ServiceClientConstructor;
@@ -148,6 +163,8 @@ function streamOpener(target: string): StreamOpener {
     "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
     "grpc.initial_reconnect_backoff_ms": RECONNECT_MS.min,
     "grpc.max_reconnect_backoff_ms": RECONNECT_MS.max,
+    "grpc.keepalive_time_ms": pingMs,
+    "grpc.keepalive_timeout_ms": answerMs,
     // The agent answers on this machine: a proxy of the environment has no business there.
     "grpc.enable_http_proxy": 0,
   });

@@ -22,7 +22,8 @@ export interface TestAgent extends AsyncDisposable {
   opened(method: Method): number;
 }
 
-export async function startTestAgent(path: string): Promise<TestAgent> {
+/** At the path of a socket, or with `tcp` at a port of its own of this machine. */
+export async function startTestAgent(at: string): Promise<TestAgent> {
   const messages = new Map<Method, object>();
   const streams = new Map<Method, Set<Stream>>();
   const counts = new Map<Method, number>();
@@ -46,15 +47,16 @@ export async function startTestAgent(path: string): Promise<TestAgent> {
     FetchJWTBundles: handler("FetchJWTBundles"),
     FetchX509SVID: handler("FetchX509SVID"),
   });
-  await rm(path, { force: true });
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix://${path}`, ServerCredentials.createInsecure(), (error) => {
-      if (error === null) resolve();
+  if (at !== "tcp") await rm(at, { force: true });
+  const address = at === "tcp" ? "127.0.0.1:0" : `unix://${at}`;
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+      if (error === null) resolve(bound);
       else reject(error);
     });
   });
   return {
-    socket: `unix://${path}`,
+    socket: at === "tcp" ? `tcp://127.0.0.1:${port}` : address,
     tell: (method, message) => {
       messages.set(method, message);
       for (const stream of streams.get(method) ?? []) stream.write(message);
