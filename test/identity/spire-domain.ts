@@ -26,6 +26,13 @@ export interface PreparedAuthority {
   revoke(): Promise<void>;
 }
 
+/** The agent's process; what it has on disk stays, as on a machine that restarts it. */
+export interface SpireAgent {
+  kill(): Promise<void>;
+  /** Once it is dead; resolves when it is healthy. */
+  start(): Promise<void>;
+}
+
 /** A SPIRE server and one agent of it, real ones, on this machine. */
 export interface SpireDomain extends AsyncDisposable {
   readonly trustDomain: string;
@@ -34,12 +41,17 @@ export interface SpireDomain extends AsyncDisposable {
   /** What each command takes as its `-socketPath`. */
   readonly sockets: Readonly<Record<"spire-server" | "spire-agent", string>>;
   readonly endpoint: { readonly url: string; readonly spiffeId: string };
+  readonly agent: SpireAgent;
   /** `spire-server`, with the server's socket; what it prints. */
   server(...args: readonly string[]): Promise<string>;
   /** The trust domain's bundle as SPIFFE writes it. */
   bundle(): Promise<Record<string, unknown>>;
   /** Has the agent fetch the other domain's bundle, and follow it. */
   federate(other: SpireDomain): Promise<void>;
+  /** What the server knows of the other domain is this from now on, and nothing replaces it. */
+  setBundleOf(other: SpireDomain, bundle: Readonly<Record<string, unknown>>): Promise<void>;
+  /** The other domain is federated no more, and nobody's entry names it. */
+  dissociate(other: SpireDomain): Promise<void>;
   /** Registers whoever runs as this user, and waits until the agent knows. */
   register(path: string, federatesWith?: SpireDomain): Promise<string>;
   /** SVIDs of what is registered live so long from the next one on. */
@@ -50,6 +62,8 @@ export interface SpireDomain extends AsyncDisposable {
   authoritiesOf(other: SpireDomain): Promise<number>;
   x509(): Promise<WrittenSvid>;
   jwt(audience: string): Promise<string>;
+  /** A JWT-SVID by the server itself, which asks no agent. */
+  mintJwt(path: string, audience: string): Promise<string>;
 }
 
 /** SVIDs live for a minute, so that the agent has new ones twice in it. */
@@ -75,16 +89,15 @@ export async function startSpireDomain(trustDomain: string): Promise<SpireDomain
   const agent = async (...args: readonly string[]): Promise<string> =>
     (await run("spire-agent", [...args, "-socketPath", paths.agentSocket])).stdout;
 
-  await startHealthy(started, ["spire-server", "run", "-config", join(folder, "server.conf")], () =>
-    server("healthcheck"),
-  );
+  const serverRun = ["spire-server", "run", "-config", join(folder, "server.conf")];
+  const serverProcess = await startHealthy(serverRun, () => server("healthcheck"));
+  started.defer(() => end(serverProcess, "SIGTERM"));
   await writeFile(paths.bundle, await server("bundle", "show"));
   const node = `spiffe://${trustDomain}/node`;
   const token = /[0-9a-f-]{36}/.exec(await server("token", "generate", "-spiffeID", node))?.[0];
-  await startHealthy(
-    started,
-    ["spire-agent", "run", "-config", join(folder, "agent.conf"), "-joinToken", token ?? ""],
-    () => agent("healthcheck"),
+  const agentRun = ["spire-agent", "run", "-config", join(folder, "agent.conf")];
+  const agentProcess = await startAgent(started, agentRun, ["-joinToken", token ?? ""], () =>
+    agent("healthcheck"),
   );
   const all = started.move();
   const entries = new Map<string, Readonly<Record<string, string>>>();
@@ -98,6 +111,7 @@ export async function startSpireDomain(trustDomain: string): Promise<SpireDomain
       url: `https://127.0.0.1:${endpointPort}`,
       spiffeId: `spiffe://${trustDomain}/spire/server`,
     },
+    agent: agentProcess,
     server,
     bundle,
     federate: async (other) => {
@@ -112,6 +126,22 @@ export async function startSpireDomain(trustDomain: string): Promise<SpireDomain
         trustDomainBundleFormat: "spiffe",
       };
       await server("federation", "create", ...flagsOf(relationship));
+    },
+    setBundleOf: async (other, next) => {
+      const id = `spiffe://${other.trustDomain}`;
+      const shown = await server("federation", "list", "-output", "json");
+      if (shown.includes(id)) await server("federation", "delete", "-id", id);
+      const path = join(folder, `${other.trustDomain}.json`);
+      await writeFile(path, JSON.stringify(next));
+      await server("bundle", "set", ...flagsOf({ id, format: "spiffe", path }));
+    },
+    dissociate: async (other) => {
+      const id = `spiffe://${other.trustDomain}`;
+      await server("bundle", "delete", ...flagsOf({ id, mode: "dissociate" }));
+    },
+    mintJwt: async (path, audience) => {
+      const spiffeID = `spiffe://${trustDomain}${path}`;
+      return (await server("jwt", "mint", ...flagsOf({ spiffeID, audience }))).trim();
     },
     register: async (path, federatesWith) => {
       const id = `spiffe://${trustDomain}${path}`;
@@ -205,11 +235,10 @@ const flagsOf = (flags: Readonly<Record<string, string>>): readonly string[] =>
   Object.entries(flags).flatMap(([name, value]) => [`-${name}`, value]);
 
 async function startHealthy(
-  started: AsyncDisposableStack,
   [program = "", ...args]: readonly string[],
   look: () => Promise<string>,
-): Promise<void> {
-  const one: GuardedProcess = await startGuarded({
+): Promise<GuardedProcess> {
+  const one = await startGuarded({
     command: program,
     args,
     parentDeathSignal: "KILL",
@@ -218,17 +247,41 @@ async function startHealthy(
     input: undefined,
     log: () => undefined,
   });
-  started.defer(async () => {
-    one.signal("SIGTERM");
-    await one.exited;
-  });
-  await until(`${program} to be healthy`, START_MS_MAX, async () => {
-    if (one.hasEnded()) throw new Error(`${program}: ${(await one.lastWords()).join("\n")}`);
-    return look().then(
-      () => true,
-      () => false,
-    );
-  });
+  try {
+    await until(`${program} to be healthy`, START_MS_MAX, async () => {
+      if (one.hasEnded()) throw new Error(`${program}: ${(await one.lastWords()).join("\n")}`);
+      return look().then(
+        () => true,
+        () => false,
+      );
+    });
+  } catch (error) {
+    await end(one, "SIGKILL");
+    throw error;
+  }
+  return one;
+}
+
+async function end(one: GuardedProcess, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+  one.signal(signal);
+  await one.exited;
+}
+
+/** What `first` says counts at the first start alone: a join token does not count twice. */
+async function startAgent(
+  started: AsyncDisposableStack,
+  command: readonly string[],
+  first: readonly string[],
+  look: () => Promise<string>,
+): Promise<SpireAgent> {
+  let process = await startHealthy([...command, ...first], look);
+  started.defer(() => end(process, "SIGTERM"));
+  return {
+    kill: () => end(process, "SIGKILL"),
+    start: async () => {
+      process = await startHealthy(command, look);
+    },
+  };
 }
 
 interface Conf {
@@ -291,8 +344,10 @@ plugins {
   NodeAttestor "join_token" {
     plugin_data {}
   }
-  KeyManager "memory" {
-    plugin_data {}
+  KeyManager "disk" {
+    plugin_data {
+      directory = "${folder}/agent"
+    }
   }
   WorkloadAttestor "unix" {
     plugin_data {}

@@ -1,8 +1,6 @@
-import { X509Certificate } from "node:crypto";
-import { decodeJwt } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
-import { createTestDpopKey, type TestDpopKey } from "@mayfly/testkit";
+import { createTestDpopKey, createTestX509Authority, type TestDpopKey } from "@mayfly/testkit";
 import { isInstalled } from "@mayfly/testkit/vitest";
 import {
   accepted,
@@ -13,6 +11,7 @@ import {
   type Installation,
   type RunningBroker,
 } from "../harness/index.ts";
+import { startAskingEndpoint } from "./asking-endpoint.ts";
 import {
   KeptOpen,
   postToken,
@@ -20,6 +19,7 @@ import {
   type MtlsOptions,
   type MtlsReply,
 } from "./mtls-client.ts";
+import { secondsLeft } from "./seconds-left.ts";
 import { startSpireDomain, type SpireDomain, type WrittenSvid } from "./spire-domain.ts";
 
 const PARTNER = "partner.test";
@@ -56,6 +56,19 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
 
   const trust = async (name: string, config: Record<string, unknown>): Promise<void> =>
     accepted(await plain.api.admin("PUT", `/v1/trust/${name}`, { kind: "spiffe", config }), name);
+
+  const trustEndpoint = async (url: string, spiffeId: string, more: object = {}): Promise<void> =>
+    trust(PARTNER, {
+      trust_domain: PARTNER,
+      bundle_endpoint: {
+        url,
+        profile: "https_spiffe",
+        endpoint_spiffe_id: spiffeId,
+        bootstrap_bundle: await partner.bundle(),
+        ...more,
+      },
+      unsafe_allow_private_addresses: true,
+    });
 
   beforeAll(async () => {
     own = started.use(await startSpireDomain(TRUST_DOMAIN));
@@ -94,16 +107,23 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
   });
   const asItself = (clientId: string, svid: WrittenSvid | null): Promise<MtlsReply> =>
     post(formOf(clientId), svid);
-  const byToken = (token: string): Promise<MtlsReply> =>
-    post(
-      {
-        grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
-        subject_token: token,
-        subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
-        authorization_details: DETAILS,
-      },
-      null,
-    );
+  const tokenForm = (token: string): Readonly<Record<string, string>> => ({
+    grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+    subject_token: token,
+    subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+    authorization_details: DETAILS,
+  });
+  const byToken = (token: string): Promise<MtlsReply> => post(tokenForm(token), null);
+  /** As whoever has got all that it needs already, by the bundle of then. */
+  const askingNobody = (bundle: string) => {
+    const options = (svid: WrittenSvid | null) => ({ svid, bundle, serverId: botId });
+    return {
+      byX509: (id: string, svid: WrittenSvid) =>
+        postToken(broker.api.url, formOf(id), options(svid)),
+      byJwt: async (token: string): Promise<number> =>
+        (await postToken(broker.api.url, tokenForm(token), options(null))).status,
+    };
+  };
   const statusOf = (reply: MtlsReply): string => `${reply.status} ${reply.text.slice(0, 200)}`;
 
   test("an X509-SVID and a JWT-SVID each open a task and get a credential", async () => {
@@ -130,16 +150,7 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
   });
 
   test("a bundle by the https_spiffe endpoint of a SPIRE server counts as well", async () => {
-    await trust(PARTNER, {
-      trust_domain: PARTNER,
-      bundle_endpoint: {
-        url: partner.endpoint.url,
-        profile: "https_spiffe",
-        endpoint_spiffe_id: partner.endpoint.spiffeId,
-        bootstrap_bundle: await partner.bundle(),
-      },
-      unsafe_allow_private_addresses: true,
-    });
+    await trustEndpoint(partner.endpoint.url, partner.endpoint.spiffeId);
     const byCertificate = await asItself(partnerId, await partner.x509());
     expect(byCertificate.status, statusOf(byCertificate)).toBe(200);
     const byJwt = await byToken(await partner.jwt(ISSUER));
@@ -157,6 +168,36 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
       expect(reply.status, statusOf(reply)).toBe(200);
       return reply.servedBy !== servedBy;
     });
+  });
+
+  test("a bundle endpoint that asks is shown the broker's own SVID, at each look the newest", async () => {
+    const [svid, clients] = [await partner.x509(), (await own.x509()).bundle];
+    const bundle = await partner.bundle();
+    await using endpoint = await startAskingEndpoint({ svid, clients, bundle });
+    await trustEndpoint(endpoint.url, partnerId, { client_svid: true });
+    const path = `/v1/trust/${PARTNER}/test`;
+    const headers = { authorization: `Bearer ${mayfly.adminToken}` };
+    const look = async (): Promise<unknown> => {
+      endpoint.serveWith(await partner.x509());
+      const request = { method: "POST", path, headers };
+      return (await sendOverTls(broker.api.url, request, await optionsWith(null))).body;
+    };
+    expect(await look()).toMatchObject({ fetched: true, problem: null });
+    const [first] = endpoint.shown;
+    expect(first?.spiffeId).toBe(botId);
+    await until("another SVID to be shown", ROTATION_MS_MAX, async () => {
+      expect(await look()).toMatchObject({ fetched: true, problem: null });
+      return endpoint.shown.at(-1)?.fingerprint !== first?.fingerprint;
+    });
+    expect(new Set(endpoint.shown.map(({ spiffeId }) => spiffeId))).toEqual(new Set([botId]));
+    // What it got so is what counts.
+    const reply = await asItself(partnerId, await partner.x509());
+    expect(reply.status, statusOf(reply)).toBe(200);
+    // Who has no agent shows nothing, and is told nothing.
+    const before = endpoint.shown.length;
+    expect((await plain.api.admin("POST", path)).body).toMatchObject({ fetched: false });
+    expect(endpoint.shown).toHaveLength(before);
+    await trust(PARTNER, { trust_domain: PARTNER, workload_api: true });
   });
 
   test("an X509-SVID over mTLS and DPoP together: the task token is bound to the key", async () => {
@@ -237,7 +278,7 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
   test("a JWT authority that SPIRE revokes is refused at once, and tokens of the next count", async () => {
     const old = await until("a JWT-SVID that lives long", ROTATION_MS_MAX, async () => {
       const token = await own.jwt(ISSUER);
-      return tokenSecondsLeft(token) > LONG_SECONDS / 2 ? token : false;
+      return secondsLeft(token) > LONG_SECONDS / 2 ? token : false;
     });
     expect((await byToken(old)).status).toBe(200);
     const authority = await own.prepareAuthority("jwt");
@@ -251,9 +292,49 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
     await until("the old authority to be refused", ROTATION_MS_MAX, async () => {
       return (await byToken(old)).status === 400;
     });
-    expect(tokenSecondsLeft(old)).toBeGreaterThan(LONG_SECONDS / 4);
+    expect(secondsLeft(old)).toBeGreaterThan(LONG_SECONDS / 4);
     const reply = await byToken(next);
     expect(reply.status, statusOf(reply)).toBe(200);
+  });
+
+  test("while the agent is dead what it told last counts, and nothing newer; then it is followed again", async () => {
+    const [svid, token] = [await own.x509(), await own.jwt(ISSUER)];
+    const { byX509, byJwt } = askingNobody(svid.bundle);
+    const withSvid = () => byX509(botId, svid);
+    const { servedBy, status } = await withSvid();
+    expect([status, await byJwt(token)]).toEqual([200, 200]);
+    await own.agent.kill();
+    const authority = await own.prepareAuthority("jwt");
+    await authority.activate();
+    const next = await own.mintJwt("/agent/bot", ISSUER);
+    const { pem } = createTestX509Authority({
+      clock: systemClock,
+      trustDomain: TRUST_DOMAIN,
+    }).issue({ names: [{ uniformResourceIdentifier: botId }] });
+    expect([(await withSvid()).status, await byJwt(token)]).toEqual([200, 200]);
+    expect(await byJwt(next)).toBe(400);
+    expect((await byX509(botId, { ...svid, ...pem })).status).toBe(401);
+    // How long that goes on is the trust root's to say.
+    const config = { trust_domain: TRUST_DOMAIN, workload_api: true };
+    await trust(TRUST_DOMAIN, { ...config, stale_keys_seconds_max: 0 });
+    await until("what it told last to count no more", ROTATION_MS_MAX, async () => {
+      return (await withSvid()).status === 401 && (await byJwt(token)) === 400;
+    });
+    await trust(TRUST_DOMAIN, config);
+    await own.agent.start();
+    await until("the next authority to count", ROTATION_MS_MAX, async () => {
+      return (await byJwt(next)) === 200;
+    });
+    expect(await byJwt(token)).toBe(200);
+    await until("the broker to serve with another SVID", ROTATION_MS_MAX, async () => {
+      return (await withSvid()).servedBy !== servedBy;
+    });
+    await authority.revoke();
+    await until("the old authority to be refused", ROTATION_MS_MAX, async () => {
+      return (await byJwt(token)) === 400;
+    });
+    expect(secondsLeft(token)).toBeGreaterThan(0);
+    expect([(await withSvid()).status, await byJwt(next)]).toEqual([200, 200]);
   });
 
   test("an authority that a federated domain revokes is refused, and its next one counts", async () => {
@@ -283,8 +364,36 @@ describe.skipIf(!hasSpire)("real SPIRE", () => {
     // It is the partner's alone: the domain's own workloads go on as before.
     expect((await asItself(botId, await own.x509())).status).toBe(200);
   });
-});
 
-const secondsLeft = ({ cert }: WrittenSvid): number =>
-  (new X509Certificate(cert).validToDate.getTime() - Date.now()) / 1000;
-const tokenSecondsLeft = (token: string): number => (decodeJwt(token).exp ?? 0) - Date.now() / 1000;
+  test("a federated bundle that is emptied, loses a key or is left out counts so at once", async () => {
+    const [svid, token] = [await partner.x509(), await partner.jwt(ISSUER)];
+    const bundle = await partner.bundle();
+    const keys = (bundle["keys"] ?? []) as readonly { readonly use: string }[];
+    // SPIRE's own command cannot be asked while a federated bundle is empty.
+    const mine = await own.x509();
+    const { byX509, byJwt } = askingNobody(mine.bundle);
+    const told = async (what: string, x509: number, jwt: number): Promise<void> => {
+      await until(what, ROTATION_MS_MAX, async () => {
+        const { status } = await byX509(partnerId, svid);
+        return status === x509 && (await byJwt(token)) === jwt;
+      });
+      expect((await byX509(botId, mine)).status).toBe(200);
+    };
+    await told("both to count", 200, 200);
+    await own.setBundleOf(partner, { ...bundle, keys: [] });
+    await told("neither to count of an empty bundle", 401, 400);
+    await own.setBundleOf(partner, bundle);
+    await told("both to count again", 200, 200);
+    await own.setBundleOf(partner, {
+      ...bundle,
+      keys: keys.filter(({ use }) => use !== "jwt-svid"),
+    });
+    await told("no JWT-SVID to count without its key", 200, 400);
+    await own.setBundleOf(partner, bundle);
+    await told("both to count once more", 200, 200);
+    await own.dissociate(partner);
+    await told("neither to count of a domain that is left out", 401, 400);
+    expect(secondsLeft(svid)).toBeGreaterThan(0);
+    expect(secondsLeft(token)).toBeGreaterThan(0);
+  });
+});
