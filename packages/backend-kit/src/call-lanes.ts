@@ -11,6 +11,8 @@ export interface CallTokens {
   attach(hooks: TokenHooks): void;
   /** One; false: there is none now, and `wake` is called when there may be. */
   take(lane: Lane): boolean;
+  /** Mints wait, behind ends or for a place, and none was taken for them: they hear of a pause. */
+  mintsWait(): void;
   close(): void;
 }
 
@@ -103,13 +105,13 @@ export class CallLanes {
   #startNext(): void {
     for (;;) {
       const lane = this.#nextLane();
-      if (lane === null) return;
-      if (this.#tokens?.take(lane) === false) return;
+      if (lane === null || this.#tokens?.take(lane) === false) break;
       const waiter = this.#waiting[lane].shift();
-      if (waiter === undefined) return;
+      if (waiter === undefined) break;
       this.#count(lane, 1);
       waiter.start();
     }
+    if (this.#waiting.issue.length > 0) this.#tokens?.mintsWait();
   }
 
   #nextLane(): Lane | null {

@@ -1,4 +1,10 @@
-import { BrokerError, type BackendBudget, type Clock, type OpenBackend } from "@mayfly/spec";
+import {
+  BrokerError,
+  durationSeconds,
+  type BackendBudget,
+  type Clock,
+  type OpenBackend,
+} from "@mayfly/spec";
 import {
   FakeUpstream,
   createFakeBackend,
@@ -63,7 +69,7 @@ async function setUp(limits: Readonly<Record<string, unknown>>) {
     await clock.advance(0);
     return () => isDone;
   };
-  return { clock, upstream, told, bench, ledger, broker, other, mint, settled };
+  return { clock, upstream, told, bench, ledger, budget, broker, other, mint, settled };
 }
 
 describe("the rate of a backend", () => {
@@ -203,6 +209,56 @@ describe("an upstream that asks for fewer calls", () => {
     expect(told).toContain("told to pause");
     await clock.advance(3_000);
     await expect(mint(other)).resolves.toBeDefined();
+  });
+
+  /** Ends of one lease, of which the bucket has one and promises the next in two seconds. */
+  async function withEnds() {
+    const scene = await setUp({ per_second: 0.5 });
+    const { handle } = await scene.mint(scene.broker);
+    const end = () => revoking(scene.broker).revoke(handle, scene.bench.call());
+    return { ...scene, end };
+  }
+  const toldToWait = (seconds: number) =>
+    ({ effect: "none", retry: { kind: "after", seconds } }) as const;
+
+  test("is sent no mint that stands behind an end of its process: it is told at once", async () => {
+    const { upstream, budget, broker, mint, settled, end } = await withEnds();
+    await budget.pause(durationSeconds(3));
+    const ended = await settled(end());
+    const sent = upstream.calls.length;
+    const refused = backendErrorOf(mint(broker));
+    expect((await settled(refused))()).toBe(true);
+    expect(await refused).toMatchObject(toldToWait(3));
+    expect(ended()).toBe(false);
+    expect(upstream.calls.length).toBe(sent);
+  });
+
+  test("is sent none that stood there before: it is told within a second", async () => {
+    const { clock, budget, broker, mint, settled, end } = await withEnds();
+    await end();
+    const ended = await settled(end());
+    const refused = backendErrorOf(mint(broker));
+    const isTold = await settled(refused);
+    await budget.pause(durationSeconds(3));
+    await clock.advance(999);
+    expect(isTold()).toBe(false);
+    await clock.advance(1);
+    expect(isTold()).toBe(true);
+    expect(await refused).toMatchObject(toldToWait(2));
+    expect(ended()).toBe(false);
+  });
+
+  test("is sent none of the process that heard it: those that wait are told at once", async () => {
+    const { upstream, told, broker, mint, settled, end } = await withEnds();
+    upstream.fail("revoke", "rate_limited");
+    const [heard, next] = [backendErrorOf(end()), end()];
+    const refused = backendErrorOf(mint(broker));
+    expect((await settled(refused))()).toBe(true);
+    const ended = await settled(next);
+    expect((await heard).throttled).toBe(true);
+    expect(await refused).toMatchObject(toldToWait(3));
+    expect(ended()).toBe(false);
+    expect(told.filter((each) => each === "paused")).toHaveLength(1);
   });
 
   test("is asked for no end by any process meanwhile, and then all are done", async () => {

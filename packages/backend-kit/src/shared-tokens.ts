@@ -1,6 +1,7 @@
 import {
   BUDGET_DRAW_MAX,
   END_PAUSE_SECONDS_MAX,
+  PAUSE_SECONDS_MAX,
   durationSeconds,
   type BackendHost,
   type BackendBudget,
@@ -32,6 +33,8 @@ const PATIENCE_MS = 2_000;
 const APART_MS = 5_000;
 /** Of the rate, what the ends of one process may have while the ledger cannot be asked. */
 const OWN_SHARE = 0.2;
+/** How often the ledger is asked whether mints are paused that ask for nothing themselves. */
+const LOOK_MS = 1_000;
 /** As an end, which is two calls, is to be done within its claim. */
 const OWN_PER_SECOND_MIN = 0.5;
 
@@ -70,7 +73,8 @@ export function rateOf({ per_second: perSecond, burst }: LimitSettings): BudgetR
  * One process's part of the budget that the ledger keeps for all of them. It is asked only while
  * calls wait, once at a time for ends and once for mints, for those that wait and as many more as
  * were begun in the last tenth of a second: so a slow backend costs a statement for each call, and
- * a fast one some ten a second, however fast it is.
+ * a fast one some ten a second, however fast it is. Mints that stand behind ends draw nothing, and
+ * have it asked once a second whether they are paused.
  *
  * Where the ledger cannot be asked, mints are refused, and ends go on at a rate of the process's
  * own: neither is an end ever held back because of it, nor are there more calls than the rate says,
@@ -89,6 +93,7 @@ export class SharedTokens implements CallTokens {
   readonly #closing = new AbortController();
   #hooks: TokenHooks | null = null;
   #mintsPausedUntilMs = 0;
+  #isLooking = false;
   #apartUntilMs = 0;
   #nextOwnMs = 0;
 
@@ -118,12 +123,21 @@ export class SharedTokens implements CallTokens {
     return false;
   }
 
+  mintsWait(): void {
+    if (this.#pausedForMs() > 0) this.#refusePaused();
+    else if (!this.#isLooking && !this.#pockets.mints.isDrawing) this.#look();
+  }
+
   /** Bounded, whatever the ledger does: who tells of it has an answer to give. */
   async pause(seconds: number): Promise<void> {
-    const { clock, log } = this.#host;
+    const { log } = this.#host;
     for (const pocket of Object.values(this.#pockets)) pocket.tokens = 0;
+    const nowMs = this.#host.clock.monotonicMs();
     const endsMs = Math.min(seconds, END_PAUSE_SECONDS_MAX) * 1000;
-    this.#nextOwnMs = Math.max(this.#nextOwnMs, clock.monotonicMs() + endsMs);
+    this.#nextOwnMs = Math.max(this.#nextOwnMs, nowMs + endsMs);
+    const mintsMs = Math.min(seconds, PAUSE_SECONDS_MAX) * 1000;
+    this.#mintsPausedUntilMs = Math.max(this.#mintsPausedUntilMs, nowMs + mintsMs);
+    this.#refusePaused();
     this.#watch.paused();
     try {
       await this.#withPatience(() => this.#budget.pause(durationSeconds(seconds)));
@@ -172,6 +186,32 @@ export class SharedTokens implements CallTokens {
     );
   }
 
+  #look(): void {
+    this.#isLooking = true;
+    const over = (): void => {
+      this.#isLooking = false;
+    };
+    this.#looked().then(
+      () => {
+        over();
+        this.#hooks?.wake();
+      },
+      // It was closed.
+      over,
+    );
+  }
+
+  async #looked(): Promise<void> {
+    const answer = await this.#askForMints(0);
+    if (answer?.kind === "paused") this.#pauseMints(answer.inSeconds);
+    await this.#sleep(LOOK_MS);
+  }
+
+  #pauseMints(seconds: number): void {
+    this.#mintsPausedUntilMs = this.#host.clock.monotonicMs() + seconds * 1000;
+    this.#refusePaused();
+  }
+
   /** For those that wait, and for as many as will have come before it pays to ask again. */
   #wanted(pocket: Pocket, waiting: number): number {
     const nowMs = this.#host.clock.monotonicMs();
@@ -191,16 +231,14 @@ export class SharedTokens implements CallTokens {
     const answer =
       use === "ends" ? await this.#askForEnds(tokens) : await this.#askForMints(tokens);
     if (answer === null) return;
-    if (answer.kind === "paused") {
-      this.#mintsPausedUntilMs = this.#host.clock.monotonicMs() + answer.inSeconds * 1000;
-      this.#refusePaused();
-      return;
-    }
+    if (answer.kind === "paused") return this.#pauseMints(answer.inSeconds);
     if (answer.kind === "empty" || answer.tokens < tokens) {
       pocket.nextDrawMs = pocket.lastDrawMs + AHEAD_MS;
     }
     await this.#sleep(Math.ceil(answer.inSeconds * 1000));
     if (answer.kind === "empty") return;
+    // What was drawn before the upstream asked for fewer is of no use after it.
+    if (use === "mints" && this.#pausedForMs() > 0) return;
     pocket.tokens = answer.tokens;
     pocket.goodUntilMs = this.#host.clock.monotonicMs() + GOOD_MS;
   }
@@ -228,7 +266,8 @@ export class SharedTokens implements CallTokens {
     const patientUntilMs = this.#host.clock.monotonicMs() + PATIENCE_MS;
     try {
       const answer = await this.#budget.draw({ use, tokens, rate: this.#rate });
-      this.#watch.drew(use, answer.kind);
+      // Who asks for none is not told that there is none.
+      if (tokens > 0 || answer.kind === "paused") this.#watch.drew(use, answer.kind);
       // An answer for which no end would have waited is none to them, and so would the next be.
       if (this.#host.clock.monotonicMs() < patientUntilMs) this.#apartUntilMs = 0;
       return answer;

@@ -32,7 +32,9 @@ async function draw(sql: Sql, id: BackendId, asked: BudgetDraw): Promise<BudgetA
       ${asked.tokens}::integer, ${perSecond}::float8, ${burst}::float8, ${keptForEnds}::float8,
       ${BUDGET_WAIT_SECONDS_MAX}::float8)`;
   if (row === undefined) throw new Error("a function answers its row");
-  const { drawn: tokens, in_seconds: inSeconds } = row;
+  const { drawn: tokens } = row;
+  // Of one who asked for none it says by how much there was more than one.
+  const inSeconds = Math.max(0, row.in_seconds);
   if (tokens > 0) return { kind: "drawn", tokens, inSeconds };
   return { kind: row.is_paused ? "paused" : "empty", inSeconds };
 }

@@ -24,7 +24,10 @@ export interface BackendBudget {
 
 export interface BudgetDraw {
   readonly use: BudgetUse;
-  /** A whole number, 1 to {@link BUDGET_DRAW_MAX}, and no more than the burst. */
+  /**
+   * A whole number, 1 to {@link BUDGET_DRAW_MAX}, and no more than the burst. Of a mint also 0,
+   * which takes nothing and is `empty` or `paused`.
+   */
   readonly tokens: number;
   readonly rate: BudgetRate;
 }

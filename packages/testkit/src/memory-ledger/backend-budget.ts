@@ -75,7 +75,7 @@ function createMemoryBudget(clock: Clock): MemoryBudget {
       if (pauseSeconds > 0) return { kind: "paused", inSeconds: pauseSeconds };
       const tokens = Math.min(wanted, Math.floor(there - keptForEnds + 1e-9));
       if (tokens >= 1) return take(tokens, there, nowMs, 0);
-      return { kind: "empty", inSeconds: (1 + keptForEnds - there) / perSecond };
+      return { kind: "empty", inSeconds: Math.max(0, (1 + keptForEnds - there) / perSecond) };
     },
     pause: (seconds) => {
       const nowMs = clock.monotonicMs();

@@ -148,6 +148,18 @@ function describePauses(bench: Bench): void {
     expect(mint.inSeconds).toBeGreaterThan(END_PAUSE_SECONDS_MAX);
   });
 
+  test("Q4. who asks for none is told of a pause, and takes nothing", async () => {
+    const { budget } = bench();
+    expect(await draw(budget, "mints", 0)).toEqual({ kind: "empty", inSeconds: 0 });
+    expect(drawnOf(await draw(budget, "mints", 9))).toBe(8);
+    expect((await draw(budget, "mints", 0)).kind).toBe("empty");
+    await budget.pause(durationSeconds(60));
+    const answer = await draw(budget, "mints", 0);
+    expect(answer.kind).toBe("paused");
+    expect(answer.inSeconds).toBeGreaterThan(END_PAUSE_SECONDS_MAX);
+    expect(drawnOf(await draw(budget, "ends", 2))).toBe(2);
+  });
+
   test("Q4. the longest pause counts, a shorter one after it does not", async () => {
     const { budget } = bench();
     await draw(budget, "mints", 1);
