@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
-import { idFromUuid, plusSeconds, uuidOfId } from "@mayfly/spec";
+import { idFromUuid, parseBackendId, plusSeconds, uuidOfId, type BackendId } from "@mayfly/spec";
 import { createFakeClock, createRecordingLog } from "@mayfly/testkit";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
 import { createHourlyUpkeep } from "./upkeep.ts";
@@ -186,6 +186,38 @@ describe("upkeep", () => {
     const left = await ledger.superuser`SELECT key FROM mayfly.idempotency_keys`;
     expect(left.map((row) => String(row["key"]))).toEqual([live.idempotency.key]);
     expect(await ledger.ports.issue.readIdempotent(live.idempotency)).not.toBeNull();
+  });
+
+  test("budgets of backends that are gone are purged once nobody has drawn for an hour", async () => {
+    const rate = { perSecond: 1, burst: 2, keptForEnds: 0 };
+    const draw = async (id: BackendId): Promise<string> => {
+      const asked = { use: "mints", tokens: 1, rate } as const;
+      await ledger.broker.backendBudgets.of(id).draw(asked);
+      return id;
+    };
+    const { catalog } = ledger.ports;
+    const kept = await registerBackend(ledger.ports);
+    const deleted = await registerBackend(ledger.ports);
+    await catalog.deleteRole(deleted.role, ledgerFixtures.ADMIN);
+    await catalog.deleteBackend(deleted.id, ledgerFixtures.ADMIN);
+    const never = parseBackendId(ledgerFixtures.unique("never"), "backend");
+    const ids = [await draw(kept.id), await draw(deleted.id), await draw(never)];
+    const purge = async (): Promise<readonly string[]> => {
+      await ledger.worker.upkeep.purgeExpired();
+      const rows = await ledger.superuser<{ id: string }[]>`
+        SELECT backend_id AS id FROM mayfly.backend_budgets WHERE backend_id = ANY (${ids})`;
+      return rows.map(({ id }) => id).toSorted();
+    };
+    expect(await purge()).toEqual(ids.toSorted());
+    const age = (column: "filled_at" | "mints_paused_until", hours: number) => ledger.superuser`
+      UPDATE mayfly.backend_budgets
+      SET ${ledger.superuser(column)} = now() - make_interval(hours => ${hours})
+      WHERE backend_id = ANY (${ids})`;
+    await age("filled_at", 2);
+    await age("mints_paused_until", 0);
+    expect(await purge()).toEqual(ids.toSorted());
+    await age("mints_paused_until", 2);
+    expect(await purge()).toEqual([kept.id]);
   });
 
   test("an expired key that was not purged yet is as good as new", async () => {

@@ -5,7 +5,7 @@ import type { Statement } from "./sql.ts";
 export interface Upkeep {
   /** Makes partitions ahead of need; answers how many. */
   ensurePartitions(): Promise<number>;
-  /** Takes away what expired: idempotency keys, one-time tokens. */
+  /** Takes away what expired: idempotency keys, one-time tokens, budgets of backends now gone. */
   purgeExpired(): Promise<number>;
   /** The alarm: rows that found no partition of their own, by table; at most 1000 are counted. */
   rowsInDefault(): Promise<Readonly<Record<string, number>>>;
