@@ -1,7 +1,7 @@
-import { spawn, execFile } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFile, realpath, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { clientRuntime, type ClientRuntime } from "@mayfly/embedded";
@@ -16,7 +16,6 @@ import { startClientWorld, type ClientWorld } from "./client-world.ts";
 import { installPackedClient, type EmptyProject } from "./packed-client.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const run = promisify(execFile);
 
 let world: ClientWorld;
 let project: EmptyProject;
@@ -64,6 +63,25 @@ const STRICT = [
   "--target",
   "ES2022",
 ];
+
+interface TypeCheck {
+  readonly code: number;
+  readonly said: string;
+}
+
+/** What `tsc` says; of one that never was or was ended there is no verdict, which is an error. */
+async function typeCheck(cwd: string, args: readonly string[]): Promise<TypeCheck> {
+  const child = spawn(join(ROOT, "node_modules/.bin/tsc"), [...args], {
+    cwd,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let said = "";
+  child.stdout.on("data", (data: Buffer) => (said += data.toString()));
+  child.stderr.on("data", (data: Buffer) => (said += data.toString()));
+  const [code, signal] = (await once(child, "close")) as [number | null, string | null];
+  if (code === null) throw new Error(`tsc was ended by ${signal}: ${said}`);
+  return { code, said };
+}
 
 interface Seen {
   readonly task: string;
@@ -228,19 +246,14 @@ describe("the tarball", () => {
     ["Node's types", ["--types", "node", "--lib", "ES2022,ESNext.Disposable"]],
     ["a browser's names", ["--types", "", "--lib", "ES2022,ESNext.Disposable,DOM"]],
   ])("type-checks strictly with %s, and each mistake is an error", async (_name, flags) => {
-    const tsc = (file: string): Promise<string> =>
-      run(
-        join(ROOT, "node_modules/.bin/tsc"),
-        [...STRICT, "--typeRoots", join(ROOT, "node_modules/@types"), ...flags, file],
-        { cwd: project.folder },
-      ).then(
-        ({ stdout }) => stdout,
-        (error: unknown) => String(Reflect.get(Object(error), "stdout")),
-      );
-    expect(await tsc("consumer.ts")).toBe("");
-    const found = [...(await tsc("mistakes.ts")).matchAll(/^mistakes\.ts\((\d+),/gm)];
-    expect([...new Set(found.map(([, line]) => Number(line)))]).toEqual([
-      4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+    const types = ["--typeRoots", join(ROOT, "node_modules/@types"), ...flags];
+    const check = (file: string): Promise<TypeCheck> =>
+      typeCheck(project.folder, [...STRICT, ...types, file]);
+    expect(await check("consumer.ts")).toEqual({ code: 0, said: "" });
+    const { code, said } = await check("mistakes.ts");
+    const found = [...said.matchAll(/^mistakes\.ts\((\d+),/gm)];
+    expect([code, ...new Set(found.map(([, line]) => Number(line)))]).toEqual([
+      1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
     ]);
   });
 });
