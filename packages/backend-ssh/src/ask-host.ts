@@ -5,6 +5,9 @@ import { publicKeyOf, type HostSettings, type SshHost } from "./host-settings.ts
 /** One request to a host, its answer included. */
 const ASK_MS_MAX = 25_000;
 const CONNECT_MS_MAX = 8_000;
+const LOST = "the connection was lost";
+/** As `host/mayfly-ssh-host` says so; one of an earlier version said 2, as to all it refuses. */
+const BUSY = 75;
 /** A line for each of the certificates that a host is asked of at once. */
 const ANSWER_BYTES_MAX = 65_536;
 
@@ -24,9 +27,11 @@ export async function askHost(
   const client = new ssh2.Client();
   const answered = Promise.withResolvers<string>();
   const fail = (why: string): void => answered.reject(hostFailed(host, why));
-  client.on("error", () => fail("it cannot be reached, or refuses the broker's key"));
-  client.on("close", () => fail("the connection was lost"));
+  let broken = "it cannot be reached, or refuses the broker's key";
+  client.on("error", () => fail(broken));
+  client.on("close", () => fail(LOST));
   client.on("ready", () => {
+    broken = LOST;
     client.exec("mayfly-ssh-host serve", (error, stream) => {
       if (error !== undefined) return fail("it runs no command");
       let answer = "";
@@ -34,9 +39,9 @@ export async function askHost(
         answer = (answer + part.toString("latin1")).slice(0, ANSWER_BYTES_MAX);
       });
       stream.stderr.resume();
-      stream.on("close", (code: number | null) => {
+      stream.on("close", (code?: number | null) => {
         if (code === 0) answered.resolve(answer.trim());
-        else answered.reject(hostFailed(host, "its command failed", new CommandFailed()));
+        else answered.reject(commandFailed(host, code));
       });
       return stream.end(request);
     });
@@ -69,8 +74,28 @@ const hostAlgorithms = (type: string): ssh2.ServerHostKeyAlgorithm[] =>
   type === "ssh-rsa" ? ["rsa-sha2-512", "rsa-sha2-256"] : [type as ssh2.ServerHostKeyAlgorithm];
 
 /** The host was reached and its command said no: it may be of another version. */
-export class CommandFailed extends Error {
+class CommandFailed extends Error {
   override readonly name = "CommandFailed";
+}
+
+export const COMMAND_SAYS_NO =
+  "its command says no: it cannot read the request or its list, or is of an earlier version";
+
+/** What an exit code of the command means, whatever it printed; without one it was ended. */
+export function commandFailed(host: SshHost, code: number | null | undefined): BackendError {
+  switch (code ?? null) {
+    case null:
+      return hostFailed(host, "its command was ended before it had answered");
+    case BUSY:
+      return hostFailed(host, "it is busy: another request did not end in 20 s");
+    case 126:
+    case 127:
+      return hostFailed(host, "it has no mayfly-ssh-host that it can run", new CommandFailed());
+    case 2:
+      return hostFailed(host, COMMAND_SAYS_NO, new CommandFailed());
+    default:
+      return hostFailed(host, "its command failed", new CommandFailed());
+  }
 }
 
 export const isCommandFailed = (thrown: unknown): boolean =>

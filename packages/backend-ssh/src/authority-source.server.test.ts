@@ -63,7 +63,7 @@ describe.each([
       const lines = lose === null ? null : await linesOf(subject);
       upstream = await startSshUpstream(
         sshd ?? "",
-        lines === null ? undefined : { authorityKey, lines },
+        lines === null ? {} : { other: { authorityKey, lines } },
       );
       source = openAuthority(authorityKeySettings.parse(authorityKey), upstream.host(), readFile);
       bench = new BackendBench({ backend: playingTheCore(createSshBackend(readFile)) }, upstream);

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { requireOrExplain } from "@mayfly/embedded";
 import { BackendError } from "@mayfly/spec";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { CommandFailed, hostFailed } from "./ask-host.ts";
+import { COMMAND_SAYS_NO, commandFailed, hostFailed } from "./ask-host.ts";
 import {
   lookAtCertificates,
   type AskHost,
@@ -61,7 +61,7 @@ describe.runIf(sshd !== undefined)("looks at certificates", () => {
       for await (const part of child.stdout) answer += String(part);
       if (child.exitCode === null) await once(child, "exit");
       if (child.exitCode === 0) return answer.trim();
-      throw hostFailed(HOST, "its command failed", new CommandFailed());
+      throw commandFailed(HOST, child.exitCode);
     };
   const lookerOf = (command = COMMAND): LookAtCertificate => {
     asked.length = 0;
@@ -119,8 +119,30 @@ describe.runIf(sshd !== undefined)("looks at certificates", () => {
     const looks = await lookAll(lookerOf(), [...certificates, broken]);
     expect(looks).toEqual([
       ...expected(certificates),
-      "SSH host web-1.acme.test:22: its command failed",
+      `SSH host web-1.acme.test:22: ${COMMAND_SAYS_NO}`,
     ]);
+  });
+
+  test("that find the host busy say so, and are not asked for one by one", async () => {
+    const certificates = await prepare(4);
+    const impatient = join(directory, "impatient");
+    writeFileSync(impatient, readFileSync(COMMAND, "utf8").replace("flock -w 20 9", "flock -n 9"));
+    const hold = "exec 9> lock; flock 9; echo held; read -r line";
+    const held = spawn("/bin/sh", ["-c", hold], {
+      cwd: directory,
+      stdio: ["pipe", "pipe", "ignore"],
+    });
+    try {
+      await once(held.stdout, "data");
+      const looks = await lookAll(lookerOf(impatient), certificates);
+      const busy = "SSH host web-1.acme.test:22: it is busy: another request did not end in 20 s";
+      expect(looks).toEqual(certificates.map(() => busy));
+      expect(asked).toEqual(["look", "looks"]);
+    } finally {
+      held.stdin.end("\n");
+      if (held.exitCode === null) await once(held, "exit");
+    }
+    expect(await lookAll(lookerOf(impatient), certificates)).toEqual(expected(certificates));
   });
 
   /** Of an earlier version; it cannot be reached for those of `lost`. */
@@ -129,7 +151,7 @@ describe.runIf(sshd !== undefined)("looks at certificates", () => {
     async (request) => {
       const what = request.split(" ")[1] ?? "";
       asked.push(what);
-      if (what === "looks") throw hostFailed(HOST, "its command failed", new CommandFailed());
+      if (what === "looks") throw commandFailed(HOST, 2);
       if (lost(request)) throw hostFailed(HOST, "it cannot be reached");
       return "refused sessions 0 number 7";
     };

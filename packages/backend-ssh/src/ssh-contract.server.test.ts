@@ -124,9 +124,10 @@ describe.runIf(sshd !== undefined)("on a real sshd", () => {
     name: "SSH",
     backend: playingTheCore(sshBackend),
     inputs,
-    // A mint asks no host; what ends do where one is away is in `told-hosts.server.test.ts`.
-    unreachableConfig: null,
-    protocol: null,
+    // Nothing listens on port 1 (tcpmux). A mint asks no host, but an end does; what becomes of
+    // one after its effect is in `failing-host.server.test.ts`.
+    unreachableConfig: { ...config, hosts: [{ host: "127.0.0.1", port: 1, host_key: hostKey }] },
+    protocol: "tcp",
     selfContained: "a host verifies the certificate by the authority's key, and asks nobody",
     start: () => startSshUpstream(sshd ?? ""),
   });

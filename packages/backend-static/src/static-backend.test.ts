@@ -51,22 +51,8 @@ async function looked(open: OpenBackend, handle: Secret) {
   return open.replaced(handle, context());
 }
 
-test("a role that does not say in words what it hands out is refused", () => {
-  const member = "hands_out_a_secret_that_cannot_be_revoked";
-  for (const input of [{}, { [member]: false }, { [member]: true, more: 1 }]) {
-    expect(() => staticBackend.parseRole(input)).toThrow(/^role/);
-  }
-});
-
 test("every grant of it names the risk, which policies see and have to accept", () => {
   expect(planned().grant).toEqual({ risk: "secret_outlives_the_lease" });
-});
-
-test("a configuration is described without the secret, and no member is public and secret", () => {
-  const config = staticBackend.parseConfig({ secret: SECRET });
-  expect(staticBackend.describeConfig(config)).toMatchObject({ secret: "[secret]" });
-  const both = { secret: SECRET, secret_name: "user", public: { user: "reports" } };
-  expect(() => staticBackend.parseConfig(both)).toThrow("config.public");
 });
 
 test("what is handed out is the secret and what is public, and its handle does not hold it", async () => {
@@ -77,23 +63,10 @@ test("what is handed out is the secret and what is public, and its handle does n
   expect(issued.handle.expose("upstream")).not.toContain(SECRET);
 });
 
-test("its lease does not end while the secret is the same, and ends when it was replaced", async () => {
-  const { handle } = await opened().issue(planned(), context());
-  const same = { verdict: "accepted", looked: { secret: "the same" } };
-  expect(await looked(opened(), handle)).toEqual(same);
-  const after = await looked(opened("another-secret"), handle);
-  expect(after).toEqual({ verdict: "refused", looked: { secret: "replaced" } });
-});
-
 test("other keys of the installation are no replacement: nothing ends by them", async () => {
   const { handle } = await opened().issue(planned(), context());
   const restored = opened(SECRET, host("testbbbb"));
   expect(await looked(restored, handle)).toMatchObject({ verdict: "accepted" });
   const firstForm = Secret.of(JSON.stringify({ v: 1, tag: host().tag("of other keys") }));
   expect(await looked(restored, firstForm)).toMatchObject({ verdict: "accepted" });
-});
-
-test("what was never handed out leaves nothing to recover", async () => {
-  const recovered = await opened().recover(planned(), null, { ...context(), settledForSeconds: 0 });
-  expect(recovered.outcome).toBe("absent");
 });

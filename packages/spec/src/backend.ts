@@ -152,8 +152,9 @@ export interface BackendCapabilities {
   /** The kind of what is handed out, such as `postgres-password`. */
   readonly credentialKind: string;
   /**
-   * What is handed out is not made for the lease and outlives it. Each grant of such a type has a
-   * member {@link RISK_MEMBER}, and no policy permits it that does not accept it by its word.
+   * What is handed out is not made for the lease and outlives it. H1. Each grant of such a type has
+   * a member {@link RISK_MEMBER}, and no policy permits it that does not accept it by its word.
+   * Everybody is issued the same, which bears no name: `recover` has nothing to find.
    */
   readonly standingSecret?: true;
   /**
@@ -259,7 +260,7 @@ export type OpenBackend =
   | (BackendOperations & {
       readonly revocation: "none";
       /**
-       * Of a standing secret (`standingSecret`), and no other type has it. W3. `refused` once the
+       * Of a standing secret (`standingSecret`), and no other type has it. H2. `refused` once the
        * configuration no longer holds what was handed out; `accepted` until then.
        */
       readonly replaced?: (handle: Secret, context: CallContext) => Promise<Probe>;

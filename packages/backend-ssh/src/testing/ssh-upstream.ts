@@ -30,7 +30,7 @@ import { readHandle } from "../certificate-handle.ts";
 import { authorityLine } from "../ssh-signature.ts";
 import { heldSession } from "./held-session.ts";
 
-const HOST_COMMAND = fileURLToPath(new URL("../../host/mayfly-ssh-host", import.meta.url));
+export const HOST_COMMAND = fileURLToPath(new URL("../../host/mayfly-ssh-host", import.meta.url));
 
 /** What stands around an opened backend: what the ledger would say, and what is out. */
 interface Surroundings {
@@ -79,21 +79,29 @@ export function playingTheCore(type: CredentialBackend): CredentialBackend {
 
 export interface SshUpstream extends ContractUpstream {
   readonly port: number;
+  /** Where the host's command keeps what it knows. */
+  readonly state: string;
   /** Runs a command as the holder would; its status. */
   run(material: Issued["material"], command: string): Promise<number>;
+}
+
+export interface SshUpstreamOptions {
+  /** Of an authority whose keys Mayfly does not make: its settings, and its lines of `ca.pub`. */
+  readonly other?: { readonly authorityKey: object; readonly lines: string };
+  /** By its path. Default: `mayfly-ssh-host`, as it is. */
+  readonly hostCommand?: string;
 }
 
 /** A real sshd that trusts the authority, set up as `docs/backends/ssh.md` says. */
 export async function startSshUpstream(
   sshd: string,
-  /** Of an authority whose keys Mayfly does not make: its settings, and its lines of `ca.pub`. */
-  other?: { readonly authorityKey: object; readonly lines: string },
+  { other, hostCommand = HOST_COMMAND }: SshUpstreamOptions = {},
 ): Promise<SshUpstream> {
   const around: Surroundings = { ended: new Map(), issued: new Map(), open: null };
   const gate = { blocked: Promise.resolve() };
   const keys = await gatedKeys(gate);
   const server = await startSshd(sshd, {
-    hostCommand: HOST_COMMAND,
+    hostCommand,
     authority: other?.lines ?? (await authorityLines(keys)),
   });
   const { directory, port, user, hostKey, ownKey, state } = server;
@@ -118,20 +126,23 @@ export async function startSshUpstream(
   };
   const tryCredential = async (material: Issued["material"]) =>
     (await run(material, "true")) === 0 ? "accepted" : "refused";
+  const here = { host: "127.0.0.1", port };
+  const configAt = (at: { readonly host: string; readonly port: number }) => ({
+    hosts: [{ ...at, host_key: hostKey }],
+    user,
+    private_key: ownKey,
+    leeway_seconds: 0,
+    ...(other === undefined ? {} : { authority_key: other.authorityKey }),
+  });
   return {
     clock: systemClock,
     port,
+    state,
     run,
-    config: {
-      hosts: [{ host: "127.0.0.1", port, host_key: hostKey }],
-      user,
-      private_key: ownKey,
-      leeway_seconds: 0,
-      ...(other === undefined ? {} : { authority_key: other.authorityKey }),
-    },
+    config: configAt(here),
     role: { principals: [user], extensions: ["permit-pty"] },
     params: {},
-    route: null,
+    route: { ...here, configAt },
     host: (installation) => {
       const host = createTestBackendHost({
         clock: systemClock,

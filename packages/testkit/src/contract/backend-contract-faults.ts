@@ -15,13 +15,16 @@ interface Faulty<Proxy> {
 
 /** I2, I3, V2 and B2 where the network is at fault, and no secret in what is said of it. */
 export function describeFaults(
-  { backend, protocol }: BackendContractSubject,
+  { backend, protocol, selfContained }: BackendContractSubject,
   benchOf: () => BackendBench,
 ): void {
   if (protocol === null) return;
   const canRevoke = backend.capabilities.revocation !== "none";
   describe("over a network that fails", () => {
-    describeConnectionFaults(useFaulty(benchOf, startTcpFaultProxy), canRevoke);
+    const faultyOf = useFaulty(benchOf, startTcpFaultProxy);
+    describeSlowness(faultyOf, canRevoke);
+    if (selfContained === undefined) describeLostMints(faultyOf);
+    if (canRevoke) describeLostEnds(faultyOf);
   });
   if (protocol === "tcp") return;
   describe("over an API that fails", () => {
@@ -91,13 +94,23 @@ async function untilLive(bench: BackendBench, name: string): Promise<void> {
   throw new Error("what was issued did not come to be");
 }
 
-function describeConnectionFaults(faultyOf: () => Faulty<TcpFaultProxy>, canRevoke: boolean): void {
+function describeSlowness(faultyOf: () => Faulty<TcpFaultProxy>, canRevoke: boolean): void {
   test("a slow network changes nothing", async () => {
     const { bench, proxy, open } = faultyOf();
     proxy.slow(20);
-    const issued = await open.issue(bench.plan(), bench.issueCall()).finally(() => proxy.slow(0));
-    expect(await bench.upstream.tryCredential(issued.material)).toBe("accepted");
+    try {
+      const issued = await open.issue(bench.plan(), bench.issueCall());
+      expect(await bench.upstream.tryCredential(issued.material)).toBe("accepted");
+      if (!canRevoke) return;
+      await revoking(open).revoke(issued.handle, bench.call());
+      expect(await bench.upstream.tryCredential(issued.material)).toBe("refused");
+    } finally {
+      proxy.slow(0);
+    }
   });
+}
+
+function describeLostMints(faultyOf: () => Faulty<TcpFaultProxy>): void {
   test("I2. an issue whose answer is lost with the connection has an unknown effect", async () => {
     const { bench, proxy, open } = faultyOf();
     await open.issue(bench.plan(), bench.issueCall());
@@ -135,7 +148,28 @@ function describeConnectionFaults(faultyOf: () => Faulty<TcpFaultProxy>, canRevo
       expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
     }
   });
-  if (!canRevoke) return;
+}
+
+function describeLostEnds(faultyOf: () => Faulty<TcpFaultProxy>): void {
+  test("V2. a revoke that is cut off at any moment either is done, or throws and can be done", async () => {
+    const { bench, proxy, open } = faultyOf();
+    for (const afterMs of [0, 2, 10, 40]) {
+      const issued = await bench.open.issue(bench.plan(), bench.issueCall());
+      const revoked = revoking(open).revoke(issued.handle, bench.call());
+      const ending = revoked.then(
+        () => null,
+        () => backendErrorOf(revoked),
+      );
+      await bench.upstream.pass(afterMs);
+      proxy.reset();
+      const error = await ending;
+      if (error !== null) {
+        expectNoSecret(bench, error);
+        await revoking(bench.open).revoke(issued.handle, bench.call());
+      }
+      expect(await bench.upstream.tryCredential(issued.material)).toBe("refused");
+    }
+  });
   test("V2, B2. revoke and probe that get no answer throw, and can be asked again", async () => {
     const { bench, proxy, open } = faultyOf();
     const issued = await open.issue(bench.plan(), bench.issueCall());

@@ -24,7 +24,10 @@ export interface BackendContractSubject {
     };
     readonly role: ParseCases;
     readonly params: ParseCases;
-    /** One role and two requests within it, the second asking for strictly less. */
+    /**
+     * One role and two requests within it, the second asking for strictly less. Of a standing
+     * secret nobody can ask for less: both are the same, and nothing is too wide.
+     */
     readonly narrowing: {
       readonly role: unknown;
       readonly wide: unknown;
@@ -45,7 +48,8 @@ export interface BackendContractSubject {
   readonly protocol: "tcp" | "http" | null;
   /**
    * Why, for a type whose credentials are verified without an upstream of its own: nothing is kept
-   * under a lease's name, and so `recover` can only say when what may be out dies by itself.
+   * under a lease's name, and so `recover` can only say when what may be out dies by itself. Whom
+   * its ends tell is its upstream all the same, where it has a `protocol`: a mint never asks it.
    */
   readonly selfContained?: string;
   /** Starts an upstream for the whole suite. */
@@ -82,6 +86,14 @@ export interface ContractUpstream {
   stop(): Promise<void>;
   /** Of a pooled type, and of no other. */
   readonly pool?: ContractPool;
+  /** Of a type of standing secrets, and of no other: see {@link StandingSecret}. */
+  readonly standing?: StandingSecret;
+}
+
+/** A secret that the upstream had before Mayfly, and whoever keeps it. */
+export interface StandingSecret {
+  /** The upstream accepts another one from now on; the configuration that has it. */
+  replace(): Promise<unknown>;
 }
 
 export interface ContractPool {

@@ -5,6 +5,7 @@ import { describeFaults } from "./backend-contract-faults.ts";
 import { describePooled } from "./backend-contract-pooled.ts";
 import { describePureObligations } from "./backend-contract-pure.ts";
 import { describeRevocation } from "./backend-contract-revocation.ts";
+import { describeStanding } from "./backend-contract-standing.ts";
 import type { BackendContractSubject, ContractUpstream } from "./backend-contract-subject.ts";
 
 /** Where a describe block finds the bench, which exists only once the upstream has started. */
@@ -29,13 +30,17 @@ export function describeBackendContract(subject: BackendContractSubject): void {
       const benchOf: BenchOf = () => bench!;
       describeOpening(benchOf);
       if (subject.unreachableConfig !== null) describeUnreachable(subject, benchOf);
-      describeIssuing(subject, benchOf);
+      describeUnsent(benchOf);
+      const isStanding = subject.backend.capabilities.standingSecret === true;
+      if (isStanding) describeStanding(benchOf);
+      else describeIssuing(subject, benchOf);
       if (subject.backend.capabilities.expiryEnforcedBy !== "broker") describeExpiry(benchOf);
       if (subject.backend.capabilities.revocation !== "none") describeRevocation(subject, benchOf);
       if (subject.backend.capabilities.canRenew) describeRenewal(benchOf);
       if (subject.backend.capabilities.canList) describeListing(subject, benchOf);
       if (subject.backend.capabilities.pooled === true) describePooled(benchOf);
       describeSelfCheck(benchOf);
+      if (!isStanding) describeMissingRights(benchOf);
       describeFaults(subject, benchOf);
     });
   });
@@ -56,8 +61,28 @@ function describeOpening(benchOf: BenchOf): void {
     expect(lateMint === "refused" || canList || expiryEnforcedBy === "upstream").toBe(true);
     expect(open.revocation).toBe(backend.capabilities.revocation);
     expect("revoke" in open).toBe(backend.capabilities.revocation !== "none");
+    expect("replaced" in open).toBe(backend.capabilities.standingSecret === true);
     expect(open.renewal.kind).toBe(backend.capabilities.canRenew ? "extend" : "none");
     expect(open.listing.kind).toBe(backend.capabilities.canList ? "marked" : "none");
+  });
+}
+
+function describeUnsent(benchOf: BenchOf): void {
+  test("I2. a call that was aborted before it was sent has no effect", async () => {
+    const bench = benchOf();
+    const plan = bench.plan();
+    const signal = AbortSignal.abort(new Error("shutting down"));
+    expect((await backendErrorOf(bench.open.issue(plan, bench.issueCall({ signal })))).effect).toBe(
+      "none",
+    );
+    expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
+  });
+  test("I4. past issueBy nothing is sent, and the effect is none", async () => {
+    const bench = benchOf();
+    const plan = bench.plan();
+    const late = bench.issueCall({ seconds: -1 });
+    expect((await backendErrorOf(bench.open.issue(plan, late))).effect).toBe("none");
+    expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
   });
 }
 
@@ -88,15 +113,6 @@ function describeIssuing(subject: BackendContractSubject, benchOf: BenchOf): voi
     if (recovered.outcome === "expires") return;
     expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
   });
-  test("I2. a call that was aborted before it was sent has no effect", async () => {
-    const bench = benchOf();
-    const plan = bench.plan();
-    const signal = AbortSignal.abort(new Error("shutting down"));
-    expect((await backendErrorOf(bench.open.issue(plan, bench.issueCall({ signal })))).effect).toBe(
-      "none",
-    );
-    expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
-  });
   test.skipIf(subject.selfContained !== undefined)(
     "I3. a second issue under a name fails and leaves the first as it was",
     async () => {
@@ -107,13 +123,6 @@ function describeIssuing(subject: BackendContractSubject, benchOf: BenchOf): voi
       expect(await bench.upstream.tryCredential(first.material)).toBe("accepted");
     },
   );
-  test("I4. past issueBy nothing is sent, and the effect is none", async () => {
-    const bench = benchOf();
-    const plan = bench.plan();
-    const late = bench.issueCall({ seconds: -1 });
-    expect((await backendErrorOf(bench.open.issue(plan, late))).effect).toBe("none");
-    expect(await bench.upstream.liveNames()).not.toContain(plan.externalName);
-  });
   test("I5. an issue that breaks off at a checkpoint goes no further, and recovery has its handle", async () => {
     const bench = benchOf();
     const plan = bench.plan();
@@ -169,25 +178,8 @@ function describeUnreachable(subject: BackendContractSubject, benchOf: BenchOf):
     test("O1. opening calls nobody, so it succeeds", async () => {
       await expect(benchOf().openAgain(subject.unreachableConfig).close()).resolves.toBeUndefined();
     });
-    test("I2. an issue fails with effect none", async () => {
-      const error = await backendErrorOf(open.issue(benchOf().plan(), benchOf().issueCall()));
-      expect(error.effect).toBe("none");
-      expect(error.message).not.toBe("");
-    });
-    test("R3. recover does not say absent: it throws", async () => {
-      const bench = benchOf();
-      const plan = bench.plan();
-      // Of a lease that had no slot, the ledger knows that nothing is there.
-      if (bench.backend.capabilities.pooled) await bench.open.issue(plan, bench.issueCall());
-      const recovering = open.recover(plan, null, bench.recoverCall());
-      expect((await backendErrorOf(recovering)).message).not.toBe("");
-    });
-    test("S1. selfCheck is an error, not a clean bill", async () => {
-      const thrown: unknown = await open
-        .selfCheck([], benchOf().call())
-        .catch((error: unknown) => error);
-      expect(BrokerError.is(thrown)).toBe(true);
-    });
+    if (subject.selfContained === undefined) describeNobodyThere(benchOf, () => open);
+    else describeNobodyAsked(benchOf, () => open);
     if (subject.backend.capabilities.revocation === "none") return;
     test("V2, B2. revoke and probe throw, and the credential lives", async () => {
       const bench = benchOf();
@@ -196,6 +188,41 @@ function describeUnreachable(subject: BackendContractSubject, benchOf: BenchOf):
       await backendErrorOf(revoking(open).probe(issued.handle, bench.call()));
       expect(await bench.upstream.tryCredential(issued.material)).toBe("accepted");
     });
+  });
+}
+
+function describeNobodyThere(benchOf: BenchOf, openOf: () => OpenBackend): void {
+  test("I2. an issue fails with effect none", async () => {
+    const error = await backendErrorOf(openOf().issue(benchOf().plan(), benchOf().issueCall()));
+    expect(error.effect).toBe("none");
+    expect(error.message).not.toBe("");
+  });
+  test("R3. recover does not say absent: it throws", async () => {
+    const bench = benchOf();
+    const plan = bench.plan();
+    // Of a lease that had no slot, the ledger knows that nothing is there.
+    if (bench.backend.capabilities.pooled) await bench.open.issue(plan, bench.issueCall());
+    const recovering = openOf().recover(plan, null, bench.recoverCall());
+    expect((await backendErrorOf(recovering)).message).not.toBe("");
+  });
+  test("S1. selfCheck is an error, not a clean bill", async () => {
+    const thrown: unknown = await openOf()
+      .selfCheck([], benchOf().call())
+      .catch((error: unknown) => error);
+    expect(BrokerError.is(thrown)).toBe(true);
+  });
+}
+
+function describeNobodyAsked(benchOf: BenchOf, openOf: () => OpenBackend): void {
+  test("I1. what is made without it is issued all the same", async () => {
+    const bench = benchOf();
+    const issued = await openOf().issue(bench.plan(), bench.issueCall());
+    expect(await bench.upstream.tryCredential(issued.material)).toBe("accepted");
+  });
+  test("S1, S2. selfCheck has a problem, not a clean bill", async () => {
+    const { problems } = await openOf().selfCheck([], benchOf().call());
+    expect(problems.length).toBeGreaterThan(0);
+    for (const { code, what, fix } of problems) expect([code, what, fix]).not.toContain("");
   });
 }
 
@@ -291,6 +318,9 @@ function describeSelfCheck(benchOf: BenchOf): void {
     expect(second.upstreamIdentity).toBe(first.upstreamIdentity);
     expect(await bench.upstream.liveNames()).toEqual(before);
   });
+}
+
+function describeMissingRights(benchOf: BenchOf): void {
   test("S2. a missing right is a problem with a code, what it is and what to do", async () => {
     const bench = benchOf();
     const weakened = await bench.upstream.weaken();

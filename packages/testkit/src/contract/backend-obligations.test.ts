@@ -7,7 +7,7 @@ const spec = new URL("../../../spec/src/backend.ts", import.meta.url);
 /** The letters of the interface's comments: `C1`, `I4`. */
 const obligations = (): ReadonlySet<string> =>
   new Set(
-    [...readFileSync(spec, "utf8").matchAll(/\b([BCILNOPRSTV]\d)\b/g)].map(
+    [...readFileSync(spec, "utf8").matchAll(/\b([BCHILNOPRSTV]\d)\b/g)].map(
       ([, letter = ""]) => letter,
     ),
   );
