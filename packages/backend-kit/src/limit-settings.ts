@@ -16,7 +16,8 @@ const schema = z
       .max(1_000)
       .optional()
       .describe(
-        "Calls under way at once, of one process. Ends go first, and one place is never issuing's.",
+        "Calls under way at once, of one process: of all brokers and workers together as many " +
+          "times more. Ends go first, and one place is never issuing's.",
       ),
     per_second: z
       .number()

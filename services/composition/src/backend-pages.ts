@@ -71,8 +71,8 @@ const limitsPart = (): string => `## Limits
 
 Every type has the member \`limits\` in its configuration, which bounds what is asked of the
 upstream. The rate, \`per_second\` with \`burst\`, is one for all brokers and workers of the
-installation; the other bounds each process has for itself, so divide those by their number. Without
-it nothing is bounded beyond what the type itself does.
+installation; the others [each process has for itself](#what-each-process-has-for-itself).
+Without it nothing is bounded beyond what the type itself does.
 
 ${table(rowsOf(LIMITS_SCHEMA, "limits."))}
 Ends (\`revoke\`, \`probe\`, \`recover\`, listing) go before issuing, and where there is more
@@ -102,14 +102,33 @@ least one call, for its mints and as much for its ends.
   processes stay within it.
 - **An upstream that asks for fewer calls** (429, or a code of its own that means it) pauses the
   backend for all processes, for as long as it says and at most five minutes: mints and renewals
-  fail at once with the \`Retry-After\`; ends wait too, but at most ten seconds after each such
-  answer.
+  fail at once with the \`Retry-After\`, those that wait behind ends within a second; ends wait too,
+  but at most ten seconds after each such answer.
   A backend whose configuration has no rate is not paused.
 
 A process of a version from before this keeps a rate of its own, as all of them did: while both run,
 there may be as much again of each old one. \`mayfly_backend_budget_draws_total\`,
 \`mayfly_backend_pauses_total\`, \`mayfly_backend_breaker\` and
 \`mayfly_backend_calls_held_back_total\` are [the metrics](../metrics.md).
+
+### What each process has for itself
+
+\`concurrency\` counts the calls of one process. With three brokers, two workers and a
+\`concurrency\` of 10 there may be 50 calls under way: divide what the upstream bears by the most
+processes that run at once, those that a rolling update adds included. Where the upstream itself
+bounds the sessions of the broker's login, that bound holds for all of them together.
+
+It is not shared as the rate is, since a place has to be given back and a token has not. Of a
+process that is killed or frozen, the ledger could only guess that a place is free, after a time:
+too soon, and there are more calls than the bound; too late, and a crash takes places away from
+ends, when they are wanted most. So a bound that must hold whatever crashes is the upstream's own,
+or a rate.
+
+A breaker is of one process too: it says what that one heard. A broker whose way to the upstream is
+cut stops asking, and the others go on. When the upstream itself is down, each finds out by
+\`failures\` calls of its own, and tries with one call every \`open_seconds\`;
+\`mayfly_backend_breaker\` is each one's state. \`call_seconds_max\` is of one call,
+wherever it is made.
 `;
 
 const meanings = (pages: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
