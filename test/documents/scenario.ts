@@ -49,6 +49,7 @@ export async function startScenario(name: ScenarioName): Promise<Scenario> {
   await mkdir(programs);
   await writeMayflyCommand(programs);
   await writeMotoCommand(programs);
+  await writeBaoCommand(programs);
   const env = {
     ...readersEnvironment(programs),
   };
@@ -239,6 +240,13 @@ async function writeMotoCommand(programs: string): Promise<void> {
   const python = await motoPython(process.env["PATH"]);
   if (python === undefined) return;
   await writeProgram(programs, "moto_server", `exec '${python}' -m moto.server "$@"`);
+}
+
+/** Where OpenBao is not installed: a fake of its API, as the page of the type says. */
+async function writeBaoCommand(programs: string): Promise<void> {
+  if (await isInstalled("openbao")) return;
+  const fake = join(ROOT, "test/documents/serve-fake-vault.ts");
+  await writeProgram(programs, "bao", `exec '${process.execPath}' '${fake}' "$@"`);
 }
 
 const writeProgram = (folder: string, name: string, script: string): Promise<void> =>

@@ -19,6 +19,7 @@ import {
   createTestBackendHost,
   createTestSigningKey,
   signCompact,
+  startFakeTokenReviewApi,
 } from "@mayfly/testkit";
 import { CONTRACT_HOLDER, backendErrorOf, freshLeaseId, revoking } from "@mayfly/testkit/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -36,6 +37,7 @@ const clock: Clock = {
   monotonicMs: () => systemClock.monotonicMs() + time.laterMs,
 };
 const files = new Map<string, string>();
+const POD_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 const backend = createVaultBackend(async (path) => Secret.of(files.get(path) ?? ""));
 const role = backend.parseRole(TOKEN_ROLE);
 
@@ -168,10 +170,9 @@ describe("the broker's own token", () => {
   });
 
   test("by a platform's file is asked for with what the file holds at that time", async () => {
-    const file = "/var/run/secrets/kubernetes.io/serviceaccount/token";
     const open = openAt(fake, { login: { kubernetes: { role: "mayfly" } } });
     for (const jwt of ["first", "second"]) {
-      files.set(file, jwt);
+      files.set(POD_TOKEN, jwt);
       const accepted = { role: "mayfly", jwt };
       fake.logins.accept = { mount: "kubernetes", body: accepted, seconds: 600 };
       expect(await logins(() => issue(open))).toBe(1);
@@ -246,6 +247,56 @@ describe.runIf(program !== undefined)("on OpenBao", () => {
     expect(await lifeAt(openAt(server, { login: { jwt: { role: "mayfly", file } } }))).toEqual(
       WHOLE,
     );
+  });
+
+  test("a pod's token logs in, mints and ends, while the API server knows its bearer", async () => {
+    const key = createTestSigningKey("pod");
+    const now = Math.floor(Date.now() / 1_000);
+    const podTokenOf = (name: string): string =>
+      signCompact(
+        key,
+        { alg: "ES256", kid: "pod" },
+        {
+          iss: "https://kubernetes.default.svc.cluster.local",
+          sub: `system:serviceaccount:mayfly:${name}`,
+          aud: ["vault"],
+          iat: now,
+          nbf: now,
+          exp: now + 600,
+          "kubernetes.io": { namespace: "mayfly", serviceaccount: { name, uid: `uid-of-${name}` } },
+        },
+      );
+    const [broker, reviewer] = [podTokenOf("broker"), podTokenOf("reviewer")];
+    const reviews = await startFakeTokenReviewApi({ clock: systemClock, bearer: reviewer });
+    try {
+      await server.api("POST", "sys/auth/kubernetes", { type: "kubernetes" });
+      await server.api("POST", "auth/kubernetes/config", {
+        kubernetes_host: reviews.origin,
+        kubernetes_ca_cert: reviews.ca,
+        token_reviewer_jwt: reviewer,
+      });
+      await server.api("POST", "auth/kubernetes/role/mayfly", {
+        bound_service_account_names: ["broker"],
+        bound_service_account_namespaces: ["mayfly"],
+        audience: "vault",
+        token_policies: "mayfly",
+      });
+      const username = "system:serviceaccount:mayfly:broker";
+      reviews.know(broker, { username, uid: "uid-of-broker", audiences: ["vault"] });
+      files.set(POD_TOKEN, broker);
+      const login = { kubernetes: { role: "mayfly" } };
+      expect(await lifeAt(openAt(server, { login }))).toEqual(WHOLE);
+      expect(reviews.reviews).toBe(1);
+      // Its pod is deleted: the token is as good as before, and nobody's.
+      reviews.forget(broker);
+      const open = openAt(server, { login });
+      expect((await backendErrorOf(issue(open))).effect).toBe("none");
+      const { problems } = await open.selfCheck([role], call());
+      expect(problems.map(({ code }) => code)).toEqual(["login_refused"]);
+      await open.close();
+    } finally {
+      await reviews.close();
+    }
   });
 
   test("in a namespace all of it happens there, and nothing in the root", async () => {

@@ -69,12 +69,15 @@ export function neededRights(
 const distinct = (paths: readonly (string | null)[]): readonly string[] =>
   [...new Set(paths.filter((path) => path !== null))].toSorted();
 
+/** To a server an empty list is any value at all; there is no policy of this name. */
+const NO_ROLE_YET = "no-role-of-mayfly-yet";
+
 /** Without these lines whoever has the broker's token could make one with any policy. */
 function allowedParameters(roles: readonly RoleNeeds[]): readonly string[] {
   const sets = [...new Set(roles.map(({ policies }) => policies.join(",")))].toSorted();
   return [
     "allowed_parameters = {",
-    `  "allowed_policies" = ${JSON.stringify(sets)}`,
+    `  "allowed_policies" = ${JSON.stringify(sets.length === 0 ? [NO_ROLE_YET] : sets)}`,
     '  "disallowed_policies_glob" = ["*"]',
     ...["orphan", "path_suffix", "token_explicit_max_ttl"].map((name) => `  "${name}" = []`),
     '  "renewable" = [false]',

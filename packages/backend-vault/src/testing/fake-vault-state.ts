@@ -66,9 +66,10 @@ export class FakeState {
   /** How often a token was renewed. */
   renewals = 0;
   readonly #policies = new Map<string, readonly Rule[]>();
-  readonly rootToken = `root-${randomBytes(8).toString("hex")}`;
+  readonly rootToken: string;
 
-  constructor() {
+  constructor(rootToken = `root-${randomBytes(8).toString("hex")}`) {
+    this.rootToken = rootToken;
     this.#keep({ policies: ["root"], path: "auth/token/root", parent: null, ttlMs: null, uses: 0 });
   }
 

@@ -30,8 +30,14 @@ const DENIED = refused(403, "1 error occurred:\n\t* permission denied\n\n");
 const listed = (keys: readonly string[]): Reply =>
   keys.length === 0 ? refused(404) : ok({ data: { keys } });
 
-export async function startFakeVault(): Promise<FakeVault> {
-  const state = new FakeState();
+/** Where it listens, and the token of who may do everything. Default: a free port, any token. */
+export interface FakeVaultPlace {
+  readonly port?: number;
+  readonly rootToken?: string;
+}
+
+export async function startFakeVault(place: FakeVaultPlace = {}): Promise<FakeVault> {
+  const state = new FakeState(place.rootToken);
   const engine: FakeEngine = { accounts: new Map(), fails: false, certificates: new Map() };
   const logins = noLogins();
   const world = { state, engine, logins };
@@ -46,7 +52,7 @@ export async function startFakeVault(): Promise<FakeVault> {
   });
   const port = await new Promise<number>((resolve, reject) => {
     server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
+    server.listen(place.port ?? 0, "127.0.0.1", () => {
       const address = server.address();
       if (typeof address === "object" && address !== null) resolve(address.port);
       else reject(new Error("the fake has no port"));
