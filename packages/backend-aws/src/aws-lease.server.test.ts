@@ -318,6 +318,30 @@ describe.runIf(program !== undefined)("a lease of AWS", () => {
     await iam.send(new DeleteRolePolicyCommand(large));
   });
 
+  test("each right that is taken away alone is named by the check", async () => {
+    const one = { ...(upstream.role as object), iam_roles: ["agents/reader-1"] };
+    const told = async (): Promise<readonly string[]> => {
+      const roles = [bench.backend.parseRole(one)];
+      const { problems } = await bench.open.selfCheck(roles, bench.call());
+      return problems.map(({ code, what }) => `${code} ${what.split(" ", 1).join("")}`);
+    };
+    // For sts:TagSession and sts:SetSourceIdentity moto does not ask.
+    const reads = ["iam:GetRole", "iam:ListRolePolicies", "iam:GetRolePolicy"];
+    for (const right of ["sts:AssumeRole", ...reads, "iam:PutRolePolicy", "iam:DeleteRolePolicy"]) {
+      await upstream.account.permit([right]);
+      expect(await told()).toEqual([`right_missing ${right}`]);
+    }
+    await upstream.account.permit();
+    // What the check might not delete takes the room of denies.
+    expect(await told()).toEqual(["inline_policies_too_long The"]);
+    for (const PolicyName of await policyNames("reader-1")) {
+      if (!PolicyName.startsWith("mayfly-self-check")) continue;
+      const left = { RoleName: "reader-1", PolicyName };
+      await upstream.account.iam.send(new DeleteRolePolicyCommand(left));
+    }
+    expect(await told()).toEqual([]);
+  });
+
   test("the type's page has the policy that these tests give the broker", async () => {
     const page = new URL("../../../docs/backends/aws.md", import.meta.url);
     const blocks = [...(await readFile(page, "utf8")).matchAll(/```json\n([\s\S]*?)```/g)];

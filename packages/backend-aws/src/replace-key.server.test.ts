@@ -180,12 +180,31 @@ describe.runIf(program !== undefined)("the broker's own access key", () => {
     expect(await keys()).toEqual([idIn(mended)]);
   });
 
-  test("is kept where its user may not replace it, and the error says what to allow", async () => {
-    await account.permit(["iam:CreateAccessKey"]);
-    const error = await backendErrorOf(obtain(begin()));
-    expect(error.message).toContain("iam:CreateAccessKey");
+  test("is kept where its user lacks a right to replace it, and the error says what to allow", async () => {
+    const refused = async (right: string, work: () => Promise<unknown>): Promise<void> => {
+      await account.permit([right]);
+      const error = await backendErrorOf(work());
+      expect(error).toMatchObject({ effect: "none", retry: { kind: "never" } });
+      expect(error.message).toContain(right);
+      await account.permit();
+    };
+    const begun = begin();
+    for (const right of ["iam:ListAccessKeys", "iam:CreateAccessKey"]) {
+      await refused(right, () => obtain(begun));
+    }
     expect(await keys()).toEqual([account.keys.access_key_id]);
     expect(await letsIn(before)).toBe(true);
+    // A key whose secret was lost: whether anybody used it is asked before it is deleted.
+    await obtain(begun);
+    time.laterMs = 120_000;
+    await refused("iam:GetAccessKeyLastUsed", () => obtain(begun));
+    const both = take(begun, await obtain(begun));
+    for (const right of ["iam:UpdateAccessKey", "iam:DeleteAccessKey"]) {
+      await refused(right, () => adopt(both));
+      expect(await letsIn(both)).toBe(true);
+    }
+    await adopt(both);
+    expect(await keys()).toEqual([idIn(both)]);
   });
 });
 

@@ -5,7 +5,7 @@ import { AwsFailure } from "./aws-failure.ts";
 import { sessionsMax, writeDocument } from "./deny-document.ts";
 import { SESSION_SECONDS_MIN } from "./issue.ts";
 import type { Lane } from "./lane.ts";
-import { lookAtDenies } from "./look-at-denies.ts";
+import { lookAtDenies, policyText } from "./look-at-denies.ts";
 import { leases, placeOf } from "./role-settings.ts";
 import type { AwsApi } from "./aws-api.ts";
 
@@ -79,9 +79,12 @@ async function checkRole(
   if (problems.some(({ code }) => code === "role_missing")) return problems;
   problems.push(...checkFound(lane, iamRole, found?.Role));
   await attempt("sts:AssumeRole", () => takeNothing(lane, aws, iamRole, context));
-  const look = await attempt("iam:ListRolePolicies and iam:GetRolePolicy", () =>
-    lookAtDenies(lane, place, context),
-  );
+  // A role may have no policy yet: whoever may read hears that there is none of this name.
+  const read = await attempt("iam:GetRolePolicy", async () => ({
+    text: await policyText(lane, place, "mayfly-self-check", context),
+  }));
+  if (read === null) return problems;
+  const look = await attempt("iam:ListRolePolicies", () => lookAtDenies(lane, place, context));
   if (look?.isMissing === true) problems.push(roleMissing(lane, iamRole));
   else if (look !== null && look.room < lane.settings.deny_characters) {
     problems.push(tooLittleRoom(lane, iamRole, look.room));

@@ -235,6 +235,11 @@ describe.runIf(await isInstalled("mariadb"))("a lease on a real MariaDB", () => 
     ["no_process", "REVOKE PROCESS ON *.* FROM mayfly"],
     ["no_connection_admin", "REVOKE CONNECTION ADMIN ON *.* FROM mayfly"],
     ["accounts_unreadable", "REVOKE SELECT (Host, User) ON mysql.user FROM mayfly"],
+    ["accounts_unreadable", "REVOKE SELECT (Host) ON mysql.user FROM mayfly"],
+    ["accounts_unreadable", "REVOKE SELECT (User) ON mysql.user FROM mayfly"],
+    ["no_marks_table", "REVOKE SELECT ON mayfly.leases FROM mayfly"],
+    ["no_marks_table", "REVOKE INSERT ON mayfly.leases FROM mayfly"],
+    ["no_marks_table", "REVOKE UPDATE ON mayfly.leases FROM mayfly"],
     ["no_marks_table", "REVOKE DELETE ON mayfly.leases FROM mayfly"],
     ["no_marks_table", "RENAME TABLE mayfly.leases TO mayfly.elsewhere"],
     ["role_not_grantable", "REVOKE ADMIN OPTION FOR orders_writer FROM mayfly"],
@@ -247,14 +252,15 @@ describe.runIf(await isInstalled("mariadb"))("a lease on a real MariaDB", () => 
     ["role_writes_accounts", "GRANT UPDATE ON *.* TO orders_reader"],
     ["role_not_grantable role_unreadable", "REVOKE orders_writer FROM mayfly"],
   ])("finds %s after %s", async (code, wrong) => {
+    const given = [wrong.replace("REVOKE", "GRANT").replace(" FROM ", " TO ")];
     const undo: Readonly<Record<string, readonly string[]>> = {
-      no_create_user: ["GRANT CREATE USER ON *.* TO mayfly"],
-      no_process: ["GRANT PROCESS ON *.* TO mayfly"],
-      no_connection_admin: ["GRANT CONNECTION ADMIN ON *.* TO mayfly"],
-      accounts_unreadable: ["GRANT SELECT (Host, User) ON mysql.user TO mayfly"],
+      no_create_user: given,
+      no_process: given,
+      no_connection_admin: given,
+      accounts_unreadable: given,
       no_marks_table: wrong.startsWith("RENAME")
         ? ["RENAME TABLE mayfly.elsewhere TO mayfly.leases"]
-        : ["GRANT DELETE ON mayfly.leases TO mayfly"],
+        : given,
       role_not_grantable: ["GRANT orders_writer TO mayfly WITH ADMIN OPTION"],
       role_hands_on: ["REVOKE GRANT OPTION ON orders.* FROM orders_reader"],
       role_administers: [wrong.replace("GRANT", "REVOKE").replace(" TO ", " FROM ")],

@@ -42,6 +42,8 @@ const inheritedRows = z.array(
     databases: z.array(z.string()),
     schemas: z.array(z.string()),
     connects: z.boolean(),
+    /** Databases that it may connect to, and come to own something in, and the broker may not. */
+    closed: z.array(z.string()),
   }),
 );
 type Inherited = z.infer<typeof inheritedRows>[number];
@@ -71,7 +73,10 @@ const INHERITED = (groups: readonly string[]): string => `
     to_json(ARRAY(SELECT n.nspname::text FROM pg_namespace n
        WHERE n.nspname !~ '^pg_(temp|toast)' AND has_schema_privilege(r.oid, n.oid, 'CREATE')
        ORDER BY 1)) AS schemas,
-    has_database_privilege(r.oid, current_database(), 'CONNECT') AS connects
+    has_database_privilege(r.oid, current_database(), 'CONNECT') AS connects,
+    to_json(ARRAY(SELECT d.datname::text FROM pg_database d
+       WHERE d.datallowconn AND has_database_privilege(r.oid, d.oid, 'CONNECT')
+         AND NOT has_database_privilege(d.oid, 'CONNECT') ORDER BY 1)) AS closed
   FROM reached e JOIN pg_roles r ON r.oid = e.oid ORDER BY 1, 2`;
 
 /** Whether each group role may be handed out: it carries privileges and nothing more. */
@@ -88,7 +93,10 @@ export async function checkGroups(
   const cutOff = inherited
     .filter((row) => row.rolname === row.group_role && !row.connects)
     .map((row) => cannotConnect(row.group_role, lane.settings.database));
-  return [...absent, ...cutOff, ...inherited.flatMap((row) => tooMuch(row))];
+  const closed = inherited
+    .filter((row) => row.rolname === row.group_role)
+    .flatMap((row) => row.closed.map((database) => isClosed(lane, row.group_role, database)));
+  return [...absent, ...cutOff, ...closed, ...inherited.flatMap((row) => tooMuch(row))];
 }
 
 const missingGroup = (group: string): CheckProblem => ({
@@ -101,6 +109,17 @@ const cannotConnect = (group: string, database: string): CheckProblem => ({
   code: "group_role_cannot_connect",
   what: `Leases in ${group} could not connect to the database ${database}.`,
   fix: `GRANT CONNECT ON DATABASE ${quoteIdentifier(database)} TO ${quoteIdentifier(group)};`,
+});
+
+/** Whoever may connect may make a large object, at least. */
+const isClosed = ({ settings }: Lane, group: string, database: string): CheckProblem => ({
+  code: "broker_cannot_connect",
+  what:
+    `Leases in ${group} could come to own something in the database ${database}, where ` +
+    `${settings.username} could not clean up.`,
+  fix:
+    `GRANT CONNECT ON DATABASE ${quoteIdentifier(database)} ` +
+    `TO ${quoteIdentifier(settings.username)};`,
 });
 
 function tooMuch(row: Inherited): readonly CheckProblem[] {

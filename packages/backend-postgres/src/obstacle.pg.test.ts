@@ -38,6 +38,17 @@ describe("who registers a server is told which setting is wrong", () => {
     expect(JSON.stringify(refused.public)).toContain(fix);
   });
 
+  test("that it lacks CONNECT on the database", async () => {
+    await customer.sql().unsafe("REVOKE CONNECT ON DATABASE orders FROM PUBLIC, mayfly_broker");
+    const open = bench.openAgain();
+    const refused = await refusalOf(open.selfCheck([], bench.call()));
+    await open.close();
+    await customer.sql().unsafe("GRANT CONNECT ON DATABASE orders TO PUBLIC");
+    expect(refused).toMatchObject({ code: "backend_rejected", effect: "none" });
+    expect(refused.message).toContain("CONNECT");
+    expect(JSON.stringify(refused.public)).toContain("GRANT CONNECT");
+  });
+
   test("an agent is not: it can mend none of them", async () => {
     const open = bench.openAgain(Object.assign({}, bench.upstream.config, { password: "wrong" }));
     const refused = await refusalOf(open.issue(bench.plan(), bench.issueCall()));

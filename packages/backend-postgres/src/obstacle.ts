@@ -29,6 +29,11 @@ const NO_DATABASE: Obstacle = {
   fix: "Look at `database`.",
   lasting: true,
 };
+const NO_CONNECT: Obstacle = {
+  what: "the server lets that role into no such database: it lacks CONNECT",
+  fix: "GRANT CONNECT ON DATABASE to the role of `username`, on the one that `database` names.",
+  lasting: true,
+};
 const NO_HOST: Obstacle = {
   what: "the host's name is not known where the broker runs",
   fix: "Look at `host`, and at the name service of the broker's machine.",
@@ -65,6 +70,8 @@ const BY_CODE: Readonly<Record<string, Obstacle>> = {
   "28P01": LOGIN,
   "28000": LOGIN,
   "3D000": NO_DATABASE,
+  // Of a login; no statement has been sent yet.
+  "42501": NO_CONNECT,
   "53300": FULL,
   ENOTFOUND: NO_HOST,
   EAI_AGAIN: NO_HOST,

@@ -60,6 +60,17 @@ const TROUBLES: readonly Trouble[] = [
     wrong: "GRANT orders_owner TO mayfly_broker WITH INHERIT FALSE",
     from: 16,
   },
+  {
+    code: "owner_membership_missing",
+    wrong: "GRANT orders_owner TO mayfly_broker WITH SET FALSE",
+    from: 16,
+  },
+  {
+    code: "broker_cannot_connect",
+    wrong:
+      "REVOKE CONNECT ON DATABASE template1 FROM PUBLIC; " +
+      "GRANT CONNECT ON DATABASE template1 TO orders_reader",
+  },
   { code: "owner_missing", wrong: "SELECT 1", owner: 'no "such" owner' },
   { code: "group_role_superuser", wrong: "ALTER ROLE orders_reader SUPERUSER" },
   { code: "group_role_createrole", wrong: "ALTER ROLE orders_reader CREATEROLE" },

@@ -208,6 +208,21 @@ describe.runIf(program !== undefined)("a lease of RabbitMQ", () => {
     expect(problems.map(({ code }) => code)).toEqual(["vhost_missing"]);
   });
 
+  test("a broker's user without the tag is named by the check, whatever other tag it has", async () => {
+    const path = `/api/users/${BROKER.username}`;
+    const tagged = (tags: string): Promise<unknown> =>
+      upstream.server.api("PUT", path, { password: BROKER.password, tags });
+    for (const tags of ["monitoring", "policymaker", "management", ""]) {
+      await tagged(tags);
+      const { problems } = await bench.open.selfCheck([], bench.call());
+      // Without any tag the management API lets nobody in.
+      const code = tags === "" ? "login_refused" : "right_missing";
+      expect(problems.map((problem) => problem.code)).toEqual([code]);
+    }
+    await tagged("administrator");
+    expect((await bench.open.selfCheck([], bench.call())).problems).toEqual([]);
+  });
+
   test("the command of the type's page makes the broker's user, and the check is content", async () => {
     const page = readFileSync(
       new URL("../../../docs/backends/rabbitmq.md", import.meta.url),

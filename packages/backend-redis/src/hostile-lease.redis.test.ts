@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { connect as connectTcp, createServer, type AddressInfo } from "node:net";
 import { requireOrExplain } from "@mayfly/embedded";
 import { plusSeconds, type Issued } from "@mayfly/spec";
@@ -12,7 +13,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Redis } from "ioredis";
 import { benchOn, configOf } from "./testing/redis-bench.ts";
 import { accountOf, liveUsers } from "./testing/redis-upstream.ts";
-import { startRedisServer, type RedisServer } from "./testing/redis-server.ts";
+import { BROKER_RULES, startRedisServer, type RedisServer } from "./testing/redis-server.ts";
 
 const program = await requireOrExplain("redis");
 const refused = /NOPERM/;
@@ -193,6 +194,33 @@ describe.runIf(program !== undefined)("a lease that does what it can", () => {
     expect((await bench.recoverUntilSettled(plan)).outcome).toBe("absent");
     expect(await redis.ping()).toBe("PONG");
     await end(issued);
+  });
+});
+
+describe.runIf(program !== undefined)("the rights of the broker's user", () => {
+  test("are named by the check, each that is taken away alone, with the rule that gives it", async () => {
+    const server = await startRedisServer(program ?? "");
+    const bench = benchOn([server], configOf([server.port]));
+    const told = async () => (await bench.open.selfCheck([], bench.call())).problems;
+    // Only a cluster is asked for its nodes.
+    const rights = BROKER_RULES.map((rule) => rule.slice(1)).filter(
+      (rule) => rule.includes("|") && !rule.startsWith("cluster|"),
+    );
+    expect(rights).toHaveLength(9);
+    const page = await readFile(
+      new URL("../../../docs/backends/redis.md", import.meta.url),
+      "utf8",
+    );
+    for (const right of rights) {
+      expect(page).toContain(`'+${right}'`);
+      await server.admin.call("ACL", "SETUSER", "mayfly", `-${right}`);
+      const fix = `ACL SETUSER mayfly +${right}`;
+      expect(await told()).toMatchObject([{ code: "right_missing", fix }]);
+      await server.admin.call(...(fix.split(" ") as [string, ...string[]]));
+    }
+    expect(await told()).toEqual([]);
+    await bench.open.close();
+    await server.stop();
   });
 });
 

@@ -6,6 +6,7 @@ import {
   CreateRoleCommand,
   CreateUserCommand,
   IAMClient,
+  ListAccessKeysCommand,
   PutUserPolicyCommand,
 } from "@aws-sdk/client-iam";
 import { startMoto, type EmbeddedMoto } from "@mayfly/embedded";
@@ -22,7 +23,9 @@ export const brokerPolicy = (without: readonly string[] = []): object => ({
   Statement: [
     {
       Effect: "Allow",
-      Action: ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+      Action: ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"].filter(
+        (action) => !without.includes(action),
+      ),
       Resource: `arn:aws:iam::${ACCOUNT}:role/agents/*`,
     },
     {
@@ -88,6 +91,8 @@ export interface MotoAccount {
   sessions(): Promise<readonly MotoSession[]>;
   /** Whether moto asks for rights: of a role that is not there it refuses all, as AWS does not. */
   checkRights(isOn: boolean): Promise<void>;
+  /** Whether a user's key is accepted, where moto asks for rights. */
+  letsIn(keys: MotoAccount["keys"]): Promise<boolean>;
   /** Gives the broker's user the page's policy, without some actions. */
   permit(without?: readonly string[]): Promise<void>;
   stop(): Promise<void>;
@@ -126,6 +131,7 @@ export async function startMotoAccount(
     keys: { access_key_id: broker.accessKeyId, secret_access_key: broker.secretAccessKey },
     sessions: () => readSessions(origin),
     checkRights,
+    letsIn: (key) => letsIn(origin, key),
     permit: async (without = []) => {
       await iam.send(
         new PutUserPolicyCommand({
@@ -140,6 +146,20 @@ export async function startMotoAccount(
       await moto.stop();
     },
   };
+}
+
+async function letsIn(origin: string, key: MotoAccount["keys"]): Promise<boolean> {
+  const { access_key_id: accessKeyId, secret_access_key: secretAccessKey } = key;
+  const iam = iamAt(origin, { accessKeyId, secretAccessKey });
+  try {
+    await iam.send(new ListAccessKeysCommand({}));
+    return true;
+  } catch (error) {
+    if (error instanceof Error && error.name === "InvalidClientTokenId") return false;
+    throw error;
+  } finally {
+    iam.destroy();
+  }
 }
 
 async function makeUser(
