@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { runMayfly, type Ran } from "../cli/run-mayfly.ts";
 import {
   accepted,
   at,
@@ -12,7 +13,8 @@ import {
   type RunningBroker,
 } from "../harness/index.ts";
 import { availableUpstreams, registrar } from "./upstreams.ts";
-import type { CredentialData, RegisteredUpstream } from "./upstreams/upstream.ts";
+import { sharedPostgresLogin, trySharedPostgres } from "./upstreams/postgres-upstream.ts";
+import type { CredentialData, OwnLogin, RegisteredUpstream } from "./upstreams/upstream.ts";
 
 /**
  * One backend of each type that can run here, and one task with a lease of each: its completion
@@ -45,6 +47,13 @@ beforeAll(async () => {
 });
 afterAll(() => ends.disposeAsync());
 
+const completed = async (reply: Reply): Promise<void> => {
+  const path = `/v1/tasks/${textAt(reply, "task", "id")}/complete`;
+  accepted(await broker.api.call(textAt(reply, "access_token"), "POST", path, {}), path);
+};
+const dataOf = (reply: Reply): CredentialData =>
+  at(reply, "credentials", 0, "data") as CredentialData;
+
 /** What the upstreams themselves say to who uses each credential, by type. */
 async function verdicts(reply: Reply): Promise<Readonly<Record<string, string>>> {
   const said = upstreams.map(async ({ type }, nth) => {
@@ -69,8 +78,7 @@ test(`one task holds a lease of each of ${roles.length} types, and its completio
   });
   expect(listAt(reply, "credentials"), reply.text).toHaveLength(roles.length);
   expect(await verdicts(reply)).toEqual(all("accepted"));
-  const path = `/v1/tasks/${textAt(reply, "task", "id")}/complete`;
-  accepted(await broker.api.call(textAt(reply, "access_token"), "POST", path, {}), path);
+  await completed(reply);
   const outcomes = new Map<string, unknown>();
   const leaseOf = (place: number): Promise<Reply> =>
     broker.api.admin("GET", `/v1/leases/${textAt(reply, "credentials", place, "lease")}`);
@@ -98,12 +106,90 @@ test("a static secret is accepted after the end of its task, and its lease says 
       credentials: [{ role: "static/one", ttl: "40s" }],
     },
   });
-  const path = `/v1/tasks/${textAt(reply, "task", "id")}/complete`;
-  accepted(await broker.api.call(textAt(reply, "access_token"), "POST", path, {}), path);
+  await completed(reply);
   const lease = textAt(reply, "credentials", 0, "lease");
   await until("the lease to be stuck", END_MS_MAX, async () => {
     return at(await broker.api.admin("GET", `/v1/leases/${lease}`), "state") === "stuck";
   });
-  const data = at(reply, "credentials", 0, "data") as CredentialData;
-  expect(await registered.get("static")?.tryCredential(data)).toBe("accepted");
+  expect(await registered.get("static")?.tryCredential(dataOf(reply))).toBe("accepted");
+});
+
+describe("mayfly backend rotate", () => {
+  const rotate = (backend: string): Promise<Ran> => {
+    const environment = { MAYFLY_URL: broker.api.url, MAYFLY_ADMIN_TOKEN: mayfly.adminToken };
+    return runMayfly(["backend", "rotate", backend], { environment });
+  };
+  const opened = async (backend: string): Promise<Reply> => {
+    const credentials = [{ role: `${backend}/one`, ttl: "5m" }];
+    const details = { type: "mayfly-task", goal: "look at an order", deadline: "10m", credentials };
+    const reply = await broker.api.exchange({ subject: mayfly.svid("worker-bee"), details });
+    expect(listAt(reply, "credentials"), reply.text).toHaveLength(1);
+    return reply;
+  };
+  const outcomeOf = (reply: Reply): Promise<unknown> =>
+    until(`the lease's end, ${textAt(reply, "task", "id")}`, END_MS_MAX, async () => {
+      const path = `/v1/leases/${textAt(reply, "credentials", 0, "lease")}`;
+      return at(await broker.api.admin("GET", path), "outcome") ?? undefined;
+    });
+
+  type Tried = OwnLogin & Pick<RegisteredUpstream, "tryCredential">;
+  /** What became of the login, and of a lease that was minted before it and one that was after. */
+  async function replaced({ backend, tryFirst, tryCredential }: Tried): Promise<object> {
+    const verdictsOf = (...replies: readonly Reply[]) =>
+      Promise.all(replies.map((reply) => tryCredential(dataOf(reply))));
+    const before = await opened(backend);
+    const first = await tryFirst();
+    const { code, err } = await rotate(backend);
+    const login = [first, await tryFirst()];
+    const after = await opened(backend);
+    const living = await verdictsOf(before, after);
+    for (const reply of [before, after]) await completed(reply);
+    const outcomes = [await outcomeOf(before), await outcomeOf(after)];
+    const ended = await verdictsOf(before, after);
+    return { backend, rotated: code === 0 ? "yes" : err, login, living, outcomes, ended };
+  }
+
+  test("replaces the login of each type that has one, and leases of before and after it end", async () => {
+    const shared = await sharedPostgresLogin(registrar(mayfly, broker));
+    const tried: Tried[] = [{ ...shared, tryCredential: trySharedPostgres }];
+    for (const { ownLogin, tryCredential } of registered.values()) {
+      if (ownLogin !== null) tried.push({ ...(await ownLogin()), tryCredential });
+    }
+    expect(await Promise.all(tried.map(replaced))).toEqual(
+      tried.map(({ backend }) => ({
+        backend,
+        rotated: "yes",
+        login: ["accepted", "refused"],
+        living: ["accepted", "accepted"],
+        outcomes: ["revoked", "revoked"],
+        ended: ["refused", "refused"],
+      })),
+    );
+  });
+
+  /** Of each type without one, what there is to do in its place. */
+  const INSTEAD: Readonly<Record<string, RegExp>> = {
+    jwt: /no secret to log in with.*mayfly signing-key rotate --backend jwt/s,
+    x509: /no secret to log in with.*mayfly signing-key rotate --backend x509/s,
+    ssh: /take the old one away there.*mayfly signing-key rotate --backend ssh/s,
+    webhook: /take the old one away there/,
+    static: /the one that is handed out/,
+  };
+  test("refuses a type that has none, changes nothing, and says what to do instead", async () => {
+    const without = [...registered].filter(([, { ownLogin }]) => ownLogin === null);
+    const types = without.map(([type]) => type);
+    const revisions = async (): Promise<readonly unknown[]> =>
+      Promise.all(
+        types.map(async (type) =>
+          at(await broker.api.admin("GET", `/v1/backends/${type}`), "revision"),
+        ),
+      );
+    const before = await revisions();
+    const ran = await Promise.all(types.map(rotate));
+    for (const [nth, { code, err }] of ran.entries()) {
+      expect([code, err]).toEqual([4, expect.stringMatching(INSTEAD[types[nth] ?? ""] ?? /never/)]);
+    }
+    expect(await revisions()).toEqual(before);
+    expect(types).toEqual(expect.arrayContaining(["jwt", "x509", "webhook", "static"]));
+  });
 });

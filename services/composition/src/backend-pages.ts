@@ -1,6 +1,6 @@
 import { LIMITS_SCHEMA } from "@mayfly/backend-kit";
 import type { CredentialBackend, Json, JsonObject, JsonSchema } from "@mayfly/spec";
-import { timesTables } from "./times-tables.ts";
+import { tableHead, timesTables } from "./times-tables.ts";
 import type { BackendTimes } from "./backend-times.ts";
 
 /** What stands between `<!-- generated: NAME -->` and `<!-- end -->` on the page of a type. */
@@ -9,6 +9,10 @@ const EVERY_TYPE_HAS_LIMITS =
   "Beside these every type has `limits`: [what they bound](README.md#limits).";
 /** A page says in one line what the revocation of its type means. */
 const REVOCATION = /^\*\*Revocation\*\*: (.+)$/m;
+
+const CAPABILITIES =
+  "type | expiry enforced by | renewal | listing | login replaced | a late mint is | lifetime | " +
+  "credential";
 
 /** The page of a type with its tables made from the schemas that parse. */
 export const withTables = (page: string, type: CredentialBackend): string =>
@@ -55,15 +59,17 @@ answers ahead, \`--no-input\` asks nothing, \`--print\` and \`--out FILE\` write
 \`mayfly role add orders-db/reader\` asks for a role in the same way.
 
 ${timesTables(types, meanings(pages), times)}
-| type | expiry enforced by | renewal | listing | a late mint is | lifetime | credential |
-| --- | --- | --- | --- | --- | --- | --- |
+${tableHead(CAPABILITIES)}
 ${types.map(capabilityRow).join("\n")}
 
 \`expiry enforced by\` says who stops the credential at its expiry: \`upstream\`, it dies by itself;
 \`login_only\`, new logins stop and open sessions go on until Mayfly cuts them; \`broker\`, it lives
 until Mayfly ends it. A late mint is one that arrives when its lease was given up: \`refused\` by
 the name that recovery took or by a deadline in the call, or \`looked_for\` again, by recovery and
-by every listing.
+by every listing. \`login replaced\` says whether \`mayfly backend rotate\` replaces the secret by which
+Mayfly itself logs in; where not, the page of the type says why, and what to do. Of each type that
+says yes it was seen at a running broker and worker (\`test/backends/every-type.test.ts\`): the old
+secret is refused, a lease is minted by the new one, and that one ends, and one from before it.
 
 ${limitsPart()}`;
 
@@ -134,13 +140,14 @@ wherever it is made.
 const meanings = (pages: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
   new Map([...pages].map(([type, page]) => [type, REVOCATION.exec(page)?.[1] ?? ""]));
 
-const capabilityRow = ({ type, capabilities }: CredentialBackend): string => {
+const capabilityRow = ({ type, capabilities, rotation }: CredentialBackend): string => {
   const { ttlSecondsMin, ttlSecondsMax } = capabilities;
   const cells = [
     `[\`${type}\`](${type}.md)`,
     `\`${capabilities.expiryEnforcedBy}\``,
     capabilities.canRenew ? "yes" : "no",
     capabilities.canList ? "yes" : "no",
+    rotation === undefined ? "no" : "yes",
     `\`${capabilities.lateMint}\``,
     `${duration(ttlSecondsMin)} to ${duration(ttlSecondsMax)}`,
     `\`${capabilities.credentialKind}\``,

@@ -10,7 +10,8 @@ const TIMES =
 const ORIGINS =
   "type | server | refused by | rounds | measured | load | due at once | " +
   "another backend's ends, at most late";
-const head = (names: string): string =>
+/** Of names with bars between them. */
+export const tableHead = (names: string): string =>
   `| ${names} |\n|${" --- |".repeat(names.split(" | ").length)}`;
 
 /** What revocation means and how long it takes, and then how each figure came to be. */
@@ -18,7 +19,7 @@ export const timesTables = (
   types: readonly CredentialBackend[],
   meanings: ReadonlyMap<string, string>,
   times: BackendTimes,
-): string => `${head(TIMES)}
+): string => `${tableHead(TIMES)}
 ${types.map(({ type }) => timesRow(type, meanings.get(type) ?? "", times)).join("\n")}
 
 A mint is a whole exchange, from its request to its reply. \`revoke to refused\` runs from the
@@ -29,7 +30,7 @@ ${ROUNDS_OF_A_P99} rounds is the slowest of all, and is called that. \`1,000 due
 the one second in which a thousand leases of the type, with a session open of each where the type
 has any, are due, until the last of them has ended; meanwhile leases of another backend end.
 
-${head(ORIGINS)}
+${tableHead(ORIGINS)}
 ${types.map(({ type }) => originRow(type, times)).join("\n")}
 ${machines(times)}`;
 

@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { startMoto } from "@mayfly/embedded";
 import {
   isAllowed,
   placeOfSession,
@@ -8,13 +7,12 @@ import {
 import {
   ACCOUNT,
   BUCKET,
-  iamAt,
-  makeRoles,
   readSessions,
   REGION,
+  startMotoAccount,
   type MotoSession,
 } from "../../../packages/backend-aws/src/testing/moto-account.ts";
-import { CLEAR, textIn, there, type CredentialData, type Upstream } from "./upstream.ts";
+import { CLEAR, textIn, type CredentialData, type Upstream } from "./upstream.ts";
 
 /** Of one IAM role: what its policies have room to deny at once. */
 const SESSIONS_PER_IAM_ROLE = 150;
@@ -25,16 +23,16 @@ export const awsUpstream: Upstream = {
   outcome: "revoked",
   refusedBy: "an evaluator of the policies in moto; AWS takes its time until they count",
   register: async ({ put, leasesMax }) => {
-    const server = there(await startMoto());
-    const origin = `http://${server.host}:${server.port}`;
-    const iam = iamAt(origin, { accessKeyId: "admin", secretAccessKey: "own" });
     const count = Math.ceil(leasesMax / SESSIONS_PER_IAM_ROLE) + 1;
-    const iamRoles = Array.from({ length: count }, (_, nth) => `reader-${nth}`);
-    await makeRoles(iam, iamRoles);
+    const iamRoles = Array.from({ length: count }, (_, nth) => `agents/reader-${nth}`);
+    const account = await startMotoAccount(iamRoles);
+    const { iam, origin, keys } = account;
+    // Asking for rights costs moto its own time, which is none of AWS's.
+    await account.checkRights(false);
     const config = {
       account_id: ACCOUNT,
       region: REGION,
-      credentials: { kind: "keys", access_key_id: "A".repeat(20), secret_access_key: "own" },
+      credentials: { kind: "keys", ...keys },
       endpoints: { sts: origin, iam: origin },
       unsafe_propagation_seconds: 1,
       ...CLEAR,
@@ -71,10 +69,13 @@ export const awsUpstream: Upstream = {
         }
         return live;
       },
-      stop: async () => {
-        iam.destroy();
-        await server.stop();
+      ownLogin: async () => {
+        // Before, it asks nobody for a key that is known.
+        await account.checkRights(true);
+        const tryFirst = async () => ((await account.letsIn(keys)) ? "accepted" : "refused");
+        return { backend: "aws", tryFirst };
       },
+      stop: () => account.stop(),
     };
   },
 };

@@ -42,6 +42,7 @@ export const jwtUpstream: Upstream = {
         for (const data of issued) if ((await tryCredential(data)) === "accepted") live++;
         return live;
       },
+      ownLogin: null,
       stop: async () => undefined,
     };
   },

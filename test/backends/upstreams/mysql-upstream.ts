@@ -35,6 +35,10 @@ export const mysqlUpstream: Upstream = {
         };
       },
       live: async () => (await customer.liveNames()).length,
+      ownLogin: async () => ({
+        backend: "mysql",
+        tryFirst: () => verdictOf(async () => (await logIn(config)).end(), SAID),
+      }),
       stop: () => customer.stop(),
     };
   },

@@ -3,7 +3,16 @@ import postgres from "postgres";
 import { createOrdersDatabase } from "@mayfly/dev";
 import { startPostgres } from "@mayfly/embedded";
 import { backendConfig } from "../../harness/index.ts";
-import { alive, textIn, verdictOf, type CredentialData, type Upstream } from "./upstream.ts";
+import {
+  alive,
+  textIn,
+  verdictOf,
+  type CredentialData,
+  type OwnLogin,
+  type Registrar,
+  type Upstream,
+  type Verdict,
+} from "./upstream.ts";
 
 const SAID = {
   // No login, or one from which every right was taken.
@@ -30,28 +39,13 @@ export const postgresUpstream: Upstream = {
     const config = backendConfig(orders);
     await put("postgres", { type: "postgres", config }, { member_of: "app_reader" });
     const admin = postgres(server.url("postgres"), { max: 1 });
-    const connect = (data: CredentialData): postgres.Sql =>
-      postgres(server.url("orders", textIn(data, "username"), textIn(data, "password")), {
-        max: 1,
-        fetch_types: false,
-        connect_timeout: 10,
-        onnotice: () => undefined,
-        onclose: () => undefined,
-      });
-    const look = (sql: postgres.Sql): Promise<unknown> =>
-      sql`SELECT count(*) FROM orders WHERE id < 10`.execute();
+    const urlOf = (data: CredentialData): string =>
+      server.url("orders", textIn(data, "username"), textIn(data, "password"));
     return {
       version: `PostgreSQL ${orders.serverVersion}`,
-      tryCredential: async (data) => {
-        const sql = connect(data);
-        try {
-          return await verdictOf(() => look(sql), SAID);
-        } finally {
-          await sql.end({ timeout: 0 });
-        }
-      },
+      tryCredential: (data) => tryUrl(urlOf(data), look),
       openSession: async (data) => {
-        const sql = await connect(data).reserve();
+        const sql = await connect(urlOf(data)).reserve();
         await look(sql);
         return {
           alive: () => alive(() => look(sql)),
@@ -64,6 +58,10 @@ export const postgresUpstream: Upstream = {
             + (SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 'mf\\_%')::int AS n`;
         return row?.n ?? Number.NaN;
       },
+      ownLogin: async () => ({
+        backend: "postgres",
+        tryFirst: () => tryUrl(server.url("orders", orders.username, orders.password), logIn),
+      }),
       stop: async () => {
         await admin.end({ timeout: 1 });
         await server.stop("immediate");
@@ -71,3 +69,41 @@ export const postgresUpstream: Upstream = {
     };
   },
 };
+
+type Look = (sql: postgres.Sql) => Promise<unknown>;
+const look: Look = (sql) => sql`SELECT count(*) FROM orders WHERE id < 10`.execute();
+const logIn: Look = (sql) => sql`SELECT 1`.execute();
+
+const connect = (url: string): postgres.Sql =>
+  postgres(url, {
+    max: 1,
+    fetch_types: false,
+    connect_timeout: 10,
+    onnotice: () => undefined,
+    onclose: () => undefined,
+  });
+
+async function tryUrl(url: string, work: Look): Promise<Verdict> {
+  const sql = connect(url);
+  try {
+    return await verdictOf(() => work(sql), SAID);
+  } finally {
+    await sql.end({ timeout: 0 });
+  }
+}
+
+/** Of a credential of the server that the whole run shares. */
+export const trySharedPostgres = (data: CredentialData): Promise<Verdict> =>
+  tryUrl(textIn(data, "url"), look);
+
+/** A backend `postgres-own` on that server, by a login that nobody else has. */
+export async function sharedPostgresLogin({ mayfly, put }: Registrar): Promise<OwnLogin> {
+  const username = `own_${randomBytes(6).toString("hex")}`;
+  const password = randomBytes(24).toString("hex");
+  await mayfly.customer.unsafe(`CREATE ROLE ${username} SUPERUSER LOGIN PASSWORD '${password}'`);
+  const { host, port, database } = mayfly.orders;
+  const config = { ...backendConfig(mayfly.orders), username, password };
+  await put("postgres-own", { type: "postgres", config }, { member_of: "app_reader" });
+  const url = `postgres://${username}:${password}@${host}:${port}/${database}`;
+  return { backend: "postgres-own", tryFirst: () => tryUrl(url, logIn) };
+}

@@ -53,6 +53,14 @@ export const rabbitmqUpstream: Upstream = {
         }[];
         return all.filter(({ name }) => name.startsWith("mf_")).length;
       },
+      ownLogin: async () => ({
+        backend: "rabbitmq",
+        tryFirst: async () => {
+          const { status } = await ask({ ...server, ...OWN }, "GET", "whoami");
+          if (status === 401) return "refused";
+          return status === 200 ? "accepted" : "broken_off";
+        },
+      }),
       stop: () => server.stop(),
     };
   },
@@ -64,20 +72,33 @@ async function logIn(data: CredentialData): Promise<ChannelModel> {
   return connection;
 }
 
-/** As its administrator. */
+type Asked = Pick<EmbeddedRabbitmq, "host" | "apiPort"> & {
+  readonly username: string;
+  readonly password: string;
+};
+
+/** As whose name and password it is given: those of the server are its administrator's. */
+function ask(
+  { host, apiPort, username, password }: Asked,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<Response> {
+  const credentials = Buffer.from(`${username}:${password}`).toString("base64");
+  return fetch(`http://${host}:${apiPort}/api/${path}`, {
+    method,
+    headers: { authorization: `Basic ${credentials}` },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+}
+
 async function manage(
   server: EmbeddedRabbitmq,
   method: string,
   path: string,
   body?: object,
 ): Promise<unknown> {
-  const { host, apiPort, username, password } = server;
-  const credentials = Buffer.from(`${username}:${password}`).toString("base64");
-  const answer = await fetch(`http://${host}:${apiPort}/api/${path}`, {
-    method,
-    headers: { authorization: `Basic ${credentials}` },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
+  const answer = await ask(server, method, path, body);
   const text = await answer.text();
   if (!answer.ok) throw new Error(`${path}: ${answer.status} ${text}`);
   return text === "" ? null : (JSON.parse(text) as unknown);

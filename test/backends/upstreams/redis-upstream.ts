@@ -1,6 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { Redis } from "ioredis";
-import { startRedis, type EmbeddedRedis } from "@mayfly/embedded";
+import { requireOrExplain, startRedis } from "@mayfly/embedded";
+import {
+  BROKER,
+  startRedisServer,
+} from "../../../packages/backend-redis/src/testing/redis-server.ts";
 import {
   alive,
   CLEAR,
@@ -33,10 +37,11 @@ export const redisUpstream: Upstream = {
     const config = { nodes: [{ host: server.host, port: server.port }], ...OWN, ...CLEAR };
     const role = { keys: { read: ["orders:*"] }, commands: ["@read", "@connection"] };
     await put("redis", { type: "redis", config }, role);
+    const stopped: (() => Promise<void>)[] = [() => server.stop()];
     return {
       version: `Redis ${server.version}`,
       tryCredential: async (data) => {
-        const { client, logIn } = connectionOf(server, data);
+        const { client, logIn } = connectionOf(data);
         try {
           return await verdictOf(logIn, SAID);
         } finally {
@@ -44,7 +49,7 @@ export const redisUpstream: Upstream = {
         }
       },
       openSession: async (data) => {
-        const { client, logIn } = connectionOf(server, data);
+        const { client, logIn } = connectionOf(data);
         await logIn();
         return {
           alive: () => alive(() => client.get("orders:1")),
@@ -57,9 +62,25 @@ export const redisUpstream: Upstream = {
         const users = lines.filter((line) => line.startsWith("user mf_")).length;
         return users + (clients.match(/ user=mf_/g)?.length ?? 0);
       },
+      ownLogin: async () => {
+        // Beside the other one, which has no ACL file: it would forget what it is given.
+        const lasting = await startRedisServer((await requireOrExplain("redis")) ?? "");
+        stopped.push(() => lasting.stop());
+        const { host, port } = lasting;
+        const own = { nodes: [{ host, port }], ...BROKER, ...CLEAR };
+        await put("redis-own", { type: "redis", config: own }, role);
+        const name = (client: Redis) => client.client("SETNAME", "somebody");
+        return {
+          backend: "redis-own",
+          tryFirst: async () => {
+            const { client, logIn } = connectionOf({ host, port, ...BROKER }, name);
+            return verdictOf(logIn, SAID).finally(() => client.disconnect());
+          },
+        };
+      },
       stop: async () => {
         admin.disconnect();
-        await server.stop();
+        await Promise.all(stopped.map((stop) => stop()));
       },
     };
   },
@@ -71,10 +92,13 @@ interface OneConnection {
 }
 
 /** One connection, and never another in its place. */
-function connectionOf({ host, port }: EmbeddedRedis, data: CredentialData): OneConnection {
+function connectionOf(
+  data: CredentialData,
+  look = (client: Redis): Promise<unknown> => client.get("orders:1"),
+): OneConnection {
   const client = new Redis({
-    host,
-    port,
+    host: textIn(data, "host"),
+    port: Number(data["port"]),
     username: textIn(data, "username"),
     password: textIn(data, "password"),
     lazyConnect: true,
@@ -91,7 +115,7 @@ function connectionOf({ host, port }: EmbeddedRedis, data: CredentialData): OneC
     logIn: async () => {
       try {
         await client.connect();
-        await client.get("orders:1");
+        await look(client);
       } catch (error) {
         // That the connection is closed is all that the driver rejects with.
         throw said ?? error;

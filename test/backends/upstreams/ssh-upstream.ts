@@ -48,6 +48,7 @@ export const sshUpstream: Upstream = {
         const accepted = said.split("\n").filter((line) => line.endsWith(": ok")).length;
         return accepted + (await readdir(join(state, "sessions"))).length;
       },
+      ownLogin: null,
       stop: () => server.stop(),
     };
   },

@@ -39,6 +39,7 @@ export const staticUpstream: Upstream = {
       },
       openSession: null,
       live: async () => 1,
+      ownLogin: null,
       stop: async () => {
         server.close();
         server.closeAllConnections();

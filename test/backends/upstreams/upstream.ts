@@ -25,7 +25,16 @@ export interface RegisteredUpstream {
   readonly openSession: ((data: CredentialData) => Promise<HeldSession>) | null;
   /** How many credentials live there, as its own administrator sees it. */
   readonly live: (issued: readonly CredentialData[]) => Promise<number>;
+  /** Null where `mayfly backend rotate` has nothing to replace. Made ready when it is asked for. */
+  readonly ownLogin: (() => Promise<OwnLogin>) | null;
   readonly stop: () => Promise<void>;
+}
+
+/** By which Mayfly itself logs in, of a backend whose role is `<backend>/one`. */
+export interface OwnLogin {
+  readonly backend: string;
+  /** By the secret that the backend was registered with, as anybody would who has it. */
+  readonly tryFirst: () => Promise<Verdict>;
 }
 
 /** `broken_off`: the server cut the attempt, or did not answer it, which says neither. */

@@ -49,6 +49,29 @@ export const vaultUpstream: Upstream = {
       openSession: null,
       live: async () =>
         (await leasesAt("auth/token/roles")).length + (await leasesAt(TOKENS)).length,
+      ownLogin: async () => {
+        const path = "auth/approle/role/mayfly";
+        const anything = '["create","read","update","delete","list","sudo"]';
+        const policy = `path "*" { capabilities = ${anything} }`;
+        await manage("POST", "sys/policies/acl/mayfly", { policy });
+        await manage("POST", "sys/auth/approle", { type: "approle" });
+        await manage("POST", path, { token_policies: "mayfly", role_id: "mayfly" });
+        const made = (await manage("POST", `${path}/secret-id`)) as {
+          readonly data: { readonly secret_id: string };
+        };
+        const approle = { role_id: "mayfly", secret_id: made.data.secret_id };
+        const own = { host, port, login: { approle }, ...CLEAR };
+        await put("vault-own", { type: "vault", config: own }, { token: { policies: ["orders"] } });
+        return {
+          backend: "vault-own",
+          tryFirst: async () => {
+            const answer = await ask("", "POST", "auth/approle/login", approle);
+            await answer.body?.cancel();
+            if (answer.status === 400) return "refused";
+            return answer.ok ? "accepted" : "broken_off";
+          },
+        };
+      },
       stop: () => server.stop(),
     };
   },

@@ -41,6 +41,7 @@ export const webhookUpstream: Upstream = {
         minter.accepts(textIn(data, "token")) ? "accepted" : "refused",
       openSession: null,
       live: async () => Number(count.get()?.["n"]),
+      ownLogin: null,
       stop: async () => {
         server.close();
         server.closeAllConnections();

@@ -51,6 +51,7 @@ export const x509Upstream: Upstream = {
         for (const data of issued) if ((await shakeHands(port, data)) !== "refused") live++;
         return live;
       },
+      ownLogin: null,
       stop: async () => {
         server.close();
       },

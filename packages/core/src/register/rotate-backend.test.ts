@@ -146,6 +146,7 @@ interface Variation {
   readonly keysElsewhere?: () => boolean;
   readonly certifies?: true;
   readonly signsTokens?: true;
+  readonly configSchema?: JsonObject;
   readonly capabilities?: { readonly standingSecret: true };
 }
 const varied = (type: CredentialBackend, { capabilities, ...more }: Variation) => ({
@@ -157,6 +158,16 @@ const varied = (type: CredentialBackend, { capabilities, ...more }: Variation) =
 test.each<readonly [string, Variation, string]>([
   ["of no rotation", {}, "register the backend with the new one"],
   ["that certifies", { certifies: true }, "mayfly signing-key rotate --backend orders-db"],
+  [
+    "that certifies, and has a key to log in with",
+    { certifies: true, configSchema: { properties: { key: { writeOnly: true } } } },
+    "take the old one away there; its keys are",
+  ],
+  [
+    "that certifies, and logs in nowhere",
+    { certifies: true, configSchema: { properties: { path: {} } } },
+    "which has no secret to log in with",
+  ],
   ["whose keys are elsewhere", { certifies: true, keysElsewhere: () => true }, "is with you"],
   [
     "of standing secrets",

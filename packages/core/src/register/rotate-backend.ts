@@ -186,9 +186,10 @@ function rotationOf(type: CredentialBackend, registered: RegisteredBackend): Sec
 /** What to do in place of it. */
 function insteadOf(type: CredentialBackend, id: BackendId, described: JsonObject): string {
   if (keepsOwnKeys(type, described)) {
+    const login = hasSecret(type) ? `${BY_HAND};` : "which has no secret to log in with:";
     return (
-      "which has no secret to log in with: its keys are Mayfly's own, and replaced when they are " +
-      `due, or early by \`mayfly signing-key rotate --backend ${id}\``
+      `${login} its keys are Mayfly's own, and replaced when they are due, or early by ` +
+      `\`mayfly signing-key rotate --backend ${id}\``
     );
   }
   if (hasOwnKeys(type)) {
@@ -203,11 +204,18 @@ function insteadOf(type: CredentialBackend, id: BackendId, described: JsonObject
       "backend with the new one, which ends the leases of the old"
     );
   }
-  return (
-    "whose secret Mayfly cannot replace: replace it at the upstream, and register the backend " +
-    "with the new one"
-  );
+  return BY_HAND;
 }
+
+const BY_HAND =
+  "whose secret Mayfly cannot replace: let the upstream accept another one beside it, register " +
+  "the backend with the new one, and take the old one away there";
+
+/** A key for hosts, say, beside those that sign. */
+const hasSecret = ({ configSchema: { properties } }: CredentialBackend): boolean =>
+  Object.values(Object(properties) as Readonly<Record<string, JsonObject>>).some(
+    ({ writeOnly }) => writeOnly === true,
+  );
 
 const refusal = (message: string): BrokerError =>
   new BrokerError("invalid_input", message, { where: "backend" });
