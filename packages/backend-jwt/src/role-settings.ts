@@ -100,7 +100,8 @@ export function planToken(request: PlanRequest): IssuePlan {
     subject: holder.subject,
     // RFC 9068 section 2.2: the client, which is who acts.
     client_id: clientIdOf(holderOf(holder)),
-    actors: [...holder.actors],
+    // Without them the token says for whom it is alone; the client is on it in any case.
+    actors: holder.impersonates === true ? [] : [...holder.actors],
     ...bindingOf(fixed.key_binding, asked.key_binding === "required", holder),
     claims: fixed.claims,
   };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseTrustRootName, type Workload } from "@mayfly/spec";
+import { parseTrustRootName, type TaskDescriptor, type Workload } from "@mayfly/spec";
 import { partiesOf } from "./actor-chain.ts";
 
 const workload = (name: string): Workload => ({
@@ -9,10 +9,11 @@ const workload = (name: string): Workload => ({
   subject: name,
   attributes: {},
 });
-const task = (name: string, verifiedInitiator: string | null = null) => ({
-  workload: workload(name),
-  verifiedInitiator,
-});
+const task = (
+  name: string,
+  verifiedInitiator: string | null = null,
+  descriptor: Pick<TaskDescriptor, "impersonate"> = {},
+) => ({ workload: workload(name), verifiedInitiator, descriptor });
 
 describe("who is meant and who acts", () => {
   test("are one for a workload that opened a task for itself", () => {
@@ -43,5 +44,21 @@ describe("who is meant and who acts", () => {
     const parties = { subject: "alice", actors: ["w0", "portal"] };
     expect(partiesOf(task("w0", "alice"), [], past)).toEqual(parties);
     expect(partiesOf(task("w1", "alice"), ["w0"], past).actors).toEqual(["w1", "w0", "portal"]);
+  });
+
+  test("of a task that impersonates are both known, and marked to be told of as one", () => {
+    const impersonate = { impersonate: true } as const;
+    expect(partiesOf(task("w0", "alice", impersonate), [])).toEqual({
+      subject: "alice",
+      actors: ["w0"],
+      impersonates: true,
+    });
+  });
+
+  test("of a child of such a task are told of as of any other", () => {
+    expect(partiesOf(task("w1", "alice"), ["w0"])).toEqual({
+      subject: "alice",
+      actors: ["w1", "w0"],
+    });
   });
 });

@@ -1,4 +1,10 @@
-import { BrokerError, workloadName, type Task, type TaskTokenClaims } from "@mayfly/spec";
+import {
+  BrokerError,
+  workloadName,
+  type Task,
+  type TaskDescriptor,
+  type TaskTokenClaims,
+} from "@mayfly/spec";
 import type { CoreParts } from "./core-parts.ts";
 
 /** Names of the workloads of a task's ancestors, root first. */
@@ -11,7 +17,12 @@ export async function actorChainOf(parts: CoreParts, task: Task): Promise<readon
 }
 
 /** Who is meant and who acts, as a task token says it (RFC 8693 section 4.1). */
-export type TokenParties = Pick<TaskTokenClaims, "subject" | "actors">;
+export type TokenParties = Pick<TaskTokenClaims, "subject" | "actors" | "impersonates">;
+
+/** What of a task says who is meant, who acts, and whether its tokens tell of both. */
+export interface PartiesOfTask extends Pick<Task, "workload" | "verifiedInitiator"> {
+  readonly descriptor: Pick<TaskDescriptor, "impersonate">;
+}
 
 /**
  * Of a task: its initiator is the subject, or the workload of the first task of its chain; its
@@ -19,7 +30,7 @@ export type TokenParties = Pick<TaskTokenClaims, "subject" | "actors">;
  * own token told of: the end of the history.
  */
 export function partiesOf(
-  task: Pick<Task, "workload" | "verifiedInitiator">,
+  task: PartiesOfTask,
   actorChain: readonly string[],
   pastActors: readonly string[] = [],
 ): TokenParties {
@@ -31,7 +42,8 @@ export function partiesOf(
     task.verifiedInitiator === null
       ? { subject: root, actors: distinct.slice(0, -1) }
       : { subject: task.verifiedInitiator, actors: [...distinct, ...pastActors] };
-  return parties.actors.length === 0 ? { subject: parties.subject } : parties;
+  if (parties.actors.length === 0) return { subject: parties.subject };
+  return task.descriptor.impersonate === true ? { ...parties, impersonates: true } : parties;
 }
 
 /** Whom the initiator's own token told of, as the ledger recorded it when the chain began. */

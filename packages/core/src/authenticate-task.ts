@@ -42,7 +42,10 @@ export async function authenticateTask(
 
 /** Whether what a token of ours says is of this task as its row has it. */
 export const isTokenOf = (task: Task, claims: TaskTokenClaims): boolean =>
-  holderOf(claims) === workloadName(task.workload) && claims.confirmation === task.confirmation;
+  holderOf(claims) === workloadName(task.workload) &&
+  claims.confirmation === task.confirmation &&
+  // The reverse may be: a broker of an earlier version says who acts in any case.
+  (claims.impersonates !== true || task.descriptor.impersonate === true);
 
 /** RFC 9449 section 7.1: whoever copied a bound token has not its key. */
 export function requireKey(task: Task, proven: string | null): void {

@@ -15,6 +15,7 @@ import {
   taskEnded,
 } from "./authenticate-task.ts";
 import type { CoreParts } from "./core-parts.ts";
+import { requireStillPermitted } from "./impersonation.ts";
 import { signTaskToken, type SignedTaskToken } from "./task-token.ts";
 import { findOwnTask, verifyIdentity } from "./verify-identity.ts";
 
@@ -39,6 +40,7 @@ export async function heartbeat(
   const { task, identity } = await provenBy(parts, proof, context);
   requireActive(parts, task);
   if (identity === null) requireRecentProof(parts, task);
+  await requireStillPermitted(parts, task);
   const recorded = await recordOneTime(parts, task, identity);
   const beat = await parts.ports.taskLedger.heartbeat(task.id, recorded ? null : identity);
   const now = await parts.ports.taskLedger.find(task.id);

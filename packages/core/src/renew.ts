@@ -23,6 +23,7 @@ import { requireActive, requireRecentProof } from "./authenticate-task.ts";
 import type { CatalogView } from "./catalog/catalog-view.ts";
 import { installedType } from "./catalog/open-backends.ts";
 import type { CoreParts } from "./core-parts.ts";
+import { requireStillPermitted } from "./impersonation.ts";
 import { requireRoleEnabled } from "./issuing-gate.ts";
 import { decide, decideUnknownRole, publicExplanation } from "./exchange/decide.ts";
 import { checkedPlan, type Target } from "./exchange/plan.ts";
@@ -59,6 +60,7 @@ export async function renewLease(
     // Before a denial as before a permit: renewing is rare, and one read makes both true.
     const view = await parts.catalog.fresh();
     const { lease, role } = await ownLease(parts, request);
+    await requireStillPermitted(parts, task);
     const target = resolve(parts, view, role, lease);
     const facts = await factsFor(parts, task);
     const recorded = await decideAndRecord(parts, view, facts, target, lease, request);

@@ -37,7 +37,8 @@ async function setUp() {
   await tokens.rotate(clock.now());
   return { clock, tokens };
 }
-const claims = (clock: FakeClock, parties: Pick<TaskTokenClaims, "subject" | "actors">) => ({
+type Parties = Pick<TaskTokenClaims, "subject" | "actors" | "impersonates">;
+const claims = (clock: FakeClock, parties: Parties) => ({
   taskId: parseId("task", `task_${"0".repeat(12)}7${"0".repeat(3)}8${"0".repeat(15)}`, "task"),
   issuedAt: clock.now(),
   expiresAt: plusSeconds(clock.now(), durationSeconds(300)),
@@ -57,6 +58,22 @@ describe("who is meant and who acts in a task token", () => {
       act: { sub: TWO, act: { sub: ONE } },
     });
     expect(await tokens.verify(token, clock.now())).toMatchObject(parties);
+  });
+
+  test("are told of as one where the actor impersonates, and known apart by the client", async () => {
+    const { clock, tokens } = await setUp();
+    const registered = "https://batch.test#https://batch.test";
+    for (const [actor, client] of [
+      [ONE, ONE],
+      [registered, "https://batch.test"],
+    ] as const) {
+      const parties: Parties = { subject: ALICE, actors: [actor], impersonates: true };
+      const token = await tokens.sign(claims(clock, parties));
+      const payload = decodeJwt(token.expose("crypto"));
+      expect(payload).not.toHaveProperty("act");
+      expect(payload).toMatchObject({ sub: ALICE, client_id: client });
+      expect(await tokens.verify(token, clock.now())).toMatchObject(parties);
+    }
   });
 
   test("are one where nobody acts for another", async () => {
@@ -85,6 +102,7 @@ describe("who is meant and who acts in a task token", () => {
     const cases = [
       claims(clock, { subject: ONE }),
       claims(clock, { subject: ALICE, actors: [TWO, ONE] }),
+      claims(clock, { subject: ALICE, actors: [ONE], impersonates: true }),
       claims(clock, { subject: "https://login.test#界é😀", actors: [TWO, 'a#\u2028 and "b"'] }),
       { ...claims(clock, { subject: ONE }), confirmation: "k".repeat(43) },
       {

@@ -8,6 +8,7 @@ import {
   clientIdOf,
   holderOf,
   instantMs,
+  nameOfClientId,
   parseId,
   plusSeconds,
   RETIRED_BEFORE_SECONDS,
@@ -268,13 +269,7 @@ function readClaims(
   if (member(claims, "iss") !== issuer) throw new Refusal("issuer", "not of this issuer");
   checkAudience(claims, issuer, false);
   const subject = text(claims, "sub");
-  const actors = readActors(member(claims, "act"));
-  const holder = holderOf({ subject, actors });
-  const clientId = member(claims, "client_id");
-  // Versions before this one wrote a registered client's name, and their tokens may live.
-  if (clientId !== clientIdOf(holder) && clientId !== holder) {
-    throw new Refusal("claims", "client_id is not who acts");
-  }
+  const parties = readParties(claims, subject);
   const issuedAt = instant(claims, "iat");
   const expiresAt = instant(claims, "exp");
   // Our own clocks made both: no leniency at the end, a little at the start.
@@ -283,13 +278,29 @@ function readClaims(
   return {
     taskId: parseId("task", member(claims, "task"), "task"),
     subject,
-    ...(actors.length === 0 ? {} : { actors }),
+    ...parties,
     issuedAt,
     expiresAt,
     confirmation: readConfirmation(member(claims, "cnf")),
     authorizationDetails: readDetails(member(claims, "authorization_details")),
     jti: text(claims, "jti"),
   };
+}
+
+/** Who acts is the client; without `act`, one that is not the subject impersonates it. */
+function readParties(
+  claims: JsonMap,
+  subject: string,
+): Pick<TaskTokenClaims, "actors" | "impersonates"> {
+  const client = text(claims, "client_id");
+  const actors = readActors(member(claims, "act"));
+  const [holder = subject] = actors;
+  // Versions before this one wrote a registered client's name, and their tokens may live.
+  if (client === clientIdOf(holder) || client === holder) {
+    return actors.length === 0 ? {} : { actors };
+  }
+  if (actors.length > 0) throw new Refusal("claims", "client_id is not who acts");
+  return { actors: [nameOfClientId(client)], impersonates: true };
 }
 
 function readActors(outermost: unknown): readonly string[] {

@@ -7,17 +7,23 @@ const OVERFLOW = "context.ttl_seconds * 9007199254740991 * 9007199254740991 > 0"
 function cedarText(rule: FakePolicyRule): string {
   const is = (name: string, type: string, id: string | undefined): string =>
     id === undefined ? name : `${name} == ${type}::${JSON.stringify(id)}`;
-  const [onType, onId] = administered(rule.on ?? "");
+  const resourceOf = ({ on, role, impersonate }: FakePolicyRule): string => {
+    if (impersonate !== undefined) return is("resource", "Initiator", impersonate);
+    return on === undefined ? is("resource", "Role", role) : is("resource", ...administered(on));
+  };
   const scope = [
     is("principal", "Workload", rule.workload),
     rule.administer === "anything"
       ? 'action in Action::"administer"'
-      : is("action", "Action", rule.action ?? rule.administer),
-    rule.on === undefined ? is("resource", "Role", rule.role) : is("resource", onType, onId),
+      : is("action", "Action", rule.action ?? rule.administer ?? actionOnPairs(rule)),
+    resourceOf(rule),
   ];
   const clause = rule.fails === true ? ` when { ${OVERFLOW} }` : "";
   return `@id("${rule.id}") ${rule.effect} (${scope.join(", ")})${clause};`;
 }
+
+const actionOnPairs = ({ impersonate }: FakePolicyRule): string | undefined =>
+  impersonate === undefined ? undefined : "impersonate";
 
 const TYPES: Readonly<Record<string, readonly [type: string, id?: string]>> = {
   catalog: ["Catalog", "catalog"],

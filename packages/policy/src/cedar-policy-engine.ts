@@ -1,11 +1,13 @@
 import { statefulIsAuthorized } from "@cedar-policy/cedar-wasm/nodejs";
 import {
   administrationText,
+  impersonationText,
   InvalidInput,
   RISK_MEMBER,
   workloadName,
   type AccessRequest,
   type AdministrationRequest,
+  type ImpersonationRequest,
   type PolicyEngine,
   type PolicyId,
   type Verdict,
@@ -14,16 +16,19 @@ import { administrationRequest } from "./administration-request.ts";
 import { cedarRequest, type CedarRequest } from "./cedar-request.ts";
 import { explain, type PolicyExplanation } from "./explain.ts";
 import { readFacts } from "./facts-read.ts";
+import { impersonationRequest } from "./impersonation-request.ts";
 import { digestOf } from "./normal-form.ts";
-import type { ParsedPolicy } from "./parsed-policy.ts";
+import { isForPair } from "./pair-rule.ts";
+import { policiesOn, type ParsedPolicy } from "./parsed-policy.ts";
 import {
   PREPARED_ADMINISTRATION,
+  PREPARED_IMPERSONATION,
   PREPARED_SCHEMA,
   preparedName,
   type PreparedPolicies,
 } from "./prepared-policies.ts";
 import { createRememberedAnswers, type CedarAnswer } from "./remembered-answers.ts";
-import { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
+import { ADMINISTRATION_SCHEMA, IMPERSONATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
 import { prepared, sliceByScope } from "./slices.ts";
 import { verdict } from "./verdict.ts";
 
@@ -35,6 +40,7 @@ export interface CedarPolicyEngine extends PolicyEngine {
    */
   explain(request: AccessRequest): PolicyExplanation;
   explainAdministration(request: AdministrationRequest): PolicyExplanation;
+  explainImpersonation(request: ImpersonationRequest): PolicyExplanation;
 }
 
 /**
@@ -47,12 +53,14 @@ export function createCedarPolicyEngine(
 ): CedarPolicyEngine {
   const sorted = policies.toSorted((a, b) => (a.id < b.id ? -1 : 1));
   const byId = new Map<string, ParsedPolicy>(sorted.map((policy) => [policy.id, policy]));
-  const onCredentials = sorted.filter(({ side }) => side !== "administration");
-  const onAdministration = sorted.filter(({ side }) => side !== "credentials");
+  const onCredentials = policiesOn("credentials", sorted);
+  const onAdministration = policiesOn("administration", sorted);
+  const onImpersonation = policiesOn("impersonation", sorted);
   const credentials = prepared(onCredentials);
   const sliceFor = slicer(onCredentials, credentials);
   const remembered = createRememberedAnswers();
   const administration = prepared(onAdministration);
+  const impersonation = prepared(onImpersonation);
   const decide = (request: AccessRequest): Verdict =>
     judge(byId, {
       facts: () => cedarRequest(request),
@@ -62,23 +70,36 @@ export function createCedarPolicyEngine(
         const read = `${slice.key}${readFacts(slice.reads, facts)}`;
         return remembered.of(read, () => evaluate(slice.prepared(), PREPARED_SCHEMA, facts));
       },
-      risk: riskOf(request),
+      counts: accepting(request),
     });
   const administer = (request: AdministrationRequest): Verdict =>
     judge(byId, {
       facts: () => administrationRequest(request),
       about: () => `${administrationText(request)} for ${workloadName(request.workload)}`,
       answer: (facts) => evaluate(administration, PREPARED_ADMINISTRATION, facts),
-      risk: null,
+      counts: null,
+    });
+  const impersonate = (request: ImpersonationRequest): Verdict =>
+    judge(byId, {
+      facts: () => impersonationRequest(request),
+      about: () => impersonationText(request),
+      answer: (facts) => evaluate(impersonation, PREPARED_IMPERSONATION, facts),
+      // Admitted ones name a pair, and apply to no other: this is the second lock on the door.
+      counts: {
+        each: ({ json }) => isForPair(json, request),
+        otherwise: (about) => verdict.notPermitted(about),
+      },
     });
   // Parsed now, so that what Cedar cannot read fails here and not in a decision.
   preparedName(credentials);
   if (onAdministration.length > 0) preparedName(administration);
+  if (onImpersonation.length > 0) preparedName(impersonation);
   return {
     digest: digestOf(sorted),
     policyIds: sorted.map((policy): PolicyId => policy.id),
     decide,
     administer,
+    impersonate,
     explain: (request) => ({
       verdict: decide(request),
       policies: explain(onCredentials, POLICY_SCHEMA, () => cedarRequest(request)),
@@ -88,6 +109,10 @@ export function createCedarPolicyEngine(
       policies: explain(onAdministration, ADMINISTRATION_SCHEMA, () =>
         administrationRequest(request),
       ),
+    }),
+    explainImpersonation: (request) => ({
+      verdict: impersonate(request),
+      policies: explain(onImpersonation, IMPERSONATION_SCHEMA, () => impersonationRequest(request)),
     }),
   };
 }
@@ -99,8 +124,21 @@ interface Question<F extends CedarRequest> {
   about(): string;
   /** Null: the facts do not fit the schema. Throws where Cedar does. */
   answer(facts: F): CedarAnswer | null;
-  /** Of what is asked: a permit counts only if it accepts it. Null: every permit counts. */
-  readonly risk: string | null;
+  /** Which permits count; without one, what is answered. Null: every permit counts. */
+  readonly counts: {
+    each(permit: ParsedPolicy): boolean;
+    otherwise(about: string): Verdict;
+  } | null;
+}
+
+/** A permit of what is risky counts only if it accepts that risk. */
+function accepting(request: AccessRequest): Question<CedarRequest>["counts"] {
+  const risk = riskOf(request);
+  if (risk === null) return null;
+  return {
+    each: ({ accepts }) => accepts === risk,
+    otherwise: (about) => verdict.notAccepted(about, risk),
+  };
 }
 
 /** Whatever stands there instead of a word is accepted by no policy. */
@@ -129,11 +167,11 @@ function judge<F extends CedarRequest>(
     const named = (ids: readonly string[]): readonly ParsedPolicy[] =>
       [...new Set(ids)].toSorted().flatMap((id) => byId.get(id) ?? []);
     if (answer.failed.length > 0) return verdict.failed(about, named(answer.failed));
-    const { risk } = question;
+    const { counts } = question;
     const reasons = named(answer.reason);
-    if (answer.decision === "allow" && reasons.length > 0 && risk !== null) {
-      const [first, ...rest] = reasons.filter(({ accepts }) => accepts === risk);
-      if (first === undefined) return verdict.notAccepted(about, risk);
+    if (answer.decision === "allow" && reasons.length > 0 && counts !== null) {
+      const [first, ...rest] = reasons.filter((permit) => counts.each(permit));
+      if (first === undefined) return counts.otherwise(about);
       return verdict.permitted(about, [first, ...rest]);
     }
     const [first, ...rest] = reasons;

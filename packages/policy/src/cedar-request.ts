@@ -51,6 +51,7 @@ export function cedarRequest(request: AccessRequest): CredentialRequest {
         idle_timeout_seconds: whole(task.idleTimeoutSeconds, "idle timeout"),
         depth: whole(task.depth, "depth"),
         key_binding: task.keyBinding,
+        impersonates: task.impersonates,
         targets: texts(task.targets, "targets", targets),
         ...(task.verifiedInitiator === null
           ? {}

@@ -15,10 +15,11 @@ import {
 import { createCedarPolicyEngine, type CedarPolicyEngine } from "./cedar-policy-engine.ts";
 import { parseExpression, ShapeProblem } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
-import type { ParsedPolicy } from "./parsed-policy.ts";
+import { pairProblems } from "./pair-rule.ts";
+import { policiesOn, type ParsedPolicy } from "./parsed-policy.ts";
 import { policySide } from "./policy-side.ts";
 import { presenceProblems } from "./presence-rule.ts";
-import { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
+import { ADMINISTRATION_SCHEMA, IMPERSONATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
 import { segmentWarnings } from "./segment-warnings.ts";
 import { newlines, splitSource, type PolicyText } from "./split-source.ts";
 import { vocabularyProblems } from "./vocabulary-rule.ts";
@@ -190,15 +191,16 @@ function parsePolicy(place: PolicyText): ParseResult {
       kind,
       body: parseExpression(body),
     }));
+    const side = policySide(json, clauses);
+    if (typeof side === "object") return fail(side.problem, null, id);
     const messages = [
       ...annotationProblems(json),
+      ...(side === "impersonation" ? pairProblems(json) : []),
       ...presenceProblems(json.effect, clauses),
       ...vocabularyProblems([json.principal, json.resource], clauses),
     ];
     const problems = messages.map((message) => ({ source, policyId: id, message, line }));
     const description = json.annotations?.["description"] ?? null;
-    const side = policySide(json, clauses);
-    if (typeof side === "object") return fail(side.problem, null, id);
     const accepts = json.annotations?.["accepts"] ?? null;
     return { policy: { ...place, id, description, accepts, json, clauses, side }, problems };
   } catch (error) {
@@ -281,13 +283,12 @@ function repeatedIds(policies: readonly ParsedPolicy[]): readonly PolicyProblem[
  */
 function validationProblems(policies: readonly ParsedPolicy[]): readonly PolicyProblem[] {
   return [
+    ...problemsUnder(POLICY_SCHEMA, policiesOn("credentials", policies)),
+    ...problemsUnder(ADMINISTRATION_SCHEMA, policiesOn("administration", policies)),
+    // What is about all asks of the principal alone, which is the same in the other schemas.
     ...problemsUnder(
-      POLICY_SCHEMA,
-      policies.filter(({ side }) => side !== "administration"),
-    ),
-    ...problemsUnder(
-      ADMINISTRATION_SCHEMA,
-      policies.filter(({ side }) => side !== "credentials"),
+      IMPERSONATION_SCHEMA,
+      policies.filter(({ side }) => side === "impersonation"),
     ),
   ];
 }
@@ -296,6 +297,7 @@ function problemsUnder(
   schema: string,
   policies: readonly ParsedPolicy[],
 ): readonly PolicyProblem[] {
+  if (policies.length === 0) return [];
   const byId = new Map<string, ParsedPolicy>(policies.map((policy) => [policy.id, policy]));
   const texts = [...byId].map(([id, policy]) => [id, policy.text] as const);
   try {

@@ -7,7 +7,7 @@ export {
 export type { PolicyExplanation, PolicyOutcome } from "./explain.ts";
 export { grantLines } from "./grant-lines.ts";
 export { namedObjects, type NamedObject } from "./named-objects.ts";
-export { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
+export { ADMINISTRATION_SCHEMA, IMPERSONATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
 export {
   parsePolicyTests,
   POLICY_TESTS_SCHEMA,

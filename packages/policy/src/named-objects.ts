@@ -47,10 +47,12 @@ function namesIn({ json: { principal, resource }, clauses }: ParsedPolicy): read
   ];
 }
 
+const TRUST_ROOTS: ReadonlySet<string> = new Set(["principal.trust_root", "resource.trust_root"]);
+
 /** `principal.trust_root == "acme.test"`: a text, and a name all the same. */
 function trustRootsIn(part: Expression): readonly Name[] {
   if (part.kind !== "comparison" || part.operator === "like") return [];
-  if (!part.operands.some((operand) => pathOf(operand) === "principal.trust_root")) return [];
+  if (!part.operands.some((operand) => TRUST_ROOTS.has(pathOf(operand) ?? ""))) return [];
   return part.operands
     .flatMap((operand) => (operand.kind === "set" ? operand.operands : [operand]))
     .flatMap((operand) =>

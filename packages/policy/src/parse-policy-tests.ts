@@ -9,6 +9,7 @@ import {
   type AccessRequest,
   type AdministeredResource,
   type AdministrationRequest,
+  type ImpersonationRequest,
   type JsonObject,
   type JsonSchema,
   type PolicyId,
@@ -26,7 +27,12 @@ interface Expectation {
   readonly because: readonly PolicyId[] | null;
 }
 /** One expectation of a `*.test.yaml` file, in normal form. */
-export type PolicyTest = CredentialPolicyTest | AdministrationPolicyTest;
+export type PolicyTest = CredentialPolicyTest | AdministrationPolicyTest | ImpersonationPolicyTest;
+export interface ImpersonationPolicyTest extends Expectation {
+  readonly about: "impersonation";
+  readonly initiator: string;
+  readonly initiatorTrustRoot: ImpersonationRequest["initiatorTrustRoot"];
+}
 export interface AdministrationPolicyTest extends Expectation {
   readonly about: "administration";
   readonly action: AdministrationRequest["action"];
@@ -65,6 +71,8 @@ const testShape = z.strictObject({
   issue: line.optional(),
   renew: line.optional(),
   administer: z.enum(ADMINISTRATIVE_ACTIONS).optional(),
+  impersonate: line.optional(),
+  initiator_trust_root: line.optional(),
   on: line.optional(),
   facts: z.record(z.string(), z.json()).optional(),
   actors: list.optional(),
@@ -77,6 +85,7 @@ const testShape = z.strictObject({
       initiator: line.optional(),
       initiator_trust_root: line.optional(),
       key_binding: z.enum(KEY_BINDINGS).default("none"),
+      impersonates: z.boolean().default(false),
     })
     .optional(),
   ttl: duration.optional(),
@@ -123,9 +132,14 @@ export function parsePolicyTests(value: unknown): readonly PolicyTest[] {
 
 function normalise(test: z.output<typeof testShape>, at: number): PolicyTest {
   const where = `[${at}]`;
-  const asked = [test.issue, test.renew, test.administer].filter((each) => each !== undefined);
+  const { issue, renew, administer, impersonate } = test;
+  const asked = [issue, renew, administer, impersonate].filter((each) => each !== undefined);
   if (asked.length !== 1) {
-    fault(where, 'give one of "issue" or "renew", with the role, or "administer" with "on"');
+    fault(
+      where,
+      'give one of "issue" or "renew", with the role, "administer" with "on", or "impersonate" ' +
+        "with the initiator",
+    );
   }
   const expectation: Expectation = {
     name: test.name,
@@ -133,12 +147,17 @@ function normalise(test: z.output<typeof testShape>, at: number): PolicyTest {
     expect: test.expect,
     because: test.because?.map((id, n) => parsePolicyId(id, `${where}.because[${n}]`)) ?? null,
   };
-  return test.administer === undefined
+  if (impersonate !== undefined) return impersonationTest(test, impersonate, expectation, where);
+  if (test.initiator_trust_root !== undefined) {
+    fault(`${where}.initiator_trust_root`, "is for tests of impersonate; of others, within task");
+  }
+  return administer === undefined
     ? credentialTest(test, expectation, where)
-    : administrationTest(test, test.administer, expectation, where);
+    : administrationTest(test, administer, expectation, where);
 }
 
 const OF_CREDENTIALS = ["actors", "task", "ttl", "role_facts", "grant"] as const;
+const OF_ADMINISTRATION = ["on", "facts"] as const;
 
 function administrationTest(
   test: z.output<typeof testShape>,
@@ -146,12 +165,41 @@ function administrationTest(
   expectation: Expectation,
   where: string,
 ): AdministrationPolicyTest {
-  const foreign = OF_CREDENTIALS.find((name) => test[name] !== undefined);
-  if (foreign !== undefined) fault(`${where}.${foreign}`, "is for tests of issue and renew");
+  refuseOthers(test, OF_CREDENTIALS, "issue and renew", where);
   const { on } = test;
   if (on === undefined) return fault(`${where}.on`, "say on what, such as backend orders-db");
   const resource = parseAdministered(on, test.facts, where);
   return { about: "administration", action, resource, ...expectation };
+}
+
+function impersonationTest(
+  test: z.output<typeof testShape>,
+  initiator: string,
+  expectation: Expectation,
+  where: string,
+): ImpersonationPolicyTest {
+  refuseOthers(test, OF_CREDENTIALS, "issue and renew", where);
+  refuseOthers(test, OF_ADMINISTRATION, "administer", where);
+  const root = test.initiator_trust_root ?? rootOf(initiator);
+  if (root === null) {
+    return fault(`${where}.impersonate`, "expected a SPIFFE ID, or <issuer>#<subject>");
+  }
+  const initiatorTrustRoot = parseTrustRootName(root, `${where}.initiator_trust_root`);
+  return { about: "impersonation", initiator, initiatorTrustRoot, ...expectation };
+}
+
+/** The root that a name like this would have: its trust domain, or its issuer's host. */
+const rootOf = (name: string): string | null =>
+  /^spiffe:\/\/(?<domain>[^/?#]+)\/[^?#]+$/u.exec(name)?.groups?.["domain"] ?? hostOf(name);
+
+function refuseOthers(
+  test: z.output<typeof testShape>,
+  members: readonly (keyof z.output<typeof testShape>)[],
+  of: string,
+  where: string,
+): void {
+  const foreign = members.find((name) => test[name] !== undefined);
+  if (foreign !== undefined) fault(`${where}.${foreign}`, `is for tests of ${of}`);
 }
 
 const NO_TASK: TaskOfTest = {
@@ -159,6 +207,7 @@ const NO_TASK: TaskOfTest = {
   idle_timeout: 60,
   targets: [],
   key_binding: "none",
+  impersonates: false,
 };
 
 function credentialTest(
@@ -166,9 +215,7 @@ function credentialTest(
   expectation: Expectation,
   where: string,
 ): CredentialPolicyTest {
-  for (const name of ["on", "facts"] as const) {
-    if (test[name] !== undefined) fault(`${where}.${name}`, "is for tests of administer");
-  }
+  refuseOthers(test, OF_ADMINISTRATION, "administer", where);
   const { issue, renew, task = NO_TASK, role_facts: facts = {}, actors = [] } = test;
   const action = issue === undefined ? "renew" : "issue";
   return {
@@ -184,6 +231,7 @@ function credentialTest(
       verifiedInitiator: task.initiator ?? null,
       initiatorTrustRoot: initiatorRootOf(task, where),
       keyBinding: task.key_binding,
+      impersonates: impersonatesIn(task, where),
     },
     ttlSeconds: test.ttl === undefined ? null : seconds(test.ttl),
     roleFacts: {
@@ -209,6 +257,13 @@ function initiatorRootOf(
   }
   if (given !== undefined) return parseTrustRootName(given, at);
   return hostOf(initiator) === null ? null : parseTrustRootName(hostOf(initiator), at);
+}
+
+function impersonatesIn({ impersonates, initiator }: TaskOfTest, where: string): boolean {
+  if (impersonates && initiator === undefined) {
+    fault(`${where}.task.impersonates`, "there is no initiator whom it could appear as");
+  }
+  return impersonates;
 }
 
 /** Of `<issuer>#<subject>`; null for another form. */

@@ -16,6 +16,12 @@ export interface ParsedPolicy extends PolicyText {
   readonly accepts: string | null;
   readonly json: PolicyJson;
   readonly clauses: readonly ParsedClause[];
-  /** What it is about. Only a forbid on who asks alone is about both. */
-  readonly side: "credentials" | "administration" | "both";
+  /** What it is about. Only a forbid on who asks alone is about all. */
+  readonly side: "credentials" | "administration" | "impersonation" | "all";
 }
+
+/** Those that one side is decided by. */
+export const policiesOn = (
+  side: Exclude<ParsedPolicy["side"], "all">,
+  policies: readonly ParsedPolicy[],
+): readonly ParsedPolicy[] => policies.filter((each) => each.side === side || each.side === "all");

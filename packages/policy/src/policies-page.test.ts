@@ -5,6 +5,7 @@ import { ADMINISTRATIVE_ACTIONS } from "@mayfly/spec";
 import {
   ADMINISTRATION_SCHEMA,
   createPolicyCompiler,
+  IMPERSONATION_SCHEMA,
   parsePolicyTests,
   POLICY_SCHEMA,
   runPolicyTests,
@@ -35,16 +36,34 @@ describe("docs/policies.md", () => {
   });
 
   test("shows policy tests that parse", () => {
-    expect(blocks("yaml").map((text) => parsePolicyTests(parse(text)).length)).toEqual([2, 1]);
+    expect(blocks("yaml").map((text) => parsePolicyTests(parse(text)).length)).toEqual([2, 1, 1]);
   });
 
   test("tells of every fact that the schema has", () => {
-    const schemas = POLICY_SCHEMA + ADMINISTRATION_SCHEMA;
+    const schemas = POLICY_SCHEMA + ADMINISTRATION_SCHEMA + IMPERSONATION_SCHEMA;
     const facts = [...schemas.matchAll(/^ {2}"(\w+)"\??:/gmu)].map((match) => match[1] ?? "");
     expect(facts.length).toBeGreaterThan(15);
     expect(facts.filter((fact) => !page.includes(fact))).toEqual([]);
     const actions = ADMINISTRATIVE_ACTIONS.filter((action) => !page.includes(`\`${action}\``));
     expect(actions).toEqual([]);
+  });
+
+  test("shows a pair that may be impersonated, and no other that may", () => {
+    const compiled = compile(blocks("cedar").join("\n"));
+    if (!compiled.ok) throw new Error(JSON.stringify(compiled.problems));
+    const [, , shown] = blocks("yaml");
+    const tests = parsePolicyTests(parse(shown ?? ""));
+    const alice = parsePolicyTests([
+      {
+        name: "alice",
+        workload: "spiffe://acme.test/agent/invoice-bot",
+        impersonate: "https://login.acme.test#alice",
+        expect: "permit",
+        because: ["invoice-bot-as-alice"],
+      },
+    ]);
+    const results = runPolicyTests(compiled.engine, [...tests, ...alice], new Map());
+    expect(results.map(({ differences }) => differences)).toEqual([[], []]);
   });
 });
 

@@ -1,13 +1,14 @@
 import type { EntityUidJson, PolicyJson } from "@cedar-policy/cedar-wasm/nodejs";
 import { everyPart } from "./expression.ts";
 import type { ParsedClause, ParsedPolicy } from "./parsed-policy.ts";
-import { ADMINISTRATION_ACTIONS } from "./schema.ts";
+import { ADMINISTRATION_ACTIONS, IMPERSONATION_ACTION } from "./schema.ts";
 
 /**
- * Credentials and administration are decided apart. A policy is about administration if its scope
- * names an administrative action; one that leaves the action open is about credentials, so that no
- * permit which was written for agents ever makes an administrator. A forbid that leaves action and
- * resource open and asks about the principal alone ("never this one") is about both.
+ * Credentials, administration and impersonation are decided apart. A policy is about the side whose
+ * action its scope names; one that leaves the action open is about credentials, so that no permit
+ * which was written for agents ever makes an administrator, or another of somebody. A forbid that
+ * leaves action and resource open and asks about the principal alone ("never this one") is about
+ * all.
  */
 export function policySide(
   json: PolicyJson,
@@ -15,16 +16,20 @@ export function policySide(
 ): ParsedPolicy["side"] | { readonly problem: string } {
   const names = actionsInScope(json);
   if (names === null) {
-    return json.effect === "forbid" && asksOfPrincipalAlone(json, clauses) ? "both" : "credentials";
+    return json.effect === "forbid" && asksOfPrincipalAlone(json, clauses) ? "all" : "credentials";
   }
-  const administrative = names.filter((name) => ADMINISTRATION_ACTIONS.has(name));
-  if (administrative.length === 0) return "credentials";
-  if (administrative.length === names.length) return "administration";
+  const [side = "credentials", ...more] = new Set(names.map(sideOfAction));
+  if (more.length === 0) return side;
   return {
     problem:
-      "The scope names actions on credentials and on administration: these are decided apart, so " +
-      "write two policies.",
+      `The scope names actions on ${[side, ...more].toSorted().join(" and on ")}: these are ` +
+      "decided apart, so write a policy for each.",
   };
+}
+
+function sideOfAction(name: string): Exclude<ParsedPolicy["side"], "all"> {
+  if (name === IMPERSONATION_ACTION) return "impersonation";
+  return ADMINISTRATION_ACTIONS.has(name) ? "administration" : "credentials";
 }
 
 /** Null: the scope leaves the action open. */

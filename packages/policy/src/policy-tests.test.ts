@@ -261,7 +261,7 @@ describe("policies on administration", () => {
     [
       "both sides",
       'permit (principal, action in [Action::"issue", Action::"read"], resource);',
-      "two",
+      "a policy for each",
     ],
     ["an unknown action", 'permit (principal, action == Action::"own", resource);', "own"],
     [

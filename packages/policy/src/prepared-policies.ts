@@ -1,5 +1,5 @@
 import { preparsePolicySet, preparseSchema } from "@cedar-policy/cedar-wasm/nodejs";
-import { ADMINISTRATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
+import { ADMINISTRATION_SCHEMA, IMPERSONATION_SCHEMA, POLICY_SCHEMA } from "./schema.ts";
 
 /**
  * Policy sets that Cedar keeps parsed.
@@ -20,6 +20,7 @@ export const PREPARED_POLICIES_MAX = 20_000;
 /** Cedar's names of the prepared schemas. */
 export const PREPARED_SCHEMA = "mayfly";
 export const PREPARED_ADMINISTRATION = "mayfly-administration";
+export const PREPARED_IMPERSONATION = "mayfly-impersonation";
 
 const names = new Map<PreparedPolicies, string>();
 const spare: string[] = [];
@@ -72,6 +73,7 @@ function ensureSchema(): void {
   for (const [name, schema] of [
     [PREPARED_SCHEMA, POLICY_SCHEMA],
     [PREPARED_ADMINISTRATION, ADMINISTRATION_SCHEMA],
+    [PREPARED_IMPERSONATION, IMPERSONATION_SCHEMA],
   ] as const) {
     const answer = preparseSchema(name, schema);
     if (answer.type === "success") continue;

@@ -47,6 +47,12 @@ function runOne(
     const differences = [...compare(engine, test, verdict)];
     return { name: test.name, passed: differences.length === 0, differences, verdict };
   }
+  if (test.about === "impersonation") {
+    const { workload, initiator, initiatorTrustRoot } = test;
+    const verdict = engine.impersonate({ workload, initiator, initiatorTrustRoot });
+    const differences = [...compare(engine, test, verdict)];
+    return { name: test.name, passed: differences.length === 0, differences, verdict };
+  }
   const registered = catalogue.get(test.role);
   if (registered === undefined) {
     const known = [...catalogue.keys()].toSorted().slice(0, 10).join(", ");

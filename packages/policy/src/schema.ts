@@ -62,6 +62,8 @@ type Task = {
   "initiator_trust_root"?: String,
   // What its task tokens are bound to: "none", "dpop", "certificate".
   "key_binding": String,
+  // Whether its task tokens name the initiator alone.
+  "impersonates": Bool,
 };
 
 type CredentialRequest = {
@@ -176,6 +178,33 @@ action "activate" in ["administer"] appliesTo { principal: [Workload], resource:
 action "end" in ["stop"] appliesTo { principal: [Workload], resource: [Task, Lease, Ledger] };
 action "kill" in ["stop"] appliesTo { principal: [Workload], resource: [Task, Ledger] };
 `;
+
+/**
+ * What policies on impersonation are written against: apart from both others, so that whatever a
+ * permit of theirs leaves open, it makes nobody another. A permit names both in its head
+ * (`pair-rule.ts`).
+ */
+export const IMPERSONATION_SCHEMA = `
+// Who may be appeared as, as a token proved it. Id: "<issuer>#<subject>".
+entity Initiator = {
+  // The trust root that vouched for the initiator.
+  "trust_root": String,
+};
+
+// As for credentials.
+entity Workload in [SpiffePath] = {
+  "issuer": String,
+  "subject": String,
+  "kind": String,
+  "trust_root": String,
+  "spiffe_path": Set<String>,
+} tags String;
+entity SpiffePath;
+
+action "impersonate" appliesTo { principal: [Workload], resource: [Initiator] };
+`;
+/** Its only action. */
+export const IMPERSONATION_ACTION = "impersonate";
 
 /** Names of its actions and groups. */
 export const ADMINISTRATION_ACTIONS: ReadonlySet<string> = new Set([

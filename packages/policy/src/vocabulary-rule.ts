@@ -8,6 +8,7 @@ import {
 } from "@mayfly/spec";
 import type { Expression } from "./expression.ts";
 import { everyPart } from "./expression.ts";
+import { INITIATOR } from "./impersonation-request.ts";
 import type { ParsedClause } from "./parsed-policy.ts";
 import { CLOSED_ATTRIBUTES } from "./schema.ts";
 import { isSpiffeLine } from "./spiffe-path.ts";
@@ -109,8 +110,10 @@ function idProblem({ type, id }: EntityName): string | null {
   } catch {
     return `${shown} names no ${form?.what} that could exist: write ${form?.example}.`;
   }
-  if (type === "Workload" && !/^(?:spiffe:\/\/[^/?#]+\/[^?#]+|[^#]+#.+)$/u.test(id)) {
-    return `${shown} names no workload that could exist: write a SPIFFE ID, or <issuer>#<subject>.`;
+  const isNamed = type === "Workload" || type === INITIATOR;
+  if (isNamed && !/^(?:spiffe:\/\/[^/?#]+\/[^?#]+|[^#]+#.+)$/u.test(id)) {
+    const what = type.toLowerCase();
+    return `${shown} names no ${what} that could exist: write a SPIFFE ID, or <issuer>#<subject>.`;
   }
   return null;
 }

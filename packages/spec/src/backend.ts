@@ -237,6 +237,8 @@ export interface CredentialHolder {
   readonly subject: string;
   /** As task tokens have it: who acts, the latest first. Empty: the subject itself. */
   readonly actors: readonly string[];
+  /** What names both is to name the subject alone, as task tokens have it. Absent: both. */
+  readonly impersonates?: true;
   /** The key that the task is bound to (see `keyBindingOf`), or null. */
   readonly confirmation: string | null;
 }

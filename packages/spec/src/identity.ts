@@ -41,6 +41,10 @@ export function clientIdOf(name: string): string {
   return split > 0 && issuer === name.slice(split + 1) ? issuer : name;
 }
 
+/** Whose client identifier it is: the reverse of {@link clientIdOf}. */
+export const nameOfClientId = (clientId: string): string =>
+  clientId.includes("#") || clientId.startsWith("spiffe://") ? clientId : `${clientId}#${clientId}`;
+
 /** What a token says of who acts for its subject (RFC 8693 sections 4.1 and 4.4). */
 export interface Delegation {
   /**

@@ -9,7 +9,7 @@ import type {
   TaskId,
   TrustRootName,
 } from "./ids.ts";
-import type { TrustRoot, Workload } from "./identity.ts";
+import { workloadName, type TrustRoot, type Workload } from "./identity.ts";
 import type { IssuePlan } from "./backend.ts";
 import type { LeaseState } from "./lease.ts";
 import type { KeyBinding } from "./possession.ts";
@@ -36,6 +36,8 @@ export interface AccessRequest {
     readonly initiatorTrustRoot: TrustRootName | null;
     /** To what its task tokens are bound, by a proof of possession that was seen. */
     readonly keyBinding: KeyBinding;
+    /** Whether its tokens name the initiator alone, and not the workload that acts. */
+    readonly impersonates: boolean;
   };
   readonly role: {
     readonly name: RoleName;
@@ -124,6 +126,24 @@ export interface AdministrationRequest {
   readonly resource: AdministeredResource;
 }
 
+/**
+ * May this workload appear as this initiator, in tokens that name the initiator alone (RFC 8693
+ * section 1.1)? Decided apart from issuing and administering: no permit of theirs is one for this.
+ */
+export interface ImpersonationRequest {
+  readonly workload: Workload;
+  /** As a token proved it; the name is `<issuer>#<subject>`, or a SPIFFE ID. */
+  readonly initiator: string;
+  readonly initiatorTrustRoot: TrustRootName;
+}
+
+/** What is asked, as a verdict's explanation has it. */
+export const impersonationText = ({
+  workload,
+  initiator,
+}: Pick<ImpersonationRequest, "workload" | "initiator">): string =>
+  `${workloadName(workload)} to impersonate ${initiator}`;
+
 /** How verdicts, policy tests and people name what is administered: `backend orders-db`. */
 export function administeredName(resource: AdministeredResource): string {
   switch (resource.kind) {
@@ -179,7 +199,9 @@ export interface Decision {
 /**
  * D1. Pure and total: no I/O, clock or randomness; never throws. D2. Deny by default. D3. A policy
  * that fails to evaluate counts as a forbid. D4. Answers yes or no and never edits a plan. D5. A
- * permit for issuing never permits administering, and the reverse.
+ * permit for issuing never permits administering or impersonating, and none of these another.
+ * D6. Impersonating is permitted only by a policy that names exactly this workload and exactly this
+ * initiator.
  */
 export interface PolicyEngine {
   /** Hex SHA-256 of the policy set in normal form. */
@@ -187,6 +209,7 @@ export interface PolicyEngine {
   readonly policyIds: readonly PolicyId[];
   decide(request: AccessRequest): Verdict;
   administer(request: AdministrationRequest): Verdict;
+  impersonate(request: ImpersonationRequest): Verdict;
 }
 
 /** One source file of policies, as uploaded. */

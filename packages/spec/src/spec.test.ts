@@ -13,6 +13,7 @@ import {
   Secret,
   uuidOfId,
   clientIdOf,
+  nameOfClientId,
   workloadName,
 } from "./index.ts";
 
@@ -66,6 +67,7 @@ describe("a name", () => {
     ["#", "#"],
   ])("%s is the client %s to OAuth", (name, clientId) => {
     expect(clientIdOf(name)).toBe(clientId);
+    expect(nameOfClientId(clientId)).toBe(name);
   });
 });
 

@@ -17,6 +17,12 @@ export interface TaskTokenClaims {
    * before it, who are history. Absent: the subject is the task's workload itself.
    */
   readonly actors?: readonly string[];
+  /**
+   * The token names the subject alone, without `act` (RFC 8693 section 1.1), as policy permitted
+   * for this pair. Who acts is its `client_id` even so (RFC 9068 section 2.2), and the one of
+   * `actors`.
+   */
+  readonly impersonates?: true;
   readonly issuedAt: InstantMs;
   readonly expiresAt: InstantMs;
   /** RFC 7638 thumbprint (`cnf.jkt`), or null. */
@@ -31,9 +37,11 @@ export const holderOf = ({
 }: Pick<TaskTokenClaims, "subject" | "actors">): string => actors?.[0] ?? subject;
 
 /** RFC 8693 section 4.1: the one who acts now is outermost, and holds those before it. */
-export function actClaim({ actors = [] }: Pick<TaskTokenClaims, "actors">): {
-  readonly act?: JsonObject;
-} {
+export function actClaim({
+  actors = [],
+  impersonates,
+}: Pick<TaskTokenClaims, "actors" | "impersonates">): { readonly act?: JsonObject } {
+  if (impersonates === true) return {};
   const act = actors.reduceRight<JsonObject | null>(
     (before, sub) => (before === null ? { sub } : { sub, act: before }),
     null,

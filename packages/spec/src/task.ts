@@ -40,6 +40,8 @@ export interface TaskDescriptor {
   readonly credentials: readonly CredentialRequest[];
   /** Set for a child task. */
   readonly parent: TaskId | null;
+  /** Its tokens are to name its initiator alone. Absent: they say who acts. */
+  readonly impersonate?: true;
 }
 
 export interface Task {

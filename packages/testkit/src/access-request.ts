@@ -53,6 +53,7 @@ export function accessRequest(facts: AccessRequestFacts = {}): AccessRequest {
       verifiedInitiator: null,
       initiatorTrustRoot: null,
       keyBinding: "none",
+      impersonates: false,
       ...facts.task,
     },
     role: {
@@ -107,6 +108,7 @@ export const arbitraryAccessRequest: fc.Arbitrary<AccessRequest> = fc
       verifiedInitiator: fc.option(fc.constantFrom("alice@acme.test", "bob@acme.test")),
       initiatorTrustRoot: fc.option(fc.constant(parseTrustRootName("login", "root"))),
       keyBinding: fc.constantFrom(...KEY_BINDINGS),
+      impersonates: fc.boolean(),
     }),
     roleFacts: fc.record({
       dataClass: fc.constantFrom("public" as const, "confidential" as const, "restricted" as const),

@@ -27,6 +27,7 @@ const neutral: fc.Arbitrary<string> = fc.oneof(
   oneOf(["orders-db:orders"]).map((v) => `context.task.targets.containsAny([${v}])`),
   fc.constantFrom('principal.issuer like "spiffe://acme*"', "context.task.targets.isEmpty()"),
   fc.constant('resource in Backend::"orders-db"'),
+  fc.constant("context.task.impersonates"),
 );
 const overflowing = fc
   .constantFrom(60, 900)

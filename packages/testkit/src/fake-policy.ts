@@ -2,11 +2,13 @@ import { createHash } from "node:crypto";
 import {
   administeredName,
   administrationText,
+  impersonationText,
   parsePolicyId,
   workloadName,
   type AccessRequest,
   type AdministrationRequest,
   type AdministrativeAction,
+  type ImpersonationRequest,
   type PolicyEngine,
   type PolicyId,
   type Verdict,
@@ -14,7 +16,8 @@ import {
 
 /**
  * One line of the fake's permit list. A member that is left out matches everything of its side: a
- * rule with `administer` is about administration, any other about credentials.
+ * rule with `administer` is about administration, one with `impersonate` about impersonation, any
+ * other about credentials.
  */
 export interface FakePolicyRule {
   readonly id: string;
@@ -26,6 +29,8 @@ export interface FakePolicyRule {
   readonly administer?: AdministrativeAction | "anything";
   /** As `administeredName` gives it. */
   readonly on?: string;
+  /** An initiator's name. A permit of it names the workload too. */
+  readonly impersonate?: string;
   /** Stands for a policy whose evaluation fails wherever it matches. */
   readonly fails?: true;
 }
@@ -42,6 +47,9 @@ export function createFakePolicyEngine(rules: readonly FakePolicyRule[]): Policy
   if (new Set(policyIds).size !== policyIds.length) {
     throw new Error("fake policy: the same id twice");
   }
+  if (list.some((rule) => rule.impersonate !== undefined && isOpenPermit(rule))) {
+    throw new Error("fake policy: a permit to impersonate names the workload");
+  }
   const normal = list.map((rule) => [
     rule.id,
     rule.effect,
@@ -51,14 +59,19 @@ export function createFakePolicyEngine(rules: readonly FakePolicyRule[]): Policy
     rule.fails ?? false,
     rule.administer ?? null,
     rule.on ?? null,
+    rule.impersonate ?? null,
   ]);
   return {
     digest: createHash("sha256").update(JSON.stringify(normal)).digest("hex"),
     policyIds,
     decide: (request) => decide(list, request),
     administer: (request) => administer(list, request),
+    impersonate: (request) => impersonate(list, request),
   };
 }
+
+const isOpenPermit = ({ effect, workload }: FakePolicyRule): boolean =>
+  effect === "permit" && workload === undefined;
 
 type Rule = Omit<FakePolicyRule, "id"> & { readonly id: PolicyId };
 
@@ -78,21 +91,25 @@ function decide(rules: readonly Rule[], request: AccessRequest): Verdict {
   const matching = rules.filter(
     (rule) =>
       rule.administer === undefined &&
+      rule.impersonate === undefined &&
       (rule.workload === undefined || rule.workload === who) &&
       (rule.role === undefined || rule.role === what) &&
       (rule.action === undefined || rule.action === request.action),
   );
-  return verdictOf(matching, what, who);
+  return verdictOf(matching, `${what} for ${who}`);
 }
 
-/** As in the real one, a forbid that names but a workload is about both sides. */
+/** As in the real one, a forbid that names but a workload is about all sides. */
+const isAboutAll = (rule: Rule): boolean =>
+  rule.effect === "forbid" &&
+  rule.administer === undefined &&
+  rule.impersonate === undefined &&
+  rule.action === undefined &&
+  rule.role === undefined &&
+  !rule.fails;
+
 const isAbout = (rule: Rule, action: AdministrativeAction): boolean =>
-  rule.administer === undefined
-    ? rule.effect === "forbid" &&
-      rule.action === undefined &&
-      rule.role === undefined &&
-      !rule.fails
-    : rule.administer === "anything" || rule.administer === action;
+  isAboutAll(rule) || rule.administer === "anything" || rule.administer === action;
 
 function administer(rules: readonly Rule[], request: AdministrationRequest): Verdict {
   const who = workloadName(request.workload);
@@ -103,10 +120,20 @@ function administer(rules: readonly Rule[], request: AdministrationRequest): Ver
       (rule.workload === undefined || rule.workload === who) &&
       (rule.on === undefined || rule.on === on),
   );
-  return verdictOf(matching, administrationText(request), who);
+  return verdictOf(matching, `${administrationText(request)} for ${who}`);
 }
 
-function verdictOf(matching: readonly Rule[], what: string, who: string): Verdict {
+function impersonate(rules: readonly Rule[], request: ImpersonationRequest): Verdict {
+  const who = workloadName(request.workload);
+  const matching = rules.filter(
+    (rule) =>
+      (rule.impersonate === request.initiator || isAboutAll(rule)) &&
+      (rule.workload === undefined || rule.workload === who),
+  );
+  return verdictOf(matching, impersonationText(request));
+}
+
+function verdictOf(matching: readonly Rule[], about: string): Verdict {
   const ids = (wanted: (rule: Rule) => boolean) => matching.filter(wanted).map((rule) => rule.id);
   const failed = ids((rule) => rule.fails === true);
   if (failed.length > 0) {
@@ -115,14 +142,14 @@ function verdictOf(matching: readonly Rule[], what: string, who: string): Verdic
   }
   const forbidding = ids((rule) => rule.effect === "forbid");
   if (forbidding.length > 0) {
-    const explanation = `Policy '${forbidding.join("', '")}' forbids ${what} for ${who}.`;
+    const explanation = `Policy '${forbidding.join("', '")}' forbids ${about}.`;
     return { effect: "deny", why: "forbidden", determining: forbidding, explanation };
   }
   const [first, ...rest] = ids((rule) => rule.effect === "permit");
   if (first === undefined) {
-    const explanation = `No policy permits ${what} for ${who}.`;
+    const explanation = `No policy permits ${about}.`;
     return { effect: "deny", why: "no_permit", determining: [], explanation };
   }
-  const explanation = `Policy '${[first, ...rest].join("', '")}' permits ${what} for ${who}.`;
+  const explanation = `Policy '${[first, ...rest].join("', '")}' permits ${about}.`;
   return { effect: "permit", determining: [first, ...rest], explanation };
 }

@@ -1,4 +1,5 @@
 export * from "./administration-request.ts";
+export { arbitraryImpersonation, impersonation } from "./impersonation-request.ts";
 export {
   ARBITRARY_ROLES,
   ARBITRARY_TAGS,

@@ -51,6 +51,8 @@ export const taskAnswer = z.object({
   parent: textOrNull,
   workload: text,
   initiator: z.object({ name: text, basis: text }).nullable(),
+  // A broker of an earlier version does not say.
+  impersonates: z.boolean().default(false),
   opened_at: text,
   deadline: text,
   idle_timeout_seconds: z.number(),

@@ -34,7 +34,8 @@ function lifeText(task: TaskAnswer, { io }: Session): string {
 
 function initiatorText(task: TaskAnswer): string | null {
   if (task.initiator === null) return null;
-  return `${task.initiator.name} (${task.initiator.basis})`;
+  const how = task.impersonates ? ", impersonated" : "";
+  return `${task.initiator.name} (${task.initiator.basis}${how})`;
 }
 
 type Branch = readonly string[];

@@ -4,6 +4,7 @@ import type {
   BackendId,
   CatalogSnapshot,
   CredentialBackend,
+  ImpersonationRequest,
   PolicyEngine,
   PolicyProblem,
   RegisteredBackend,
@@ -29,12 +30,14 @@ export interface CatalogView {
   readonly policyDigest: string;
   decide(request: AccessRequest): Verdict;
   administer(request: AdministrationRequest): Verdict;
+  impersonate(request: ImpersonationRequest): Verdict;
 }
 
 /** Decides while no policy is active, or the active ones do not compile: nobody gets a thing. */
 const denyAll = (why: "no_permit" | "evaluation_error", explanation: string): PolicyEngine => {
   const deny = (): Verdict => ({ effect: "deny", why, determining: [], explanation });
-  return { digest: sha256Hex(""), policyIds: [], decide: deny, administer: deny };
+  const digest = sha256Hex("");
+  return { digest, policyIds: [], decide: deny, administer: deny, impersonate: deny };
 };
 
 const NO_POLICIES = denyAll("no_permit", "No policies are active.");
@@ -65,6 +68,7 @@ export function createCatalogView(
     policyDigest: snapshot.policies?.digest ?? NO_POLICIES.digest,
     decide: (request) => engine.decide(request),
     administer: (request) => engine.administer(request),
+    impersonate: (request) => engine.impersonate(request),
   };
   return { view, compiled };
 }

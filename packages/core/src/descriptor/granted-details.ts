@@ -31,6 +31,7 @@ export function grantedDetails(task: Task, longestLife: LongestLife): JsonObject
       issue: credential.issue,
     })),
     ...(task.parentId === null ? {} : { parent: task.parentId }),
+    ...(descriptor.impersonate === undefined ? {} : { impersonate: descriptor.impersonate }),
   };
 }
 

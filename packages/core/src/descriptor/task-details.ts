@@ -134,6 +134,14 @@ const openForm = (limits: DescriptorLimits) =>
       targets: z.array(target).max(TARGETS_MAX).optional(),
       credentials: z.array(declared(limits)).max(CREDENTIALS_MAX).optional(),
       parent: taskId.optional(),
+      impersonate: z
+        .literal(true, { error: "expected true, or leave it out" })
+        .optional()
+        .meta({
+          description:
+            "The task's tokens are to name the initiator alone, without `act`: only where a policy " +
+            "names the acting workload and this initiator.",
+        }),
     })
     .transform((form): { readonly descriptor: TaskDescriptor } => ({
       descriptor: {
@@ -146,5 +154,6 @@ const openForm = (limits: DescriptorLimits) =>
         targets: [...new Set(form.targets)].toSorted(),
         credentials: form.credentials ?? [],
         parent: form.parent ?? null,
+        ...(form.impersonate === undefined ? {} : { impersonate: form.impersonate }),
       },
     }));

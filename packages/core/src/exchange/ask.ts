@@ -68,6 +68,7 @@ function openRoot(caller: Caller, descriptor: TaskDescriptor): Opening {
     );
   }
   const { identity, initiator } = caller;
+  if (descriptor.impersonate === true) requireSoleSubject(initiator);
   const verifiedInitiator = initiator === null ? null : workloadName(initiator.workload);
   return {
     kind: "open",
@@ -82,6 +83,25 @@ function openRoot(caller: Caller, descriptor: TaskDescriptor): Opening {
   };
 }
 
+/**
+ * Whom a token without `act` would name: one subject that its own token proved, and nobody else
+ * whom that token tells of, since the result would hide who acted for it before.
+ */
+function requireSoleSubject(initiator: VerifiedIdentity | null): void {
+  if (initiator === null) {
+    throw notAcceptable(
+      "impersonate",
+      "there is nobody to appear as: send the subject's own token as the subject_token, and yours " +
+        "as the actor_token or as a client",
+    );
+  }
+  if ((initiator.delegation?.actors.length ?? 0) === 0) return;
+  throw notAcceptable(
+    "impersonate",
+    "the subject_token says who acts for its subject (act), and a token without act would hide it",
+  );
+}
+
 async function openChild(
   parts: CoreParts,
   caller: Caller,
@@ -90,6 +110,12 @@ async function openChild(
 ): Promise<Opening> {
   if (caller.kind !== "task_token" || caller.task.id !== parentId) {
     throw notAcceptable("parent", "a child is opened with its parent's own task token");
+  }
+  if (descriptor.impersonate === true) {
+    throw notAcceptable(
+      "impersonate",
+      "a child task's tokens say who acts, and who acted above it, also below a task that impersonates",
+    );
   }
   const parent = caller.task;
   requireRecentProof(parts, parent);

@@ -53,6 +53,7 @@ function accessRequestOf(input: DecideInput): AccessRequest {
       verifiedInitiator: facts.verifiedInitiator,
       initiatorTrustRoot: facts.initiatorTrustRoot,
       keyBinding: keyBindingOf(facts.confirmation),
+      impersonates: facts.descriptor.impersonate === true,
     },
     role: {
       name: role.name,

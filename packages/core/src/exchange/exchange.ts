@@ -9,6 +9,7 @@ import {
 } from "@mayfly/spec";
 import type { CatalogView } from "../catalog/catalog-view.ts";
 import type { CoreParts } from "../core-parts.ts";
+import { decideImpersonation, denyImpersonation } from "../impersonation.ts";
 import { requireRoleEnabled } from "../issuing-gate.ts";
 import { parseTaskDetails } from "../descriptor/task-details.ts";
 import { repeatOpening, resolveAsk, type Ask } from "./ask.ts";
@@ -118,6 +119,11 @@ async function attemptReserve(
   const facts = factsOf(ask, parts.ports.clock.now());
   const hasMoved = async (): Promise<boolean> =>
     (await parts.catalog.fresh()).version !== view.version;
+  const impersonation = decideImpersonation(parts.ports, view, facts);
+  if (impersonation?.decision.verdict.effect === "deny") {
+    if (await hasMoved()) return { kind: "stale_catalog" };
+    return denyImpersonation(parts.ports, impersonation, tokenUseOf(ask, key));
+  }
   let judged: readonly Judged[];
   try {
     judged = await judgeAll(parts, view, ask, facts);
@@ -132,7 +138,7 @@ async function attemptReserve(
   }
   const permitted = judged.filter((one): one is Permitted => one.kind === "permitted");
   const { result, intents } = await parts.ports.tracer.span(step("reserve"), () =>
-    reserve(parts.ports, view, ask, facts, permitted, key),
+    reserve(parts.ports, view, ask, facts, { permitted, impersonation }, key),
   );
   return result.kind === "reserved" ? { ...result, permitted, intents } : result;
 }

@@ -10,6 +10,7 @@ import {
   type Verdict,
 } from "@mayfly/spec";
 import type { CoreParts } from "../core-parts.ts";
+import { decideImpersonation, publicText, type ImpersonationDecision } from "../impersonation.ts";
 import { requireRoleEnabled } from "../issuing-gate.ts";
 import type { Ask } from "./ask.ts";
 import { publicExplanation } from "./decide.ts";
@@ -24,14 +25,19 @@ export interface Explanation {
   readonly taskId: TaskId | null;
   readonly deadlineAt: InstantMs;
   readonly policyDigest: string;
+  /** Null: the task's tokens say who acts. */
+  readonly impersonation: ExplainedVerdict | null;
   readonly credentials: readonly ExplainedCredential[];
 }
 
-export interface ExplainedCredential {
-  readonly role: RoleName;
+export interface ExplainedVerdict {
   readonly effect: Verdict["effect"];
   readonly explanation: string;
   readonly determining: readonly string[];
+}
+
+export interface ExplainedCredential extends ExplainedVerdict {
+  readonly role: RoleName;
   /** What would be asked of the backend; null where it is denied. */
   readonly would: {
     readonly grant: JsonObject;
@@ -65,6 +71,7 @@ export async function explain(
     taskId: facts.taskId,
     deadlineAt: facts.deadlineAt,
     policyDigest: view.policyDigest,
+    impersonation: explainedPair(decideImpersonation(parts.ports, view, facts)),
     credentials,
   };
 }
@@ -82,6 +89,15 @@ function requireRepeatable(ask: Ask): void {
       },
     },
   );
+}
+
+function explainedPair(decided: ImpersonationDecision | null): ExplainedVerdict | null {
+  if (decided === null) return null;
+  const { verdict } = decided.decision;
+  const { effect, determining } = verdict;
+  const explanation =
+    verdict.effect === "deny" ? publicText(decided.pair, verdict) : verdict.explanation;
+  return { effect, explanation, determining };
 }
 
 async function explained(

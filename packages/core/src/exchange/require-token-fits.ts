@@ -37,7 +37,7 @@ const ANY_TASK = parseId("task", "task_00000000000070008000000000000000", "task"
 export function requireTokenFits(parts: CoreParts, opening: Opening): void {
   const { clock, taskTokens } = parts.ports;
   const { identity, verifiedInitiator, descriptor, actorChain, pastActors } = opening;
-  const task = { workload: identity.workload, verifiedInitiator };
+  const task = { workload: identity.workload, verifiedInitiator, descriptor };
   const length = taskTokens.lengthOf({
     taskId: ANY_TASK,
     ...partiesOf(task, actorChain, pastActors),

@@ -12,6 +12,7 @@ import type { CatalogView } from "../catalog/catalog-view.ts";
 import { mintId } from "../mint-id.ts";
 import type { CorePorts } from "../ports.ts";
 import { sha256Hex } from "../sha256-hex.ts";
+import type { ImpersonationDecision } from "../impersonation.ts";
 import type { Ask } from "./ask.ts";
 import type { ExchangeRequest } from "./exchange-request.ts";
 import type { Permitted } from "./judge.ts";
@@ -47,13 +48,20 @@ export function tokenUseOf(ask: Ask, key: SeenKey | null): TokenUse | null {
 const confirmationOf = (ask: Ask): string | null =>
   ask.kind === "open" ? ask.identity.confirmation : ask.task.confirmation;
 
+/** What was decided of an exchange, all of it permits. */
+export interface Decided {
+  readonly permitted: readonly Permitted[];
+  /** Null: the task's tokens say who acts. */
+  readonly impersonation: ImpersonationDecision | null;
+}
+
 /** Step 6: from here on, a crash is the sweep's to clean up. */
 export async function reserve(
   ports: CorePorts,
   view: CatalogView,
   ask: Ask,
   facts: TaskFacts,
-  permitted: readonly Permitted[],
+  { permitted, impersonation }: Decided,
   key: SeenKey | null,
 ): Promise<{ readonly result: ReserveResult; readonly intents: readonly LeaseIntent[] }> {
   const minted = permitted.filter(({ wanted }) => wanted.mint);
@@ -63,7 +71,10 @@ export async function reserve(
       ask.kind === "open"
         ? { kind: "open", task: newTask(ports, ask, facts, permitted) }
         : { kind: "existing", taskId: ask.task.id, identity: ask.identity },
-    decisions: minted.map(({ decision }) => decision),
+    decisions: [
+      ...(impersonation === null ? [] : [impersonation.decision]),
+      ...minted.map(({ decision }) => decision),
+    ],
     leases: intents,
     idempotency:
       key === null

@@ -10,7 +10,7 @@ import {
   type TrustRootName,
   type Workload,
 } from "@mayfly/spec";
-import { partiesOf } from "../actor-chain.ts";
+import { partiesOf, type PartiesOfTask } from "../actor-chain.ts";
 import type { Ask } from "./ask.ts";
 
 /** What planning and deciding need to know of the task, whether it is open yet or not. */
@@ -57,6 +57,7 @@ export function factsOf(ask: Ask, now: InstantMs): TaskFacts {
         workload: ask.identity.workload,
         verifiedInitiator: ask.verifiedInitiator,
         confirmation: ask.identity.confirmation,
+        descriptor,
       },
       ask.actorChain,
       ask.pastActors,
@@ -66,12 +67,12 @@ export function factsOf(ask: Ask, now: InstantMs): TaskFacts {
 
 /** As the task's own token has it: one subject, one chain of actors, one key. */
 function holderOf(
-  task: Pick<Task, "workload" | "verifiedInitiator" | "confirmation">,
+  task: PartiesOfTask & Pick<Task, "confirmation">,
   actorChain: readonly string[],
   pastActors: readonly string[],
 ): CredentialHolder {
-  const { subject, actors = [] } = partiesOf(task, actorChain, pastActors);
-  return { subject, actors, confirmation: task.confirmation };
+  const parties = partiesOf(task, actorChain, pastActors);
+  return { ...parties, actors: parties.actors ?? [], confirmation: task.confirmation };
 }
 
 export const factsOfTask = (

@@ -1,5 +1,6 @@
 export { fakeBackendSubject, type FakeBackendUnderTest } from "./fake-backend-subject.ts";
-export { describePolicyContract, type PolicyContractSubject } from "./policy-contract.ts";
+export { describePolicyContract } from "./policy-contract.ts";
+export type { PolicyContractSubject } from "./policy-contract-subject.ts";
 export { describeSealContract, type SealContractSubject } from "./seal-contract.ts";
 export {
   describeQueueContract,

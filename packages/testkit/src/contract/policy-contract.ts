@@ -1,11 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  administeredName,
-  workloadName,
-  type AccessRequest,
-  type PolicyEngine,
-} from "@mayfly/spec";
+import { administeredName, workloadName, type AccessRequest } from "@mayfly/spec";
 import {
   ARBITRARY_ROLES,
   ARBITRARY_WORKLOADS,
@@ -20,13 +15,8 @@ import {
   arbitraryAdministration,
 } from "../administration-request.ts";
 import type { FakePolicyRule } from "../fake-policy.ts";
-
-/** How the suite makes an engine: the subject writes each rule in its own language. */
-export interface PolicyContractSubject {
-  readonly name: string;
-  /** Throws if the rules do not compile. */
-  engineOf(rules: readonly FakePolicyRule[]): PolicyEngine;
-}
+import { describeImpersonating } from "./impersonation-contract.ts";
+import type { PolicyContractSubject } from "./policy-contract-subject.ts";
 
 const BOT = ARBITRARY_WORKLOADS[0];
 const READER = ARBITRARY_ROLES[0];
@@ -64,6 +54,7 @@ export function describePolicyContract(subject: PolicyContractSubject): void {
     describeDenials(subject);
     describeIdentity(subject);
     describeAdministering(subject);
+    describeImpersonating(subject);
   });
 }
 

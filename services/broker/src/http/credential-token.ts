@@ -1,5 +1,5 @@
 import type { CredentialToEnd, IntrospectedCredential } from "@mayfly/core";
-import { BrokerError, type JsonObject, type Secret } from "@mayfly/spec";
+import { actClaim, BrokerError, workloadName, type JsonObject, type Secret } from "@mayfly/spec";
 import type { AppPorts } from "./app.ts";
 import { mayReadTask } from "./author.ts";
 import { actorOf, owns, type Caller } from "./caller.ts";
@@ -20,21 +20,30 @@ export async function credentialIntrospection(
   token: Secret,
 ): Promise<JsonObject> {
   const found = await ports.core.introspectCredential(token);
-  if (found === null || !found.isActive || !(await mayRead(ports, caller, found))) return INACTIVE;
+  if (found === null || !found.isActive) return INACTIVE;
+  const isServed = await isServedBy(ports, caller, found);
+  const { task } = found;
+  const hidesActor = task.descriptor.impersonate === true;
+  const isReader = (!isServed || hidesActor) && (await mayReadTask(ports, caller, task));
+  if (!isServed && !isReader) return INACTIVE;
   // The fixed claims stand with the others, as in the token; `active` is nobody's claim.
-  return { ...found.claims, active: true, token_type: tokenTypeOf(found) };
+  return {
+    ...found.claims,
+    // Who may read the task knows who acts in any case.
+    ...(hidesActor && isReader ? actClaim({ actors: [workloadName(task.workload)] }) : {}),
+    active: true,
+    token_type: tokenTypeOf(found),
+  };
 }
 
-async function mayRead(
+async function isServedBy(
   ports: AppPorts,
   caller: Caller,
-  { audience, task }: IntrospectedCredential,
+  { audience }: IntrospectedCredential,
 ): Promise<boolean> {
-  if (caller.kind === "workload") {
-    const served = await ports.core.servedAudiences(caller.identity.workload);
-    if (audience.some((each) => served?.has(each))) return true;
-  }
-  return mayReadTask(ports, caller, task);
+  if (caller.kind !== "workload") return false;
+  const served = await ports.core.servedAudiences(caller.identity.workload);
+  return audience.some((each) => served?.has(each));
 }
 
 /**

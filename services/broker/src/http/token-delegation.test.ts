@@ -13,8 +13,8 @@ import {
 } from "../testing/token-form.ts";
 
 /*
- * Delegation, RFC 8693 sections 1.1, 4.1 and 4.4. Impersonation is not offered: whoever presents
- * another's token is named in the result.
+ * Delegation, RFC 8693 sections 1.1, 4.1 and 4.4: who presents another's token is named in the
+ * result. The exception is in `impersonation.test.ts`.
  */
 const BOT = "spiffe://acme.test/agent/bot";
 const SUB_BOT = "spiffe://acme.test/agent/vat-bot";
@@ -184,7 +184,7 @@ describe("may_act in a subject token", () => {
   });
 });
 
-describe("impersonation", () => {
+describe("a token that says who acts for its subject", () => {
   it("is refused: a token with an act proves nobody's identity alone", async () => {
     const own = await createBrokerBench();
     const token = own.identities.oidc("alice", { claims: { act: { sub: BOT } } });

@@ -41,10 +41,9 @@ export function introspectionRoutes(app: Hono<Env>, ports: AppPorts): void {
     const found = await ports.core.introspect(token, call);
     if (found === null) return c.json(await credentialIntrospection(ports, caller, token));
     // Whoever may not see the task learns as little as of a token that never was.
-    if (!found.isActive || !(await mayLook(ports, caller, found.task))) {
-      return c.json({ active: false });
-    }
-    return c.json(introspection(found, ports.settings.issuer));
+    const seen = found.isActive ? await sightOf(ports, caller, found) : null;
+    if (seen === null) return c.json({ active: false });
+    return c.json(introspection(found, ports.settings.issuer, seen));
   });
   app.post("/revoke", async (c) => {
     const form = await readForm(c);
@@ -143,10 +142,24 @@ const signedByRetired = (): BrokerError =>
     },
   );
 
-/** A resource server that the task concerns, without asking policy; and who may read the task. */
-const mayLook = async (ports: AppPorts, caller: Caller, task: Task): Promise<boolean> =>
-  (caller.kind === "workload" && (await ports.core.servesTask(caller.identity.workload, task))) ||
-  mayReadTask(ports, caller, task);
+/** What a caller is told: as the token has it, or besides who acts where the token hides it. */
+type Sight = "as_the_token" | "who_acts";
+
+/**
+ * A resource server that the task concerns, without asking policy; and who may read the task. Who
+ * may do that knows who acts in any case. Null: a stranger.
+ */
+async function sightOf(
+  ports: AppPorts,
+  caller: Caller,
+  { task, claims }: IntrospectedToken,
+): Promise<Sight | null> {
+  const isServed =
+    caller.kind === "workload" && (await ports.core.servesTask(caller.identity.workload, task));
+  if (isServed && claims.impersonates !== true) return "as_the_token";
+  if (await mayReadTask(ports, caller, task)) return "who_acts";
+  return isServed ? "as_the_token" : null;
+}
 
 async function readForm(c: HttpContext): Promise<Form> {
   const body = await readBody(c, BODY_BYTES_MAX);
@@ -207,7 +220,12 @@ const noClient = (): BrokerError =>
     where: "Authorization",
   });
 
-function introspection({ task, claims }: IntrospectedToken, issuer: string): JsonObject {
+function introspection(
+  { task, claims }: IntrospectedToken,
+  issuer: string,
+  sight: Sight,
+): JsonObject {
+  const { actors = [] } = claims;
   return {
     active: true,
     iss: issuer,
@@ -220,7 +238,7 @@ function introspection({ task, claims }: IntrospectedToken, issuer: string): Jso
     token_type: tokenTypeOf(task),
     ...(claims.confirmation === null ? {} : { cnf: confirmationClaim(claims.confirmation) }),
     task: task.id,
-    ...actClaim(claims),
+    ...actClaim(sight === "who_acts" ? { actors } : claims),
     authorization_details: claims.authorizationDetails,
   };
 }

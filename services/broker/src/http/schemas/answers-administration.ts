@@ -177,6 +177,18 @@ export const explanationAnswer = z
     task: idShape("task").nullable().meta({ description: "Null: it would open a task." }),
     deadline: instantShape,
     policy_digest: z.string(),
+    impersonation: z
+      .strictObject({
+        effect: z.enum(["permit", "deny"]),
+        explanation: z.string(),
+        determining_policies: z.array(z.string()),
+      })
+      .nullable()
+      .meta({
+        description:
+          "Whether the task's tokens may name its initiator alone; null where that is not asked " +
+          "for. Denied, nothing of the exchange is given.",
+      }),
     credentials: z.array(
       z.strictObject({
         role: nameShape("role"),

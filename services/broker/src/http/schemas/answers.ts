@@ -40,6 +40,9 @@ export const taskAnswer = z
     initiator: z
       .strictObject({ name: z.string(), basis: z.enum(["verified", "claimed"]) })
       .nullable(),
+    impersonates: z.boolean().meta({
+      description: "Whether its tokens name the initiator alone; the workload is who acts even so.",
+    }),
     targets: z.array(z.string()),
     credentials: z.array(
       z.strictObject({

@@ -43,6 +43,7 @@ export const taskView = (task: Task): View<typeof taskAnswer> => ({
         ? null
         : { name: task.descriptor.claimedInitiator, basis: "claimed" }
       : { name: task.verifiedInitiator, basis: "verified" },
+  impersonates: task.descriptor.impersonate === true,
   targets: task.descriptor.targets,
   credentials: task.descriptor.credentials.map((credential) => ({
     role: credential.role,
@@ -125,6 +126,14 @@ export const explanationView = (explanation: Explanation): View<typeof explanati
   task: explanation.taskId,
   deadline: instantText(explanation.deadlineAt),
   policy_digest: explanation.policyDigest,
+  impersonation:
+    explanation.impersonation === null
+      ? null
+      : {
+          effect: explanation.impersonation.effect,
+          explanation: explanation.impersonation.explanation,
+          determining_policies: explanation.impersonation.determining,
+        },
   credentials: explanation.credentials.map(({ role, effect, determining, would, ...rest }) => ({
     role,
     effect,
