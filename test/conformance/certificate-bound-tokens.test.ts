@@ -4,8 +4,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { TLSSocket } from "node:tls";
 import { createRemoteJWKSet, jwtVerify } from "jose";
+import * as oauth from "oauth4webapi";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
 import { createTestX509Authority, type TestX509Authority } from "@mayfly/testkit";
@@ -76,6 +78,7 @@ async function startEncrypted(): Promise<URL> {
     MAYFLY_TLS_CERT_FILE: cert,
     MAYFLY_TLS_KEY_FILE: key,
     MAYFLY_CERTIFICATE_BOUND_TOKENS: "true",
+    MAYFLY_DPOP_NONCES: "true",
   });
   return new URL(`https://${new URL(broker.api.url).host}`);
 }
@@ -110,6 +113,29 @@ async function startApi(): Promise<Server> {
 
 const thumbprintOf = ({ fingerprint256 }: X509Certificate): string =>
   Buffer.from(fingerprint256.replaceAll(":", ""), "hex").toString("base64url");
+
+type Sent = oauth.CustomFetchOptions<"GET" | "POST", URLSearchParams | undefined>;
+/**
+ * The requests of a client that is not ours, over connections with the agent's certificate: what is
+ * addressed to the issuer goes to the address that it has here.
+ */
+const over = (by: Agent) => ({
+  [oauth.customFetch]: (url: string, { method, headers, body }: Sent): Promise<Response> =>
+    new Promise((resolve, reject) => {
+      const to = new URL(url.replace(mayfly.issuer, encrypted.origin));
+      const tls = { ...by.pem, ca: authority.pem, checkServerIdentity: () => undefined };
+      const request = httpsRequest(to, { method, headers, agent: false, ...tls }, (response) => {
+        text(response).then((answer) => {
+          const sent = Object.entries(response.headersDistinct).flatMap(([name, values = []]) =>
+            values.map((value): [string, string] => [name, value]),
+          );
+          resolve(new Response(answer, { status: response.statusCode ?? 0, headers: sent }));
+        }, reject);
+      });
+      request.on("error", reject);
+      request.end(body?.toString());
+    }),
+});
 
 interface Agent {
   readonly id: string;
@@ -225,4 +251,82 @@ describe("an access token that is bound to a certificate", () => {
     expect((await beat(null)).status).toBe(401);
     expect((await beat(bee)).status).toBe(200);
   });
+});
+
+describe("a client of somebody else's that authenticates itself by its certificate", () => {
+  const DETAILS = JSON.stringify([
+    { type: "mayfly-task", goal: "Read", deadline: "5m", credentials: [] },
+  ]);
+  type Options = oauth.TokenEndpointRequestOptions;
+  const discovered = async (by: Agent): Promise<oauth.AuthorizationServer> => {
+    const url = new URL(mayfly.issuer);
+    const response = await oauth.discoveryRequest(url, { algorithm: "oauth2", ...over(by) });
+    return oauth.processDiscoveryResponse(url, response);
+  };
+  const asItself = async (as: oauth.AuthorizationServer, by: Agent, options: Options) => {
+    const client = { client_id: by.id };
+    const response = await oauth.clientCredentialsGrantRequest(
+      as,
+      client,
+      oauth.TlsClientAuth(),
+      { authorization_details: DETAILS },
+      { ...over(by), ...options },
+    );
+    return oauth.processClientCredentialsResponse(as, client, response);
+  };
+  const exchanged = async (as: oauth.AuthorizationServer, by: Agent, options: Options) => {
+    const client = { client_id: by.id };
+    const response = await oauth.genericTokenEndpointRequest(
+      as,
+      client,
+      oauth.TlsClientAuth(),
+      "urn:ietf:params:oauth:grant-type:token-exchange",
+      {
+        subject_token: mayfly.svid("bee"),
+        subject_token_type: "urn:ietf:params:oauth:token-type:jwt",
+        authorization_details: DETAILS,
+      },
+      { ...over(by), ...options },
+    );
+    return oauth.processGenericTokenEndpointResponse(as, client, response);
+  };
+
+  test.each([
+    { grant: "client_credentials", send: asItself, binding: "bearer" },
+    { grant: "client_credentials", send: asItself, binding: "dpop" },
+    { grant: "token exchange", send: exchanged, binding: "bearer" },
+    { grant: "token exchange", send: exchanged, binding: "dpop" },
+  ] as const)(
+    "gets by $grant as $binding what it may introspect and revoke",
+    async ({ send, binding }) => {
+      const bee = agent("bee");
+      const as = await discovered(bee);
+      expect(as.token_endpoint_auth_methods_supported).toContain("spiffe_x509");
+      expect(as["tls_client_certificate_bound_access_tokens"]).toBe(true);
+      const key = binding === "dpop" ? await oauth.generateKeyPair("ES256") : null;
+      const options: Options = key === null ? {} : { DPoP: oauth.DPoP({}, key) };
+      let challenges = 0;
+      const granted = await send(as, bee, options).catch((error: unknown) => {
+        if (!oauth.isDPoPNonceError(error)) throw error;
+        challenges += 1;
+        return send(as, bee, options);
+      });
+      expect([granted.token_type, challenges]).toEqual([binding, key === null ? 0 : 1]);
+      const client = { client_id: bee.id };
+      const auth = oauth.TlsClientAuth();
+      const token = granted.access_token;
+      const seen = async (): Promise<oauth.IntrospectionResponse> =>
+        oauth.processIntrospectionResponse(
+          as,
+          client,
+          await oauth.introspectionRequest(as, client, auth, token, over(bee)),
+        );
+      const { active, sub, cnf } = await seen();
+      expect([active, sub]).toEqual([true, bee.id]);
+      expect(Object.keys(cnf ?? {})).toEqual([key === null ? "x5t#S256" : "jkt"]);
+      const revoked = await oauth.revocationRequest(as, client, auth, token, over(bee));
+      await oauth.processRevocationResponse(revoked);
+      expect((await seen()).active).toBe(false);
+    },
+  );
 });

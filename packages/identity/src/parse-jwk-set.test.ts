@@ -51,6 +51,13 @@ describe("JWK set of an OIDC issuer", () => {
     expect(usable({ ...rsa.publicJwk, e: "AQAAAAAAAAAB" })).toEqual([]);
   });
 
+  test("a number that is longer than the largest key's is not read, whatever it is", () => {
+    // The platform takes time for the square of its length: 16 s for a document's 512 KiB.
+    const zeros = "A".repeat(2000);
+    expect(usable({ ...rsa.publicJwk, e: `${zeros}AQAB` })).toEqual([]);
+    expect(usable({ ...rsa.publicJwk, e: "AAEAAQ" })).toEqual([["RS256"]]);
+  });
+
   test("EdDSA is there for who allows it", () => {
     const ed = createTestSigningKey("ed", "EdDSA");
     expect(usable(ed.publicJwk)).toEqual([]);

@@ -162,10 +162,13 @@ function publicMembers(jwk: JsonMap): Record<string, string> {
   }
 }
 
+/** Of the largest modulus, and a byte for its sign. What is longer takes seconds to read. */
+const NUMBER_CHARACTERS_MAX = Math.ceil(((RSA_BITS_MAX / 8 + 1) * 4) / 3);
+
 /** The platform passes over what is not base64url, so that one number would have many spellings. */
 function numberOf(jwk: JsonMap, name: string): string {
   const text = textOf(jwk, name);
-  return /^[A-Za-z0-9_-]+$/.test(text) ? text : "";
+  return text.length <= NUMBER_CHARACTERS_MAX && /^[A-Za-z0-9_-]+$/.test(text) ? text : "";
 }
 
 function textOf(jwk: JsonMap, name: string): string {

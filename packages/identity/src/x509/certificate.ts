@@ -122,7 +122,7 @@ function read(x509: X509Certificate): Certificate {
     subjectTypes: tbs.subject.flatMap((part) => part.map(({ type }) => type)),
     isAuthority: constraints?.cA ?? false,
     pathLengthMax: constraints?.pathLenConstraint ?? null,
-    keyUsage: usage?.toNumber() ?? null,
+    keyUsage: usage === null ? null : bitsOf(usage),
     extendedKeyUsage: purposes === null ? null : [...purposes],
     alternativeNames:
       names === null
@@ -130,6 +130,18 @@ function read(x509: X509Certificate): Certificate {
         : { critical: isCritical(extensions, id_ce_subjectAltName), names: [...names] },
     nameConstraints: valueOf(extensions, id_ce_nameConstraints, NameConstraints),
   };
+}
+
+/**
+ * X.690 section 11.2.2: bits that have names end with the last one that is set, so that one usage
+ * has one spelling. The schema's reader takes any number of bits beyond it.
+ */
+function bitsOf(usage: KeyUsage): number {
+  const last = new Uint8Array(usage.value).at(-1) ?? 0;
+  if (((last >> usage.unusedBits) & 1) === 0) {
+    throw new Refusal("malformed", "the key usage of a certificate is not in DER");
+  }
+  return usage.toNumber();
 }
 
 /** RFC 5280 section 4.2: one of each kind, and none that is critical and unknown here. */

@@ -119,6 +119,19 @@ describe("the leaf", () => {
     expect(await outcome(acme.issue({ keyUsage }))).toBe("certificate");
   });
 
+  test("says its key usage in the bits that it needs, and in no more", async () => {
+    const spelled = (...bits: readonly number[]): Promise<string> => {
+      const value = Uint8Array.from([0x03, bits.length, ...bits]);
+      const extensions = [{ id: id_ce_keyUsage, critical: true, value }];
+      return outcome(acme.issue({ keyUsage: null, extensions }));
+    };
+    expect(await spelled(7, 0x80)).toBe("vouched");
+    expect(await spelled(5, 0xa0)).toBe("vouched");
+    for (const bits of [[0, 0x80], [6, 0x80], [0, 0x80, 0], [7, 0x80, 0], [0]]) {
+      expect(await spelled(...bits), bits.join(" ")).not.toBe("vouched");
+    }
+  });
+
   test("needs a key usage", async () => {
     expect(await outcome(acme.issue({ keyUsage: null }))).toBe("certificate");
   });
