@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /**
  * Six projects, because they need different things from a process.
@@ -7,7 +8,7 @@ import { defineConfig } from "vitest/config";
  * | ----------- | ------------------------------------------- | --------------------------------- |
  * | unit        | beside their source; simulation: no server  | shared, no isolation (20x faster) |
  * | integration | `*.pg|redis|server.test.ts`                 | one each, real servers            |
- * | paired      | `test/`: of which nothing is timed          | the same, two files at once       |
+ * | paired      | `test/`: of which nothing is timed          | the same, three files at once     |
  * | system      | `test/`: the rest, killed and timed         | the same, one file at a time      |
  * | tidy        | `test/tidy`: rules of the repository        | one each, they start linters      |
  * | replay      | `test/replay`, but for `*.pg.test.ts`       | waits for one beside all others   |
@@ -24,18 +25,56 @@ function inFolder(name: string): string {
 }
 /** Of these nobody is killed at an instant, or has to be done by one. */
 const paired = [
+  "test/crash/pool.test.ts",
   "test/documents/pages.test.ts",
   ...["backends", "bootstrap", "canary", "cli", "client", "conformance", "fuzz"].map(inFolder),
   ...["operations", "parsers", "python", "runbooks"].map(inFolder),
 ];
 const notSystem = ["tidy", "simulation", "replay"].map((folder) => `test/${folder}/**`);
 
+/**
+ * What takes longest of a project, as CI has it. Begun last, one of these would keep the run
+ * waiting alone; a file's size, by which files are ordered otherwise, says little of it.
+ */
+const LONGEST = [
+  "packages/postgres/src/ledger-contract.pg.test.ts",
+  "packages/backend-postgres/src/postgres-contract.pg.test.ts",
+  "packages/cli/src/commands/migrate-command.pg.test.ts",
+  "packages/backend-kit/src/pooled-contract.pg.test.ts",
+  "test/documents/pages.test.ts",
+  "test/python/python-client.test.ts",
+  "test/backends/certificates.test.ts",
+  "test/backends/kills.test.ts",
+  "test/backends/every-type.test.ts",
+  "test/backends/one-down.test.ts",
+  "test/backends/one-task.test.ts",
+  "test/backends/waits.test.ts",
+  "test/backends/crowd.test.ts",
+  "test/fuzz/fuzz.test.ts",
+  "test/simulation/simulation.test.ts",
+];
+
+/** Each project in its turn, as ever; within it what takes longest comes first. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const at = LONGEST.findIndex((path) => moduleId.endsWith(`/${path}`));
+      return at === -1 ? LONGEST.length : at;
+    };
+    const turn = ({ project }: TestSpecification): number => project.config.sequence.groupOrder;
+    const sorted = await super.sort(files);
+    return sorted.toSorted((a, b) => turn(a) - turn(b) || rank(a) - rank(b));
+  }
+}
+
 export default defineConfig({
   test: {
-    // Two: what the smallest machine that runs the suite (2 cores) bears beside a PostgreSQL.
-    maxWorkers: 2,
+    // What the smallest machine that runs the suite (2 cores) bears: of most files a good part is
+    // waiting, for a time that has to pass or for a server.
+    maxWorkers: 3,
     // What tests make dies young; with room to, a third less of the time goes to collecting it.
     execArgv: ["--max-semi-space-size=64"],
+    sequence: { sequencer: LongestFirst },
     // Of `concurrent` tests in one file: crash tests wait most of their time, for times to pass.
     maxConcurrency: 12,
     // A CI machine under load is ten times slower than a quiet one; a hang is caught all the same.
@@ -59,6 +98,8 @@ export default defineConfig({
           exclude: [...never, ...servers],
           isolate: false,
           pool: "forks",
+          // These wait for nothing.
+          maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
@@ -99,7 +140,8 @@ export default defineConfig({
           pool: "forks",
           globalSetup: wholeSystem,
           // Whole processes are started, killed and timed here: never two files at once. Two
-          // saturate two cores, and each is then several times slower.
+          // saturate two cores, and each is then several times slower. And who looks for leaks on
+          // the server that all share would find those that `leaks.test.ts` plants.
           maxWorkers: 1,
           testTimeout: 300_000,
           hookTimeout: 300_000,
@@ -113,6 +155,8 @@ export default defineConfig({
           include: ["test/tidy/**/*.test.ts"],
           exclude: never,
           pool: "forks",
+          // Linters and compilers have threads of their own.
+          maxWorkers: 2,
           // The type-aware linter takes 20 s alone, and minutes on a busy machine.
           testTimeout: 300_000,
           sequence: { groupOrder: 4 },

@@ -19,8 +19,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const server = await startPostgres({
     unsafeNoFsync: true,
     settings: {
-      // Two files at once, each with a few pools and with what it left to time out.
-      max_connections: "300",
+      // Three files at once, each with a few pools and with what it left to time out.
+      max_connections: "450",
       // Tests leave prepared transactions behind to see them rolled back.
       max_prepared_transactions: "50",
       shared_buffers: "128MB",
