@@ -169,7 +169,7 @@ async function startIdentities(
       *) keys= ;;
     esac
     case "$(head -c 1 "$3")" in
-      "{") jq '.config.unsafe_allow_private_addresses = true' "$3" > '${put}' ;;
+      "{") jq 'if .kind == "x509" then . else .config.unsafe_allow_private_addresses = true end' "$3" > '${put}' ;;
       *) { cat "$3"; echo "$keys"; echo '  unsafe_allow_private_addresses: true'; } > '${put}' ;;
     esac
     exec '${command}' trust put '${put}' ;;

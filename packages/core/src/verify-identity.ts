@@ -60,7 +60,7 @@ export async function verifyClient(
   const identity = await verified.then(alone).catch((error: unknown) => {
     if (!BrokerError.is(error) || error.code !== "invalid_identity") throw error;
     throw new BrokerError("invalid_client", "The client could not be authenticated.", {
-      where: client.type === "spiffe-x509" ? "client_id" : "client_assertion",
+      where: "token" in client ? "client_assertion" : "client_id",
       cause: error.cause,
     });
   });

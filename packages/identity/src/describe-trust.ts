@@ -1,8 +1,15 @@
-import { unreachable, type TrustRoot, type TrustRootFacts, type TrustRootName } from "@mayfly/spec";
+import {
+  unreachable,
+  x509IssuerOf,
+  type TrustRoot,
+  type TrustRootFacts,
+  type TrustRootName,
+} from "@mayfly/spec";
 import { parseOidcConfig, type OidcConfig } from "./oidc-config.ts";
 import { isJsonMap, member } from "./parse-compact-jwt.ts";
 import { presetNames, presets } from "./presets/presets.ts";
 import { parseSpiffeConfig, type SpiffeConfig } from "./spiffe-config.ts";
+import { parseX509Config, type X509Config } from "./x509-config.ts";
 
 /** What the configuration of a trust root means, as whoever registers it should read it. */
 export function describeTrust(
@@ -39,9 +46,26 @@ export function describeTrust(
         traps: [],
       };
     }
+    case "x509": {
+      const { clients } = parseX509Config(name, input);
+      return {
+        issuer: x509IssuerOf(name),
+        trustDomain: null,
+        audience: ownIssuer,
+        attributes: [],
+        requirements: clients.map(requirementOf),
+        once: false,
+        traps: ["Revocation lists are not read: certificates should be short-lived."],
+      };
+    }
     default:
       return unreachable(kind);
   }
+}
+
+function requirementOf({ client, ...subject }: X509Config["clients"][number]): string {
+  const [form, text] = Object.entries(subject)[0] ?? ["", ""];
+  return `the certificate of ${client} has ${form} ${text}`;
 }
 
 function common(

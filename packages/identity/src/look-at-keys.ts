@@ -1,4 +1,10 @@
-import { BrokerError, type CallContext, type TrustRoot, type TrustRootLook } from "@mayfly/spec";
+import {
+  BrokerError,
+  unreachable,
+  type CallContext,
+  type TrustRoot,
+  type TrustRootLook,
+} from "@mayfly/spec";
 import { parseOidcConfig } from "./oidc-config.ts";
 import { fetchOidcKeys, oidcKeysRules } from "./oidc-verifier.ts";
 import { parseJwkSet, type KeySet } from "./parse-jwk-set.ts";
@@ -13,6 +19,7 @@ import {
   spiffeKeysRules,
 } from "./spiffe-verifier.ts";
 import type { VerifierParts } from "./verifier-parts.ts";
+import { parseX509Config, readX509Clients } from "./x509-config.ts";
 
 type LookParts = Pick<
   VerifierParts,
@@ -36,9 +43,16 @@ export async function lookAtKeys(
   context: CallContext,
 ): Promise<TrustRootLook> {
   try {
-    return root.kind === "oidc"
-      ? await lookAtOidc(root, parts, context)
-      : await lookAtSpiffe(root, parts, context);
+    switch (root.kind) {
+      case "oidc":
+        return await lookAtOidc(root, parts, context);
+      case "spiffe":
+        return await lookAtSpiffe(root, parts, context);
+      case "x509":
+        return lookAtAuthorities(root, context);
+      default:
+        return unreachable(root.kind);
+    }
   } catch (error) {
     if (!BrokerError.is(error)) throw error;
     const problem = `Its configuration cannot be used: ${error.message}`;
@@ -76,6 +90,17 @@ function lookAtSpiffe(
       ? parseJwkSet(bundle, spiffeKeysRules(config))
       : lookAtBundle(root, config, endpoint, parts, context),
   );
+}
+
+/** It signs no tokens: what counts is whether a path may end in one of its authorities. */
+function lookAtAuthorities(root: TrustRoot, { clock }: CallContext): TrustRootLook {
+  const { authorities } = readX509Clients(root.name, parseX509Config(root.name, root.config));
+  const now = clock.now();
+  const isValid = authorities.some(
+    ({ notBefore, notAfter }) => now >= notBefore && now <= notAfter,
+  );
+  const problem = isValid ? null : "None of its authorities' certificates is valid now.";
+  return { source: CONFIGURATION, fetched: false, keys: [], maxAgeSeconds: null, problem };
 }
 
 /** Says of an older bundle what verifying says of it, and notes nothing. */

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { JsonSchema, TrustRoot } from "@mayfly/spec";
 import { oidcConfigSchema } from "./oidc-config.ts";
 import { spiffeConfigSchema } from "./spiffe-config.ts";
+import { x509ConfigSchema } from "./x509-config.ts";
 
 const plain = z.record(z.string(), z.json());
 const schemaOf = (type: z.ZodType): JsonSchema =>
@@ -11,4 +12,5 @@ const schemaOf = (type: z.ZodType): JsonSchema =>
 export const TRUST_CONFIG_SCHEMAS: Readonly<Record<TrustRoot["kind"], JsonSchema>> = {
   oidc: schemaOf(oidcConfigSchema),
   spiffe: schemaOf(spiffeConfigSchema),
+  x509: schemaOf(x509ConfigSchema),
 };

@@ -20,7 +20,7 @@ import { lookAtKeys } from "./look-at-keys.ts";
 import { createOidcVerifier, reviewedBy } from "./oidc-verifier.ts";
 import { parseOidcConfig } from "./oidc-config.ts";
 import { createOwnSvid } from "./own-svid.ts";
-import { parsePresented, type Presented } from "./presented.ts";
+import { parsePresented, type Presented, type PresentedClient } from "./presented.ts";
 import { invalidIdentity, Refusal } from "./refusal.ts";
 import type { RootVerifier } from "./root-verifier.ts";
 import { createSeenSequences } from "./seen-sequences.ts";
@@ -29,6 +29,8 @@ import { parseSpiffeConfig } from "./spiffe-config.ts";
 import type { VerifierParts } from "./verifier-parts.ts";
 import { verifyClient } from "./verify-client.ts";
 import { createVerifiedTokens } from "./verified-tokens.ts";
+import { parseX509Config } from "./x509-config.ts";
+import { createX509Verifier } from "./x509-verifier.ts";
 import { createKnownCertificates } from "./x509/known-certificates.ts";
 
 export interface TrustRootsSettings {
@@ -97,7 +99,7 @@ export function createTrustRoots(options: TrustRootsOptions): TrustRoots {
 
   /** A client's assertion counts as that alone, and what identifies a workload not as one. */
   const verifyBy = async (
-    presented: PresentedIdentity,
+    presented: PresentedIdentity | PresentedClient,
     isOfClient: boolean,
     context: CallContext,
   ): Promise<VerifiedIdentity> => {
@@ -164,7 +166,8 @@ function load(
   if (before?.digest === digest) return before;
   try {
     const verifier = createVerifier(root, ownIssuer, parts);
-    return { digest, kind: root.kind, isClient: root.config["client"] === true, verifier };
+    const isClient = root.kind === "x509" || root.config["client"] === true;
+    return { digest, kind: root.kind, isClient, verifier };
   } catch (error) {
     parts.log.error("a trust root cannot be used", { trustRoot: root.name }, error);
     return null;
@@ -181,6 +184,8 @@ function createVerifier(root: TrustRoot, ownIssuer: string, parts: VerifierParts
       );
     case "spiffe":
       return createSpiffeVerifier(root.name, parseSpiffeConfig(root.name, root.config), parts);
+    case "x509":
+      return createX509Verifier(root.name, parseX509Config(root.name, root.config), parts);
     default:
       return unreachable(root.kind);
   }
@@ -200,6 +205,8 @@ function parseConfig(
     }
     case "spiffe":
       return asJson(parseSpiffeConfig(name, config));
+    case "x509":
+      return asJson(parseX509Config(name, config));
     default:
       return unreachable(kind);
   }

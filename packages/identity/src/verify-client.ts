@@ -7,20 +7,33 @@ import type {
 } from "@mayfly/spec";
 import { checkAudience } from "./check-audience.ts";
 import { parseCompactJwt } from "./parse-compact-jwt.ts";
+import type { PresentedClient } from "./presented.ts";
 import { invalidIdentity, Refusal } from "./refusal.ts";
 
 /** By the trust roots; `isOfClient`: by those of registered clients alone. */
-type Verify = (presented: PresentedIdentity, isOfClient: boolean) => Promise<VerifiedIdentity>;
+type Verify = (
+  presented: PresentedIdentity | PresentedClient,
+  isOfClient: boolean,
+) => Promise<VerifiedIdentity>;
 
 /** Throws `invalid_identity`. */
 export const verifyClient = (
   client: ClientAuthentication,
   issuer: string,
   verify: Verify,
-): Promise<VerifiedIdentity> =>
-  client.type === "spiffe-x509"
-    ? byCertificate(client, verify)
-    : byAssertion(client, issuer, verify);
+): Promise<VerifiedIdentity> => {
+  switch (client.type) {
+    case "spiffe-x509":
+      return byCertificate(client, verify);
+    case "tls-client": {
+      const { chain, clientId } = client;
+      return verify({ kind: "x509_client", chain, clientId }, true);
+    }
+    case "jwt-spiffe":
+    case "jwt-bearer":
+      return byAssertion(client, issuer, verify);
+  }
+};
 
 /**
  * draft-ietf-oauth-spiffe-client-auth section 3.2: `client_id` is required, so that nobody is taken

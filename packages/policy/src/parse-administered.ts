@@ -25,7 +25,7 @@ const FACTS = {
     environment: line.optional(),
   }),
   trust: z.strictObject({
-    kind: z.enum(["oidc", "spiffe"]).optional(),
+    kind: z.enum(["oidc", "spiffe", "x509"]).optional(),
     issuer: line.optional(),
     administrators: z.boolean().default(false),
     initiators: z.boolean().default(false),

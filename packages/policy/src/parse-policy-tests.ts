@@ -6,6 +6,8 @@ import {
   parsePolicyId,
   parseRoleName,
   parseTrustRootName,
+  parseX509ClientId,
+  x509IssuerOf,
   type AccessRequest,
   type AdministeredResource,
   type AdministrationRequest,
@@ -283,6 +285,15 @@ function workloadOf(test: z.output<typeof testShape>, where: string): Workload {
     fault(`${where}.attributes`, "an attribute is given as mutable and as immutable");
   }
   const attributes = Object.fromEntries(entries);
+  const client = parseX509ClientId(test.workload);
+  if (client !== null) {
+    const trustRoot = parseTrustRootName(
+      test.trust_root ?? client.trustRoot,
+      `${where}.trust_root`,
+    );
+    const issuer = x509IssuerOf(client.trustRoot);
+    return { kind: "x509", issuer, subject: client.client, trustRoot, attributes };
+  }
   const domain = spiffe?.["domain"];
   const issuer = oidc?.["issuer"];
   const subject = oidc?.["subject"];
@@ -296,7 +307,10 @@ function workloadOf(test: z.output<typeof testShape>, where: string): Workload {
     const host = issuer.replace(/^https?:\/\//u, "").replace(/[/:].*$/u, "");
     return { kind: "oidc", issuer, subject, trustRoot: root(host), attributes };
   }
-  return fault(`${where}.workload`, "expected a SPIFFE ID, or <issuer>#<subject>");
+  return fault(
+    `${where}.workload`,
+    "expected a SPIFFE ID, <issuer>#<subject>, or x509:<trust root>#<client>",
+  );
 }
 
 function seconds(value: number | string): number {

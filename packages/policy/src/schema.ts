@@ -234,8 +234,8 @@ const reversibilities = [
 export const CLOSED_ATTRIBUTES: Readonly<Record<string, readonly string[]>> = {
   "resource.data_class": dataClasses,
   "resource.reversibility": reversibilities,
-  "principal.kind": ["spiffe", "oidc"],
-  "resource.kind": ["spiffe", "oidc"],
+  "principal.kind": ["spiffe", "oidc", "x509"],
+  "resource.kind": ["spiffe", "oidc", "x509"],
   "context.task.key_binding": KEY_BINDINGS,
   "resource.state": [...new Set([...TASK_STATES, ...LEASE_STATES])],
 };

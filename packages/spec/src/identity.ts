@@ -14,10 +14,10 @@ export interface WorkloadAttribute {
 /** A verified identity. */
 export interface Workload {
   readonly trustRoot: TrustRootName;
-  readonly kind: "spiffe" | "oidc";
-  /** The OIDC issuer, or `spiffe://<trust domain>`. */
+  readonly kind: "spiffe" | "oidc" | "x509";
+  /** The OIDC issuer, `spiffe://<trust domain>`, or `x509:<trust root>`. */
   readonly issuer: string;
-  /** The SPIFFE ID, or the token's `sub`. */
+  /** The SPIFFE ID, the token's `sub`, or the registered client. */
   readonly subject: string;
   readonly attributes: Readonly<Record<string, WorkloadAttribute>>;
 }
@@ -115,12 +115,16 @@ export const TOKEN_ALGORITHMS = [
 /** How a client authenticates itself. */
 export type ClientAuthentication = ClientAssertion | ClientCertificate;
 
-/** draft-ietf-oauth-spiffe-client-auth section 3.2: an X509-SVID by mTLS. */
+/** By the client certificate of the connection, which the request has to say. */
 export interface ClientCertificate {
-  readonly type: "spiffe-x509";
+  /**
+   * `spiffe-x509`: an X509-SVID (draft-ietf-oauth-spiffe-client-auth section 3.2). `tls-client`: a
+   * certificate of a registered authority (RFC 8705 section 2.1). Neither is taken for the other.
+   */
+  readonly type: "spiffe-x509" | "tls-client";
   /** As {@link PresentedIdentity} has it. */
   readonly chain: readonly Uint8Array[];
-  /** The certificate's SPIFFE ID, which the request has to name. */
+  /** The certificate's SPIFFE ID; of a registered client `x509:<trust root>#<client>`. */
   readonly clientId: string;
 }
 
@@ -153,7 +157,7 @@ export interface IdentityVerifier {
 /** A registered trust root: `config` is parsed by the identity package according to `kind`. */
 export interface TrustRoot {
   readonly name: TrustRootName;
-  readonly kind: "spiffe" | "oidc";
+  readonly kind: "spiffe" | "oidc" | "x509";
   readonly config: JsonObject;
   readonly enabled: boolean;
 }
@@ -173,7 +177,7 @@ export interface TrustRootLook {
 
 /** What a trust root's configuration means, for whoever is about to register it. Public text. */
 export interface TrustRootFacts {
-  /** The OIDC issuer, or `spiffe://<trust domain>`. */
+  /** The OIDC issuer, `spiffe://<trust domain>`, or `x509:<trust root>`. */
   readonly issuer: string;
   /** Of its workloads' SPIFFE IDs, or null: an issuer's subjects are no SPIFFE IDs. */
   readonly trustDomain: string | null;

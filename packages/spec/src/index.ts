@@ -36,3 +36,4 @@ export * from "./time.ts";
 export * from "./token-review.ts";
 export * from "./tracer.ts";
 export * from "./workload-api.ts";
+export * from "./x509-client.ts";

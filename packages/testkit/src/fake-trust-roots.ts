@@ -35,7 +35,7 @@ export interface FakeIdentity {
 
 export interface FakeTrust {
   readonly name: string;
-  readonly kind: "spiffe" | "oidc";
+  readonly kind: TrustRoot["kind"];
   readonly issuer: string;
   /** Default 3600. */
   readonly identityMaxAgeSeconds?: number;
@@ -125,7 +125,7 @@ export function createFakeTrustRoots(options: {
     },
     verify,
     verifyClient: async (client, context) => {
-      if (client.type === "spiffe-x509") throw refused("kind");
+      if (!("token" in client)) throw refused("kind");
       const { type, token, clientId } = client;
       const identity = await verify({ kind: "jwt", token }, context);
       const { kind, subject } = identity.workload;

@@ -27,7 +27,9 @@ const REFERENCE_NAME = "reference";
 export function fileSchemas(types: readonly CredentialBackend[]): ReadonlyMap<string, JsonSchema> {
   const backends = types.map((type) => [type.type, backendSchema(type)] as const);
   const roles = types.map((type) => [type.type, roleSchema(type)] as const);
-  const trusts = (["oidc", "spiffe"] as const).map((kind) => [kind, trustSchema(kind)] as const);
+  const trusts = (["oidc", "spiffe", "x509"] as const).map(
+    (kind) => [kind, trustSchema(kind)] as const,
+  );
   return new Map<string, JsonSchema>([
     ["backend.json", document("A backend, of any type", byMember("type", backends))],
     ...backends.map(([type, schema]): [string, JsonSchema] => [
@@ -42,7 +44,7 @@ export function fileSchemas(types: readonly CredentialBackend[]): ReadonlyMap<st
       `role.${type}.json`,
       document(`A role on a backend of type ${type}`, schema),
     ]),
-    ["trust.json", document("A trust root, of either kind", byMember("kind", trusts))],
+    ["trust.json", document("A trust root, of any kind", byMember("kind", trusts))],
     ...trusts.map(([kind, schema]): [string, JsonSchema] => [
       `trust.${kind}.json`,
       document(`A trust root of kind ${kind}`, schema),

@@ -18,7 +18,7 @@ export const roleFile = z.looseObject({
 /** `trust/*.yaml` */
 export const trustFile = z.strictObject({
   trust: z.string(),
-  kind: z.enum(["oidc", "spiffe"]),
+  kind: z.enum(["oidc", "spiffe", "x509"]),
   config: z.record(z.string(), member),
   enabled: z.boolean().optional(),
 });

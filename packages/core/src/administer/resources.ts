@@ -1,7 +1,9 @@
 import {
   backendOfRole,
   claimOfTrustRoot,
+  unreachable,
   workloadName,
+  x509IssuerOf,
   type AdministeredResource,
   type BackendId,
   type Lease,
@@ -70,8 +72,18 @@ export const resourceServerResource = (
   return { kind: "resource_server", name, audiences: [...audiences, ...ofTasks] };
 };
 
-const issuerOf = (root: TrustRoot): string =>
-  root.kind === "spiffe" ? `spiffe://${claimOfTrustRoot(root)}` : claimOfTrustRoot(root);
+function issuerOf(root: TrustRoot): string {
+  switch (root.kind) {
+    case "spiffe":
+      return `spiffe://${claimOfTrustRoot(root)}`;
+    case "oidc":
+      return claimOfTrustRoot(root);
+    case "x509":
+      return x509IssuerOf(root.name);
+    default:
+      return unreachable(root.kind);
+  }
+}
 
 export const taskResource = (id: TaskId, task: Task | null): AdministeredResource => ({
   kind: "task",

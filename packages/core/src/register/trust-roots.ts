@@ -29,7 +29,7 @@ export interface TrustRootPut {
 
 const FORM = z.strictObject({
   trust: parsedBy(parseTrustRootName),
-  kind: z.enum(["spiffe", "oidc"]),
+  kind: z.enum(["spiffe", "oidc", "x509"]),
   enabled: z.boolean().optional(),
   config: jsonObject,
 });

@@ -14,6 +14,7 @@ import {
   id_ce_nameConstraints,
   id_ce_subjectAltName,
   type Extension,
+  type AttributeTypeAndValue,
   type GeneralName,
 } from "@peculiar/asn1-x509";
 import { instantMs, type InstantMs } from "@mayfly/spec";
@@ -30,8 +31,8 @@ export interface Certificate {
   /** RFC 5280 section 4.1.1.2, as a dotted OID. */
   readonly signatureAlgorithm: string;
   readonly hasSubject: boolean;
-  /** Attribute types of the subject's name, as dotted OIDs. */
-  readonly subjectTypes: readonly string[];
+  /** The subject's name, the most general part first; each part is of one attribute or of more. */
+  readonly subject: readonly (readonly SubjectAttribute[])[];
   readonly isAuthority: boolean;
   /** RFC 5280 section 4.2.1.9, or null. */
   readonly pathLengthMax: number | null;
@@ -44,6 +45,13 @@ export interface Certificate {
     readonly names: readonly GeneralName[];
   } | null;
   readonly nameConstraints: NameConstraints | null;
+}
+
+interface SubjectAttribute {
+  /** A dotted OID. */
+  readonly type: string;
+  /** Null where it is in none of the encodings that are in use. */
+  readonly text: string | null;
 }
 
 /** The largest in use are below 4 KiB. */
@@ -119,7 +127,7 @@ function read(x509: X509Certificate): Certificate {
     publicKey: x509.publicKey,
     signatureAlgorithm: signatureAlgorithm.algorithm,
     hasSubject: tbs.subject.length > 0,
-    subjectTypes: tbs.subject.flatMap((part) => part.map(({ type }) => type)),
+    subject: tbs.subject.map((part) => part.map(attributeOf)),
     isAuthority: constraints?.cA ?? false,
     pathLengthMax: constraints?.pathLenConstraint ?? null,
     keyUsage: usage === null ? null : bitsOf(usage),
@@ -143,6 +151,11 @@ function bitsOf(usage: KeyUsage): number {
   }
   return usage.toNumber();
 }
+
+const attributeOf = ({ type, value }: AttributeTypeAndValue): SubjectAttribute => ({
+  type,
+  text: value.utf8String ?? value.printableString ?? value.ia5String ?? null,
+});
 
 /** RFC 5280 section 4.2: one of each kind, and none that is critical and unknown here. */
 function checkExtensions(extensions: readonly Extension[]): void {

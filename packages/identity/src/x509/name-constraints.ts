@@ -50,11 +50,12 @@ interface Name {
 const basesIn = (subtrees: NameConstraints["permittedSubtrees"]): readonly Name[] =>
   [...(subtrees ?? [])].flatMap(({ base }) => nameOf(base));
 
-function namesOf({ alternativeNames, hasSubject, subjectTypes }: Certificate): readonly Name[] {
+function namesOf({ alternativeNames, hasSubject, subject }: Certificate): readonly Name[] {
+  const hasAddress = subject.some((part) => part.some(({ type }) => type === EMAIL_ADDRESS));
   return [
     ...(alternativeNames?.names ?? []).flatMap(nameOf),
     ...(hasSubject ? [{ form: "directoryName", text: null } as const] : []),
-    ...(subjectTypes.includes(EMAIL_ADDRESS) ? [{ form: "rfc822Name", text: null } as const] : []),
+    ...(hasAddress ? [{ form: "rfc822Name", text: null } as const] : []),
   ];
 }
 

@@ -118,6 +118,7 @@ describe("metadata", () => {
         "spiffe_jwt",
         "spiffe_x509",
         "private_key_jwt",
+        "tls_client_auth",
       ],
       token_endpoint_auth_signing_alg_values_supported: expect.arrayContaining([
         "ES256",
@@ -126,6 +127,7 @@ describe("metadata", () => {
         "spiffe_jwt",
         "spiffe_x509",
         "private_key_jwt",
+        "tls_client_auth",
         "Bearer",
         "DPoP",
       ],
@@ -137,6 +139,7 @@ describe("metadata", () => {
         "spiffe_jwt",
         "spiffe_x509",
         "private_key_jwt",
+        "tls_client_auth",
         "Bearer",
         "DPoP",
       ],

@@ -9,7 +9,7 @@ import { backendMetadata, CACHED } from "./backend-issuers.ts";
 
 const TYPES = ["mayfly-task"];
 /** How clients authenticate themselves, at each of the three endpoints. */
-const CLIENT_METHODS = ["spiffe_jwt", "spiffe_x509", "private_key_jwt"] as const;
+const CLIENT_METHODS = ["spiffe_jwt", "spiffe_x509", "private_key_jwt", "tls_client_auth"] as const;
 
 /** RFC 8414 metadata, RFC 9728 metadata of our own APIs, and RFC 7517 keys. */
 export function metadataRoutes(app: Hono<Env>, ports: AppPorts): void {

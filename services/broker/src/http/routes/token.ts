@@ -164,8 +164,8 @@ function ofClient(form: Form, client: ClientAuthentication | null): ExchangeSubj
   if (client !== null) return { kind: "client" };
   throw new BrokerError(
     "invalid_client",
-    `The grant ${CLIENT_GRANT} needs a client_assertion, or an X509-SVID by mTLS and its SPIFFE ` +
-      "ID as client_id.",
+    `The grant ${CLIENT_GRANT} needs a client_assertion, or a certificate by mTLS and as client_id ` +
+      "its SPIFFE ID, or x509:<trust root>#<client> of a registered client.",
     { where: "client_assertion" },
   );
 }

@@ -8,7 +8,7 @@ export const backendSchema = z.strictObject({
   enabled: z.boolean().optional(),
 });
 export const trustSchema = z.strictObject({
-  kind: z.enum(["oidc", "spiffe"]),
+  kind: z.enum(["oidc", "spiffe", "x509"]),
   config: z.unknown(),
   enabled: z.boolean().optional(),
 });

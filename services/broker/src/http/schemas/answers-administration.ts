@@ -97,7 +97,7 @@ export const roleTestAnswer = z.strictObject({ check: checkAnswer, sample: sampl
 export const trustAnswer = z
   .strictObject({
     name: nameShape("trust"),
-    kind: z.enum(["oidc", "spiffe"]),
+    kind: z.enum(["oidc", "spiffe", "x509"]),
     revision: countShape,
     enabled: z.boolean(),
     config: objectShape,
@@ -121,7 +121,7 @@ export const trustTestAnswer = z.strictObject({
 
 export const trustPreviewAnswer = z.strictObject({
   name: nameShape("trust"),
-  kind: z.enum(["oidc", "spiffe"]),
+  kind: z.enum(["oidc", "spiffe", "x509"]),
   config: objectShape.meta({ description: "As it would be registered, its preset resolved." }),
   issuer: z.string(),
   audience: z.string().meta({ description: "Whom a token has to be addressed to." }),

@@ -73,8 +73,8 @@ export const exchangeForm = z
       .optional()
       .meta({
         description:
-          "The assertion's subject, if given. Without an assertion: the SPIFFE ID of the X509-SVID " +
-          "that the client shows by mTLS.",
+          "The assertion's subject, if given. Without an assertion: whom the certificate is of that " +
+          "the client shows by mTLS, its SPIFFE ID, or `x509:<trust root>#<client>`.",
       }),
     requested_token_type: z.literal(ISSUED_TYPE).optional(),
     audience: z.string().optional().meta({ description: "The broker's issuer, if given." }),
@@ -105,7 +105,10 @@ export const exchangeForm = z
             },
             anyOf: [
               { required: ["client_assertion"] },
-              { required: ["client_id"], properties: { client_id: { pattern: "^spiffe://" } } },
+              {
+                required: ["client_id"],
+                properties: { client_id: { pattern: "^(spiffe://|x509:)" } },
+              },
             ],
           },
         ],
