@@ -1,10 +1,10 @@
-import { compactVerify, errors } from "jose";
 import type { CallContext } from "@mayfly/spec";
 import type { CheckedHeader } from "./check-header.ts";
 import type { KeySource } from "./key-source.ts";
 import type { KeySet, VerificationKey } from "./parse-jwk-set.ts";
-import { parseJsonObject, type CompactJws, type JsonMap } from "./parse-compact-jwt.ts";
+import type { CompactJws, CompactJwt, JsonMap } from "./parse-compact-jwt.ts";
 import { Refusal } from "./refusal.ts";
+import { verifyJws } from "./verify-jws.ts";
 
 /**
  * What a token without `kid` may be tried with: OpenID Connect Core section 10.1 requires a `kid`
@@ -14,72 +14,74 @@ export type KidlessRule = "sole" | "any";
 
 const KIDLESS_TRIES_MAX = 16;
 
-/** Verifies with the issuer's keys; the claims come out of the very bytes that were verified. */
+/** Verifies with the issuer's keys; the claims were read out of the very text that is verified. */
 export async function verifySignature(
-  ...of: Parameters<typeof verifyPayload>
+  jwt: CompactJwt,
+  ...by: SignatureRules
 ): Promise<{ readonly claims: JsonMap; readonly keys: KeySet }> {
-  const { payload, keys } = await verifyPayload(...of);
-  return { claims: parseJsonObject(payload, "the token's payload"), keys };
+  return { claims: jwt.claims, keys: await verifyingKeys(jwt, ...by) };
 }
 
-/** The very bytes that were verified, whatever they are. */
-export async function verifyPayload(
+type SignatureRules = [
+  header: CheckedHeader,
+  source: KeySource,
+  kidless: KidlessRule,
+  context: CallContext,
+];
+
+/** The state of the issuer's keys by one of which the text is signed, whatever its payload is. */
+export async function verifyingKeys(
   jws: CompactJws,
   header: CheckedHeader,
   source: KeySource,
   kidless: KidlessRule,
   context: CallContext,
-): Promise<{ readonly payload: Uint8Array; readonly keys: KeySet }> {
+): Promise<KeySet> {
   const before = source.held();
   const keys = await source.current(context);
-  const payload = await tryKeys(jws, header, keys, kidless);
-  if (payload !== null) return { payload, keys };
+  if (await tryKeys(jws, header, keys, kidless)) return keys;
   // Keys that were fetched for this very token are not fetched again for it.
   const newer = keys === before ? await source.lookAgain(keys, context) : null;
-  const again = newer === null ? null : await tryKeys(jws, header, newer, kidless);
-  if (newer === null || again === null) {
+  if (newer === null || !(await tryKeys(jws, header, newer, kidless))) {
     throw new Refusal("unknown_key", "no key of the issuer fits the token");
   }
-  return { payload: again, keys: newer };
+  return newer;
 }
 
-/** Null where newer keys might help; a known key that does not verify is a refusal. */
+/** False where newer keys might help; a known key that does not verify is a refusal. */
 async function tryKeys(
   jws: CompactJws,
   header: CheckedHeader,
   { keys }: KeySet,
   kidless: KidlessRule,
-): Promise<Uint8Array | null> {
+): Promise<boolean> {
   const { algorithm, kid } = header;
   if (kid !== null) {
     const named = keys.filter((key) => key.kid === kid);
-    if (named.length === 0) return null;
+    if (named.length === 0) return false;
     const fitting = named.filter((key) => key.algorithms.includes(algorithm));
     if (fitting.length === 0) throw new Refusal("algorithm", "the key does not serve the alg");
-    const payload = await firstVerified(jws, header, fitting);
-    if (payload === null) throw new Refusal("signature", "the signature does not verify");
-    return payload;
+    if (await verifiesByAny(jws, header, fitting)) return true;
+    throw new Refusal("signature", "the signature does not verify");
   }
   const fitting = keys.filter((key) => key.algorithms.includes(algorithm));
   if (kidless === "sole" && fitting.length > 1) {
     throw new Refusal("unknown_key", "the token names no key and the issuer has several");
   }
-  return firstVerified(jws, header, fitting.slice(0, KIDLESS_TRIES_MAX));
+  return verifiesByAny(jws, header, fitting.slice(0, KIDLESS_TRIES_MAX));
 }
 
-async function firstVerified(
+async function verifiesByAny(
   jws: CompactJws,
   { algorithm }: CheckedHeader,
   keys: readonly VerificationKey[],
-): Promise<Uint8Array | null> {
+): Promise<boolean> {
   for (const { key } of keys) {
     try {
-      const { payload } = await compactVerify(jws.compact, key, { algorithms: [algorithm] });
-      return payload;
+      if (await verifyJws(jws.compact, key, algorithm)) return true;
     } catch (error) {
-      if (error instanceof errors.JWSSignatureVerificationFailed) continue;
       throw new Refusal("signature", "the signature cannot be verified", { cause: error });
     }
   }
-  return null;
+  return false;
 }
