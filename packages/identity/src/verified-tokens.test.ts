@@ -34,12 +34,17 @@ describe("cache of verified tokens", () => {
     expect(cache.find("a", {}, keys, at(0))).toBeNull();
   });
 
-  test("is bounded: the oldest goes first", () => {
-    const cache = createVerifiedTokens(2);
-    for (const name of ["a", "b", "c"]) cache.keep(name, entry);
-    expect(cache.size).toBe(2);
-    expect(cache.find("a", owner, keys, at(0))).toBeNull();
-    expect(cache.find("c", owner, keys, at(0))).toBe(claims);
+  test.each([1, 2, 3, 4, 10, 11])("is bounded by %i: the oldest go first", (bound) => {
+    const cache = createVerifiedTokens(bound);
+    const names = Array.from({ length: 5 * bound }, (_, index) => `token ${index}`);
+    for (const [index, name] of names.entries()) {
+      cache.keep(name, entry);
+      expect(cache.size).toBeLessThanOrEqual(bound);
+      const known = names.map((each) => cache.find(each, owner, keys, at(0)) !== null);
+      // One run of names, which ends with the newest.
+      expect(known.lastIndexOf(true)).toBe(index);
+      expect(known.lastIndexOf(true) - known.indexOf(true) + 1).toBe(cache.size);
+    }
   });
 
   test("holds nothing of what was verified again, however often and however far from its bound", async () => {

@@ -13,9 +13,8 @@ export interface VerifiedToken {
 
 /**
  * Cache: signatures that verified, by the hash of the whole token. Saves the signature check
- * alone; the claims are judged anew on each use. Bounded, oldest out first, cleared when the trust
- * roots are replaced, never used for one-time tokens nor past `exp`. Without it a broker checks
- * about 9,000 tokens a second on one core (measured: RS256, 16 at once).
+ * alone; the claims are judged anew on each use. Bounded, the older half out at once, cleared when
+ * the trust roots are replaced, never used for one-time tokens nor past `exp`.
  */
 export interface VerifiedTokens {
   find(sha256: string, owner: object, keys: KeySet, now: InstantMs): JsonMap | null;
@@ -25,33 +24,32 @@ export interface VerifiedTokens {
 }
 
 export function createVerifiedTokens(entriesMax: number): VerifiedTokens {
-  const entries = new Map<string, VerifiedToken>();
-  // One iterator for all: a new one walks over what was deleted at the front, entry by entry. What
-  // it has answered is deleted at once, so that nothing is ever left behind it. Nothing else is:
-  // before its next step it holds all that was deleted since the last, and below the bound it makes
-  // none. What counts no more keeps its place, until it is verified again or is the oldest.
-  let oldest = entries.keys();
+  // Two halves, of which the older is dropped whole: to take single entries out of a map of
+  // thousands costs as much as a tenth of the signature.
+  const newerMax = Math.ceil(entriesMax / 2);
+  let newer = new Map<string, VerifiedToken>();
+  let older = new Map<string, VerifiedToken>();
   return {
     find: (sha256, owner, keys, now) => {
-      const entry = entries.get(sha256);
+      const entry = newer.get(sha256) ?? older.get(sha256);
       if (entry === undefined) return null;
       const counts = entry.owner === owner && entry.keys === keys && now < entry.expiresAt;
       return counts ? entry.claims : null;
     },
     keep: (sha256, token) => {
       if (entriesMax === 0) return;
-      if (entries.size >= entriesMax && !entries.has(sha256)) {
-        const { value } = oldest.next();
-        if (value !== undefined) entries.delete(value);
+      if (newer.size >= newerMax && !newer.has(sha256)) {
+        older = 2 * newer.size > entriesMax ? new Map<string, VerifiedToken>() : newer;
+        newer = new Map();
       }
-      entries.set(sha256, token);
+      newer.set(sha256, token);
     },
     clear: () => {
-      entries.clear();
-      oldest = entries.keys();
+      newer = new Map();
+      older = new Map();
     },
     get size() {
-      return entries.size;
+      return newer.size + older.size;
     },
   };
 }
