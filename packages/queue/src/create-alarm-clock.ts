@@ -102,7 +102,7 @@ function reconnecting(options: AlarmClockOptions, timeoutMs: number): Reconnecti
 
   const open = async (): Promise<JobSink> => {
     try {
-      const sink = await openJobSink(options.config, timeoutMs, complain);
+      const sink = await openJobSink(options.config, timeoutMs, complain, options.ports.clock);
       failed = null;
       return sink;
     } catch (error) {

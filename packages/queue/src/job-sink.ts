@@ -1,9 +1,12 @@
 import { createPostgresBackend, Queue, type Job } from "bullmq";
+import { Redis } from "ioredis";
+import type { Clock } from "@mayfly/spec";
 import type { AlarmJob, AlarmPayload } from "./alarm-job.ts";
 import { bullmqJobOf, STREAM_OPTIONS, type BullmqJob } from "./bullmq-options.ts";
 import { poolConfigOf } from "./postgres-connection.ts";
 import { keyPrefixOf, QUEUE_NAME, type QueueConfig } from "./queue-config.ts";
 import { connectRedis } from "./redis-connection.ts";
+import { turnWrites } from "./turn-writes.ts";
 
 /** The producer's end of BullMQ, connected. */
 export interface JobSink {
@@ -26,6 +29,7 @@ export async function openJobSink(
   config: QueueConfig,
   timeoutMs: number,
   onError: (error: Error) => void,
+  clock: Pick<Clock, "turn">,
 ): Promise<JobSink> {
   switch (config.kind) {
     case "redis": {
@@ -36,7 +40,9 @@ export async function openJobSink(
         streams: STREAM_OPTIONS,
       });
       queue.on("error", onError);
-      return ready(queue, async () => connection.disconnect());
+      // The nodes of a cluster each have a connection, of which one is written to.
+      const began = connection instanceof Redis ? turnWrites(connection, clock) : () => undefined;
+      return ready(queue, async () => connection.disconnect(), began);
     }
     case "postgres": {
       const queue = new Queue<
@@ -64,6 +70,7 @@ export async function openJobSink(
 async function ready(
   queue: Adder & { waitUntilReady(): Promise<unknown> },
   release: () => Promise<void>,
+  began: () => void = () => undefined,
 ): Promise<JobSink> {
   const close = async (): Promise<void> => {
     try {
@@ -83,6 +90,7 @@ async function ready(
     add: async (jobs, nowMs) => {
       const [first, ...rest] = jobs.map((job) => bullmqJobOf(job, nowMs));
       if (first === undefined) return;
+      began();
       if (rest.length === 0) await queue.add(first.name, first.data, first.opts);
       else await queue.addBulk([first, ...rest]);
     },
