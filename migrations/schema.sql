@@ -614,6 +614,8 @@ END) > '00:00:01'::interval))
 --   GRANT SELECT TO mayfly_auditor
 -- VIEW mayfly_audit.trust_roots owner mayfly_migrator
 --   GRANT SELECT TO mayfly_auditor
+-- FUNCTION mayfly.activate_leases(jsonb,boolean,integer) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
 -- FUNCTION mayfly.clear_sequenced(uuid[]) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.count_revision() owner mayfly_migrator
@@ -632,6 +634,8 @@ END) > '00:00:01'::interval))
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.keep_bundle_sequences_in_step() owner mayfly_migrator
 -- FUNCTION mayfly.least_bundle_sequence(double precision) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
+-- FUNCTION mayfly.lock_lease_tasks(uuid[],boolean) owner mayfly_migrator
 --   GRANT EXECUTE TO mayfly_broker
 -- FUNCTION mayfly.purge_expired(integer) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
