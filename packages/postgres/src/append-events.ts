@@ -1,6 +1,6 @@
 import { uuidOfId, type Actor, type EventKind, type JsonObject } from "@mayfly/spec";
 import type { DecisionId, LeaseId, TaskId } from "@mayfly/spec";
-import { rows, type Statement } from "./sql.ts";
+import { rows, type Fragment, type Statement } from "./sql.ts";
 
 export interface NewEvent {
   readonly kind: EventKind;
@@ -21,8 +21,12 @@ export async function appendEvents(sql: Statement, events: readonly NewEvent[]):
   if (events.length > 0) await insertEvents(sql, events);
 }
 
-/** The statement of {@link appendEvents}, not sent yet. */
-export function insertEvents(sql: Statement, events: readonly NewEvent[]) {
+/** The statement of {@link appendEvents}, not sent yet; all of it `onlyIf` that WHERE holds. */
+export function insertEvents(
+  sql: Statement,
+  events: readonly NewEvent[],
+  onlyIf: Fragment = sql``,
+) {
   const values = events.map((event) => ({
     kind: event.kind,
     actor: event.actor,
@@ -35,5 +39,6 @@ export function insertEvents(sql: Statement, events: readonly NewEvent[]) {
     INSERT INTO mayfly.events (kind, actor, task_id, lease_id, decision_id, data)
     SELECT kind, actor, task_id, lease_id, decision_id, data
     FROM jsonb_to_recordset(${rows(values)}::text::jsonb) AS e (
-      kind text, actor jsonb, task_id uuid, lease_id uuid, decision_id uuid, data jsonb)`;
+      kind text, actor jsonb, task_id uuid, lease_id uuid, decision_id uuid, data jsonb)
+    ${onlyIf}`;
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import canonicalize from "canonicalize";
 import { uuidOfId, type Decision, type Verdict } from "@mayfly/spec";
-import { rows, type Statement } from "./sql.ts";
+import { rows, type Fragment, type Statement } from "./sql.ts";
 
 /** A decision as it goes on record: on whom, and for which role if one was reached. */
 export interface RecordedDecision {
@@ -57,7 +57,11 @@ export const decisionRow = ({ decision, workload, role }: RecordedDecision): Dec
   decided_ms: decision.decidedAt,
 });
 
-export const insertDecisions = (sql: Statement, decisions: readonly RecordedDecision[]) =>
+export const insertDecisions = (
+  sql: Statement,
+  decisions: readonly RecordedDecision[],
+  onlyIf: Fragment = sql``,
+) =>
   sql`
     INSERT INTO mayfly.decisions
       (id, task_id, workload, role, effect, request, verdict, policy_digest, decided_at)
@@ -65,7 +69,8 @@ export const insertDecisions = (sql: Statement, decisions: readonly RecordedDeci
       mayfly.instant(decided_ms)
     FROM jsonb_to_recordset(${rows(decisions.map(decisionRow))}::text::jsonb) AS d (
       id uuid, task_id uuid, workload text, role text, effect text, request jsonb, verdict jsonb,
-      policy_digest text, decided_ms double precision)`;
+      policy_digest text, decided_ms double precision)
+    ${onlyIf}`;
 
 /** What the decision's event says of it. */
 export const decisionData = (recorded: RecordedDecision) => ({

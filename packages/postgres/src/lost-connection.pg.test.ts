@@ -20,14 +20,20 @@ interface Wire {
   cutAfterCommit(times: number): void;
   /** Cuts before the next COMMIT reaches the server. */
   cutBeforeCommit(): void;
+  /** How many connections were cut so far for what they were about to commit. */
+  cuts(): number;
   /** Lets nobody through, and cuts whoever is. */
   down(): void;
   close(): Promise<void>;
 }
 
+/** COMMIT; or the rows of a statement that is a transaction by itself: its text went before. */
+const COMMITS = /\bcommit\b|"fingerprint":|"adding":/i;
+
 function openWire(host: string, port: number): Promise<Wire> {
   let after = 0;
   let before = false;
+  let cuts = 0;
   let up = true;
   const sockets = new Set<Socket>();
   const server: Server = createServer((client) => {
@@ -51,14 +57,16 @@ function openWire(host: string, port: number): Promise<Wire> {
       });
     }
     client.on("data", (bytes: Buffer) => {
-      const commits = /\bcommit\b/i.test(bytes.toString("latin1"));
+      const commits = COMMITS.test(bytes.toString("latin1"));
       if (commits && before) {
         before = false;
+        cuts++;
         cut();
         return;
       }
       if (commits && after > 0) {
         after--;
+        cuts++;
         deaf = true;
         upstream.once("data", cut);
         upstream.write(bytes);
@@ -81,6 +89,7 @@ function openWire(host: string, port: number): Promise<Wire> {
         cutBeforeCommit: () => {
           before = true;
         },
+        cuts: () => cuts,
         down: () => {
           up = false;
           for (const socket of sockets) socket.destroy();
@@ -123,6 +132,20 @@ describe("a connection that is lost while committing", () => {
       .toMatchObject({ state: "reserved" });
     const claim = await ledgerFixtures.claimOne(ledger.ports, backend);
     expect(claim.work.kind).toBe("recover");
+    expect(wire.cuts()).toBe(1);
+  });
+
+  test("so is one that is written in one statement", async () => {
+    const backend = await registerBackend(ledger.ports);
+    // From then on its role's count is known, and nothing has to be read first.
+    await reserveLease({ ...ledger.ports, issue: broker.issue }, backend);
+    const reservation = await reservationOf(ledger.ports, backend);
+    wire.cutAfterCommit(1);
+    await refusedWith("ledger_unavailable", broker.issue.reserve(reservation));
+    await expect
+      .poll(() => ledger.ports.tasks.lease(reservation.leases[0]!.id))
+      .toMatchObject({ state: "reserved" });
+    expect(wire.cuts()).toBe(1);
   });
 
   test("an activation that was written is read again and known", async () => {
@@ -135,6 +158,7 @@ describe("a connection that is lost while committing", () => {
       SELECT count(*)::int AS count FROM mayfly.events
       WHERE kind = 'lease.activated' AND lease_id = ${uuidOfId(lease.id)}`;
     expect(count).toBe(1);
+    expect(wire.cuts()).toBe(1);
   });
 
   test("an activation that was not written is written then, once", async () => {
@@ -143,6 +167,7 @@ describe("a connection that is lost while committing", () => {
     wire.cutBeforeCommit();
     expect((await broker.issue.activate(lease, activation(ledger.ports))).kind).toBe("active");
     expect((await ledger.ports.tasks.lease(lease.id))?.state).toBe("active");
+    expect(wire.cuts()).toBe(1);
   });
 
   test("an activation of which nothing can be known is unavailable", async () => {

@@ -12,7 +12,7 @@ import type { Accepted } from "./judge-reservation.ts";
 import { idempotencyKey, oneTimeKey } from "./reserve-facts.ts";
 import { outageSoFar } from "./ledger-clock.ts";
 import { promptEnd } from "./prompt-end.ts";
-import { rows, uuids, type Fragment, type Transaction } from "./sql.ts";
+import { rows, uuids, type Fragment, type Statement, type Transaction } from "./sql.ts";
 import { taskColumns, type TaskRow } from "./task-row.ts";
 import { taskSha256 } from "./task-sha256.ts";
 import type { OpenTransaction } from "./transact.ts";
@@ -147,22 +147,35 @@ export async function commitReservations(
   return (await Promise.all([inserted, ...told])).flat();
 }
 
+/** What has to hold for any row to be written: CTEs with a comma behind them, and a WHERE. */
+interface Condition {
+  readonly with: Fragment;
+  readonly onlyIf: Fragment;
+}
+
 /**
  * All rows that are new, in one statement: each further one would have its own answer, for which
  * the server and we take a turn each. Answers the tasks that were opened.
  */
-function insertRows(sql: Transaction, accepted: readonly Accepted[], outage: Fragment) {
+export function insertRows(
+  sql: Statement,
+  accepted: readonly Accepted[],
+  outage: Fragment,
+  { with: before, onlyIf }: Condition = { with: sql``, onlyIf: sql`` },
+) {
   const opened = accepted.filter((each) => each.reservation.task.kind === "open");
   const leases = accepted.filter((each) => each.reservation.leases.length > 0);
   const decided = accepted.filter((each) => each.reservation.decisions.length > 0);
-  const parts: Fragment[] = [sql`told AS (${insertEvents(sql, accepted.flatMap(eventsOf))})`];
-  if (opened.length > 0) parts.push(sql`opened AS (${insertTasks(sql, opened, outage)})`);
+  const events = accepted.flatMap(eventsOf);
+  const parts: Fragment[] = [sql`told AS (${insertEvents(sql, events, onlyIf)})`];
+  if (opened.length > 0) parts.push(sql`opened AS (${insertTasks(sql, opened, outage, onlyIf)})`);
   if (decided.length > 0) {
-    parts.push(sql`decided AS (${insertDecisions(sql, decided.flatMap(recordedDecisions))})`);
+    const decisions = decided.flatMap(recordedDecisions);
+    parts.push(sql`decided AS (${insertDecisions(sql, decisions, onlyIf)})`);
   }
-  if (leases.length > 0) parts.push(sql`reserved AS (${insertLeases(sql, leases)})`);
+  if (leases.length > 0) parts.push(sql`reserved AS (${insertLeases(sql, leases, onlyIf)})`);
   return sql<TaskRow[]>`
-    WITH ${parts.reduce((all, part) => sql`${all}, ${part}`)}
+    WITH ${before} ${parts.reduce((all, part) => sql`${all}, ${part}`)}
     SELECT ${opened.length > 0 ? sql`* FROM opened` : sql`WHERE false`}`;
 }
 
@@ -195,7 +208,12 @@ function taskRow(task: NewTask, { standing, workload, reservation }: Accepted) {
   };
 }
 
-const insertTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fragment) =>
+const insertTasks = (
+  sql: Statement,
+  accepted: readonly Accepted[],
+  outage: Fragment,
+  onlyIf: Fragment,
+) =>
   sql<TaskRow[]>`
     INSERT INTO mayfly.tasks AS t (id, parent_id, root_id, ancestors, depth, workload,
       workload_name, verified_initiator, verified_initiator_trust_root, claimed_initiator, ref,
@@ -217,6 +235,7 @@ const insertTasks = (sql: Transaction, accepted: readonly Accepted[], outage: Fr
       descriptor jsonb, confirmation text, deadline_ms double precision,
       idle_timeout_seconds double precision, identity_proven_ms double precision,
       identity_max_age_seconds double precision)
+    ${onlyIf}
     RETURNING ${taskColumns(sql)}`;
 
 /** Fresh proof under an open task is also a sign of life. */
@@ -256,7 +275,7 @@ const recordedDecisions = ({ reservation, workload }: Accepted): RecordedDecisio
     role: reservation.leases.find((lease) => lease.decisionId === decision.id)?.role ?? null,
   }));
 
-const insertLeases = (sql: Transaction, accepted: readonly Accepted[]) =>
+const insertLeases = (sql: Statement, accepted: readonly Accepted[], onlyIf: Fragment) =>
   sql`
     INSERT INTO mayfly.leases (id, task_id, workload, role, decision_id, backend_id, backend_type,
       backend_revision, plan, idempotency_scope, idempotency_key, generation, state, issue_by,
@@ -289,7 +308,8 @@ const insertLeases = (sql: Transaction, accepted: readonly Accepted[]) =>
       id uuid, task_id uuid, workload text, role text, decision_id uuid, backend_id text,
       backend_type text, backend_revision integer, plan jsonb, idempotency_scope text,
       idempotency_key text, generation integer, issue_by_ms double precision,
-      settle_by_ms double precision, expires_ms double precision)`;
+      settle_by_ms double precision, expires_ms double precision)
+    ${onlyIf}`;
 
 /** Whoever lost the reply of an earlier one never gets that secret, so it has no more use. */
 const endEarlierGenerations = (sql: Transaction, accepted: readonly Accepted[]) =>

@@ -7,33 +7,43 @@ import {
   type Task,
 } from "@mayfly/spec";
 import { createCommitter, type BatchResult, type Committer } from "./committer.ts";
+import { faultKind, faultOf } from "./faults.ts";
 import { judgeReservation, replayed, type Accepted } from "./judge-reservation.ts";
+import { outageSoFar } from "./ledger-clock.ts";
 import { LiveRoles } from "./live-roles.ts";
 import type { LockMode } from "./lock-task-paths.ts";
 import { limitLockWait } from "./lock-wait.ts";
 import { idempotencyKey, oneTimeKey, readReserveFacts } from "./reserve-facts.ts";
+import { commitOpenings, openingsOf } from "./reserve-openings.ts";
 import { claimTokensAndKeys, taskUuidOf, commitReservations } from "./reserve-writes.ts";
 import type { RetryPorts } from "./retry.ts";
 import type { Sql } from "./sql.ts";
-import { taskOfRow } from "./task-row.ts";
+import { taskOfRow, type TaskRow } from "./task-row.ts";
 import { transact, type OpenTransaction } from "./transact.ts";
 
 type Outcome = BatchResult<ReserveResult>;
 
-/** Step 6 of the exchange, as a group commit: see `createCommitter`. */
+/**
+ * Step 6 of the exchange, as a group commit: see `createCommitter`. What hardly ever is otherwise
+ * is taken for granted in one statement; what that does not write is judged by what is read.
+ */
 export const createReserve = (
   ports: RetryPorts,
   sql: Sql,
   sweepIntervalSeconds: number,
 ): Committer<Reservation, ReserveResult> => {
   const liveRoles = new LiveRoles(ports.clock);
+  const openAtOnce = createOpening(ports, sql, { sweepIntervalSeconds, liveRoles });
   return createCommitter(ports, {
     name: "reservations",
-    run: (requests, mode, signal) =>
-      transact(sql, limitLockWait(mode), async (transaction) => {
+    run: async (requests, mode, signal) => {
+      const opened = await openAtOnce(requests, signal);
+      if (opened !== null) return opened;
+      return transact(sql, limitLockWait(mode), async (transaction) => {
         signal.throwIfAborted();
         return reserveBatch(transaction, requests, mode, { sweepIntervalSeconds, liveRoles });
-      }),
+      });
+    },
     keys: ({ idempotency, oneTime }) => [
       ...(idempotency === null ? [] : [`key ${idempotencyKey(idempotency)}`]),
       ...(oneTime === null ? [] : [`token ${oneTimeKey(oneTime)}`]),
@@ -44,6 +54,37 @@ export const createReserve = (
 interface Standing {
   readonly sweepIntervalSeconds: number;
   readonly liveRoles: LiveRoles;
+}
+
+/** After a lock that was waited for: a transaction waits more briefly than a statement alone. */
+const READ_FIRST_MS = 10_000;
+
+/** Null: what the batch takes for granted is not so, or not to be had, and nothing was written. */
+function createOpening(
+  { clock }: Pick<RetryPorts, "clock">,
+  sql: Sql,
+  { sweepIntervalSeconds, liveRoles }: Standing,
+) {
+  let readFirstUntilMs = 0;
+  return async (
+    batch: readonly Reservation[],
+    signal: AbortSignal,
+  ): Promise<readonly Outcome[] | null> => {
+    if (clock.monotonicMs() < readFirstUntilMs) return null;
+    const openings = openingsOf(batch, liveRoles);
+    if (openings === null) return null;
+    signal.throwIfAborted();
+    try {
+      const opened = await commitOpenings(sql, openings, outageSoFar(sql, sweepIntervalSeconds));
+      return opened === null ? null : outcomesOf(openings.accepted, opened, liveRoles);
+    } catch (error) {
+      const fault = faultOf(error);
+      if (fault !== null && faultKind(fault) === "locked") {
+        readFirstUntilMs = clock.monotonicMs() + READ_FIRST_MS;
+      }
+      throw error;
+    }
+  };
 }
 
 /**
@@ -67,11 +108,8 @@ async function reserveBatch(
   const written = claimed.filter((each) => each.kind === "accepted");
   const rows =
     written.length > 0 ? await commitReservations(transaction, written, sweepIntervalSeconds) : [];
-  const tasks = new Map(rows.map((row) => [row.id, taskOfRow(row)]));
-  const granted = new Set(written);
-  for (const { reservation } of written) {
-    for (const { role } of reservation.leases) liveRoles.granted(role, 1);
-  }
+  const outcomes = outcomesOf(written, rows, liveRoles);
+  const granted = new Map(written.map((each, index) => [each, outcomes[index]]));
   return judged.map((each): Outcome => {
     switch (each.kind) {
       case "alone":
@@ -81,11 +119,24 @@ async function reserveBatch(
       case "stale_idempotency":
         return { kind: "done", result: { kind: each.kind } };
       case "accepted":
-        return granted.has(each) ? reserved(each, tasks) : raceLost(each.reservation);
+        return granted.get(each) ?? raceLost(each.reservation);
       default:
         return unreachable(each);
     }
   });
+}
+
+/** Of reservations that are durable, with the tasks that they are under. */
+function outcomesOf(
+  written: readonly Accepted[],
+  rows: readonly TaskRow[],
+  liveRoles: LiveRoles,
+): readonly Outcome[] {
+  const tasks = new Map(rows.map((row) => [row.id, taskOfRow(row)]));
+  for (const { reservation } of written) {
+    for (const { role } of reservation.leases) liveRoles.granted(role, 1);
+  }
+  return written.map((each) => reserved(each, tasks));
 }
 
 /** With a key it may be the same request, which then reads what the winner wrote. */
