@@ -1,3 +1,4 @@
+import { BACKEND_TYPES } from "@mayfly/composition";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { diedBySigkill } from "../crash/scene.ts";
 import {
@@ -45,19 +46,20 @@ const struckBy = (point: string, count: number): Environment => ({
 const inWhole = (all: readonly string[], always: readonly string[]): readonly string[] =>
   isWhole ? all : always;
 
-describe.concurrent("a broker killed or frozen with a mint of each type under way", () => {
-  const kept = Promise.withResolvers<EveryType>();
-  kept.promise.catch(() => undefined);
-  beforeAll(async () => {
-    try {
-      const scene = ends.use(await startEveryType(recoverable()));
-      await scene.mayfly.startWorker();
-      kept.resolve(scene);
-    } catch (error) {
-      kept.reject(error);
-    }
-  });
+/** One installation for all that a broker dies of: a worker that lives cleans up. */
+const kept = Promise.withResolvers<EveryType>();
+kept.promise.catch(() => undefined);
+beforeAll(async () => {
+  try {
+    const scene = ends.use(await startEveryType(recoverable()));
+    await scene.mayfly.startWorker();
+    kept.resolve(scene);
+  } catch (error) {
+    kept.reject(error);
+  }
+});
 
+describe.concurrent("a broker killed or frozen with a mint of each type under way", () => {
   /** Its mints, and in whose upstream they were alive once it was dead. */
   async function killAt(point: string) {
     const scene = await kept.promise;
@@ -150,17 +152,23 @@ async function holdEach({ mayfly, survivor, types }: EveryType) {
     },
   });
   accepted(reply, "the exchange");
-  const held = types.map((type, place): Held => ({
+  const token = textAt(reply, "access_token");
+  const complete = completing(survivor.api, textAt(reply, "task", "id"), token);
+  return { held: heldIn(reply, types), complete };
+}
+
+const heldIn = (reply: Reply, types: readonly string[]): readonly Held[] =>
+  types.map((type, place) => ({
     type,
     lease: textAt(reply, "credentials", place, "lease"),
     data: at(reply, "credentials", place, "data") as CredentialData,
   }));
-  const complete = async (): Promise<void> => {
-    const path = `/v1/tasks/${textAt(reply, "task", "id")}/complete`;
-    accepted(await survivor.api.call(textAt(reply, "access_token"), "POST", path, {}), path);
+
+const completing =
+  (api: RunningBroker["api"], task: string, token: string) => async (): Promise<void> => {
+    const path = `/v1/tasks/${task}/complete`;
+    accepted(await api.call(token, "POST", path, {}), path);
   };
-  return { held, complete };
-}
 
 /** Types whose upstream lets the holder in now; of PostgreSQL the others' tests ask. */
 async function letIn({ registered }: EveryType, held: readonly Held[]): Promise<readonly string[]> {
@@ -176,6 +184,87 @@ async function letIn({ registered }: EveryType, held: readonly Held[]): Promise<
 
 const leaseOf = ({ survivor }: EveryType, { lease }: Held): Promise<Reply> =>
   survivor.api.admin("GET", `/v1/leases/${lease}`);
+
+/** Long enough for a broker to die and for another one to go on, on a machine that is busy. */
+const FIRST_TTL = "45s";
+const RENEWED = BACKEND_TYPES.filter(({ capabilities }) => capabilities.canRenew);
+
+describe.concurrent("a broker killed with a renewal of each type that renews under way", () => {
+  test.each(["renew.recorded", "renew.after"])(
+    "at %s: another one renews them further, they outlive their first expiry, and end with their task",
+    async (point) => {
+      const scene = await kept.promise;
+      const types = scene.types.filter((type) => RENEWED.some((one) => one.type === type));
+      const strike = struckBy(point, types.length);
+      const broker = await scene.mayfly.startBroker({ ...ISSUE_OF_ALL, ...strike });
+      const { held, token, firstExpiry, complete } = await holdEachBriefly(scene, types, point);
+      const renewBy = ({ api }: RunningBroker, ttl: string) =>
+        Promise.allSettled(
+          held.map(({ lease }) => api.call(token, "POST", `/v1/leases/${lease}/renew`, { ttl })),
+        );
+      const lost = await renewBy(broker, "2m");
+      expect(lost.map(({ status }) => status)).toEqual(types.map(() => "rejected"));
+      await diedBySigkill(broker);
+      for (const one of held) {
+        const lease = await leaseOf(scene, one);
+        expect([one.type, at(lease, "state")]).toEqual([one.type, "active"]);
+        expect(Date.parse(textAt(lease, "expires_at"))).toBeGreaterThan(firstExpiry);
+      }
+      for (const one of await renewBy(scene.survivor, "4m")) {
+        if (one.status === "rejected") throw one.reason;
+        accepted(one.value, point);
+      }
+      await until("the first expiry", RECOVERED_MS_MAX, async () => Date.now() > firstExpiry + 2e3);
+      const asked = types.filter((type) => type !== "postgres");
+      expect(await letIn(scene, held)).toEqual(asked);
+      await complete();
+      await until("each lease to end", RECOVERED_MS_MAX, async () => {
+        const leases = await Promise.all(held.map((one) => leaseOf(scene, one)));
+        return leases.every((lease) => at(lease, "outcome") === "revoked");
+      });
+      expect(await letIn(scene, held)).toEqual([]);
+      await scene.mayfly.assertNothingLeaks(scene.survivor);
+    },
+  );
+});
+
+/** One task with a lease of each of the types, drawn for a short while. */
+async function holdEachBriefly(
+  { mayfly, survivor: { api } }: EveryType,
+  types: readonly string[],
+  ref: string,
+) {
+  const exchange = (details: object): Promise<Reply> =>
+    api.exchange({ subject: mayfly.svid("worker-bee"), details });
+  const roles = types.map((type) => ({ role: roleOf(type) }));
+  // A declared ttl would bound the renewals: the short one is only of what is drawn.
+  const opened = await exchange({
+    type: "mayfly-task",
+    goal: "be there when it crashes",
+    ref,
+    deadline: "10m",
+    credentials: roles.map((role) => ({ ...role, issue: "later" })),
+  });
+  accepted(opened, ref);
+  const task = textAt(opened, "task", "id");
+  const drawn = await exchange({
+    type: "mayfly-task",
+    task,
+    credentials: roles.map((role) => ({ ...role, ttl: FIRST_TTL })),
+  });
+  accepted(drawn, ref);
+  const held = heldIn(drawn, types);
+  const expiries = held.map((_, place) =>
+    Date.parse(textAt(drawn, "credentials", place, "expires_at")),
+  );
+  const token = textAt(drawn, "access_token");
+  return {
+    held,
+    token,
+    firstExpiry: Math.max(...expiries),
+    complete: completing(api, task, token),
+  };
+}
 
 /** Of a worker that is to die with an end of each type under way: they all begin within it. */
 const CLAIM: Environment = { MAYFLY_CLAIM_SECONDS: "25" };

@@ -45,6 +45,23 @@ test("passes on what comes, in both directions", async () => {
   await eventually(() => expect(seen.text).toBe("hello"));
 });
 
+test("as a server that hangs, it takes what is sent and answers nothing, until it is reset", async () => {
+  const before = await client();
+  proxy.hang();
+  before.socket.write("lost");
+  const { socket, seen } = await client();
+  socket.write("lost too");
+  served[0]?.write("a greeting");
+  await pause(50);
+  expect([before.seen.text, seen.text]).toEqual(["", ""]);
+  expect([before.seen.closed, seen.closed]).toEqual([false, false]);
+  proxy.reset();
+  await eventually(() => expect([before.seen.closed, seen.closed]).toEqual([true, true]));
+  const after = await client();
+  after.socket.write("hello");
+  await eventually(() => expect(after.seen.text).toBe("hello"));
+});
+
 test("slowed down, it passes on all of it, in its order, and is fast again afterwards", async () => {
   const { socket, seen } = await client();
   proxy.slow(30);

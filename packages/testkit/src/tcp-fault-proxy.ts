@@ -15,6 +15,11 @@ export interface TcpFaultProxy {
   /** From now on each piece, either way, waits so long before it is passed on; 0: not at all. */
   slow(delayMs: number): void;
   /**
+   * As a server that hangs: connections are taken, and so is all that is sent, and nothing comes
+   * back, be it a greeting. Until `cut` or `reset`.
+   */
+  hang(): void;
+  /**
    * Leaves the present connections half-open: nothing passes any more, either way, and neither end
    * hears of the other, not even of its death, before `cut` or `reset`. New connections work.
    */
@@ -40,6 +45,7 @@ interface Link {
 interface Faults {
   holdFrom: ((piece: Buffer) => boolean) | null;
   swallowing: boolean;
+  hanging: boolean;
   delayMs: number;
 }
 
@@ -54,7 +60,7 @@ export async function startTcpFaultProxy({
   const target = { host, port: targetPort };
   const links = new Set<Link>();
   const kept: { readonly to: Socket; readonly bytes: Buffer }[] = [];
-  const faults: Faults = { holdFrom: null, swallowing: false, delayMs: 0 };
+  const faults: Faults = { holdFrom: null, swallowing: false, hanging: false, delayMs: 0 };
   const server = createServer((client) => {
     const link: Link = { client, upstream: connect(target), stranded: false, held: false };
     links.add(link);
@@ -79,12 +85,13 @@ export async function startTcpFaultProxy({
       });
     }
     client.on("data", (bytes) => {
+      if (faults.hanging) return;
       link.held ||= faults.holdFrom?.(Buffer.from(bytes)) === true;
       if (link.held) kept.push({ to: upstream, bytes: Buffer.from(bytes) });
       else toUpstream.pass(bytes);
     });
     upstream.on("data", (bytes) => {
-      if (!faults.swallowing) toClient.pass(bytes);
+      if (!faults.swallowing && !faults.hanging) toClient.pass(bytes);
     });
   });
   const port = await listenAt(server, 0);
@@ -95,6 +102,7 @@ export async function startTcpFaultProxy({
     }
     links.clear();
     faults.swallowing = false;
+    faults.hanging = false;
   };
   return {
     port,
@@ -108,6 +116,9 @@ export async function startTcpFaultProxy({
     },
     swallowAnswers: () => {
       faults.swallowing = true;
+    },
+    hang: () => {
+      faults.hanging = true;
     },
     slow: (delayMs) => {
       faults.delayMs = delayMs;
