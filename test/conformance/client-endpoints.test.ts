@@ -288,7 +288,7 @@ test.each(
     expect(state).toBe("active");
     const owner = id === BATCH ? `${BATCH}#${BATCH}` : id;
     const about = grant.subject ?? owner;
-    expect([claims.sub, claims.client_id]).toEqual([about, owner]);
+    expect([claims.sub, claims.client_id]).toEqual([about, id]);
     expect(claims["act"]).toEqual(grant.subject === undefined ? undefined : { sub: owner });
     expect(claims.cnf?.jkt === undefined).toBe(key === null);
     const client = { client_id: id };
