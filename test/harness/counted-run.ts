@@ -13,12 +13,16 @@ export interface CountedCommand {
   readonly flags?: readonly string[];
   /** What the help says that it does. */
   readonly about: string;
+  /** What `--NAME` chooses from, once or several times; all of it, if not said. */
+  readonly choice?: { readonly name: string; readonly from: readonly string[] };
 }
 
 export interface CountedRun {
   readonly count: number;
   readonly seed: string;
   readonly flags: ReadonlySet<string>;
+  /** Of the command's choice: what was named, or all. */
+  readonly chosen: readonly string[];
   /** Aborted: it is enough, whatever the count; what was started is ended all the same. */
   readonly stop: AbortSignal;
   /** How far it is, for whoever waits. */
@@ -72,7 +76,9 @@ export async function countedRun(
     return USAGE_ERROR;
   }
   if (asked === "help") {
+    const { choice } = command;
     out(`${usage}\n${about}\n${counted}: ${byDefault}, if not said.\n`);
+    if (choice !== undefined) out(`${choice.name}: all, if not said: ${choice.from.join(", ")}\n`);
     return 0;
   }
   using watch = watchStop(signals);
@@ -90,15 +96,16 @@ export async function countedRun(
 
 const lines = (all: readonly string[]): string => all.map((line) => `${line}\n`).join("");
 
-const usageOf = ({ name, counted, flags = [] }: CountedCommand): string => {
-  const more = flags.map((flag) => ` [--${flag}]`).join("");
+const usageOf = ({ name, counted, choice, flags = [] }: CountedCommand): string => {
+  const chosen = choice === undefined ? "" : ` [--${choice.name} NAME]...`;
+  const more = chosen + flags.map((flag) => ` [--${flag}]`).join("");
   return `usage: npm run ${name} -- [--${counted} N] [--seed TEXT]${more} [--json]\n`;
 };
 
 type Asked = Omit<CountedRun, "stop" | "progress"> & { readonly json: boolean };
 
 function readCounted(
-  { counted, byDefault, seed, flags = [] }: CountedCommand,
+  { counted, byDefault, seed, choice, flags = [] }: CountedCommand,
   args: readonly string[],
 ): Asked | "help" {
   const options: NonNullable<ParseArgsConfig["options"]> = {
@@ -107,6 +114,7 @@ function readCounted(
     ...Object.fromEntries(flags.map((flag) => [flag, { type: "boolean" as const }])),
     json: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
+    ...(choice === undefined ? {} : { [choice.name]: { type: "string", multiple: true } }),
   };
   const { values } = parseArgs({ args: [...args], options });
   if (values["help"] === true) return "help";
@@ -114,6 +122,17 @@ function readCounted(
     count: wholeNumber(counted, values[counted]),
     seed: String(values["seed"]),
     flags: new Set(flags.filter((flag) => values[flag] === true)),
+    chosen: choice === undefined ? [] : chosenFrom(choice, values[choice.name]),
     json: values["json"] === true,
   };
+}
+
+function chosenFrom(
+  { name, from }: NonNullable<CountedCommand["choice"]>,
+  named: unknown,
+): readonly string[] {
+  const chosen = Array.isArray(named) ? named.map(String) : from;
+  const unknown = chosen.find((each) => !from.includes(each));
+  if (unknown === undefined) return chosen;
+  throw new Error(`--${name}: "${unknown}" is none of ${from.join(", ")}`);
 }

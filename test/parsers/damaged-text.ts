@@ -16,7 +16,16 @@ const BITS = [
   "\ud800",
   "\udfff",
   "\u{1f99f}",
+  "\u{10ffff}",
+  "\ufffd",
+  "\u0301",
+  "\u202e",
+  "\u0131",
+  "\ufb00",
+  "\uff0e",
   "%",
+  "%c0%ae",
+  "%ed%a0%80",
   "%00",
   "%2e",
   "%zz",
@@ -47,7 +56,12 @@ const BITS = [
   "true",
   "-0",
   "1e999",
+  "1e-400",
   "9007199254740993",
+  "18446744073709551616",
+  "9".repeat(400),
+  "0x1",
+  "01",
   "__proto__",
   "constructor",
   "e30",
@@ -58,13 +72,13 @@ const BITS = [
 ] as const;
 
 interface Edit {
-  readonly kind: "insert" | "replace" | "cut" | "repeat" | "swap";
+  readonly kind: "insert" | "replace" | "cut" | "repeat" | "nest" | "swap";
   readonly at: number;
   readonly length: number;
   readonly bit: string;
 }
 const edit: fc.Arbitrary<Edit> = fc.record({
-  kind: fc.constantFrom("insert", "replace", "cut", "repeat", "swap"),
+  kind: fc.constantFrom("insert", "replace", "cut", "repeat", "nest", "swap"),
   at: fc.nat(65_535),
   length: fc.nat(12),
   bit: fc.constantFrom(...BITS),
@@ -81,7 +95,10 @@ function edited(text: string, { kind, at, length, bit }: Edit): string {
     case "cut":
       return before + after.slice(length);
     case "repeat":
-      return before + after.slice(0, length).repeat(3) + after;
+      // A whole member, often: what is said twice has to be refused, or said of a list.
+      return before + after.slice(0, 3 * length).repeat(3) + after;
+    case "nest":
+      return before + "[".repeat(length) + after.slice(0, length) + "]".repeat(length) + after;
     case "swap":
       return after + before;
   }

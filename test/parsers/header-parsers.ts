@@ -1,4 +1,3 @@
-import { deepStrictEqual, strictEqual } from "node:assert";
 import { Socket, isIP } from "node:net";
 import { BrokerError } from "@mayfly/spec";
 import {
@@ -10,8 +9,10 @@ import {
   type CertificateChain,
 } from "../../services/broker/src/http/peer-certificates.ts";
 import { parseTraceparent } from "../../services/broker/src/http/traceparent.ts";
+import { checkSame } from "./check-same.ts";
 import { damagedText } from "./damaged-text.ts";
 import { throwingParser, type FuzzedParser } from "./fuzzed-parser.ts";
+import { repeated } from "./grown-text.ts";
 
 /** What stands in headers that are read before anybody is authenticated. */
 export const headerParsers = (): readonly FuzzedParser[] => [
@@ -25,8 +26,13 @@ export const headerParsers = (): readonly FuzzedParser[] => [
   ]),
 ];
 
+/** Of all headers of a request together. */
+const HEADERS_BYTES_MAX = 16 * 1024;
+
 /** A header as Node has it: Latin-1, one line. */
 const oneLine = (text: string): string => text.replaceAll(/[^\t\u0020-\u007e\u0080-\u00ff]/g, "");
+
+const CLIENT_CERTS = [":AAAA:", ":AQID:|:BAUG:, :BwgJ:", ":AA==:|:AQI=:"];
 
 /** RFC 9440, from a proxy that is trusted to tell of it. */
 function clientCert(): FuzzedParser {
@@ -41,9 +47,19 @@ function clientCert(): FuzzedParser {
   const text = (der: Uint8Array): string => `:${Buffer.from(der).toString("base64")}:`;
   return throwingParser({
     name: "client_cert_header",
-    inputs: damagedText([":AAAA:", ":AQID:|:BAUG:, :BwgJ:", ":AA==:|:AQI=:"]).map(oneLine),
+    sound: CLIENT_CERTS,
+    limit: HEADERS_BYTES_MAX,
+    shapes: [
+      repeated(":", "AAAA", ":"),
+      repeated(":AAAA:|:", "AAAA", ":"),
+      repeated(":AAAA:|", ":AAAA:, ", ":AAAA:"),
+      repeated(":AAAA:|", ",", ""),
+      repeated(":", "A", "=="),
+      repeated("", " ", ":AAAA:"),
+      repeated(":AAAA:", " ", "x"),
+    ],
     parse: (input) => {
-      const [leaf = "", ...chain] = input.split("|");
+      const [leaf = "", ...chain] = oneLine(input).split("|");
       return from(leaf, chain);
     },
     isOwn: (error) => BrokerError.is(error) && error.code === "invalid_request",
@@ -51,24 +67,33 @@ function clientCert(): FuzzedParser {
       const [leaf, ...others] = accepted ?? [];
       if (leaf === undefined) throw new Error("a header was read as none");
       const chain = others.length === 0 ? [] : [others.map(text).join(", ")];
-      deepStrictEqual(from(text(leaf), chain), accepted);
+      checkSame(from(text(leaf), chain), accepted);
     },
   });
 }
 
+const TRACEPARENTS = [
+  "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+  "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-what-the-future-brings",
+];
 const traceparent: FuzzedParser = {
   name: "traceparent",
-  inputs: damagedText([
-    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-    "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-what-the-future-brings",
-  ]),
-  check: (input) => {
+  sound: TRACEPARENTS,
+  limit: HEADERS_BYTES_MAX,
+  shapes: [
+    (size) => repeated(`${TRACEPARENTS[1]}-`, "a", "")(Math.min(size, 512)),
+    (size) => repeated(`${TRACEPARENTS[1]}-`, "-", "")(Math.min(size, 513)),
+    repeated("00-", "0", "-01"),
+  ],
+  inputs: damagedText(TRACEPARENTS),
+  parse: (input) => {
     const parent = parseTraceparent(input);
-    if (parent === null) return false;
-    const { traceId, spanId, sampled } = parent;
-    strictEqual(input.slice(3, 52), `${traceId}-${spanId}`);
-    deepStrictEqual(parseTraceparent(`00-${traceId}-${spanId}-0${sampled ? 1 : 0}`), parent);
-    return true;
+    if (parent === null) return null;
+    return () => {
+      const { traceId, spanId, sampled } = parent;
+      checkSame(input.slice(3, 52), `${traceId}-${spanId}`);
+      checkSame(parseTraceparent(`00-${traceId}-${spanId}-0${sampled ? 1 : 0}`), parent);
+    };
   },
 };
 
@@ -84,14 +109,30 @@ function clientAddress(
     read({ socket: { remoteAddress: PROXY }, headers: { [trustedProxyHeader]: header } });
   return {
     name: trustedProxyHeader.replaceAll("-", "_"),
-    inputs: damagedText(sound).map(oneLine),
-    check: (input) => {
-      const address = of(input) ?? "";
+    sound,
+    limit: HEADERS_BYTES_MAX,
+    shapes: [
+      repeated("for=192.0.2.7, ", "for=10.0.0.1, ", "for=10.0.0.1"),
+      repeated("192.0.2.7, ", "10.0.0.1, ", "10.0.0.1"),
+      repeated("192.0.2.7, ", "10.0.0.1,", "10.0.0.1, 192.0.2.8"),
+      repeated("for=192.0.2.7;", 'x="', ""),
+      repeated("for=192.0.2.7", ";", ' for="'),
+      repeated("for", " ", "=192.0.2.7"),
+      repeated(";", " ", "for=192.0.2.7"),
+      repeated("for=192.0.2.7;a=", '"a;for=";', ""),
+      repeated("[", "[", "]:1"),
+      repeated("192.0.2.7:", "1", ""),
+      repeated("fe80::1%", "%", ""),
+    ],
+    inputs: damagedText(sound),
+    parse: (input) => {
+      const address = of(oneLine(input)) ?? "";
       if (isIP(address) === 0) throw new Error("what was read is no address");
-      if (address === PROXY) return false;
-      const bare = address.includes(":") ? `[${address}]` : address;
-      strictEqual(of(trustedProxyHeader === "forwarded" ? `for="${bare}"` : bare), address);
-      return true;
+      if (address === PROXY) return null;
+      return () => {
+        const bare = address.includes(":") ? `[${address}]` : address;
+        checkSame(of(trustedProxyHeader === "forwarded" ? `for="${bare}"` : bare), address);
+      };
     },
   };
 }

@@ -1,12 +1,31 @@
+import { spawn } from "node:child_process";
+import { text } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { damagedText } from "./damaged-text.ts";
-import { throwingParser } from "./fuzzed-parser.ts";
+import { throwingParser, type FuzzedParser } from "./fuzzed-parser.ts";
+import { grownText, repeated, type Shape } from "./grown-text.ts";
 import { PARSERS } from "./parsers.ts";
 import { runParser } from "./run-parser.ts";
 
 /** `npm run fuzz:parsers` gives each a million. */
-const INPUTS = 3000;
+const INPUTS = 2000;
+
+const planted = (of: {
+  readonly parse?: (text: string) => string;
+  readonly again?: (text: string) => void;
+  readonly limit?: number;
+  readonly shapes?: readonly Shape[];
+}): FuzzedParser =>
+  throwingParser({
+    name: "planted",
+    sound: ["abc"],
+    limit: of.limit ?? 64,
+    shapes: of.shapes ?? [],
+    parse: of.parse ?? ((text) => text),
+    isOwn: (error) => error instanceof RangeError,
+    again: of.again ?? (() => undefined),
+  });
 
 describe("parsers that meet strangers' bytes", () => {
   test.each(PARSERS.map((parser) => [parser.name, parser] as const))(
@@ -22,40 +41,97 @@ describe("parsers that meet strangers' bytes", () => {
     },
   );
 
-  test("would be found out by an error of another kind, and by a second meaning", async () => {
-    const of = (parse: (text: string) => string, again: (text: string) => void) =>
-      throwingParser({
-        name: "planted",
-        inputs: damagedText(["abc"]),
-        parse,
-        isOwn: (error) => error instanceof RangeError,
-        again,
-      });
-    const throws = of(
-      (text) => {
+  test("are all that the broker has", () => {
+    const names = PARSERS.map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining([
+        "form",
+        "jwt_header",
+        "jwt_payload",
+        "spiffe_id",
+        "x509_san",
+        "x509_key_usage",
+        "jwks",
+        "bundle",
+        "dpop_proof",
+        "descriptor",
+        "authorization_details",
+      ]),
+    );
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test("get the same inputs from the same seed, large ones too", () => {
+    const grown = grownText({ sound: ["abc"], limit: 100, shapes: [repeated("x", "y", "z")] });
+    const sample = (): readonly string[] =>
+      [damagedText(["abc"]), grown].flatMap((of) => fc.sample(of, { seed: 7, numRuns: 50 }));
+    expect(sample()).toEqual(sample());
+  });
+
+  test("get inputs up to their limit and just above it", () => {
+    const grown = grownText({ sound: ["abc"], limit: 1000, shapes: [repeated("x", "y", "z")] });
+    const sizes = new Set(fc.sample(grown, { seed: 7, numRuns: 500 }).map(({ length }) => length));
+    for (const size of [999, 1000, 1001]) expect(sizes).toContain(size);
+    expect(Math.max(...sizes)).toBe(1001);
+  });
+});
+
+describe("a parser would be found out", () => {
+  test("by an error of another kind, and by a second meaning", async () => {
+    const throws = planted({
+      parse: (text) => {
         if (text.includes("{")) throw new TypeError("planted");
         return text;
       },
-      () => undefined,
-    );
+    });
     expect((await runParser(throws, 5000, "1")).found).toContain("not its own error");
-    const trims = of(
-      (text) => text.trim(),
-      () => undefined,
-    );
+    const trims = planted({ parse: (text) => text.trim() });
     expect((await runParser(trims, 500, "1")).found).toBe(null);
-    const differs = of(
-      (text) => text,
-      (text) => {
+    const differs = planted({
+      again: (text) => {
         if (text.trim() !== text) throw new Error("encodes to another");
       },
-    );
+    });
     expect((await runParser(differs, 5000, "1")).found).toContain("encodes to another");
   });
 
-  test("get the same inputs from the same seed", () => {
-    const sample = (): readonly string[] =>
-      fc.sample(damagedText(["abc"]), { seed: 7, numRuns: 50 });
-    expect(sample()).toEqual(sample());
+  test("by time that grows with the square of its input, which small inputs do not show", async () => {
+    const spaces = repeated("", " ", "x");
+    const trims = (limit: number): FuzzedParser =>
+      planted({ limit, shapes: [spaces], parse: (text) => text.replace(/\s+$/, "") });
+    expect((await runParser(trims(64), 500, "1")).found).toBe(null);
+    expect((await runParser(trims(32 * 1024), 500, "1")).found).toMatch(
+      /planted took \d+ ms of CPU .* for \d{5} characters/,
+    );
+  });
+
+  test("by memory that one input takes", async () => {
+    const expands = planted({
+      limit: 1024,
+      parse: (text) => (text.length < 1000 ? text : String(new Float64Array(1e7).length)),
+    });
+    expect((await runParser(expands, 500, "1")).found).toMatch(
+      /planted took \d+ ms of CPU and 7\d\.\d MiB for 1\d{3} characters/,
+    );
+  });
+
+  test("by memory that it keeps of each", async () => {
+    const kept: string[][] = [];
+    const keeps = planted({
+      parse: (text) => {
+        kept.push(Array.from({ length: 8192 }, () => text));
+        return text;
+      },
+    });
+    expect((await runParser(keeps, 2000, "1")).found).toContain("still held");
+  });
+
+  test("by an input that does not end: it is told, and the run is over", async () => {
+    const program = new URL("__fixtures__/endless.ts", import.meta.url).pathname;
+    const run = spawn(process.execPath, [program], { stdio: ["ignore", "ignore", "pipe"] });
+    const ended = new Promise((resolve) => run.once("exit", (_code, by) => resolve(by)));
+    const [said, signal] = await Promise.all([text(run.stderr), ended]);
+    expect(said).toContain('FOUND: planted: input 2 does not end: "aaaa');
+    expect(signal).toBe("SIGKILL");
   });
 });

@@ -1,50 +1,100 @@
 import { createHash } from "node:crypto";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import type { FuzzedParser } from "./fuzzed-parser.ts";
+import { grownText } from "./grown-text.ts";
+import { measuredParse, mebibytes, TooDear, type InputCost } from "./measured-parse.ts";
 
 export interface ParserRun {
   readonly inputs: number;
   readonly accepted: number;
   /** What did not hold, with the input that shows it, made smaller; or null. */
   readonly found: string | null;
-  /** Of the garbage collector's heap, after the run less before it. */
-  readonly heapGrowthBytes: number;
+  /** Of any one input, each. */
+  readonly dearest: InputCost;
+  /** What is still held, when all garbage is collected, of all inputs after the first slice. */
+  readonly heldBytes: number;
 }
 
 /** Seeds of fast-check are 32-bit integers. */
 const seedOf = (text: string): number => createHash("sha256").update(text).digest().readInt32BE();
 
 /** In slices, so that fast-check keeps nothing of a million inputs. */
-const SLICE = 20_000;
+const SLICE = 5_000;
+/** One input in so many is a large one. */
+const LARGE_ONE_IN = 50;
+/** Caches that fill once, and code that was compiled. */
+const HELD_BYTES_MAX = 24 * 1024 * 1024;
 
-/**
- * `count` inputs from a seed; the same seed and count are the same inputs. `stop` aborted: none
- * after the slice that is under way.
- */
+export interface ParserRunOptions {
+  /** Aborted: none after the slice that is under way. */
+  readonly stop?: AbortSignal;
+  /** Hears of each input before it is parsed. */
+  readonly beginning?: (input: string) => void;
+}
+
+/** `count` inputs from a seed; the same seed and count are the same inputs. */
 export async function runParser(
   parser: FuzzedParser,
   count: number,
   seed: string,
-  stop?: AbortSignal,
+  { stop, beginning = () => undefined }: ParserRunOptions = {},
 ): Promise<ParserRun> {
-  const before = process.memoryUsage().heapUsed;
-  let accepted = 0;
-  let inputs = 0;
-  while (inputs < count && stop?.aborted !== true) {
-    const numRuns = Math.min(SLICE, count - inputs);
-    const property = fc.asyncProperty(parser.inputs, async (input) => {
-      if (await parser.check(input)) accepted += 1;
+  const inputs = fc.oneof(
+    { weight: LARGE_ONE_IN - 1, arbitrary: parser.inputs },
+    { weight: 1, arbitrary: grownText(parser) },
+  );
+  const run = { inputs: 0, accepted: 0, dearest: { cpuMs: 0, heapBytes: 0 } };
+  let tooDear: unknown;
+  const property = fc.asyncProperty(inputs, async (input) => {
+    // What is dear is not tried over and over to make it smaller.
+    if (tooDear !== undefined) return;
+    beginning(input);
+    const { encodesAgain, cost } = await measuredParse(parser, input).catch((error: unknown) => {
+      if (error instanceof TooDear) tooDear = error;
+      throw error;
     });
-    const outcome = await fc.check(property, { numRuns, seed: seedOf(`${seed} ${inputs}`) });
-    inputs += outcome.numRuns;
-    if (outcome.failed) {
-      const error = outcome.errorInstance;
-      const inner = error instanceof Error ? error.cause : undefined;
-      const cause = inner instanceof Error ? ` (${inner.message})` : "";
-      const found = `${fc.defaultReportMessage(outcome) ?? "failed"}\n${String(error)}${cause}`;
-      return { inputs, accepted, found, heapGrowthBytes: 0 };
-    }
+    run.dearest = {
+      cpuMs: Math.max(run.dearest.cpuMs, cost.cpuMs),
+      heapBytes: Math.max(run.dearest.heapBytes, cost.heapBytes),
+    };
+    await encodesAgain?.();
+    if (encodesAgain !== null) run.accepted += 1;
+  });
+  let before = 0;
+  while (run.inputs < count && stop?.aborted !== true) {
+    // The first one is half at most: what it leaves behind is what the others begin with.
+    const most = run.inputs === 0 ? Math.ceil(count / 2) : count - run.inputs;
+    const numRuns = Math.min(SLICE, most);
+    const outcome = await fc.check(property, { numRuns, seed: seedOf(`${seed} ${run.inputs}`) });
+    if (run.inputs === 0) before = heldBytes();
+    run.inputs += outcome.numRuns;
+    if (outcome.failed) return { ...run, found: findingOf(outcome), heldBytes: 0 };
   }
-  const heapGrowthBytes = process.memoryUsage().heapUsed - before;
-  return { inputs, accepted, found: null, heapGrowthBytes };
+  const held = heldBytes() - before;
+  const found = held > HELD_BYTES_MAX ? `${mebibytes(held)} are still held after the run` : null;
+  return { ...run, found, heldBytes: held };
 }
+
+function heldBytes(): number {
+  setFlagsFromString("--expose-gc");
+  runInNewContext("gc()");
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+const SHOWN_CHARACTERS = 2000;
+
+/** Seed and path make the very input again; a large one is not shown whole. */
+function findingOf({ counterexample, seed, counterexamplePath, errorInstance }: Failed): string {
+  const shown = JSON.stringify(counterexample?.[0]).slice(0, SHOWN_CHARACTERS);
+  const error = errorInstance instanceof Error ? errorInstance : new Error(String(errorInstance));
+  const cause = error.cause instanceof Error ? ` (${error.cause.stack ?? ""})` : "";
+  return (
+    `${error.message}${cause}\n  input of ${counterexample?.[0].length ?? 0} characters: ${shown}\n` +
+    `  fast-check's seed ${seed}, path ${counterexamplePath ?? ""}`
+  );
+}
+
+type Failed = fc.RunDetails<[string]>;

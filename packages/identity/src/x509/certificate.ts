@@ -146,7 +146,8 @@ function read(x509: X509Certificate): Certificate {
  */
 function bitsOf(usage: KeyUsage): number {
   const last = new Uint8Array(usage.value).at(-1) ?? 0;
-  if (((last >> usage.unusedBits) & 1) === 0) {
+  // The lowest bit that is used is set, and those below it, which are not, are zero (11.2.1).
+  if ((last & ((2 << usage.unusedBits) - 1)) !== 1 << usage.unusedBits) {
     throw new Refusal("malformed", "the key usage of a certificate is not in DER");
   }
   return usage.toNumber();

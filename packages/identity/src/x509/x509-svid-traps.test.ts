@@ -127,7 +127,7 @@ describe("the leaf", () => {
     };
     expect(await spelled(7, 0x80)).toBe("vouched");
     expect(await spelled(5, 0xa0)).toBe("vouched");
-    for (const bits of [[0, 0x80], [6, 0x80], [0, 0x80, 0], [7, 0x80, 0], [0]]) {
+    for (const bits of [[0, 0x80], [6, 0x80], [0, 0x80, 0], [7, 0x80, 0], [7, 0xff], [0]]) {
       expect(await spelled(...bits), bits.join(" ")).not.toBe("vouched");
     }
   });
