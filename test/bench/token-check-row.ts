@@ -28,7 +28,7 @@ const TOKENS_PER_SECOND = 20_000;
 /** The whole path of a JWT-SVID through the product's own trust roots, against bare ECDSA. */
 export const TOKEN_CHECK: BenchRow = {
   name: "token-check",
-  title: "token check at c=16, for each second of CPU, against openssl speed verify",
+  title: "token check through jose at c=16, for each second of CPU, against openssl speed verify",
   target: { ratio: WANTED, is: "at_least" },
   run: async (world) => {
     const version = await findOpenssl();

@@ -1,7 +1,12 @@
-import { createECDH, createPrivateKey, createPublicKey, generateKeyPair } from "node:crypto";
+import {
+  createECDH,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+} from "node:crypto";
 import { promisify } from "node:util";
 import type { BackendKeyAlgorithm, JsonObject, Random } from "@mayfly/spec";
-import { jwkThumbprint, type Coordinates } from "./jwk-thumbprint.ts";
 
 export interface NewSigningKey {
   /** RFC 7638 thumbprint of the public key. */
@@ -16,13 +21,15 @@ const RSA_BITS = 3072;
 /** RFC 8410 section 7: what stands before the 32 bytes of an Ed25519 private key in PKCS #8. */
 const ED25519_PKCS8 = Buffer.from("302e020100300506032b657004220420", "hex");
 
+type Coordinates = Readonly<Record<string, string>>;
+
 /** A key pair out of the injected randomness; an RSA key out of the platform's. */
 export async function generateSigningKey(
   random: Random,
   algorithm: BackendKeyAlgorithm,
 ): Promise<NewSigningKey> {
   const { coordinates, secret } = await KEYS[algorithm](random);
-  const kid = jwkThumbprint(coordinates);
+  const kid = thumbprint(coordinates);
   return {
     kid,
     publicJwk: { ...coordinates, kid, use: "sig", alg: algorithm },
@@ -94,4 +101,11 @@ function drawScalar(ecdh: ReturnType<typeof createECDH>, random: Random): Uint8A
     }
   }
   throw new Error("the source of randomness gives no usable key");
+}
+
+/** RFC 7638 section 3: the required members in order of their names, without spaces. */
+function thumbprint(coordinates: Coordinates): string {
+  const inOrder = Object.entries(coordinates).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const text = JSON.stringify(Object.fromEntries(inOrder));
+  return createHash("sha256").update(text).digest("base64url");
 }

@@ -1,10 +1,10 @@
+import { compactVerify, errors } from "jose";
 import type { CallContext } from "@mayfly/spec";
 import type { CheckedHeader } from "./check-header.ts";
 import type { KeySource } from "./key-source.ts";
 import type { KeySet, VerificationKey } from "./parse-jwk-set.ts";
-import type { CompactJws, CompactJwt, JsonMap } from "./parse-compact-jwt.ts";
+import { parseJsonObject, type CompactJws, type JsonMap } from "./parse-compact-jwt.ts";
 import { Refusal } from "./refusal.ts";
-import { verifyJws } from "./verify-jws.ts";
 
 /**
  * What a token without `kid` may be tried with: OpenID Connect Core section 10.1 requires a `kid`
@@ -14,74 +14,72 @@ export type KidlessRule = "sole" | "any";
 
 const KIDLESS_TRIES_MAX = 16;
 
-/** Verifies with the issuer's keys; the claims were read out of the very text that is verified. */
+/** Verifies with the issuer's keys; the claims come out of the very bytes that were verified. */
 export async function verifySignature(
-  jwt: CompactJwt,
-  ...by: SignatureRules
+  ...of: Parameters<typeof verifyPayload>
 ): Promise<{ readonly claims: JsonMap; readonly keys: KeySet }> {
-  return { claims: jwt.claims, keys: await verifyingKeys(jwt, ...by) };
+  const { payload, keys } = await verifyPayload(...of);
+  return { claims: parseJsonObject(payload, "the token's payload"), keys };
 }
 
-type SignatureRules = [
-  header: CheckedHeader,
-  source: KeySource,
-  kidless: KidlessRule,
-  context: CallContext,
-];
-
-/** The state of the issuer's keys by one of which the text is signed, whatever its payload is. */
-export async function verifyingKeys(
+/** The very bytes that were verified, whatever they are. */
+export async function verifyPayload(
   jws: CompactJws,
   header: CheckedHeader,
   source: KeySource,
   kidless: KidlessRule,
   context: CallContext,
-): Promise<KeySet> {
+): Promise<{ readonly payload: Uint8Array; readonly keys: KeySet }> {
   const before = source.held();
   const keys = await source.current(context);
-  if (await tryKeys(jws, header, keys, kidless)) return keys;
+  const payload = await tryKeys(jws, header, keys, kidless);
+  if (payload !== null) return { payload, keys };
   // Keys that were fetched for this very token are not fetched again for it.
   const newer = keys === before ? await source.lookAgain(keys, context) : null;
-  if (newer === null || !(await tryKeys(jws, header, newer, kidless))) {
+  const again = newer === null ? null : await tryKeys(jws, header, newer, kidless);
+  if (newer === null || again === null) {
     throw new Refusal("unknown_key", "no key of the issuer fits the token");
   }
-  return newer;
+  return { payload: again, keys: newer };
 }
 
-/** False where newer keys might help; a known key that does not verify is a refusal. */
+/** Null where newer keys might help; a known key that does not verify is a refusal. */
 async function tryKeys(
   jws: CompactJws,
   header: CheckedHeader,
   { keys }: KeySet,
   kidless: KidlessRule,
-): Promise<boolean> {
+): Promise<Uint8Array | null> {
   const { algorithm, kid } = header;
   if (kid !== null) {
     const named = keys.filter((key) => key.kid === kid);
-    if (named.length === 0) return false;
+    if (named.length === 0) return null;
     const fitting = named.filter((key) => key.algorithms.includes(algorithm));
     if (fitting.length === 0) throw new Refusal("algorithm", "the key does not serve the alg");
-    if (await verifiesByAny(jws, header, fitting)) return true;
-    throw new Refusal("signature", "the signature does not verify");
+    const payload = await firstVerified(jws, header, fitting);
+    if (payload === null) throw new Refusal("signature", "the signature does not verify");
+    return payload;
   }
   const fitting = keys.filter((key) => key.algorithms.includes(algorithm));
   if (kidless === "sole" && fitting.length > 1) {
     throw new Refusal("unknown_key", "the token names no key and the issuer has several");
   }
-  return verifiesByAny(jws, header, fitting.slice(0, KIDLESS_TRIES_MAX));
+  return firstVerified(jws, header, fitting.slice(0, KIDLESS_TRIES_MAX));
 }
 
-async function verifiesByAny(
+async function firstVerified(
   jws: CompactJws,
   { algorithm }: CheckedHeader,
   keys: readonly VerificationKey[],
-): Promise<boolean> {
+): Promise<Uint8Array | null> {
   for (const { key } of keys) {
     try {
-      if (await verifyJws(jws.compact, key, algorithm)) return true;
+      const { payload } = await compactVerify(jws.compact, key, { algorithms: [algorithm] });
+      return payload;
     } catch (error) {
+      if (error instanceof errors.JWSSignatureVerificationFailed) continue;
       throw new Refusal("signature", "the signature cannot be verified", { cause: error });
     }
   }
-  return false;
+  return null;
 }
