@@ -2,11 +2,17 @@
  * `npm run crowd -- [--leases N] [--type NAME,…] [--write]`: so many leases of each type that are
  * due in the same second, with their sessions open, and leases of another backend meanwhile. Exit
  * code 1 when anything is left or late. `--write` keeps the figures in `docs/backends/times.json`.
+ *
+ * With `--down`: leases of those types and of `orders-db`, N of each (at most 100), due one every
+ * 100 ms, while the server of one type after the other refuses connections, or takes them and
+ * hangs; and how late the others' ends are.
  */
 import type { CrowdTimes } from "../../services/composition/src/backend-times.ts";
 import { measureCrowd } from "./measure-crowd.ts";
 import { startMeasured } from "./measured-installation.ts";
-import { readMeasurement, say } from "./read-measurement.ts";
+import { measureDown } from "./measure-down.ts";
+import { readMeasurement, say, type Asked } from "./read-measurement.ts";
+import { availableServers, startSharedServers } from "./shared-servers/start-shared-servers.ts";
 import { keepTimes } from "./times-file.ts";
 
 /** Of the page's column. */
@@ -22,6 +28,35 @@ function tell(type: string, { leases, sessions, seconds, outcome, neighbour }: C
   );
 }
 
+/** Each end of these is over when its server says so: none waits for a list or an expiry. */
+const PROMPT = ["mysql", "redis", "rabbitmq", "vault", "ssh", "webhook"];
+const DOWN_LEASES_MAX = 100;
+
+async function oneDown({ count, upstreams }: Asked): Promise<number> {
+  await using ends = new AsyncDisposableStack();
+  const chosen = PROMPT.filter((prompt) => upstreams.some(({ type }) => type === prompt));
+  const available = await availableServers();
+  const prompt = available.filter(({ type }) => chosen.includes(type));
+  const servers = await startSharedServers(prompt, ends);
+  const leases = Math.min(count, DOWN_LEASES_MAX);
+  const rounds = servers.flatMap(({ type }) => [
+    { type, how: "refuses" } as const,
+    { type, how: "hangs" } as const,
+  ]);
+  let failures = 0;
+  for (const { type, how } of [{ type: chosen[0] ?? "", how: "works" } as const, ...rounds]) {
+    const times = await measureDown({ servers, leases, type, how });
+    const isLate = times.late_max_ms > NEIGHBOUR_LATE_MS_MAX;
+    if (isLate) failures++;
+    process.stdout.write(
+      `${type} ${how}: ${times.ends} ends of the others, p50 ${times.late_p50_ms} ms late, ` +
+        `at most ${times.late_max_ms} ms${isLate ? " BROKEN" : ""}; ` +
+        `${times.endedOfIt} of its own ${leases} ended\n`,
+    );
+  }
+  return failures === 0 ? 0 : 1;
+}
+
 async function main(): Promise<number> {
   const asked = await readMeasurement(
     {
@@ -29,12 +64,14 @@ async function main(): Promise<number> {
       count: "leases",
       usual: LEASES_KEPT,
       max: 10_000,
+      canBeDown: true,
       unkept: (leases) =>
         leases === LEASES_KEPT ? null : `the page has the times of ${LEASES_KEPT} leases`,
     },
     process.argv.slice(2),
   );
   if (asked === null) return 64;
+  if (asked.down) return oneDown(asked);
   let failures = 0;
   for (const upstream of asked.upstreams) {
     // Nothing but a replacement ends those of a static secret.

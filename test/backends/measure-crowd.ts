@@ -101,7 +101,7 @@ export async function measureCrowd(
 }
 
 /** By real exchanges of many workloads, `perTask` credentials each. */
-async function issueMany(
+export async function issueMany(
   { mayfly, broker: { api } }: MeasuredInstallation,
   role: string,
   count: number,

@@ -9,6 +9,8 @@ export interface Measurement {
   readonly count: "leases" | "rounds";
   readonly usual: number;
   readonly max: number;
+  /** Whether `--down` is known. */
+  readonly canBeDown: boolean;
   /** What may not be kept, as the end of an error; null: it may. */
   readonly unkept: (count: number) => string | null;
 }
@@ -17,6 +19,7 @@ export interface Asked {
   readonly count: number;
   readonly upstreams: readonly Upstream[];
   readonly write: boolean;
+  readonly down: boolean;
 }
 
 /** What a command line asks for; null where it asks for nothing that there is, which is told. */
@@ -24,35 +27,40 @@ export async function readMeasurement(
   measurement: Measurement,
   args: readonly string[],
 ): Promise<Asked | null> {
-  const { program, count } = measurement;
+  const { program, count, canBeDown } = measurement;
+  const down = canBeDown ? " [--down]" : "";
   try {
     return await parse(measurement, args);
   } catch (error) {
     process.stderr.write(
       `${program}: ${error instanceof Error ? error.message : ""}\n` +
-        `usage: npm run ${program} -- [--${count} N] [--type NAME,…] [--write]\n`,
+        `usage: npm run ${program} -- [--${count} N] [--type NAME,…] [--write]${down}\n`,
     );
     return null;
   }
 }
 
 async function parse(measurement: Measurement, args: readonly string[]): Promise<Asked> {
-  const { count: name, usual, max, unkept } = measurement;
+  const { count: name, usual, max, unkept, canBeDown } = measurement;
   const { values } = parseArgs({
     args: [...args],
     options: {
       [name]: { type: "string", default: String(usual) },
       type: { type: "string" },
       write: { type: "boolean", default: false },
+      down: { type: "boolean", default: false },
     },
   });
   const count = wholeNumber(name, values[name], max);
   const write = values["write"] === true;
   const why = write ? unkept(count) : null;
   if (why !== null) throw new Error(`--write: ${why}`);
+  const down = values["down"] === true;
+  if (down && !canBeDown) throw new Error("--down: it measures no server that is down");
+  if (down && write) throw new Error("--write: what is seen with one down is printed alone");
   const type = values["type"];
   const upstreams = await chosenUpstreams(typeof type === "string" ? type : undefined);
-  return { count, upstreams, write };
+  return { count, upstreams, write, down };
 }
 
 /** How far a measurement is, for whoever waits for it. */

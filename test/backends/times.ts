@@ -27,7 +27,14 @@ function tell(times: Readonly<Record<string, TypeTimes>>): void {
 
 async function main(): Promise<number> {
   const asked = await readMeasurement(
-    { program: "times", count: "rounds", usual: 100, max: 1_000, unkept: () => null },
+    {
+      program: "times",
+      count: "rounds",
+      usual: 100,
+      max: 1_000,
+      canBeDown: false,
+      unkept: () => null,
+    },
     process.argv.slice(2),
   );
   if (asked === null) return 64;
