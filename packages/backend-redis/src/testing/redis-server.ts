@@ -47,13 +47,40 @@ export interface RedisServer {
 
 export async function startRedisServer(
   program: string,
-  options: { readonly cluster?: boolean; readonly aclFile?: boolean } = {},
+  options: RedisServerOptions = {},
 ): Promise<RedisServer> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await startAtSomePort(program, options);
+    } catch (error) {
+      if (!(error instanceof NotStarted) || tries === STARTS_MAX) throw error;
+    }
+  }
+}
+
+interface RedisServerOptions {
+  readonly cluster?: boolean;
+  readonly aclFile?: boolean;
+}
+
+/** A port that was free may have been taken by somebody since. */
+const STARTS_MAX = 5;
+class NotStarted extends Error {}
+
+/** The cluster's own port is 10,000 higher, and must be none that outgoing connections get. */
+const CLUSTER_PORT_MAX = 22_000;
+
+async function portFor({ cluster = false }: RedisServerOptions): Promise<number> {
+  let port = await freePort();
+  while (cluster && port > CLUSTER_PORT_MAX) port = await freePort();
+  return port;
+}
+
+async function startAtSomePort(program: string, options: RedisServerOptions): Promise<RedisServer> {
   const dir = await mkdtemp(join(tmpdir(), "mayfly-redis-acl-"));
   const aclFile = join(dir, "users.acl");
   await writeFile(aclFile, `${ACL_FILE.join("\n")}\n`);
-  // The cluster's own port is 10,000 higher, and must be one too.
-  const port = await freePort();
+  const port = await portFor(options);
   const settings = [
     "bind 127.0.0.1",
     `port ${port}`,
@@ -75,9 +102,14 @@ export async function startRedisServer(
       log: () => undefined,
     });
   let process = await launch();
+  const remove = (): Promise<void> => rm(dir, { recursive: true, force: true });
   const connect = (username: string, password: string): Redis =>
     connectTo(port, username, password);
-  let admin = await ready(() => connect(ADMIN.username, ADMIN.password));
+  const asAdmin = (): Redis => connect(ADMIN.username, ADMIN.password);
+  let admin = await readyOf(process, asAdmin).catch(async (error: unknown) => {
+    await remove();
+    throw error;
+  });
   const end = async (): Promise<void> => {
     admin.disconnect();
     process.signal("SIGCONT");
@@ -96,11 +128,11 @@ export async function startRedisServer(
     restart: async () => {
       await end();
       process = await launch();
-      admin = await ready(() => connect(ADMIN.username, ADMIN.password));
+      admin = await readyOf(process, asAdmin);
     },
     stop: async () => {
       await end();
-      await rm(dir, { recursive: true, force: true });
+      await remove();
     },
   };
 }
@@ -123,19 +155,28 @@ function connectTo(port: number, username: string, password: string): Redis {
   return redis;
 }
 
-async function ready(connect: () => Redis): Promise<Redis> {
-  for (let tries = 0; tries < 400; tries++) {
+/** At most 30 seconds; no longer than the process lives. */
+async function readyOf(process: GuardedProcess, connect: () => Redis): Promise<Redis> {
+  let ended = false;
+  const exited = process.exited.then(() => {
+    ended = true;
+  });
+  for (let tries = 0; tries < 1_200 && !ended; tries++) {
     const redis = connect();
     try {
       await redis.connect();
       await redis.ping();
-      return redis;
+      // Whoever took the port may answer too; then ours is about to end.
+      await Promise.race([exited, systemClock.sleep(0)]);
+      if (!ended) return redis;
     } catch {
-      redis.disconnect();
-      await systemClock.sleep(25);
+      // It is not there yet.
     }
+    redis.disconnect();
+    await systemClock.sleep(25);
   }
-  throw new Error("Redis did not start");
+  process.signal("SIGKILL");
+  throw new NotStarted("Redis did not start");
 }
 
 /** Three primaries with a replica each. */
