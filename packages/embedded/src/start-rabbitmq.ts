@@ -59,10 +59,13 @@ const startDeadlineMs = 110_000;
 const mapperDeadlineMs = 20_000;
 const startedLine = /completed with \d+ plugins/;
 
+/** One of up to seven ports that were free may have been taken by somebody since. */
+const STARTS_MAX = 3;
+
 /**
  * Starts a real RabbitMQ with its management plugin, if the machine has one, on 127.0.0.1 only. A
- * cluster of its own: ports, cookie, port mapper and files in a temporary folder. As with
- * PostgreSQL, it ends with this process.
+ * cluster of its own: ports, cookie, port mapper and files in a temporary folder. One that does not
+ * start is tried again, at other ports. As with PostgreSQL, it ends with this process.
  * @throws EmbeddedError
  */
 export async function startRabbitmq(
@@ -71,6 +74,19 @@ export async function startRabbitmq(
   refuseUnknownKeys(options, ["beside", "otherProtocols"], "startRabbitmq");
   const wrapper = await programOnPath("rabbitmq-server");
   if (wrapper === undefined) return { missing: "rabbitmq-server" };
+  for (let tries = 1; ; tries++) {
+    try {
+      return await startAtSomePorts(wrapper, options);
+    } catch (error) {
+      if (!(error instanceof EmbeddedError) || tries === STARTS_MAX) throw error;
+    }
+  }
+}
+
+async function startAtSomePorts(
+  wrapper: string,
+  options: RabbitmqOptions,
+): Promise<EmbeddedRabbitmq> {
   const { beside, otherProtocols: others = false } = options;
   const dir = beside?.dir ?? (await realpath(await mkdtemp(join(tmpdir(), "mayfly-rabbitmq-"))));
   const epmdPort = beside?.epmdPort ?? (await freePort());
