@@ -73,7 +73,7 @@ export default defineConfig({
     // waiting, for a time that has to pass or for a server.
     maxWorkers: 3,
     // What tests make dies young; with room to, a third less of the time goes to collecting it.
-    execArgv: ["--max-semi-space-size=64"],
+    execArgv: ["--max-semi-space-size=64", "--expose-gc"],
     sequence: { sequencer: LongestFirst },
     // Of `concurrent` tests in one file: crash tests wait most of their time, for times to pass.
     maxConcurrency: 12,

@@ -57,6 +57,8 @@ interface SubjectAttribute {
 /** The largest in use are below 4 KiB. */
 export const CERTIFICATE_BYTES_MAX = 16 * 1024;
 const EXTENSIONS_MAX = 32;
+/** Nine bits have names (RFC 5280 section 4.2.1.3); the reader takes a fifth byte for the first. */
+const KEY_USAGE_BYTES_MAX = 2;
 const VERSION_3 = 2;
 
 /** RFC 5280 section 4.2: a critical extension that is not understood refuses the certificate. */
@@ -147,7 +149,8 @@ function read(x509: X509Certificate): Certificate {
 function bitsOf(usage: KeyUsage): number {
   const last = new Uint8Array(usage.value).at(-1) ?? 0;
   // The lowest bit that is used is set, and those below it, which are not, are zero (11.2.1).
-  if ((last & ((2 << usage.unusedBits) - 1)) !== 1 << usage.unusedBits) {
+  const endsWell = (last & ((2 << usage.unusedBits) - 1)) === 1 << usage.unusedBits;
+  if (!endsWell || usage.value.byteLength > KEY_USAGE_BYTES_MAX) {
     throw new Refusal("malformed", "the key usage of a certificate is not in DER");
   }
   return usage.toNumber();

@@ -174,6 +174,19 @@ describe("the leaf", () => {
     expect(await outcome(acme.issue({ keyUsage: null, extensions: [loose] }))).toBe("malformed");
   });
 
+  test("may have no key usage of more bits than have names", async () => {
+    const usage = (value: string): object => ({
+      keyUsage: null,
+      extensions: [{ id: id_ce_keyUsage, critical: true, value: Buffer.from(value, "hex") }],
+    });
+    expect(await outcome(acme.issue(usage("0303078080")))).toBe("vouched");
+    // Its only bit is the 33rd, which the schema's reader takes for the first, digitalSignature.
+    const { chain } = acme.issue(usage("0306070000000080"));
+    expect(() => chain.map(parseCertificate)).toThrow(
+      "the key usage of a certificate is not in DER",
+    );
+  });
+
   test("that has expired counts no second longer", async () => {
     const until = Math.floor(clock.now() / 1000) * 1000;
     expect(await outcome(acme.issue({ until: until + 1000 }))).toBe("vouched");
