@@ -34,8 +34,9 @@ describe.runIf(program !== undefined)("on a cluster of two nodes", () => {
   beforeAll(async () => {
     scratch = await mkdtemp(join(tmpdir(), "mayfly-cluster-"));
     for (const name of ["a", "b"]) {
-      // The cluster's own port is 10,000 higher, and must be one too.
-      const port = await freePort();
+      // The cluster's own port is 10,000 higher, and must be none that outgoing connections get.
+      let port = await freePort();
+      while (port > 22_000) port = await freePort();
       ports.push(port);
       const dir = await mkdtemp(join(scratch, name));
       shells.push(startNode(program ?? "", dir, port));
