@@ -12,7 +12,7 @@ import { runParser } from "./run-parser.ts";
 const INPUTS = 2000;
 /**
  * After some thousands of these parsers' inputs with large ones among them, Node 26.10 itself ends
- * in one run of ten (SIGSEGV or SIGTRAP in V8's compiler), by what is not known: see
+ * in one run of ten (SIGSEGV or SIGTRAP), by what is not known: see
  * docs/invariants.md. The command still tries them.
  */
 const CRASH_NODE: ReadonlySet<string> = new Set(["jwks", "bundle"]);
