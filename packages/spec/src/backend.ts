@@ -1,14 +1,14 @@
 import type { Json, JsonObject, JsonSchema } from "./brand.ts";
 import type { CallContext, IssueContext, Log, RecoverContext } from "./context.ts";
 import type { BackendId, InstallationId, LeaseId } from "./ids.ts";
-import type { BackendKeys } from "./backend-keys.ts";
 import type { BackendBudget } from "./backend-budget.ts";
 import type { BackendNames } from "./backend-names.ts";
 import type { BackendSlots } from "./backend-slots.ts";
-import type { EndedLeases, EndedLeasesWanted } from "./ended-leases.ts";
 import type { OutboundApis } from "./outbound-api.ts";
+import type { SecretRotation } from "./secret-rotation.ts";
 import type { Secret } from "./secret.ts";
 import type { Clock, DurationSeconds, InstantMs, Random } from "./time.ts";
+import type { TokenHost, TokenVerification } from "./token-verification.ts";
 
 /**
  * A type of place that credentials come from: PostgreSQL, AWS, GitHub.
@@ -80,50 +80,6 @@ export interface AuthorityStep {
   readonly language: "sql" | "sh" | "json" | "hcl" | "text";
   /** With names of an example, and nothing secret. */
   readonly text: string;
-}
-
-/**
- * Pure, over parsed configurations. Between both, a configuration has the broker's secret and the
- * one before it, and what is opened with it logs in by whichever the upstream accepts: so there is
- * no moment at which a crash locks the broker out.
- */
-export type SecretRotation = RotationSteps &
-  (
-    | { readonly madeBy: "mayfly" }
-    | {
-        /** Opened, it has an `obtainSecret`, which the core calls after `begin` is durable. */
-        readonly madeBy: "upstream";
-        /** The new secret in its place; the one before it stays beside it. */
-        take(config: JsonObject, obtained: Secret): JsonObject;
-      }
-  );
-
-/** How a registered backend logs in. */
-export interface RegisteredLogin {
-  readonly config: JsonObject;
-  readonly upstreamIdentity: string;
-}
-
-interface RotationSteps {
-  /**
-   * Null: this configuration has a secret that Mayfly can replace. Else why it has none, and what
-   * to do instead.
-   */
-  obstacle(config: JsonObject): string | null;
-  /**
-   * Whether another backend of the type logs in by the same secret: it would be locked out where
-   * this one replaces it.
-   */
-  sharesLogin(own: RegisteredLogin, other: RegisteredLogin): boolean;
-  /**
-   * A new secret, and the old one beside it; where the upstream makes it, the old one in both
-   * places, which says that it is to be replaced. What is under way already stays as it is.
-   */
-  begin(config: JsonObject, random: Random, now: InstantMs): JsonObject;
-  /** Whether the old one is there. */
-  isUnderWay(config: JsonObject): boolean;
-  /** The same without the old one. */
-  finish(config: JsonObject): JsonObject;
 }
 
 /** Data, so that policy, replies, docs and console read it without opening anything. */
@@ -203,22 +159,6 @@ export interface PoolingHost extends BackendHost {
   readonly budget: BackendBudget;
   readonly slots: BackendSlots;
 }
-
-/** What the installation vouches for with keys and records of its own, in one backend's name. */
-export interface TokenHost {
-  /** Issuer of this backend's tokens alone, a URL below the broker's own: RFC 8414 section 2. */
-  readonly issuer: string;
-  /** The broker's issuer, the audience of what is presented to it: never of what it mints. */
-  readonly brokerIssuer: string;
-  readonly keys: BackendKeys;
-  /** What the ledger says of a lease of this backend at this moment, of its task included. */
-  standingOf(leaseId: LeaseId): Promise<LeaseStanding>;
-  /** What has to be refused, as `TaskLedger.endedLeases` says of this backend. */
-  endedLeases(wanted: EndedLeasesWanted): Promise<EndedLeases>;
-}
-
-/** `live`: handed out, and no end of it or of a task above it was requested. */
-export type LeaseStanding = "reserved" | "live" | "over" | "unknown";
 
 export interface PlanRequest {
   readonly installation: InstallationId;
@@ -351,25 +291,6 @@ export interface SoleNames {
   spellingOf(name: string): string;
 }
 
-export interface TokenVerification {
-  /**
-   * K1. Public keys, RFC 7517: each is among them well before it signs, and until its last token
-   * died.
-   */
-  keys(): Promise<readonly JsonObject[]>;
-  /** K2. Adds the next key when it is due; called by a timer, safe in many processes. */
-  rotate(now: InstantMs): Promise<void>;
-  /** K3. Reads a token that a key of this backend signed; null for all else, and once expired. */
-  read(token: Secret): Promise<ReadToken | null>;
-  /**
-   * K4. As `read`, of a token that is to be revoked: also of one whose key was retired, which
-   * vouches for nothing by then, so that nothing is trusted until the lease's fingerprint is the
-   * token's; and of one that has expired by this clock, and perhaps by no other. What no key of
-   * this backend signed is null before anything is looked up. Throws `NotKnownYet`.
-   */
-  readForEnd(token: Secret): Promise<ReadToken | null>;
-}
-
 /** What those who verify a backend's certificates fetch: public, and never a secret. */
 export interface PublishedAuthority {
   /** A1. Of that name, as the ledger has it now; null: there is no such document. */
@@ -381,15 +302,6 @@ export interface PublishedAuthority {
 export interface AuthorityDocument {
   readonly mediaType: string;
   readonly bytes: Uint8Array;
-}
-
-export interface ReadToken {
-  readonly leaseId: LeaseId;
-  /** As signed: RFC 9068 section 2.2. */
-  readonly claims: JsonObject;
-  readonly confirmation: string | null;
-  /** Whom it is for: a resource server of any of them may introspect it. */
-  readonly audience: readonly string[];
 }
 
 export interface RevocationOperations {
