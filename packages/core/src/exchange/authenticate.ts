@@ -1,5 +1,7 @@
 import {
   BrokerError,
+  clientIdOf,
+  workloadName,
   type CallContext,
   type PresentedIdentity,
   type Task,
@@ -35,7 +37,23 @@ export type Caller =
  */
 export async function authenticate(
   parts: CoreParts,
-  request: Pick<ExchangeRequest, "subject" | "actor" | "client">,
+  request: CallerParts,
+  context: CallContext,
+): Promise<Caller> {
+  const caller = await callerOf(parts, request, context);
+  requireNamed(caller, request.unprovenClientId ?? null);
+  return caller;
+}
+
+/** What of a request says who sent it. */
+export type CallerParts = Pick<
+  ExchangeRequest,
+  "subject" | "actor" | "client" | "unprovenClientId"
+>;
+
+async function callerOf(
+  parts: CoreParts,
+  request: CallerParts,
   context: CallContext,
 ): Promise<Caller> {
   const { subject } = request;
@@ -87,6 +105,28 @@ export async function authenticate(
       return { kind: "task_token", task, claims, tokenSha256, actor: isHolder ? null : actor };
     }
   }
+}
+
+/**
+ * RFC 6749 section 2.3: a client whose certificate did not arrive is not authenticated. Passed
+ * over, somebody else's subject token would make that person the one who acts, in its place.
+ */
+function requireNamed(caller: Caller, clientId: string | null): void {
+  if (clientId === null) return;
+  const { workload } = caller.kind === "identity" ? caller.identity : (caller.actor ?? caller.task);
+  if (clientIdOf(workloadName(workload)) === clientId) return;
+  throw new BrokerError(
+    "invalid_client",
+    "The client_id names a client that showed no certificate, and is not who acts here.",
+    {
+      where: "client_id",
+      public: {
+        hint:
+          "Show its certificate by mTLS; a proxy that terminates TLS has to pass it on. Or leave " +
+          "client_id out, where a token says who asks.",
+      },
+    },
+  );
 }
 
 /** Who sends the request and whom it names as the actor are one, or one of them is not true. */

@@ -25,6 +25,11 @@ export interface ExchangeRequest {
   readonly actor: PresentedIdentity | null;
   /** Who sends it, where it authenticates itself: the actor, where no other is named. */
   readonly client?: ClientAuthentication | null;
+  /**
+   * Whom a request without `client` names as its client, by an id that is authenticated by a
+   * certificate: nobody else may come of it.
+   */
+  readonly unprovenClientId?: string | null;
   /** The one object of `authorization_details`: strict JSON already, without duplicate keys. */
   readonly details: unknown;
   readonly idempotency: { readonly key: string; readonly bodySha256: string } | null;

@@ -13,7 +13,7 @@ import { decideImpersonation, denyImpersonation } from "../impersonation.ts";
 import { requireRoleEnabled } from "../issuing-gate.ts";
 import { parseTaskDetails } from "../descriptor/task-details.ts";
 import { repeatOpening, resolveAsk, type Ask } from "./ask.ts";
-import { authenticate } from "./authenticate.ts";
+import { authenticate, type CallerParts } from "./authenticate.ts";
 import { deny } from "./deny.ts";
 import type { ExchangeReply, ExchangeRequest } from "./exchange-request.ts";
 import type { Reserved } from "./issue.ts";
@@ -63,7 +63,7 @@ const workloadOf = (ask: Ask): Workload =>
 /** Steps 2 and 3: who asks for what, under one view of the catalog. */
 export async function understand(
   parts: CoreParts,
-  request: Pick<ExchangeRequest, "subject" | "actor" | "client" | "details">,
+  request: CallerParts & Pick<ExchangeRequest, "details">,
   context: CallContext,
 ): Promise<{ readonly view: CatalogView; readonly ask: Ask }> {
   const { tracer, settings } = parts.ports;

@@ -13,6 +13,7 @@ import type { CoreParts } from "../core-parts.ts";
 import { decideImpersonation, publicText, type ImpersonationDecision } from "../impersonation.ts";
 import { requireRoleEnabled } from "../issuing-gate.ts";
 import type { Ask } from "./ask.ts";
+import type { CallerParts } from "./authenticate.ts";
 import { publicExplanation } from "./decide.ts";
 import { understand } from "./exchange.ts";
 import type { ExchangeRequest } from "./exchange-request.ts";
@@ -53,7 +54,7 @@ export interface ExplainedCredential extends ExplainedVerdict {
 /** What the exchange would give, or why not: its steps 2 to 5. Reserves, mints, records nothing. */
 export async function explain(
   parts: CoreParts,
-  request: Pick<ExchangeRequest, "subject" | "actor" | "client" | "details">,
+  request: CallerParts & Pick<ExchangeRequest, "details">,
   context: CallContext,
 ): Promise<Explanation> {
   // Nothing later would notice that the catalog moved.

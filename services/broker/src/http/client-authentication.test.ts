@@ -120,6 +120,7 @@ describe("a client that acts for itself", () => {
     ["a JWT-SVID as jwt-bearer", { client_assertion_type: `${ASSERTION}jwt-bearer` }, 401],
     ["a type that is none", { client_assertion_type: "jwt-spiffe" }, 401],
     ["what is no JWT", { client_assertion: "x" }, 401],
+    ["a secret besides", { client_secret: "x" }, 401],
     ["a subject token besides", { subject_token: "x" }, 400],
     ["an actor token besides", { actor_token: "x", actor_token_type: `${TYPE}jwt` }, 400],
     ["a scope", { scope: "x" }, 400],

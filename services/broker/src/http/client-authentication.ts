@@ -13,6 +13,7 @@ export function readClient(
   form: Form,
   peerCertificates: () => CertificateChain | null,
 ): ClientAuthentication | null {
+  refuseSecret(form);
   const assertion = readClientAssertion(form);
   if (assertion !== null) return { ...assertion, chain: peerCertificates() };
   const clientId = form.one("client_id");
@@ -23,6 +24,28 @@ export function readClient(
   }
   const chain = peerCertificates();
   return chain === null ? null : { type, chain, clientId };
+}
+
+/**
+ * RFC 6749 section 5.2, as for one in the Authorization header. Passed over, a client whose secret
+ * is wrong would take it that the secret is right.
+ */
+function refuseSecret(form: Form): void {
+  if (form.one("client_secret") === null) return;
+  throw new BrokerError("invalid_client", "No client authenticates with a secret.", {
+    where: "client_secret",
+    public: {
+      hint:
+        "Leave client_secret out: a client shows who it is by its client_assertion or by its " +
+        "certificate.",
+    },
+  });
+}
+
+/** Of a form whose sender is not authenticated: the id that a certificate would have to prove. */
+export function unprovenClientIdOf(form: Form): string | null {
+  const clientId = form.one("client_id");
+  return clientId === null || byCertificateOf(clientId) === null ? null : clientId;
 }
 
 function byCertificateOf(clientId: string): "spiffe-x509" | "tls-client" | null {

@@ -142,6 +142,25 @@ describe("a client that shows an X509-SVID", () => {
     expect(refusal(refused)).toEqual(NOT_AUTHENTICATED);
   });
 
+  it("is not passed over where its certificate does not arrive: nobody acts instead", async () => {
+    shown = null;
+    const named = tokenForm(bench.identities.oidc("alice"), { client_id: BOT });
+    expect(refusal(await postToken(bench, named))).toEqual(NOT_AUTHENTICATED);
+    const ofAnother = tokenForm(bench.identities.svid("other"), { client_id: BOT });
+    expect(refusal(await postToken(bench, ofAnother))).toEqual(NOT_AUTHENTICATED);
+    expect(tasks()).toEqual([]);
+    // Its own token proves what client_id says, and so does its task's.
+    const own = tokenForm(bench.identities.svid("bot"), { client_id: BOT });
+    const { id, token } = opened(await postToken(bench, own));
+    const draw = {
+      subject_token_type: `${TYPE}access_token`,
+      authorization_details: JSON.stringify([{ type: "mayfly-task", task: id }]),
+    };
+    opened(await postToken(bench, tokenForm(token, { client_id: BOT, ...draw })));
+    const other = { client_id: "spiffe://acme.test/agent/other", ...draw };
+    expect(refusal(await postToken(bench, tokenForm(token, other)))).toEqual(NOT_AUTHENTICATED);
+  });
+
   it("sends no token with the grant for itself", async () => {
     const answer = await asItself({ subject_token: "x", subject_token_type: `${TYPE}jwt` });
     expect(answer.status).toBe(400);

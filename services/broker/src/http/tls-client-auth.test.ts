@@ -116,6 +116,11 @@ describe("a client that shows a certificate of a registered authority", () => {
     });
     const audit = { client_id: "x509:internal-ca#audit" };
     expect(refusal(await postToken(bench, tokenForm(person, audit)))).toEqual(NOT_AUTHENTICATED);
+    // Else the person would hold the task that was to be the client's.
+    shown = null;
+    const unproven = await postToken(bench, tokenForm(person, { client_id: ID }));
+    expect(refusal(unproven)).toEqual(NOT_AUTHENTICATED);
+    expect(tasks()).toHaveLength(1);
   });
 
   it("introspects and revokes as itself", async () => {

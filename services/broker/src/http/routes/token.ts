@@ -17,7 +17,7 @@ import {
   type PresentedIdentity,
 } from "@mayfly/spec";
 import type { AppPorts } from "../app.ts";
-import { readClient } from "../client-authentication.ts";
+import { readClient, unprovenClientIdOf } from "../client-authentication.ts";
 import { parseForm, type Form } from "../form.ts";
 import { proveKey } from "../proven-key.ts";
 import { readBody } from "../read-body.ts";
@@ -132,6 +132,7 @@ export function readExchange(
       ? { subject: ofClient(form, client), actor: null }
       : { subject: readSubject(form), actor: readActor(form) }),
     client,
+    ...(client === null ? { unprovenClientId: unprovenClientIdOf(form) } : {}),
     details: readDetails(form),
     idempotency: readIdempotency(headers, body),
   };

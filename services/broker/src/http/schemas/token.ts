@@ -74,7 +74,8 @@ export const exchangeForm = z
       .meta({
         description:
           "The assertion's subject, if given. Without an assertion: whom the certificate is of that " +
-          "the client shows by mTLS, its SPIFFE ID, or `x509:<trust root>#<client>`.",
+          "the client shows by mTLS, its SPIFFE ID, or `x509:<trust root>#<client>`. Without a " +
+          "certificate either, such an id is of whom a token proves to act, or refused.",
       }),
     requested_token_type: z.literal(ISSUED_TYPE).optional(),
     audience: z.string().optional().meta({ description: "The broker's issuer, if given." }),
