@@ -139,6 +139,41 @@ describe("constraints on names", () => {
     expect(await outcome(barred.intermediate().issue({ names }))).toBe("path");
   });
 
+  test("a base with a dot before it bars the names below, and an empty one bars all", async () => {
+    const names = [uri(WORKLOAD), { dNSName: "db.acme.test" }];
+    const barred = (base: string) => outcome(constrained([], [{ dNSName: base }]).issue({ names }));
+    expect(await barred(".acme.test")).toBe("path");
+    expect(await barred(".db.acme.test")).toBe("vouched");
+    expect(await barred("")).toBe("path");
+    const within = (base: string) => outcome(constrained([{ dNSName: base }]).issue({ names }));
+    expect(await within(".acme.test")).toBe("vouched");
+    expect(await within(".other.test")).toBe("path");
+    expect(await outcome(constrained([], [uri("")]).issue())).toBe("path");
+  });
+
+  test("a base with bounds, which nobody may give it, permits nothing and bars all", async () => {
+    const bounded = new GeneralSubtrees([
+      new GeneralSubtree({ base: new GeneralName(uri("other.test")), minimum: 1 }),
+    ]);
+    const barred = acme.intermediate({
+      nameConstraints: new NameConstraints({ excludedSubtrees: bounded }),
+    });
+    expect(await outcome(barred.issue())).toBe("path");
+    const permitted = new GeneralSubtrees([
+      new GeneralSubtree({ base: new GeneralName(uri("acme.test")), minimum: 0, maximum: 2 }),
+    ]);
+    const within = acme.intermediate({
+      nameConstraints: new NameConstraints({ permittedSubtrees: permitted }),
+    });
+    expect(await outcome(within.issue())).toBe("path");
+  });
+
+  test("a dot at a name's end does not take it out of what is barred", async () => {
+    const names = [uri(WORKLOAD), { dNSName: "db.acme.test." }];
+    const barred = constrained([], [{ dNSName: "acme.test" }]);
+    expect(await outcome(barred.issue({ names }))).toBe("path");
+  });
+
   test("a name of a form that is constrained and not compared here is refused", async () => {
     const names = [uri(WORKLOAD), { rfc822Name: "bot@acme.test" }];
     expect(await outcome(constrained([{ rfc822Name: "acme.test" }]).issue({ names }))).toBe("path");

@@ -48,7 +48,12 @@ interface Name {
 }
 
 const basesIn = (subtrees: NameConstraints["permittedSubtrees"]): readonly Name[] =>
-  [...(subtrees ?? [])].flatMap(({ base }) => nameOf(base));
+  [...(subtrees ?? [])].flatMap(({ base, minimum, maximum }) =>
+    // RFC 5280 section 4.2.1.10 allows no bounds: with them a base permits nothing, and bars all.
+    nameOf(base).map((name) =>
+      minimum === 0 && maximum === undefined ? name : { ...name, text: null },
+    ),
+  );
 
 function namesOf({ alternativeNames, hasSubject, subject }: Certificate): readonly Name[] {
   const hasAddress = subject.some((part) => part.some(({ type }) => type === EMAIL_ADDRESS));
@@ -71,21 +76,28 @@ function matcherOf(form: Form, text: string | null): ((base: string) => boolean)
   if (text === null) return null;
   switch (form) {
     case "dNSName": {
-      const name = text.toLowerCase();
+      const name = hostOf(text);
       return (base) => {
-        const lower = base.toLowerCase();
-        return lower === "" || name === lower || name.endsWith(`.${lower}`);
+        const within = hostOf(base);
+        // Many write the dot of a URI's base here too: then it covers what is below it.
+        if (within === "" || within.startsWith(".")) return name.endsWith(within);
+        return name === within || name.endsWith(`.${within}`);
       };
     }
     case "uniformResourceIdentifier": {
-      const host = /^[a-z][a-z0-9+.-]*:\/\/([a-z0-9._-]+)(?:\/|$)/.exec(text)?.[1];
-      if (host === undefined) return null;
+      const named = /^[a-z][a-z0-9+.-]*:\/\/([a-z0-9._-]+)(?:\/|$)/.exec(text)?.[1];
+      if (named === undefined) return null;
+      const host = hostOf(named);
       return (base) => {
-        const lower = base.toLowerCase();
-        return lower.startsWith(".") ? host.endsWith(lower) : host === lower;
+        const within = hostOf(base);
+        if (within === "" || within.startsWith(".")) return host.endsWith(within);
+        return host === within;
       };
     }
     default:
       return null;
   }
 }
+
+/** As names of hosts are compared: one dot at the end says nothing (RFC 1034 section 3.1). */
+const hostOf = (text: string): string => text.toLowerCase().replace(/\.$/, "");
