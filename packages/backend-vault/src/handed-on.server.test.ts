@@ -1,5 +1,5 @@
 import { requireOrExplain } from "@mayfly/embedded";
-import { Secret } from "@mayfly/spec";
+import { Secret, type IssuePlan } from "@mayfly/spec";
 import { revoking, type BackendBench } from "@mayfly/testkit/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
@@ -62,6 +62,11 @@ describe.runIf(program !== undefined)("what a token of a lease makes, on OpenBao
     return made.parse((await server.as("", "POST", "auth/approle/login", ids)).body).auth
       .client_token;
   }
+  async function tokenOf(plan: IssuePlan): Promise<string> {
+    const { token } = (await bench.open.issue(plan, bench.issueCall())).material;
+    if (!(token instanceof Secret)) throw new Error("no token");
+    return token.expose("upstream");
+  }
   const read = async (token: string): Promise<number> =>
     (await server.as(token, "GET", "secret/data/orders")).status;
 
@@ -106,6 +111,18 @@ describe.runIf(program !== undefined)("what a token of a lease makes, on OpenBao
     expect((await unwrap(order)).body).toMatchObject({ data: { data: { total: 3 } } });
     expect((await unwrap(order)).status).toBe(400);
     expect(await read(made.parse((await unwrap(child)).body).auth.client_token)).toBe(403);
+  });
+
+  test("with one policy less may do more, so that a role says which may be left out", async () => {
+    await writePolicy(READS);
+    const deny = 'path "secret/data/orders" { capabilities = ["deny"] }';
+    await server.api("POST", "sys/policies/acl/stock", { policy: deny });
+    const whole = bench.plan();
+    expect(whole.grant).toMatchObject({ policies: ["orders", "stock"] });
+    expect(await read(await tokenOf(whole))).toBe(403);
+    const { grant, ...less } = bench.plan();
+    const one = { ...less, grant: { ...grant, policies: ["orders"] } };
+    expect(await read(await tokenOf(one))).toBe(200);
   });
 
   test("is tried by the check, which refuses policies that make tokens without a parent", async () => {

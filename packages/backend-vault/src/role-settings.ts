@@ -38,14 +38,25 @@ const members = z
 const secretMember = z.string().regex(/^\w{1,64}$/, "expected a member's name");
 const uses = z.int().min(1).max(1_000_000);
 
-const token = z.strictObject({
-  policies: policies.describe("The most that the token may have; default is not among them."),
-  num_uses: uses.optional().describe("Requests that the token is good for. Default: any number."),
-  orphan: z
-    .boolean()
-    .default(true)
-    .describe("false: it dies with the login of the broker's process that made it."),
-});
+const token = z
+  .strictObject({
+    policies: policies.describe("What the token has; default is not among them."),
+    optional: policies
+      .optional()
+      .describe(
+        "Those of them that a request may leave out; none. Never one that denies, or that has a " +
+          "closer path than another one: without it a token may do more.",
+      ),
+    num_uses: uses.optional().describe("Requests that the token is good for. Default: any number."),
+    orphan: z
+      .boolean()
+      .default(true)
+      .describe("false: it dies with the login of the broker's process that made it."),
+  })
+  .refine(({ policies: all, optional = [] }) => optional.every((name) => all.includes(name)), {
+    message: "expected some of `policies`",
+    path: ["optional"],
+  });
 const engine = {
   path: enginePath.describe("Of the request that makes the credential: database/creds/reader."),
   method: z.enum(["read", "write"]).default("read").describe("A write sends the parameters."),
@@ -92,7 +103,7 @@ const role = z
   );
 
 const params = z.strictObject({
-  policies: policies.optional().describe("Of a token: some of the role's."),
+  policies: policies.optional().describe("Of a token: the role's, but for some of its `optional`."),
   num_uses: uses.optional().describe("Of a token: no more than the role's."),
   parameters: parameterValues.optional().describe("Of an engine: what the role leaves open."),
 });
@@ -113,6 +124,8 @@ const grant = z.discriminatedUnion("kind", [
     policies,
     /** The role's: what the token role on the server allows. */
     ceiling: policies,
+    /** The role's, and absent where it names none. */
+    optional: policies.optional(),
     num_uses: uses.optional(),
     orphan: z.boolean(),
   }),
@@ -173,6 +186,10 @@ function tokenWithin(fixed: z.infer<typeof token>, wanted: Params): TokenGrant {
   if (!chosen.every((name) => fixed.policies.includes(name))) {
     throw beyondRole("policies", "it is not within what the role allows");
   }
+  const missing = firstMissing(chosen, fixed);
+  if (missing !== undefined) {
+    throw beyondRole("policies", `"${missing}" is not one of the role's \`optional\``);
+  }
   const numUses = wanted.num_uses ?? fixed.num_uses;
   if (!isFewer(numUses, fixed.num_uses)) {
     throw beyondRole("num_uses", "it is more than the role allows");
@@ -181,10 +198,20 @@ function tokenWithin(fixed: z.infer<typeof token>, wanted: Params): TokenGrant {
     kind: "token",
     policies: chosen,
     ceiling: fixed.policies,
+    ...(fixed.optional === undefined ? {} : { optional: fixed.optional }),
     ...(numUses === undefined ? {} : { num_uses: numUses }),
     orphan: fixed.orphan,
   };
 }
+
+/**
+ * A policy may deny, and of two paths the closer one alone counts: with one policy less a token may
+ * do more. So one is left out only where the role says that it may be.
+ */
+const firstMissing = (
+  chosen: readonly string[],
+  { policies: all, optional = [] }: Pick<TokenGrant, "policies" | "optional">,
+): string | undefined => all.find((name) => !optional.includes(name) && !chosen.includes(name));
 
 function parametersWithin(
   rules: ParameterRules,
@@ -208,6 +235,7 @@ function isWithin(inner: VaultGrant, outer: VaultGrant): boolean {
   }
   return (
     inner.policies.every((name) => outer.policies.includes(name)) &&
+    firstMissing(inner.policies, outer) === undefined &&
     isFewer(inner.num_uses, outer.num_uses) &&
     // One that dies with a login is less than one that does not.
     (outer.orphan || !inner.orphan)

@@ -74,7 +74,7 @@ export const inputs: BackendContractSubject["inputs"] = {
         },
       },
       { dynamic: engine },
-      { token: { policies: ["orders"], num_uses: 3, orphan: false } },
+      { token: { policies: ["orders"], optional: ["orders"], num_uses: 3, orphan: false } },
       { unleased: { ...certificate, revoke_path: "pki/revoke" } },
     ],
     bad: [
@@ -84,6 +84,7 @@ export const inputs: BackendContractSubject["inputs"] = {
       { input: { token: { policies: ["root"] } }, names: "role.token.policies[0]" },
       { input: { token: { policies: ["a,root"] } }, names: "role.token.policies[0]" },
       { input: { token: { policies: ["a"], num_uses: 0 } }, names: "role.token.num_uses" },
+      { input: { token: { policies: ["a"], optional: ["b"] } }, names: "role.token.optional" },
       { input: { token: { policies: ["a"], period: 5 } }, names: "role.token.period" },
       { input: { dynamic: { ...engine, path: "auth/token/create" } }, names: "role.dynamic.path" },
       { input: { dynamic: { ...engine, path: "sys/raw/x" } }, names: "role.dynamic.path" },
@@ -115,11 +116,13 @@ export const inputs: BackendContractSubject["inputs"] = {
     ],
   },
   narrowing: {
-    role: { token: { policies: ["orders", "stock"], num_uses: 5 } },
+    role: { token: { policies: ["orders", "stock"], optional: ["orders"], num_uses: 5 } },
     wide: {},
     narrow: { policies: ["stock"], num_uses: 1 },
     tooWide: [
       { policies: ["orders", "prices"] },
+      // It may be the one that denies.
+      { policies: ["orders"] },
       { num_uses: 6 },
       { parameters: { size: "small" } },
     ],

@@ -64,7 +64,9 @@ export const CERTIFICATE_ROLE = {
     shown: ["certificate", "serial_number"],
   },
 } as const;
-export const TOKEN_ROLE = { token: { policies: ["orders", "stock"] } } as const;
+export const TOKEN_ROLE = {
+  token: { policies: ["orders", "stock"], optional: ["orders", "stock"] },
+} as const;
 
 /** What every test's server has: a secret, and the policies that tokens of its roles have. */
 export async function prepareVault({ api }: Pick<VaultServer, "api">): Promise<void> {
