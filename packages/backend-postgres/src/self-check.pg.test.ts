@@ -145,6 +145,17 @@ const TROUBLES: readonly Trouble[] = [
     wrong: "GRANT REFERENCES (id, body) ON notes TO orders_writer",
   },
   {
+    code: "group_role_restricted",
+    wrong:
+      'CREATE POLICY "own only" ON notes AS RESTRICTIVE FOR SELECT TO orders_reader USING (false)',
+  },
+  {
+    code: "group_role_restricted",
+    wrong:
+      "CREATE ROLE restrained; GRANT restrained TO orders_writer; " +
+      "CREATE POLICY restrained ON notes AS RESTRICTIVE TO restrained USING (false)",
+  },
+  {
     code: "group_role_cannot_connect",
     wrong:
       "REVOKE CONNECT ON DATABASE orders FROM PUBLIC; GRANT CONNECT ON DATABASE orders TO mayfly_broker, orders_writer",

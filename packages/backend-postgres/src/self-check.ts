@@ -10,6 +10,7 @@ import {
 } from "./check-authority.ts";
 import { checkGroups } from "./check-groups.ts";
 import { checkHandingOn } from "./check-handing-on.ts";
+import { checkRestrictions } from "./check-restrictions.ts";
 import { endpointOf } from "./connection-settings.ts";
 import type { Deadline, Endpoint } from "./endpoint.ts";
 import type { Lane } from "./lane.ts";
@@ -46,6 +47,8 @@ async function check(
   if (authority.version >= VERSION_MIN && !authority.standby) {
     problems.push(...(await checkGroups(lane, groups, deadline)));
     problems.push(...(await checkHandingOn(lane, groups, deadline)));
+    const choices = shapes.map((shape) => shape.member_of);
+    problems.push(...(await checkRestrictions(lane, choices, deadline)));
     problems.push(...(await checkMemberships(lane, authority, { groups, owners }, deadline)));
     // Where the cause is known by name, the trial could only say it again, worse.
     if (problems.length === 0) problems.push(...(await tryAuthority(lane, groups, deadline)));
