@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -9,20 +9,42 @@ import {
 } from "@aws-sdk/client-iam";
 import { requireOrExplain } from "@mayfly/embedded";
 import { createOutboundApis } from "@mayfly/net";
-import { type ApiRequest, type PoolingHost, type Issued } from "@mayfly/spec";
+import { plusSeconds, type ApiRequest, type PoolingHost, type Issued } from "@mayfly/spec";
 import { createMemoryNames } from "@mayfly/testkit";
-import { backendErrorOf, BackendBench, revoking } from "@mayfly/testkit/contract";
+import {
+  backendErrorOf,
+  BackendBench,
+  CONTRACT_HOLDER,
+  freshLeaseId,
+  revoking,
+} from "@mayfly/testkit/contract";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { accountSettings } from "./account-settings.ts";
 import { awsBackend } from "./aws-backend.ts";
 import { closeLane, createLane } from "./lane.ts";
 import { configAt, startAwsUpstream, type AwsUpstream } from "./testing/aws-upstream.ts";
-import { isAllowed, placeOfSession, policiesOf, READ_ORDERS } from "./testing/evaluate.ts";
-import { ACCOUNT, brokerPolicy, BUCKET, IAM_ROLES } from "./testing/moto-account.ts";
+import {
+  isAllowed,
+  placeOfSession,
+  policiesOf,
+  READ_ORDERS,
+  type Asked,
+} from "./testing/evaluate.ts";
+import {
+  ACCOUNT,
+  brokerPolicy,
+  BUCKET,
+  IAM_ROLES,
+  type MotoSession,
+} from "./testing/moto-account.ts";
 
 const program = await requireOrExplain("moto");
 /** `AWS_TEST_LEASES=1000` is what the type's page tells of. */
 const MANY = Number(process.env["AWS_TEST_LEASES"] ?? "110");
+
+const FROM_OFFICE = { IpAddress: { "aws:SourceIp": ["192.0.2.0/24", "198.51.100.0/24"] } };
+const LIST = { actions: ["s3:ListBucket"], resources: [BUCKET] };
+const LISTING = { iam_roles: IAM_ROLES, statements: [{ ...LIST, conditions: FROM_OFFICE }] };
 
 describe.runIf(program !== undefined)("a lease of AWS", () => {
   let upstream: AwsUpstream;
@@ -41,6 +63,12 @@ describe.runIf(program !== undefined)("a lease of AWS", () => {
     revoking(open).revoke(handle, bench.call());
   const probe = async ({ handle }: Issued, open = bench.open): Promise<string> =>
     (await revoking(open).probe(handle, bench.call())).verdict;
+  const sessionOf = async ({ material }: Issued): Promise<MotoSession> => {
+    const sessions = await upstream.account.sessions();
+    const found = sessions.find((each) => each.access_key_id === material["access_key_id"]);
+    if (found === undefined) throw new Error("no session");
+    return found;
+  };
   const verdict = ({ material }: Issued) => upstream.tryCredential(material);
   const placeOf = ({ handle }: Issued): string =>
     (JSON.parse(handle.expose("upstream")) as { readonly place: string }).place;
@@ -119,9 +147,7 @@ describe.runIf(program !== undefined)("a lease of AWS", () => {
 
   test("may do what role and statements allow, hands itself on to nobody, and its end is its alone", async () => {
     const [mine, other] = [await issue(), await issue()];
-    const sessions = await upstream.account.sessions();
-    const session = sessions.find((each) => each.access_key_id === mine.material["access_key_id"]);
-    if (session === undefined) throw new Error("no session");
+    const session = await sessionOf(mine);
     const may = async (action: string, resource: string): Promise<boolean> => {
       const policies = await policiesOf(upstream.account.iam, placeOfSession(session));
       return isAllowed(session, policies, { action, resource });
@@ -289,67 +315,52 @@ describe.runIf(program !== undefined)("a lease of AWS", () => {
     }
   });
 
-  test("what is wrong with an account or a role is found by the check, with what to do", async () => {
-    const { iam, moto } = upstream.account;
-    const codes = async (more: object, role: object): Promise<readonly string[]> => {
-      const open = bench.openAgain(configAt(upstream.account, moto, more));
-      const parsed = bench.backend.parseRole({ ...(upstream.role as object), ...role });
-      const { problems } = await open.selfCheck([parsed], bench.call());
-      await open.close();
-      return problems.map(({ code }) => code);
-    };
-    expect(await codes({ account_id: "999999999999" }, {})).toEqual(["other_account"]);
-    await upstream.account.checkRights(false);
-    expect(await codes({}, { iam_roles: ["agents/nobody"] })).toEqual(["role_missing"]);
-    await upstream.account.checkRights(true);
-    expect(await codes({}, { iam_roles: ["agents/x/reader-1"] })).toContain("role_path");
-    expect(await codes({ session_seconds_max: 7_200 }, {})).toContain("session_too_long");
-    const text = JSON.stringify({
-      Version: "2012-10-17",
-      Statement: Array.from({ length: 60 }, (_, nth) => ({
-        Effect: "Allow",
-        Action: "s3:GetObject",
-        Resource: `arn:aws:s3:::a-bucket-with-a-long-name-${nth}/*`,
-      })),
+  /** Of a role that may list, and has conditions. */
+  const issueListing = (params: object): Promise<Issued> => {
+    const plan = bench.backend.plan({
+      installation: bench.host.installation,
+      leaseId: freshLeaseId(),
+      expiresAt: plusSeconds(upstream.clock.now(), 60),
+      role: bench.backend.parseRole(LISTING),
+      params: bench.backend.parseParams(params),
+      holder: CONTRACT_HOLDER,
     });
-    const large = { RoleName: "reader-2", PolicyName: "theirs" };
-    await iam.send(new PutRolePolicyCommand({ ...large, PolicyDocument: text }));
-    expect(await codes({}, {})).toEqual(["inline_policies_too_long"]);
-    await iam.send(new DeleteRolePolicyCommand(large));
+    return bench.open.issue(plan, bench.issueCall());
+  };
+  const conditionsOf = ({ policy }: MotoSession): readonly unknown[] =>
+    (JSON.parse(policy ?? "") as { Statement: { Condition?: unknown }[] }).Statement.map(
+      ({ Condition }) => Condition,
+    );
+  const mayList = async (session: MotoSession, context: Asked["context"] = {}) => {
+    const policies = await policiesOf(upstream.account.iam, placeOfSession(session));
+    return isAllowed(session, policies, { action: LIST.actions[0]!, resource: BUCKET, context });
+  };
+  const [near, far] = [{ "aws:SourceIp": "192.0.2.7" }, { "aws:SourceIp": "203.0.113.7" }];
+
+  test("conditions of the role are in the policy that AWS got, which allows with them and not without", async () => {
+    const session = await sessionOf(await issueListing({}));
+    expect(conditionsOf(session)).toEqual([FROM_OFFICE, undefined]);
+    expect(await mayList(session, near)).toBe(true);
+    expect(await mayList(session, { "aws:SourceIp": "198.51.100.7" })).toBe(true);
+    expect(await mayList(session, far)).toBe(false);
+    expect(await mayList(session)).toBe(false);
   });
 
-  test("each right that is taken away alone is named by the check", async () => {
-    const one = { ...(upstream.role as object), iam_roles: ["agents/reader-1"] };
-    const told = async (): Promise<readonly string[]> => {
-      const roles = [bench.backend.parseRole(one)];
-      const { problems } = await bench.open.selfCheck(roles, bench.call());
-      return problems.map(({ code, what }) => `${code} ${what.split(" ", 1).join("")}`);
-    };
-    // For sts:TagSession and sts:SetSourceIdentity moto does not ask.
-    const reads = ["iam:GetRole", "iam:ListRolePolicies", "iam:GetRolePolicy"];
-    for (const right of ["sts:AssumeRole", ...reads, "iam:PutRolePolicy", "iam:DeleteRolePolicy"]) {
-      await upstream.account.permit([right]);
-      expect(await told()).toEqual([`right_missing ${right}`]);
-    }
-    await upstream.account.permit();
-    // What the check might not delete takes the room of denies.
-    expect(await told()).toEqual(["inline_policies_too_long The"]);
-    for (const PolicyName of await policyNames("reader-1")) {
-      if (!PolicyName.startsWith("mayfly-self-check")) continue;
-      const left = { RoleName: "reader-1", PolicyName };
-      await upstream.account.iam.send(new DeleteRolePolicyCommand(left));
-    }
-    expect(await told()).toEqual([]);
-  });
-
-  test("the type's page has the policy that these tests give the broker", async () => {
-    const page = new URL("../../../docs/backends/aws.md", import.meta.url);
-    const blocks = [...(await readFile(page, "utf8")).matchAll(/```json\n([\s\S]*?)```/g)];
-    const [policy, , ofItself] = blocks.map(([, text = "null"]) => JSON.parse(text) as object);
-    // moto knows resources of roles alone.
-    const rotating = { ...ofItself, Resource: "*" };
-    const { Statement: statements = [] } = policy as { readonly Statement?: readonly object[] };
-    expect({ ...policy, Statement: [...statements, rotating] }).toEqual(brokerPolicy());
+  test("conditions that a request adds hold beside the role's, of which neither is enough", async () => {
+    const wanted = { StringLike: { "s3:prefix": ["2026/*"] } };
+    const narrowed = { ...LIST, conditions: wanted };
+    const session = await sessionOf(await issueListing({ statements: [narrowed] }));
+    expect(conditionsOf(session)).toEqual([{ ...FROM_OFFICE, ...wanted }, undefined]);
+    const [ours, theirs] = [{ "s3:prefix": "2026/1" }, { "s3:prefix": "payroll/1" }];
+    expect(await mayList(session, { ...near, ...ours })).toBe(true);
+    expect(await mayList(session, { ...near, ...theirs })).toBe(false);
+    expect(await mayList(session, { ...far, ...ours })).toBe(false);
+    expect(await mayList(session, ours)).toBe(false);
+    expect(await mayList(session, near)).toBe(false);
+    // What the role alone asks for lets the other session list it all.
+    expect(await mayList(await sessionOf(await issueListing({})), { ...near, ...theirs })).toBe(
+      true,
+    );
   });
 
   test(`${MANY} that are due at once are all denied, and nobody else`, async () => {

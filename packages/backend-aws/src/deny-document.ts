@@ -50,8 +50,26 @@ const textOf = (names: readonly string[]): string =>
     },
   });
 
-const prefixOf = (host: BackendHost): string =>
-  `mayfly-deny.${host.installation}.${host.tag("deny documents").slice(0, 12)}.`;
+const tagOf = (host: BackendHost): string => host.tag("deny documents").slice(0, 12);
+const prefixOf = (host: BackendHost): string => `mayfly-deny.${host.installation}.${tagOf(host)}.`;
+
+const CHECK = "mayfly-self-check.";
+/**
+ * What a check of the backend's rights writes and deletes: a deny that is for nobody, since no
+ * lease has the name. It is the same each time, so that two checks at once undo nothing of each
+ * other's, and what one left the next overwrites.
+ */
+export const checkDocument = (
+  host: BackendHost,
+): { readonly policyName: string; readonly text: string } => ({
+  policyName: `${CHECK}${host.installation}.${tagOf(host)}`,
+  text: textOf([nobody(host)]),
+});
+const nobody = ({ installation }: BackendHost): string => `mf_${installation}${"A".repeat(21)}`;
+
+/** Whether it is what a check of this installation left: each had a name of its own once. */
+export const isLeftByCheck = (host: BackendHost, policyName: string, text: string): boolean =>
+  policyName.startsWith(CHECK) && namesIn(text)?.join() === nobody(host);
 
 /** The time and the random part keep names apart where a restored ledger counts its turns again. */
 export function writeDocument(

@@ -1,7 +1,13 @@
 import type { CallContext } from "@mayfly/spec";
 import { INLINE_CHARACTERS_MAX } from "./account-settings.ts";
 import { AwsFailure } from "./aws-failure.ts";
-import { charactersOf, isOurs, readDocument, type DenyDocument } from "./deny-document.ts";
+import {
+  charactersOf,
+  isLeftByCheck,
+  isOurs,
+  readDocument,
+  type DenyDocument,
+} from "./deny-document.ts";
 import type { Lane } from "./lane.ts";
 
 /** What an IAM role's inline policies deny to sessions of ours, read at one time. */
@@ -9,6 +15,11 @@ export interface DenyLook {
   readonly documents: readonly DenyDocument[];
   /** Characters that the others leave us. */
   readonly room: number;
+  /** What checks of this installation left: of the room, until the next one deletes it. */
+  readonly leftByChecks: {
+    readonly policyNames: readonly string[];
+    readonly characters: number;
+  };
   /** There is no such role, so it has no documents. */
   readonly isMissing: boolean;
 }
@@ -24,8 +35,9 @@ export async function lookAtDenies(
   context: CallContext,
 ): Promise<DenyLook> {
   const names = await policyNames(lane, place, context);
-  if (names === null) return { documents: [], room: 0, isMissing: true };
   const documents: DenyDocument[] = [];
+  const left = { policyNames: [] as string[], characters: 0 };
+  if (names === null) return { documents, room: 0, leftByChecks: left, isMissing: true };
   let others = 0;
   for (let at = 0; at < names.length; at += READS_AT_ONCE) {
     const some = names.slice(at, at + READS_AT_ONCE);
@@ -36,9 +48,17 @@ export async function lookAtDenies(
       if (text === null) continue;
       if (isOurs(lane.host, name)) documents.push(readDocument(lane.host, name, text));
       else others += charactersOf(text);
+      if (!isLeftByCheck(lane.host, name, text)) continue;
+      left.policyNames.push(name);
+      left.characters += charactersOf(text);
     }
   }
-  return { documents, room: INLINE_CHARACTERS_MAX - others, isMissing: false };
+  return {
+    documents,
+    room: INLINE_CHARACTERS_MAX - others,
+    leftByChecks: left,
+    isMissing: false,
+  };
 }
 
 /** Null: there is no such role. */

@@ -2,10 +2,10 @@ import type { GetRoleCommandOutput } from "@aws-sdk/client-iam";
 import type { CallContext, CheckProblem, JsonObject, SelfCheck } from "@mayfly/spec";
 import { arnOfRole, partitionOf } from "./account-settings.ts";
 import { AwsFailure } from "./aws-failure.ts";
-import { sessionsMax, writeDocument } from "./deny-document.ts";
+import { checkDocument, sessionsMax } from "./deny-document.ts";
 import { SESSION_SECONDS_MIN } from "./issue.ts";
 import type { Lane } from "./lane.ts";
-import { lookAtDenies, policyText } from "./look-at-denies.ts";
+import { lookAtDenies, policyText, type DenyLook } from "./look-at-denies.ts";
 import { leases, placeOf } from "./role-settings.ts";
 import type { AwsApi } from "./aws-api.ts";
 
@@ -81,16 +81,22 @@ async function checkRole(
   await attempt("sts:AssumeRole", () => takeNothing(lane, aws, iamRole, context));
   // A role may have no policy yet: whoever may read hears that there is none of this name.
   const read = await attempt("iam:GetRolePolicy", async () => ({
-    text: await policyText(lane, place, "mayfly-self-check", context),
+    text: await policyText(lane, place, checkDocument(lane.host).policyName, context),
   }));
   if (read === null) return problems;
   const look = await attempt("iam:ListRolePolicies", () => lookAtDenies(lane, place, context));
   if (look?.isMissing === true) problems.push(roleMissing(lane, iamRole));
-  else if (look !== null && look.room < lane.settings.deny_characters) {
-    problems.push(tooLittleRoom(lane, iamRole, look.room));
-  } else await writeAndDelete(lane, aws, place, attempt, context);
+  else if (look !== null && roomOf(look) < lane.settings.deny_characters) {
+    problems.push(tooLittleRoom(lane, iamRole, roomOf(look)));
+  } else {
+    const left = look?.leftByChecks.policyNames ?? [];
+    await writeAndDelete(lane, aws, { place, left }, attempt, context);
+  }
   return problems;
 }
+
+/** What checks left goes with this one, or its right to delete is told to be missing. */
+const roomOf = ({ room, leftByChecks }: DenyLook): number => room + leftByChecks.characters;
 
 function checkFound(
   { settings }: Lane,
@@ -130,13 +136,22 @@ const refused = (
   return {
     code: "right_missing",
     what: `${action} on ${arnOfRole(lane.settings, iamRole)} was refused: ${message}`,
-    fix:
-      action === "sts:AssumeRole"
-        ? "Allow the broker sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity, in its own " +
-          "policy and in the role's trust policy."
-        : `Allow the broker ${action} on the role.`,
+    fix: fixOf(lane, action),
   };
 };
+
+function fixOf({ host }: Lane, action: string): string {
+  if (action === "sts:AssumeRole") {
+    return (
+      "Allow the broker sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity, in its own " +
+      "policy and in the role's trust policy."
+    );
+  }
+  const fix = `Allow the broker ${action} on the role.`;
+  if (action !== "iam:DeleteRolePolicy") return fix;
+  const { policyName } = checkDocument(host);
+  return `${fix} Until then the role keeps the inline policy ${policyName}, a deny for nobody.`;
+}
 
 const tooLittleRoom = ({ settings }: Lane, iamRole: string, room: number): CheckProblem => ({
   code: "inline_policies_too_long",
@@ -163,20 +178,34 @@ const takeNothing = ({ settings }: Lane, aws: AwsApi, iamRole: string, context: 
   return aws.assumeRole(session, context);
 };
 
-/** The deny names a lease that never is; a name of its own, as others may check at once. */
+/** Deletes what earlier checks left too, if they might not, or died. */
 async function writeAndDelete(
   { host }: Lane,
   aws: AwsApi,
-  place: string,
+  { place, left }: { readonly place: string; readonly left: readonly string[] },
   attempt: <T>(action: string, run: () => Promise<T>) => Promise<T | null>,
   context: CallContext,
 ): Promise<void> {
-  const { text } = writeDocument(host, 0, [`mf_${host.installation}${"A".repeat(21)}`]);
-  const random = Buffer.from(host.random.bytes(8)).toString("hex");
-  const at = { RoleName: place, PolicyName: `mayfly-self-check.${random}` };
-  const written = await attempt("iam:PutRolePolicy", () =>
-    aws.putRolePolicy({ ...at, PolicyDocument: text }, context),
-  );
-  if (written === null) return;
-  await attempt("iam:DeleteRolePolicy", () => aws.deleteRolePolicy(at, context));
+  const { policyName: own, text } = checkDocument(host);
+  const put = { RoleName: place, PolicyName: own, PolicyDocument: text };
+  const written = await attempt("iam:PutRolePolicy", () => aws.putRolePolicy(put, context));
+  const names = written === null ? left : [own, ...left.filter((name) => name !== own)];
+  for (const name of names) {
+    const run = () => deletePolicy(aws, place, name, context);
+    // One refusal tells it.
+    if ((await attempt("iam:DeleteRolePolicy", run)) === null) return;
+  }
+}
+
+async function deletePolicy(
+  aws: AwsApi,
+  place: string,
+  policyName: string,
+  context: CallContext,
+): Promise<void> {
+  const at = { RoleName: place, PolicyName: policyName };
+  await aws.deleteRolePolicy(at, context).catch((thrown: unknown) => {
+    // Another check at the same time deleted it: the right is there, or the answer were another.
+    if (!(thrown instanceof AwsFailure) || thrown.code !== "NoSuchEntity") throw thrown;
+  });
 }

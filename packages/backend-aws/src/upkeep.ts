@@ -28,11 +28,12 @@ export async function upkeep(lane: Lane, context: CallContext): Promise<void> {
 
 async function lookAfter(lane: Lane, place: string, context: CallContext): Promise<void> {
   const { deny_characters: promised } = lane.settings;
-  const { room, isMissing } = await untilAborted(lane.looks(place), context);
+  const { room, leftByChecks, isMissing } = await untilAborted(lane.looks(place), context);
   // Its sessions can do nothing any more, and it bears no denies.
   if (isMissing) return;
   await untilAborted(lane.rewrites(place), context);
-  if (room >= promised) return;
+  // A check is under way, perhaps.
+  if (room + leftByChecks.characters >= promised) return;
   throw failures.unfinished(
     `${place}: its other inline policies leave ${room} characters for denies, and ` +
       `deny_characters is ${promised}; make them managed ones`,

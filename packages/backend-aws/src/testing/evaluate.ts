@@ -49,21 +49,26 @@ export async function isAllowed(
   policies: Policies,
   { action, resource, context = {} }: Asked = READ_ORDERS,
 ): Promise<boolean> {
-  const response = await runSimulation(
-    {
-      request: {
-        principal: session.arn,
-        action,
-        resource: { resource, accountId: ACCOUNT },
-        contextVariables: { ...context, "aws:userid": session.user_id },
-      },
-      sessionPolicy: session.policy === null ? undefined : (JSON.parse(session.policy) as unknown),
-      identityPolicies: policies.map(({ name, policy }) => ({ name, policy })),
-      serviceControlPolicies: [],
-      resourceControlPolicies: [],
+  return judge({
+    request: {
+      principal: session.arn,
+      action,
+      resource: { resource, accountId: ACCOUNT },
+      contextVariables: { ...context, "aws:userid": session.user_id },
     },
-    {},
-  );
+    sessionPolicy: session.policy === null ? undefined : (JSON.parse(session.policy) as unknown),
+    identityPolicies: policies.map(({ name, policy }) => ({ name, policy })),
+  });
+}
+
+type Simulation = Parameters<typeof runSimulation>[0];
+
+/** Whether it is allowed; throws where not all of it was looked at. */
+export async function judge(
+  simulation: Omit<Simulation, "serviceControlPolicies" | "resourceControlPolicies">,
+): Promise<boolean> {
+  const whole = { ...simulation, serviceControlPolicies: [], resourceControlPolicies: [] };
+  const response = await runSimulation(whole, {});
   if (response.resultType === "error") throw new Error(JSON.stringify(response.errors));
   // A condition on a key that the evaluator knows not of would judge nothing.
   const analyses = response.resultType === "single" ? [response.result] : response.results;
