@@ -46,8 +46,7 @@ export function parseClientSubject(form: SubjectForm, text: string): ClientSubje
 
 export const EXPECTED: Readonly<Record<SubjectForm, string>> = {
   tls_client_auth_subject_dn:
-    "expected a name as RFC 4514 writes it, such as CN=batch,O=Acme: most specific part first, " +
-    "each of one attribute",
+    "expected a name as RFC 4514 writes it, such as CN=batch,O=Acme: most specific part first",
   tls_client_auth_san_dns: "expected a DNS name in lower case, without a star",
   tls_client_auth_san_uri: "expected an absolute URI; a SPIFFE ID is a trust root's of kind spiffe",
   tls_client_auth_san_ip: "expected an IPv4 or IPv6 address",

@@ -279,9 +279,14 @@ describe("the configuration of an authority's clients", () => {
     ],
     ["a zone", { clients: [{ client: "a", tls_client_auth_san_ip: "fe80::1%eth0" }] }, "address"],
     [
-      "a subject of parts of two",
-      { clients: [{ client: "a", tls_client_auth_subject_dn: "CN=a+OU=b" }] },
-      "RFC 4514",
+      "one subject in two spellings",
+      {
+        clients: [
+          { client: "a", tls_client_auth_subject_dn: "CN=a+OU=b" },
+          { client: "b", tls_client_auth_subject_dn: "ou=b+2.5.4.3=\\61" },
+        ],
+      },
+      "one certificate would be two clients'",
     ],
     [
       "a subject with an empty part",
