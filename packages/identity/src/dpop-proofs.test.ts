@@ -88,6 +88,10 @@ describe("a DPoP proof", () => {
     ["the path without the issuer's", { claims: { htu: "https://broker.test/token" } }],
     ["no iat", { claims: { iat: undefined } }],
     ["an iat that is text", { claims: { iat: "1700000000" } }],
+    ["an exp that has passed", { claims: { exp: 1_000 } }],
+    ["an exp that is text", { claims: { exp: "9999999999" } }],
+    ["an nbf that is to come", { claims: { nbf: 9_999_999_999 } }],
+    ["an escaped slash", { claims: { htu: "https://broker.test/eu%2Ftoken" } }],
     ["no jti", { claims: { jti: undefined } }],
     ["an empty jti", { claims: { jti: "" } }],
     ["a jti of 257 characters", { claims: { jti: "x".repeat(257) } }],
@@ -102,6 +106,7 @@ describe("a DPoP proof", () => {
     ["the default port", "https://broker.test:443/eu/token"],
     ["a host in capitals", "HTTPS://BROKER.TEST/eu/token"],
     ["dots in its path", "https://broker.test/eu/x/../token"],
+    ["escapes of what needs none", "https://broker.test/%65u/%74oken"],
   ])("may spell its URL with %s", async (_what, htu) => {
     const { key, changed } = setUp();
     expect((await changed({ claims: { htu } })).confirmation).toBe(key.thumbprint);
@@ -114,6 +119,16 @@ describe("a DPoP proof", () => {
     await at(-65);
     expect(await refusalOf(at(5.5))).toBe("invalid_dpop_proof");
     expect(await refusalOf(at(-65.5))).toBe("invalid_dpop_proof");
+  });
+
+  test("may say until when, and from when, it counts", async () => {
+    const { clock, changed } = setUp();
+    const now = clock.now() / 1000;
+    for (const claims of [{ exp: now + 60 }, { nbf: now }, { exp: now - 4, nbf: now + 4 }]) {
+      await changed({ claims });
+    }
+    expect(await refusalOf(changed({ claims: { exp: now - 5 } }))).toBe("invalid_dpop_proof");
+    expect(await refusalOf(changed({ claims: { nbf: now + 6 } }))).toBe("invalid_dpop_proof");
   });
 
   test("with two of them in one header is refused", async () => {

@@ -130,16 +130,23 @@ function checkTarget(claims: JsonMap, { method, path }: PresentedProof, issuer: 
       ? new URL(htu)
       : null;
   const expected = new URL(`${issuer}${path}`);
-  // Compared without query and fragment; the parser has made one of their spellings.
+  // Compared without query and fragment; the parser has made one of all spellings but escapes.
   const isSame =
     url !== null &&
     url.username === "" &&
     url.password === "" &&
     url.protocol === expected.protocol &&
     url.host === expected.host &&
-    url.pathname === expected.pathname;
+    unescaped(url.pathname) === unescaped(expected.pathname);
   if (!isSame) throw refused("its htu is not the request's URL below the broker's public one");
 }
+
+/** RFC 3986 sections 6.2.2.1 and 6.2.2.2: an escape of what needs none is that character. */
+const unescaped = (path: string): string =>
+  path.replaceAll(/%[0-9a-f]{2}/gi, (escape) => {
+    const character = String.fromCharCode(Number.parseInt(escape.slice(1), 16));
+    return /[A-Za-z0-9._~-]/.test(character) ? character : escape.toUpperCase();
+  });
 
 function checkAge(claims: JsonMap, skewSeconds: number, now: InstantMs): InstantMs {
   const iat = member(claims, "iat");
@@ -147,7 +154,18 @@ function checkAge(claims: JsonMap, skewSeconds: number, now: InstantMs): Instant
   const ageSeconds = now / 1000 - iat;
   if (ageSeconds > AGE_SECONDS_MAX + skewSeconds) throw refused("its iat is too long ago");
   if (ageSeconds < -skewSeconds) throw refused("its iat is in the future");
+  checkSpan(claims, skewSeconds, now);
   return plusSeconds(now, -ageSeconds);
+}
+
+/** RFC 7519 sections 4.1.4 and 4.1.5: a proof needs neither, and whoever sets one means it. */
+function checkSpan(claims: JsonMap, skewSeconds: number, now: InstantMs): void {
+  const [exp = Number.POSITIVE_INFINITY, nbf = 0] = [member(claims, "exp"), member(claims, "nbf")];
+  if (typeof exp !== "number" || typeof nbf !== "number") {
+    throw refused("its exp or nbf is not a time");
+  }
+  if (now / 1000 >= exp + skewSeconds) throw refused("its exp has passed");
+  if (now / 1000 < nbf - skewSeconds) throw refused("its nbf is still to come");
 }
 
 function checkToken(claims: JsonMap, { token }: PresentedProof): void {
