@@ -14,6 +14,8 @@ export interface TimeRules {
 }
 export interface CheckedTimes {
   readonly expiresAt: InstantMs;
+  /** From when the token is refused, for its end or its age. */
+  readonly refusedFrom: InstantMs;
 }
 
 /** RFC 7519 sections 4.1.4 to 4.1.6. A token without `exp` never ends and is refused. */
@@ -30,13 +32,21 @@ export function checkTimes(claims: JsonMap, rules: TimeRules, now: InstantMs): C
   if (iat !== null && nowSeconds < iat - rules.skewSeconds) {
     throw new Refusal("time", "the token was issued in the future");
   }
-  if (rules.ageSecondsMax !== null) {
-    if (iat === null) throw new Refusal("time", "the token has no iat");
-    if (nowSeconds - iat > rules.ageSecondsMax + rules.skewSeconds) {
-      throw new Refusal("time", "the token is older than the trust root allows");
-    }
+  const ageEnds = rules.ageSecondsMax === null ? null : ageEnd(iat, rules.ageSecondsMax);
+  if (ageEnds !== null && nowSeconds > ageEnds + rules.skewSeconds) {
+    throw new Refusal("time", "the token is older than the trust root allows");
   }
-  return { expiresAt: instantMs(Math.floor(exp * 1000)) };
+  const ends = Math.min(exp, ageEnds ?? exp);
+  return {
+    expiresAt: instantMs(Math.floor(exp * 1000)),
+    // A second more than the age, at whose very end it still counts.
+    refusedFrom: instantMs(Math.floor(ends * 1000) + (rules.skewSeconds + 1) * 1000),
+  };
+}
+
+function ageEnd(iat: number | null, ageSecondsMax: number): number {
+  if (iat === null) throw new Refusal("time", "the token has no iat");
+  return iat + ageSecondsMax;
 }
 
 function numericDate(claims: JsonMap, name: string): number | null {

@@ -1,6 +1,5 @@
 import { hash } from "node:crypto";
 import {
-  plusSeconds,
   type CallContext,
   type DurationSeconds,
   type TrustRootName,
@@ -99,7 +98,7 @@ function vouch(
   const now = clock.now();
   const identified = trust.identify(claims);
   checkAudience(claims, trust.audience, trust.allowOtherAudiences);
-  const { expiresAt } = checkTimes(claims, trust.times, now);
+  const { expiresAt, refusedFrom } = checkTimes(claims, trust.times, now);
   // A token that is bound to a key proves nothing without that key (RFC 7800 section 3.1), and
   // nothing here asks for it.
   if (Object.hasOwn(claims, "cnf")) {
@@ -125,8 +124,8 @@ function vouch(
       ? {
           issuer: workload.issuer,
           jti: readJti(claims),
-          // Remembered for as long as the token would be accepted.
-          expiresAt: plusSeconds(expiresAt, trust.times.skewSeconds),
+          // Remembered for as long as the token would be accepted, and no longer: whatever its exp.
+          expiresAt: refusedFrom,
         }
       : null,
     confirmation: null,
