@@ -108,7 +108,10 @@ const tokenWith = (algorithm: Algorithm, sig: string): string =>
     .concat(Buffer.from(sig, "hex").toString("base64url"))
     .join(".");
 
-describe.each(TESTED)("Wycheproof's signatures of %s", (algorithm) => {
+/** Hundreds of signatures each, beside other tests. */
+const SLOW = { timeout: 120_000 };
+
+describe.each(TESTED)("Wycheproof's signatures of %s", SLOW, (algorithm) => {
   const vectors = vectorsOf(algorithm);
 
   test("are verified where they are valid, and where they are not they are not", async () => {

@@ -18,7 +18,10 @@ function parsedAs(der: Uint8Array): "refused" | "itself" | "other" {
   }
 }
 
-describe("bytes that claim to be a certificate", () => {
+/** Thousands of signatures and parses, beside other tests. */
+const SLOW = { timeout: 120_000 };
+
+describe("bytes that claim to be a certificate", SLOW, () => {
   const changes = fc.array(
     fc.record({ at: fc.nat({ max: leaf.length - 1 }), to: fc.nat({ max: 255 }) }),
     { minLength: 1, maxLength: 4 },
