@@ -133,7 +133,7 @@ describe("a credential", () => {
     expect(await canLogIn(later.credential)).toBe(true);
     expect(at(await draw(READER), "error")).toBe("invalid_authorization_details");
     await end(one, token, id, { wait: "20s" });
-    expect(at(await draw(WRITER), "error")).toBe("invalid_grant");
+    expect(at(await draw(WRITER), "error")).toBe("invalid_request");
   });
   test("of a child dies with the parent's end, whoever holds the child", async () => {
     const parent = grantedOf(

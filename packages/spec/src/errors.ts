@@ -136,7 +136,8 @@ export const ERROR_CODES = {
   },
   task_ended: {
     status: 409,
-    oauth: "invalid_grant",
+    // RFC 8693 section 2.2.2: whatever is wrong with a subject token, as that of an ended task is.
+    oauth: "invalid_request",
     meaning: "The task is not active, or its end was requested.",
     todo: "Open a new task.",
   },

@@ -127,7 +127,7 @@ describe("a child task", () => {
     const drawing = await exchangeTaskToken(bench, below.token, {
       details: { type: "mayfly-task", task: below.id, credentials: [narrow] },
     });
-    expect(at(drawing, "error")).toBe("invalid_grant");
+    expect(at(drawing, "error")).toBe("invalid_request");
   });
   it("shows its lease to its parent's holder, who ends it but does not renew it", async () => {
     const { bench, parent } = await withParent();

@@ -76,7 +76,7 @@ describe("an Idempotency-Key", () => {
     const task = opened(await exchange(bench, svid, { idempotencyKey: "k" }));
     await bench.call("POST", `/v1/tasks/${task.id}/complete`, { token: task.token, body: {} });
     const answer = await exchange(bench, svid, { idempotencyKey: "k" });
-    expect(answer.body).toMatchObject({ error: "invalid_grant", code: "task_ended" });
+    expect(answer.body).toMatchObject({ error: "invalid_request", code: "task_ended" });
   });
 });
 

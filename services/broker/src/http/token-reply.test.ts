@@ -179,7 +179,7 @@ describe("a later exchange", () => {
     const task = opened(await exchange(bench, bench.identities.svid("bot")));
     await bench.call("POST", `/v1/tasks/${task.id}/complete`, { token: task.token, body: {} });
     const answer = await exchangeTaskToken(bench, task.token, { details: draw(task.id, []) });
-    expect([answer.status, at(answer, "error")]).toEqual([400, "invalid_grant"]);
+    expect([answer.status, at(answer, "error")]).toEqual([400, "invalid_request"]);
   });
 
   it("with a fresh identity of the same workload gives a new task token, without a credential", async () => {
