@@ -17,12 +17,17 @@ import type { Registrar } from "./upstreams/upstream.ts";
 /** `BACKEND_TEST_KILLS=all` for every window, and for Vault, whose lost mints take two minutes. */
 export const isWhole = process.env["BACKEND_TEST_KILLS"] === "all";
 /** OpenBao may go on with a request for 100 s: nobody looks for what came of a lost one before. */
-export const RECOVERED_MS_MAX = isWhole ? 240_000 : SETTLE_MS_MAX;
+export const RECOVERED_MS_MAX = isWhole ? 360_000 : SETTLE_MS_MAX;
 /**
  * Of a broker that is to die with a mint of each type under way: they all have to get as far within
  * it, and what is left of them is looked for once it has passed.
  */
-export const ISSUE_OF_ALL: Environment = { MAYFLY_ISSUE_SECONDS: "25" };
+export const ISSUE_OF_ALL: Environment = { MAYFLY_ISSUE_SECONDS: isWhole ? "45" : "25" };
+/**
+ * Of whoever ends one of each type: an end that a busy machine cuts off has destroyed what was
+ * there, perhaps, and the next one finds nothing and says so.
+ */
+export const CLAIM: Environment = { MAYFLY_CLAIM_SECONDS: "25" };
 const POSTGRES = "postgres";
 
 /** One lease as its upstream and its ledger know it. */
@@ -44,11 +49,13 @@ export interface EveryType extends AsyncDisposable {
   openEach(
     broker: RunningBroker,
     ref: string,
-    of?: readonly string[],
+    more?: { readonly of?: readonly string[]; readonly end?: End },
   ): Promise<readonly PromiseSettledResult<Reply>[]>;
   /** The same, through a broker that is killed before it answers any of them. */
-  dieOpening(broker: RunningBroker, ref: string): Promise<void>;
+  dieOpening(broker: RunningBroker, ref: string, end?: End): Promise<void>;
   mintsOf(ref: string): Promise<readonly Mint[]>;
+  /** From now on nobody has been heard of in the tasks for longer than they may be idle. */
+  neglect(ref: string): Promise<void>;
   /** Waits until they all have ended, so many of them. */
   settled(ref: string, count?: number): Promise<readonly Mint[]>;
   /** Types in whose upstream itself a credential of these mints can be used now. */
@@ -70,9 +77,9 @@ export async function startEveryType(
   for (const upstream of running) await upstream.register(registered);
   const types = [POSTGRES, ...running.map(({ type }) => type)];
   const refOf = (ref: string, type: string): string => `${ref}-${type}`;
-  const openEach: EveryType["openEach"] = (broker, ref, of = types) =>
+  const openEach: EveryType["openEach"] = (broker, ref, { of = types, end = "lost" } = {}) =>
     Promise.allSettled(
-      of.map((type) => broker.api.exchange(opening(mayfly, type, refOf(ref, type)))),
+      of.map((type) => broker.api.exchange(opening(mayfly, type, refOf(ref, type), end))),
     );
   const mintsOf: EveryType["mintsOf"] = async (ref) => {
     const all = types.map((type) =>
@@ -96,8 +103,8 @@ export async function startEveryType(
     registered,
     types,
     openEach,
-    dieOpening: async (broker, ref) => {
-      const answers = await openEach(broker, ref);
+    dieOpening: async (broker, ref, end = "lost") => {
+      const answers = await openEach(broker, ref, { end });
       const living = answers.filter(
         (one) => one.status === "fulfilled" || !(one.reason instanceof ConnectionLost),
       );
@@ -105,6 +112,11 @@ export async function startEveryType(
       await diedBySigkill(broker);
     },
     mintsOf,
+    neglect: async (ref) => {
+      await mayfly.ledger`
+        UPDATE mayfly.tasks SET last_heartbeat_at = now() - interval '1 hour'
+        WHERE ref = ANY (${types.map((type) => refOf(ref, type))})`;
+    },
     settled: async (ref, count = types.length) => {
       let mints: readonly Mint[] = [];
       try {
@@ -128,25 +140,29 @@ export async function startEveryType(
 const isAmong = (live: ReadonlySet<string>, name: string): boolean =>
   live.has(name) || [...live].some((one) => one.startsWith(`${name}-`));
 
-const opening = (mayfly: Installation, type: string, ref: string): Exchange => ({
+const opening = (mayfly: Installation, type: string, ref: string, end: End): Exchange => ({
   subject: mayfly.svid("worker-bee"),
   details: {
     type: "mayfly-task",
     goal: "be there when it crashes",
     ref,
     deadline: "10m",
-    idle_timeout: "25s",
-    credentials: [{ role: roleOf(type), ttl: ttlOf(type, "lost") }],
+    // One that is to be idle is made so: by itself it would be while others are still opened.
+    idle_timeout: end === "lost" ? "25s" : "9m",
+    credentials: [{ role: roleOf(type), ttl: ttlOf(type, end) }],
   },
 });
+
+/** By recovery, which may not say that it ends before it expires; or by what revokes it. */
+type End = "lost" | "revoked";
 
 /**
  * What an upstream alone ends lives so briefly that a test can wait for it; what is on a list of
  * Mayfly's does too where nobody may put it there, and else outlives the lists of before.
  */
-export const ttlOf = (type: string, end: "lost" | "revoked"): string => {
+export const ttlOf = (type: string, end: End): string => {
   if (end === "lost") return SELF_CONTAINED.includes(type) ? "40s" : "5m";
-  // Somebody still looks whether it is let in after a worker has died.
+  // Somebody still looks whether it lives after a process has died.
   return type === "jwt" ? "60s" : "5m";
 };
 

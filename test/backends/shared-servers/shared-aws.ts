@@ -15,7 +15,12 @@ async function start(): Promise<RunningServer> {
     type: "aws",
     proxy,
     mintSends: [saying("Action=AssumeRole")],
-    register: ({ put }) => put("aws", { type: "aws", config }, ROLE),
+    register: async ({ put, mayfly }) => {
+      // Of its own, as the page says: what another backend's denies take of a role is not its room.
+      const iamRoles = ["reader-1", "reader-2"].map((name) => `agents/${mayfly.id}-${name}`);
+      await account.addRoles(iamRoles);
+      await put("aws", { type: "aws", config }, { ...ROLE, iam_roles: iamRoles });
+    },
     liveNames: async (installation) => (await upstream.liveNames()).filter(isOf(installation)),
     accepts: async (data) => (await upstream.tryCredential(materialOf(data, []))) === "accepted",
     stop: () => upstream.stop(),

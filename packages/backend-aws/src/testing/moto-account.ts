@@ -69,13 +69,17 @@ const data = z.object({ sts: z.object({ AssumedRole: z.array(assumed) }).optiona
 const LOOKS_MAX = 20;
 const LOOK_AGAIN_MS = 50;
 
-/** All that moto ever gave. It shows one that it is making without all that it will have. */
+/**
+ * All that moto ever gave. One that it is making it shows without all that it will have, and with
+ * a page that says 500 where its lists change while it writes them down.
+ */
 export async function readSessions(origin: string): Promise<readonly MotoSession[]> {
   for (let look = 1; ; look++) {
     const answer = await fetch(`${origin}/moto-api/data.json`);
-    const read = data.safeParse(await answer.json());
-    if (read.success) return read.data.sts?.AssumedRole ?? [];
-    if (look === LOOKS_MAX) throw read.error;
+    const text = await answer.text();
+    const read = answer.ok ? data.safeParse(JSON.parse(text)) : null;
+    if (read?.success === true) return read.data.sts?.AssumedRole ?? [];
+    if (look === LOOKS_MAX) throw read?.error ?? new Error(`moto: ${answer.status} ${text}`);
     await pause(LOOK_AGAIN_MS);
   }
 }
@@ -93,6 +97,8 @@ export interface MotoAccount {
   checkRights(isOn: boolean): Promise<void>;
   /** Whether a user's key is accepted, where moto asks for rights. */
   letsIn(keys: MotoAccount["keys"]): Promise<boolean>;
+  /** Beside those that it began with: an IAM role belongs to one backend. */
+  addRoles(names: readonly string[]): Promise<void>;
   /** Gives the broker's user the page's policy, without some actions. */
   permit(without?: readonly string[]): Promise<void>;
   stop(): Promise<void>;
@@ -116,7 +122,8 @@ export async function startMotoAccount(
     Statement: { Effect: "Allow", Action: "*", Resource: "*" },
   });
   const broker = await makeUser(first, "mayfly", brokerPolicy());
-  await makeRoles(first, iamRoles);
+  const orders = await makeOrdersPolicy(first);
+  await makeRoles(first, orders, iamRoles);
   first.destroy();
   const checkRights = async (isOn: boolean): Promise<void> => {
     const body = isOn ? "0" : "inf";
@@ -132,6 +139,7 @@ export async function startMotoAccount(
     sessions: () => readSessions(origin),
     checkRights,
     letsIn: (key) => letsIn(origin, key),
+    addRoles: (more) => makeRoles(iam, orders, more),
     permit: async (without = []) => {
       await iam.send(
         new PutUserPolicyCommand({
@@ -176,8 +184,8 @@ async function makeUser(
   return { accessKeyId: key?.AccessKeyId ?? "", secretAccessKey: key?.SecretAccessKey ?? "" };
 }
 
-/** With a managed policy that lets each do anything with the orders. */
-export async function makeRoles(iam: IAMClient, names: readonly string[]): Promise<void> {
+/** A managed one that lets whoever has it do anything with the orders: its ARN. */
+async function makeOrdersPolicy(iam: IAMClient): Promise<string> {
   const { Policy: policy } = await iam.send(
     new CreatePolicyCommand({
       PolicyName: "orders",
@@ -187,6 +195,11 @@ export async function makeRoles(iam: IAMClient, names: readonly string[]): Promi
       }),
     }),
   );
+  if (policy?.Arn === undefined) throw new TypeError("moto made no policy");
+  return policy.Arn;
+}
+
+async function makeRoles(iam: IAMClient, managed: string, names: readonly string[]): Promise<void> {
   const trust = {
     Version: "2012-10-17",
     Statement: {
@@ -209,6 +222,6 @@ export async function makeRoles(iam: IAMClient, names: readonly string[]): Promi
         AssumeRolePolicyDocument: JSON.stringify(trust),
       }),
     );
-    await iam.send(new AttachRolePolicyCommand({ RoleName: name, PolicyArn: policy?.Arn }));
+    await iam.send(new AttachRolePolicyCommand({ RoleName: name, PolicyArn: managed }));
   }
 }
