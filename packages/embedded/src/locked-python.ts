@@ -9,7 +9,7 @@ const run = promisify(execFile);
 
 const FOLDER = resolve(dirname(fileURLToPath(import.meta.url)), "../../../.mayfly/python");
 const INSTALL_MS_MAX = 600_000;
-const LOOK_MS_MAX = 20_000;
+const LOOK_MS_MAX = 90_000;
 
 /**
  * The Python of a virtual environment that holds exactly what the lock file says, each file by its

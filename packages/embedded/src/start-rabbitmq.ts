@@ -55,7 +55,7 @@ export interface RabbitmqMissing {
 }
 
 /** Erlang takes its time on a machine that has other work. */
-const startDeadlineMs = 110_000;
+const startDeadlineMs = 200_000;
 const mapperDeadlineMs = 20_000;
 const startedLine = /completed with \d+ plugins/;
 
