@@ -6,7 +6,7 @@ import type { RunningServer } from "./shared-servers/shared-server.ts";
 import { registrar } from "./upstreams.ts";
 
 /** What befalls the server of one type while leases of all others end. */
-type Down = "works" | "refuses" | "hangs";
+export type Down = "works" | "refuses" | "hangs";
 
 interface DownOptions {
   /** Their backends are registered, each with so many leases, due one after the other. */
@@ -19,7 +19,7 @@ interface DownOptions {
 }
 
 /** Of the others alone: from the instant at which each was due to its end. */
-interface DownTimes {
+export interface EndsBesideOneDown {
   readonly ends: number;
   readonly late_p50_ms: number;
   readonly late_max_ms: number;
@@ -34,7 +34,7 @@ const ENDED_MS_MAX = 300_000;
 const LOOK_MS = 100;
 
 /** An installation of its own, so that nobody's backlog is another's. */
-export async function measureDown(options: DownOptions): Promise<DownTimes> {
+export async function measureDown(options: DownOptions): Promise<EndsBesideOneDown> {
   const { servers, leases, type, how } = options;
   const down = servers.find((one) => one.type === type);
   if (down === undefined || down.proxy === null) throw new Error(`no server of ${type}`);
@@ -66,7 +66,7 @@ async function look(
   { ledger }: { readonly ledger: Ledger },
   type: string,
   others: number,
-): Promise<DownTimes> {
+): Promise<EndsBesideOneDown> {
   const patientUntilMs = Date.now() + ENDED_MS_MAX;
   for (;;) {
     await pause(LOOK_MS);

@@ -7,12 +7,12 @@ import type { Upstream } from "./upstreams/upstream.ts";
 export interface Measurement {
   readonly program: "crowd" | "times";
   readonly count: "leases" | "rounds";
-  readonly usual: number;
-  readonly max: number;
+  readonly usual: (down: boolean) => number;
+  readonly max: (down: boolean) => number;
   /** Whether `--down` is known. */
   readonly canBeDown: boolean;
   /** What may not be kept, as the end of an error; null: it may. */
-  readonly unkept: (count: number) => string | null;
+  readonly unkept: (count: number, down: boolean) => string | null;
 }
 
 export interface Asked {
@@ -45,19 +45,19 @@ async function parse(measurement: Measurement, args: readonly string[]): Promise
   const { values } = parseArgs({
     args: [...args],
     options: {
-      [name]: { type: "string", default: String(usual) },
+      [name]: { type: "string" },
       type: { type: "string" },
       write: { type: "boolean", default: false },
       down: { type: "boolean", default: false },
     },
   });
-  const count = wholeNumber(name, values[name], max);
   const write = values["write"] === true;
-  const why = write ? unkept(count) : null;
-  if (why !== null) throw new Error(`--write: ${why}`);
   const down = values["down"] === true;
   if (down && !canBeDown) throw new Error("--down: it measures no server that is down");
-  if (down && write) throw new Error("--write: what is seen with one down is printed alone");
+  const said = values[name] ?? String(usual(down));
+  const count = wholeNumber(name, said, max(down));
+  const why = write ? unkept(count, down) : null;
+  if (why !== null) throw new Error(`--write: ${why}`);
   const type = values["type"];
   const upstreams = await chosenUpstreams(typeof type === "string" ? type : undefined);
   return { count, upstreams, write, down };

@@ -1,15 +1,13 @@
 /**
  * `npm run times -- [--rounds N] [--type NAME,…] [--write]`: how long a mint of each type takes,
  * and how long after the end of its task what was issued is refused. `--write` keeps the figures in
- * `docs/backends/times.json`, of which the page of all types is made.
+ * `docs/backends/times.json` and makes the page of all types of them.
  */
 import type { TypeTimes } from "../../services/composition/src/backend-times.ts";
 import { measureTimes } from "./measure-times.ts";
 import { startMeasured } from "./measured-installation.ts";
 import { readMeasurement, say } from "./read-measurement.ts";
 import { keepTimes } from "./times-file.ts";
-
-const WRITE_PAGE = "node services/composition/src/write-backend-pages.ts";
 
 const columns = (cells: readonly string[]): string =>
   `${cells.map((cell, nth) => (nth === 0 ? cell.padEnd(10) : cell.padStart(14))).join("")}\n`;
@@ -30,8 +28,8 @@ async function main(): Promise<number> {
     {
       program: "times",
       count: "rounds",
-      usual: 100,
-      max: 1_000,
+      usual: () => 100,
+      max: () => 1_000,
       canBeDown: false,
       unkept: () => null,
     },
@@ -43,8 +41,8 @@ async function main(): Promise<number> {
   const times = await measureTimes(installation, { rounds, upstreams, say });
   tell(times);
   if (asked.write) {
-    await keepTimes({ types: times, crowds: {} });
-    say(`kept in docs/backends/times.json; its page is made by ${WRITE_PAGE}`);
+    await keepTimes({ types: times });
+    say("kept in docs/backends/times.json and its page");
   }
   return 0;
 }

@@ -86,6 +86,7 @@ test("a p99 of few rounds is called what it is, the slowest; a secret that lives
         neighbour: { ends: 50, late_ms_max: 640 },
       },
     },
+    downs: {},
   });
   const cells = (type: string): readonly string[] =>
     rows
@@ -97,6 +98,27 @@ test("a p99 of few rounds is called what it is, the slowest; a secret that lives
   expect(cells("ssh").at(-1)).toBe("revoked in 9.9 s");
   expect(cells("static").slice(0, 3)).toEqual(["4.0 ms", "never", "never"]);
   expect(cells("static").at(-1)).toBe("never");
+});
+
+test("the types whose server was down have a row of how late all others were, and no others", () => {
+  const heading =
+    "the server of|refuses: the others' ends late, p50|at most|hangs: p50|at most|ends|measured|load";
+  expect(said(backendsPage(BACKEND_TYPES, pages, NO_TIMES))).not.toContain(heading);
+  const { version: _, ...around } = MEASURED;
+  const rows = rowsUnder(heading, {
+    ...NO_TIMES,
+    downs: {
+      vault: {
+        ...around,
+        leases: 100,
+        refuses: { ends: 600, late_p50_ms: 12.34, late_max_ms: 130 },
+        hangs: { ends: 500, late_p50_ms: 11, late_max_ms: 1_240 },
+      },
+    },
+  });
+  expect(rows).toEqual([
+    "|`vault`|12.3 ms|130.0 ms|11.0 ms|1.24 s|1100, of 100 leases each|2026-11-30|0.3|",
+  ]);
 });
 
 test("a member has its value, default and meaning, and what is inside of it a row of its own", () => {

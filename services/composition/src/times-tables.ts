@@ -1,5 +1,5 @@
 import type { CredentialBackend } from "@mayfly/spec";
-import type { BackendTimes, CrowdTimes, TypeTimes } from "./backend-times.ts";
+import type { BackendTimes, CrowdTimes, OtherEnds, TypeTimes } from "./backend-times.ts";
 
 /** Of fewer rounds the 99th of a hundred is the slowest of all. */
 const ROUNDS_OF_A_P99 = 100;
@@ -10,6 +10,9 @@ const TIMES =
 const ORIGINS =
   "type | server | refused by | rounds | measured | load | due at once | " +
   "another backend's ends, at most late";
+const DOWNS =
+  "the server of | refuses: the others' ends late, p50 | at most | hangs: p50 | at most | ends | " +
+  "measured | load";
 /** Of names with bars between them. */
 export const tableHead = (names: string): string =>
   `| ${names} |\n|${" --- |".repeat(names.split(" | ").length)}`;
@@ -32,7 +35,7 @@ has any, are due, until the last of them has ended; meanwhile leases of another 
 
 ${tableHead(ORIGINS)}
 ${types.map(({ type }) => originRow(type, times)).join("\n")}
-${machines(times)}`;
+${downTable(types, times)}${machines(times)}`;
 
 function timesRow(type: string, meaning: string, { types, crowds }: BackendTimes): string {
   const times = types[type];
@@ -77,9 +80,39 @@ function originRow(type: string, { types, crowds }: BackendTimes): string {
   return `| ${cells.join(" | ")} |`;
 }
 
+/** Of the types whose server was down once while leases of others ended. */
+function downTable(types: readonly CredentialBackend[], { downs }: BackendTimes): string {
+  const rows = types.flatMap(({ type }) => {
+    const down = downs[type];
+    if (down === undefined) return [];
+    const { refuses, hangs, leases, date, load } = down;
+    const ends = `${refuses.ends + hangs.ends}, of ${leases} leases each`;
+    const cells = [`\`${type}\``, ...lateCells(refuses), ...lateCells(hangs), ends, date, load];
+    return [`| ${cells.join(" | ")} |`];
+  });
+  return rows.length === 0
+    ? ""
+    : `
+One backend that is down delays no other. While the server of one type refuses all connections, and
+while it takes them and never answers, leases of \`orders-db\` and of each other type whose end is
+over when its server says so are due, one of each every 100 ms; so much later than they were due
+their ends were over:
+
+${tableHead(DOWNS)}
+${rows.join("\n")}
+`;
+}
+
+const lateCells = ({ late_p50_ms: half, late_max_ms: most }: OtherEnds): readonly string[] => [
+  shown(half),
+  shown(most),
+];
+
 /** Where all of it was measured, a line for each. */
-function machines({ types, crowds }: BackendTimes): string {
-  const all = [...Object.values(types), ...Object.values(crowds)].map(({ machine }) => machine);
+function machines({ types, crowds, downs }: BackendTimes): string {
+  const all = [types, crowds, downs]
+    .flatMap((each) => Object.values<{ readonly machine: string }>(each))
+    .map(({ machine }) => machine);
   const lines = [...new Set(all)].map((machine) => `- ${machine}`);
   return lines.length === 0
     ? ""
