@@ -60,7 +60,7 @@ import { readIssuingHealth, recordSweep } from "./issuing-health.ts";
 import { createLedgerClock, type LedgerClock } from "./ledger-clock.ts";
 import { createLogExporter } from "./log-exporter.ts";
 import { migrationsDirectory, readMigrations } from "./migration-files.ts";
-import { recordProofUse } from "./proof-uses.ts";
+import { createRecordProofUse } from "./proof-uses.ts";
 import { recordTokenUse } from "./token-uses.ts";
 import { queryCounts } from "./query-counts.ts";
 import { queryTaskChain } from "./query-task-chain.ts";
@@ -219,7 +219,7 @@ export async function openLedger(options: LedgerOptions): Promise<Ledger> {
     backendKeys: { of: (backendId) => backendKeyStore(parts, backendId) },
     ...storesOfBackends(ports, statements),
     bundleSequences: bundleSequencesOf(parts),
-    proofUses: { record: (use) => withRetries(ports, () => recordProofUse(statements, use)) },
+    proofUses: issuing.proofUses,
     sealed: {
       page: (after, limit) => withRetries(ports, () => readSealedPage(statements, after, limit)),
       replace: (...resealed) => withRetries(ports, () => replaceSealed(statements, ...resealed)),
@@ -279,6 +279,7 @@ function issueLedger({ ports, commits, statements, ledgerClock }: Parts) {
   const reserve = createReserve(ports, commits, ledgerClock.intervalSeconds);
   const activate = createActivate(ports, commits, statements);
   const denials = createRecordDenial(ports, commits);
+  const proofs = createRecordProofUse(ports, commits);
   const ledger: IssueLedger = {
     readIdempotent: (scope) => withRetries(ports, () => readIdempotent(statements, scope)),
     reserve: (reservation) => reserve.submit(reservation),
@@ -290,9 +291,10 @@ function issueLedger({ ports, commits, statements, ledgerClock }: Parts) {
     recordRenewal: (renewal) => withRetries(ports, () => recordRenewal(statements, renewal)),
   };
   const idle = async (): Promise<void> => {
-    await Promise.all([reserve.idle(), activate.idle(), denials.idle()]);
+    await Promise.all([reserve.idle(), activate.idle(), denials.idle(), proofs.idle()]);
   };
-  return { ledger, idle };
+  const proofUses: ProofUses = { record: (use) => proofs.submit(use) };
+  return { ledger, proofUses, idle };
 }
 
 function taskLedger({ ports, statements: sql, ledgerClock }: Parts): TaskLedger {

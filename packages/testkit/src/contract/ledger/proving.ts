@@ -25,6 +25,15 @@ export function describeProving(ledgerOf: () => LedgerUnderTest): void {
       expect(all.filter((isFirst) => isFirst)).toHaveLength(1);
     });
 
+    test("of proofs that are recorded at once, each is told from those that were used", async () => {
+      const { proofUses } = ledgerOf();
+      const uses = Array.from({ length: 64 }, (_, n) => useOf(`of many ${n}`, 60));
+      const before = uses.filter((_, n) => n % 4 === 0);
+      await Promise.all(before.map((use) => proofUses.record(use)));
+      const all = await Promise.all(uses.map((use) => proofUses.record(use)));
+      expect(all).toEqual(uses.map((use) => !before.includes(use)));
+    });
+
     test("what has expired goes with later uses", async () => {
       const { proofUses } = ledgerOf();
       expect(await proofUses.record(useOf("old", -1))).toBe(true);
