@@ -4,7 +4,7 @@ import type { Clock } from "@mayfly/spec";
 const FRESH_MS = 1_000;
 /** Nearer to the limit than this share of it, each batch counts anew. */
 const NEAR = 0.9;
-const ROLES_MAX = 10_000;
+const COUNTS_MAX = 10_000;
 
 interface Counted {
   readonly atMs: number;
@@ -13,14 +13,15 @@ interface Counted {
 }
 
 /**
- * How many leases of each role live, as this process counted them a moment ago, and what it has
- * granted since. A role's limit is soft, and its count is the only one that grows with the ledger:
- * counted in each batch, 10⁵ live leases of a role would cost each exchange milliseconds.
+ * How many leases of a role, or of a workload, live, as this process counted them a moment ago, and
+ * what it has granted since; by `role:` and `workload:`. These limits are soft: counted in each
+ * batch, 10⁵ live leases of a role would cost each exchange milliseconds, and a workload that asks
+ * all day would pay for each lease that it holds.
  *
  * What ended meanwhile still counts, so a stale count refuses rather than permits; and near the
  * limit it is not used.
  */
-export class LiveRoles {
+export class LiveCounts {
   readonly #clock: Clock;
   readonly #counted = new Map<string, Counted>();
 
@@ -29,20 +30,23 @@ export class LiveRoles {
   }
 
   /** Null: count, and {@link note} it. */
-  read(role: string, limit: number): number | null {
-    const known = this.#counted.get(role);
+  read(name: string, limit: number): number | null {
+    const known = this.#counted.get(name);
     if (known === undefined || this.#clock.monotonicMs() - known.atMs >= FRESH_MS) return null;
     const live = known.live + known.granted;
     return live < limit * NEAR ? live : null;
   }
 
-  note(role: string, live: number): void {
-    if (this.#counted.size >= ROLES_MAX) this.#counted.clear();
-    this.#counted.set(role, { atMs: this.#clock.monotonicMs(), live, granted: 0 });
+  note(name: string, live: number): void {
+    if (this.#counted.size >= COUNTS_MAX) this.#counted.clear();
+    this.#counted.set(name, { atMs: this.#clock.monotonicMs(), live, granted: 0 });
   }
 
-  granted(role: string, leases: number): void {
-    const known = this.#counted.get(role);
+  granted(name: string, leases: number): void {
+    const known = this.#counted.get(name);
     if (known !== undefined) known.granted += leases;
   }
 }
+
+export const roleCount = (role: string): string => `role:${role}`;
+export const workloadCount = (workload: string): string => `workload:${workload}`;

@@ -1,5 +1,5 @@
 import { uuidOfId, workloadName, type InstantMs, type Reservation } from "@mayfly/spec";
-import type { LiveRoles } from "./live-roles.ts";
+import { roleCount, type LiveCounts } from "./live-counts.ts";
 import { lockTaskPaths, type LockMode } from "./lock-task-paths.ts";
 import { rows, texts, uuids, type Transaction } from "./sql.ts";
 
@@ -42,7 +42,7 @@ export interface ReserveFacts {
   readonly openBackends: ReadonlyMap<string, number>;
   /**
    * Live leases by `task:`, `workload:` and `role:`, counted up to the largest limit asked;
-   * those of a role as {@link LiveRoles} has it.
+   * those of a role as {@link LiveCounts} has it.
    */
   readonly live: ReadonlyMap<string, number>;
 }
@@ -63,7 +63,7 @@ export async function readReserveFacts(
   sql: Transaction,
   batch: readonly Reservation[],
   mode: LockMode,
-  liveRoles: LiveRoles,
+  counts: LiveCounts,
 ): Promise<ReserveFacts> {
   const tasks = new Set(batch.flatMap((each) => standingTask(each) ?? []));
   const keys = batch.flatMap((each) => each.idempotency ?? []);
@@ -80,7 +80,7 @@ export async function readReserveFacts(
       keys.length > 0 ? readKeys(sql, keys) : [],
       tokens.length > 0 ? readOneTime(sql, tokens) : [],
       readCatalog(sql, backends),
-      countLive(sql, batch, liveRoles),
+      countLive(sql, batch, counts),
     ]),
   ]);
   const [taskFacts, keyFacts, oneTime, catalog, live] = read;
@@ -169,17 +169,17 @@ const readTasks = (sql: Transaction, tasks: ReadonlySet<string>) =>
 async function countLive(
   sql: Transaction,
   batch: readonly Reservation[],
-  liveRoles: LiveRoles,
+  counts: LiveCounts,
 ): Promise<ReadonlyMap<string, number>> {
-  const { wanted, known } = wantedCounts(batch, liveRoles);
+  const { wanted, known } = wantedCounts(batch, counts);
   const rows = wanted.length > 0 ? await readLive(sql, wanted) : [];
   for (const { counted, live } of rows) {
-    if (counted.startsWith(ROLE)) liveRoles.note(counted.slice(ROLE.length), live);
+    if (counted.startsWith(ROLE)) counts.note(counted, live);
   }
   return new Map([...known, ...rows.map((row) => [row.counted, row.live] as const)]);
 }
 
-const ROLE = "role:";
+const ROLE = roleCount("");
 
 interface WantedCount {
   readonly kind: "task" | "holder" | "workload" | "role";
@@ -189,12 +189,12 @@ interface WantedCount {
   readonly most: number;
 }
 
-function wantedCounts(batch: readonly Reservation[], liveRoles: LiveRoles) {
+function wantedCounts(batch: readonly Reservation[], counts: LiveCounts) {
   const wanted = new Map<string, WantedCount>();
   const known = new Map<string, number>();
   const want = (kind: WantedCount["kind"], name: string, id: string | null, limit: number) => {
     const key = `${kind}:${name}`;
-    const live = kind === "role" ? liveRoles.read(name, limit) : null;
+    const live = kind === "role" ? counts.read(key, limit) : null;
     if (live !== null) known.set(key, live);
     else wanted.set(key, { kind, name, id, most: Math.max(limit, wanted.get(key)?.most ?? 0) });
   };

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { systemClock } from "@mayfly/host";
-import { BrokerError, uuidOfId, type Reservation, type TaskId } from "@mayfly/spec";
+import { BrokerError, uuidOfId, workloadName, type Reservation, type TaskId } from "@mayfly/spec";
+import { createFakeClock } from "@mayfly/testkit";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
 import { outageSoFar } from "./ledger-clock.ts";
-import { LiveRoles } from "./live-roles.ts";
+import { LiveCounts, roleCount, workloadCount } from "./live-counts.ts";
 import { commitOpenings, openingsOf } from "./reserve-openings.ts";
 import { connect, type Sql } from "./sql.ts";
 import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
@@ -23,11 +23,11 @@ afterAll(async () => {
   await ledger.close();
 });
 
-/** So that no role has to be counted. */
-function counted(...backends: readonly TestBackend[]): LiveRoles {
-  const liveRoles = new LiveRoles(systemClock);
-  for (const { role } of backends) liveRoles.note(role, 0);
-  return liveRoles;
+/** So that no role has to be counted, however long the test takes. */
+function counted(...backends: readonly TestBackend[]): LiveCounts {
+  const counts = new LiveCounts(createFakeClock());
+  for (const { role } of backends) counts.note(roleCount(role), 0);
+  return counts;
 }
 
 async function commit(batch: readonly Reservation[], backend: TestBackend) {
@@ -120,6 +120,47 @@ describe("openings", () => {
     expect(await commit([third], backend)).toHaveLength(1);
     expect(await commit([second], backend)).toHaveLength(1);
     expect(await commit([await opening(3)], backend)).toBeNull();
+  });
+});
+
+describe("the live leases of a workload with many", () => {
+  const ask = async (backend: TestBackend, who = identity(ledger.ports), perWorkload = 100) =>
+    reservationOf(ledger.ports, backend, {
+      open: newTask(ledger.ports, { identity: who }),
+      reservation: { limits: { ...LIMITS, perTask: 40, perWorkload } },
+      leases: 40,
+    });
+  const openings = (batch: readonly Reservation[], counts: LiveCounts) => {
+    const taken = openingsOf(batch, counts);
+    if (taken === null) throw new Error("they are no openings");
+    return taken;
+  };
+  const written = (batch: readonly Reservation[], counts: LiveCounts) =>
+    commitOpenings(sql, openings(batch, counts), outageSoFar(sql, 10));
+
+  test("are counted once, and not again while the count holds", async () => {
+    const backend = await registerBackend(ledger.ports);
+    const counts = counted(backend);
+    const who = identity(ledger.ports);
+    expect(await written([await ask(backend, who)], counts)).toHaveLength(1);
+    expect(counts.read(workloadCount(workloadName(who.workload)), 100)).toBeNull();
+    const stranger = await ask(backend);
+    expect(await written([await ask(backend, who), stranger], counts)).toHaveLength(2);
+    expect(counts.read(workloadCount(workloadName(who.workload)), 100)).toBe(40);
+    const more = await reservationOf(ledger.ports, backend, {
+      open: newTask(ledger.ports, { identity: who }),
+      reservation: { limits: { ...LIMITS, perWorkload: 100 } },
+    });
+    expect([...openings([more], counts).workloads]).toEqual([]);
+  });
+
+  test("are counted anew by a batch that may pass the limit, whatever was counted before", async () => {
+    const backend = await registerBackend(ledger.ports);
+    const counts = counted(backend);
+    const who = identity(ledger.ports);
+    expect(await written([await ask(backend, who)], counts)).toHaveLength(1);
+    counts.note(workloadCount(workloadName(who.workload)), 32);
+    expect(await written([await ask(backend, who, 71)], counts)).toBeNull();
   });
 });
 

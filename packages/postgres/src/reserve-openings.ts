@@ -1,9 +1,12 @@
 import { workloadName, type Reservation } from "@mayfly/spec";
 import type { Accepted } from "./judge-reservation.ts";
-import type { LiveRoles } from "./live-roles.ts";
+import { roleCount, workloadCount, type LiveCounts } from "./live-counts.ts";
 import { insertRows } from "./reserve-writes.ts";
 import { json, rows, texts, type Sql } from "./sql.ts";
 import type { TaskRow } from "./task-row.ts";
+
+/** Fewer are counted as fast as they are remembered. */
+const MANY = 32;
 
 interface Wanted {
   adding: number;
@@ -17,8 +20,10 @@ export interface Openings {
   readonly catalogVersion: number;
   /** Each open, and at that revision. */
   readonly backends: ReadonlyMap<string, number>;
-  /** Live leases that the batch adds to each workload. */
+  /** Live leases that the batch adds to each workload that has to be counted. */
   readonly workloads: ReadonlyMap<string, Wanted>;
+  /** Told what was counted. */
+  readonly counts: LiveCounts;
 }
 
 /**
@@ -26,7 +31,7 @@ export interface Openings {
  * neither key nor token: nothing but a backend's row is locked then, and nothing has to be read
  * before what is written. Null for any other, and where a limit may be near.
  */
-export function openingsOf(batch: readonly Reservation[], liveRoles: LiveRoles): Openings | null {
+export function openingsOf(batch: readonly Reservation[], counts: LiveCounts): Openings | null {
   const catalogVersion = batch[0]?.catalogVersion ?? 0;
   const backends = new Map<string, number>();
   const workloads = new Map<string, Wanted>();
@@ -55,10 +60,14 @@ export function openingsOf(batch: readonly Reservation[], liveRoles: LiveRoles):
     });
   }
   for (const [role, { adding, most }] of roles) {
-    const live = liveRoles.read(role, most);
+    const live = counts.read(roleCount(role), most);
     if (live === null || live + adding > most) return null;
   }
-  return { accepted, catalogVersion, backends, workloads };
+  for (const [workload, { adding, most }] of workloads) {
+    const live = counts.read(workloadCount(workload), most);
+    if (live !== null && live + adding <= most) workloads.delete(workload);
+  }
+  return { accepted, catalogVersion, backends, workloads, counts };
 }
 
 const standsAlone = ({ task, idempotency, oneTime }: Reservation): boolean =>
@@ -80,11 +89,11 @@ function add(wanted: Map<string, Wanted>, name: string, limit: number): void {
  */
 export async function commitOpenings(
   sql: Sql,
-  { accepted, catalogVersion, backends, workloads }: Openings,
+  { accepted, catalogVersion, backends, workloads, counts }: Openings,
   outageOf: Parameters<typeof insertRows>[2],
 ): Promise<readonly TaskRow[] | null> {
   const expected = [...backends].map(([id, revision]) => ({ id, revision }));
-  const counted = [...workloads].map(([name, { adding, most }]) => ({ name, adding, most }));
+  const wanted = [...workloads].map(([name, { adding, most }]) => ({ name, adding, most }));
   const conditions = sql`
     held AS MATERIALIZED (
       SELECT b.id, b.revision FROM mayfly.backends AS b
@@ -93,6 +102,12 @@ export async function commitOpenings(
         AND (b.closing_until IS NULL OR b.closing_until <= now())
       ORDER BY b.id
       FOR KEY SHARE OF b SKIP LOCKED
+    ), counted AS MATERIALIZED (
+      SELECT w.name, w.adding, w.most, (SELECT count(*) FROM (
+        SELECT FROM mayfly.leases AS l WHERE l.workload = w.name AND l.state <> 'ended'
+        LIMIT w.most) AS living)::integer AS live
+      FROM jsonb_to_recordset(${rows(wanted)}::text::jsonb)
+        AS w (name text, adding integer, most integer)
     ), verdict AS MATERIALIZED (
       SELECT v.version = ${json(catalogVersion)}::text::bigint
         AND NOT EXISTS (
@@ -100,18 +115,20 @@ export async function commitOpenings(
             AS w (id text, revision integer)
           WHERE NOT EXISTS (
             SELECT FROM held AS h WHERE h.id = w.id AND h.revision = w.revision))
-        AND NOT EXISTS (
-          SELECT FROM jsonb_to_recordset(${rows(counted)}::text::jsonb)
-            AS w (name text, adding integer, most integer)
-          WHERE w.adding + (SELECT count(*) FROM (
-            SELECT FROM mayfly.leases AS l WHERE l.workload = w.name AND l.state <> 'ended'
-            LIMIT w.most) AS counted) > w.most)
+        AND NOT EXISTS (SELECT FROM counted AS c WHERE c.adding + c.live > c.most)
         AS may
       FROM mayfly.catalog_version AS v
     )`;
   const written = await insertRows(sql, accepted, outageOf, {
     with: sql`${conditions},`,
     onlyIf: sql`WHERE (SELECT v.may FROM verdict AS v)`,
+    // Once, in the first row. What was counted to its limit may be more.
+    also: sql`, CASE row_number() OVER () WHEN 1 THEN (
+      SELECT jsonb_agg(jsonb_build_array(c.name, c.live)) FROM counted AS c
+      WHERE c.live >= ${json(MANY)}::text::integer AND c.live < c.most) END AS busy`,
   });
+  for (const [workload, live] of written[0]?.busy ?? []) {
+    counts.note(workloadCount(workload), live);
+  }
   return written.length === 0 ? null : written;
 }

@@ -151,6 +151,12 @@ export async function commitReservations(
 interface Condition {
   readonly with: Fragment;
   readonly onlyIf: Fragment;
+  /** What else is answered, with a comma before it. */
+  readonly also: Fragment;
+}
+interface OpenedRow extends TaskRow {
+  /** Workloads with many live leases, and how many. */
+  readonly busy?: readonly (readonly [string, number])[] | null;
 }
 
 /**
@@ -161,7 +167,7 @@ export function insertRows(
   sql: Statement,
   accepted: readonly Accepted[],
   outage: Fragment,
-  { with: before, onlyIf }: Condition = { with: sql``, onlyIf: sql`` },
+  { with: before, onlyIf, also }: Condition = { with: sql``, onlyIf: sql``, also: sql`` },
 ) {
   const opened = accepted.filter((each) => each.reservation.task.kind === "open");
   const leases = accepted.filter((each) => each.reservation.leases.length > 0);
@@ -174,9 +180,9 @@ export function insertRows(
     parts.push(sql`decided AS (${insertDecisions(sql, decisions, onlyIf)})`);
   }
   if (leases.length > 0) parts.push(sql`reserved AS (${insertLeases(sql, leases, onlyIf)})`);
-  return sql<TaskRow[]>`
+  return sql<OpenedRow[]>`
     WITH ${before} ${parts.reduce((all, part) => sql`${all}, ${part}`)}
-    SELECT ${opened.length > 0 ? sql`* FROM opened` : sql`WHERE false`}`;
+    SELECT ${opened.length > 0 ? sql`*${also} FROM opened` : sql`WHERE false`}`;
 }
 
 /** The tasks that were open before, as they are after all else was written. */

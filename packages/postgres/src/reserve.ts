@@ -10,7 +10,7 @@ import { createCommitter, type BatchResult, type Committer } from "./committer.t
 import { faultKind, faultOf } from "./faults.ts";
 import { judgeReservation, replayed, type Accepted } from "./judge-reservation.ts";
 import { outageSoFar } from "./ledger-clock.ts";
-import { LiveRoles } from "./live-roles.ts";
+import { LiveCounts, roleCount, workloadCount } from "./live-counts.ts";
 import type { LockMode } from "./lock-task-paths.ts";
 import { limitLockWait } from "./lock-wait.ts";
 import { idempotencyKey, oneTimeKey, readReserveFacts } from "./reserve-facts.ts";
@@ -32,8 +32,8 @@ export const createReserve = (
   sql: Sql,
   sweepIntervalSeconds: number,
 ): Committer<Reservation, ReserveResult> => {
-  const liveRoles = new LiveRoles(ports.clock);
-  const openAtOnce = createOpening(ports, sql, { sweepIntervalSeconds, liveRoles });
+  const counts = new LiveCounts(ports.clock);
+  const openAtOnce = createOpening(ports, sql, { sweepIntervalSeconds, counts });
   return createCommitter(ports, {
     name: "reservations",
     run: async (requests, mode, signal) => {
@@ -41,7 +41,7 @@ export const createReserve = (
       if (opened !== null) return opened;
       return transact(sql, limitLockWait(mode), async (transaction) => {
         signal.throwIfAborted();
-        return reserveBatch(transaction, requests, mode, { sweepIntervalSeconds, liveRoles });
+        return reserveBatch(transaction, requests, mode, { sweepIntervalSeconds, counts });
       });
     },
     keys: ({ idempotency, oneTime }) => [
@@ -53,7 +53,7 @@ export const createReserve = (
 
 interface Standing {
   readonly sweepIntervalSeconds: number;
-  readonly liveRoles: LiveRoles;
+  readonly counts: LiveCounts;
 }
 
 /** After a lock that was waited for: a transaction waits more briefly than a statement alone. */
@@ -63,7 +63,7 @@ const READ_FIRST_MS = 10_000;
 function createOpening(
   { clock }: Pick<RetryPorts, "clock">,
   sql: Sql,
-  { sweepIntervalSeconds, liveRoles }: Standing,
+  { sweepIntervalSeconds, counts }: Standing,
 ) {
   let readFirstUntilMs = 0;
   return async (
@@ -71,12 +71,12 @@ function createOpening(
     signal: AbortSignal,
   ): Promise<readonly Outcome[] | null> => {
     if (clock.monotonicMs() < readFirstUntilMs) return null;
-    const openings = openingsOf(batch, liveRoles);
+    const openings = openingsOf(batch, counts);
     if (openings === null) return null;
     signal.throwIfAborted();
     try {
       const opened = await commitOpenings(sql, openings, outageSoFar(sql, sweepIntervalSeconds));
-      return opened === null ? null : outcomesOf(openings.accepted, opened, liveRoles);
+      return opened === null ? null : outcomesOf(openings.accepted, opened, counts);
     } catch (error) {
       const fault = faultOf(error);
       if (fault !== null && faultKind(fault) === "locked") {
@@ -97,10 +97,10 @@ async function reserveBatch(
   transaction: OpenTransaction,
   batch: readonly Reservation[],
   mode: LockMode,
-  { sweepIntervalSeconds, liveRoles }: Standing,
+  { sweepIntervalSeconds, counts }: Standing,
 ): Promise<readonly Outcome[]> {
   const { sql } = transaction;
-  const facts = await readReserveFacts(sql, batch, mode, liveRoles);
+  const facts = await readReserveFacts(sql, batch, mode, counts);
   const running = new Map<string, number>();
   const judged = batch.map((each) => judgeReservation(facts, running, each, mode));
   const accepted = judged.filter((each) => each.kind === "accepted");
@@ -108,7 +108,7 @@ async function reserveBatch(
   const written = claimed.filter((each) => each.kind === "accepted");
   const rows =
     written.length > 0 ? await commitReservations(transaction, written, sweepIntervalSeconds) : [];
-  const outcomes = outcomesOf(written, rows, liveRoles);
+  const outcomes = outcomesOf(written, rows, counts);
   const granted = new Map(written.map((each, index) => [each, outcomes[index]]));
   return judged.map((each): Outcome => {
     switch (each.kind) {
@@ -130,11 +130,12 @@ async function reserveBatch(
 function outcomesOf(
   written: readonly Accepted[],
   rows: readonly TaskRow[],
-  liveRoles: LiveRoles,
+  counts: LiveCounts,
 ): readonly Outcome[] {
   const tasks = new Map(rows.map((row) => [row.id, taskOfRow(row)]));
-  for (const { reservation } of written) {
-    for (const { role } of reservation.leases) liveRoles.granted(role, 1);
+  for (const { reservation, workload } of written) {
+    for (const { role } of reservation.leases) counts.granted(roleCount(role), 1);
+    counts.granted(workloadCount(workload), reservation.leases.length);
   }
   return written.map((each) => reserved(each, tasks));
 }
