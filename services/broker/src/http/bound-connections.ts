@@ -1,6 +1,5 @@
-import type { RequestListener, Server, ServerResponse } from "node:http";
+import type { RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
-import type { Clock } from "@mayfly/spec";
 import { plainAddress, type ConnectedRequest } from "./client-address.ts";
 import { sourceOf } from "./source-pace.ts";
 
@@ -79,31 +78,4 @@ export function boundPipelining(listener: RequestListener): RequestListener {
     });
     listener(request, response);
   };
-}
-
-/** Without a reason of ours, each answer would make an exception with its stack. */
-const TAKEN = new Error("the answer was taken");
-
-/**
- * Cuts the connection of an answer that was handed over whole and that its reader does not take:
- * Node itself waits for ever, with the answer in memory and the connection's place taken.
- */
-export function boundUnread(
-  socket: Socket,
-  response: ServerResponse,
-  unreadMsMax: number,
-  clock: Clock,
-): void {
-  if (response.writableFinished || response.closed) return;
-  const begin = (): void => {
-    const taken = new AbortController();
-    response.once("close", () => taken.abort(TAKEN));
-    clock.sleep(unreadMsMax, taken.signal).then(
-      () => socket.destroy(),
-      () => undefined,
-    );
-  };
-  // Of pipelined requests an answer waits for the ones before it, and that is no reader's fault.
-  if (response.socket === null) response.once("socket", begin);
-  else begin();
 }

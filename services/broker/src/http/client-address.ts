@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { BlockList, isIP } from "node:net";
+import { BlockList, isIP, isIPv4 } from "node:net";
 
 /** A range of addresses. */
 export interface AddressRange {
@@ -89,6 +89,7 @@ const ELEMENT = /(?:"[^"]*"|[^,"])+/g;
 
 /** Without port, brackets and zone; an IPv4 address that is mapped into IPv6 is the IPv4 one. */
 export function plainAddress(text: string): string | null {
+  if (isIPv4(text)) return text;
   const bare =
     /^\[([^\]]+)\](?::\d+)?$/.exec(text)?.[1] ?? /^([\d.]+):\d+$/.exec(text)?.[1] ?? text;
   const address = bare.replace(/%.*$/, "").toLowerCase();

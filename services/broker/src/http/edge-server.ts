@@ -14,11 +14,11 @@ import {
   boundConnections,
   boundPipelining,
   boundSources,
-  boundUnread,
   type SourceBounds,
 } from "./bound-connections.ts";
 import { refuseFlood, type FloodPorts } from "./flood-refusals.ts";
 import { refuseEarly, unanswerable } from "./early-refusals.ts";
+import { createUnreadAnswers } from "./unread-answers.ts";
 
 export interface EdgeOptions extends FloodPorts, SourceBounds {
   readonly fetch: (
@@ -67,13 +67,14 @@ export function createEdgeServer(options: EdgeOptions): EdgeServer {
     const answering = answer(request, response);
     head = null;
     answering.then(
-      () => boundUnread(request.socket, response, options.unreadMsMax, options.clock),
+      () => boundUnread(request.socket, response),
       // What fails in it is answered by the error handler: there is nothing to wait for.
       () => response.destroy(),
     );
   };
   const listener = boundPipelining(refuseFlood(answered, options));
   const edge = tls === null ? plain(limits, listener) : encrypted(limits, tls, listener);
+  const boundUnread = createUnreadAnswers(edge.server, options.unreadMsMax, options.clock);
   boundConnections(edge.server, options.connectionsMax);
   boundSources(edge.server, options);
   refuseEarly(edge.server, options);

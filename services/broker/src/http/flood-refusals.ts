@@ -78,7 +78,7 @@ function refuse(
   error: BrokerError,
   { random, issuer, isExchange }: RefusalPorts & { readonly isExchange: boolean },
 ): void {
-  const parent = parseTraceparent(typeof traceparent === "string" ? traceparent : undefined);
+  const parent = parseTraceparent(typeof traceparent === "string" ? traceparent : null);
   const trace = parent?.traceId ?? Buffer.from(random.bytes(16)).toString("hex");
   const { status, headers, body } = isExchange
     ? oauthAnswer(error, trace)

@@ -63,7 +63,7 @@ export function parseForm(contentType: string | null, body: string): Form {
  */
 function decoded(text: string, name: string | null): string {
   // A token has neither, and is most of a body.
-  if (!/[%+]/.test(text)) return text;
+  if (!text.includes("%") && !text.includes("+")) return text;
   try {
     return decodeURIComponent(text.replaceAll("+", " "));
   } catch (cause) {

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { BrokerError } from "@mayfly/spec";
-import type { HttpContext } from "./request-scope.ts";
+import { headerOf, type HttpContext } from "./request-scope.ts";
 
 /**
  * The body as UTF-8 text, never more than `bytesMax` bytes in memory.
@@ -11,14 +11,13 @@ import type { HttpContext } from "./request-scope.ts";
  * needs a place among those under way: throws `busy` where there is none.
  */
 export async function readBody(c: HttpContext, bytesMax: number): Promise<string> {
-  const request = c.req.raw;
   const incoming = c.env?.incoming;
-  refuseEncoded(request.headers.get("content-encoding"));
-  const declared = Number(request.headers.get("content-length") ?? "0");
+  refuseEncoded(headerOf(c, "content-encoding"));
+  const declared = Number(headerOf(c, "content-length") ?? "0");
   if (declared > bytesMax) throw tooLarge(bytesMax);
   const chunks =
     incoming === undefined
-      ? await chunksOfWeb(request.body ?? NO_BODY, bytesMax)
+      ? await chunksOfWeb(c.req.raw.body ?? NO_BODY, bytesMax)
       : await chunksOfNode(incoming, bytesMax);
   c.get("admit")();
   return decodeUtf8(Buffer.concat(chunks));
@@ -86,9 +85,12 @@ const tooLarge = (limit: number): BrokerError =>
 const cut = (cause: unknown): BrokerError =>
   new BrokerError("invalid_request", "The body ended before its end.", { where: "body", cause });
 
+/** To make one costs more than to decode a body. */
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 function decodeUtf8(bytes: Uint8Array): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch (cause) {
     throw new BrokerError("invalid_request", "The body is not valid UTF-8.", {
       where: "body",

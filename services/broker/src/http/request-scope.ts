@@ -21,6 +21,14 @@ export type Env = {
 };
 export type HttpContext = Context<Env>;
 
+/** As Node has parsed it, where the request is one of Node's: the adapter would parse it again. */
+export function headerOf(c: HttpContext, name: Lowercase<string>): string | null {
+  const incoming = c.env?.incoming;
+  if (incoming === undefined) return c.req.header(name) ?? null;
+  const value = incoming.headers[name];
+  return typeof value === "string" ? value : (value?.join(", ") ?? null);
+}
+
 /** How long a request may take in all before its backend calls are given up. */
 const REQUEST_MS_MAX = 90_000;
 /** Without a reason of ours, each request would make an exception with its stack. */
@@ -56,13 +64,14 @@ function lazyDeadline(clock: Clock): {
   readonly finish: () => void;
 } {
   const fromMs = clock.monotonicMs();
-  const done = new AbortController();
+  let done: AbortController | null = null;
   let late: AbortController | null = null;
   return {
     signal: () => {
       if (late !== null) return late.signal;
       const own = new AbortController();
       late = own;
+      done = new AbortController();
       clock.sleep(fromMs + REQUEST_MS_MAX - clock.monotonicMs(), done.signal).then(
         () => own.abort(new Error("the request took too long")),
         () => undefined,
@@ -70,7 +79,7 @@ function lazyDeadline(clock: Clock): {
       return own.signal;
     },
     finish: () => {
-      if (late !== null) done.abort(ANSWERED);
+      done?.abort(ANSWERED);
     },
   };
 }

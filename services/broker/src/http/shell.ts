@@ -18,7 +18,7 @@ import { methodsAt } from "./methods-at.ts";
 import type { PeerCertificates } from "./peer-certificates.ts";
 import { answersOauth, knownError, oauthAnswer, problemAnswer, type Answer } from "./problem.ts";
 import { knownMethod, type RequestMeter } from "./request-meter.ts";
-import { openCall, type Env, type HttpContext } from "./request-scope.ts";
+import { headerOf, openCall, type Env, type HttpContext } from "./request-scope.ts";
 import type { SourcePace } from "./source-pace.ts";
 import { parseTraceparent } from "./traceparent.ts";
 
@@ -51,7 +51,7 @@ export function createShell(ports: ShellPorts): Hono<Env> {
   const base = issuerPath(ports.settings.issuer);
   const app = new Hono<Env>({ getPath: (request) => pathWithin(base, request) });
   app.use(async (c, next) => {
-    const parent = parseTraceparent(c.req.header("traceparent"));
+    const parent = parseTraceparent(headerOf(c, "traceparent"));
     const opened = openCall(
       ports.clock,
       ports.random,
@@ -85,7 +85,7 @@ export function createShell(ports: ShellPorts): Hono<Env> {
 
 /** RFC 9449 section 8.2: to whoever sends proofs, before the old one ceases to count. */
 function giveNonce(c: HttpContext, { dpop, clock }: Pick<ShellPorts, "dpop" | "clock">): void {
-  const nonce = c.req.header("dpop") === undefined ? null : dpop.nonce(clock.now());
+  const nonce = headerOf(c, "dpop") === null ? null : dpop.nonce(clock.now());
   if (nonce !== null) inEachAnswer(c, "DPoP-Nonce", nonce);
 }
 
@@ -143,13 +143,19 @@ function placeOf(c: HttpContext, admission: Admission): Disposable & { readonly 
 const isArriving = (c: HttpContext): boolean =>
   c.env?.incoming?.complete === false &&
   (c.req.method === "POST" || c.req.method === "PUT") &&
-  (c.req.header("transfer-encoding") !== undefined || Number(c.req.header("content-length")) > 0);
+  (headerOf(c, "transfer-encoding") !== null || Number(headerOf(c, "content-length")) > 0);
+
+const HOST = "host";
 
 /** RFC 9112 section 3.2. Node takes the first, a proxy before it perhaps the last. */
 function refuseTwoHosts(c: HttpContext): void {
   const raw = c.env?.incoming?.rawHeaders ?? [];
-  const hosts = raw.filter((name, n) => n % 2 === 0 && name.toLowerCase() === "host");
-  if (hosts.length > 1) {
+  let hosts = 0;
+  for (let n = 0; n < raw.length; n += 2) {
+    const name = raw[n] ?? "";
+    if (name.length === HOST.length && name.toLowerCase() === HOST) hosts += 1;
+  }
+  if (hosts > 1) {
     throw new BrokerError("invalid_request", "There is more than one Host header.", {
       where: "Host",
     });

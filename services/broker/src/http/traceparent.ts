@@ -5,8 +5,8 @@ import type { RemoteSpan } from "@mayfly/spec";
  * `ff` and ids of zeros are invalid; a later version is read by its first four members. What is
  * malformed is ignored, as section 4.3 says: a request is never refused for its trace.
  */
-export function parseTraceparent(header: string | undefined): RemoteSpan | null {
-  if (header === undefined || header.length > 512) return null;
+export function parseTraceparent(header: string | null): RemoteSpan | null {
+  if (header === null || header.length > 512) return null;
   const match = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/.exec(header);
   const [, version = "ff", traceId = "", spanId = "", flags = "", more] = match ?? [];
   if (version === "ff" || (version === "00" && more !== undefined)) return null;
