@@ -22,6 +22,7 @@ describe("compact JWT", () => {
     expect(parseCompactJwt(sound)).toEqual({
       compact: sound,
       header: { alg: "ES256" },
+      payload: Buffer.from('{"sub":"s"}'),
       claims: { sub: "s" },
     });
   });

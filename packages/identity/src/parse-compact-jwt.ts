@@ -12,6 +12,8 @@ export interface CompactJws {
 }
 /** The same, where the payload is a JSON object: a token. */
 export interface CompactJwt extends CompactJws {
+  /** The bytes that the claims are of. */
+  readonly payload: Uint8Array;
   readonly claims: JsonMap;
 }
 
@@ -23,21 +25,29 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  * JSON serialization, and both are refused. The size is tested before anything is decoded.
  */
 export function parseCompactJwt(text: string): CompactJwt {
-  const [, payload = ""] = text.split(".", 2);
-  return { ...parseCompactJws(text), claims: parseJsonPart(payload, "the token's payload") };
+  const [header = "", part = ""] = partsOf(text);
+  const parsed = parseJsonPart(header, "the token's header");
+  const payload = Buffer.from(part, "base64url");
+  const claims = parseJsonObject(payload, "the token's payload");
+  return { compact: text, header: parsed, payload, claims };
 }
 
 /** As {@link parseCompactJwt}, whatever the payload is. */
 export function parseCompactJws(text: string): CompactJws {
+  const [header = ""] = partsOf(text);
+  return { compact: text, header: parseJsonPart(header, "the token's header") };
+}
+
+function partsOf(text: string): readonly string[] {
   // All of the alphabet is one byte each; a longer encoding fails the pattern below anyway.
   if (text.length > TOKEN_BYTES_MAX) {
     throw new Refusal("too_large", `the token is longer than ${TOKEN_BYTES_MAX} bytes`);
   }
-  if (!COMPACT.test(text) || !text.split(".").every(isCanonical)) {
+  const parts = COMPACT.test(text) ? text.split(".") : [];
+  if (parts.length === 0 || !parts.every(isCanonical)) {
     throw new Refusal("malformed", "the token is not a JWS in compact serialization");
   }
-  const [header = ""] = text.split(".", 1);
-  return { compact: text, header: parseJsonPart(header, "the token's header") };
+  return parts;
 }
 
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

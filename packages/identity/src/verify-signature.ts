@@ -3,7 +3,12 @@ import type { CallContext } from "@mayfly/spec";
 import type { CheckedHeader } from "./check-header.ts";
 import type { KeySource } from "./key-source.ts";
 import type { KeySet, VerificationKey } from "./parse-jwk-set.ts";
-import { parseJsonObject, type CompactJws, type JsonMap } from "./parse-compact-jwt.ts";
+import {
+  parseJsonObject,
+  type CompactJws,
+  type CompactJwt,
+  type JsonMap,
+} from "./parse-compact-jwt.ts";
 import { Refusal } from "./refusal.ts";
 
 /**
@@ -14,13 +19,20 @@ export type KidlessRule = "sole" | "any";
 
 const KIDLESS_TRIES_MAX = 16;
 
-/** Verifies with the issuer's keys; the claims come out of the very bytes that were verified. */
+/**
+ * Verifies with the issuer's keys; the claims are those of the very bytes that were verified, which
+ * are read again unless they are the ones that were read before.
+ */
 export async function verifySignature(
-  ...of: Parameters<typeof verifyPayload>
+  jwt: CompactJwt,
+  ...by: ByKeys
 ): Promise<{ readonly claims: JsonMap; readonly keys: KeySet }> {
-  const { payload, keys } = await verifyPayload(...of);
-  return { claims: parseJsonObject(payload, "the token's payload"), keys };
+  const { payload, keys } = await verifyPayload(jwt, ...by);
+  const isRead = Buffer.compare(payload, jwt.payload) === 0;
+  return { claims: isRead ? jwt.claims : parseJsonObject(payload, "the token's payload"), keys };
 }
+
+type ByKeys = Parameters<typeof verifyPayload> extends [CompactJws, ...infer Rest] ? Rest : never;
 
 /** The very bytes that were verified, whatever they are. */
 export async function verifyPayload(

@@ -8,6 +8,7 @@ export interface SpiffeId {
 
 const TRUST_DOMAIN = /^[a-z0-9._-]{1,255}$/;
 const SPIFFE_ID = /^spiffe:\/\/([a-z0-9._-]{1,255})((?:\/[A-Za-z0-9._-]+)*)$/;
+const DOT_SEGMENT = /\/\.\.?(?:\/|$)/;
 const BYTES_MAX = 2048;
 
 export const isTrustDomain = (text: string): boolean => TRUST_DOMAIN.test(text);
@@ -21,7 +22,7 @@ export function parseSpiffeId(text: string): SpiffeId | null {
   const match = SPIFFE_ID.exec(text);
   const [, trustDomain, path] = match ?? [];
   if (trustDomain === undefined || path === undefined) return null;
-  if (path.split("/").some((segment) => segment === "." || segment === "..")) return null;
+  if (DOT_SEGMENT.test(path)) return null;
   return { id: text, trustDomain, path };
 }
 
