@@ -9,7 +9,15 @@ import {
   type SweepLedger,
 } from "@mayfly/spec";
 import { appendEvents, WORKER } from "./append-events.ts";
-import { hex, rows, uuids, type Sql, type Transaction } from "./sql.ts";
+import {
+  hex,
+  rows,
+  uuids,
+  type Fragment,
+  type Sql,
+  type Statement,
+  type Transaction,
+} from "./sql.ts";
 
 interface KnownRow {
   readonly id: string;
@@ -32,21 +40,46 @@ export async function readClock(sql: Sql): Promise<InstantMs> {
  * after its credential was destroyed: what was listed after it had come back. The handle is the one
  * that was found: a server that was restored from a dump has given its roles other OIDs.
  */
-export function adoptOrphans(
+export async function adoptOrphans(
   sql: Sql,
   backendId: BackendId,
   marked: Marked,
   listedAt: InstantMs,
 ): Promise<Adopted> {
   const byId = new Map(marked.map((each) => [uuidOfId(each.mark.leaseId), each]));
-  if (byId.size === 0) return Promise.resolve({ orphans: [], unverified: [] });
+  if (byId.size === 0) return NONE;
+  // All of a page, mostly leases that live: to lock those held up whoever was ending them.
+  const seen = await sql<KnownRow[]>`${knownRows(sql, byId.keys(), backendId, listedAt)}`;
+  const unverified = seen.filter((row) => !row.is_here).map((row) => idFromUuid("lease", row.id));
+  const notSuspect = new Set(seen.filter((row) => !row.is_orphan).map((row) => row.id));
+  const suspects = [...byId].filter(([id]) => !notSuspect.has(id));
+  if (suspects.length === 0) return { ...NONE, unverified };
+  const orphans = await adoptSuspects(sql, backendId, new Map(suspects), listedAt);
+  return { orphans, unverified };
+}
+
+const NONE: Adopted = { orphans: [], unverified: [] };
+
+const knownRows = (
+  sql: Statement,
+  ids: Iterable<string>,
+  backendId: BackendId,
+  listedAt: InstantMs,
+): Fragment => sql`
+  SELECT id, task_id, backend_id = ${backendId} AS is_here, backend_id = ${backendId}
+    AND state = 'ended' AND ended_at < mayfly.instant(${listedAt}::float8) AS is_orphan
+  FROM mayfly.leases WHERE id = ANY (${uuids(ids)}::text::uuid[])`;
+
+/** Looks again under the lock: another worker's listing may have adopted them meanwhile. */
+function adoptSuspects(
+  sql: Sql,
+  backendId: BackendId,
+  byId: ReadonlyMap<string, Marked[number]>,
+  listedAt: InstantMs,
+): Promise<Adopted["orphans"]> {
   return sql.begin(async (tx) => {
     const known = await tx<KnownRow[]>`
-      SELECT id, task_id, backend_id = ${backendId} AS is_here, backend_id = ${backendId}
-        AND state = 'ended' AND ended_at < mayfly.instant(${listedAt}::float8) AS is_orphan
-      FROM mayfly.leases
-      WHERE id = ANY (${uuids(byId.keys())}::text::uuid[])
-      ORDER BY id FOR NO KEY UPDATE`;
+      ${knownRows(tx, byId.keys(), backendId, listedAt)} ORDER BY id FOR NO KEY UPDATE`;
     const knownIds = new Set(known.map((row) => row.id));
     const ended = new Map(known.filter((row) => row.is_orphan).map((row) => [row.id, row.task_id]));
     const reopened = [...byId].filter(([id]) => ended.has(id)).map(([, each]) => each);
@@ -73,10 +106,7 @@ export function adoptOrphans(
         };
       }),
     );
-    return {
-      orphans: orphans.map((each) => each.mark.leaseId),
-      unverified: known.filter((row) => !row.is_here).map((row) => idFromUuid("lease", row.id)),
-    };
+    return orphans.map((each) => each.mark.leaseId);
   });
 }
 

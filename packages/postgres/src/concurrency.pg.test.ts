@@ -1,7 +1,7 @@
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
-import { durationSeconds, uuidOfId, type Task } from "@mayfly/spec";
+import { durationSeconds, instantMs, uuidOfId, type Task } from "@mayfly/spec";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
 import type { Ledger } from "./open-ledger.ts";
 import { CONNECTION_LIMITS } from "./sql.ts";
@@ -267,6 +267,31 @@ describe("locks", () => {
       expect([deleted.status, written.length === 0]).toEqual(
         deleted.status === "fulfilled" ? ["fulfilled", true] : ["rejected", false],
       );
+    }
+  });
+});
+
+describe("a listing", () => {
+  test("waits for nobody who holds a lease that lives, and finds the orphan beside it", async () => {
+    const backend = await registerBackend(ledger.ports);
+    const { lease: live } = await activeLease(ledger.ports, backend);
+    const { lease: gone } = await reserveLease(ledger.ports, backend);
+    await ledger.broker.issue.abandon(gone, "thought to have had no effect");
+    const marked = [live, gone].map(({ id: leaseId }) => ({
+      mark: { kind: "ours" as const, leaseId, handle: undefined as never },
+      externalName: `mf_${leaseId.slice(-6)}`,
+      sealedHandle: Uint8Array.of(4, 2),
+    }));
+    const listedAt = instantMs((await ledger.worker.sweep.now()) + 60_000);
+    const ending = await ledger.superuser.reserve();
+    await ending`BEGIN`;
+    await ending`SELECT FROM mayfly.leases WHERE id = ${uuidOfId(live.id)} FOR UPDATE`;
+    try {
+      const found = await ledger.worker.sweep.adoptOrphans(backend.id, marked, listedAt);
+      expect(found).toEqual({ orphans: [gone.id], unverified: [] });
+    } finally {
+      await ending`ROLLBACK`;
+      ending.release();
     }
   });
 });
