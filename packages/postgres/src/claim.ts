@@ -39,6 +39,7 @@ interface ClaimRow {
   readonly attempts: number;
   readonly plan: IssuePlan;
   readonly expires_at: InstantMs;
+  readonly due_at: InstantMs;
   readonly due_for_seconds: number | null;
   readonly settled_for_seconds: number;
   readonly work: "revoke" | "recover";
@@ -54,14 +55,11 @@ export async function claim(
   backendId: BackendId,
   limit: number,
   claimSeconds: number,
+  from: InstantMs | null = null,
 ): Promise<readonly Claim[]> {
   // Each pass ends with a claim of nothing. To look costs a fifth of being ready to write to each
-  // month's partition.
-  const [look] = await sql<{ any: boolean }[]>`
-    SELECT EXISTS (SELECT FROM mayfly.leases AS l
-      WHERE l.backend_id = ${backendId} AND l.state <> 'ended' AND l.due_at <= now()
-        AND (l.claimed_until IS NULL OR l.claimed_until <= now())) AS any`;
-  if (look?.any !== true) return [];
+  // month's partition; whoever goes on from a batch before will hardly find nothing.
+  if (from === null && !(await hasClaimable(sql, backendId))) return [];
   const claimed = await sql<ClaimRow[]>`
     WITH due AS MATERIALIZED (
       SELECT l.id, l.state AS was,
@@ -70,6 +68,7 @@ export async function claim(
           END::float8 AS due_for_seconds
       FROM mayfly.leases AS l
       WHERE l.backend_id = ${backendId} AND l.state <> 'ended' AND l.due_at <= now()
+        AND l.due_at >= coalesce(mayfly.instant(${from}::float8), '-infinity')
         AND (l.claimed_until IS NULL OR l.claimed_until <= now())
       ORDER BY l.due_at LIMIT ${Math.min(limit, CLAIM_MAX)}::integer
       FOR NO KEY UPDATE OF l SKIP LOCKED
@@ -95,9 +94,17 @@ export async function claim(
       FROM claimed WHERE was IN ('active', 'reserved')
     )
     SELECT id, task_id, backend_id, backend_revision, claim_token, attempts, plan, expires_at,
-      due_for_seconds, settled_for_seconds, work, sealed_handle
+      due_at, due_for_seconds, settled_for_seconds, work, sealed_handle
     FROM claimed ORDER BY due_at`;
   return claimed.map(claimOfRow);
+}
+
+async function hasClaimable(sql: Statement, backendId: BackendId): Promise<boolean> {
+  const [look] = await sql<{ any: boolean }[]>`
+    SELECT EXISTS (SELECT FROM mayfly.leases AS l
+      WHERE l.backend_id = ${backendId} AND l.state <> 'ended' AND l.due_at <= now()
+        AND (l.claimed_until IS NULL OR l.claimed_until <= now())) AS any`;
+  return look?.any === true;
 }
 
 function claimOfRow(row: ClaimRow): Claim {
@@ -110,6 +117,7 @@ function claimOfRow(row: ClaimRow): Claim {
     attempts: row.attempts,
     plan: row.plan,
     expiresAt: row.expires_at,
+    dueAt: row.due_at,
     dueForSeconds: row.due_for_seconds,
     work: workOf(row),
   };

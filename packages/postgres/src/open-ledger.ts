@@ -326,8 +326,8 @@ function sweepLedger({ ports, commits, statements: sql, ledgerClock }: Parts, lo
       withRetries(ports, () => dueTasks(sql, most(limit), ledgerClock.intervalSeconds)),
     endStrays: (limit) => withRetries(ports, () => endStrays(sql, most(limit))),
     dueBackends: () => withRetries(ports, () => dueBackends(sql)),
-    claim: (backendId, limit, seconds) =>
-      withRetries(ports, () => claim(sql, backendId, limit, durationSeconds(seconds))),
+    claim: (backendId, limit, seconds, from) =>
+      withRetries(ports, () => claim(sql, backendId, limit, durationSeconds(seconds), from)),
     settle: (claimed, outcome) => settle.submit({ claim: claimed, outcome }),
     now: () => withRetries(ports, () => readClock(sql)),
     adoptOrphans: (backendId, marked, listedAt) =>

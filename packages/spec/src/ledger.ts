@@ -265,12 +265,16 @@ export interface SweepLedger {
   dueBackends(): Promise<readonly BackendId[]>;
   /**
    * Claims due rows of one backend for `claimSeconds`: active past expiry (now `ending`), reserved
-   * past `settleBy` (now `ending`, to recover), ending and stuck past their next attempt.
+   * past `settleBy` (now `ending`, to recover), ending and stuck past their next attempt. In the
+   * order in which they came due; with `from`, only what came due then or later: whoever claims one
+   * batch after another spares the ledger the walk over all that is claimed already, and in the end
+   * claims without it, since something due earlier may have been held, or come back.
    */
   claim(
     backendId: BackendId,
     limit: number,
     claimSeconds: DurationSeconds,
+    from?: InstantMs | null,
   ): Promise<readonly Claim[]>;
   /** False: the claim was lost, and nothing was written. */
   settle(claim: Claim, outcome: ClaimOutcome): Promise<boolean>;
@@ -313,6 +317,8 @@ export interface Claim {
   readonly attempts: number;
   readonly plan: IssuePlan;
   readonly expiresAt: InstantMs;
+  /** When it came due to be claimed, never later than it did. */
+  readonly dueAt: InstantMs;
   /**
    * How long ago its end was asked for or came due, by the ledger's clock; null for one that
    * resurfaced, whose end was long ago.

@@ -4,6 +4,7 @@ import {
   type CallContext,
   type Claim,
   type Clock,
+  type InstantMs,
   type TraceStep,
 } from "@mayfly/spec";
 import type { CoreParts } from "../core-parts.ts";
@@ -43,15 +44,18 @@ export async function runPass(
   const count = { claimed: 0, ended: 0, waiting: 0, failed: 0, lost: 0 };
   const work = createUnderWay();
   const pass: Pass = { view, alarms: createWaitAlarms(parts), context };
+  let from: InstantMs | null = null;
   for (let batch = 0; batch < BATCHES_MAX && !context.signal.aborted; batch++) {
     // Before the ledger stamps the claim: by this clock it is over no later than there.
     const ownedUntilMs = clock.monotonicMs() + settings.claimSeconds * 1000;
-    const claims = await sweepLedger.claim(
+    const claims: readonly Claim[] = await sweepLedger.claim(
       backendId,
       settings.claimBatch,
       durationSeconds(settings.claimSeconds),
+      from,
     );
-    if (claims.length === 0) break;
+    if (claims.length === 0 && from === null) break;
+    from = claims.length < settings.claimBatch ? null : (claims.at(-1)?.dueAt ?? null);
     count.claimed += claims.length;
     for (const claim of claims) {
       work.start(async () => {

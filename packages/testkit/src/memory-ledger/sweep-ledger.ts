@@ -41,11 +41,12 @@ export function createSweepLedger(store: MemoryStore): SweepLedger {
         const due = [...store.live].filter((row) => isDue(store, row));
         return [...new Set(due.map(({ backendId }) => backendId))].toSorted();
       }),
-    claim: (backendId, limit, claimSeconds) =>
+    claim: (backendId, limit, claimSeconds, from) =>
       gate.run("claim", () => {
         const now = store.clock.now();
         return [...store.live]
           .filter((row) => row.backendId === backendId && isDue(store, row))
+          .filter((row) => dueAt(row) >= (from ?? EPOCH))
           .filter((row) => row.claimedUntil === null || row.claimedUntil <= now)
           .toSorted((a, b) => dueAt(a) - dueAt(b))
           .slice(0, limit)
@@ -132,11 +133,12 @@ const isDue = (store: MemoryStore, row: LeaseRow): boolean => dueAt(row) <= stor
 
 function claim(store: MemoryStore, row: LeaseRow, claimSeconds: DurationSeconds): Claim {
   const now = store.clock.now();
-  const dueFrom = row.endRequestedAt ?? dueAt(row);
+  const due = instantMs(dueAt(row));
+  const dueFrom = row.endRequestedAt ?? due;
   const dueForSeconds = row.endReason === "resurfaced" ? null : Math.max(0, (now - dueFrom) / 1000);
   if (row.state === "active" || row.state === "reserved") {
     const was = row.state;
-    row.nextAttemptAt = instantMs(dueAt(row));
+    row.nextAttemptAt = due;
     row.state = "ending";
     row.version++;
     row.endRequestedAt ??= now;
@@ -157,6 +159,7 @@ function claim(store: MemoryStore, row: LeaseRow, claimSeconds: DurationSeconds)
     attempts: row.attempts,
     plan: row.plan,
     expiresAt: row.expiresAt,
+    dueAt: due,
     dueForSeconds,
     work:
       row.isUnsettled || sealedHandle === null

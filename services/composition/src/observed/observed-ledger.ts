@@ -102,8 +102,8 @@ function countedSweeps(sweep: SweepLedger, { metrics, clock }: Observing): Sweep
     metrics.observe("mayfly_revoke_seconds", { backend }, seconds);
   };
   return overriding(sweep, {
-    claim: async (backendId, limit, seconds) => {
-      const claims = await sweep.claim(backendId, limit, seconds);
+    claim: async (...wanted) => {
+      const claims = await sweep.claim(...wanted);
       const nowMs = clock.monotonicMs();
       for (const claim of claims) claimedAtMs.set(claim, nowMs);
       return claims;

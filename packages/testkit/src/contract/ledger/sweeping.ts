@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   durationSeconds,
+  instantMs,
   plusSeconds,
   type BackendId,
   type Lease,
@@ -165,7 +166,9 @@ export function describeSweeping(ledgerOf: () => LedgerUnderTest): void {
       await ledger.pass(400);
       const claims = await ledger.sweep.claim(backend.id, 2, SECOND);
       expect(claims.map((claim) => claim.leaseId)).toEqual(due.slice(0, 2));
-      expect(await ledger.sweep.claim(backend.id, 10, SECOND)).toHaveLength(1);
+      const late = instantMs(Math.max(...leases.map(({ expiresAt }) => expiresAt)) + 1);
+      expect(await ledger.sweep.claim(backend.id, 10, SECOND, late)).toEqual([]);
+      expect(await ledger.sweep.claim(backend.id, 10, SECOND, claims[1]!.dueAt)).toHaveLength(1);
     });
   });
 
