@@ -1,7 +1,7 @@
 import { uuidOfId, type Claim, type ClaimOutcome } from "@mayfly/spec";
 import { createCommitter, type Committer } from "./committer.ts";
 import type { RetryPorts } from "./retry.ts";
-import { rows, uuids, type Sql, type Statement } from "./sql.ts";
+import { json, uuids, type Sql, type Statement } from "./sql.ts";
 
 interface SettleRequest {
   readonly claim: Claim;
@@ -23,7 +23,7 @@ export const createSettle = (ports: RetryPorts, sql: Sql): Committer<SettleReque
   });
 
 function settleRow({ claim, outcome }: SettleRequest) {
-  const common = { id: uuidOfId(claim.leaseId), token: claim.token, kind: outcome.kind };
+  const common = { token: claim.token, kind: outcome.kind };
   switch (outcome.kind) {
     case "ended":
       return { ...common, outcome: outcome.outcome, looked: outcome.looked };
@@ -39,20 +39,27 @@ function settleRow({ claim, outcome }: SettleRequest) {
   }
 }
 
-/** Compare-and-swap on the claim's token; what is stuck stays so until it is settled. */
+/**
+ * Compare-and-swap on the claim's token; what is stuck stays so until it is settled. What is asked
+ * of a row is looked up by its id, and the ids are read once for all rows: to compare each row with
+ * all that was asked took more than to write it.
+ */
 async function settleBatch(
   sql: Statement,
   requests: readonly SettleRequest[],
 ): Promise<ReadonlySet<string>> {
-  const ids = uuids(requests.map(({ claim }) => uuidOfId(claim.leaseId)));
+  const asked = requests.map((request) => [uuidOfId(request.claim.leaseId), settleRow(request)]);
   const settled = await sql<{ id: string }[]>`
-    WITH found AS MATERIALIZED (
-      SELECT * FROM jsonb_to_recordset(${rows(requests.map(settleRow))}::text::jsonb) AS s (
-        id uuid, token uuid, kind text, outcome text, looked jsonb, wait_seconds float8,
-        exposure jsonb, error text, stuck boolean)
+    WITH asked AS MATERIALIZED (
+      SELECT ${json(Object.fromEntries(asked))}::text::jsonb AS by_id,
+        ${uuids(requests.map(({ claim }) => uuidOfId(claim.leaseId)))}::text::uuid[] AS ids
     ), held AS MATERIALIZED (
-      SELECT l.id, l.state AS was FROM mayfly.leases AS l JOIN found AS s ON s.id = l.id
-      WHERE l.id = ANY (${ids}::text::uuid[])
+      SELECT l.id, l.state AS was, s.*
+      FROM mayfly.leases AS l,
+        LATERAL jsonb_to_record((SELECT by_id FROM asked) -> l.id::text) AS s (
+          token uuid, kind text, outcome text, looked jsonb, wait_seconds float8, exposure jsonb,
+          error text, stuck boolean)
+      WHERE l.id = ANY ((SELECT ids FROM asked)::uuid[])
         AND l.claim_token = s.token AND l.state IN ('ending', 'stuck')
       ORDER BY l.id FOR NO KEY UPDATE OF l
     ), settled AS (
@@ -71,9 +78,9 @@ async function settleBatch(
         last_error = CASE s.kind WHEN 'failed' THEN s.error ELSE NULL END,
         due_at = CASE s.kind WHEN 'ended' THEN l.due_at
           ELSE now() + make_interval(secs => s.wait_seconds) END
-      FROM found AS s JOIN held ON held.id = s.id
-      WHERE l.id = ANY (${ids}::text::uuid[]) AND l.id = s.id
-      RETURNING l.id, l.task_id, l.state, held.was, s.kind, s.outcome, s.looked, s.wait_seconds,
+      FROM held AS s
+      WHERE l.id = ANY ((SELECT ids FROM asked)::uuid[]) AND l.id = s.id
+      RETURNING l.id, l.task_id, l.state, s.was, s.kind, s.outcome, s.looked, s.wait_seconds,
         s.exposure, s.error, l.attempts
     ), told AS (
       INSERT INTO mayfly.events (kind, actor, task_id, lease_id, data)
