@@ -53,6 +53,7 @@ export const UNSTORABLE = "unstorable";
 interface StageModel<Request, Result> {
   readonly name: string;
   keys(request: Request): readonly string[];
+  lane?(request: Request): string;
   /** Rows that a batch skips where they are locked, and a lone request waits for. */
   rows(request: Request): Wanted;
   /** Rows that every transaction waits for. */
@@ -103,6 +104,7 @@ function stageOf<Request, Result>(
   return world.spoil({
     name: model.name,
     keys: (request) => model.keys(request),
+    lane: (request) => model.lane?.(request) ?? "",
     run: async (requests, mode, signal) => {
       await world.pass(`${place}, before`);
       signal.throwIfAborted();
@@ -174,6 +176,7 @@ export function createGroupCommits(
   const settle = submitTo<{ claim: Claim; outcome: ClaimOutcome }, boolean>({
     name: "settle",
     keys: ({ claim }) => [claim.leaseId],
+    lane: ({ claim }) => claim.backendId,
     rows: () => NOTHING,
     waitsFor: ({ claim }) => ({ shared: [], alone: [claim.leaseId] }),
     isUnstorable: () => false,

@@ -104,6 +104,37 @@ describe("group commit", () => {
     expect(batches).toEqual([["k1a", "x", "k2a"], ["k1b"], ["k1c"]]);
   });
 
+  test("a batch that hangs holds up nobody of another lane", async () => {
+    const { stage, batches, hold, letGo } = recordingStage();
+    const committer = createCommitter(ports, { ...stage, lane: (request) => request.slice(0, 1) });
+    hold();
+    const hung = [committer.submit("a1")];
+    await vi.waitUntil(() => batches.length === 1, { timeout: 15_000 });
+    hung.push(committer.submit("a2"));
+    const other = committer.submit("b1");
+    await vi.waitUntil(() => batches.length === 2, { timeout: 15_000 });
+    expect(batches).toEqual([["a1"], ["b1"]]);
+    letGo();
+    expect(await Promise.all([...hung, other])).toEqual(["A1", "A2", "B1"]);
+    expect(batches).toEqual([["a1"], ["b1"], ["a2"]]);
+  });
+
+  test("a batch has room for each lane before it has more for one", async () => {
+    const { stage, batches, hold, letGo } = recordingStage();
+    const committer = createCommitter(
+      ports,
+      { ...stage, lane: (request) => request.slice(0, 1) },
+      { batchMax: 4, queueMax: 100, aloneMax: 1, batchesMax: 1 },
+    );
+    hold();
+    const first = committer.submit("c1");
+    await vi.waitUntil(() => batches.length === 1, { timeout: 15_000 });
+    const crowd = ["a1", "a2", "a3", "a4", "a5", "b1"].map((each) => committer.submit(each));
+    letGo();
+    await Promise.all([first, ...crowd]);
+    expect(batches).toEqual([["c1"], ["a1", "b1", "a2", "a3"], ["a4", "a5"]]);
+  });
+
   test("a bad value fails its own request alone", async () => {
     const { stage } = recordingStage((request) =>
       request === "bad" ? fault("22P05") : { kind: "done", result: request },

@@ -1,5 +1,6 @@
 import { BrokerError, unreachable } from "@mayfly/spec";
 import { faultKind, faultOf, toBrokerError } from "./faults.ts";
+import { createLanes } from "./lanes.ts";
 import { withinCall, withRetries, type RetryPorts } from "./retry.ts";
 
 /** What became of one request of a batch. */
@@ -24,6 +25,12 @@ export interface Stage<Request, Result> {
   ): Promise<readonly BatchResult<Result>[]>;
   /** Two requests that share a key never meet in one batch. */
   keys(request: Request): readonly string[];
+  /**
+   * Whose a request is: it never waits for a batch that is in flight for somebody else, and a batch
+   * has room for each before it has more for one. Requests that share a key are of one lane.
+   * Absent: all are of one.
+   */
+  lane?(request: Request): string;
 }
 
 export interface CommitterLimits {
@@ -31,8 +38,11 @@ export interface CommitterLimits {
   /** Beyond it, a request is answered `busy` at once. */
   readonly queueMax: number;
   readonly aloneMax: number;
+  /** Batches in flight, none for a lane that has one; default 4. */
+  readonly batchesMax?: number;
 }
 export const COMMITTER_LIMITS: CommitterLimits = { batchMax: 256, queueMax: 4096, aloneMax: 4 };
+const BATCHES_MAX = 4;
 
 export interface Committer<Request, Result> {
   submit(request: Request): Promise<Result>;
@@ -47,7 +57,7 @@ interface Waiting<Request, Result> {
 }
 
 /**
- * Group commit: one batch of a stage in flight, and whatever arrives meanwhile is the next one. No
+ * Group commit: one batch of a lane in flight, and whatever arrives meanwhile is the next one. No
  * timer: a lone request goes at once. A request that fails never fails another one: a batch that
  * hits a bad value, a lock or a deadlock is divided until only the culprit is left.
  */
@@ -57,20 +67,25 @@ export function createCommitter<Request, Result>(
   limits: CommitterLimits = COMMITTER_LIMITS,
 ): Committer<Request, Result> {
   type Entry = Waiting<Request, Result>;
-  const queue: Entry[] = [];
+  const queue = createLanes<Entry>((entry) => stage.lane?.(entry.request) ?? "");
   const alone: Entry[] = [];
-  const batches = createLane(1);
-  const loners = createLane(limits.aloneMax);
+  const batches = createPlaces(limits.batchesMax ?? BATCHES_MAX);
+  const loners = createPlaces(limits.aloneMax);
+  let collecting = false;
   const putOff = (entries: readonly Entry[]): void => {
     alone.push(...entries);
     pump();
   };
   const pump = (): void => {
-    if (queue.length > 0) {
+    if (!collecting && batches.hasRoom() && queue.hasOpen()) {
+      collecting = true;
       batches.start(async () => {
         // The requests of one turn of the event loop share a commit.
         await ports.clock.turn();
-        await runBatch(ports, stage, takeBatch(queue, stage, limits.batchMax), putOff);
+        collecting = false;
+        const batch = queue.take(limits.batchMax, (entry) => stage.keys(entry.request));
+        pump();
+        await runBatch(ports, stage, batch.entries, putOff).finally(() => batch.release());
       }, pump);
     }
     while (alone.length > 0 && loners.hasRoom()) {
@@ -80,17 +95,17 @@ export function createCommitter<Request, Result>(
   };
   return {
     submit: (request) => {
-      if (queue.length + alone.length >= limits.queueMax) {
+      if (queue.size() + alone.length >= limits.queueMax) {
         const message = `The ledger's queue for ${stage.name} is full.`;
         return Promise.reject(new BrokerError("busy", message, { retryAfterSeconds: 1 }));
       }
       return new Promise<Result>((resolve, reject) => {
-        queue.push({ request, resolve, reject });
+        queue.add({ request, resolve, reject });
         pump();
       });
     },
     idle: async () => {
-      while (queue.length + alone.length + batches.underWay() + loners.underWay() > 0) {
+      while (queue.size() + alone.length + batches.underWay() + loners.underWay() > 0) {
         await Promise.all([batches.idle(), loners.idle()]);
       }
     },
@@ -98,7 +113,7 @@ export function createCommitter<Request, Result>(
 }
 
 /** At most `max` pieces of work at once; what does not fit is not started. */
-function createLane(max: number) {
+function createPlaces(max: number) {
   const running = new Set<Promise<void>>();
   return {
     hasRoom: (): boolean => running.size < max,
@@ -115,25 +130,6 @@ function createLane(max: number) {
       running.add(run);
     },
   };
-}
-
-/** Takes from the front, leaving behind what shares a key with one already taken. */
-function takeBatch<Request, Result>(
-  queue: Waiting<Request, Result>[],
-  stage: Stage<Request, Result>,
-  max: number,
-): readonly Waiting<Request, Result>[] {
-  const taken: Waiting<Request, Result>[] = [];
-  const left: Waiting<Request, Result>[] = [];
-  const keys = new Set<string>();
-  for (const entry of queue) {
-    const own = stage.keys(entry.request);
-    if (taken.length < max && !own.some((key) => keys.has(key))) taken.push(entry);
-    else left.push(entry);
-    for (const key of own) keys.add(key);
-  }
-  queue.splice(0, queue.length, ...left);
-  return taken;
 }
 
 /** Settles each entry, or hands it to `putOff`; never throws. */

@@ -20,6 +20,8 @@ export const createSettle = (ports: RetryPorts, sql: Sql): Committer<SettleReque
       }));
     },
     keys: ({ claim }) => [claim.leaseId],
+    // However many end at one backend, and whatever holds them up: no other's end waits for them.
+    lane: ({ claim }) => claim.backendId,
   });
 
 function settleRow({ claim, outcome }: SettleRequest) {
