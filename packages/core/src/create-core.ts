@@ -96,6 +96,8 @@ export interface Core extends Administration, TokenIssuers, CertificateAuthoriti
   // The worker.
   runPass(backendId: BackendId, context: CallContext): Promise<PassResult>;
   sweep(context: CallContext): Promise<SweepResult>;
+  /** Whose ends are due, whoever works on them. */
+  dueBackends(): Promise<readonly BackendId[]>;
   listOrphans(backendId: BackendId, context: CallContext): Promise<OrphanResult>;
   /** Stops passes, waits for what was started in the background, closes opened backends. */
   close(): Promise<void>;
@@ -143,6 +145,7 @@ export function createCore(ports: CorePorts): Core {
     trace: (queries, text) => trace(parts, queries, text),
     runPass: (backendId, context) => passes.run(backendId, context),
     sweep: (context) => sweep(parts, passes, context),
+    dueBackends: () => ports.sweepLedger.dueBackends(),
     listOrphans: (backendId, context) => listOrphans(parts, backendId, context),
     ...createAdministration(parts),
     ...createTokenIssuers(parts),

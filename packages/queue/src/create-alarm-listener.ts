@@ -1,7 +1,7 @@
-import { BrokerError, type AlarmListener, type BackendId } from "@mayfly/spec";
-import { parsePayload } from "./alarm-job.ts";
-import { coalescePasses, type CoalescedPasses } from "./coalesced-passes.ts";
+import { BrokerError, type AlarmListener } from "@mayfly/spec";
+import { coalescePasses } from "./coalesced-passes.ts";
 import { openJobSource, type JobSource, type ReceivedJob } from "./job-source.ts";
+import { receiveJobs } from "./receive-jobs.ts";
 import { checkQueueConfig, type QueueConfig, type QueuePorts } from "./queue-config.ts";
 import { seldom } from "./seldom.ts";
 import { withoutAttachments } from "./without-attachments.ts";
@@ -29,8 +29,6 @@ const DEFAULTS = {
 const REOPEN_AFTER_MS = 1_000;
 /** Of a store that is asked whether it is there. */
 const ANSWER_MS_MAX = 2_000;
-/** Lifting the mark of a wake-up is a courtesy; it lifts itself after 5 s. */
-const LIFT_TIMEOUT_MS = 1_000;
 
 type Settled = Required<AlarmListenerOptions>;
 
@@ -71,11 +69,12 @@ export function createAlarmListener(given: AlarmListenerOptions): AlarmListener 
   };
 
   return {
-    listen: async (handler) => {
+    listen: async (handler, due) => {
       if (supervising !== null || stop.signal.aborted) {
         throw new BrokerError("internal", "a listener listens once");
       }
-      const onJob = receiveInto(coalescePasses(handler, { ...options.ports, ...options }), options);
+      const passes = coalescePasses(handler, { ...options.ports, ...options });
+      const onJob = receiveJobs(passes, options.ports, due);
       const heard = Promise.withResolvers<void>();
       supervising = supervise(onJob, heard.resolve);
       await within(clock, options.timeoutMs, "reaching the queue", () => heard.promise).catch(
@@ -113,28 +112,4 @@ async function putAway(source: JobSource | null, options: Settled): Promise<void
       () => undefined,
     );
   }
-}
-
-/** What the queue delivers is parsed as strictly as any other input. */
-function receiveInto(
-  passes: CoalescedPasses,
-  options: Settled,
-): (job: ReceivedJob) => Promise<void> {
-  const { clock, log } = options.ports;
-  const drop = seldom(clock, (error) => log.error("a job that is not ours was dropped", {}, error));
-  return async (job) => {
-    // From here on a new wake-up must be a new job: this one's pass may already be past its row.
-    // Also before parsing, so that a foreign job under our mark does not swallow the real ones.
-    await within(clock, LIFT_TIMEOUT_MS, "lifting a mark", () =>
-      job.removeDeduplicationKey(),
-    ).catch(() => log.debug("a wake-up's mark was not lifted"));
-    let backendId: BackendId;
-    try {
-      ({ backendId } = parsePayload(job.data));
-    } catch (error) {
-      drop(error);
-      return;
-    }
-    await passes.wake(backendId);
-  };
 }

@@ -28,8 +28,15 @@ export interface Alarm {
 
 /** The worker's side. */
 export interface AlarmListener {
-  /** The handler's failure is logged and never retried by the queue: the row will be swept. */
-  listen(handler: (backendId: BackendId) => Promise<void>): Promise<void>;
+  /**
+   * The handler's failure is logged and never retried by the queue: the row will be swept. `due`
+   * says whose ends are due by the ledger. It is asked while alarms come in a crowd: they ring in
+   * the order of their times, so another backend's stands behind all of a storm's.
+   */
+  listen(
+    handler: (backendId: BackendId) => Promise<void>,
+    due?: () => Promise<readonly BackendId[]>,
+  ): Promise<void>;
   /** Whether alarms are heard now: it listens, and the store answers. Never rejects. */
   hears(): Promise<boolean>;
   close(): Promise<void>;

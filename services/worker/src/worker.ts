@@ -38,7 +38,10 @@ export async function startWorker(ports: WorkerPorts): Promise<RunningWorker> {
     await running;
   };
   try {
-    await ports.listener.listen((backendId) => wake(ports, backendId, stop.signal));
+    await ports.listener.listen(
+      (backendId) => wake(ports, backendId, stop.signal),
+      () => ports.core.dueBackends(),
+    );
   } catch (error) {
     await close();
     throw error;

@@ -28,11 +28,11 @@ export const observedListener = (
   listener: AlarmListener,
   { metrics }: Observing,
 ): AlarmListener => ({
-  listen: (handler) =>
+  listen: (handler, due) =>
     listener.listen((backendId) => {
       metrics.add("mayfly_queue_heard_total", {});
       return handler(backendId);
-    }),
+    }, due),
   hears: () => listener.hears(),
   close: () => listener.close(),
 });
