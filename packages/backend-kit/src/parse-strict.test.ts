@@ -49,6 +49,23 @@ test.each([
   expect(String(thrown)).not.toContain("canary");
 });
 
+test.each([
+  ["unknown", z.strictObject({})],
+  ["refused", z.record(z.string().max(3), z.string())],
+])("a member's name that is %s is the caller's text: shown short, on one line", (_why, of) => {
+  const name = `a\nb\u{1f99f}${"c".repeat(100_000)}`;
+  let thrown: unknown;
+  try {
+    parseStrict(of, { [name]: "x" }, "params");
+  } catch (error) {
+    thrown = error;
+  }
+  if (!(thrown instanceof InvalidInput)) throw new Error("it was not refused");
+  for (const text of [thrown.message, String(thrown.where)]) {
+    expect(text).toMatch(/^params\.a\?b\?c{59}(?!c)[ -~]{0,90}$/);
+  }
+});
+
 test.each(["db.test", "127.0.0.1", "::1", "fe80::1"])("%s is a host of an API", (host) => {
   const origin = apiOrigin({ host: apiHost().parse(host), port: 15671 }, false);
   expect(new URL(origin).port).toBe("15671");
