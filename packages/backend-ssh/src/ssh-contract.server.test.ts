@@ -81,6 +81,7 @@ const inputs: BackendContractSubject["inputs"] = {
       { input: { principals: ["*"] }, names: "role.principals[0]" },
       { input: { principals: ["a,root"] }, names: "role.principals[0]" },
       { input: { ...role, source_addresses: ["10.0.0.0/33"] }, names: "role.source_addresses[0]" },
+      { input: { ...role, source_addresses: ["10.1.2.3/8"] }, names: "role.source_addresses[0]" },
       { input: { ...role, source_addresses: ["!10.0.0.1"] }, names: "role.source_addresses[0]" },
       { input: { ...role, source_addresses: ["web-1"] }, names: "role.source_addresses[0]" },
       { input: { ...role, force_command: "a\nb" }, names: "role.force_command" },
