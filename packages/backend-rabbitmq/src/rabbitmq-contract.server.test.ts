@@ -44,6 +44,7 @@ const inputs: BackendContractSubject["inputs"] = {
     bad: [
       { input: {}, names: "role.vhost" },
       { input: { ...role, vhost: "" }, names: "role.vhost" },
+      { input: { ...role, vhost: ".." }, names: "role.vhost" },
       { input: { ...role, write: "a)|(b" }, names: "role.write" },
       { input: { ...role, read: "(?i)a" }, names: "role.read" },
       { input: { ...role, read: "(?=a)" }, names: "role.read" },

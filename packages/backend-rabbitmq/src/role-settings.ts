@@ -7,6 +7,10 @@ const pattern = z.string().refine(isNamePattern, {
     "expected a pattern of names: at most 200 printable characters, groups only as (…) and (?:…)",
 });
 const name = z.string().regex(/^[^\p{Cc}]{1,255}$/u, "expected 1 to 255 printable characters");
+/** In the path of a request, encoded or not, `.` and `..` are steps and no names. */
+const vhost = name.refine((text) => text !== "." && text !== "..", {
+  message: "expected another name than . and ..",
+});
 
 const topic = z.strictObject({
   exchange: name,
@@ -23,7 +27,7 @@ const topics = z
   .transform((list) => list.toSorted((a, b) => (a.exchange < b.exchange ? -1 : 1)));
 
 const role = z.strictObject({
-  vhost: name.describe("The virtual host; a lease is let into no other."),
+  vhost: vhost.describe("The virtual host; a lease is let into no other."),
   configure: pattern.default("").describe("Names that may be declared and deleted; none."),
   write: pattern.default("").describe("Names that may be published to, and bound to; none."),
   read: pattern.default("").describe("Names that may be consumed, and bound from; none."),
