@@ -1,12 +1,14 @@
 import {
   BrokerError,
   clientIdOf,
+  unreachable,
   workloadName,
   type CallContext,
   type PresentedIdentity,
   type Task,
   type TaskTokenClaims,
   type VerifiedIdentity,
+  type Workload,
 } from "@mayfly/spec";
 import { authenticateTask, requireActive } from "../authenticate-task.ts";
 import type { CoreParts } from "../core-parts.ts";
@@ -225,16 +227,30 @@ function requireTwo(actor: VerifiedIdentity, initiator: VerifiedIdentity): void 
 function requireMayAct({ workload: actor }: VerifiedIdentity, initiator: VerifiedIdentity): void {
   const mayAct = initiator.delegation?.mayAct ?? null;
   if (mayAct === null) return;
-  const isOfIssuer =
+  const isNamed =
     mayAct.issuer === null
-      ? actor.kind === "spiffe" || actor.issuer === initiator.workload.issuer
-      : actor.issuer === mayAct.issuer;
-  if (mayAct.isComparable && isOfIssuer && mayAct.subject === actor.subject) return;
+      ? isNamedAlone(mayAct.subject, actor, initiator.workload.issuer)
+      : mayAct.issuer === actor.issuer && mayAct.subject === actor.subject;
+  if (mayAct.isComparable && isNamed) return;
   throw new BrokerError(
     "invalid_identity",
     "The subject token names in may_act who may act for its subject, and that is not the actor.",
     { where: "actor_token" },
   );
+}
+
+/** By a subject alone: of the token's own issuer, or by an id that is nobody else's. */
+function isNamedAlone(subject: string, actor: Workload, issuer: string): boolean {
+  switch (actor.kind) {
+    case "spiffe":
+      return subject === actor.subject;
+    case "x509":
+      return subject === workloadName(actor);
+    case "oidc":
+      return subject === actor.subject && actor.issuer === issuer;
+    default:
+      return unreachable(actor.kind);
+  }
 }
 
 /** One exchange records the use of one one-time token. */

@@ -123,6 +123,23 @@ describe("a client that shows a certificate of a registered authority", () => {
     expect(tasks()).toHaveLength(1);
   });
 
+  it("acts for whom a token names it for in may_act, by its client_id or by issuer and name", async () => {
+    const as = (mayAct: unknown): Promise<Answer> => {
+      const person = bench.identities.oidc("alice", { claims: { may_act: mayAct } });
+      return postToken(bench, tokenForm(person, { client_id: ID }));
+    };
+    opened(await as({ sub: ID }));
+    opened(await as({ iss: "x509:internal-ca", sub: "batch" }));
+    for (const other of [
+      { sub: "x509:internal-ca#audit" },
+      { sub: "batch" },
+      { iss: OIDC_ISSUER, sub: ID },
+      { iss: "x509:other-ca", sub: "batch" },
+    ]) {
+      expect((await as(other)).body).toMatchObject({ code: "invalid_identity" });
+    }
+  });
+
   it("introspects and revokes as itself", async () => {
     const { token } = opened(await asItself());
     const form = (path: string, client_id = ID): Promise<Answer> =>
