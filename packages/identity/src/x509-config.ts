@@ -88,7 +88,8 @@ function subjectOf(client: X509Config["clients"][number]): ClientSubject | null 
   return form === undefined ? null : parseClientSubject(form, client[form] ?? "");
 }
 
-const PEM = /-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END CERTIFICATE-----/g;
+/** One way through any text: two that both take spaces would try all ways to share them. */
+const PEM = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g;
 
 function readAuthorities(root: string, pem: string): readonly Certificate[] {
   const where = "authorities";

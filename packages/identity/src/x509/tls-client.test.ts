@@ -294,6 +294,11 @@ describe("the configuration of an authority's clients", () => {
       "RFC 4514",
     ],
     ["no authority", { authorities: "" }, "in PEM"],
+    [
+      "an authority of nothing but spaces, however many",
+      { authorities: `-----BEGIN CERTIFICATE-----${" ".repeat(60_000)}` },
+      "in PEM",
+    ],
     ["something besides", { authorities: `${authority.pem}junk` }, "nothing besides"],
     ["a leaf as its authority", { authorities: issued().pem.cert }, "no authority's"],
     ["what SPIFFE has", { trust_domain: "acme.test" }, "trust_domain"],
