@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isInstalled } from "@mayfly/testkit/vitest";
 import { DEV_PORTS_MS_MAX } from "../harness/index.ts";
 import { read, repositoryFiles } from "../tidy/repository.ts";
-import { hasAwsCli } from "./aws-cli.ts";
 import { commandsOfConsole, commandsOfShell, type PrintedCommand } from "./commands.ts";
 import { openPageShell, type PageShell } from "./page-shell.ts";
 import { fileOf, readPage, type Block, type Page } from "./read-page.ts";
@@ -27,7 +26,8 @@ const NEEDED: Readonly<Record<string, boolean>> = {
   rabbitmq: await isInstalled("rabbitmq"),
   moto: await isInstalled("moto"),
   sshd: await isInstalled("sshd"),
-  aws: await hasAwsCli(),
+  // Of the same lock.
+  aws: await isInstalled("moto"),
 };
 const COMMAND_MS_MAX = 120_000;
 const BLOCK_MS_MAX = 240_000;

@@ -48,7 +48,7 @@ export async function startScenario(name: ScenarioName): Promise<Scenario> {
   const programs = join(own, "bin");
   await mkdir(programs);
   await writeMayflyCommand(programs);
-  await writeMotoCommand(programs);
+  await writeMotoCommands(programs);
   await writeBaoCommand(programs);
   const env = {
     ...readersEnvironment(programs),
@@ -235,11 +235,12 @@ async function bundleEndpoint(
   return { BUNDLE_URL: url, BUNDLE_PORT: port, WEB_CERT: cert, WEB_KEY: key };
 }
 
-/** As `pip install 'moto[server]'` leaves it; nothing where there is no moto. */
-async function writeMotoCommand(programs: string): Promise<void> {
+/** As `pip install 'moto[server]' awscli` leaves them; nothing where there is no moto. */
+async function writeMotoCommands(programs: string): Promise<void> {
   const python = await motoPython(process.env["PATH"]);
   if (python === undefined) return;
   await writeProgram(programs, "moto_server", `exec '${python}' -m moto.server "$@"`);
+  await writeProgram(programs, "aws", `exec '${python}' -m awscli "$@"`);
 }
 
 /** Where OpenBao is not installed: a fake of its API, as the page of the type says. */
