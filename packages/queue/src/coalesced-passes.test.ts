@@ -20,7 +20,7 @@ test("never two passes of one backend at once, and each wake-up is followed by a
     },
     { clock, log: createRecordingLog(), passTimeoutMs: 1_000 },
   );
-  const woken: Promise<void>[] = [];
+  const woken: Promise<unknown>[] = [];
   for (let atMs = 0; atMs < 40; atMs += 4) {
     woken.push(passes.wake(orders), passes.wake(stock));
     await clock.advance(4);

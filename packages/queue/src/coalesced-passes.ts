@@ -5,9 +5,9 @@ export interface CoalescedPasses {
   /**
    * Has the handler run once more for this backend, beginning after this call. If one runs now,
    * answers at once: whoever runs it runs another one after it, one for all who asked meanwhile.
-   * Otherwise answers when there is nothing more to run. Never rejects.
+   * Otherwise answers when there is nothing more to run. Never rejects. Says which it was.
    */
-  wake(backendId: BackendId): Promise<void>;
+  wake(backendId: BackendId): Promise<"ran" | "joined">;
 }
 
 /**
@@ -36,7 +36,7 @@ export function coalescePasses(
       const current = running.get(backendId);
       if (current !== undefined) {
         current.again = true;
-        return;
+        return "joined";
       }
       const mine = { again: false };
       running.set(backendId, mine);
@@ -45,6 +45,7 @@ export function coalescePasses(
         await pass(backendId);
       } while (mine.again);
       running.delete(backendId);
+      return "ran";
     },
   };
 }

@@ -13,6 +13,7 @@ function listen(due?: () => Promise<readonly BackendId[]>) {
   const log = createRecordingLog();
   const fail = (error: unknown): void => log.error("a job failed", {}, error);
   const woken: BackendId[] = [];
+  let done = 0;
   const passes = coalescePasses(
     (backendId) => {
       woken.push(backendId);
@@ -23,9 +24,10 @@ function listen(due?: () => Promise<readonly BackendId[]>) {
   const onJob = receiveJobs(passes, { clock, log }, due);
   const ring = (backendId: BackendId): void => {
     const data = { leaseId: null, backendId };
-    onJob({ data, removeDeduplicationKey: () => Promise.resolve(true) }).catch(fail);
+    const job = { data, removeDeduplicationKey: () => Promise.resolve(true) };
+    onJob(job).then(() => done++, fail);
   };
-  return { clock, log, woken, ring };
+  return { clock, log, woken, ring, done: () => done };
 }
 
 test("an end that is due is woken while its alarm stands behind a crowd of another's", async () => {
@@ -61,4 +63,28 @@ test("a ledger that does not say whose ends are due is asked again, and alarms g
   await clock.advance(1);
   expect({ asked, woken }).toEqual({ asked: 2, woken: [ORDERS, STOCK] });
   expect(log.messages("warn")).toHaveLength(1);
+});
+
+test("a storm's alarms keep their places while its pass goes on, for half a minute at most", async () => {
+  const { clock, done, ring } = listen(() => Promise.resolve([ORDERS]));
+  ring(ORDERS);
+  await clock.advance(1);
+  for (let alarm = 0; alarm < 30; alarm++) ring(ORDERS);
+  await clock.advance(1);
+  // The first is the pass itself, which goes on; 18 came before it was a crowd.
+  expect(done()).toBe(18);
+  await clock.advance(250);
+  expect(done()).toBe(30);
+  // Somebody else's is not held.
+  ring(STOCK);
+  await clock.advance(1);
+  expect(done()).toBe(31);
+  for (let span = 0; span < 130; span++) {
+    for (let alarm = 0; alarm < 20; alarm++) ring(ORDERS);
+    await clock.advance(250);
+  }
+  const before = done();
+  for (let alarm = 0; alarm < 20; alarm++) ring(ORDERS);
+  await clock.advance(1);
+  expect(done() - before).toBe(20);
 });

@@ -11,6 +11,10 @@ const LIFT_TIMEOUT_MS = 1_000;
 /** So many alarms within so long are a crowd: others may stand behind it. */
 const CROWD = 20;
 const CROWD_MS = 250;
+/** Of a crowd: after that its alarms are worked off as fast as they come, so that none pile up. */
+const HOLD_MS_MAX = 30_000;
+/** So long after the last crowd, the next one is another. */
+const CALM_MS = 5_000;
 
 /**
  * What becomes of each job. What the queue delivers is parsed as strictly as any other input.
@@ -37,7 +41,7 @@ export function receiveJobs(
   };
   const came = watchCrowd(() => clock.monotonicMs(), wakeDue);
   return async (job) => {
-    came();
+    const crowdMs = came();
     // From here on a new wake-up must be a new job: this one's pass may already be past its row.
     // Also before parsing, so that a foreign job under our mark does not swallow the real ones.
     await within(clock, LIFT_TIMEOUT_MS, "lifting a mark", () =>
@@ -50,29 +54,42 @@ export function receiveJobs(
       drop(error);
       return;
     }
-    await passes.wake(backendId);
+    const woken = await passes.wake(backendId);
+    // Its pass goes on, and the ledger says who else is due: to work off a storm's other alarms
+    // meanwhile would take from its ends, and may as well come after them.
+    const mayWait = due !== undefined && crowdMs !== null && crowdMs < HOLD_MS_MAX;
+    if (woken === "joined" && mayWait) await clock.sleep(CROWD_MS);
   };
 }
 
-/** Told of each job; calls `crowded` once in each {@link CROWD_MS} in which there is a crowd. */
-function watchCrowd(nowMs: () => number, crowded: () => Promise<void>): () => void {
-  let fromMs = Number.NEGATIVE_INFINITY;
+/**
+ * Told of each job, it says for how long there has been a crowd, or null where there is none; calls
+ * `crowded` once in each {@link CROWD_MS} in which there is one.
+ */
+function watchCrowd(nowMs: () => number, crowded: () => Promise<void>): () => number | null {
+  let spanMs = Number.NEGATIVE_INFINITY;
   let count = 0;
-  let running = false;
+  let sinceMs: number | null = null;
+  let crowdedMs = Number.NEGATIVE_INFINITY;
+  let asking = false;
   return () => {
     const now = nowMs();
-    if (now - fromMs >= CROWD_MS) {
-      fromMs = now;
+    if (now - spanMs >= CROWD_MS) {
+      spanMs = now;
       count = 0;
     }
     count++;
-    if (count < CROWD || running) return;
-    // Not again within this span.
-    count = Number.NEGATIVE_INFINITY;
-    running = true;
-    const done = (): void => {
-      running = false;
-    };
-    crowded().then(done, done);
+    if (count === CROWD && !asking) {
+      asking = true;
+      const done = (): void => {
+        asking = false;
+      };
+      crowded().then(done, done);
+    }
+    if (count >= CROWD) {
+      sinceMs ??= now;
+      crowdedMs = now;
+    } else if (now - crowdedMs >= CALM_MS) sinceMs = null;
+    return sinceMs === null ? null : now - sinceMs;
   };
 }
