@@ -6,6 +6,9 @@ export const COUNT_MAX = 5000;
  * Counts what further entries of the log say of each policy: which decisions it determined. In the
  * order of the log and under the head's lock, so that each entry counts once, whoever counts.
  * Returns how many entries it went through.
+ *
+ * By their ids, not by a join: where the planner last saw a table with few decisions in it, it took
+ * each entry through all that there were since.
  */
 export function countPolicyUse(sql: Sql, limit: number): Promise<number> {
   return sql.begin(async (tx) => {
@@ -22,12 +25,12 @@ export function countPolicyUse(sql: Sql, limit: number): Promise<number> {
           count(*) FILTER (WHERE e.kind = 'decision.permitted') AS permits,
           count(*) FILTER (WHERE e.kind = 'decision.denied') AS denials,
           min(e.at) AS first_at, max(e.at) AS last_at
-        FROM entries AS n
-        JOIN mayfly.events AS e ON e.id = n.event_id
+        FROM mayfly.events AS e
         CROSS JOIN LATERAL jsonb_array_elements_text(
           CASE jsonb_typeof(e.data -> 'verdict' -> 'determining')
             WHEN 'array' THEN e.data -> 'verdict' -> 'determining' ELSE '[]' END) AS p (id)
-        WHERE e.kind IN ('decision.permitted', 'decision.denied')
+        WHERE e.id = ANY (ARRAY(SELECT event_id FROM entries))
+          AND e.kind IN ('decision.permitted', 'decision.denied')
           AND e.data ->> 'policyDigest' IS NOT NULL
         GROUP BY 1, 2
       ), kept AS (
