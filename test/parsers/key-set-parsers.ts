@@ -4,6 +4,7 @@ import {
   createTestSigningKey,
   createTestX509Authority,
 } from "@mayfly/testkit";
+import { parseShallowJson } from "@mayfly/spec";
 import { SVID_ALGORITHMS } from "../../packages/identity/src/algorithms.ts";
 import {
   parseJwkSet,
@@ -48,8 +49,8 @@ function keySetParser(name: string, rules: JwkSetRules): FuzzedParser {
     ],
     limit: DOCUMENT_BYTES_MAX,
     shapes: [...keys.flatMap(manyOf), ...hugeNumbers(rules.profile), ...keys.flatMap(longMembers)],
-    parse: (text) => parseJwkSet(JSON.parse(text) as unknown, rules),
-    // The documents come through a JSON parser, whose own refusal is before this one.
+    parse: (text) => parseJwkSet(parseShallowJson(text), rules),
+    // The documents come through this JSON parser, whose own refusal is before this one.
     isOwn: (error) => error instanceof Refusal || error instanceof SyntaxError,
     again: (accepted) => {
       checkSameKeys(parseJwkSet(writtenAnew(accepted, rules.profile), rules), accepted);

@@ -1,5 +1,5 @@
 import { SHORT_LEASE_NAME_PATTERN } from "@mayfly/backend-kit";
-import { instantMs, type BackendHost, type InstantMs } from "@mayfly/spec";
+import { instantMs, parseShallowJson, type BackendHost, type InstantMs } from "@mayfly/spec";
 import { z } from "zod";
 import type { AccountSettings } from "./account-settings.ts";
 
@@ -126,7 +126,7 @@ export function readDocument(host: BackendHost, policyName: string, text: string
 
 function namesIn(text: string): readonly string[] | null {
   try {
-    const said: unknown = JSON.parse(text);
+    const said = parseShallowJson(text);
     const parsed = stored.parse(said);
     const names = parsed.Statement.Condition.StringLike["aws:userid"].map((each) => each.slice(2));
     const isWhole =

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { readShortLeaseName } from "@mayfly/backend-kit";
-import { Secret, type BackendHost } from "@mayfly/spec";
+import { parseShallowJson, Secret, type BackendHost } from "@mayfly/spec";
 
 /** An account of MySQL is a name and from where it may log in. */
 export interface Account {
@@ -54,7 +54,7 @@ export function readMarkOf(
   if (text === null || text.length > 1_000) return null;
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseShallowJson(text);
   } catch {
     return null;
   }

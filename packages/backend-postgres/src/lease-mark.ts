@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { LEASE_NAME_PATTERN, readLeaseName } from "@mayfly/backend-kit";
-import { Secret, type BackendHost } from "@mayfly/spec";
+import { parseShallowJson, Secret, type BackendHost } from "@mayfly/spec";
 
 /**
  * How everything of ours is recognised: the role's name holds installation and lease, its COMMENT
@@ -41,7 +41,7 @@ export function readMark(comment: string | null, name: string, host: BackendHost
   if (comment === null || comment.length > 1_000) return null;
   let json: unknown;
   try {
-    json = JSON.parse(comment);
+    json = parseShallowJson(comment);
   } catch {
     return null;
   }

@@ -1,5 +1,11 @@
 import { apiOrigin, serverTls } from "@mayfly/backend-kit";
-import type { ApiOutcome, BackendHost, CallContext, OutboundApi } from "@mayfly/spec";
+import {
+  parseShallowJson,
+  type ApiOutcome,
+  type BackendHost,
+  type CallContext,
+  type OutboundApi,
+} from "@mayfly/spec";
 import { z } from "zod";
 import { RabbitFailure } from "./rabbit-failure.ts";
 import type { ServerSettings } from "./server-settings.ts";
@@ -106,7 +112,7 @@ function answered(
 
 function readJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseShallowJson(text);
   } catch {
     // The parser's message quotes the answer.
     throw new RabbitFailure("lost", "the answer is no JSON");
@@ -118,7 +124,7 @@ const reason = z.object({ reason: z.string().max(200) });
 /** A word or two about names; what is longer may quote a request. */
 function reasonIn(text: string): string {
   try {
-    return reason.parse(JSON.parse(text)).reason;
+    return reason.parse(parseShallowJson(text)).reason;
   } catch {
     return "no reason was given";
   }

@@ -1,5 +1,11 @@
 import { apiOrigin, serverTls } from "@mayfly/backend-kit";
-import type { BackendHost, CallContext, OutboundApi, Secret } from "@mayfly/spec";
+import {
+  parseShallowJson,
+  type BackendHost,
+  type CallContext,
+  type OutboundApi,
+  type Secret,
+} from "@mayfly/spec";
 import { z } from "zod";
 import type { ServerSettings } from "./server-settings.ts";
 import { VaultFailure, failureOfAnswer } from "./vault-failure.ts";
@@ -92,7 +98,7 @@ export class VaultApi {
 
 function readJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseShallowJson(text);
   } catch {
     // The parser's message quotes the answer.
     throw new VaultFailure("lost", "the answer is no JSON");

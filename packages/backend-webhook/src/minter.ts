@@ -1,5 +1,11 @@
 import { retryAfterSeconds, serverTls } from "@mayfly/backend-kit";
-import type { ApiOutcome, BackendHost, CallContext, OutboundApi } from "@mayfly/spec";
+import {
+  parseShallowJson,
+  type ApiOutcome,
+  type BackendHost,
+  type CallContext,
+  type OutboundApi,
+} from "@mayfly/spec";
 import { MinterFailure } from "./minter-failure.ts";
 import {
   isDeclined,
@@ -83,7 +89,7 @@ function bodyOf(outcome: ApiOutcome): unknown {
     throw new MinterFailure("lost", message, seconds);
   }
   try {
-    return JSON.parse(text);
+    return parseShallowJson(text);
   } catch {
     // The parser's message quotes the answer, which may hold a secret.
     throw new MinterFailure("lost", "the minter's answer is no JSON");

@@ -19,6 +19,10 @@ describe("the sequence of a bundle", () => {
     expect(readBundleSequence("[]")).toBeNull();
   });
 
+  test("is not looked for in a document that is nested beyond 64 levels", () => {
+    expect(() => readBundleSequence("[".repeat(65) + "]".repeat(65))).toThrow("64 deep");
+  });
+
   test.each([
     "-1",
     "-0",

@@ -1,4 +1,4 @@
-import { BUNDLE_SEQUENCE_MAX } from "@mayfly/spec";
+import { BUNDLE_SEQUENCE_MAX, parseShallowJson } from "@mayfly/spec";
 import { isJsonMap, member } from "./parse-compact-jwt.ts";
 import { Refusal } from "./refusal.ts";
 
@@ -12,7 +12,7 @@ const WHOLE = /^(?:0|[1-9]\d*)$/;
  * be compared is not one without a sequence.
  */
 export function readBundleSequence(text: string): bigint | null {
-  const document: unknown = JSON.parse(text, revived);
+  const document = parseShallowJson(text, revived);
   const value = isJsonMap(document) ? member(document, NAME) : undefined;
   if (value === undefined) return null;
   if (typeof value === "bigint" && value <= BUNDLE_SEQUENCE_MAX) return value;

@@ -52,6 +52,7 @@ describe("compact JWT", () => {
     ["nothing", ""],
     ["a number that no double holds", signText(key, "{}", '{"a":[{"exp":1e999}]}')],
     ["a whole number that no double holds", signText(key, "{}", `{"exp":${"9".repeat(400)}}`)],
+    ["nesting beyond 64 levels", signText(key, "{}", `{"a":${"[".repeat(64)}${"]".repeat(64)}}`)],
     ["another spelling of the same signature", "e30.e30.AB"],
     ["another spelling of the same header", "e31.e30.AA"],
   ])("%s is refused", (_name, text) => {

@@ -1,3 +1,4 @@
+import { parseShallowJson } from "@mayfly/spec";
 import { Refusal } from "./refusal.ts";
 
 /** Nothing longer is looked at: the largest CI tokens are near 2 KiB (measured: below 4 KiB). */
@@ -73,7 +74,7 @@ export function parseJsonObject(bytes: Uint8Array, what: string): JsonMap {
   let value: unknown;
   try {
     text = utf8.decode(bytes);
-    value = JSON.parse(text);
+    value = parseShallowJson(text);
   } catch {
     // The parser's message quotes its input: it is dropped, not kept as a cause.
     throw new Refusal("malformed", `${what} is not JSON in UTF-8`);

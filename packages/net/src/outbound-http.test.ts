@@ -72,6 +72,18 @@ describe("outbound HTTP", () => {
     expect(answer).toEqual({ status: 200, body, text, maxAgeSeconds: 120 });
   });
 
+  test("refuses JSON that is nested 65 deep, and reads what is 64", async () => {
+    const nested = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
+    const port = await serve((request, response) => {
+      response.end(nested(Number(request.url?.slice(1))));
+    });
+    const http = outbound();
+    const url = `http://127.0.0.1:${port}`;
+    const { text } = await http.getJson(`${url}/64`, LIMITS, contextWith());
+    expect(text).toBe(nested(64));
+    expect(await reasonOf(http.getJson(`${url}/65`, LIMITS, contextWith()))).toBe("json");
+  });
+
   test("gives an answer other than 2xx without its body", async () => {
     const port = await serve((_request, response) => response.writeHead(503).end("<html>"));
     const answer = await outbound().getJson(`http://127.0.0.1:${port}/`, LIMITS, contextWith());

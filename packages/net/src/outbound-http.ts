@@ -1,10 +1,11 @@
 import type { Agent, Dispatcher } from "undici";
-import type {
-  CallContext,
-  OutboundHttp,
-  OutboundJson,
-  OutboundOptions,
-  OutboundPost,
+import {
+  parseShallowJson,
+  type CallContext,
+  type OutboundHttp,
+  type OutboundJson,
+  type OutboundOptions,
+  type OutboundPost,
 } from "@mayfly/spec";
 import { maxAgeSeconds } from "./max-age.ts";
 import { OutboundError } from "./outbound-error.ts";
@@ -169,7 +170,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true });
 function parseJson(bytes: Uint8Array, host: string): Pick<OutboundJson, "body" | "text"> {
   try {
     const decoded = utf8.decode(bytes);
-    return { body: JSON.parse(decoded), text: decoded };
+    return { body: parseShallowJson(decoded), text: decoded };
   } catch {
     // The parser's message quotes the answer.
     throw new OutboundError("json", host, "it did not answer with JSON in UTF-8");

@@ -1,4 +1,4 @@
-import type { JsonObject } from "@mayfly/spec";
+import { parseShallowJson, type JsonObject } from "@mayfly/spec";
 import {
   EXPORT_VERSIONS,
   exportLine,
@@ -41,7 +41,7 @@ export function parseExportLine(text: string): ParsedLine {
 
 function parseObject(text: string): JsonObject | null {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseShallowJson(text);
     return isObject(value) ? value : null;
   } catch {
     return null;
@@ -110,7 +110,7 @@ function rawProblem(raw: unknown, id: unknown): string | null {
   if (typeof raw !== "string") return "`raw` is no text: it was altered";
   let row: unknown;
   try {
-    row = JSON.parse(raw);
+    row = parseShallowJson(raw);
   } catch {
     return "`raw` is no JSON: it was altered";
   }

@@ -20,6 +20,7 @@ export * from "./ledger-event.ts";
 export * from "./link-signals.ts";
 export * from "./log-exporter.ts";
 export * from "./outbound-api.ts";
+export * from "./parse-shallow-json.ts";
 export * from "./policy.ts";
 export * from "./possession.ts";
 export * from "./seal.ts";

@@ -1,5 +1,11 @@
 import { apiOrigin, retryAfterSeconds, serverTls, upstreamFailures } from "@mayfly/backend-kit";
-import type { ApiRequest, BackendHost, CallContext, OutboundApi } from "@mayfly/spec";
+import {
+  parseShallowJson,
+  type ApiRequest,
+  type BackendHost,
+  type CallContext,
+  type OutboundApi,
+} from "@mayfly/spec";
 import type { ExampleConfig } from "./example-settings.ts";
 
 export interface ApiCall {
@@ -92,7 +98,7 @@ async function callOnce(
 function readJson(text: string): unknown {
   if (text === "") return null;
   try {
-    return JSON.parse(text);
+    return parseShallowJson(text);
   } catch {
     // The parser's own message quotes the answer.
     throw new ExampleFailure("lost", "the answer is no JSON");

@@ -1,5 +1,5 @@
 import { isIPv4 } from "node:net";
-import type { Json, JsonObject, Secret } from "@mayfly/spec";
+import { parseShallowJson, type Json, type JsonObject, type Secret } from "@mayfly/spec";
 import { CliError, configError } from "../cli-error.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { Fetch } from "../io.ts";
@@ -207,8 +207,7 @@ async function readBounded(response: Response): Promise<string> {
 function parseAnswer(text: string, base: string): unknown {
   if (text === "") return null;
   try {
-    const answer: unknown = JSON.parse(text);
-    return answer;
+    return parseShallowJson(text);
   } catch (error) {
     throw new CliError(
       {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseShallowJson } from "@mayfly/spec";
 import { readAnswer } from "../api/answers.ts";
 import type { BrokerApi } from "../api/broker-api.ts";
 import { CliError } from "../cli-error.ts";
@@ -81,7 +82,7 @@ async function publicUrlFinding(
       redirect: "error",
       signal: AbortSignal.timeout(METADATA_MS_MAX),
     });
-    const answer: unknown = JSON.parse((await response.text()).slice(0, 65_536));
+    const answer = parseShallowJson((await response.text()).slice(0, 65_536));
     const told = metadataShape.safeParse(answer);
     if (!told.success) {
       return bad(check, `${issuer} answers, and not as a broker`, todo, { why });

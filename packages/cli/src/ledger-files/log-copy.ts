@@ -1,3 +1,4 @@
+import { parseShallowJson } from "@mayfly/spec";
 import { CliError } from "../cli-error.ts";
 import { EXIT } from "../exit-codes.ts";
 import type { LineSink } from "./line-sink.ts";
@@ -95,7 +96,7 @@ function chainHashOf(line: Buffer): string {
 
 function membersOf(bytes: Buffer, end: number): Readonly<Record<string, unknown>> {
   try {
-    const value: unknown = JSON.parse(bytes.toString("utf8", 0, Math.max(0, end)));
+    const value = parseShallowJson(bytes.toString("utf8", 0, Math.max(0, end)));
     return { ...(typeof value === "object" ? value : {}) };
   } catch {
     return {};
