@@ -3,6 +3,7 @@ import { z } from "zod";
 import { configInvalid, parseStrictly } from "./config-error.ts";
 import { commonMembers } from "./trust-config.ts";
 import { parseCertificate, type Certificate } from "./x509/certificate.ts";
+import { isStrongKey, mayCertify } from "./x509/find-path.ts";
 import {
   EXPECTED,
   parseClientSubject,
@@ -104,6 +105,15 @@ function readAuthorities(root: string, pem: string): readonly Certificate[] {
     const certificate = readCertificate(root, der);
     if (!certificate.isAuthority) {
       throw configInvalid(root, where, "a certificate is no authority's (basicConstraints CA)");
+    }
+    // No path could end in it: better said now than by refusing each of its clients.
+    if (!isStrongKey(certificate.publicKey)) {
+      const what =
+        "the key of a certificate is none that counts: RSA of 2048 bits, P-256 or better";
+      throw configInvalid(root, where, what);
+    }
+    if (!mayCertify(certificate, "client")) {
+      throw configInvalid(root, where, "an authority may not certify clients, by its key usages");
     }
     return certificate;
   });

@@ -96,13 +96,8 @@ function mayIssue(issuer: Certificate, path: CertificationPath, search: Search):
 function checkIssuer(issuer: Certificate, path: CertificationPath, rules: PathRules): void {
   checkTimes(issuer, rules);
   if (!issuer.isAuthority) throw new Refusal("path", "a certificate was issued by no authority");
-  const { keyUsage, extendedKeyUsage, pathLengthMax, nameConstraints } = issuer;
-  if (keyUsage !== null && (keyUsage & KeyUsageFlags.keyCertSign) === 0) {
-    throw new Refusal("path", "an authority may not sign certificates");
-  }
-  const wanted = PURPOSES[rules.purpose];
-  const purposes = extendedKeyUsage ?? [wanted];
-  if (!purposes.includes(wanted) && !purposes.includes(anyExtendedKeyUsage)) {
+  const { pathLengthMax, nameConstraints } = issuer;
+  if (!mayCertify(issuer, rules.purpose)) {
     throw new Refusal("path", `an authority may not certify ${rules.purpose}s`);
   }
   // Without the leaf. One that issued itself counts too: stricter than section 6.1.4 (l).
@@ -110,6 +105,19 @@ function checkIssuer(issuer: Certificate, path: CertificationPath, rules: PathRu
     throw new Refusal("path", "there are more authorities below one than it allows");
   }
   if (nameConstraints !== null) for (const each of path) checkNames(each, nameConstraints);
+}
+
+/** Whether an authority may sign certificates, and of this purpose. */
+export function mayCertify(
+  { keyUsage, extendedKeyUsage }: Pick<Certificate, "keyUsage" | "extendedKeyUsage">,
+  purpose: Purpose,
+): boolean {
+  const wanted = PURPOSES[purpose];
+  const purposes = extendedKeyUsage ?? [wanted];
+  return (
+    (keyUsage === null || (keyUsage & KeyUsageFlags.keyCertSign) !== 0) &&
+    (purposes.includes(wanted) || purposes.includes(anyExtendedKeyUsage))
+  );
 }
 
 function checkTimes({ notBefore, notAfter }: Certificate, { now, skewSeconds }: PathRules): void {

@@ -12,6 +12,7 @@ import {
   createFakeOutboundHttp,
   createRecordingLog,
   createTestX509Authority,
+  testKeyPair,
   type TestX509Authority,
   type TestX509Svid,
 } from "@mayfly/testkit";
@@ -240,6 +241,11 @@ describe("a trust domain and an authority's clients are never one", () => {
 });
 
 describe("the configuration of an authority's clients", () => {
+  const authorityOf = (change: Parameters<TestX509Authority["issue"]>[0], keys = testKeyPair()) =>
+    createTestX509Authority({ clock, keys, change: { names: null, ...change } });
+  const weak = authorityOf({}, testKeyPair("rsa1024"));
+  const mute = authorityOf({ keyUsage: KeyUsageFlags.cRLSign });
+  const ofServers = authorityOf({ extendedKeyUsage: [id_kp_serverAuth] });
   const roots = rootsOf();
   const parsed = (config: Readonly<Record<string, unknown>>): string => {
     try {
@@ -301,6 +307,9 @@ describe("the configuration of an authority's clients", () => {
     ],
     ["something besides", { authorities: `${authority.pem}junk` }, "nothing besides"],
     ["a leaf as its authority", { authorities: issued().pem.cert }, "no authority's"],
+    ["an authority whose key is weak", { authorities: weak.pem }, "key of a certificate"],
+    ["an authority that may not sign", { authorities: mute.pem }, "may not certify clients"],
+    ["an authority of servers alone", { authorities: ofServers.pem }, "may not certify clients"],
     ["what SPIFFE has", { trust_domain: "acme.test" }, "trust_domain"],
     ["administrators", { administrators: true }, "administrators"],
     ["initiators", { initiators: true }, "initiators"],
