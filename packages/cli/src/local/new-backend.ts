@@ -113,6 +113,7 @@ const manifest = (name: string): string =>
   });
 
 const nextSteps = (name: string): readonly string[] => [
+  "node bootstrap/run.mjs exec bash: a shell with this checkout's Node and pnpm",
   "pnpm install",
   `pnpm exec vitest run packages/backend-${name}`,
   `Name ${name}Backend in TYPES of services/composition/src/backend-types.ts, and ` +
