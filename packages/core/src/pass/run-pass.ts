@@ -3,6 +3,7 @@ import {
   type BackendId,
   type CallContext,
   type Claim,
+  type ClaimOutcome,
   type Clock,
   type InstantMs,
   type TraceStep,
@@ -59,8 +60,9 @@ export async function runPass(
     count.claimed += claims.length;
     for (const claim of claims) {
       work.start(async () => {
-        const settle = () => settleClaim(parts, pass, claim, ownedUntilMs);
-        count[await slots.run(settle)]++;
+        const outcome = await slots.run(() => workInTime(parts, pass, claim, ownedUntilMs));
+        // Outside the slot, which is a place at the backend: the ledger has a queue of its own.
+        count[outcome === "lost" ? "lost" : await settleClaim(parts, pass, claim, outcome)]++;
       });
     }
     await work.atMost(settings.claimBatch);
@@ -109,13 +111,13 @@ interface Pass {
   readonly context: CallContext;
 }
 
-async function settleClaim(
+async function workInTime(
   parts: CoreParts,
-  { view, alarms, context }: Pass,
+  { view, context }: Pass,
   claim: Claim,
   ownedUntilMs: number,
-): Promise<Fate> {
-  const { clock, sweepLedger, log, tracer, failPoints } = parts.ports;
+): Promise<ClaimOutcome | "lost"> {
+  const { clock, tracer } = parts.ports;
   const seconds = secondsLeft(clock, ownedUntilMs);
   if (seconds <= 0 || context.signal.aborted) return "lost";
   const outcome = await tracer.span(stepOf(claim), async (span) => {
@@ -125,7 +127,16 @@ async function settleClaim(
     return worked;
   });
   // What was broken off by a shutdown has not failed: the claim runs out, and another takes it.
-  if (context.signal.aborted && outcome.kind === "failed") return "lost";
+  return context.signal.aborted && outcome.kind === "failed" ? "lost" : outcome;
+}
+
+async function settleClaim(
+  parts: CoreParts,
+  { alarms }: Pass,
+  claim: Claim,
+  outcome: ClaimOutcome,
+): Promise<Fate> {
+  const { sweepLedger, log, failPoints } = parts.ports;
   try {
     if (!(await sweepLedger.settle(claim, outcome))) return "lost";
   } catch (error) {
