@@ -1,13 +1,14 @@
-import type {
-  BackendId,
-  JsonObject,
-  Lease,
-  OpenBackend,
-  ReadToken,
-  RegisteredBackend,
-  Secret,
-  Task,
-  TokenVerification,
+import {
+  parseShallowJson,
+  type BackendId,
+  type JsonObject,
+  type Lease,
+  type OpenBackend,
+  type ReadToken,
+  type RegisteredBackend,
+  type Secret,
+  type Task,
+  type TokenVerification,
 } from "@mayfly/spec";
 import { backendIssuer, backendOfIssuer } from "./catalog/backend-issuer.ts";
 import type { CoreParts } from "./core-parts.ts";
@@ -125,7 +126,7 @@ function verificationOf({ verification }: OpenBackend): TokenVerification {
 function issuerIn(token: Secret): string {
   const [, payload = ""] = token.expose("crypto").split(".", 2);
   try {
-    const claims: unknown = JSON.parse(Buffer.from(payload, "base64url").toString());
+    const claims = parseShallowJson(Buffer.from(payload, "base64url").toString());
     const { iss } = typeof claims === "object" && claims !== null ? { iss: "", ...claims } : {};
     return typeof iss === "string" ? iss : "";
   } catch {
