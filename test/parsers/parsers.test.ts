@@ -86,6 +86,15 @@ describe("parsers that meet strangers' bytes", () => {
     expect(sample()).toEqual(sample());
   });
 
+  test("get no more after the slice in which they were told to stop", async () => {
+    const stop = new AbortController();
+    setImmediate(() => stop.abort());
+    expect(await runParser(planted({}), 20_000, "1", { stop: stop.signal })).toMatchObject({
+      inputs: 5_000,
+      found: null,
+    });
+  });
+
   test("get inputs up to their limit and just above it", () => {
     const grown = grownText({ sound: ["abc"], limit: 1000, shapes: [repeated("x", "y", "z")] });
     const sizes = new Set(fc.sample(grown, { seed: 7, numRuns: 500 }).map(({ length }) => length));
