@@ -58,12 +58,6 @@ async function using<T>(config: JsonObject, run: (open: OpenBackend) => Promise<
     await open.close();
   }
 }
-/** One after the other: the deny that a check writes takes of the room that another one sees. */
-async function letIn(...configs: readonly JsonObject[]): Promise<readonly boolean[]> {
-  const seen: boolean[] = [];
-  for (const config of configs) seen.push(await letsIn(config));
-  return seen;
-}
 const letsIn = (config: JsonObject): Promise<boolean> =>
   using(config, async (open) => {
     try {
@@ -96,39 +90,6 @@ async function keys(): Promise<readonly unknown[]> {
 const old = () => ({ UserName: "mayfly", AccessKeyId: account.keys.access_key_id });
 
 describe.runIf(program !== undefined)("the broker's own access key", () => {
-  test("is replaced by one that AWS makes, and nobody is locked out at any step", async () => {
-    const begun = begin();
-    expect([await letsIn(before), await letsIn(begun)]).toEqual([true, true]);
-    const both = take(begun, await obtain(begun));
-    // As after a crash before it was noted that it is there.
-    expect(await obtain(both)).toBeNull();
-    const after = KEY_ROTATION.finish(both);
-    expect(await letIn(before, both, after)).toEqual([true, true, true]);
-    await using(both, async (open) => {
-      await open.selfCheck([], call());
-      await adopt(both);
-      // One process has had it open all the while.
-      expect((await open.selfCheck([], call())).problems).toEqual([]);
-    });
-    await adopt(both);
-    expect(await letIn(before, both, after)).toEqual([false, true, true]);
-    expect(await keys()).toEqual([idIn(after)]);
-  });
-
-  test("whose secret was lost on the way is deleted, once nobody can still be about to keep it", async () => {
-    const begun = begin();
-    await obtain(begun);
-    const [, lost] = await keys();
-    const early = await backendErrorOf(obtain(begun));
-    expect(early).toMatchObject({ effect: "none", retry: { kind: "after" } });
-    expect(await keys()).toContain(lost);
-    time.laterMs = 120_000;
-    const both = take(begun, await obtain(begun));
-    await adopt(both);
-    expect(await keys()).toEqual([idIn(both)]);
-    expect(idIn(both)).not.toBe(lost);
-  });
-
   test("is used by nobody before it is adopted, so that one whose registering failed is deleted", async () => {
     const begun = begin();
     const unkept = take(begun, await obtain(begun));

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { LOGIN_ROTATION } from "./login-rotation.ts";
 import { startFakeVault } from "./testing/fake-vault.ts";
 import { startRealVault, type VaultServer } from "./testing/vault-server.ts";
-import { TOKEN_ROLE, brokerToken, prepareVault } from "./testing/vault-upstream.ts";
+import { ROTATING, TOKEN_ROLE, brokerToken, prepareVault } from "./testing/vault-upstream.ts";
 import { vaultBackend } from "./vault-backend.ts";
 
 const program = await requireOrExplain("openbao");
@@ -25,13 +25,6 @@ const call = () => ({
   signal: new AbortController().signal,
   traceId: "rotation",
 });
-/** What the type's page adds to the broker's policy. */
-const ROTATING = `
-path "auth/approle/role/mayfly/custom-secret-id" { capabilities = ["update"] }
-path "auth/approle/role/mayfly/secret-id/lookup" { capabilities = ["update"] }
-path "auth/approle/role/mayfly/secret-id/destroy" { capabilities = ["update"] }
-path "auth/token/create/mayfly-broker" { capabilities = ["update"] }
-`;
 
 async function using<T>(config: JsonObject, run: (open: OpenBackend) => Promise<T>): Promise<T> {
   const open = vaultBackend.open(vaultBackend.parseConfig(config), host);
@@ -57,10 +50,6 @@ const obtain = (config: JsonObject): Promise<Secret | null> =>
   using(config, async ({ obtainSecret }) => (await obtainSecret?.(call())) ?? null);
 const adopt = (config: JsonObject): Promise<void> =>
   using(config, async ({ adoptSecret }) => adoptSecret?.(call()));
-function take(config: JsonObject, obtained: Secret | null): JsonObject {
-  if (LOGIN_ROTATION.madeBy !== "upstream" || obtained === null) throw new Error("none obtained");
-  return LOGIN_ROTATION.take(config, obtained);
-}
 
 interface Subject {
   readonly server: VaultServer;
@@ -114,7 +103,6 @@ describe.each([
 ] as const)("the broker's own login on %s", (_, isThere, start) => {
   describe.runIf(isThere)("where there is one", () => {
     let subject: Subject;
-    let token = "";
     const configOf = (login: object): JsonObject =>
       vaultBackend.parseConfig({
         host: subject.server.host,
@@ -127,13 +115,7 @@ describe.each([
     beforeAll(async () => {
       subject = await start();
       await prepareVault(subject.server);
-      token = await allow(ROTATING);
-      await subject.server.api("POST", "auth/token/roles/mayfly-broker", {
-        allowed_policies: "mayfly",
-        orphan: true,
-        renewable: true,
-        token_period: "1h",
-      });
+      await allow(ROTATING);
     });
     afterAll(() => subject.server.stop());
     const letIn = (...configs: readonly JsonObject[]): Promise<readonly boolean[]> =>
@@ -167,26 +149,6 @@ describe.each([
       expect(await letIn(before, both, LOGIN_ROTATION.finish(both))).toEqual([true, true, true]);
       await adopt(both);
       expect(await letIn(before, both)).toEqual([false, true]);
-    });
-
-    test("a token is replaced by another one of its role, and nobody is locked out", async () => {
-      const before = configOf({ token, token_role: "mayfly-broker" });
-      const begun = begin(before);
-      expect(await letIn(begun)).toEqual([true]);
-      // The answer of the first one is lost.
-      await obtain(begun);
-      const both = take(begun, await obtain(begun));
-      const after = LOGIN_ROTATION.finish(both);
-      expect(await obtain(both)).toBeNull();
-      expect(await letIn(before, both, after)).toEqual([true, true, true]);
-      await adopt(both);
-      await adopt(both);
-      expect(await letIn(before, both, after)).toEqual([false, true, true]);
-      // And once more from there, by its own right.
-      const again = begin(after);
-      const next = take(again, await obtain(again));
-      await adopt(next);
-      expect(await letIn(after, LOGIN_ROTATION.finish(next))).toEqual([false, true]);
     });
 
     test("a token role that makes tokens to die with is refused, and they are revoked", async () => {

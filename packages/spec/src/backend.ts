@@ -267,9 +267,10 @@ export interface BackendOperations {
   readonly adoptSecret?: (context: CallContext) => Promise<void>;
   /**
    * Of a type whose upstream makes the secret. W3. Destroys what an earlier call had made and
-   * nobody kept, or says that somebody has to. W4. Answers a new secret, of which the upstream
-   * accepts the old one still; null where the configuration's own is such a one already. W5. Fails
-   * with effect `none` only where no secret was made: then what was begun is taken back.
+   * nobody kept, or says that somebody has to; what ends by itself it may leave to that. W4.
+   * Answers a new secret, of which the upstream accepts the old one still; null where the
+   * configuration's own is such a one already. W5. Fails with effect `none` only where no secret
+   * was made: then what was begun is taken back.
    */
   readonly obtainSecret?: (context: CallContext) => Promise<Secret | null>;
   /** Of a type whose credentials others verify with this backend's keys; no other has it. */

@@ -1,6 +1,13 @@
+import { DeleteRolePolicyCommand, ListRolePoliciesCommand } from "@aws-sdk/client-iam";
 import { systemClock, systemRandom } from "@mayfly/host";
 import { createOutboundApis } from "@mayfly/net";
-import type { BackendNames, Issued } from "@mayfly/spec";
+import {
+  instantMs,
+  type BackendNames,
+  type Clock,
+  type Issued,
+  type PoolingHost,
+} from "@mayfly/spec";
 import {
   createMemoryNames,
   createRecordingLog,
@@ -9,7 +16,7 @@ import {
   type RecordingLog,
   type TcpFaultProxy,
 } from "@mayfly/testkit";
-import type { ContractUpstream, HeldSession } from "@mayfly/testkit/contract";
+import type { ContractRotation, ContractUpstream, HeldSession } from "@mayfly/testkit/contract";
 import { isAllowed, placeOfSession, policiesOf, type Policies } from "./evaluate.ts";
 import {
   ACCOUNT,
@@ -33,7 +40,7 @@ export const ROLE = {
 };
 
 export const configAt = (
-  { keys }: MotoAccount,
+  { keys }: Pick<MotoAccount, "keys">,
   at: { readonly host: string; readonly port: number },
   more: object = {},
 ): Readonly<Record<string, unknown>> => {
@@ -66,28 +73,30 @@ export async function startAwsUpstream(
     const policies = await policiesOf(account.iam, placeOfSession(session));
     return (await isAllowed(session, policies)) ? "accepted" : "refused";
   };
+  const hostOf = (installation: string, clock: Clock = systemClock): PoolingHost => {
+    // As the ledger's: all processes of an installation know the same names.
+    const names = options.names ?? namesOf.get(installation) ?? createMemoryNames(systemClock);
+    namesOf.set(installation, names);
+    return createTestBackendHost({
+      clock,
+      random: systemRandom,
+      log,
+      apis: createOutboundApis(),
+      installation,
+      quarantineSeconds: 1,
+      names,
+    });
+  };
+  const here = { host: "127.0.0.1", port: proxy.port };
   return {
     account,
     log,
     proxy,
     clock: systemClock,
-    config: configAt(account, { host: "127.0.0.1", port: proxy.port }),
+    config: configAt(account, here),
     role: { ...ROLE, iam_roles: iamRoles },
     params: {},
-    host: (installation = "contract") => {
-      // As the ledger's: all processes of an installation know the same names.
-      const names = options.names ?? namesOf.get(installation) ?? createMemoryNames(systemClock);
-      namesOf.set(installation, names);
-      return createTestBackendHost({
-        clock: systemClock,
-        random: systemRandom,
-        log,
-        apis: createOutboundApis(),
-        installation,
-        quarantineSeconds: 1,
-        names,
-      });
-    },
+    host: (installation = "contract") => hostOf(installation),
     pass: (ms) => systemClock.sleep(ms),
     tryCredential,
     openSession: async (material): Promise<HeldSession> => ({
@@ -108,11 +117,63 @@ export async function startAwsUpstream(
       await account.permit(["iam:DeleteRolePolicy"]);
       return { restore: () => account.permit() };
     },
+    upkeep: {
+      lose: () => deleteDenies(account, iamRoles),
+      forbid: async () => {
+        await account.permit(["iam:PutRolePolicy"]);
+        return { restore: () => account.permit() };
+      },
+    },
+    rotation: rotationOf(account, here, (clock) => hostOf("contract", clock)),
     stop: async () => {
       await proxy.stop();
       await account.stop();
     },
   };
+}
+
+/** Each login is a user of its own; what AWS knows of keys is looked at again without a wait. */
+function rotationOf(
+  account: MotoAccount,
+  at: { readonly host: string; readonly port: number },
+  hostOf: (clock: Clock) => PoolingHost,
+): ContractRotation {
+  let laterMs = 0;
+  const host = hostOf({
+    ...systemClock,
+    now: () => instantMs(systemClock.now() + laterMs),
+    sleep: (ms, signal) => systemClock.sleep(ms === 1_000 ? 20 : ms, signal),
+  });
+  const later = (ms: number): void => {
+    laterMs += ms;
+  };
+  return {
+    madeBy: "upstream",
+    host,
+    login: async () => {
+      laterMs = 0;
+      const user = await account.addBroker();
+      return {
+        config: configAt(user, at),
+        giveBack: async () => undefined,
+        lost: { kind: "destroyed", later },
+        forbid: async () => {
+          await user.permit(["iam:CreateAccessKey"]);
+          return { restore: () => user.permit() };
+        },
+      };
+    },
+  };
+}
+
+/** As an administrator who takes them for leftovers. */
+async function deleteDenies({ iam }: MotoAccount, iamRoles: readonly string[]): Promise<void> {
+  for (const RoleName of iamRoles.map((path) => path.replace(/^.*\//, ""))) {
+    const { PolicyNames: names = [] } = await iam.send(new ListRolePoliciesCommand({ RoleName }));
+    for (const PolicyName of names.filter((name) => name.startsWith("mayfly-deny."))) {
+      await iam.send(new DeleteRolePolicyCommand({ RoleName, PolicyName }));
+    }
+  }
 }
 
 const isLease = ({ session_name: name }: MotoSession): boolean => name.startsWith("mf_");

@@ -8,6 +8,7 @@ import {
   IAMClient,
   ListAccessKeysCommand,
   PutUserPolicyCommand,
+  UpdateAssumeRolePolicyCommand,
 } from "@aws-sdk/client-iam";
 import { startMoto, type EmbeddedMoto } from "@mayfly/embedded";
 import { z } from "zod";
@@ -15,6 +16,7 @@ import { z } from "zod";
 export const ACCOUNT = "123456789012";
 export const REGION = "eu-central-1";
 export const IAM_ROLES = ["agents/reader-1", "agents/reader-2"] as const;
+const BROKER = "mayfly";
 export const BUCKET = "arn:aws:s3:::orders";
 
 /** What docs/backends/aws.md has the broker's user be given. */
@@ -101,6 +103,8 @@ export interface MotoAccount {
   addRoles(names: readonly string[]): Promise<void>;
   /** Gives the broker's user the page's policy, without some actions. */
   permit(without?: readonly string[]): Promise<void>;
+  /** Another user that the broker may be, with the roles that it began with. */
+  addBroker(): Promise<Pick<MotoAccount, "keys" | "permit">>;
   stop(): Promise<void>;
 }
 
@@ -121,7 +125,7 @@ export async function startMotoAccount(
     Version: "2012-10-17",
     Statement: { Effect: "Allow", Action: "*", Resource: "*" },
   });
-  const broker = await makeUser(first, "mayfly", brokerPolicy());
+  const broker = await makeBroker(first, BROKER);
   const orders = await makeOrdersPolicy(first);
   await makeRoles(first, orders, iamRoles);
   first.destroy();
@@ -131,23 +135,25 @@ export async function startMotoAccount(
   };
   await checkRights(true);
   const iam = iamAt(origin, admin);
+  let brokers = 1;
   return {
     moto,
     origin,
     iam,
-    keys: { access_key_id: broker.accessKeyId, secret_access_key: broker.secretAccessKey },
+    keys: broker.keys,
     sessions: () => readSessions(origin),
     checkRights,
     letsIn: (key) => letsIn(origin, key),
     addRoles: (more) => makeRoles(iam, orders, more),
-    permit: async (without = []) => {
-      await iam.send(
-        new PutUserPolicyCommand({
-          UserName: "mayfly",
-          PolicyName: "own",
-          PolicyDocument: JSON.stringify(brokerPolicy(without)),
-        }),
-      );
+    permit: (without) => permit(iam, BROKER, without),
+    addBroker: async () => {
+      const name = `mayfly-${++brokers}`;
+      const { keys } = await makeBroker(iam, name);
+      for (const RoleName of iamRoles.map((path) => path.replace(/^.*\//, ""))) {
+        const PolicyDocument = JSON.stringify(trustOf([BROKER, name]));
+        await iam.send(new UpdateAssumeRolePolicyCommand({ RoleName, PolicyDocument }));
+      }
+      return { keys, permit: (without) => permit(iam, name, without) };
     },
     stop: async () => {
       iam.destroy();
@@ -168,6 +174,20 @@ async function letsIn(origin: string, key: MotoAccount["keys"]): Promise<boolean
   } finally {
     iam.destroy();
   }
+}
+
+async function permit(
+  iam: IAMClient,
+  user: string,
+  without: readonly string[] = [],
+): Promise<void> {
+  const PolicyDocument = JSON.stringify(brokerPolicy(without));
+  await iam.send(new PutUserPolicyCommand({ UserName: user, PolicyName: "own", PolicyDocument }));
+}
+
+async function makeBroker(iam: IAMClient, name: string): Promise<Pick<MotoAccount, "keys">> {
+  const { accessKeyId, secretAccessKey } = await makeUser(iam, name, brokerPolicy());
+  return { keys: { access_key_id: accessKeyId, secret_access_key: secretAccessKey } };
 }
 
 async function makeUser(
@@ -199,27 +219,28 @@ async function makeOrdersPolicy(iam: IAMClient): Promise<string> {
   return policy.Arn;
 }
 
-async function makeRoles(iam: IAMClient, managed: string, names: readonly string[]): Promise<void> {
-  const trust = {
-    Version: "2012-10-17",
-    Statement: {
-      Effect: "Allow",
-      Principal: {
-        AWS: [
-          `arn:aws:iam::${ACCOUNT}:user/mayfly`,
-          `arn:aws:sts::${ACCOUNT}:assumed-role/mayfly/mayfly-contract`,
-        ],
-      },
-      Action: ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+const trustOf = (users: readonly string[]): object => ({
+  Version: "2012-10-17",
+  Statement: {
+    Effect: "Allow",
+    Principal: {
+      AWS: [
+        ...users.map((user) => `arn:aws:iam::${ACCOUNT}:user/${user}`),
+        `arn:aws:sts::${ACCOUNT}:assumed-role/mayfly/mayfly-contract`,
+      ],
     },
-  };
+    Action: ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+  },
+});
+
+async function makeRoles(iam: IAMClient, managed: string, names: readonly string[]): Promise<void> {
   for (const iamRole of names) {
     const [path, name] = [iamRole.replace(/[^/]*$/, ""), iamRole.replace(/^.*\//, "")];
     await iam.send(
       new CreateRoleCommand({
         RoleName: name,
         Path: `/${path}`,
-        AssumeRolePolicyDocument: JSON.stringify(trust),
+        AssumeRolePolicyDocument: JSON.stringify(trustOf([BROKER])),
       }),
     );
     await iam.send(new AttachRolePolicyCommand({ RoleName: name, PolicyArn: managed }));

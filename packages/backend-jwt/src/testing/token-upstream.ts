@@ -1,6 +1,10 @@
-import { createLocalJWKSet, jwtVerify } from "jose";
+import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from "jose";
 import { z } from "zod";
-import { createBackendKeys, defaultTaskTokensSettings } from "@mayfly/identity";
+import {
+  createBackendKeyAdministration,
+  createBackendKeys,
+  defaultTaskTokensSettings,
+} from "@mayfly/identity";
 import {
   parseBackendId,
   Secret,
@@ -72,7 +76,8 @@ const AUDIENCE = "https://orders.test";
 export async function startTokenUpstream(): Promise<ContractUpstream> {
   const clock = createFakeClock();
   const gate = { blocked: Promise.resolve() };
-  const keys = gatedKeys(clock, gate);
+  const own = gatedKeys(clock, gate);
+  const { keys } = own;
   await keys.rotate("ES256", clock.now());
   const around: Surroundings = { leases: new Map(), tokens: new Map() };
   const shape = { audience: AUDIENCE };
@@ -129,24 +134,42 @@ export async function startTokenUpstream(): Promise<ContractUpstream> {
         },
       };
     },
+    tokens: {
+      keyIdOf: (token) => String(decodeProtectedHeader(token.expose("reply")).kid),
+      retire: (keyId) => own.retire(keyId),
+      retiredWithinSeconds: RETIRED_WITHIN_SECONDS,
+    },
     stop: async () => undefined,
   };
 }
 
-function gatedKeys(clock: FakeClock, gate: { readonly blocked: Promise<void> }): BackendKeys {
-  const keys = createBackendKeys({
+/** What the issuer's page promises. */
+const RETIRED_WITHIN_SECONDS = 5;
+
+interface GatedKeys {
+  readonly keys: BackendKeys;
+  retire(keyId: string): Promise<void>;
+}
+
+function gatedKeys(clock: FakeClock, gate: { readonly blocked: Promise<void> }): GatedKeys {
+  const options = {
     backendId: parseBackendId("tested-backend", "backend"),
     store: createFakeSigningKeyStore(),
     sealer: createFakeSealer(),
     clock,
     random: seededRandom("keys"),
     settings: { ...defaultTaskTokensSettings, tokenSecondsMax: 1200 },
-  });
+  };
+  const keys = createBackendKeys(options);
+  const administration = createBackendKeyAdministration(options);
+  const sign: BackendKeys["sign"] = async (type, claims) => {
+    await gate.blocked;
+    return keys.sign(type, claims);
+  };
   return {
-    ...keys,
-    sign: async (type, claims) => {
-      await gate.blocked;
-      return keys.sign(type, claims);
+    keys: { ...keys, sign },
+    retire: async (keyId) => {
+      await administration.retire(keyId, { kind: "administrator", name: "alice" });
     },
   };
 }

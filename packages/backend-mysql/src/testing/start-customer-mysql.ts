@@ -140,6 +140,15 @@ export async function startCustomerMysql(
         },
       };
     },
+    rotation: {
+      madeBy: "mayfly",
+      login: async () => ({
+        config,
+        giveBack: async () => {
+          await sql(`ALTER USER mayfly IDENTIFIED BY '${PASSWORD}'`);
+        },
+      }),
+    },
     stop: async () => {
       await root.end();
       await server.stop();

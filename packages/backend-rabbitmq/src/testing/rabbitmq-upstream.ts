@@ -87,12 +87,13 @@ export async function startRabbitUpstream(options: RabbitmqOptions = {}): Promis
     server.api("GET", `/api/users/${name}`) as Promise<ApiUser>;
   const tagBroker = (tags: string): Promise<unknown> =>
     server.api("PUT", `/api/users/${BROKER.username}`, { password: BROKER.password, tags });
+  const config = configAt(server, { host: "127.0.0.1", port: proxy.port });
   return {
     server,
     proxy,
     log,
     clock: systemClock,
-    config: configAt(server, { host: "127.0.0.1", port: proxy.port }),
+    config,
     role: { vhost: VHOST, configure: "orders\\..*", write: "orders\\..*", read: "orders\\..*" },
     params: {},
     host: (installation = "contract") =>
@@ -131,6 +132,15 @@ export async function startRabbitUpstream(options: RabbitmqOptions = {}): Promis
           await tagBroker("administrator");
         },
       };
+    },
+    rotation: {
+      madeBy: "mayfly",
+      login: async () => ({
+        config,
+        giveBack: async () => {
+          await tagBroker("administrator");
+        },
+      }),
     },
     stop: async () => {
       await proxy.stop();

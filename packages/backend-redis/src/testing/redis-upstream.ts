@@ -7,7 +7,7 @@ import {
   type RecordingLog,
   type TcpFaultProxy,
 } from "@mayfly/testkit";
-import type { ContractUpstream, HeldSession } from "@mayfly/testkit/contract";
+import type { ContractUpstream, HeldSession, UpstreamRoute } from "@mayfly/testkit/contract";
 import { BROKER, startRedisServer, type RedisServer } from "./redis-server.ts";
 
 /** User name and password of an issued credential. */
@@ -67,16 +67,18 @@ export async function startRedisUpstream(program: string): Promise<RedisUpstream
   const server = await startRedisServer(program);
   const proxy = await startTcpFaultProxy({ host: server.host, port: server.port });
   const log = createRecordingLog();
+  const configAt: UpstreamRoute["configAt"] = ({ host, port }) => ({
+    nodes: [{ host, port }],
+    ...BROKER,
+    tls: "unsafe_disable",
+  });
+  const config = configAt({ host: "127.0.0.1", port: proxy.port });
   return {
     server,
     proxy,
     log,
     clock: systemClock,
-    config: {
-      nodes: [{ host: "127.0.0.1", port: proxy.port }],
-      ...BROKER,
-      tls: "unsafe_disable",
-    },
+    config,
     role: { keys: { read_write: ["orders:*"] }, commands: ["@read", "@write", "@connection"] },
     params: {},
     host: (installation = "contract") =>
@@ -104,11 +106,7 @@ export async function startRedisUpstream(program: string): Promise<RedisUpstream
         await server.admin.call("ACL", "SETUSER", name, `!${hash.slice(1)}`, `#${other}`);
       }
     },
-    route: {
-      host: server.host,
-      port: server.port,
-      configAt: ({ host, port }) => ({ nodes: [{ host, port }], ...BROKER, tls: "unsafe_disable" }),
-    },
+    route: { host: server.host, port: server.port, configAt },
     weaken: async () => {
       await server.admin.call("ACL", "SETUSER", BROKER.username, "-client|kill");
       return {
@@ -116,6 +114,16 @@ export async function startRedisUpstream(program: string): Promise<RedisUpstream
           await server.admin.call("ACL", "SETUSER", BROKER.username, "+client|kill");
         },
       };
+    },
+    rotation: {
+      madeBy: "mayfly",
+      login: async () => ({
+        config,
+        giveBack: async () => {
+          const { username, password } = BROKER;
+          await server.admin.call("ACL", "SETUSER", username, "resetpass", `>${password}`);
+        },
+      }),
     },
     stop: async () => {
       await proxy.stop();

@@ -189,6 +189,19 @@ export async function startSshUpstream(
       await rename(join(state, "krl"), join(state, "away"));
       return { restore: () => rename(join(state, "away"), join(state, "krl")) };
     },
+    authority: {
+      trust: "ca.pub",
+      ended: "krl",
+      lists: async ({ bytes }, { material }) => {
+        const list = join(directory, `list-${++files}`);
+        await writeFile(list, bytes);
+        const certificate = `${await holder(material)}-cert.pub`;
+        const said = await output("ssh-keygen", ["-Q", "-f", list, certificate]);
+        if (said.includes(": ok\n")) return false;
+        if (said.includes(": REVOKED\n")) return true;
+        throw new Error(`ssh-keygen does not tell: ${said}`);
+      },
+    },
     stop: () => server.stop(),
   };
 }

@@ -8,7 +8,13 @@ import {
   type RecordingLog,
   type TcpFaultProxy,
 } from "@mayfly/testkit";
-import { BackendBench, type ContractUpstream, type HeldSession } from "@mayfly/testkit/contract";
+import {
+  BackendBench,
+  type ContractRotation,
+  type ContractUpstream,
+  type HeldSession,
+} from "@mayfly/testkit/contract";
+import { z } from "zod";
 import { asPolicy, neededRights } from "../needed-rights.ts";
 import { leases, needsOfRole } from "../role-settings.ts";
 import { vaultBackend } from "../vault-backend.ts";
@@ -119,12 +125,13 @@ export async function startVaultUpstream(
   const hosts = ["contract", "stranger"].map(hostOf);
   const roles = [given.role, TOKEN_ROLE, CERTIFICATE_ROLE];
   const token = await brokerToken(server, hosts, roles);
+  const here = { host: "127.0.0.1", port: proxy.port };
   return {
     server,
     proxy,
     log,
     clock: systemClock,
-    config: configAt({ host: "127.0.0.1", port: proxy.port }, token),
+    config: configAt(here, token),
     role: given.role,
     params: {},
     host: (installation = "contract") => hostOf(installation),
@@ -146,10 +153,70 @@ export async function startVaultUpstream(
         },
       };
     },
+    rotation: rotationOf(server, configAt(here, token), (more) =>
+      brokerToken(server, hosts, roles, (policy) => policy + more),
+    ),
     stop: async () => {
       await proxy.stop();
       await server.stop();
       await given.stop?.();
+    },
+  };
+}
+
+/** What the type's page adds to the broker's policy. */
+export const ROTATING = `
+path "auth/approle/role/mayfly/custom-secret-id" { capabilities = ["update"] }
+path "auth/approle/role/mayfly/secret-id/lookup" { capabilities = ["update"] }
+path "auth/approle/role/mayfly/secret-id/destroy" { capabilities = ["update"] }
+path "auth/token/create/mayfly-broker" { capabilities = ["update"] }
+`;
+
+/** By what the broker's token is replaced, as the type's page has it. */
+async function writeTokenRole({ api }: Pick<VaultServer, "api">): Promise<void> {
+  await api("POST", "auth/token/roles/mayfly-broker", {
+    allowed_policies: "mayfly",
+    orphan: true,
+    renewable: true,
+    token_period: "1h",
+  });
+}
+const TOKEN_PERIOD_SECONDS = 3_600;
+
+const lookedUp = z.object({ data: z.object({ ttl: z.int() }) });
+const withToken = z.looseObject({ login: z.looseObject({ token: z.string() }) });
+
+/** `allow` writes the broker's policy with some more, and answers a token with it. */
+function rotationOf(
+  server: VaultServer,
+  config: Readonly<Record<string, unknown>>,
+  allow: (more: string) => Promise<string>,
+): ContractRotation {
+  const again = async (more: string): Promise<void> => {
+    await allow(more);
+  };
+  return {
+    madeBy: "upstream",
+    login: async () => {
+      await writeTokenRole(server);
+      const token = await allow(ROTATING);
+      return {
+        config: { ...config, login: { token, token_role: "mayfly-broker" } },
+        giveBack: () => again(""),
+        lost: {
+          kind: "ends_by_itself",
+          secondsLeft: async (given) => {
+            const { login } = withToken.parse(given);
+            const answer = await server.as(login.token, "GET", "auth/token/lookup-self");
+            return lookedUp.parse(answer.body).data.ttl;
+          },
+          secondsMax: TOKEN_PERIOD_SECONDS,
+        },
+        forbid: async () => {
+          await again("");
+          return { restore: () => again(ROTATING) };
+        },
+      };
     },
   };
 }

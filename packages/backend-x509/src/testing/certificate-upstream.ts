@@ -170,6 +170,11 @@ export async function startCertificateUpstream(
         },
       };
     },
+    authority: {
+      trust: "ca.pem",
+      ended: "crl.pem",
+      lists: ({ bytes }, { material }) => verifier.lists(Buffer.from(bytes).toString(), material),
+    },
     stop: () => rm(directory, { recursive: true, force: true }),
   };
 }
@@ -230,8 +235,21 @@ function createVerifier(openssl: string, directory: string, around: Surroundings
       const lines = new Set(said.split("\n"));
       return leaves.map((leaf) => lines.has(`${leaf}: OK`));
     },
+    /** Whether any of these lists names it, whichever authority's. */
+    lists: async (all: string, material: Issued["material"]): Promise<boolean> => {
+      const serial = new X509Certificate(certificateIn(material)).serialNumber.toUpperCase();
+      const texts: string[] = [];
+      for (const [one] of all.matchAll(LIST)) {
+        texts.push(await run(openssl, ["crl", "-noout", "-text", "-in", await keep(one)]));
+      }
+      if (texts.length === 0) throw new Error("there is no revocation list");
+      const named = texts.flatMap((text) => [...text.matchAll(/Serial Number: ([0-9A-F]+)/g)]);
+      return named.some(([, each]) => each === serial);
+    },
   };
 }
+
+const LIST = /-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----\n/g;
 
 /** What its holder shows: a certificate, and the proof that the key is its own. */
 function certificateIn({ certificate, private_key: key }: Issued["material"]): string {

@@ -1,4 +1,11 @@
-import type { Clock, CredentialBackend, Issued, PoolingHost } from "@mayfly/spec";
+import type {
+  AuthorityDocument,
+  Clock,
+  CredentialBackend,
+  Issued,
+  PoolingHost,
+  Secret,
+} from "@mayfly/spec";
 import type { TestSlots } from "../test-slots.ts";
 
 /** An input that `parse*` has to refuse, and what its message has to name. */
@@ -88,6 +95,79 @@ export interface ContractUpstream {
   readonly pool?: ContractPool;
   /** Of a type of standing secrets, and of no other: see {@link StandingSecret}. */
   readonly standing?: StandingSecret;
+  /** Of a type that signs tokens, and of no other. */
+  readonly tokens?: ContractTokens;
+  /** Of a type that certifies, and of no other. */
+  readonly authority?: ContractAuthority;
+  /** Of a type that looks after something that its leases share, and of no other. */
+  readonly upkeep?: ContractUpkeep;
+  /** Of a type with a rotation, and of no other. */
+  readonly rotation?: ContractRotation;
+}
+
+/** Logins of the broker whose secret a test may replace. */
+export type ContractRotation = {
+  /** What they are opened with. Default: a host of the upstream's. */
+  readonly host?: PoolingHost;
+} & (
+  | { readonly madeBy: "mayfly"; login(): Promise<RotatedLogin> }
+  | { readonly madeBy: "upstream"; login(): Promise<ObtainedLogin> }
+);
+
+/** One of which nobody else has need until it is given back. */
+export interface RotatedLogin {
+  /** With all that the type needs. */
+  readonly config: unknown;
+  /** Whatever became of it, the upstream's own `config` is let in again. */
+  giveBack(): Promise<void>;
+}
+
+export interface ObtainedLogin extends RotatedLogin {
+  readonly lost: LostSecret;
+  /** Takes away the right to make a secret; until `restore`. */
+  forbid(): Promise<{ restore(): Promise<void> }>;
+}
+
+/** What becomes of a secret that the upstream made and nobody kept. */
+export type LostSecret =
+  | {
+      readonly kind: "destroyed";
+      /** Puts forward the clock of the rotation's host. */
+      later(ms: number): void;
+    }
+  | {
+      readonly kind: "ends_by_itself";
+      /** How long the configuration's secret still lives, as the upstream says. */
+      secondsLeft(config: unknown): Promise<number>;
+      readonly secondsMax: number;
+    };
+
+/** The keys that tokens are signed with, as verifiers and administrators see them. */
+export interface ContractTokens {
+  /** Which key signed it, as it says itself. */
+  keyIdOf(token: Secret): string;
+  /** As an administrator does with a key that leaked. */
+  retire(keyId: string): Promise<void>;
+  /** After so long every process knows of it. */
+  readonly retiredWithinSeconds: number;
+}
+
+/** The documents by which an upstream decides whom to let in. */
+export interface ContractAuthority {
+  /** The name of the one that says whom to trust. */
+  readonly trust: string;
+  /** The name of the one that says what has ended. */
+  readonly ended: string;
+  /** Whether that one names what was issued, as the upstream's own programs read it. */
+  lists(document: AuthorityDocument, issued: Issued): Promise<boolean>;
+}
+
+/** What leases share at the upstream. */
+export interface ContractUpkeep {
+  /** Takes away whatever of it ended leases. */
+  lose(): Promise<void>;
+  /** Takes away the right to put it back; until `restore`. */
+  forbid(): Promise<{ restore(): Promise<void> }>;
 }
 
 /** A secret that the upstream had before Mayfly, and whoever keeps it. */

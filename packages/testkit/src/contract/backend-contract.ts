@@ -1,11 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BrokerError, Secret, plusSeconds, type OpenBackend } from "@mayfly/spec";
 import { BackendBench, backendErrorOf, revoking } from "./backend-bench.ts";
+import { describeAuthority } from "./backend-contract-authority.ts";
 import { describeFaults } from "./backend-contract-faults.ts";
 import { describePooled } from "./backend-contract-pooled.ts";
 import { describePureObligations } from "./backend-contract-pure.ts";
 import { describeRevocation } from "./backend-contract-revocation.ts";
+import { describeRotation } from "./backend-contract-rotation.ts";
 import { describeStanding } from "./backend-contract-standing.ts";
+import { describeTokens } from "./backend-contract-tokens.ts";
+import { describeUpkeep } from "./backend-contract-upkeep.ts";
 import type { BackendContractSubject, ContractUpstream } from "./backend-contract-subject.ts";
 
 /** Where a describe block finds the bench, which exists only once the upstream has started. */
@@ -42,8 +46,18 @@ export function describeBackendContract(subject: BackendContractSubject): void {
       describeSelfCheck(benchOf);
       if (!isStanding) describeMissingRights(benchOf);
       describeFaults(subject, benchOf);
+      describeOwnMembers(subject, benchOf);
     });
   });
+}
+
+/** What some types alone have, as their definitions say. */
+function describeOwnMembers(subject: BackendContractSubject, benchOf: BenchOf): void {
+  const { signsTokens, certifies, looksAfter, rotation } = subject.backend;
+  if (rotation !== undefined) describeRotation(rotation, benchOf);
+  if (looksAfter === true) describeUpkeep(benchOf);
+  if (signsTokens === true) describeTokens(subject, benchOf);
+  if (certifies === true) describeAuthority(benchOf);
 }
 
 function describeOpening(benchOf: BenchOf): void {
@@ -64,6 +78,19 @@ function describeOpening(benchOf: BenchOf): void {
     expect("replaced" in open).toBe(backend.capabilities.standingSecret === true);
     expect(open.renewal.kind).toBe(backend.capabilities.canRenew ? "extend" : "none");
     expect(open.listing.kind).toBe(backend.capabilities.canList ? "marked" : "none");
+  });
+  test("the opened backend, and the upstream of its tests, have the members that the type has", () => {
+    const { backend, open, upstream } = benchOf();
+    const isThere = (...members: readonly unknown[]): readonly boolean[] =>
+      members.map((member) => member !== undefined);
+    const said = [backend.looksAfter, backend.signsTokens, backend.certifies];
+    const expected = isThere(...said);
+    expect(isThere(open.upkeep, open.verification, open.authority)).toEqual(expected);
+    expect(isThere(upstream.upkeep, upstream.tokens, upstream.authority)).toEqual(expected);
+    const { rotation } = backend;
+    expect(isThere(open.adoptSecret)).toEqual(isThere(rotation));
+    expect(isThere(open.obtainSecret)).toEqual([rotation?.madeBy === "upstream"]);
+    expect(upstream.rotation?.madeBy).toBe(rotation?.madeBy);
   });
 }
 

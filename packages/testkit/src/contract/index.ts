@@ -18,6 +18,7 @@ export {
 export type {
   BackendContractSubject,
   BadInput,
+  ContractRotation,
   ContractUpstream,
   HeldSession,
   ParseCases,

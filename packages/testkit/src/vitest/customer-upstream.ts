@@ -48,16 +48,17 @@ export function customerUpstream(
   { clock, random }: { readonly clock: Clock; readonly random: Random },
 ): CustomerUpstream {
   const log = createRecordingLog();
+  const config = {
+    host: customer.server.host,
+    port: customer.server.port,
+    database: customer.database,
+    ...customer.broker,
+    tls: "unsafe_disable",
+  };
   return {
     log,
     clock,
-    config: {
-      host: customer.server.host,
-      port: customer.server.port,
-      database: customer.database,
-      ...customer.broker,
-      tls: "unsafe_disable",
-    },
+    config,
     role: { member_of: [...customer.groups], owner: customer.owner },
     params: {},
     host: (installation = "contract") =>
@@ -92,12 +93,7 @@ export function customerUpstream(
     route: {
       host: customer.server.host,
       port: customer.server.port,
-      configAt: (at) => ({
-        database: customer.database,
-        ...customer.broker,
-        tls: "unsafe_disable",
-        ...at,
-      }),
+      configAt: (at) => ({ ...config, ...at }),
     },
     forgeMark: async (name) => {
       const [row] = await customer.sql()<{ comment: string }[]>`
@@ -113,6 +109,16 @@ export function customerUpstream(
           await customer.sql().unsafe("GRANT pg_signal_backend TO mayfly_broker");
         },
       };
+    },
+    rotation: {
+      madeBy: "mayfly",
+      login: async () => ({
+        config,
+        giveBack: async () => {
+          const { username, password } = customer.broker;
+          await customer.sql().unsafe(`ALTER ROLE ${username} PASSWORD '${password}'`);
+        },
+      }),
     },
     stop: () => customer.stop(),
   };
