@@ -24,7 +24,11 @@ export async function startPooledRoles(): Promise<{
     slotNames.map((slot) => `CREATE ROLE ${slot} NOLOGIN IN ROLE orders_reader;`).join("\n"),
   );
   await platform.end();
-  const base = customerUpstream(customer, { clock: systemClock, random: systemRandom });
+  // The type replaces no secret of its broker's.
+  const { rotation: _, ...base } = customerUpstream(customer, {
+    clock: systemClock,
+    random: systemRandom,
+  });
   const slots = createTestSlots(systemClock);
   let used = SHARED;
   const configOf = (pool: readonly string[], at = {}): Record<string, unknown> => ({
