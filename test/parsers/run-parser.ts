@@ -71,18 +71,21 @@ export async function runParser(
     const outcome = await fc.check(property, { numRuns, seed: seedOf(`${seed} ${run.inputs}`) });
     // Else no signal is heard, and what the platform frees in a turn of its own is never freed.
     await turnOfTheLoop();
-    if (run.inputs === 0) before = heldBytes();
+    if (run.inputs === 0) before = await heldBytes();
     run.inputs += outcome.numRuns;
     if (outcome.failed) return { ...run, found: findingOf(outcome), heldBytes: 0 };
   }
-  const held = heldBytes() - before;
+  const held = (await heldBytes()) - before;
   const found = held > HELD_BYTES_MAX ? `${mebibytes(held)} are still held after the run` : null;
   return { ...run, found, heldBytes: held };
 }
 
 /** Exposed from the start: a flag that is set while the compiler is at work crashes the process. */
-function heldBytes(): number {
+async function heldBytes(): Promise<number> {
   if (globalThis.gc === undefined) throw new Error("parsers are fuzzed by node --expose-gc");
+  globalThis.gc();
+  // What is native is let go in a turn after the collection that found it free.
+  await turnOfTheLoop();
   globalThis.gc();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
