@@ -67,9 +67,11 @@ test("an exchange and its end are traces: the caller's own id, every step, and n
   const { taskToken, taskId, lease } = grantedOf(reply);
   await broker.api.call(taskToken, "POST", `/v1/tasks/${taskId}/complete`, {});
 
+  // The alarm is set beside the reply, not before it: its span may come after the request's.
   const paths = await until("the exchange's trace", 20_000, async () => {
     const seen = pathsOf(collector, traceId);
-    return seen.includes("request") ? seen : undefined;
+    const alarm = seen.some((path) => path.endsWith("queue.wake at"));
+    return alarm && seen.includes("request") ? seen : undefined;
   });
   const steps = ["verify", "parse", "plan", "decide", "reserve", "issue", "activate"];
   for (const step of steps) {
