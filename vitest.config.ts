@@ -30,6 +30,13 @@ const paired = [
   ...["backends", "bootstrap", "canary", "cli", "client", "conformance", "fuzz"].map(inFolder),
   ...["operations", "parsers", "python", "runbooks"].map(inFolder),
 ];
+/**
+ * Of whole servers and processes beside one another: what is late on a busy machine, or finds a
+ * port taken, gets a second try, and the suite's last lines name it. Not so what is killed, frozen,
+ * fuzzed or searched for secrets (`system`, and `retry: 0` where it stands): of a leak that shows
+ * itself once, once is enough.
+ */
+const SECOND_TRY = { retry: 1 };
 const notSystem = ["tidy", "simulation", "replay"].map((folder) => `test/${folder}/**`);
 
 /**
@@ -113,6 +120,7 @@ export default defineConfig({
           exclude: never,
           pool: "forks",
           globalSetup: onePostgres,
+          ...SECOND_TRY,
           testTimeout: 60_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 1 },
@@ -126,6 +134,7 @@ export default defineConfig({
           exclude: never,
           pool: "forks",
           globalSetup: wholeSystem,
+          ...SECOND_TRY,
           testTimeout: 300_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 2 },

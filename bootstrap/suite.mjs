@@ -3,10 +3,14 @@ import { join } from "node:path";
 import { runChild } from "./run-child.mjs";
 
 /**
- * @typedef {{ status: string }} TestResult
+ * @typedef {object} TestResult
+ * @property {string} status
+ * @property {string} [fullName]
+ * @property {string[]} [failureMessages] of each try that failed, also where a later one passed
  * @typedef {{ name: string, status: string, assertionResults: TestResult[] }} FileResult
  * @typedef {{ success: boolean, testResults: FileResult[] }} Report vitest's JSON report
- * @typedef {{ passed: number, failed: number, skipped: number, notes: string[] }} Count
+ * @typedef {{ passed: number, failed: number, skipped: number } & Named} Count
+ * @typedef {{ notes: string[], again: string[] }} Named
  */
 
 /**
@@ -30,6 +34,7 @@ export async function runSuite({ root, node, env, args }) {
     });
     const count = countOf(await readReport(report), code);
     console.log("");
+    for (const name of count.again) console.log(`  ! passed at its second try: ${name}`);
     for (const note of count.notes) console.log(`  ✗ ${note}`);
     console.log(formatCount(count));
     return count.failed > 0 ? code || 1 : 0;
@@ -63,7 +68,10 @@ export function countOf(report, code) {
     notes.push(`vitest failed outside of the tests (exit code ${code}); see its output above`);
   }
   const failed = failedTests + notes.length;
-  return { passed, failed, skipped: tests.length - passed - failedTests, notes };
+  const again = tests
+    .filter(({ status, failureMessages = [] }) => status === "passed" && failureMessages.length > 0)
+    .map(({ fullName = "a test without a name" }) => fullName);
+  return { passed, failed, skipped: tests.length - passed - failedTests, notes, again };
 }
 
 /**

@@ -62,80 +62,84 @@ beforeAll(async () => {
   }
 });
 
-describe.concurrent("a broker killed or frozen with a mint of each type under way", () => {
-  /** Its mints, and in whose upstream they were alive once it was dead. */
-  async function killAt(point: string, end: "lost" | "revoked" = "lost") {
-    const scene = await kept.promise;
-    const strike = struckBy(point, scene.types.length);
-    const broker = await scene.mayfly.startBroker({ ...ISSUE_OF_ALL, ...strike });
-    await scene.dieOpening(broker, point, end);
-    const left = await scene.mintsOf(point);
-    expect(left.map(({ type }) => type)).toEqual(scene.types);
-    return { scene, left, alive: await scene.liveTypes(left) };
-  }
+describe.concurrent(
+  "a broker killed or frozen with a mint of each type under way",
+  { retry: 0 },
+  () => {
+    /** Its mints, and in whose upstream they were alive once it was dead. */
+    async function killAt(point: string, end: "lost" | "revoked" = "lost") {
+      const scene = await kept.promise;
+      const strike = struckBy(point, scene.types.length);
+      const broker = await scene.mayfly.startBroker({ ...ISSUE_OF_ALL, ...strike });
+      await scene.dieOpening(broker, point, end);
+      const left = await scene.mintsOf(point);
+      expect(left.map(({ type }) => type)).toEqual(scene.types);
+      return { scene, left, alive: await scene.liveTypes(left) };
+    }
 
-  test.each(inWhole(["reserve.after", "issue.before"], []))(
-    "at %s: nothing was made, and nothing is",
-    async (point) => {
-      const { scene, left, alive } = await killAt(point);
-      expect(left.map(({ state }) => state)).toEqual(left.map(() => "reserved"));
-      expect(alive).toEqual([]);
-      const over = await scene.settled(point);
-      expect(await scene.liveTypes(over)).toEqual([]);
-      const looked = over.filter(({ type }) => !SELF_CONTAINED.includes(type));
-      expect(looked.map(({ outcome }) => outcome)).toEqual(looked.map(() => "absent"));
-      await scene.mayfly.assertNothingLeaks(scene.survivor);
-    },
-  );
-
-  test("at issue.after: what each upstream has by then is found by the next sweep, and destroyed", async () => {
-    const { scene, left, alive } = await killAt("issue.after");
-    expect(left.map(({ state }) => state)).toEqual(left.map(() => "reserved"));
-    expect(alive).toEqual(scene.types.filter((type) => !SELF_CONTAINED.includes(type)));
-    const over = await scene.settled("issue.after");
-    expect(await scene.liveTypes(over)).toEqual([]);
-    expect(over.map(({ type, outcome }) => [type, outcome])).toEqual(
-      scene.types.map((type) => [type, SELF_CONTAINED.includes(type) ? "expired" : "revoked"]),
+    test.each(inWhole(["reserve.after", "issue.before"], []))(
+      "at %s: nothing was made, and nothing is",
+      async (point) => {
+        const { scene, left, alive } = await killAt(point);
+        expect(left.map(({ state }) => state)).toEqual(left.map(() => "reserved"));
+        expect(alive).toEqual([]);
+        const over = await scene.settled(point);
+        expect(await scene.liveTypes(over)).toEqual([]);
+        const looked = over.filter(({ type }) => !SELF_CONTAINED.includes(type));
+        expect(looked.map(({ outcome }) => outcome)).toEqual(looked.map(() => "absent"));
+        await scene.mayfly.assertNothingLeaks(scene.survivor);
+      },
     );
-    await scene.mayfly.assertNothingLeaks(scene.survivor);
-  });
 
-  test.each(inWhole(["activate.after", "schedule.after"], ["activate.after"]))(
-    "at %s: the reply that nobody got is ended with its idle task",
-    async (point) => {
-      const { scene, left, alive } = await killAt(point, "revoked");
-      expect(left.map(({ state }) => state)).toEqual(left.map(() => "active"));
+    test("at issue.after: what each upstream has by then is found by the next sweep, and destroyed", async () => {
+      const { scene, left, alive } = await killAt("issue.after");
+      expect(left.map(({ state }) => state)).toEqual(left.map(() => "reserved"));
       expect(alive).toEqual(scene.types.filter((type) => !SELF_CONTAINED.includes(type)));
-      await scene.neglect(point);
-      const over = await scene.settled(point);
+      const over = await scene.settled("issue.after");
       expect(await scene.liveTypes(over)).toEqual([]);
       expect(over.map(({ type, outcome }) => [type, outcome])).toEqual(
-        scene.types.map((type) => [type, type === "jwt" ? "expired" : "revoked"]),
+        scene.types.map((type) => [type, SELF_CONTAINED.includes(type) ? "expired" : "revoked"]),
       );
       await scene.mayfly.assertNothingLeaks(scene.survivor);
-    },
-  );
+    });
 
-  test.each(inWhole(["issue.before", "issue.after"], ["issue.after"]))(
-    "frozen at %s, and past its recovery, it hands out nothing, and nothing is",
-    async (point) => {
-      const scene = await kept.promise;
-      const broker = await scene.mayfly.startBroker({
-        ...ISSUE_OF_ALL,
-        MAYFLY_UNSAFE_FAIL_POINT: `${point}=stop*${scene.types.length}`,
-      });
-      const replies = scene.openEach(broker, `frozen-${point}`);
-      await broker.frozen();
-      const over = await scene.settled(`frozen-${point}`);
-      expect(await scene.liveTypes(over)).toEqual([]);
-      broker.thaw();
-      expectNoCredential(await replies);
-      expect(await scene.settled(`frozen-${point}`)).toEqual(over);
-      expect(await scene.liveTypes(over)).toEqual([]);
-      await scene.mayfly.assertNothingLeaks(scene.survivor);
-    },
-  );
-});
+    test.each(inWhole(["activate.after", "schedule.after"], ["activate.after"]))(
+      "at %s: the reply that nobody got is ended with its idle task",
+      async (point) => {
+        const { scene, left, alive } = await killAt(point, "revoked");
+        expect(left.map(({ state }) => state)).toEqual(left.map(() => "active"));
+        expect(alive).toEqual(scene.types.filter((type) => !SELF_CONTAINED.includes(type)));
+        await scene.neglect(point);
+        const over = await scene.settled(point);
+        expect(await scene.liveTypes(over)).toEqual([]);
+        expect(over.map(({ type, outcome }) => [type, outcome])).toEqual(
+          scene.types.map((type) => [type, type === "jwt" ? "expired" : "revoked"]),
+        );
+        await scene.mayfly.assertNothingLeaks(scene.survivor);
+      },
+    );
+
+    test.each(inWhole(["issue.before", "issue.after"], ["issue.after"]))(
+      "frozen at %s, and past its recovery, it hands out nothing, and nothing is",
+      async (point) => {
+        const scene = await kept.promise;
+        const broker = await scene.mayfly.startBroker({
+          ...ISSUE_OF_ALL,
+          MAYFLY_UNSAFE_FAIL_POINT: `${point}=stop*${scene.types.length}`,
+        });
+        const replies = scene.openEach(broker, `frozen-${point}`);
+        await broker.frozen();
+        const over = await scene.settled(`frozen-${point}`);
+        expect(await scene.liveTypes(over)).toEqual([]);
+        broker.thaw();
+        expectNoCredential(await replies);
+        expect(await scene.settled(`frozen-${point}`)).toEqual(over);
+        expect(await scene.liveTypes(over)).toEqual([]);
+        await scene.mayfly.assertNothingLeaks(scene.survivor);
+      },
+    );
+  },
+);
 
 interface Held {
   readonly type: string;
@@ -192,44 +196,52 @@ const leaseOf = ({ survivor }: EveryType, { lease }: Held): Promise<Reply> =>
 const FIRST_TTL = "45s";
 const RENEWED = BACKEND_TYPES.filter(({ capabilities }) => capabilities.canRenew);
 
-describe.concurrent("a broker killed with a renewal of each type that renews under way", () => {
-  test.each(["renew.recorded", "renew.after"])(
-    "at %s: another one renews them further, they outlive their first expiry, and end with their task",
-    async (point) => {
-      const scene = await kept.promise;
-      const types = scene.types.filter((type) => RENEWED.some((one) => one.type === type));
-      const strike = struckBy(point, types.length);
-      const broker = await scene.mayfly.startBroker({ ...ISSUE_OF_ALL, ...strike });
-      const { held, token, firstExpiry, complete } = await holdEachBriefly(scene, types, point);
-      const renewBy = ({ api }: RunningBroker, ttl: string) =>
-        Promise.allSettled(
-          held.map(({ lease }) => api.call(token, "POST", `/v1/leases/${lease}/renew`, { ttl })),
+describe.concurrent(
+  "a broker killed with a renewal of each type that renews under way",
+  { retry: 0 },
+  () => {
+    test.each(["renew.recorded", "renew.after"])(
+      "at %s: another one renews them further, they outlive their first expiry, and end with their task",
+      async (point) => {
+        const scene = await kept.promise;
+        const types = scene.types.filter((type) => RENEWED.some((one) => one.type === type));
+        const strike = struckBy(point, types.length);
+        const broker = await scene.mayfly.startBroker({ ...ISSUE_OF_ALL, ...strike });
+        const { held, token, firstExpiry, complete } = await holdEachBriefly(scene, types, point);
+        const renewBy = ({ api }: RunningBroker, ttl: string) =>
+          Promise.allSettled(
+            held.map(({ lease }) => api.call(token, "POST", `/v1/leases/${lease}/renew`, { ttl })),
+          );
+        const lost = await renewBy(broker, "2m");
+        expect(lost.map(({ status }) => status)).toEqual(types.map(() => "rejected"));
+        await diedBySigkill(broker);
+        for (const one of held) {
+          const lease = await leaseOf(scene, one);
+          expect([one.type, at(lease, "state")]).toEqual([one.type, "active"]);
+          expect(Date.parse(textAt(lease, "expires_at"))).toBeGreaterThan(firstExpiry);
+        }
+        for (const one of await renewBy(scene.survivor, "4m")) {
+          if (one.status === "rejected") throw one.reason;
+          accepted(one.value, point);
+        }
+        await until(
+          "the first expiry",
+          RECOVERED_MS_MAX,
+          async () => Date.now() > firstExpiry + 2e3,
         );
-      const lost = await renewBy(broker, "2m");
-      expect(lost.map(({ status }) => status)).toEqual(types.map(() => "rejected"));
-      await diedBySigkill(broker);
-      for (const one of held) {
-        const lease = await leaseOf(scene, one);
-        expect([one.type, at(lease, "state")]).toEqual([one.type, "active"]);
-        expect(Date.parse(textAt(lease, "expires_at"))).toBeGreaterThan(firstExpiry);
-      }
-      for (const one of await renewBy(scene.survivor, "4m")) {
-        if (one.status === "rejected") throw one.reason;
-        accepted(one.value, point);
-      }
-      await until("the first expiry", RECOVERED_MS_MAX, async () => Date.now() > firstExpiry + 2e3);
-      const asked = types.filter((type) => type !== "postgres");
-      expect(await letIn(scene, held)).toEqual(asked);
-      await complete();
-      await until("each lease to end", RECOVERED_MS_MAX, async () => {
-        const leases = await Promise.all(held.map((one) => leaseOf(scene, one)));
-        return leases.every((lease) => at(lease, "outcome") === "revoked");
-      });
-      expect(await letIn(scene, held)).toEqual([]);
-      await scene.mayfly.assertNothingLeaks(scene.survivor);
-    },
-  );
-});
+        const asked = types.filter((type) => type !== "postgres");
+        expect(await letIn(scene, held)).toEqual(asked);
+        await complete();
+        await until("each lease to end", RECOVERED_MS_MAX, async () => {
+          const leases = await Promise.all(held.map((one) => leaseOf(scene, one)));
+          return leases.every((lease) => at(lease, "outcome") === "revoked");
+        });
+        expect(await letIn(scene, held)).toEqual([]);
+        await scene.mayfly.assertNothingLeaks(scene.survivor);
+      },
+    );
+  },
+);
 
 /** One task with a lease of each of the types, drawn for a short while. */
 async function holdEachBriefly(
@@ -269,7 +281,7 @@ async function holdEachBriefly(
   };
 }
 
-describe.concurrent("a worker killed with an end of each type under way", () => {
+describe.concurrent("a worker killed with an end of each type under way", { retry: 0 }, () => {
   /** Types that are looked at as soon as they were revoked: of the others a time has to pass. */
   const probedAtOnce = (types: readonly string[]): readonly string[] =>
     types.filter((type) => type !== "jwt" && type !== "x509");

@@ -9,8 +9,8 @@ import { ROOT, run } from "../tidy/repository.ts";
 const PASSING = `test("passes", () => { expect(1).toBe(1); });`;
 const FAILING = `test("fails", () => { expect(1).toBe(2); });`;
 
-/** Runs the real suite runner over a folder with one test file; its last line, and exit code. */
-async function runOver(file: string): Promise<{ code: number; last: string | undefined }> {
+/** Runs the real suite runner over a folder with one test file: its exit code and lines. */
+async function runWith(file: string): Promise<{ code: number; lines: readonly string[] }> {
   const folder = await mkdtemp(join(tmpdir(), "mayfly-suite-"));
   try {
     await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
@@ -24,10 +24,15 @@ async function runOver(file: string): Promise<{ code: number; last: string | und
       });`;
     const args = ["--input-type=module", "--eval", script];
     const { code, output } = await run(process.execPath, args, { cwd: folder });
-    return { code, last: output.trimEnd().split("\n").at(-1) };
+    return { code, lines: output.trimEnd().split("\n") };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+async function runOver(file: string): Promise<{ code: number; last: string | undefined }> {
+  const { code, lines } = await runWith(file);
+  return { code, last: lines.at(-1) };
 }
 
 describe("the last line of npm test", () => {
@@ -41,6 +46,19 @@ describe("the last line of npm test", () => {
       code: 0,
       last: "1 passed, 0 failed, 1 skipped",
     });
+  });
+
+  test("is below the names of those that passed at their second try alone", async () => {
+    const { code, lines } = await runWith(`let tries = 0;
+      test("is late once", { retry: 1 }, () => { tries += 1; expect(tries).toBe(2); });
+      ${PASSING}`);
+    expect(code).toBe(0);
+    expect(lines.slice(-2)).toEqual([
+      "  ! passed at its second try: is late once",
+      "2 passed, 0 failed",
+    ]);
+    const twice = FAILING.replace(", ()", ", { retry: 1 }, ()");
+    expect(await runOver(twice)).toEqual({ code: 1, last: "0 passed, 1 failed" });
   });
 
   test("is a failure when a file cannot be loaded, or a rejection was nobody's", async () => {
@@ -64,7 +82,9 @@ describe("the last line of npm test", () => {
       last: "0 passed, 1 failed, 1 skipped",
     });
     expect(countOf(undefined, 1)).toMatchObject({ passed: 0, failed: 1 });
-    expect(formatCount({ passed: 2, failed: 0, skipped: 0, notes: [] })).toBe("2 passed, 0 failed");
+    expect(formatCount({ passed: 2, failed: 0, skipped: 0, notes: [], again: [] })).toBe(
+      "2 passed, 0 failed",
+    );
   });
 });
 

@@ -21,48 +21,52 @@ async function start(settings: Environment) {
   return { mayfly, broker, logs: () => mayfly.processes.map((one) => one.output()).join("\n") };
 }
 
-test("no secret is in a log, a reply, the ledger or the queue; one planted there is found", async () => {
-  const { mayfly, broker, logs } = await start(DEBUG);
-  await using _ = mayfly;
-  const { canaries, replies } = await goEverywhere(mayfly, broker);
-  expect(canaries.length).toBeGreaterThan(40);
-  expect(replies.length).toBeGreaterThan(30);
-  // Refusals of every kind were among them.
-  const all = replies.join("\n");
-  for (const code of ["denied", "invalid_identity", "invalid_task", "idempotency_mismatch"]) {
-    expect(all).toContain(`"code":"${code}"`);
-  }
+test(
+  "no secret is in a log, a reply, the ledger or the queue; one planted there is found",
+  { retry: 0 },
+  async () => {
+    const { mayfly, broker, logs } = await start(DEBUG);
+    await using _ = mayfly;
+    const { canaries, replies } = await goEverywhere(mayfly, broker);
+    expect(canaries.length).toBeGreaterThan(40);
+    expect(replies.length).toBeGreaterThan(30);
+    // Refusals of every kind were among them.
+    const all = replies.join("\n");
+    for (const code of ["denied", "invalid_identity", "invalid_task", "idempotency_mismatch"]) {
+      expect(all).toContain(`"code":"${code}"`);
+    }
 
-  const said = logs();
-  expect(said).toContain('"level":"debug"');
-  expect(said).toContain("worker runs");
-  expect(findCanaries(said, canaries)).toEqual([]);
-  expect(findCanaries(all, canaries)).toEqual([]);
-  const dump = await dumpDatabase(mayfly.ledger);
-  expect(dump).toContain(`-- ${QUEUE_SCHEMA}.`);
-  expect(dump).toContain(`mf_${mayfly.id}_`);
-  expect(findCanaries(dump, canaries)).toEqual([]);
+    const said = logs();
+    expect(said).toContain('"level":"debug"');
+    expect(said).toContain("worker runs");
+    expect(findCanaries(said, canaries)).toEqual([]);
+    expect(findCanaries(all, canaries)).toEqual([]);
+    const dump = await dumpDatabase(mayfly.ledger);
+    expect(dump).toContain(`-- ${QUEUE_SCHEMA}.`);
+    expect(dump).toContain(`mf_${mayfly.id}_`);
+    expect(findCanaries(dump, canaries)).toEqual([]);
 
-  // The same searches, with a secret where each of them looks.
-  const [first] = canaries;
-  const secret = first!.bytes.toString("utf8");
-  const planted = JSON.stringify({ level: "debug", message: `took ${secret}` });
-  expect(findCanaries(`${said}\n${planted}`, canaries)).toContain(first!.name);
-  expect(findCanaries([...replies, `{"detail":"${secret}"}`].join("\n"), canaries)).toContain(
-    first!.name,
-  );
-  await mayfly.ledger`
+    // The same searches, with a secret where each of them looks.
+    const [first] = canaries;
+    const secret = first!.bytes.toString("utf8");
+    const planted = JSON.stringify({ level: "debug", message: `took ${secret}` });
+    expect(findCanaries(`${said}\n${planted}`, canaries)).toContain(first!.name);
+    expect(findCanaries([...replies, `{"detail":"${secret}"}`].join("\n"), canaries)).toContain(
+      first!.name,
+    );
+    await mayfly.ledger`
     UPDATE mayfly.leases SET last_error = ${secret}
     WHERE id = (SELECT max(id::text)::uuid FROM mayfly.leases)`;
-  expect(findCanaries(await dumpDatabase(mayfly.ledger), canaries)).toContain(first!.name);
-  const hidden = canary("bytes", "planted as bytes, not as text");
-  await mayfly.ledger`
+    expect(findCanaries(await dumpDatabase(mayfly.ledger), canaries)).toContain(first!.name);
+    const hidden = canary("bytes", "planted as bytes, not as text");
+    await mayfly.ledger`
     UPDATE mayfly.leases SET sealed_handle = ${hidden.bytes}
     WHERE sealed_handle IS NOT NULL`;
-  expect(findCanaries(await dumpDatabase(mayfly.ledger), [hidden])).toEqual(["bytes"]);
-});
+    expect(findCanaries(await dumpDatabase(mayfly.ledger), [hidden])).toEqual(["bytes"]);
+  },
+);
 
-test("no secret is in a metric or a span; one planted there is found", async () => {
+test("no secret is in a metric or a span; one planted there is found", { retry: 0 }, async () => {
   await using collector = await startCollector("takes");
   const { mayfly, broker } = await start({
     ...DEBUG,
@@ -94,55 +98,63 @@ test("no secret is in a metric or a span; one planted there is found", async () 
   expect(findCanaries(spans(), canaries)).toContain(first!.name);
 });
 
-test("an unknown table would be dumped too: the queue's jobs are in it while they wait", async () => {
-  const { mayfly } = await start(DEBUG);
-  await using _ = mayfly;
-  const mark = canary("mark", "a mark in a table of the queue");
-  const tables = await mayfly.ledger<{ name: string }[]>`
-    SELECT tablename AS name FROM pg_tables WHERE schemaname = ${QUEUE_SCHEMA}`;
-  expect(tables.map(({ name }) => name).join(" ")).toMatch(/job/);
-  await mayfly.ledger.unsafe(`CREATE TABLE ${QUEUE_SCHEMA}.planted (what text)`);
-  await mayfly.ledger.unsafe(
-    `INSERT INTO ${QUEUE_SCHEMA}.planted VALUES ('${String(mark.bytes)}')`,
-  );
-  expect(findCanaries(await dumpDatabase(mayfly.ledger), [mark])).toEqual(["mark"]);
-});
-
-test.skipIf(!hasRedis)("no secret goes to Redis; one that is sent there is found", async () => {
-  const redis = await startRedis();
-  if (redis.missing !== undefined) throw new Error("redis-server went away");
-  await using _server = redis;
-  const client = new Redis(redis.url);
-  const monitor = await client.duplicate().monitor();
-  try {
-    const commands: string[] = [];
-    monitor.on("monitor", (_time: string, args: readonly string[]) => {
-      commands.push(args.join(" "));
-    });
-    const { mayfly, broker, logs } = await start({
-      ...DEBUG,
-      MAYFLY_QUEUE: "redis",
-      MAYFLY_REDIS_URL: redis.url,
-    });
+test(
+  "an unknown table would be dumped too: the queue's jobs are in it while they wait",
+  { retry: 0 },
+  async () => {
+    const { mayfly } = await start(DEBUG);
     await using _ = mayfly;
-    const { canaries } = await goEverywhere(mayfly, broker);
-    const all = [...canaries, canary("the password of Redis", redis.password)];
-    await until("jobs at Redis", 90_000, async () => commands.join("\n").includes("lease_"));
-    expect(findCanaries(commands.join("\n"), all)).toEqual([]);
-    expect(findCanaries(logs(), all)).toEqual([]);
-    expect(findCanaries(await dumpDatabase(mayfly.ledger), all)).toEqual([]);
-    expect(findCanaries(await dumpRedis(client), all)).toEqual([]);
-    const [first] = all;
-    await client.set("planted", first!.bytes.toString("utf8"));
-    await until("the planted one", 90_000, async () =>
-      findCanaries(commands.join("\n"), all).includes(first!.name),
+    const mark = canary("mark", "a mark in a table of the queue");
+    const tables = await mayfly.ledger<{ name: string }[]>`
+    SELECT tablename AS name FROM pg_tables WHERE schemaname = ${QUEUE_SCHEMA}`;
+    expect(tables.map(({ name }) => name).join(" ")).toMatch(/job/);
+    await mayfly.ledger.unsafe(`CREATE TABLE ${QUEUE_SCHEMA}.planted (what text)`);
+    await mayfly.ledger.unsafe(
+      `INSERT INTO ${QUEUE_SCHEMA}.planted VALUES ('${String(mark.bytes)}')`,
     );
-    expect(findCanaries(await dumpRedis(client), all)).toContain(first!.name);
-  } finally {
-    monitor.disconnect();
-    client.disconnect();
-  }
-});
+    expect(findCanaries(await dumpDatabase(mayfly.ledger), [mark])).toEqual(["mark"]);
+  },
+);
+
+test.skipIf(!hasRedis)(
+  "no secret goes to Redis; one that is sent there is found",
+  { retry: 0 },
+  async () => {
+    const redis = await startRedis();
+    if (redis.missing !== undefined) throw new Error("redis-server went away");
+    await using _server = redis;
+    const client = new Redis(redis.url);
+    const monitor = await client.duplicate().monitor();
+    try {
+      const commands: string[] = [];
+      monitor.on("monitor", (_time: string, args: readonly string[]) => {
+        commands.push(args.join(" "));
+      });
+      const { mayfly, broker, logs } = await start({
+        ...DEBUG,
+        MAYFLY_QUEUE: "redis",
+        MAYFLY_REDIS_URL: redis.url,
+      });
+      await using _ = mayfly;
+      const { canaries } = await goEverywhere(mayfly, broker);
+      const all = [...canaries, canary("the password of Redis", redis.password)];
+      await until("jobs at Redis", 90_000, async () => commands.join("\n").includes("lease_"));
+      expect(findCanaries(commands.join("\n"), all)).toEqual([]);
+      expect(findCanaries(logs(), all)).toEqual([]);
+      expect(findCanaries(await dumpDatabase(mayfly.ledger), all)).toEqual([]);
+      expect(findCanaries(await dumpRedis(client), all)).toEqual([]);
+      const [first] = all;
+      await client.set("planted", first!.bytes.toString("utf8"));
+      await until("the planted one", 90_000, async () =>
+        findCanaries(commands.join("\n"), all).includes(first!.name),
+      );
+      expect(findCanaries(await dumpRedis(client), all)).toContain(first!.name);
+    } finally {
+      monitor.disconnect();
+      client.disconnect();
+    }
+  },
+);
 
 /** Every key of the server with its value, as `DUMP` writes it: small ones are not compressed. */
 async function dumpRedis(client: Redis): Promise<string> {

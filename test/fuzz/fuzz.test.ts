@@ -53,7 +53,7 @@ const SOUND = {
   reached: BEHIND_THE_DOOR,
 };
 
-describe("whatever is sent to the broker", () => {
+describe("whatever is sent to the broker", { retry: 0 }, () => {
   test(
     "in process is refused by a known code, and nothing is minted, registered or ended",
     { timeout: LONG_MS },
