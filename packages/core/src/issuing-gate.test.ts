@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createFakeAgent, createFakeWorld, furnish, refusalOf } from "@mayfly/testkit";
-import type { CredentialBackend } from "@mayfly/spec";
+import { BrokerError, type CredentialBackend } from "@mayfly/spec";
 import { createCore } from "./create-core.ts";
 
 const ADMIN = { kind: "administrator", name: "alice" } as const;
@@ -152,8 +152,8 @@ describe("issuing is paused", () => {
     expect((await refusalOf(createFakeAgent(world, core).open())).code).toBe("denied");
   });
 
-  test("its health is read at most once a second", async () => {
-    const { world, agent } = await setUp();
+  test("its health is read ahead of its time where exchanges come, and never counts for longer than a second", async () => {
+    const { world } = await setUp();
     let reads = 0;
     const { health } = world.ports;
     const counting = {
@@ -163,9 +163,63 @@ describe("issuing is paused", () => {
     const other = createFakeAgent(world, core);
     for (let turn = 0; turn < 5; turn++) await other.open();
     expect(reads).toBe(1);
+    await world.clock.advance(750);
+    for (let turn = 0; turn < 5; turn++) await other.open();
+    expect(reads).toBe(2);
     await world.clock.advance(1000);
     await other.open();
-    expect(reads).toBe(2);
+    expect(reads).toBe(3);
+  });
+
+  test("nobody waits for a reading of its health while exchanges come, unless it is too old", async () => {
+    const { world } = await setUp();
+    const { health } = world.ports;
+    let held: PromiseWithResolvers<void> | null = null;
+    const slow = {
+      read: async (id: Parameters<typeof health.read>[0]) => {
+        await held?.promise;
+        return health.read(id);
+      },
+    };
+    const core = createCore({ ...world.ports, health: slow });
+    const agent = createFakeAgent(world, core);
+    const open = async (): Promise<string> => {
+      const opened = agent.open().then(({ credentials }) => `${credentials.length} credential`);
+      return Promise.race([opened, world.clock.settle().then(() => "waits")]);
+    };
     await agent.open();
+    await world.clock.advance(800);
+    held = Promise.withResolvers();
+    expect(await open()).toBe("1 credential");
+    held.resolve();
+    await world.clock.settle();
+    held = Promise.withResolvers();
+    await world.clock.advance(900);
+    expect(await open()).toBe("1 credential");
+    await world.clock.advance(100);
+    expect(await open()).toBe("waits");
+    held.resolve();
+  });
+
+  test("a reading that fails ahead of its time refuses nobody, and the next one is asked for", async () => {
+    const { world } = await setUp();
+    const { health } = world.ports;
+    let fails = false;
+    const failing = {
+      read: async (id: Parameters<typeof health.read>[0]) => {
+        if (fails) throw new BrokerError("ledger_unavailable", "The ledger does not answer.");
+        return health.read(id);
+      },
+    };
+    const core = createCore({ ...world.ports, health: failing });
+    const agent = createFakeAgent(world, core);
+    await agent.open();
+    fails = true;
+    await world.clock.advance(800);
+    expect((await agent.open()).credentials).toHaveLength(1);
+    await world.clock.advance(200);
+    expect((await refusalOf(agent.open())).code).toBe("ledger_unavailable");
+    fails = false;
+    expect((await agent.open()).credentials).toHaveLength(1);
   });
 });

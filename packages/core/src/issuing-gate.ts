@@ -31,13 +31,21 @@ export function requireRoleEnabled(role: Role): void {
   });
 }
 
+/** No reading counts for longer. */
 const CACHE_MS = 1000;
+/**
+ * From this age on, whoever comes has it read anew and does not wait for that: in a broker that is
+ * in use a reading is hardly ever waited for, which all who come meanwhile would do at once.
+ */
+const AHEAD_MS = 750;
 /** A sweep, or a listing, is late when none finished within this many of its intervals. */
 const INTERVALS = 2;
 
 interface Cached {
   readonly readAtMs: number;
   readonly reading: Promise<IssuingHealthReading>;
+  /** Its successor is under way. */
+  isFollowed: boolean;
 }
 
 export function createIssuingGate(
@@ -46,16 +54,31 @@ export function createIssuingGate(
   settings: CoreSettings,
 ): IssuingGate {
   const cache = new Map<BackendId, Cached>();
-  const read = (id: BackendId): Promise<IssuingHealthReading> => {
-    const now = clock.monotonicMs();
-    const known = cache.get(id);
-    if (known !== undefined && now - known.readAtMs < CACHE_MS) return known.reading;
-    const reading = health.read(id);
-    cache.set(id, { readAtMs: now, reading });
-    reading.catch(() => {
-      if (cache.get(id)?.reading === reading) cache.delete(id);
+  const begin = (id: BackendId): Cached => {
+    const begun = { readAtMs: clock.monotonicMs(), reading: health.read(id), isFollowed: false };
+    begun.reading.catch(() => {
+      if (cache.get(id) === begun) cache.delete(id);
     });
-    return reading;
+    return begun;
+  };
+  const read = (id: BackendId): Promise<IssuingHealthReading> => {
+    const known = cache.get(id);
+    const ageMs = known === undefined ? CACHE_MS : clock.monotonicMs() - known.readAtMs;
+    if (known === undefined || ageMs >= CACHE_MS) {
+      const begun = begin(id);
+      cache.set(id, begun);
+      return begun.reading;
+    }
+    if (ageMs >= AHEAD_MS && !known.isFollowed) {
+      known.isFollowed = true;
+      const next = begin(id);
+      next.reading.then(
+        () => cache.get(id) === known && cache.set(id, next),
+        // Whoever comes when the known one is too old looks for themselves, and hears of it.
+        () => undefined,
+      );
+    }
+    return known.reading;
   };
   return {
     check: async (backend, type) => {
