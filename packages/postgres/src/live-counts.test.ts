@@ -34,4 +34,39 @@ describe("the live leases of a role or a workload", () => {
     expect(counts.read(roleCount("orders-db/writer"), 100)).toBeNull();
     expect(counts.read(workloadCount("orders-db/reader"), 100)).toBeNull();
   });
+
+  it("are counted anew before a count is too old, once, and what was granted meanwhile is added", async () => {
+    const clock = createFakeClock();
+    const counts = new LiveCounts(clock);
+    expect(counts.ahead(ROLE)).toBeNull();
+    counts.note(ROLE, 40);
+    counts.granted(ROLE, 2);
+    await clock.advance(749);
+    expect(counts.ahead(ROLE)).toBeNull();
+    await clock.advance(1);
+    const counted = counts.ahead(ROLE);
+    expect(counts.ahead(ROLE)).toBeNull();
+    counts.granted(ROLE, 3);
+    await clock.advance(100);
+    counted?.(30);
+    expect(counts.read(ROLE, 1000)).toBe(33);
+    await clock.advance(899);
+    expect(counts.read(ROLE, 1000)).toBe(33);
+    // Its age is that of when it was begun.
+    await clock.advance(1);
+    expect(counts.read(ROLE, 1000)).toBeNull();
+  });
+
+  it("are as a batch has counted them, where it did so while they were counted beside it", async () => {
+    const clock = createFakeClock();
+    const counts = new LiveCounts(clock);
+    counts.note(ROLE, 40);
+    await clock.advance(800);
+    const counted = counts.ahead(ROLE);
+    await clock.advance(300);
+    expect(counts.ahead(ROLE)).toBeNull();
+    counts.note(ROLE, 60);
+    counted?.(50);
+    expect(counts.read(ROLE, 1000)).toBe(60);
+  });
 });

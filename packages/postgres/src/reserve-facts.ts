@@ -1,7 +1,7 @@
 import { uuidOfId, workloadName, type InstantMs, type Reservation } from "@mayfly/spec";
 import { roleCount, type LiveCounts } from "./live-counts.ts";
 import { lockTaskPaths, type LockMode } from "./lock-task-paths.ts";
-import { rows, texts, uuids, type Transaction } from "./sql.ts";
+import { rows, texts, uuids, type Statement, type Transaction } from "./sql.ts";
 
 /** What is known of a task or a parent after it was locked. */
 export interface TaskFacts {
@@ -105,6 +105,30 @@ export async function readReserveFacts(
     ),
     live,
   };
+}
+
+/**
+ * Counts the live leases of each role of the batch again whose count will soon be too old, beside
+ * the batches: of 10⁵ it takes many milliseconds, for which every exchange would wait at once. Not
+ * waited for; one that fails is counted by the batch that finds it too old.
+ */
+export function countAhead(
+  sql: Statement,
+  batch: readonly Reservation[],
+  counts: LiveCounts,
+): void {
+  const limits = new Map<string, number>();
+  for (const { leases, limits: of } of batch) {
+    for (const { role } of leases) limits.set(role, Math.max(of.perRole, limits.get(role) ?? 0));
+  }
+  for (const [role, most] of limits) {
+    const note = counts.ahead(roleCount(role));
+    if (note === null) continue;
+    readLive(sql, [{ kind: "role", name: role, id: null, most }]).then(
+      ([row]) => note(row?.live ?? 0),
+      () => undefined,
+    );
+  }
 }
 
 type Keys = readonly { readonly scopeSha256: string; readonly key: string }[];
@@ -216,7 +240,7 @@ function wantedCounts(batch: readonly Reservation[], counts: LiveCounts) {
  * Soft limits: counted without a lock, so that exchanges never queue for a counter, and no further
  * than the limit. The workload of an existing task is read from its row (`holder`).
  */
-const readLive = (sql: Transaction, wanted: readonly WantedCount[]) =>
+const readLive = (sql: Statement, wanted: readonly WantedCount[]) =>
   sql<{ counted: string; live: number }[]>`
     WITH wanted AS (
       SELECT CASE w.kind WHEN 'holder' THEN 'workload' ELSE w.kind END AS kind,

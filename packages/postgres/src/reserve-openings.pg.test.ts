@@ -4,6 +4,7 @@ import { createFakeClock } from "@mayfly/testkit";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
 import { outageSoFar } from "./ledger-clock.ts";
 import { LiveCounts, roleCount, workloadCount } from "./live-counts.ts";
+import { countAhead } from "./reserve-facts.ts";
 import { commitOpenings, openingsOf } from "./reserve-openings.ts";
 import { connect, type Sql } from "./sql.ts";
 import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
@@ -162,6 +163,23 @@ describe("the live leases of a workload with many", () => {
     counts.note(workloadCount(workloadName(who.workload)), 32);
     expect(await written([await ask(backend, who, 71)], counts)).toBeNull();
   });
+});
+
+test("the live leases of a role are counted beside the batches, before a count is too old", async () => {
+  const backend = await registerBackend(ledger.ports);
+  const clock = createFakeClock();
+  const counts = new LiveCounts(clock);
+  const batch = [await reservationOf(ledger.ports, backend, { leases: 3 })];
+  await ledger.ports.issue.reserve(batch[0]!);
+  const role = roleCount(backend.role);
+  counts.note(role, 0);
+  await clock.advance(999);
+  countAhead(sql, batch, counts);
+  // Its only connection answers in order.
+  await sql`SELECT`;
+  expect(counts.read(role, 1000)).toBe(3);
+  await clock.advance(1);
+  expect(counts.read(role, 1000)).toBe(3);
 });
 
 test("what is over a limit in one batch is refused alone, the others are granted", async () => {

@@ -13,7 +13,7 @@ import { outageSoFar } from "./ledger-clock.ts";
 import { LiveCounts, roleCount, workloadCount } from "./live-counts.ts";
 import type { LockMode } from "./lock-task-paths.ts";
 import { limitLockWait } from "./lock-wait.ts";
-import { idempotencyKey, oneTimeKey, readReserveFacts } from "./reserve-facts.ts";
+import { countAhead, idempotencyKey, oneTimeKey, readReserveFacts } from "./reserve-facts.ts";
 import { commitOpenings, openingsOf } from "./reserve-openings.ts";
 import { claimTokensAndKeys, taskUuidOf, commitReservations } from "./reserve-writes.ts";
 import type { RetryPorts } from "./retry.ts";
@@ -37,6 +37,7 @@ export const createReserve = (
   return createCommitter(ports, {
     name: "reservations",
     run: async (requests, mode, signal) => {
+      countAhead(sql, requests, counts);
       const opened = await openAtOnce(requests, signal);
       if (opened !== null) return opened;
       return transact(sql, limitLockWait(mode), async (transaction) => {
