@@ -9,19 +9,34 @@ import type { Ask } from "./ask.ts";
 import type { ExchangeReply, IssuedCredential } from "./exchange-request.ts";
 
 /**
- * The task's token, signed while its credentials are minted: nothing but the reply hands it out. Its
- * life begins here, so that it is shorter by what the mint takes. What fails, fails the reply.
+ * The task's token, signed while its credentials are minted, if any are: nothing but the reply hands
+ * it out. Its life begins here, so that it is shorter by what the mint takes. What fails, fails the
+ * reply.
  */
-export function signEarly(parts: CoreParts, task: Task, actors: Actors): Promise<SignedTaskToken> {
-  const signing = sign(parts, task, actors);
+export function signBeside(
+  parts: CoreParts,
+  task: Task,
+  actors: Actors,
+  isMinting: boolean,
+): Promise<SignedTaskToken> {
+  const signing = sign(parts, task, actors, isMinting);
   // Where the mint fails first, nobody waits for it.
   signing.catch(() => undefined);
   return signing;
 }
 
 type Actors = Pick<Ask, "actorChain" | "pastActors">;
-const sign = async (parts: CoreParts, task: Task, { actorChain, pastActors }: Actors) =>
-  signTaskToken(parts, task, partiesOf(task, actorChain, pastActors));
+async function sign(
+  parts: CoreParts,
+  task: Task,
+  { actorChain, pastActors }: Actors,
+  isMinting: boolean,
+): Promise<SignedTaskToken> {
+  const { clock } = parts.ports;
+  // A mint is collected in one turn and sent in the next: then there is time.
+  for (let turn = 0; isMinting && turn < 2; turn++) await clock.turn();
+  return signTaskToken(parts, task, partiesOf(task, actorChain, pastActors));
+}
 
 /** Step 10. When the reply cannot be made, what it would have carried is ended. */
 export async function reply(
