@@ -146,4 +146,38 @@ describe("a worker", () => {
     await whileTimePasses(world, running.close());
     expect(world.clock.sleepers).toBe(0);
   });
+
+  it("appends to the log in parts of an interval while events come, and looks once where none do", async () => {
+    const world = createFakeWorld({ settings: DEFAULT });
+    const core = createCore(world.ports);
+    const appendedAt: number[] = [];
+    let comes = 0;
+    const running = await startWorker({
+      clock: world.clock,
+      random: { bytes: (count) => new Uint8Array(count).fill(128) },
+      log: world.log,
+      tracer: untraced,
+      core,
+      listener: world.alarm.listener,
+      sequencer: {
+        ...world.ledger.sequencer,
+        append: (limit) => {
+          appendedAt.push(world.clock.monotonicMs());
+          return Promise.resolve(Math.min(limit, comes));
+        },
+      },
+      settings: world.ports.settings,
+    });
+    const during = async (ms: number): Promise<number> => {
+      const before = appendedAt.length;
+      await world.clock.advance(ms);
+      return appendedAt.length - before;
+    };
+    expect(await during(5_000)).toBeLessThanOrEqual(21);
+    comes = 200;
+    expect(await during(5_000)).toBeGreaterThanOrEqual(55);
+    const gaps = appendedAt.slice(-20).map((at, index, all) => at - (all[index - 1] ?? at));
+    expect(Math.max(...gaps)).toBeLessThan(100);
+    await whileTimePasses(world, running.close());
+  });
 });
