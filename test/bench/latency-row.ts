@@ -12,6 +12,7 @@ import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { findPgbench } from "./pgbench.ts";
 import { measureRawParts, sumOf, type RawParts } from "./raw-parts.ts";
+import { watchMoments } from "./slow-moments.ts";
 import { warmUp } from "./warm-up.ts";
 
 const WANTED = 1.5;
@@ -59,8 +60,12 @@ async function latency(world: BenchWorld): Promise<RowResult | null> {
   );
   const full = await drive({ clients: CLIENTS });
   const quiet: LoadResult[] = [];
+  let moments: readonly string[] = [];
   for (let round = 0; round < fewRounds(world); round++) {
-    quiet.push(await drive({ clients: CONNECTIONS, rate: full.perSecond * QUIET }));
+    const watch = watchMoments(mayfly);
+    const result = await drive({ clients: CONNECTIONS, rate: full.perSecond * QUIET });
+    moments = await watch.told(result.slowest);
+    quiet.push(result);
   }
   const profile =
     ratio > WANTED
@@ -69,7 +74,7 @@ async function latency(world: BenchWorld): Promise<RowResult | null> {
   return {
     ratio,
     spread,
-    facts: [...facts(ours, theirs, full, quiet), ...profile],
+    facts: [...facts(ours, theirs, full, quiet), ...moments, ...profile],
     also: [tail(quiet)],
     broken,
   };

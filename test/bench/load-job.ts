@@ -1,4 +1,5 @@
 import type { MutualTls } from "./http-client.ts";
+import type { Moment } from "./slow-moments.ts";
 
 /** What the load generator is told to do, and what it tells afterwards: messages of its IPC. */
 export interface LoadJob {
@@ -65,6 +66,8 @@ export interface LoadResult {
   readonly okInAll: number;
   /** From when it was due, or begun. */
   readonly latencyMs: Quantiles;
+  /** When the slowest percent of these was under way. */
+  readonly slowest: readonly Moment[];
   /** Some of the credentials of the measured time. */
   readonly sample: readonly { readonly username: string; readonly password: string }[];
   /** Access tokens of the same replies. */

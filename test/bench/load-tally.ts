@@ -1,6 +1,7 @@
 import { quantile } from "./interleave.ts";
 import type { Answer } from "./load-flows.ts";
 import type { LoadResult } from "./load-job.ts";
+import type { Moment } from "./slow-moments.ts";
 
 const SAMPLE_MAX = 20;
 
@@ -27,6 +28,7 @@ export function openTally(fromMs: number, meantMs: number): Tally {
   const errors = new Map<string, number>();
   const refusedFor = new Map<string, number>();
   const latencies: number[] = [];
+  const dues: number[] = [];
   const sample: { username: string; password: string }[] = [];
   const sampleTokens: string[] = [];
   const count = (counts: Map<string, number>, what: string): void => {
@@ -64,6 +66,7 @@ export function openTally(fromMs: number, meantMs: number): Tally {
         okInAll++;
         if (!isMeasured) return;
         latencies.push(doneMs - dueMs);
+        dues.push(dueMs);
         if (doneMs > toMs) return;
         ok++;
         keep(answer);
@@ -85,10 +88,19 @@ export function openTally(fromMs: number, meantMs: number): Tally {
         p99: quantile(latencies, 0.99),
         max: quantile(latencies, 1),
       },
+      slowest: slowestOf(latencies, dues),
       sample,
       sampleTokens,
     }),
   };
+}
+
+function slowestOf(latencies: readonly number[], dues: readonly number[]): readonly Moment[] {
+  const least = quantile(latencies, 0.99);
+  return latencies.flatMap((ms, index) => {
+    const fromMs = performance.timeOrigin + (dues[index] ?? 0);
+    return ms >= least ? [{ fromMs, toMs: fromMs + ms }] : [];
+  });
 }
 
 /** Without what is another's in each answer, its trace. */
