@@ -152,7 +152,7 @@ describe("issuing is paused", () => {
     expect((await refusalOf(createFakeAgent(world, core).open())).code).toBe("denied");
   });
 
-  test("its health is read ahead of its time where exchanges come, and never counts for longer than a second", async () => {
+  test("its health is read ahead while exchanges come, and counts for a second at most", async () => {
     const { world } = await setUp();
     let reads = 0;
     const { health } = world.ports;

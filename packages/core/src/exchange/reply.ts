@@ -9,9 +9,9 @@ import type { Ask } from "./ask.ts";
 import type { ExchangeReply, IssuedCredential } from "./exchange-request.ts";
 
 /**
- * The task's token, signed while its credentials are minted, if any are: nothing but the reply hands
- * it out. Its life begins here, so that it is shorter by what the mint takes. What fails, fails the
- * reply.
+ * The task's token, signed while its credentials are minted, if any are: nothing but the reply
+ * hands it out. Its life begins here, so that it is shorter by what the mint takes. What fails,
+ * fails the reply.
  */
 export function signBeside(
   parts: CoreParts,
