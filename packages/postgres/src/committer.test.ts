@@ -97,6 +97,23 @@ describe("group commit", () => {
     expect(batches.flat()).not.toContain("d");
   });
 
+  test("a lane that is full takes nobody else's place", async () => {
+    const { stage, hold, letGo, batches } = recordingStage();
+    const committer = createCommitter(
+      ports,
+      { ...stage, lane: (request) => request.slice(0, 1) },
+      { batchMax: 4, queueMax: 2, aloneMax: 1 },
+    );
+    hold();
+    const accepted = [committer.submit("a1")];
+    await vi.waitUntil(() => batches.length === 1, { timeout: 15_000 });
+    accepted.push(committer.submit("a2"), committer.submit("a3"));
+    expect(await codeOf(committer.submit("a4"))).toBe("busy");
+    accepted.push(committer.submit("b1"));
+    letGo();
+    expect(await Promise.all(accepted)).toEqual(["A1", "A2", "A3", "B1"]);
+  });
+
   test("requests with one key never meet in a batch", async () => {
     const { stage, batches } = recordingStage();
     const committer = createCommitter(ports, stage);

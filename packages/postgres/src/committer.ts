@@ -35,7 +35,7 @@ export interface Stage<Request, Result> {
 
 export interface CommitterLimits {
   readonly batchMax: number;
-  /** Beyond it, a request is answered `busy` at once. */
+  /** Beyond it, of its own lane, a request is answered `busy` at once. */
   readonly queueMax: number;
   readonly aloneMax: number;
   /** Batches in flight, none for a lane that has one; default 4. */
@@ -67,7 +67,8 @@ export function createCommitter<Request, Result>(
   limits: CommitterLimits = COMMITTER_LIMITS,
 ): Committer<Request, Result> {
   type Entry = Waiting<Request, Result>;
-  const queue = createLanes<Entry>((entry) => stage.lane?.(entry.request) ?? "");
+  const laneOf = ({ request }: Entry): string => stage.lane?.(request) ?? "";
+  const queue = createLanes<Entry>(laneOf);
   const alone: Entry[] = [];
   const batches = createPlaces(limits.batchesMax ?? BATCHES_MAX);
   const loners = createPlaces(limits.aloneMax);
@@ -95,12 +96,15 @@ export function createCommitter<Request, Result>(
   };
   return {
     submit: (request) => {
-      if (queue.size() + alone.length >= limits.queueMax) {
-        const message = `The ledger's queue for ${stage.name} is full.`;
-        return Promise.reject(new BrokerError("busy", message, { retryAfterSeconds: 1 }));
-      }
       return new Promise<Result>((resolve, reject) => {
-        queue.add({ request, resolve, reject });
+        const entry: Entry = { request, resolve, reject };
+        const putOff = alone.filter((each) => laneOf(each) === laneOf(entry)).length;
+        if (queue.sizeBeside(entry) + putOff >= limits.queueMax) {
+          const message = `The ledger's queue for ${stage.name} is full.`;
+          reject(new BrokerError("busy", message, { retryAfterSeconds: 1 }));
+          return;
+        }
+        queue.add(entry);
         pump();
       });
     },

@@ -2,6 +2,8 @@
 export interface Lanes<Entry> {
   add(entry: Entry): void;
   size(): number;
+  /** Of those in this one's lane. */
+  sizeBeside(entry: Entry): number;
   /** Whether something waits for nobody's batch. */
   hasOpen(): boolean;
   /**
@@ -30,6 +32,7 @@ export function createLanes<Entry>(laneOf: (entry: Entry) => string): Lanes<Entr
       size++;
     },
     size: () => size,
+    sizeBeside: (entry) => waiting.get(laneOf(entry))?.length ?? 0,
     hasOpen: () => {
       for (const lane of waiting.keys()) if (!underWay.has(lane)) return true;
       return false;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createCore } from "@mayfly/core";
-import { parseBackendId, parseRoleName, untraced } from "@mayfly/spec";
+import { instantMs, parseBackendId, parseRoleName, untraced, type Clock } from "@mayfly/spec";
 import {
   createFakeAgent,
   createFakeWorld,
@@ -126,6 +126,37 @@ describe("a worker", () => {
     await world.clock.settle();
     expect((await agent.open()).credentials).toHaveLength(1);
     await whileTimePasses(world, running.close());
+  });
+
+  it("ends in time what is due though the queue's clock is a little ahead of the ledger's", async () => {
+    const { world, worker } = await setUp(DEFAULT);
+    const { clock } = world;
+    const behind: Clock = { ...clock, now: () => instantMs(clock.now() - 200) };
+    const ledger = createMemoryLedger(behind);
+    Object.assign(world.ports, {
+      issueLedger: ledger.issue,
+      taskLedger: ledger.tasks,
+      selectorEnds: ledger.selectorEnds,
+      sweepLedger: ledger.sweep,
+      health: ledger.health,
+      catalog: ledger.catalog,
+    });
+    const broker = createCore(world.ports);
+    await furnish(world, broker);
+    const running = await worker();
+    const agent = createFakeAgent(world, broker);
+    await world.clock.advance(1_000);
+    await agent.open(OTHER_READER);
+    await world.clock.advance(400);
+    await agent.open(OTHER_READER);
+    await world.clock.advance(4_500);
+    const states = () => ledger.inspect.leases().map(({ state }) => state);
+    expect(states()).toEqual(["active", "active"]);
+    // Both alarms ring within half a second, too early; the next sweep comes seconds later.
+    await world.clock.advance(1_500);
+    expect(states()).toEqual(["ended", "ended"]);
+    await whileTimePasses(world, running.close());
+    expect(world.clock.sleepers).toBe(0);
   });
 
   it("lists a backend that is registered while it runs, and no more one that was removed", async () => {

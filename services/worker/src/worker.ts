@@ -2,6 +2,7 @@ import type { Core } from "@mayfly/core";
 import type { AlarmListener, BackendId, CallContext, LogSequencer } from "@mayfly/spec";
 import { runEvery, type Loop, type LoopPorts } from "./loops/every.ts";
 import { runListings } from "./loops/listings.ts";
+import { createSecondLooks } from "./second-looks.ts";
 
 export interface WorkerPorts extends LoopPorts {
   readonly core: Core;
@@ -34,14 +35,18 @@ export async function startWorker(ports: WorkerPorts): Promise<RunningWorker> {
   const stop = new AbortController();
   const loops = loopsOf(ports).map((loop) => runEvery(loop, ports, stop.signal));
   const running = Promise.all([...loops, runListings(ports, stop.signal)]);
+  const again = createSecondLooks(ports.clock, stop.signal, (id) => lookAgain(ports, id, stop));
   const close = async (): Promise<void> => {
     stop.abort(new Error("the worker is stopping"));
     await ports.listener.close();
-    await running;
+    await Promise.all([running, again.ended()]);
   };
   try {
     await ports.listener.listen(
-      (backendId) => wake(ports, backendId, stop.signal),
+      async (backendId) => {
+        await wake(ports, backendId, stop.signal);
+        again.ask(backendId);
+      },
       () => ports.core.dueBackends(),
     );
   } catch (error) {
@@ -51,12 +56,27 @@ export async function startWorker(ports: WorkerPorts): Promise<RunningWorker> {
   return { close };
 }
 
+const callOf = ({ clock, random }: WorkerPorts, signal: AbortSignal): CallContext => ({
+  clock,
+  signal,
+  traceId: Buffer.from(random.bytes(16)).toString("hex"),
+});
+
+/** No trace of its own: it hardly ever finds something. Never throws. */
+async function lookAgain(
+  ports: WorkerPorts,
+  backendId: BackendId,
+  { signal }: AbortController,
+): Promise<void> {
+  try {
+    await ports.core.runPass(backendId, callOf(ports, signal));
+  } catch (error) {
+    ports.log.error("a second look failed; the next sweep takes its rows", { backendId }, error);
+  }
+}
+
 async function wake(ports: WorkerPorts, backendId: BackendId, signal: AbortSignal): Promise<void> {
-  const call: CallContext = {
-    clock: ports.clock,
-    signal,
-    traceId: Buffer.from(ports.random.bytes(16)).toString("hex"),
-  };
+  const call = callOf(ports, signal);
   const { traceId } = call;
   const attributes = { "mayfly.backend.id": backendId };
   const start = { name: "wake-up", kind: "internal", traceId, parent: null, attributes } as const;
