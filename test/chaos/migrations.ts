@@ -48,6 +48,11 @@ export async function keepMigrating(
     const reached = new URL(direct);
     reached.port = String(port);
     if (await migrateThroughKills(stage, reached.href, draw)) await check(stage, direct);
+    // A server that is killed reads and flushes every file when it comes back. One that is away
+    // just now keeps this database until it is removed itself.
+    await asSuperuser(server, "postgres", (sql) =>
+      sql.unsafe(`DROP DATABASE ${name} WITH (FORCE)`),
+    ).catch(() => undefined);
   }
 }
 
