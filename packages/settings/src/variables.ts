@@ -296,7 +296,9 @@ export const VARIABLES = {
     min: 1,
     max: 1_000_000,
     whole: true,
-    meaning: "Live leases of one workload; a soft limit.",
+    meaning:
+      "Live leases of one workload; a soft limit: each broker counts them once a second, so that each " +
+      "further one may add up to nine tenths of it before it knows.",
   }),
   liveLeasesMaxPerRole: number("MAYFLY_LIVE_LEASES_MAX_PER_ROLE", {
     readers: both,
@@ -304,7 +306,9 @@ export const VARIABLES = {
     min: 1,
     max: 10_000_000,
     whole: true,
-    meaning: "Live leases of one role; a soft limit.",
+    meaning:
+      "Live leases of one role; a soft limit: each broker counts them once a second, so that each " +
+      "further one may add up to nine tenths of it before it knows.",
   }),
   taskSecondsMax: number("MAYFLY_TASK_SECONDS_MAX", {
     readers: both,

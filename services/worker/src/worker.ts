@@ -56,27 +56,25 @@ export async function startWorker(ports: WorkerPorts): Promise<RunningWorker> {
   return { close };
 }
 
-const callOf = ({ clock, random }: WorkerPorts, signal: AbortSignal): CallContext => ({
-  clock,
-  signal,
-  traceId: Buffer.from(random.bytes(16)).toString("hex"),
-});
-
-/** No trace of its own: it hardly ever finds something. Never throws. */
+/** Never throws. */
 async function lookAgain(
   ports: WorkerPorts,
   backendId: BackendId,
   { signal }: AbortController,
 ): Promise<void> {
   try {
-    await ports.core.runPass(backendId, callOf(ports, signal));
+    await wake(ports, backendId, signal);
   } catch (error) {
     ports.log.error("a second look failed; the next sweep takes its rows", { backendId }, error);
   }
 }
 
 async function wake(ports: WorkerPorts, backendId: BackendId, signal: AbortSignal): Promise<void> {
-  const call = callOf(ports, signal);
+  const call: CallContext = {
+    clock: ports.clock,
+    signal,
+    traceId: Buffer.from(ports.random.bytes(16)).toString("hex"),
+  };
   const { traceId } = call;
   const attributes = { "mayfly.backend.id": backendId };
   const start = { name: "wake-up", kind: "internal", traceId, parent: null, attributes } as const;
