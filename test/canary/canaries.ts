@@ -7,6 +7,12 @@ export interface Canary {
 
 export const canary = (name: string, text: string): Canary => ({ name, bytes: Buffer.from(text) });
 
+/** A token as a whole, and its signature: that alone makes its public half into it. */
+export function tokenCanaries(name: string, token: string): readonly Canary[] {
+  const signature = token.split(".")[2] ?? token;
+  return [canary(name, token), canary(`${name}'s signature`, signature)];
+}
+
 /** Shorter ones would be found by chance. */
 const BYTES_MIN = 12;
 

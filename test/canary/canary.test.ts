@@ -32,7 +32,14 @@ test(
     expect(replies.length).toBeGreaterThan(30);
     // Refusals of every kind were among them.
     const all = replies.join("\n");
-    for (const code of ["denied", "invalid_identity", "invalid_task", "idempotency_mismatch"]) {
+    for (const code of [
+      "denied",
+      "invalid_identity",
+      "invalid_task",
+      "idempotency_mismatch",
+      "invalid_dpop_proof",
+      "invalid_client",
+    ]) {
       expect(all).toContain(`"code":"${code}"`);
     }
 

@@ -15,7 +15,8 @@ import {
   type Reply,
   type RunningBroker,
 } from "../harness/index.ts";
-import { canary, type Canary } from "./canaries.ts";
+import { canary, tokenCanaries, type Canary } from "./canaries.ts";
+import { askTokenEndpoints } from "./token-endpoints.ts";
 
 /** What one run of everything left behind, to be searched. */
 export interface Traces {
@@ -50,6 +51,9 @@ export async function goEverywhere(mayfly: Installation, broker: RunningBroker):
     canaries,
     async (...call) => note(await broker.api.admin(...call)),
     exchange,
+  );
+  await askTokenEndpoints(mayfly, canaries, async (...sent) =>
+    note(await broker.api.form(...sent)),
   );
   await rotation(mayfly, canaries, async (...call) => note(await broker.api.admin(...call)));
   canaries.push(
@@ -257,12 +261,6 @@ async function configuredPasswords(mayfly: Installation): Promise<readonly Canar
       canary(`a password of revision ${index}`, password),
     ),
   );
-}
-
-/** A token as a whole, and its signature: that alone makes its public half into it. */
-function tokenCanaries(name: string, token: string): readonly Canary[] {
-  const signature = token.split(".")[2] ?? token;
-  return [canary(name, token), canary(`${name}'s signature`, signature)];
 }
 
 /**

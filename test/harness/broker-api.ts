@@ -3,6 +3,12 @@ export interface BrokerApi {
   readonly url: string;
   /** `POST /token`. Rejects with {@link ConnectionLost} when no reply came. */
   exchange(exchange: Exchange): Promise<Reply>;
+  /** A form, as OAuth's endpoints take it, to any path. */
+  form(
+    path: string,
+    fields: Readonly<Record<string, string>>,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Reply>;
   /** Any other call, with a task token, the administrator's, or a workload's own token. */
   call(token: string, method: Method, path: string, body?: unknown): Promise<Reply>;
   /** As the bootstrap administrator. */
@@ -43,22 +49,25 @@ export function createBrokerApi(url: string, adminToken: string): BrokerApi {
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
+  const form: BrokerApi["form"] = (path, fields, headers = {}) =>
+    send(`${url}${path}`, { method: "POST", headers, body: new URLSearchParams(fields) });
   return {
     url,
     call,
+    form,
     admin: (method, path, body) => call(adminToken, method, path, body),
     exchange: ({ subject, isTaskToken, actor, details, idempotencyKey }) =>
-      send(`${url}/token`, {
-        method: "POST",
-        headers: idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey },
-        body: new URLSearchParams({
+      form(
+        "/token",
+        {
           grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
           subject_token: subject,
           subject_token_type: `${TYPE}${isTaskToken === true ? "access_token" : "jwt"}`,
           ...(actor === undefined ? {} : { actor_token: actor, actor_token_type: `${TYPE}jwt` }),
           authorization_details: JSON.stringify([details]),
-        }),
-      }),
+        },
+        idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey },
+      ),
   };
 }
 
