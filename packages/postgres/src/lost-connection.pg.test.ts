@@ -6,12 +6,20 @@ import {
   type Socket,
 } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { uuidOfId } from "@mayfly/spec";
+import { plusSeconds, uuidOfId } from "@mayfly/spec";
 import { ledgerFixtures } from "@mayfly/testkit/contract";
 import type { Ledger } from "./open-ledger.ts";
 import { createTestLedger, type TestLedger } from "./testing/test-ledger.ts";
 
-const { activation, refusedWith, registerBackend, reservationOf, reserveLease } = ledgerFixtures;
+const {
+  activation,
+  activeLease,
+  refusedWith,
+  registerBackend,
+  reservationOf,
+  reserveLease,
+  sha256,
+} = ledgerFixtures;
 
 /** A wire to the server that can be cut at the worst moment: COMMIT sent, its answer not heard. */
 interface Wire {
@@ -28,7 +36,7 @@ interface Wire {
 }
 
 /** COMMIT; or the rows of a statement that is a transaction by itself: its text went before. */
-const COMMITS = /\bcommit\b|"fingerprint":|"adding":/i;
+const COMMITS = /\bcommit\b|"fingerprint":|"adding":|"sha256":|"looked":/i;
 
 function openWire(host: string, port: number): Promise<Wire> {
   let after = 0;
@@ -105,15 +113,27 @@ function openWire(host: string, port: number): Promise<Wire> {
   });
 }
 
+async function isOnRecord(proof: string): Promise<boolean> {
+  const rows = await ledger.superuser`
+    SELECT FROM mayfly.used_proofs WHERE sha256 = decode(${proof}, 'hex')`;
+  return rows.length === 1;
+}
+
 let ledger: TestLedger;
 let wire: Wire;
 let broker: Ledger;
+/** By the wire too, with all the time that a call has. */
+let open: (role: "mayfly_broker" | "mayfly_worker") => Promise<Ledger>;
 beforeEach(async () => {
   ledger = await createTestLedger();
   const url = new URL(ledger.urlOf("mayfly_broker"));
   wire = await openWire(url.hostname, Number(url.port));
   url.host = `127.0.0.1:${wire.port}`;
   broker = await ledger.open("mayfly_broker", { url: url.href, limits: { callMs: 800 } });
+  open = (role) => {
+    url.username = role;
+    return ledger.open(role, { url: url.href });
+  };
 });
 afterEach(async () => {
   await ledger.close();
@@ -176,6 +196,46 @@ describe("a connection that is lost while committing", () => {
     wire.down();
     await refusedWith("ledger_unavailable", broker.issue.activate(lease, activation(ledger.ports)));
     expect((await ledger.ports.tasks.lease(lease.id))?.state).toBe("reserved");
+  });
+
+  test("uses of proofs that nobody heard of count as uses at every other broker", async () => {
+    const { proofUses } = await open("mayfly_broker");
+    const other = ledger.ports.proofUses;
+    const use = () => ({ sha256: sha256(), expiresAt: plusSeconds(ledger.ports.now(), 60) });
+    const written = [use(), use(), use()];
+    wire.cutAfterCommit(1);
+    const told = written.map((each) => refusedWith("ledger_unavailable", proofUses.record(each)));
+    await Promise.all(told);
+    // What the server has read it writes, though nobody listens.
+    const [first] = written;
+    await expect.poll(() => isOnRecord(first!.sha256)).toBe(true);
+    expect(await Promise.all(written.map((each) => other.record(each)))).toEqual([
+      false,
+      false,
+      false,
+    ]);
+    const unwritten = use();
+    wire.cutBeforeCommit();
+    await refusedWith("ledger_unavailable", proofUses.record(unwritten));
+    expect(await other.record(unwritten)).toBe(true);
+    expect(wire.cuts()).toBe(2);
+  });
+
+  test("an end whose record nobody heard of is recorded once, whoever repeats it", async () => {
+    const backend = await registerBackend(ledger.ports);
+    const { task, lease } = await activeLease(ledger.ports, backend);
+    await ledgerFixtures.endTask(ledger.ports, task.id);
+    const claim = await ledgerFixtures.claimOne(ledger.ports, backend);
+    const outcome = { kind: "ended", outcome: "revoked", looked: { roles: 0 } } as const;
+    const worker = await open("mayfly_worker");
+    wire.cutAfterCommit(1);
+    await refusedWith("ledger_unavailable", worker.sweep.settle(claim, outcome));
+    await expect.poll(async () => (await ledger.ports.tasks.lease(lease.id))?.state).toBe("ended");
+    expect(await worker.sweep.settle(claim, outcome)).toBe(false);
+    expect(await ledger.ports.sweep.settle(claim, outcome)).toBe(false);
+    const kinds = await ledgerFixtures.eventKinds(ledger.ports, { leaseId: lease.id });
+    expect(kinds.filter((kind) => kind === "lease.ended")).toHaveLength(1);
+    expect(wire.cuts()).toBe(1);
   });
 
   test("G5. every port says that the ledger is unavailable, and works again when it is back", async () => {
