@@ -2,9 +2,11 @@ import type { Log } from "@mayfly/spec";
 import type { SaltedRow } from "./event-row.ts";
 import { chainHash } from "./leaf-hash.ts";
 import { rawLeaves, rowLeaf } from "./row-leaf.ts";
-import { hex, rows, uuids, type Sql, type Transaction } from "./sql.ts";
+import { uuids, type Sql, type Transaction } from "./sql.ts";
 
 export const APPEND_MAX = 1000;
+/** Of SHA-256. */
+const HASH_BYTES = 32;
 
 /**
  * Gives the next indices to events that have committed and have none. Whoever holds the head's row
@@ -44,32 +46,18 @@ function appendPending(sql: Sql, limit: number): Promise<Appended> {
     const pending = await readPending(tx, Math.min(limit, APPEND_MAX));
     if (pending.length === 0) return NOTHING;
     const { leaves, unreadable } = await leavesOf(tx, pending, head.leaf_version === 2);
-    let chain: Uint8Array = head.chain_hash;
-    const entries = leaves.map(({ id, leaf, version }, offset) => {
-      chain = chainHash(chain, leaf);
-      return {
-        log_index: head.entries + offset,
-        event_id: id,
-        leaf: hex(leaf),
-        chain: hex(chain),
-        version,
-      };
-    });
+    const chain = chained(head.chain_hash, leaves);
+    const last = chain.at(-1) ?? head.chain_hash;
     await Promise.all([
-      tx`
-        INSERT INTO mayfly.log_entries
-          (log_index, event_id, leaf_hash, chain_hash, leaf_version)
-        SELECT log_index, event_id, decode(leaf, 'hex'), decode(chain, 'hex'), version
-        FROM jsonb_to_recordset(${rows(entries)}::text::jsonb) AS e (
-          log_index bigint, event_id uuid, leaf text, chain text, version smallint)`.execute(),
+      insertEntries(tx, head.entries, leaves, chain).execute(),
       tx`
         SELECT mayfly.clear_sequenced(${uuids(pending.map((row) => row.id))}::text::uuid[])
         `.execute(),
       tx`
-        UPDATE mayfly.log_head SET entries = ${head.entries + entries.length}::float8::bigint,
-          chain_hash = decode(${hex(chain)}, 'hex')`.execute(),
+        UPDATE mayfly.log_head SET entries = ${head.entries + leaves.length}::float8::bigint,
+          chain_hash = ${last}::bytea`.execute(),
     ]);
-    return { appended: entries.length, unreadable };
+    return { appended: leaves.length, unreadable };
   });
 }
 
@@ -95,9 +83,47 @@ async function leavesOf(sql: Transaction, pending: readonly SaltedRow[], isSalte
   return { leaves, unreadable };
 }
 
+/** The chain hash of each leaf. */
+function chained(before: Uint8Array, leaves: readonly Leaf[]): readonly Uint8Array[] {
+  let last = before;
+  return leaves.map(({ leaf }) => (last = chainHash(last, leaf)));
+}
+
+/**
+ * The hashes as two long strings of bytes, of which each entry takes its own 32: as JSON they were
+ * twice as long in hex, and half of the statement's time went into reading it.
+ */
+const insertEntries = (
+  sql: Transaction,
+  from: number,
+  leaves: readonly Leaf[],
+  chain: readonly Uint8Array[],
+) => sql`
+  INSERT INTO mayfly.log_entries (log_index, event_id, leaf_hash, chain_hash, leaf_version)
+  SELECT ${from}::float8::bigint + e.place, e.event_id,
+    substring(${Buffer.concat(leaves.map(({ leaf }) => leaf))}::bytea
+      FROM 1 + ${HASH_BYTES}::integer * e.place FOR ${HASH_BYTES}::integer),
+    substring(${Buffer.concat(chain)}::bytea
+      FROM 1 + ${HASH_BYTES}::integer * e.place FOR ${HASH_BYTES}::integer),
+    e.version
+  FROM (
+    SELECT event_id, version, (place - 1)::integer AS place
+    FROM unnest(${uuids(leaves.map(({ id }) => id))}::text::uuid[],
+      ${`{${leaves.map(({ version }) => version).join(",")}}`}::text::smallint[])
+      WITH ORDINALITY AS given (event_id, version, place)) AS e`;
+
+/**
+ * By their ids, and between the first and the last of them: so the months that have none are not
+ * looked at, and one walk along the index of the others finds all.
+ */
 const readPending = (sql: Transaction, limit: number) =>
   sql<SaltedRow[]>`
+    WITH pending AS MATERIALIZED (
+      SELECT event_id FROM mayfly.events_pending ORDER BY event_id LIMIT ${limit}::integer
+    )
     SELECT e.id, e.kind, e.at, e.actor, e.task_id, e.lease_id, e.decision_id, e.data, e.salt
-    FROM (SELECT event_id FROM mayfly.events_pending ORDER BY event_id LIMIT ${limit}::integer) AS p
-    JOIN mayfly.events AS e ON e.id = p.event_id
+    FROM mayfly.events AS e
+    WHERE e.id = ANY (ARRAY(SELECT event_id FROM pending))
+      AND e.id >= (SELECT event_id FROM pending ORDER BY event_id LIMIT 1)
+      AND e.id <= (SELECT event_id FROM pending ORDER BY event_id DESC LIMIT 1)
     ORDER BY e.id`;

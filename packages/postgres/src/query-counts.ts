@@ -19,9 +19,9 @@ export async function queryCounts(sql: Statement): Promise<LedgerCounts> {
         AS "taskEndsOpen",
       (SELECT count(*)::integer FROM (
         SELECT FROM mayfly.events_pending LIMIT 100000) AS p) AS "eventsPending",
-      coalesce((SELECT greatest(0, extract(epoch FROM now() - e.at))
-        FROM (SELECT event_id FROM mayfly.events_pending ORDER BY event_id LIMIT 1) AS p
-        JOIN mayfly.events AS e ON e.id = p.event_id), 0)::float8 AS "oldestPendingSeconds",
+      coalesce((SELECT greatest(0, extract(epoch FROM now() - e.at)) FROM mayfly.events AS e
+        WHERE e.id = (SELECT event_id FROM mayfly.events_pending ORDER BY event_id LIMIT 1)
+        ), 0)::float8 AS "oldestPendingSeconds",
       (SELECT entries::float8 FROM mayfly.log_head) AS "logEntries",
       (SELECT coalesce(sum(row_count), 0)::integer FROM mayfly.rows_in_default())
         AS "rowsInDefaultPartitions",

@@ -1,4 +1,4 @@
-import { readLogCut } from "./log-cut.ts";
+import { NIL_UUID, readLogCut } from "./log-cut.ts";
 import type { Sql } from "./sql.ts";
 
 /** Which months leave, and where the log is cut for that. */
@@ -74,7 +74,11 @@ function whyKept(row: MonthRow): string | null {
   return row.uncounted ? "the worker has not counted its policies' use yet" : null;
 }
 
-/** Attached months that end before the kept ones begin, by the server's clock, in UTC. */
+/**
+ * Attached months that end before the kept ones begin, by the server's clock, in UTC. What the log
+ * has of a month is read once, by the ids alone: an entry whose event left with an earlier cut
+ * stands before that cut, and so changes nothing.
+ */
 const readMonths = (sql: Sql, keepMonths: number) =>
   sql<MonthRow[]>`
     WITH monthly AS MATERIALIZED (
@@ -87,11 +91,14 @@ const readMonths = (sql: Sql, keepMonths: number) =>
       FROM monthly
       WHERE to_date(month, 'YYYY_MM') < date_trunc('month', now() AT TIME ZONE 'UTC')
         - make_interval(months => ${keepMonths}::integer)
+    ), ranges AS (
+      SELECT month, end_id, lag(end_id) OVER (ORDER BY month) AS from_id FROM months
     ), placed AS (
-      SELECT m.month, m.end_id, (
-          SELECT max(l.log_index) FROM mayfly.events AS e
-          JOIN mayfly.log_entries AS l ON l.event_id = e.id WHERE e.id < m.end_id) AS last_index
-      FROM months AS m
+      SELECT r.month, r.end_id, max((
+          SELECT max(l.log_index) FROM mayfly.log_entries AS l
+          WHERE l.event_id >= coalesce(r.from_id, ${NIL_UUID}::uuid) AND l.event_id < r.end_id)
+        ) OVER (ORDER BY r.month) AS last_index
+      FROM ranges AS r
     )
     SELECT p.month, p.end_id, p.last_index::float8 AS last_index,
       (SELECT count(*) FROM mayfly.tasks AS t

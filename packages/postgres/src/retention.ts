@@ -208,7 +208,7 @@ async function mustBeExported(sql: Sql): Promise<void> {
         SELECT FROM mayfly.events_pending AS q WHERE q.event_id < ${cut.keptFromId}::uuid)
       OR EXISTS (
         SELECT FROM mayfly.log_entries AS l JOIN mayfly.events AS e ON e.id = l.event_id
-        WHERE l.event_id < ${cut.keptFromId}::uuid
+        WHERE l.event_id < ${cut.keptFromId}::uuid AND e.id < ${cut.keptFromId}::uuid
           AND l.log_index >= ${cut.logIndex}::float8::bigint) AS late`;
   if (row?.late !== true) return;
   throw new BrokerError("conflict", "An event of a month that leaves came after the cut.", {
