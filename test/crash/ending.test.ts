@@ -188,7 +188,7 @@ describe.concurrent("a worker killed while it ends a lease", () => {
       expect(await roleNow(mayfly, left.role)).toBeNull();
     }));
 
-  test("row 17: killed at recover.after, the next claim finds what was done and settles", () =>
+  test("row 17: killed at recover.after, what was destroyed ends as revoked, not as absent", () =>
     withMayfly(async (mayfly, survivor) => {
       await crashRecoveryAt("recover.after", "row-17-after", mayfly, survivor);
       const left = await theLease(mayfly, "row-17-after");
@@ -196,7 +196,11 @@ describe.concurrent("a worker killed while it ends a lease", () => {
       expect((await roleNow(mayfly, left.role))?.canLogin ?? false).toBe(false);
       await mayfly.startWorker();
       const lease = await theSettled(mayfly, "row-17-after");
-      expect(["revoked", "absent"]).toContain(lease.outcome);
+      expect(lease.outcome).toBe("revoked");
+      const [looked] = await mayfly.ledger<{ found: unknown }[]>`
+        SELECT looked -> 'found' AS found FROM mayfly.leases 
+        WHERE 'lease_' || replace(id::text, '-', '') = ${lease.id}`;
+      expect(looked?.found).toEqual({ roles: 1, tombstone: false });
       expect(await roleNow(mayfly, left.role)).toBeNull();
     }));
 });

@@ -151,6 +151,16 @@ const earlyRecover: Defect = {
     })),
 };
 
+const untoldFinds: Defect = {
+  name: "a recovery that destroys before it tells what it found",
+  spoil: (ports) =>
+    withBackends(ports, (open) => ({
+      ...open,
+      recover: (plan, checkpoint, context) =>
+        open.recover(plan, checkpoint, { ...context, found: async () => undefined }),
+    })),
+};
+
 const ledgerFirst: Defect = {
   name: "an orphan sweep that reads the ledger first",
   spoil: (ports, { ledger }) => {
@@ -230,6 +240,7 @@ export const DEFECTS: readonly Defect[] = [
   lyingProbe,
   outlivingChild,
   earlyRecover,
+  untoldFinds,
   ledgerFirst,
   wholeBatchFails,
   noQuarantine,

@@ -10,6 +10,7 @@ import {
   BrokerError,
   type ActivateResult,
   type Claim,
+  type ClaimFound,
   type ClaimOutcome,
   type Clock,
   type Denial,
@@ -173,7 +174,7 @@ export function createGroupCommits(
     isUnstorable: () => false,
     write: ({ lease, activation }) => ledger.issue.activate(lease, activation),
   });
-  const settle = submitTo<{ claim: Claim; outcome: ClaimOutcome }, boolean>({
+  const settle = submitTo<{ claim: Claim; outcome: ClaimFound | ClaimOutcome }, boolean>({
     name: "settle",
     keys: ({ claim }) => [claim.leaseId],
     lane: ({ claim }) => claim.backendId,

@@ -101,6 +101,10 @@ export function lookAtRest(
     if (lease.endReason === "resurfaced") {
       found.push({ invariant: 1, what: `${lease.id} was taken for an orphan` });
     }
+    const recovered = installation.upstreams.get(lease.backendId)?.recovered;
+    if (lease.outcome === "absent" && recovered?.has(lease.plan.externalName) === true) {
+      found.push({ invariant: 10, what: `${lease.id} ended as absent, and we destroyed it` });
+    }
     if (lease.state !== "ended") {
       const why = lease.lastError ?? "never tried";
       found.push({ invariant: 10, what: `${lease.id} is still ${lease.state}: ${why}` });

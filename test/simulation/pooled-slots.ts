@@ -117,10 +117,18 @@ export function createPooledSlots(
         const material = { username: slot, password: Secret.of(password) };
         return { material, fingerprintOf: "password", expiresAt };
       },
-      recover: ({ host }, tenancy, context) => {
+      recover: async ({ host }, tenancy, context, { externalName }) => {
         const leftSeconds = host.quarantineSeconds - context.settledForSeconds;
+        const wasThere = server.isThere(tenancy.slot, tenancy);
+        if (wasThere) await context.found({});
         return send("recover", context, () => {
-          if (server.end(tenancy.slot, tenancy)) return { outcome: "destroyed", looked: {} };
+          if (server.isThere(tenancy.slot, tenancy) && !wasThere) {
+            return waitMs(1_000, "it has just appeared");
+          }
+          if (server.end(tenancy.slot, tenancy)) {
+            server.recovered.add(externalName);
+            return { outcome: "destroyed", looked: {} };
+          }
           if (!server.compares && leftSeconds > 0) {
             return waitMs(leftSeconds * 1_000, "what is late may still come");
           }

@@ -122,7 +122,13 @@ test("whatever an operation throws comes out as an error of the type that names 
   const [context, handle] = [contextAt(1_000), Secret.of("handle")];
   const errors = await Promise.all([
     thrownBy(open.issue(plan, context)),
-    thrownBy(open.recover(plan, null, { ...context, settledForSeconds: durationSeconds(0) })),
+    thrownBy(
+      open.recover(plan, null, {
+        ...context,
+        settledForSeconds: durationSeconds(0),
+        found: async () => undefined,
+      }),
+    ),
     thrownBy(open.revoke(handle, context)),
     thrownBy(open.probe(handle, context)),
     thrownBy(open.renewal.extend(plan, handle, instantMs(clock.now()), context)),

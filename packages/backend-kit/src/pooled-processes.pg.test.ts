@@ -75,10 +75,11 @@ describe("processes over one ledger and one pool", () => {
     if (claim === undefined) throw new Error("nothing is due");
     const { kind } = claim.work;
     if (kind === "recover") {
-      const recovered = await open.recover(bench.plan(60, claim.leaseId), null, {
-        ...bench.call(),
-        settledForSeconds: claim.work.settledForSeconds,
-      });
+      const recovered = await open.recover(
+        bench.plan(60, claim.leaseId),
+        null,
+        bench.recoverCall(claim.work.settledForSeconds),
+      );
       expect(["absent", "destroyed"]).toContain(recovered.outcome);
     }
     const outcome = kind === "recover" ? "absent" : "revoked";

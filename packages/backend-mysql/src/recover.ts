@@ -34,6 +34,7 @@ export async function recover(
       return { outcome: "absent", looked: { accounts: 0 } };
     }
     if (hosts.includes(account.host)) {
+      await context.found({ accounts: 1 });
       await endAccount(servers, account, context);
       await refuseOthers(servers, name, deadline);
       return { outcome: "destroyed", looked: { accounts: 1 } };

@@ -1,5 +1,5 @@
 import { waitMs } from "@mayfly/backend-kit";
-import type { CallContext, IssuePlan, Recovered } from "@mayfly/spec";
+import type { IssuePlan, RecoverContext, Recovered } from "@mayfly/spec";
 import { deadlineIn } from "./call-deadline.ts";
 import type { Deadline } from "./endpoint.ts";
 import { lookUpName, type FoundRole } from "./find-role.ts";
@@ -21,10 +21,10 @@ export async function recover(
   lane: Lane,
   batches: LeaseBatches,
   plan: IssuePlan,
-  context: CallContext,
+  context: RecoverContext,
 ): Promise<Recovered> {
   const deadline = deadlineIn(context, lane.settings.call_seconds_max * 4_000);
-  return await takeOrSettle(lane, batches, plan.externalName, deadline);
+  return await takeOrSettle(lane, batches, plan.externalName, deadline, context.found);
 }
 
 async function takeOrSettle(
@@ -32,9 +32,10 @@ async function takeOrSettle(
   batches: LeaseBatches,
   name: string,
   deadline: Deadline,
+  found: RecoverContext["found"],
 ): Promise<Recovered> {
   const { role, serverMs } = await lookUpName(lane, name, deadline);
-  if (role !== null) return settle(lane, batches, { name, role, serverMs }, deadline);
+  if (role !== null) return settle(lane, batches, { name, role, serverMs }, deadline, found);
   const role_ = quoteIdentifier(name);
   const comment = writeMark({ kind: "tombstone", name, at: serverMs }, lane.host);
   try {
@@ -69,6 +70,7 @@ async function settle(
   batches: LeaseBatches,
   { name, role, serverMs }: Taken,
   deadline: Deadline,
+  found: RecoverContext["found"],
 ): Promise<Recovered> {
   const mark = readMark(role.comment, name, lane.host);
   if (mark === null) {
@@ -79,9 +81,12 @@ async function settle(
     );
   }
   switch (mark.kind) {
-    case "lease":
+    case "lease": {
+      const looked = { roles: 1, tombstone: false };
+      await found(looked);
       await destroyRole(lane, batches, { name, oid: role.oid, owner: mark.owner }, deadline);
-      return { outcome: "destroyed", looked: { roles: 1, tombstone: false } };
+      return { outcome: "destroyed", looked };
+    }
     case "tombstone": {
       const leftMs = mark.at + lane.host.quarantineSeconds * 1_000 - serverMs;
       if (leftMs > 0) return waitMs(leftMs);

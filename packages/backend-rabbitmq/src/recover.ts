@@ -1,5 +1,5 @@
 import { waitMs } from "@mayfly/backend-kit";
-import type { CallContext, IssuePlan, Recovered } from "@mayfly/spec";
+import type { IssuePlan, RecoverContext, Recovered } from "@mayfly/spec";
 import { userOf, userPath, type Lane } from "./lane.ts";
 import { readMark, writeMark } from "./lease-mark.ts";
 import { unfinished } from "./rabbit-failure.ts";
@@ -14,7 +14,7 @@ import { destroyUser } from "./revoke.ts";
 export async function recover(
   lane: Lane,
   { externalName: name }: IssuePlan,
-  context: CallContext,
+  context: RecoverContext,
 ): Promise<Recovered> {
   const { host, work } = lane;
   const user = await userOf(work, name, context);
@@ -35,9 +35,12 @@ export async function recover(
           "touched; an administrator has to look at it",
         60,
       );
-    case "lease":
+    case "lease": {
+      const looked = { users: 1, tombstone: false };
+      await context.found(looked);
       await destroyUser(lane, name, context);
-      return { outcome: "destroyed", looked: { users: 1, tombstone: false } };
+      return { outcome: "destroyed", looked };
+    }
     case "tombstone": {
       const leftMs = mark.at + host.quarantineSeconds * 1_000 - host.clock.now();
       if (leftMs > 0) return waitMs(leftMs);

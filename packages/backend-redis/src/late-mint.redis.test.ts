@@ -52,12 +52,12 @@ describe.runIf(program !== undefined)("a mint that arrives late, or on some serv
     const outcomes: string[] = [];
     do {
       await systemClock.sleep(1_100);
-      const { outcome } = await recover(lane, plan, durationSeconds(after), minter.call());
+      const { outcome } = await recover(lane, plan, durationSeconds(after), minter.recoverCall());
       outcomes.push(outcome);
     } while (outcomes.at(-1) === "wait");
     // Whoever sweeps asks again, until there is nothing.
     while (outcomes.at(-1) !== "absent") {
-      const { outcome } = await recover(lane, plan, durationSeconds(after), minter.call());
+      const { outcome } = await recover(lane, plan, durationSeconds(after), minter.recoverCall());
       outcomes.push(outcome);
       await systemClock.sleep(1_100);
     }

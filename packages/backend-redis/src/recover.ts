@@ -1,5 +1,5 @@
 import { waitMs } from "@mayfly/backend-kit";
-import type { CallContext, DurationSeconds, IssuePlan, Recovered } from "@mayfly/spec";
+import type { DurationSeconds, IssuePlan, RecoverContext, Recovered } from "@mayfly/spec";
 import type { Deadline } from "./call-deadline.ts";
 import { readMark, tombstoneRules, type Mark } from "./lease-mark.ts";
 import { onEveryNode, unlessMissed, type Lane } from "./members.ts";
@@ -17,10 +17,11 @@ export async function recover(
   lane: Lane,
   plan: IssuePlan,
   issueCallSecondsMax: DurationSeconds,
-  context: CallContext,
+  context: RecoverContext,
 ): Promise<Recovered> {
   const deadline = wholeDeadline(lane, context);
-  return await takeOrSettle(lane, plan.externalName, issueCallSecondsMax, deadline);
+  const { externalName: name } = plan;
+  return await takeOrSettle(lane, name, issueCallSecondsMax, deadline, context.found);
 }
 
 async function takeOrSettle(
@@ -28,6 +29,7 @@ async function takeOrSettle(
   name: string,
   issueCallSecondsMax: number,
   deadline: Deadline,
+  tellFound: RecoverContext["found"],
 ): Promise<Recovered> {
   const { host } = lane;
   const everywhere = await onEveryNode(lane, deadline, async (node) => {
@@ -37,8 +39,10 @@ async function takeOrSettle(
   const found = unlessMissed(everywhere).map(({ node, result }) => ({ node, mark: result }));
   const leases = found.filter(({ mark }) => mark?.kind === "lease").length;
   if (leases > 0) {
+    const looked = { users: leases, nodes: found.length };
+    await tellFound(looked);
     await destroyUser(lane, name, deadline);
-    return { outcome: "destroyed", looked: { users: leases, nodes: found.length } };
+    return { outcome: "destroyed", looked };
   }
   const made = found.map(({ mark }) => (mark?.kind === "tombstone" ? mark.at : null));
   const oldest = Math.min(...made.map((at) => at ?? host.clock.now()));

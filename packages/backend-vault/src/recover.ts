@@ -1,5 +1,11 @@
 import { waitMs } from "@mayfly/backend-kit";
-import { instantMs, Secret, type CallContext, type IssuePlan, type Recovered } from "@mayfly/spec";
+import {
+  instantMs,
+  Secret,
+  type IssuePlan,
+  type RecoverContext,
+  type Recovered,
+} from "@mayfly/spec";
 import { z } from "zod";
 import { ISSUE_CALL_SECONDS_MAX } from "./issue-call-bound.ts";
 import { markOf, placeTombstone, tokensOf, type Lane } from "./lane.ts";
@@ -16,7 +22,7 @@ import { unfinished } from "./vault-failure.ts";
 export async function recover(
   lane: Lane,
   plan: IssuePlan,
-  context: CallContext,
+  context: RecoverContext,
   checkpoint: Secret | null,
 ): Promise<Recovered> {
   const { host, work } = lane;
@@ -41,6 +47,8 @@ export async function recover(
   if (mark.kind !== "tombstone") return destroyed(lane, plan, kept, context);
   const leftMs = mark.at + host.quarantineSeconds * 1_000 - host.clock.now();
   if (leftMs > 0) return wait(leftMs);
+  const late = await tokensOf(lane, kept.name, context);
+  if (late > 0) await context.found({ tokens: late, tombstone: true });
   const { tokens } = await destroyLease(lane, { name: kept.name }, context);
   const heldSeconds = Math.round((host.clock.now() - mark.at) / 1_000);
   const looked = { tokens, tombstone: true, held_seconds: heldSeconds };
@@ -54,8 +62,9 @@ async function destroyed(
   lane: Lane,
   plan: IssuePlan,
   kept: LeaseHandle,
-  context: CallContext,
+  context: RecoverContext,
 ): Promise<Recovered> {
+  await context.found({ tombstone: false });
   const known = await withLearned(lane, plan, kept, context);
   const { tokens, until } = await destroyLease(lane, known, context);
   return until === null
@@ -82,7 +91,7 @@ async function withLearned(
   lane: Lane,
   plan: IssuePlan,
   { wrapping, ...kept }: LeaseHandle,
-  context: CallContext,
+  context: RecoverContext,
 ): Promise<LeaseHandle> {
   const grant = leases.grantOf(plan);
   if (wrapping === undefined || grant.kind === "token") return kept;

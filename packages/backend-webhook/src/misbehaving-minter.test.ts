@@ -7,6 +7,7 @@ import {
   plusSeconds,
   type IssueContext,
   type IssuePlan,
+  type RecoverContext,
   type OpenBackend,
 } from "@mayfly/spec";
 import { CONTRACT_HOLDER, freshLeaseId } from "@mayfly/testkit/contract";
@@ -43,6 +44,11 @@ const context = (): IssueContext => ({
   taskId: parseId("task", "task_0190a0a000007000800000000000a002", "task"),
   issueBy: instantMs(systemClock.now() + 5_000),
   checkpoint: async () => undefined,
+});
+const recovering = (settledForSeconds: number): RecoverContext => ({
+  ...context(),
+  settledForSeconds,
+  found: async () => undefined,
 });
 const planned = (): IssuePlan =>
   webhookBackend.plan({
@@ -108,7 +114,7 @@ test("a minter cannot keep a name waiting for longer than its quarantine", async
   Object.assign(minter.operations, { recover: () => ({ result: "wait", seconds: 86_400 }) });
   const secondsMax = host.quarantineSeconds + 60;
   const recover = async (settledForSeconds: number) =>
-    open.recover(planned(), null, { ...context(), settledForSeconds });
+    open.recover(planned(), null, recovering(settledForSeconds));
   expect(await recover(secondsMax)).toMatchObject({ outcome: "wait", seconds: secondsMax });
   await expect(recover(secondsMax + 1)).rejects.toMatchObject({
     message: "Webhook, recover: the minter keeps the name past its quarantine",
@@ -121,7 +127,7 @@ test("what a minter looked at is bounded, for the ledger keeps it", async () => 
     Object.fromEntries(Array.from({ length: count }, (_, nth) => [`m${nth}`, value]));
   const recovered = async (looked: object) => {
     Object.assign(minter.operations, { recover: () => ({ result: "absent", looked }) });
-    return open.recover(planned(), null, { ...context(), settledForSeconds: 0 });
+    return open.recover(planned(), null, recovering(0));
   };
   const most = members(16, "x".repeat(256));
   expect(await recovered(most)).toEqual({ outcome: "absent", looked: most });

@@ -6,6 +6,7 @@ import {
   type Claim,
   type InstantMs,
   type IssuePlan,
+  type JsonObject,
 } from "@mayfly/spec";
 import type { Statement } from "./sql.ts";
 
@@ -44,6 +45,7 @@ interface ClaimRow {
   readonly settled_for_seconds: number;
   readonly work: "revoke" | "recover";
   readonly sealed_handle: Uint8Array | null;
+  readonly found: JsonObject | null;
 }
 
 /**
@@ -84,7 +86,7 @@ export async function claim(
       FROM due WHERE l.id = due.id
       RETURNING l.id, l.task_id, l.backend_id, l.backend_revision, l.claim_token, l.attempts,
         l.plan, l.expires_at, l.work, l.sealed_handle, l.due_at, due.was, l.end_reason,
-        due.due_for_seconds,
+        due.due_for_seconds, l.looked -> 'found' AS found,
         greatest(0, extract(epoch FROM now() - l.settle_by))::float8 AS settled_for_seconds
     ), told AS (
       INSERT INTO mayfly.events (kind, actor, task_id, lease_id, data)
@@ -94,7 +96,7 @@ export async function claim(
       FROM claimed WHERE was IN ('active', 'reserved')
     )
     SELECT id, task_id, backend_id, backend_revision, claim_token, attempts, plan, expires_at,
-      due_at, due_for_seconds, settled_for_seconds, work, sealed_handle
+      due_at, due_for_seconds, settled_for_seconds, work, sealed_handle, found
     FROM claimed ORDER BY due_at`;
   return claimed.map(claimOfRow);
 }
@@ -125,7 +127,8 @@ function claimOfRow(row: ClaimRow): Claim {
 
 function workOf({ id, work, sealed_handle: sealedHandle, ...row }: ClaimRow): Claim["work"] {
   if (work === "recover") {
-    return { kind: "recover", sealedHandle, settledForSeconds: row.settled_for_seconds };
+    const { settled_for_seconds: settledForSeconds, found } = row;
+    return { kind: "recover", sealedHandle, settledForSeconds, found };
   }
   if (sealedHandle !== null) return { kind: "revoke", sealedHandle };
   throw new BrokerError("internal", "A lease to revoke has no handle.", { where: id });

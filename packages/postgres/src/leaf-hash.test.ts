@@ -20,7 +20,7 @@ const AWKWARD: readonly JsonObject[] = [
   {},
   { b: 1, a: [], "": null, "10": true, "9": false, "\ufb33": 1, "\u{1f600}": 2, "€": 3 },
   { deep: [{ z: { y: [[], {}, [null, { x: -0 }]], a: "\u0000\u001f\\" } }] },
-  { numbers: [1e21, 1e-7, 5e-324, 1.7976931348623157e308, 9007199254740993, 0.1, -1.5] },
+  { numbers: [1e21, 1e-7, 5e-324, 1.7976931348623157e308, 2 ** 53 + 2, 0.1, -1.5] },
 ];
 const EVENTS: readonly LoggedEvent[] = AWKWARD.flatMap((data) => [
   { ...EVENT, data },

@@ -1,11 +1,11 @@
-import { uuidOfId, type Claim, type ClaimOutcome } from "@mayfly/spec";
+import { uuidOfId, type Claim, type ClaimFound, type ClaimOutcome } from "@mayfly/spec";
 import { createCommitter, type Committer } from "./committer.ts";
 import type { RetryPorts } from "./retry.ts";
 import { json, uuids, type Sql, type Statement } from "./sql.ts";
 
 interface SettleRequest {
   readonly claim: Claim;
-  readonly outcome: ClaimOutcome;
+  readonly outcome: ClaimOutcome | ClaimFound;
 }
 
 /** Group commit of what passes found: a mass kill settles thousands. False: the claim was lost. */
@@ -27,6 +27,8 @@ export const createSettle = (ports: RetryPorts, sql: Sql): Committer<SettleReque
 function settleRow({ claim, outcome }: SettleRequest) {
   const common = { token: claim.token, kind: outcome.kind };
   switch (outcome.kind) {
+    case "found":
+      return { ...common, looked: { found: outcome.looked } };
     case "ended":
       return { ...common, outcome: outcome.outcome, looked: outcome.looked };
     case "wait":
@@ -66,7 +68,9 @@ async function settleBatch(
       ORDER BY l.id FOR NO KEY UPDATE OF l
     ), settled AS (
       UPDATE mayfly.leases AS l
-      SET version = l.version + 1, claim_token = NULL, claimed_until = NULL,
+      SET version = l.version + 1,
+        claim_token = CASE s.kind WHEN 'found' THEN l.claim_token END,
+        claimed_until = CASE s.kind WHEN 'found' THEN l.claimed_until END,
         state = CASE
           WHEN s.kind = 'ended' THEN 'ended'
           WHEN s.kind = 'failed' AND s.stuck THEN 'stuck'
@@ -77,8 +81,8 @@ async function settleBatch(
         exposure = CASE s.kind WHEN 'ended' THEN NULL WHEN 'wait' THEN s.exposure
           ELSE l.exposure END,
         attempts = l.attempts + CASE s.kind WHEN 'failed' THEN 1 ELSE 0 END,
-        last_error = CASE s.kind WHEN 'failed' THEN s.error ELSE NULL END,
-        due_at = CASE s.kind WHEN 'ended' THEN l.due_at
+        last_error = CASE s.kind WHEN 'failed' THEN s.error WHEN 'found' THEN l.last_error END,
+        due_at = CASE WHEN s.kind IN ('ended', 'found') THEN l.due_at
           ELSE now() + make_interval(secs => s.wait_seconds) END
       FROM held AS s
       WHERE l.id = ANY ((SELECT ids FROM asked)::uuid[]) AND l.id = s.id
@@ -88,12 +92,14 @@ async function settleBatch(
       INSERT INTO mayfly.events (kind, actor, task_id, lease_id, data)
       SELECT CASE
           WHEN kind = 'ended' THEN 'lease.ended'
+          WHEN kind = 'found' THEN 'lease.recovering'
           WHEN kind = 'wait' THEN 'lease.waiting'
           WHEN state = 'stuck' AND was <> 'stuck' THEN 'lease.stuck'
           ELSE 'lease.retried' END,
         '{"kind": "system", "name": "worker"}', task_id, id,
         CASE kind
           WHEN 'ended' THEN jsonb_build_object('outcome', outcome, 'looked', looked)
+          WHEN 'found' THEN looked
           WHEN 'wait' THEN jsonb_build_object('seconds', wait_seconds, 'exposure', exposure)
           ELSE jsonb_build_object(
             'error', error, 'attempts', attempts, 'retryInSeconds', wait_seconds) END

@@ -224,6 +224,7 @@ export interface BackendOperations {
    * `settleBy`. R1. Idempotent. R2. Takes the name first where it can, so that a late mint fails;
    * else says `wait` and looks again, see {@link BackendCapabilities.lateMint}.
    * R3. `absent` only after looking, and only when no tombstone still waits.
+   * R4. What it finds it tells by `context.found` before it destroys it.
    * `checkpoint` is the last handle that was made durable, if any.
    */
   recover(plan: IssuePlan, checkpoint: Secret | null, context: RecoverContext): Promise<Recovered>;

@@ -38,6 +38,12 @@ export interface RecoverContext extends CallContext {
    * counted from here: it is over when this is more than `BackendHost.quarantineSeconds`.
    */
   readonly settledForSeconds: number;
+  /**
+   * Makes durable that something of the lease is there, with what was looked at: before it is
+   * destroyed, so that a call which is cut off leaves no lease that ends as `absent`. Nothing is
+   * destroyed where this rejects.
+   */
+  readonly found: (looked: JsonObject) => Promise<void>;
 }
 
 /**

@@ -276,8 +276,8 @@ export interface SweepLedger {
     claimSeconds: DurationSeconds,
     from?: InstantMs | null,
   ): Promise<readonly Claim[]>;
-  /** False: the claim was lost, and nothing was written. */
-  settle(claim: Claim, outcome: ClaimOutcome): Promise<boolean>;
+  /** False: the claim was lost, and nothing was written. What was `found` leaves it as it is. */
+  settle(claim: Claim, outcome: ClaimOutcome | ClaimFound): Promise<boolean>;
   /** The ledger's clock, on the primary, at a time within the call. */
   now(): Promise<InstantMs>;
   /**
@@ -332,7 +332,18 @@ export interface Claim {
         readonly sealedHandle: Uint8Array | null;
         /** How long ago its `settleBy` was, by the ledger's clock; never negative. */
         readonly settledForSeconds: number;
+        /** What an earlier claim found and was about to destroy, as {@link ClaimFound} told. */
+        readonly found: JsonObject | null;
       };
+}
+
+/**
+ * No end of a claim: something of its lease is at the backend, and is destroyed next. Told first,
+ * so that whoever finds nothing after that knows that something had been there.
+ */
+export interface ClaimFound {
+  readonly kind: "found";
+  readonly looked: JsonObject;
 }
 
 export type ClaimOutcome =

@@ -110,7 +110,17 @@ export async function recover(
   const path = `/tombstones/${encodeURIComponent(plan.externalName)}`;
   const { body } = await place.api.call({ method: "PUT", path, expect: [200] }, context);
   const { taken_at: takenAt, now } = tombstone.parse(body);
-  const wasThere = await destroy(place, pathOf(plan.externalName), context);
+  const accountPath = pathOf(plan.externalName);
+  const { status } = await place.api.call(
+    { method: "GET", path: accountPath, expect: [200, 404] },
+    context,
+  );
+  const wasThere = status === 200;
+  // Told before it is destroyed: who is cut off after that leaves a ledger that knows of it.
+  if (wasThere) {
+    await context.found({ accounts: 1 });
+    await destroy(place, accountPath, context);
+  }
   const leftMs = takenAt + place.host.quarantineSeconds * 1_000 - now;
   if (!wasThere && leftMs > 0) return waitMs(leftMs);
   await destroy(place, path, context);

@@ -101,6 +101,8 @@ export function pooledFake(pool: FakePool): CredentialBackend {
         return { material, fingerprintOf: "password", expiresAt };
       },
       recover: async ({ host }, tenancy, context) => {
+        const { credentials } = await pool.send(context, () => look(tenancy));
+        if (credentials > 0) await context.found({ credentials });
         const wasThere = await pool.send(context, () => end(tenancy));
         if (wasThere) return { outcome: "destroyed", looked: look(tenancy) };
         const leftSeconds = host.quarantineSeconds - context.settledForSeconds;

@@ -261,6 +261,8 @@ export const pooledRoles = definePooledBackend<Config, Place>({
       };
     },
     recover: async (place, tenancy, context) => {
+      const before = await probe(place, tenancy, context);
+      if (before.verdict === "accepted") await context.found(before.looked);
       const wasThere = await end(place, tenancy, context);
       const { looked, verdict } = await probe(place, tenancy, context);
       if (verdict === "accepted") return waitMs(1_000, "its sessions end");

@@ -5,6 +5,7 @@ import {
   type CallContext,
   type Claim,
   type ClaimOutcome,
+  type JsonObject,
   type OpenBackend,
   type RegisteredBackend,
 } from "@mayfly/spec";
@@ -74,9 +75,9 @@ async function attempt(
     if (claim.work.kind === "revoke" && handle !== null) {
       return revokeClaim(world, claim, handle, open, capabilities, context);
     }
-    const settledForSeconds = claim.work.kind === "recover" ? claim.work.settledForSeconds : 0;
-    const recovering = { ...context, settledForSeconds };
-    return recoverClaim(world, claim, handle, open, capabilities, recovering);
+    const tellFound = (looked: JsonObject): Promise<boolean> =>
+      parts.ports.sweepLedger.settle(claim, { kind: "found", looked });
+    return recoverClaim({ ...world, tellFound }, claim, handle, open, capabilities, context);
   });
 }
 

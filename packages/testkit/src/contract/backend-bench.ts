@@ -10,6 +10,7 @@ import {
   type CredentialHolder,
   type IssueContext,
   type IssuePlan,
+  type JsonObject,
   type LeaseId,
   type OpenBackend,
   type RecoverContext,
@@ -51,6 +52,8 @@ export class BackendBench {
   readonly upstream: ContractUpstream;
   readonly host: PoolingHost;
   readonly open: OpenBackend;
+  /** What `recover` told before it destroyed it. */
+  readonly found: JsonObject[] = [];
 
   constructor(
     subject: Pick<BackendContractSubject, "backend">,
@@ -81,7 +84,13 @@ export class BackendBench {
   }
   /** As the core would, whose lease could have been settled so long ago. */
   recoverCall(settledForSeconds = 0): RecoverContext {
-    return { ...this.call(), settledForSeconds };
+    return {
+      ...this.call(),
+      settledForSeconds,
+      found: async (looked) => {
+        this.found.push(looked);
+      },
+    };
   }
   issueCall(
     options: { readonly seconds?: number; readonly signal?: AbortSignal } = {},

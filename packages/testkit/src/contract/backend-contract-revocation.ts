@@ -168,6 +168,24 @@ function describeRecovering(benchOf: () => BackendBench): void {
     expect(["absent", "destroyed"]).toContain((await bench.recoverUntilSettled(plan)).outcome);
     await session.close();
   });
+  test("R4. what recover destroys is told first, or said again to whoever asks again", async () => {
+    const bench = benchOf();
+    const plan = bench.plan();
+    const issued = await bench.open.issue(plan, bench.issueCall());
+    let isAsked = false;
+    const found = async (): Promise<never> => {
+      isAsked = true;
+      throw new Error("the ledger cannot be reached");
+    };
+    const recovering = bench.open.recover(plan, null, { ...bench.recoverCall(), found });
+    await recovering.catch(() => undefined);
+    expect(await bench.upstream.tryCredential(issued.material)).toBe(
+      isAsked ? "accepted" : "refused",
+    );
+    expect((await bench.recoverUntilSettled(plan)).outcome).toBe("destroyed");
+    expect(bench.found.length > 0).toBe(isAsked);
+    expect(await bench.upstream.tryCredential(issued.material)).toBe("refused");
+  });
   test("R1. two that recover at once agree", async () => {
     const bench = benchOf();
     const plan = bench.plan();

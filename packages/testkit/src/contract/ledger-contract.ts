@@ -17,6 +17,7 @@ import { describeSelecting } from "./ledger/selecting.ts";
 import { describeServing } from "./ledger/serving.ts";
 import type { LedgerContractSubject, LedgerUnderTest } from "./ledger/subject.ts";
 import { describeSlots } from "./ledger/slots.ts";
+import { describeRecovering } from "./ledger/recovering.ts";
 import { describeSweeping } from "./ledger/sweeping.ts";
 
 /**
@@ -39,6 +40,7 @@ export function describeLedgerContract(subject: LedgerContractSubject): void {
     describeEnding(ledgerOf);
     describeReadingEnded(ledgerOf);
     describeSweeping(ledgerOf);
+    describeRecovering(ledgerOf);
     describeQuerying(ledgerOf);
     describeAsking(ledgerOf);
     describeSelecting(ledgerOf);

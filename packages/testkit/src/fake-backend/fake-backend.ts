@@ -202,6 +202,9 @@ const nameTaken = (cause?: unknown): BackendError =>
 async function recover(call: Call, plan: IssuePlan, context: RecoverContext): Promise<Recovered> {
   const { upstream, host, capabilities } = call;
   const name = plan.externalName;
+  call.requireOpen();
+  const there = capabilities.revocation === "none" ? null : upstream.find(name);
+  if (there !== null) await context.found({ credentials: 1 });
   return underFault<Recovered>(call, "recover", name, context, {
     effect: () => {
       if (capabilities.revocation === "none") {
@@ -211,7 +214,9 @@ async function recover(call: Call, plan: IssuePlan, context: RecoverContext): Pr
       const takenAt = isGuarded ? upstream.takeName(name) : null;
       const found = upstream.find(name);
       if (found !== null) {
+        if (found.id !== there?.id) return waiting(0, "it has just appeared");
         const refusedFrom = upstream.destroy(name, found.id);
+        upstream.recovered.add(name);
         upstream.freeName(name);
         if (refusedFrom !== null && refusedFrom > upstream.clock.now()) {
           return waiting(refusedFrom - upstream.clock.now(), "the refusal is still propagating");

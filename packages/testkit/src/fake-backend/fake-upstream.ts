@@ -97,6 +97,8 @@ export class FakeUpstream {
   readonly #tombstones = new Map<string, InstantMs>();
   readonly #faults = new Map<FakeOperation, { fault: FakeFault; times: number }[]>();
   readonly #late: (() => void)[] = [];
+  /** Names of what a `recover` destroyed, whoever learned of it. */
+  readonly recovered = new Set<string>();
   readonly calls: { readonly operation: FakeOperation; readonly name: string }[] = [];
   #nextId = 1;
 

@@ -6,11 +6,13 @@ import {
   type Actor,
   type BackendId,
   type Claim,
+  type ClaimFound,
   type ClaimOutcome,
   type DueTask,
   type DurationSeconds,
   type InstantMs,
   type IssuingHealth,
+  type JsonObject,
   type LeaseId,
   type SweepLedger,
 } from "@mayfly/spec";
@@ -167,16 +169,30 @@ function claim(store: MemoryStore, row: LeaseRow, claimSeconds: DurationSeconds)
             kind: "recover",
             sealedHandle,
             settledForSeconds: Math.max(0, (now - row.settleBy) / 1000),
+            found: foundIn(row),
           }
         : { kind: "revoke", sealedHandle },
   };
 }
 
-function settle(store: MemoryStore, claimed: Claim, outcome: ClaimOutcome): boolean {
+function foundIn({ looked }: LeaseRow): JsonObject | null {
+  const found = looked?.["found"];
+  return isJsonObject(found) ? found : null;
+}
+const isJsonObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function settle(store: MemoryStore, claimed: Claim, outcome: ClaimOutcome | ClaimFound): boolean {
   const row = store.leases.get(claimed.leaseId);
   if (row === undefined || row.claimToken !== claimed.token) return false;
   if (row.state !== "ending" && row.state !== "stuck") return false;
   const now = store.clock.now();
+  if (outcome.kind === "found") {
+    row.version++;
+    row.looked = { found: outcome.looked };
+    leaseEvent(store, row, "lease.recovering", WORKER, row.looked);
+    return true;
+  }
   row.claimToken = null;
   row.claimedUntil = null;
   row.version++;

@@ -1,6 +1,7 @@
 import type { Ledger } from "@mayfly/postgres";
 import type {
   Claim,
+  ClaimFound,
   ClaimOutcome,
   Decision,
   IssueLedger,
@@ -89,7 +90,7 @@ const countedTasks = (tasks: TaskLedger, { metrics }: Observing): TaskLedger =>
 
 function countedSweeps(sweep: SweepLedger, { metrics, clock }: Observing): SweepLedger {
   const claimedAtMs = new WeakMap<Claim, number>();
-  const settled = (claim: Claim, outcome: ClaimOutcome): void => {
+  const settled = (claim: Claim, outcome: ClaimFound | ClaimOutcome): void => {
     const backend = claim.backendId;
     if (outcome.kind === "failed") {
       metrics.add("mayfly_lease_retries_total", { backend, stuck: String(outcome.stuck) });
