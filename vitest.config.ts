@@ -85,7 +85,7 @@ export default defineConfig({
     // Of `concurrent` tests in one file: crash tests wait most of their time, for times to pass.
     maxConcurrency: 12,
     // A CI machine under load is ten times slower than a quiet one; a hang is caught all the same.
-    testTimeout: 20_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     // Vitest's own patience is a second.
     expect: { poll: { timeout: 15_000 } },
@@ -121,7 +121,6 @@ export default defineConfig({
           pool: "forks",
           globalSetup: onePostgres,
           ...SECOND_TRY,
-          testTimeout: 60_000,
           hookTimeout: 120_000,
           sequence: { groupOrder: 1 },
         },

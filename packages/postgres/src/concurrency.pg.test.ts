@@ -1,4 +1,3 @@
-import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "@mayfly/host";
 import { durationSeconds, instantMs, uuidOfId, type Task } from "@mayfly/spec";
@@ -104,28 +103,26 @@ describe("under load", () => {
 
   test("control: a crowd that locks without looking for the request keeps the end waiting", async () => {
     const task = await openTask(ledger.ports);
-    const crowd = postgres(ledger.database.url, { max: 8 });
-    let stop = false;
-    // For different times, so that there is never an instant at which nobody holds it.
-    const lockOn = async (seconds: number): Promise<void> => {
-      while (!stop) {
-        await crowd.begin(async (tx) => {
-          await tx`SELECT FROM mayfly.tasks WHERE id = ${uuidOfId(task.id)} FOR KEY SHARE`;
-          await tx`SELECT pg_sleep(${seconds})`;
-        });
-      }
+    const isWaiting = async (): Promise<boolean> => {
+      const [row] = await ledger.superuser<{ waiting: number }[]>`
+        SELECT count(*)::int AS waiting FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      return (row?.waiting ?? 0) > 0;
     };
-    const locking = Array.from({ length: 8 }, (_, index) => lockOn(0.5 + 0.07 * index));
-    await systemClock.sleep(200);
+    // From hand to hand, so that there is never an instant at which nobody holds it.
+    let letGo = await hold(task, "KEY SHARE");
     let ended = false;
     const ending = endTask(ledger.ports, task.id).finally(() => {
       ended = true;
     });
-    await systemClock.sleep(1_500);
+    while (!(await isWaiting())) await systemClock.sleep(5);
+    for (let hands = 0; hands < 10; hands++) {
+      const next = await hold(task, "KEY SHARE");
+      await letGo();
+      letGo = next;
+    }
     const endedUnderLoad = ended;
-    stop = true;
-    await Promise.all(locking);
-    await crowd.end();
+    await letGo();
     expect((await ending).ended).toEqual([task.id]);
     expect(endedUnderLoad).toBe(false);
   });
