@@ -67,7 +67,7 @@ export const TIMES = {
 export const BACKENDS = [
   {
     id: "session-db",
-    capabilities: { expiryEnforcedBy: "login_only", revocation: "immediate" },
+    capabilities: { expiryEnforcedBy: "login_only", revocation: "immediate", endsTogether: true },
     upstream: { refusesExpired: false },
   },
   {

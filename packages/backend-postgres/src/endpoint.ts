@@ -23,7 +23,18 @@ export interface EndpointOptions {
   readonly database: string;
   readonly slots: number;
   readonly clock: Clock;
+  /**
+   * For statements that look a few roles up among all that there are: the planner would read all of
+   * them, tens of thousands, and again those that were dropped a moment ago.
+   */
+  readonly byIndex?: true;
 }
+
+const BY_INDEX = {
+  enable_seqscan: "off",
+  enable_hashjoin: "off",
+  enable_mergejoin: "off",
+} as const;
 
 /** A session of our own for a few statements in turn. */
 export interface Session {
@@ -35,7 +46,8 @@ export interface Session {
   run(text: string): Promise<Rows>;
 }
 
-const WAITERS_MAX = 1_000;
+/** As many as all passes of a process may have under way at one backend, were each to go alone. */
+const WAITERS_MAX = 4_096;
 /** One for all: an error of its own for each call is dear, and nobody sees it. */
 const SETTLED = new Error("settled");
 
@@ -216,7 +228,7 @@ export class Endpoint {
   }
 
   #client(): postgres.Sql {
-    const { settings, host, port, database } = this.#options;
+    const { settings, host, port, database, byIndex } = this.#options;
     const login = { byPrevious: this.#byPrevious };
     const client = postgres({
       host,
@@ -243,6 +255,7 @@ export class Endpoint {
         statement_timeout: settings.call_seconds_max * 1000,
         lock_timeout: Math.ceil(settings.call_seconds_max * 500),
         idle_in_transaction_session_timeout: 10_000,
+        ...(byIndex === true ? BY_INDEX : {}),
       },
     });
     this.#logins.set(client, login);

@@ -43,7 +43,7 @@ export function createLane(
     closing,
     mints: new Endpoint({ ...primary, database, slots: mintSlotsOf(settings) }),
     work: new Endpoint({ ...primary, database, slots: settings.work_slots }),
-    batches: new Endpoint({ ...primary, database, slots: BATCH_SLOTS }),
+    batches: new Endpoint({ ...primary, database, slots: BATCH_SLOTS, byIndex: true }),
     standbys: settings.standbys.map(
       (standby) => new Endpoint({ settings, clock, ...standby, database, slots: 2 }),
     ),

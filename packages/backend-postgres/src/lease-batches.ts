@@ -27,8 +27,9 @@ export interface LeaseBatches {
   readonly standbys: readonly EndpointBatches<AccessSeen>[];
 }
 
-/** Each role costs a little less in a bigger batch, and waits longer for its companions. */
-const BATCH_MAX = 64;
+/** Of the first messages, and of those to a server that is quick. */
+const BATCH_FIRST = 64;
+const BATCH_MAX = 256;
 /** As many as all passes of a process may have under way at one backend. */
 const QUEUE_MAX = 4_096;
 /** While one is on its way back, the other is worked on. */
@@ -39,23 +40,27 @@ const DROP_MS_MAX = 2_000;
 const ANSWER_MS = 2_000;
 
 export function createLeaseBatches(lane: Lane): LeaseBatches {
-  const once = { batchMax: BATCH_MAX, queueMax: QUEUE_MAX, slots: 1 };
+  const { clock } = lane.host;
+  const size = { batchFirst: BATCH_FIRST, batchMax: BATCH_MAX };
+  const once = { ...size, queueMax: QUEUE_MAX, slots: 1 };
   const dropMs = Math.min(DROP_MS_MAX, lane.settings.call_seconds_max * 1_000);
   return {
     drops: new LeaseBatcher(
       sender(lane, lane.batches, (leases) => dropMessage(leases, dropMs), droppedOf),
       { ...once, slots: DROPS_AT_ONCE },
+      clock,
     ),
     primary: {
-      cuts: new LeaseBatcher(sender(lane, lane.batches, cutMessage, cutOf), once),
+      cuts: new LeaseBatcher(sender(lane, lane.batches, cutMessage, cutOf), once, clock),
       probes: new LeaseBatcher(
         sender(lane, lane.batches, primaryMessage, (rows, leases) => primarySeenOf(leases, rows)),
         once,
+        clock,
       ),
     },
     standbys: lane.standbys.map((endpoint) => ({
-      cuts: new LeaseBatcher(sender(lane, endpoint, cutMessage, cutOf), once),
-      probes: new LeaseBatcher(sender(lane, endpoint, accessMessage, accessSeenOf), once),
+      cuts: new LeaseBatcher(sender(lane, endpoint, cutMessage, cutOf), once, clock),
+      probes: new LeaseBatcher(sender(lane, endpoint, accessMessage, accessSeenOf), once, clock),
     })),
   };
 }

@@ -33,6 +33,7 @@ export const postgresBackend = defineBackend({
     issueCallSecondsMax: durationSeconds(15),
     lateMint: "refused",
     credentialKind: "postgres-password",
+    endsTogether: true,
   },
   config: connectionSettings,
   authority: AUTHORITY,

@@ -363,7 +363,9 @@ export const VARIABLES = {
     min: 1,
     max: 1024,
     whole: true,
-    meaning: "Revocations under way at once for one backend.",
+    meaning:
+      "Revocations under way at once for one backend; of a type that ends many leases with one " +
+      "call (PostgreSQL), four times as many.",
   }),
   kubernetesClustersFile: optional(
     text("MAYFLY_KUBERNETES_CLUSTERS_FILE", {

@@ -124,6 +124,11 @@ export interface BackendCapabilities {
    * went to the next tenant is not sent; where `lateMint` is `refused`, what was sent is refused.
    */
   readonly pooled?: true;
+  /**
+   * Ends that come together are few calls upstream, the fewer the more there are at once: a pass
+   * may have four times as many under way as of another type. Absent: each is a call of its own.
+   */
+  readonly endsTogether?: true;
 }
 
 /** All that a backend may touch besides its own driver. */

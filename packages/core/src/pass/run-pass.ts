@@ -10,6 +10,7 @@ import {
 } from "@mayfly/spec";
 import type { CoreParts } from "../core-parts.ts";
 import type { CatalogView } from "../catalog/catalog-view.ts";
+import type { CoreSettings } from "../settings.ts";
 import type { Slots } from "./slots.ts";
 import { createWaitAlarms, type WaitAlarms } from "./wait-alarms.ts";
 import { workClaim } from "./work-claim.ts";
@@ -45,6 +46,9 @@ export async function runPass(
   const count = { claimed: 0, ended: 0, waiting: 0, failed: 0, lost: 0 };
   const work = createUnderWay();
   const pass: Pass = { view, alarms: createWaitAlarms(parts), context };
+  const atOnce = endsAtOnce(parts, view, backendId);
+  slots.resize(atOnce);
+  const pace = createPace(clock, atOnce, settings);
   let from: InstantMs | null = null;
   for (let batch = 0; batch < BATCHES_MAX && !context.signal.aborted; batch++) {
     // Before the ledger stamps the claim: by this clock it is over no later than there.
@@ -65,10 +69,49 @@ export async function runPass(
         count[outcome === "lost" ? "lost" : await settleClaim(parts, pass, claim, outcome)]++;
       });
     }
-    await work.atMost(settings.claimBatch);
+    await work.atMost(pace.underWay(count.ended));
   }
   await work.atMost(0);
   return { backendId, ...count };
+}
+
+/** Of a type whose ends share calls: enough for two full batches of each kind of call. */
+const TOGETHER = 4;
+
+function endsAtOnce({ ports }: CoreParts, view: CatalogView, backendId: BackendId): number {
+  const type = view.backends.get(backendId)?.registered.type;
+  const capabilities = type === undefined ? null : ports.backendTypes.get(type)?.capabilities;
+  return ports.settings.passConcurrency * (capabilities?.endsTogether === true ? TOGETHER : 1);
+}
+
+/** Of the time that a claim lasts: in so long what is under way shall be done. */
+const SHARE_OF_CLAIM = 1 / 6;
+/** How quick ends are is looked at no more often: they come in batches. */
+const PACE_MS = 500;
+
+/**
+ * How many may be under way when the next batch is claimed: one batch, and of a type that ends many
+ * at once as many as it has places for, so long as ends go so fast that none waits for its own
+ * until the claim is over.
+ */
+function createPace(
+  clock: Clock,
+  atOnce: number,
+  { claimBatch, claimSeconds }: Pick<CoreSettings, "claimBatch" | "claimSeconds">,
+): { underWay(ended: number): number } {
+  let last = { ms: clock.monotonicMs(), ended: 0 };
+  let underWay = claimBatch;
+  return {
+    underWay: (ended) => {
+      const now = clock.monotonicMs();
+      if (now - last.ms < PACE_MS) return underWay;
+      const perSecond = (1000 * (ended - last.ended)) / (now - last.ms);
+      last = { ms: now, ended };
+      const inTime = Math.floor(perSecond * claimSeconds * SHARE_OF_CLAIM);
+      underWay = Math.max(claimBatch, Math.min(atOnce, inTime));
+      return underWay;
+    },
+  };
 }
 
 interface UnderWay {
