@@ -8,9 +8,9 @@ export interface Moment {
   readonly toMs: number;
 }
 
-const EVERY_MS = 20;
+const EVERY_MS = 50;
 /** Processes and connections come when a load begins; the first of it is not measured anyway. */
-const LOOK_AGAIN_EVERY = 25;
+const LOOK_AGAIN_EVERY = 10;
 /** What begins within it of another one is of the same clump. */
 const APART_MS = 100;
 const SHOWN_MIN = 0.02;
