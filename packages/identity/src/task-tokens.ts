@@ -115,8 +115,7 @@ export function createTaskTokens(options: TaskTokensOptions): TaskTokens {
     },
     lengthOf: (claims) => {
       const jti = jtiOf(claims, new Uint8Array(JTI_BYTES));
-      const header = encodedLength(headerOf("k".repeat(KID_CHARACTERS)));
-      return header + encodedLength(payloadOf(claims, issuer, jti)) + SIGNATURE_CHARACTERS + 2;
+      return AROUND_PAYLOAD + encodedLength(payloadOf(claims, issuer, jti));
     },
     verify: async (token, now) => {
       let claims: JsonMap;
@@ -147,6 +146,10 @@ const jtiOf = ({ taskId }: TaskTokenClaims, own: Uint8Array): string =>
 /** Base64url without padding (RFC 7515 section 2). */
 const encodedLength = (value: unknown): number =>
   Math.ceil((Buffer.byteLength(JSON.stringify(value)) * 4) / 3);
+
+/** Header, signature and two dots are as long in each. */
+const AROUND_PAYLOAD =
+  encodedLength(headerOf("k".repeat(KID_CHARACTERS))) + SIGNATURE_CHARACTERS + 2;
 
 function unauthenticated(cause: unknown): BrokerError {
   return new BrokerError("unauthenticated", "The task token is not valid.", { cause });
