@@ -13,6 +13,7 @@ import { checkSample, driveLoad, troubles } from "./drive-load.ts";
 import type { LoadResult } from "./load-job.ts";
 import { mintScript } from "./mint-script.ts";
 import { findPgbench, pgbench, type PgbenchResult } from "./pgbench.ts";
+import { scramFloor } from "./scram-floor.ts";
 import { warmUp } from "./warm-up.ts";
 
 const SCRAM_ITERATIONS = 4096;
@@ -92,7 +93,14 @@ async function againstPgbench(world: BenchWorld, shape: Shape): Promise<RowResul
     (a, b) => a.perSecond / b.perSecond,
   );
   broken.push(...(await countUp(mayfly, exchanged)));
-  const profile = ratio < shape.wanted ? await brokersProfile(world, options, drive) : [];
+  const isMissed = ratio < shape.wanted;
+  const { seconds } = world;
+  const { iterations } = shape;
+  const floor =
+    isMissed && iterations === SCRAM_ITERATIONS
+      ? await scramFloor(mayfly, { iterations, seconds, drive })
+      : [];
+  const profile = isMissed ? await brokersProfile(world, options, drive) : [];
   return {
     ratio,
     spread,
@@ -102,6 +110,7 @@ async function againstPgbench(world: BenchWorld, shape: Shape): Promise<RowResul
         `p99 ${median(measured.ours.map((one) => one.latencyMs.p99)).toFixed(1)} ms`,
       `roles/s by pgbench: ${median(measured.theirs.map((one) => one.perSecond)).toFixed(0)}`,
       `${exchanged} exchanges in all, each with a lease, a role and its own subject`,
+      ...floor,
       ...profile,
     ],
     broken,
