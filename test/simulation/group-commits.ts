@@ -1,9 +1,12 @@
 import {
+  COMMITTER_LIMITS,
   LedgerFault,
+  RESERVE_BESIDES_MAX,
   createCommitter,
   knownActivation,
   type ActivateRequest,
   type BatchResult,
+  type CommitterLimits,
   type Stage,
 } from "@mayfly/postgres/group-commit";
 import {
@@ -151,6 +154,13 @@ export interface CommittedPorts {
   readonly applyEnd: TaskLedger["applyEnd"];
 }
 
+/** So few are a whole batch that two are often under way at once, as under a crowd. */
+const RESERVE_LIMITS: CommitterLimits = {
+  ...COMMITTER_LIMITS,
+  batchMax: 3,
+  besidesMax: RESERVE_BESIDES_MAX,
+};
+
 /** The real group commit of one process, in front of the model ledger. */
 export function createGroupCommits(
   world: CommitWorld,
@@ -158,11 +168,14 @@ export function createGroupCommits(
   locks: RowLocks,
 ): CommittedPorts {
   const ports = { clock: world.clock, random: world.random, callMs: CALL_MS };
-  const submitTo = <Request, Result>(model: StageModel<Request, Result>) => {
-    const committer = createCommitter(ports, stageOf(world, locks, model));
+  const submitTo = <Request, Result>(
+    model: StageModel<Request, Result>,
+    limits?: CommitterLimits,
+  ) => {
+    const committer = createCommitter(ports, stageOf(world, locks, model), limits);
     return (request: Request): Promise<Result> => committer.submit(request);
   };
-  const reserve = submitTo<Reservation, ReserveResult>(reserveModel(ledger));
+  const reserve = submitTo<Reservation, ReserveResult>(reserveModel(ledger), RESERVE_LIMITS);
   const activate = submitTo<ActivateRequest, ActivateResult>({
     name: "activate",
     keys: ({ lease }) => [lease.id],

@@ -84,6 +84,29 @@ describe("group commit", () => {
     expect(mostRunning()).toBe(1);
   });
 
+  test("beside a batch in flight another one begins when a whole one waits, and a part of one waits", async () => {
+    const { stage, batches, hold, letGo, mostRunning } = recordingStage();
+    const limits = { batchMax: 4, queueMax: 100, aloneMax: 1, besidesMax: 1 };
+    const size = (request: string): number => request.length;
+    const committer = createCommitter(ports, { ...stage, size }, limits);
+    hold();
+    const submitted = [committer.submit("a")];
+    await systemClock.turn();
+    submitted.push(...["bb", "c"].map((each) => committer.submit(each)));
+    await systemClock.turn();
+    expect(batches).toEqual([["a"]]);
+    submitted.push(committer.submit("dd"));
+    await systemClock.turn();
+    // What is larger than a batch is one by itself, and what is in flight has no third beside it.
+    submitted.push(...["eeeee", "f"].map((each) => committer.submit(each)));
+    await systemClock.turn();
+    expect(batches).toEqual([["a"], ["bb", "c"]]);
+    letGo();
+    await Promise.all(submitted);
+    expect(batches).toEqual([["a"], ["bb", "c"], ["dd"], ["eeeee"], ["f"]]);
+    expect(mostRunning()).toBe(2);
+  });
+
   test("a full queue answers busy and takes nothing", async () => {
     const { stage, hold, letGo, batches } = recordingStage();
     const committer = createCommitter(ports, stage, { batchMax: 1, queueMax: 2, aloneMax: 1 });

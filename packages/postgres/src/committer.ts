@@ -31,18 +31,27 @@ export interface Stage<Request, Result> {
    * Absent: all are of one.
    */
   lane?(request: Request): string;
+  /** How much of a batch it is, of {@link CommitterLimits.batchMax}; absent: 1. */
+  size?(request: Request): number;
 }
 
 export interface CommitterLimits {
   readonly batchMax: number;
+  /**
+   * Batches of a lane in flight beside its first one, each begun only when a whole one waits;
+   * default 0. While the server writes one, we make the next: a crowd is not written in turns.
+   */
+  readonly besidesMax?: number;
   /** Beyond it, of its own lane, a request is answered `busy` at once. */
   readonly queueMax: number;
   readonly aloneMax: number;
-  /** Batches in flight, none for a lane that has one; default 4. */
+  /** Batches in flight, for all lanes; default 4. */
   readonly batchesMax?: number;
 }
 export const COMMITTER_LIMITS: CommitterLimits = { batchMax: 256, queueMax: 4096, aloneMax: 4 };
 const BATCHES_MAX = 4;
+/** Of reservations; of the connections the other stages, and what waits alone, have the rest. */
+export const RESERVE_BESIDES_MAX = 1;
 
 export interface Committer<Request, Result> {
   submit(request: Request): Promise<Result>;
@@ -57,9 +66,10 @@ interface Waiting<Request, Result> {
 }
 
 /**
- * Group commit: one batch of a lane in flight, and whatever arrives meanwhile is the next one. No
- * timer: a lone request goes at once. A request that fails never fails another one: a batch that
- * hits a bad value, a lock or a deadlock is divided until only the culprit is left.
+ * Group commit: one batch of a lane in flight, and whatever arrives meanwhile is the next one,
+ * which waits for it unless it is a whole one and the limits allow that. No timer: a lone request
+ * goes at once. A request that fails never fails another one: a batch that hits a bad value, a
+ * lock or a deadlock is divided until only the culprit is left.
  */
 export function createCommitter<Request, Result>(
   ports: RetryPorts,
@@ -68,7 +78,12 @@ export function createCommitter<Request, Result>(
 ): Committer<Request, Result> {
   type Entry = Waiting<Request, Result>;
   const laneOf = ({ request }: Entry): string => stage.lane?.(request) ?? "";
-  const queue = createLanes<Entry>(laneOf);
+  const queue = createLanes<Entry>({
+    laneOf,
+    sizeOf: ({ request }) => stage.size?.(request) ?? 1,
+    max: limits.batchMax,
+    besides: limits.besidesMax ?? 0,
+  });
   const alone: Entry[] = [];
   const batches = createPlaces(limits.batchesMax ?? BATCHES_MAX);
   const loners = createPlaces(limits.aloneMax);
@@ -84,7 +99,7 @@ export function createCommitter<Request, Result>(
         // The requests of one turn of the event loop share a commit.
         await ports.clock.turn();
         collecting = false;
-        const batch = queue.take(limits.batchMax, (entry) => stage.keys(entry.request));
+        const batch = queue.take((entry) => stage.keys(entry.request));
         pump();
         await runBatch(ports, stage, batch.entries, putOff).finally(() => batch.release());
       }, pump);

@@ -6,7 +6,14 @@ import {
   type ReserveResult,
   type Task,
 } from "@mayfly/spec";
-import { createCommitter, type BatchResult, type Committer } from "./committer.ts";
+import {
+  COMMITTER_LIMITS,
+  createCommitter,
+  RESERVE_BESIDES_MAX,
+  type BatchResult,
+  type Committer,
+  type Stage,
+} from "./committer.ts";
 import { faultKind, faultOf } from "./faults.ts";
 import { judgeReservation, replayed, type Accepted } from "./judge-reservation.ts";
 import { outageSoFar } from "./ledger-clock.ts";
@@ -34,7 +41,7 @@ export const createReserve = (
 ): Committer<Reservation, ReserveResult> => {
   const counts = new LiveCounts(ports.clock);
   const openAtOnce = createOpening(ports, sql, { sweepIntervalSeconds, counts });
-  return createCommitter(ports, {
+  const stage: Stage<Reservation, ReserveResult> = {
     name: "reservations",
     run: async (requests, mode, signal) => {
       countAhead(sql, requests, counts);
@@ -49,7 +56,9 @@ export const createReserve = (
       ...(idempotency === null ? [] : [`key ${idempotencyKey(idempotency)}`]),
       ...(oneTime === null ? [] : [`token ${oneTimeKey(oneTime)}`]),
     ],
-  });
+    size: ({ leases }) => Math.max(1, leases.length),
+  };
+  return createCommitter(ports, stage, { ...COMMITTER_LIMITS, besidesMax: RESERVE_BESIDES_MAX });
 };
 
 interface Standing {
