@@ -189,12 +189,12 @@ async function renewAndDie(point: string, ref: string) {
   const granted = grantedOf(
     await survivor.api.exchange({
       subject: mayfly.svid(AGENT),
-      details: { type: "mayfly-task", task, credentials: [{ role, ttl: "8s" }] },
+      details: { type: "mayfly-task", task, credentials: [{ role, ttl: "12s" }] },
     }),
   );
   const { expiresAt: firstExpiry } = await theLease(mayfly, ref);
   const path = `/v1/leases/${granted.lease}/renew`;
-  await dies(broker, broker.api.call(granted.taskToken, "POST", path, { ttl: "14s" }));
+  await dies(broker, broker.api.call(granted.taskToken, "POST", path, { ttl: "18s" }));
   const lease = await theLease(mayfly, ref);
   expect(lease.state).toBe("active");
   return { lease, role: lease.role, firstExpiry };
