@@ -51,7 +51,11 @@ export interface PooledOperations<Place> {
     plan: IssuePlan,
     context: IssueContext,
   ) => Promise<Omit<Issued, "handle"> & { readonly handle?: Secret }>;
-  /** Never of a lease that had no slot: such a one is absent. */
+  /**
+   * Never of a lease that had no slot: such a one is absent. What it destroys it sends at once when
+   * `context.found` has resolved, which has asked again whose the slot is; where it found nothing,
+   * nothing, unless the upstream compares.
+   */
   readonly recover: (
     place: Place,
     tenancy: SlotTenancy,
@@ -160,11 +164,19 @@ function operationsOf<Place>(
   return {
     issue: (pool, plan, context) => issue(failures, operations, pool, plan, context),
     recover: async (pool, plan, context) => {
-      const { place, host, slots } = pool;
-      const tenancy = await look(failures, pool, "recover", () => slots.find(plan.leaseId));
+      const find = () => look(failures, pool, "recover", () => pool.slots.find(plan.leaseId));
+      const tenancy = await find();
       // The ledger gives none to a lease that is to be recovered, so none comes any more.
       if (tenancy === null || tenancy.isOver) return { outcome: "absent", looked: { slots: 0 } };
-      return operations.recover(place, slotTenancy(host, tenancy), context, plan);
+      const found = async (looked: JsonObject): Promise<void> => {
+        await context.found(looked);
+        // Whatever was told before is old by now, and an end is sent next.
+        const now = await find();
+        if (now !== null && !now.isOver) return;
+        throw failures.unfinished("recover: its tenancy is over; nothing was sent", 1);
+      };
+      const at = slotTenancy(pool.host, tenancy);
+      return operations.recover(pool.place, at, { ...context, found }, plan);
     },
     revoke: async (pool, handle, context) => {
       const { tenancy, own } = readTenancyHandle(handle);

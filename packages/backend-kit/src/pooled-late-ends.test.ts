@@ -37,11 +37,17 @@ function scene() {
     bench,
     open,
     clock,
+    pool,
     kept: upstream.pool.slots,
     works: ({ material }: Issued) => upstream.tryCredential(material),
     tenant,
     whileTheLedgerAnswers: (act: () => Promise<void>) => (meanwhile = act),
   };
+}
+
+/** Whatever can go on goes on, until it waits for the pool. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
 }
 
 describe("an end at an upstream that ends whoever has the slot", () => {
@@ -65,6 +71,38 @@ describe("an end at an upstream that ends whoever has the slot", () => {
       expect(await works(next!)).toBe("accepted");
     },
   );
+
+  test("recover sends nothing when what it found was recorded so late that the next tenant was there", async () => {
+    const { bench, open, clock, kept, works, tenant } = scene();
+    const first = await tenant();
+    let next: Issued | null = null;
+    const found = async (): Promise<void> => {
+      kept.end(first.plan.leaseId);
+      await clock.advance(PAST_QUARANTINE_MS);
+      next = (await tenant()).issued;
+    };
+    const ended = open.recover(first.plan, null, { ...bench.recoverCall(), found });
+    await expect(ended).rejects.toSatisfy(
+      (error) => BackendError.isBackendError(error) && /nothing was sent/.test(error.message),
+    );
+    expect(await works(next!)).toBe("accepted");
+  });
+
+  test("recover strikes nobody at a slot where it found nothing, however late its look arrived", async () => {
+    const { bench, open, clock, kept, pool, works, tenant } = scene();
+    const first = await tenant();
+    for (const { slot } of pool.live()) pool.put(slot, { password: null });
+    pool.hold();
+    const recovering = open.recover(first.plan, null, bench.recoverCall());
+    await turns();
+    kept.end(first.plan.leaseId);
+    await clock.advance(PAST_QUARANTINE_MS);
+    const next = tenant();
+    await turns();
+    pool.release();
+    expect((await recovering).outcome).toBe("wait");
+    expect(await works((await next).issued)).toBe("accepted");
+  });
 
   test("an end to which the ledger answers too late each time says that it sent nothing", async () => {
     const { bench, open, clock, works, tenant, whileTheLedgerAnswers } = scene();

@@ -101,10 +101,13 @@ export function pooledFake(pool: FakePool): CredentialBackend {
         return { material, fingerprintOf: "password", expiresAt };
       },
       recover: async ({ host }, tenancy, context) => {
-        const { credentials } = await pool.send(context, () => look(tenancy));
-        if (credentials > 0) await context.found({ credentials });
-        const wasThere = await pool.send(context, () => end(tenancy));
-        if (wasThere) return { outcome: "destroyed", looked: look(tenancy) };
+        const before = await pool.send(context, () => look(tenancy));
+        const isThere = before.credentials + before.sessions > 0;
+        if (isThere) await context.found(before);
+        if (isThere || compares) {
+          const wasThere = await pool.send(context, () => end(tenancy));
+          if (wasThere) return { outcome: "destroyed", looked: look(tenancy) };
+        }
         const leftSeconds = host.quarantineSeconds - context.settledForSeconds;
         if (!compares && leftSeconds > 0) {
           return waitMs(leftSeconds * 1_000, "what is late may still come");
