@@ -8,14 +8,7 @@ export function wakeNow(parts: CoreParts, backendIds: Iterable<BackendId>): void
   parts.background.start("wake passes", () => parts.ports.alarm.wakeNow(unique));
 }
 
-/**
- * Asks for a pass at an instant. Never waited for: whoever asks has an answer to give, which goes
- * first.
- */
+/** Asks for a pass at an instant. Never waited for. */
 export function wakeAt(parts: CoreParts, alarm: Alarm): void {
-  const { alarm: alarms, clock } = parts.ports;
-  parts.background.start("set the alarm of a lease", async () => {
-    await clock.turn();
-    await alarms.wakeAt(alarm);
-  });
+  parts.background.start("set the alarm of a lease", () => parts.ports.alarm.wakeAt(alarm));
 }

@@ -20,7 +20,7 @@ import type { Reserved } from "./issue.ts";
 import { judge, type Denied, type Judged, type Permitted } from "./judge.ts";
 import { mintAll } from "./mint-all.ts";
 import { aboutAssertion } from "../verify-identity.ts";
-import { reply, signBeside } from "./reply.ts";
+import { reply } from "./reply.ts";
 import { reserve, scopeOf, tokenUseOf, type SeenKey } from "./reserve.ts";
 import { step } from "./step.ts";
 import { factsOf, wantedOf, type TaskFacts } from "./task-facts.ts";
@@ -182,10 +182,8 @@ async function mintAndReply(
   // With a key the task is its repetition's too, which may be under way: it ends idle if not.
   const alone = ask.kind === "open" && key === null;
   const opened: TaskId | null = alone ? outcome.task.id : null;
-  const minting = mintAll(parts, reserved, opened, context);
-  const signing = signBeside(parts, outcome.task, ask, reserved.length > 0);
-  const credentials = await minting;
+  const credentials = await mintAll(parts, reserved, opened, context);
   return parts.ports.tracer.span(step("reply"), () =>
-    reply(parts, view, outcome.task, signing, credentials),
+    reply(parts, view, outcome.task, ask, credentials),
   );
 }

@@ -234,47 +234,4 @@ describe("an activate that does not go through", () => {
     await core.sweep(world.context());
     expect(world.upstream.live()).toEqual([]);
   });
-
-  test("the task's token is signed while its credential is minted", async () => {
-    const { world, agent } = await setUp();
-    const signed: boolean[] = [];
-    world.failPoints.at("issue.before", async () => {
-      await world.clock.settle();
-      signed.push(world.taskTokens.lastClaims !== null);
-    });
-    await agent.open();
-    expect(signed).toEqual([true]);
-  });
-
-  test("of a token that was signed for nothing nobody hears", async () => {
-    const { world, agent } = await setUp();
-    world.taskTokens.failSigning();
-    world.upstream.fail("issue", "refuse");
-    expect((await refusalOf(agent.open())).code).toBe("backend_rejected");
-  });
-
-  test("the reply goes before the alarm of what it carries", async () => {
-    const world = createFakeWorld();
-    const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
-    const alarms: string[] = [];
-    const core = createCore({
-      ...world.ports,
-      clock: { ...world.ports.clock, turn },
-      alarm: {
-        ...world.ports.alarm,
-        wakeAt: async ({ leaseId }) => {
-          alarms.push(leaseId);
-        },
-      },
-    });
-    await furnish(world, core);
-    // A mint of real life: by then its task's token is signed.
-    world.failPoints.at("issue.before", async () => {
-      for (let turns = 0; turns < 4; turns++) await turn();
-    });
-    const { credentials } = await createFakeAgent(world, core).open();
-    expect(alarms).toEqual([]);
-    await turn();
-    expect(alarms).toEqual(credentials.map(({ lease }) => lease));
-  });
 });
