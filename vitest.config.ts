@@ -32,9 +32,9 @@ const paired = [
 ];
 /**
  * Of whole servers and processes beside one another: what is late on a busy machine, or finds a
- * port taken, gets a second try, and the suite's last lines name it. Not so what is killed, frozen,
- * fuzzed or searched for secrets (`system`, and `retry: 0` where it stands): of a leak that shows
- * itself once, once is enough.
+ * port taken, gets a second try, and the suite's last lines name it. Not so what looks for leaks
+ * after a kill or a freeze, is fuzzed or searched for secrets (`system`, and `retry: 0` where it
+ * stands): of a leak that shows itself once, once is enough.
  */
 const SECOND_TRY = { retry: 1 };
 const notSystem = ["tidy", "simulation", "replay"].map((folder) => `test/${folder}/**`);

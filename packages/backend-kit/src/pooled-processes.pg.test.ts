@@ -23,7 +23,7 @@ const MINTS = fileURLToPath(new URL("testing/pooled-mint.ts", import.meta.url));
 const QUARANTINE_MS = 4_200;
 const LONG_MS = 150_000;
 
-describe("processes over one ledger and one pool", () => {
+describe("processes over one ledger and one pool", { retry: 0 }, () => {
   let ledger: LedgerUnderTest;
   let opened: Ledger;
   let upstream: ContractUpstream;
