@@ -4,6 +4,7 @@ import type { MemoryLedger } from "@mayfly/testkit";
 import { createDraw } from "../simulation/draw.ts";
 import { drawRates } from "../simulation/faults.ts";
 import type { SimulatedInstallation } from "../simulation/installation.ts";
+import type { Violation } from "../simulation/invariants.ts";
 import type { RecordedOperation } from "../simulation/record-operations.ts";
 import { SMALL, TINY, runHistory } from "../simulation/run-history.ts";
 import type { ReplayDatabase } from "./replay-database.ts";
@@ -35,7 +36,8 @@ export async function replayHistories(
   let histories = 0;
   for (const name of names) {
     const scale = histories % LARGER_EVERY === 0 ? SMALL : TINY;
-    const { installation, operations } = await recordHistory(name, startAt, scale);
+    const { installation, operations, violations } = await recordHistory(name, startAt, scale);
+    if (violations.length > 0) throw new Error(`${name}: ${JSON.stringify(violations)}`);
     const { ledger, clock } = installation;
     startAt = plusSeconds(clock.now(), GAP_SECONDS);
     if (histories === 0) await replay.furnish(operations, await ledger.catalog.version());
@@ -55,12 +57,14 @@ export async function recordHistory(
 ): Promise<{
   readonly installation: SimulatedInstallation;
   readonly operations: readonly RecordedOperation[];
+  readonly violations: readonly Violation[];
 }> {
   const operations: RecordedOperation[] = [];
   // While the ledger is away nothing is recorded; a changed backend has another revision there.
   const rates = { ...drawRates(createDraw(seed).fork("rates")), outage: 0, change: 0 };
-  const { installation } = await runHistory({ seed, scale, rates, startAt, operations });
-  return { installation, operations };
+  const options = { seed, scale, rates, startAt, operations };
+  const { installation, violations } = await runHistory(options);
+  return { installation, operations, violations };
 }
 
 async function compareEnds(

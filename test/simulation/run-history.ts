@@ -173,7 +173,7 @@ async function comeToRest(installation: SimulatedInstallation): Promise<void> {
   const isQuiet = (): boolean => {
     const open = ledger.inspect.open();
     return (
-      open.leases + open.tasks === 0 &&
+      open.leases + open.tasks + open.selectorEnds === 0 &&
       installation.awakeBy <= clock.now() &&
       [...upstreams.values()].every((upstream) => upstream.live().length === 0)
     );

@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { NO_FAULTS, type FaultRates } from "./faults.ts";
+import { createDraw } from "./draw.ts";
+import { NO_FAULTS, drawRates, type FaultRates } from "./faults.ts";
 import { expectedPairs } from "./places.ts";
 import { readRun } from "./strikes-page.ts";
-import { runHistory, type History } from "./run-history.ts";
+import { TINY, runHistory, type History } from "./run-history.ts";
 import { runMany } from "./run-many.ts";
 import { shrink } from "./shrink.ts";
 
@@ -62,6 +63,15 @@ describe("the simulator", () => {
     expect([...told.keys()].toSorted()).toEqual([...new Set(pairs)].toSorted());
     const seldom = pairs.filter((pair) => (told.get(pair) ?? 0) < STRUCK_MIN);
     expect(seldom.length, seldom.join("\n")).toBeLessThanOrEqual(SELDOM_MAX);
+  });
+
+  test("rests no sooner than the ends by selector that were asked for late", async () => {
+    const seed = "2026-11-29T16:05:43.166Z/4071";
+    const rates = { ...drawRates(createDraw(seed).fork("rates")), outage: 0, change: 0 };
+    const { installation, violations } = await runHistory({ seed, rates, scale: TINY });
+    expect(violations).toEqual([]);
+    const { items } = await installation.ledger.selectorEnds.list({ limit: 10, after: null });
+    expect(items.map(({ result }) => result)).toEqual(["none_left"]);
   });
 
   test("finds nothing any more where it once did", async () => {

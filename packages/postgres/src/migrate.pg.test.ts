@@ -171,8 +171,8 @@ describe("migrations", () => {
     await ledger.close();
     expect((await run(url)).applied).toEqual([]);
     await query(url, insert(99, true));
-    for (const call of [open(url), run(url)]) {
-      const error = await failureOf(call);
+    for (const call of [() => open(url), () => run(url)]) {
+      const error = await failureOf(call());
       expect(error.code).toBe("config_invalid");
       expect(error.message).toContain("newer version");
     }

@@ -65,7 +65,7 @@ export interface MemoryLedger {
     /** What `activate` compares, and what it wrote. */
     row(id: LeaseId): Pick<LeaseRow, "state" | "version" | "sealedHandle" | "isUnsettled"> | null;
     /** How much there is that is not ended. */
-    open(): { readonly leases: number; readonly tasks: number };
+    open(): { readonly leases: number; readonly tasks: number; readonly selectorEnds: number };
     tasks(): readonly Task[];
     events(): readonly LedgerEvent[];
   };
@@ -105,7 +105,12 @@ export function createMemoryLedger(clock: Clock): MemoryLedger {
         return row === undefined ? null : taskOf(store, row);
       },
       row: (id) => store.leases.get(id) ?? null,
-      open: () => ({ leases: store.live.size, tasks: store.activeTasks.size }),
+      open: () => ({
+        leases: store.live.size,
+        tasks: store.activeTasks.size,
+        selectorEnds: [...store.selectorEnds.values()].filter(({ end }) => end.finishedAt === null)
+          .length,
+      }),
       tasks: () => [...store.tasks.values()].map((row) => taskOf(store, row)),
       events: () => [...store.events],
     },
