@@ -142,7 +142,7 @@
 --   recorded_at timestamp with time zone NOT NULL DEFAULT now()
 --   erased_by uuid
 --   CHECK ((effect = ANY (ARRAY['permit'::text, 'deny'::text])))
---   CHECK ((mayfly.is_uuid7(id) AND mayfly.is_uuid7(COALESCE(task_id, id)))) NOT VALID
+--   CHECK (mayfly.are_uuid7(id, task_id, NULL::uuid, NULL::uuid)) NOT VALID
 --   PRIMARY KEY (id)
 --   INDEX btree (task_id, id) WHERE (task_id IS NOT NULL)
 --   INDEX btree (workload, id)
@@ -172,8 +172,8 @@
 --   salt bytea DEFAULT SUBSTRING(sha256((uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))) FROM 1 FOR 16)
 --   erased_by uuid
 --   CHECK ((at = date_trunc('milliseconds'::text, at)))
---   CHECK ((kind = ANY (ARRAY['task.opened'::text, 'task.heartbeat_proven'::text, 'task.end_requested'::text, 'task.ended'::text, 'decision.permitted'::text, 'decision.denied'::text, 'lease.reserved'::text, 'lease.slot_taken'::text, 'lease.activated'::text, 'lease.withheld'::text, 'lease.abandoned'::text, 'lease.renewed'::text, 'lease.ending'::text, 'lease.recovering'::text, 'lease.retried'::text, 'lease.stuck'::text, 'lease.waiting'::text, 'lease.ended'::text, 'lease.resurfaced'::text, 'backend.registered'::text, 'backend.updated'::text, 'backend.enabled'::text, 'backend.disabled'::text, 'backend.deleted'::text, 'role.put'::text, 'role.enabled'::text, 'role.disabled'::text, 'role.deleted'::text, 'trust.put'::text, 'trust.enabled'::text, 'trust.disabled'::text, 'trust.deleted'::text, 'policies.activated'::text, 'resource_server.put'::text, 'resource_server.enabled'::text, 'resource_server.disabled'::text, 'resource_server.deleted'::text, 'signing_key.created'::text, 'signing_key.retired'::text, 'admin_token.created'::text, 'admin_token.replaced'::text, 'selector_end.requested'::text, 'selector_end.finished'::text, 'sealing.resealed'::text, 'ledger.cut'::text, 'ledger.dropped'::text, 'ledger.salted'::text, 'ledger.erased'::text]))) NOT VALID
---   CHECK ((mayfly.is_uuid7(id) AND mayfly.is_uuid7(COALESCE(task_id, id)) AND mayfly.is_uuid7(COALESCE(lease_id, id)) AND mayfly.is_uuid7(COALESCE(decision_id, id)))) NOT VALID
+--   CHECK (mayfly.are_uuid7(id, task_id, lease_id, decision_id)) NOT VALID
+--   CHECK (mayfly.is_event_kind(kind)) NOT VALID
 --   PRIMARY KEY (id)
 --   INDEX btree (id) WHERE (split_part(kind, '.'::text, 1) <> ALL (ARRAY['task'::text, 'lease'::text, 'decision'::text]))
 --   INDEX btree (kind, id)
@@ -245,14 +245,8 @@
 --   looked jsonb
 --   exposure jsonb
 --   erased_by uuid
---   CHECK (((state <> 'active'::text) OR ((sealed_handle IS NOT NULL) AND (work = 'revoke'::text))))
---   CHECK (((state = 'ended'::text) = (ended_at IS NOT NULL)))
---   CHECK (((state = 'ended'::text) = (outcome IS NOT NULL)))
---   CHECK (((work <> 'revoke'::text) OR (sealed_handle IS NOT NULL)))
---   CHECK ((mayfly.is_uuid7(id) AND mayfly.is_uuid7(COALESCE(task_id, id)) AND mayfly.is_uuid7(COALESCE(decision_id, id)))) NOT VALID
---   CHECK ((outcome = ANY (ARRAY['revoked'::text, 'expired'::text, 'absent'::text, 'abandoned'::text])))
---   CHECK ((state = ANY (ARRAY['reserved'::text, 'active'::text, 'ending'::text, 'ended'::text, 'stuck'::text])))
---   CHECK ((work = ANY (ARRAY['revoke'::text, 'recover'::text])))
+--   CHECK (mayfly.are_uuid7(id, task_id, decision_id, NULL::uuid)) NOT VALID
+--   CHECK (mayfly.is_lease_state(state, outcome, work, (ended_at IS NOT NULL), (sealed_handle IS NOT NULL))) NOT VALID
 --   PRIMARY KEY (id)
 --   INDEX btree (backend_id, due_at) WHERE (state <> 'ended'::text)
 --   INDEX btree (fingerprint) WHERE (fingerprint IS NOT NULL)
@@ -498,10 +492,9 @@ END) > '00:00:01'::interval))
 --   end_reason text
 --   verified_initiator_trust_root text
 --   erased_by uuid
---   CHECK (((state = 'active'::text) = (ended_at IS NULL)))
 --   CHECK ((depth = cardinality(ancestors)))
---   CHECK ((mayfly.is_uuid7(id) AND mayfly.is_uuid7(COALESCE(parent_id, id)) AND mayfly.is_uuid7(root_id))) NOT VALID
---   CHECK ((state = ANY (ARRAY['active'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'expired'::text, 'killed'::text])))
+--   CHECK (mayfly.are_uuid7(id, parent_id, root_id, NULL::uuid)) NOT VALID
+--   CHECK (mayfly.is_task_state(state, (ended_at IS NOT NULL))) NOT VALID
 --   PRIMARY KEY (id)
 --   INDEX btree (claimed_initiator, id) WHERE ((state = 'active'::text) AND (claimed_initiator IS NOT NULL))
 --   INDEX btree (claimed_initiator, id) WHERE (claimed_initiator IS NOT NULL)
@@ -616,6 +609,9 @@ END) > '00:00:01'::interval))
 --   GRANT SELECT TO mayfly_auditor
 -- FUNCTION mayfly.activate_leases(jsonb,boolean,integer) owner mayfly_migrator
 --   GRANT EXECUTE TO mayfly_broker
+-- FUNCTION mayfly.are_uuid7(uuid,uuid,uuid,uuid) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.clear_sequenced(uuid[]) owner mayfly_migrator SECURITY DEFINER
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.count_revision() owner mayfly_migrator
@@ -629,7 +625,13 @@ END) > '00:00:01'::interval))
 --   GRANT EXECUTE TO mayfly_broker
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.is_erasure_of(jsonb,jsonb) owner mayfly_migrator
--- FUNCTION mayfly.is_uuid7(uuid) owner mayfly_migrator
+-- FUNCTION mayfly.is_event_kind(text) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.is_lease_state(text,text,text,boolean,boolean) owner mayfly_migrator
+--   GRANT EXECUTE TO mayfly_broker
+--   GRANT EXECUTE TO mayfly_worker
+-- FUNCTION mayfly.is_task_state(text,boolean) owner mayfly_migrator
 --   GRANT EXECUTE TO mayfly_broker
 --   GRANT EXECUTE TO mayfly_worker
 -- FUNCTION mayfly.keep_bundle_sequences_in_step() owner mayfly_migrator
