@@ -1,9 +1,10 @@
 import type { FailPoints, Random } from "@mayfly/spec";
+import { applyMigration } from "./apply-migration.ts";
 import { boundAuditor } from "./bound-auditor.ts";
 import { actAsMigrator, ensureRoles, setPasswords, type RolePasswords } from "./database-roles.ts";
 import { faultOf, toBrokerError } from "./faults.ts";
 import { ensureInstallation, selectInstallation, type Installation } from "./installation.ts";
-import { migrationsDirectory, readMigrations, type Migration } from "./migration-files.ts";
+import { migrationsDirectory, readMigrations } from "./migration-files.ts";
 import { checkHistory, readApplied } from "./schema-version.ts";
 import { connect, CONNECTION_LIMITS, databaseRoleOf, type Sql } from "./sql.ts";
 
@@ -89,17 +90,4 @@ async function ensureVersionTable(sql: Sql): Promise<void> {
       if (!raced || attempt === 5) throw error;
     }
   }
-}
-
-/** False: it was there already. */
-async function applyMigration(sql: Sql, migration: Migration): Promise<boolean> {
-  return sql.begin(async (tx) => {
-    const [inserted] = await tx`
-      INSERT INTO mayfly.schema_versions (version, name, checksum, breaking)
-      VALUES (${migration.version}, ${migration.name}, ${migration.checksum}, ${migration.breaking})
-      ON CONFLICT DO NOTHING RETURNING version`;
-    if (inserted === undefined) return false;
-    await tx.unsafe(migration.statements);
-    return true;
-  });
 }
